@@ -1,0 +1,95 @@
+"""`Dataset`: labelled images, never normalised, never one-hot. Those are views of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.errors import DataError, OptionError
+
+__all__ = ["Dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images.
+
+    Args:
+        images: `(N, H, W, C)` uint8, `C` 1 (grey) or 3 (RGB).
+        labels: `(N,)` int64, each an index into `classes`.
+        classes: The class names.
+        name: Where it came from, such as `mnist/train`.
+
+    Raises:
+        DataError: Shapes, types or labels that do not fit together.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str = "dataset"
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
+            raise DataError(
+                f"{self.name}: images are uint8 of shape (N, H, W, 1 or 3); "
+                f"received: {images.dtype} of shape {images.shape}"
+            )
+        if labels.ndim != 1 or labels.dtype != np.int64:
+            raise DataError(
+                f"{self.name}: labels are int64 of shape (N,); "
+                f"received: {labels.dtype} of shape {labels.shape}"
+            )
+        if len(images) != len(labels):
+            raise DataError(
+                f"{self.name}: {len(images)} images but {len(labels)} labels; "
+                "expected one label an image"
+            )
+        if len(set(self.classes)) != len(self.classes) or not self.classes:
+            raise DataError(f"{self.name}: class names are unique; received: {self.classes}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise DataError(
+                f"{self.name}: labels are from 0 to {len(self.classes) - 1}; "
+                f"received: {labels.min()} to {labels.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images each class has."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return {name: int(n) for name, n in zip(self.classes, counts, strict=True)}
+
+    def one_hot(self) -> NDArray[np.float32]:
+        """The labels as rows `(N, K)` with a single 1."""
+        return np.eye(len(self.classes), dtype=np.float32)[self.labels]
+
+    def channels_first(self) -> NDArray[np.uint8]:
+        """The images as `(N, C, H, W)`, a view."""
+        return self.images.transpose(0, 3, 1, 2)
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64] | slice) -> Dataset:
+        """The images at `indices`, in that order."""
+        chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+
+    def split(self, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
+        """Two parts `(rest, held)`: `held` has about `fraction` of every class, chosen by `seed`.
+
+        Raises:
+            OptionError: A fraction that is not in [0, 1).
+        """
+        if not 0 <= fraction < 1:
+            raise OptionError(f"a split's fraction is in [0, 1); received: {fraction}")
+        random = np.random.default_rng(seed)
+        held = np.zeros(len(self), bool)
+        for label in range(len(self.classes)):
+            members = np.flatnonzero(self.labels == label)
+            held[random.permutation(members)[: round(fraction * len(members))]] = True
+        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))

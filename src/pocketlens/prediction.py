@@ -1,0 +1,99 @@
+"""`Prediction` and `Predictor`: what every recogniser answers, and how it is asked.
+
+A trained `Recognizer` and a Core ML file (`CoreMLModel`) are both a `Predictor`, so whatever
+evaluates, compares, previews or serves takes either.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.errors import OptionError
+from pocketlens.image import ImageSource, InputSpec, prepare
+
+__all__ = ["NOTHING", "ImageSources", "Prediction", "Predictor"]
+
+NOTHING = "nothing"
+"""The label of the background class: nothing to recognise is in view."""
+
+ImageSources: TypeAlias = Sequence[ImageSource] | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a recogniser says of one image.
+
+    Args:
+        label: The class with the highest probability.
+        confidence: That probability, in [0, 1].
+        probabilities: The probability of every class, in the order of the model's classes.
+    """
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+    @classmethod
+    def from_array(cls, classes: Sequence[str], probabilities: NDArray[np.float32]) -> Prediction:
+        """From the probabilities `(K,)` of `K` classes; the first of equals wins, as in Core ML."""
+        best = int(np.argmax(probabilities))
+        values = {name: float(p) for name, p in zip(classes, probabilities, strict=True)}
+        return cls(classes[best], float(probabilities[best]), values)
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The `k` likeliest classes with their probabilities, likeliest first."""
+        if k < 1:
+            raise OptionError(f"top needs a count of at least 1; received: {k}")
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
+
+
+class Predictor(ABC):
+    """Something that names what is in an image.
+
+    A subclass gives `classes`, `input_spec` and `probabilities`; `predict` follows from them.
+    """
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
+
+    @property
+    @abstractmethod
+    def input_spec(self) -> InputSpec:
+        """How an image is cropped, resized and scaled for this predictor."""
+
+    @abstractmethod
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that already fit `input_spec`."""
+
+    @overload
+    def predict(self, images: ImageSource) -> Prediction: ...
+    @overload
+    def predict(self, images: ImageSources) -> list[Prediction]: ...
+    def predict(self, images: ImageSource | ImageSources) -> Prediction | list[Prediction]:
+        """Name one image, or each of several.
+
+        Args:
+            images: A path, a Pillow image or an array `(H, W)` / `(H, W, 1 or 3)` uint8 for one
+                `Prediction`; a sequence of these or an array `(N, H, W, C)` for a list of them.
+                Each is oriented, cropped and resized by `input_spec`.
+
+        Raises:
+            ImageError: A picture that cannot be read or is too large.
+        """
+        several = isinstance(images, (list, tuple)) or (
+            isinstance(images, np.ndarray) and images.ndim == 4
+        )
+        sources: Sequence[ImageSource] = list(images) if several else [images]  # type: ignore[arg-type, list-item]
+        if not sources:
+            return []
+        batch = np.stack([prepare(source, self.input_spec) for source in sources])
+        answers = [Prediction.from_array(self.classes, row) for row in self.probabilities(batch)]
+        return answers if several else answers[0]
