@@ -1,0 +1,165 @@
+"""`load_data`: from the name of a source to a `Dataset`."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketlens.data.catalog import CATALOG
+from pocketlens.data.dataset import Dataset
+from pocketlens.data.download import Progress
+from pocketlens.data.fit import fit_dataset
+from pocketlens.data.location import data_folder
+from pocketlens.errors import DataNotFoundError, OptionError, OutputError, did_you_mean
+from pocketlens.image import InputSpec
+
+__all__ = ["SPLITS", "Resolved", "download_data", "load_data", "resolve"]
+
+SPLITS = ("train", "test")
+FOLDER = "folder:"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The source that will be used.
+
+    Args:
+        name: `mnist`, `strokes` or `folder:PATH`; never `auto`.
+        note: What the user must be told about the choice; None when there is nothing to tell.
+    """
+
+    name: str
+    note: str | None = None
+
+
+def resolve(
+    source: str = "auto",
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Resolved:
+    """Which source `source` means here and now; for `auto`, fetch MNIST or fall back to strokes.
+
+    Args:
+        source: `auto`, `mnist`, `strokes` or `folder:PATH`.
+        folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
+        progress: Called while downloading.
+
+    Raises:
+        OptionError: An unknown source.
+    """
+    if source == "auto":
+        return _resolve_auto(folder, progress)
+    if source.startswith(FOLDER):
+        if source == FOLDER:
+            raise OptionError("data source 'folder:' names no folder; expected: folder:PATH")
+        return Resolved(source)
+    known = [entry.name for entry in CATALOG]
+    if source not in known or source == "folder:PATH":
+        raise OptionError(
+            f"data source {source!r} is not known; {did_you_mean(source, known)} "
+            "All of them: pocketlens data list"
+        )
+    return Resolved(source)
+
+
+def _resolve_auto(folder: str | os.PathLike[str] | None, progress: Progress | None) -> Resolved:
+    from pocketlens.data.mnist import download_mnist, missing_files
+
+    place = data_folder(folder) / "mnist"
+    if missing_files(place):
+        try:
+            download_mnist(place, progress=progress)
+        except (DataNotFoundError, OutputError) as error:
+            return Resolved(
+                "strokes",
+                "real MNIST is neither here nor downloadable: using the built-in strokes digits, "
+                f"so figures are not those of MNIST ({error})",
+            )
+    return Resolved("mnist")
+
+
+def load_data(
+    source: str = "auto",
+    *,
+    split: str = "train",
+    input_spec: InputSpec | None = None,
+    seed: int = 0,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load labelled images.
+
+    Args:
+        source: `mnist`, `strokes`, `folder:PATH` (one folder a class), or `auto`: mnist if it is
+            here or can be downloaded, else strokes with a warning.
+        split: `train` or `test`.
+        input_spec: The size and colours wanted; default: those of the source. A folder needs it.
+        seed: Draws the strokes and splits a folder; nothing else depends on it.
+        folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
+        progress: Called with (file name, bytes so far, bytes in all or None) while downloading.
+
+    Raises:
+        OptionError: An unknown source or split, or a folder without an `input_spec`.
+        DataNotFoundError: Data that is not here and cannot be downloaded.
+        DataError: Damaged or inconsistent data.
+        OutputError: The data folder cannot be written, and data is missing.
+
+    Examples:
+        >>> load_data("strokes", split="test").images.shape
+        (2000, 28, 28, 1)
+    """
+    if split not in SPLITS:
+        raise OptionError(f"split {split!r} is not known; {did_you_mean(split, SPLITS)}")
+    if type(seed) is not int or seed < 0:
+        raise OptionError(f"a seed is a whole number from 0; received: {seed!r}")
+    resolved = resolve(source, folder=folder, progress=progress)
+    if resolved.note:
+        warnings.warn(resolved.note, stacklevel=2)
+    if resolved.name == "mnist":
+        from pocketlens.data.mnist import load_mnist
+
+        place = data_folder(folder) / "mnist"
+        return fit_dataset(load_mnist(place, split, progress=progress), input_spec)
+    if resolved.name == "strokes":
+        from pocketlens.data.strokes import draw_strokes
+
+        return fit_dataset(draw_strokes(split, seed=seed), input_spec)
+    if input_spec is None:
+        raise OptionError(
+            f"{source} needs an input_spec, the size its pictures are made; "
+            "expected, for example: input_spec=InputSpec(64, 64, 'rgb')"
+        )
+    from pocketlens.data.folder import load_folder
+
+    return load_folder(Path(resolved.name.removeprefix(FOLDER)), split, input_spec, seed=seed)
+
+
+def download_data(
+    source: str,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Fetch a source's missing or damaged files into the data folder.
+
+    Returns:
+        The folder of its files.
+
+    Raises:
+        OptionError: A source that has nothing to download.
+        DataNotFoundError: No mirror gave a file.
+        OutputError: The folder cannot be written.
+    """
+    downloadable = [entry.name for entry in CATALOG if entry.download_bytes]
+    if source not in downloadable:
+        raise OptionError(
+            f"data source {source!r} has nothing to download; {did_you_mean(source, downloadable)}"
+        )
+    from pocketlens.data.mnist import download_mnist
+
+    place = data_folder(folder) / "mnist"
+    download_mnist(place, progress=progress)
+    return place
