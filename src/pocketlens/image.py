@@ -25,7 +25,16 @@ from pocketlens.errors import ImageError, OptionError, did_you_mean
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["COLOURS", "CROPS", "MAX_PIXELS", "ImageSource", "InputSpec", "open_image", "prepare"]
+__all__ = [
+    "COLOURS",
+    "CROPS",
+    "INPUT_SPEC_KEY",
+    "MAX_PIXELS",
+    "ImageSource",
+    "InputSpec",
+    "open_image",
+    "prepare",
+]
 
 Colour: TypeAlias = Literal["gray", "rgb", "bgr"]
 Crop: TypeAlias = Literal["center-crop", "fit", "fill"]
@@ -33,6 +42,9 @@ ImageSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint
 
 COLOURS: tuple[Colour, ...] = ("gray", "rgb", "bgr")
 CROPS: tuple[Crop, ...] = ("center-crop", "fit", "fill")
+
+INPUT_SPEC_KEY = "org.pocketlens.input"
+"""The user-metadata key under which `InputSpec.to_json()` travels inside a Core ML file."""
 
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded: 100 megapixels, 300 MB as RGB."""
