@@ -1,0 +1,198 @@
+"""Conversion: a Recognizer, a PyTorch network or a Keras 3 model into a Core ML file."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args, runtime_checkable
+
+from pocketlens.conversion.from_keras import KerasPredictor, is_keras_model
+from pocketlens.conversion.heads import Head
+from pocketlens.conversion.labels import read_labels
+from pocketlens.conversion.metadata import ModelMetadata, describe
+from pocketlens.conversion.package import Format, check_target, write_model
+from pocketlens.errors import ConversionError, MissingExtraError, OptionError, did_you_mean
+from pocketlens.image import InputSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pocketlens.conversion.from_torch import Precision
+
+__all__ = ["FORMATS", "PRECISIONS", "KerasPredictor", "ModelMetadata", "convert", "read_labels"]
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
+
+Labels = Sequence[str] | str | os.PathLike[str]
+
+
+@runtime_checkable
+class TrainedClassifier(Protocol):
+    """What `convert` reads of a Recognizer; its network gives logits."""
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    input_spec: InputSpec
+    temperature: float
+
+
+class _Source(NamedTuple):
+    network: nn.Module  # on the CPU, for inference
+    head: Head
+    temperature: float
+    labels: tuple[str, ...]
+    input_spec: InputSpec
+
+
+def convert(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - the word of the command line
+    precision: str = "float16",
+    metadata: ModelMetadata | None = None,
+    labels: Labels | None = None,
+    input_spec: InputSpec | None = None,
+    force: bool = False,
+) -> Path:
+    """Convert a classifier into a Core ML file.
+
+    The file takes an image feature `image` in the size and colours of the InputSpec, scales it
+    itself, and gives `classLabel` and `classLabel_probs`. Equal weights give equal files.
+
+    Args:
+        model: A `Recognizer`; or the path of a `.keras` file, a Keras 3 model on the torch
+            backend, or a PyTorch module that takes `pixel * scale + bias` `(N, C, H, W)`, each of
+            which may end in softmax or in logits, a Keras one of two classes also in one sigmoid.
+        path: The output; a name without `.mlpackage` or `.mlmodel` gets the format's.
+        format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
+            later; iOS 11.2 arithmetic). None: as `path` ends, else `mlpackage`.
+        precision: `float16` or `float32`; of the arithmetic in an ML Program, of the stored
+            weights in a NeuralNetwork.
+        metadata: Author, licence, version, description.
+        labels: Class names in the order of the outputs, or the path of a text file with one a
+            line. A Recognizer has its own.
+        input_spec: How an image becomes the network's input. A Recognizer has its own.
+        force: Replace an output that exists.
+
+    Returns:
+        The path of the file written.
+
+    Raises:
+        OptionError: An argument that cannot be, or that is missing for this kind of model.
+        OutputExistsError: The output is there and `force` is off.
+        OutputError: The output cannot be written.
+        ConversionError: The model cannot be converted; the message names the op.
+        MissingExtraError: PyTorch or Keras is not installed.
+    """
+    target, kind = _target(Path(path), format)
+    arithmetic = _known("precision", precision, PRECISIONS)
+    check_target(target, force=force)
+    source = _source(model, labels, input_spec)
+    from pocketlens.conversion.from_torch import to_core_ml
+
+    with tempfile.TemporaryDirectory(prefix="pocketlens-") as folder:
+        spec, weights = to_core_ml(
+            source.network,
+            head=source.head,
+            temperature=source.temperature,
+            labels=source.labels,
+            input_spec=source.input_spec,
+            format=kind,
+            precision=cast("Precision", arithmetic),
+            folder=Path(folder),
+        )
+        describe(spec, metadata or ModelMetadata(), source.labels, source.input_spec)
+        write_model(spec, weights, target, force=force)
+    return target
+
+
+def _target(path: Path, format: str | None) -> tuple[Path, Format]:  # noqa: A002
+    ending = path.suffix.lower().removeprefix(".")
+    if format is not None:
+        _known("format", format, FORMATS)
+    if ending not in FORMATS:
+        kind = cast("Format", format or "mlpackage")
+        return path.with_name(f"{path.name}.{kind}"), kind
+    if format not in (None, ending):
+        raise OptionError(
+            f"the output {path.name} ends in .{ending} but the format is {format}; "
+            f"name it {path.stem}.{format} or leave the format out"
+        )
+    return path.with_suffix(f".{ending}"), ending
+
+
+def _known(option: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise OptionError(f"{option} {value!r} is not known; {did_you_mean(str(value), known)}")
+    return value
+
+
+def _source(model: Any, labels: Labels | None, input_spec: InputSpec | None) -> _Source:
+    if not isinstance(model, (str, os.PathLike)) and isinstance(model, TrainedClassifier):
+        return _from_recognizer(model, labels, input_spec)
+    if isinstance(model, (str, os.PathLike)) or is_keras_model(model):
+        names, spec = _given(labels, input_spec, "a Keras model")
+        predictor = KerasPredictor(model, names, spec)
+        return _Source(predictor.network(), predictor.head, 1.0, names, spec)
+    if _is_torch_module(model):
+        from pocketlens.conversion.from_torch import frozen_copy, head_of
+
+        names, spec = _given(labels, input_spec, "a PyTorch module")
+        network = frozen_copy(model)
+        return _Source(network, head_of(network, names, spec), 1.0, names, spec)
+    raise OptionError(
+        f"a {type(model).__module__}.{type(model).__qualname__} cannot be converted; expected a "
+        "Recognizer, a PyTorch module, a Keras 3 model or the path of a .keras file"
+    )
+
+
+def _from_recognizer(
+    model: TrainedClassifier, labels: Labels | None, input_spec: InputSpec | None
+) -> _Source:
+    if labels is not None or input_spec is not None:
+        raise OptionError(
+            "a Recognizer has its own labels and InputSpec; leave out labels and input_spec"
+        )
+    try:
+        from pocketlens.conversion.from_torch import check_logits, frozen_copy
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("torch", "convert", "Converting a model") from error
+
+    temperature = model.temperature
+    if not (
+        isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature > 0
+    ):
+        raise ConversionError(
+            f"the Recognizer's temperature is {temperature!r}; expected a number above 0"
+        )
+    names = read_labels(model.classes)
+    network = frozen_copy(model.network)
+    check_logits(network, names, model.input_spec)
+    return _Source(network, "logits", float(temperature), names, model.input_spec)
+
+
+def _given(
+    labels: Labels | None, input_spec: InputSpec | None, what: str
+) -> tuple[tuple[str, ...], InputSpec]:
+    if labels is None:
+        raise OptionError(
+            f"{what} does not name its classes; give labels: a sequence of names, or a text file "
+            "with one a line (--labels FILE)"
+        )
+    if input_spec is None:
+        raise OptionError(
+            f"{what} does not say how pixels become its input; give input_spec, such as "
+            "InputSpec(28, 28, 'gray', scale=1 / 255)"
+        )
+    return read_labels(labels), input_spec
+
+
+def _is_torch_module(model: Any) -> bool:
+    torch = sys.modules.get("torch")  # a module of PyTorch cannot be at hand before it is imported
+    return torch is not None and isinstance(model, torch.nn.Module)

@@ -1,0 +1,262 @@
+"""A Keras 3 model: read safely, asked as it is, and turned into a PyTorch network for export."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.conversion.heads import Head, find_head, probabilities_of, probe_images
+from pocketlens.conversion.labels import read_labels
+from pocketlens.errors import ConversionError, MissingExtraError, OptionError
+from pocketlens.image import InputSpec
+from pocketlens.prediction import Predictor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "is_keras_model"]
+
+MAX_KERAS_BYTES = 4 * 1024**3
+"""The largest `.keras` file that is read, counted unpacked."""
+
+Layout: TypeAlias = Literal["channels-last", "channels-first", "plane", "flat"]
+"""One image as the model takes it: `(H, W, C)`, `(C, H, W)`, `(H, W)` or `(H * W * C,)`."""
+
+_BATCH = 256
+
+
+class KerasPredictor(Predictor):
+    """A Keras 3 classifier, answering through Keras itself.
+
+    Args:
+        model: The path of a `.keras` file, which is read without running any code in it, or a
+            model in memory (on Keras's torch backend).
+        labels: Class names in the order of the outputs, or the path of a text file, one a line.
+        input_spec: How an image becomes its input. Channels are put where the model has them.
+
+    Raises:
+        ConversionError: A file or model that is no classifier of such images.
+        MissingExtraError: Keras or PyTorch is not installed.
+        OptionError: Labels that are no labels.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        labels: Sequence[str] | str | os.PathLike[str],
+        input_spec: InputSpec,
+    ) -> None:
+        self._classes = read_labels(labels)
+        self._input_spec = input_spec
+        keras = _import_keras()
+        if isinstance(model, (str, os.PathLike)):
+            model = _load(keras, Path(model))
+        elif not is_keras_model(model):
+            raise OptionError(
+                f"a {type(model).__name__} is no Keras 3 model; expected one, or the path of a "
+                ".keras file"
+            )
+        self.model = model
+        self._keras = keras
+        _check_device(model)
+        self.layout = _layout(model, input_spec)
+        outputs = self._outputs(probe_images(input_spec))
+        self.head: Head = find_head(
+            outputs, _last_activation(model), self._classes, "the Keras model"
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
+        return self._classes
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """How an image is cropped, resized and scaled for this model."""
+        return self._input_spec
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that already fit `input_spec`."""
+        if not len(images):
+            return np.empty((0, len(self._classes)), np.float32)
+        return probabilities_of(self._outputs(images), self.head)
+
+    def network(self) -> nn.Module:
+        """A PyTorch network `(N, C, H, W)` to the model's outputs, which shares its weights."""
+        import torch
+
+        keras = _import_keras()
+        layout = self.layout
+
+        class KerasNetwork(torch.nn.Module):
+            def __init__(self, model: Any) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, planes: torch.Tensor) -> torch.Tensor:
+                # Keras makes its constants on its default device, which need not be the CPU.
+                with keras.device("cpu"):
+                    return self.model(_arranged(planes, layout), training=False)
+
+        return KerasNetwork(self.model)
+
+    def _outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        planes = torch.from_numpy(self._input_spec.network_input(images))
+        inputs = _arranged(planes, self.layout).numpy()
+        with self._keras.device("cpu"):
+            try:
+                outputs = self.model.predict(inputs, batch_size=_BATCH, verbose=0)
+            except Exception as error:  # the model's own code runs here
+                raise ConversionError(
+                    f"the Keras model does not take images of shape {inputs.shape[1:]}: "
+                    f"{_first_line(error)}; expected an InputSpec that fits the model"
+                ) from error
+        if not isinstance(outputs, np.ndarray):
+            raise ConversionError(
+                f"the Keras model returns a {type(outputs).__name__}; "
+                "expected one output with a number a class"
+            )
+        return outputs.astype(np.float32)
+
+
+def is_keras_model(model: Any) -> bool:
+    """Whether `model` is a Keras 3 model; imports nothing."""
+    keras = sys.modules.get("keras")  # no model is at hand before Keras is imported
+    kind = getattr(keras, "Model", None)
+    return kind is not None and isinstance(model, kind)
+
+
+def _import_keras() -> Any:
+    # Keras chooses its backend once, when it is first imported; the variable is put back after.
+    before = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "keras", "keras", "Reading a Keras model") from error
+    finally:
+        if before is None:
+            del os.environ["KERAS_BACKEND"]
+        else:
+            os.environ["KERAS_BACKEND"] = before
+    if keras.__version__.startswith(("0.", "1.", "2.")):
+        raise ConversionError(
+            f"Keras {keras.__version__} is installed; expected Keras 3: "
+            "pip install --upgrade 'pocketlens[keras]'"
+        )
+    if keras.config.backend() != "torch":
+        raise ConversionError(
+            f"Keras runs on {keras.config.backend()} in this program; expected torch: save the "
+            "model as a .keras file, then start anew with KERAS_BACKEND=torch"
+        )
+    return keras
+
+
+def _load(keras: Any, path: Path) -> Any:
+    if path.suffix.lower() != ".keras":
+        raise ConversionError(
+            f"{path} does not end in .keras; expected a file that Keras 3 saved: "
+            f"keras.saving.load_model('{path.name}').save('{path.stem}.keras') makes one, "
+            "from a file that you trust"
+        )
+    if not path.is_file():
+        raise ConversionError(f"{path} is not there; expected a .keras file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ConversionError(
+            f"{path} cannot be read as a .keras file: {error}; save or copy it again"
+        ) from error
+    if size > MAX_KERAS_BYTES:
+        raise ConversionError(
+            f"{path} holds {size} bytes unpacked; expected at most {MAX_KERAS_BYTES}"
+        )
+    with keras.device("cpu"):
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises whatever the file's layers meet
+            raise ConversionError(
+                f"Keras cannot load {path}: {_first_line(error)}; a model with layers of your own "
+                "is converted from Python: convert(model, …)"
+            ) from error
+
+
+def _check_device(model: Any) -> None:
+    devices = {str(variable.value.device) for variable in model.variables}
+    if devices - {"cpu"}:
+        raise ConversionError(
+            f"the Keras model lives on {', '.join(sorted(devices))}; expected the CPU: save it as "
+            "a .keras file and convert that"
+        )
+
+
+def _layout(model: Any, spec: InputSpec) -> Layout:
+    inputs = getattr(model, "inputs", None)
+    outputs = getattr(model, "outputs", None)
+    for what, features in (("inputs", inputs), ("outputs", outputs)):
+        if features is not None and len(features) > 1:
+            raise ConversionError(
+                f"the Keras model has {len(features)} {what}; expected one, an image in and a "
+                "number a class out"
+            )
+    if not inputs:
+        # A model of its own class, or one not built yet: asking it tells whether it fits.
+        return "channels-last"
+    shape = tuple(inputs[0].shape)[1:]
+    layouts: dict[Layout, tuple[int, ...]] = {
+        "channels-last": spec.shape,
+        "channels-first": (spec.channels, spec.height, spec.width),
+        "flat": (spec.height * spec.width * spec.channels,),
+    }
+    if spec.channels == 1:
+        layouts["plane"] = (spec.height, spec.width)
+    for layout, offered in layouts.items():
+        if len(shape) == len(offered) and all(
+            side in (None, given) for side, given in zip(shape, offered, strict=True)
+        ):
+            return layout
+    raise ConversionError(
+        f"the Keras model takes images of shape {shape}; the InputSpec gives {spec.shape} "
+        "(height, width, channels): set its height, width and colour to fit the model"
+    )
+
+
+def _arranged(planes: Any, layout: Layout) -> Any:
+    """Planes `(N, C, H, W)`, a tensor, as the model takes them."""
+    if layout == "channels-first":
+        return planes
+    if layout == "plane":
+        return planes[:, 0]
+    last = planes.permute(0, 2, 3, 1)
+    return last.flatten(1) if layout == "flat" else last
+
+
+def _last_activation(model: Any) -> str | None:
+    """`softmax`, `sigmoid`, `linear` …, or None where the end of the model does not tell."""
+    outputs = getattr(model, "outputs", None)
+    history = getattr(outputs[0], "_keras_history", None) if outputs else None
+    if history is None:
+        return None
+    operation = history.operation
+    if is_keras_model(operation):
+        return _last_activation(operation)
+    activation = getattr(operation, "activation", None)
+    if activation is not None:
+        return getattr(activation, "__name__", None)
+    name = type(operation).__name__.lower()
+    return name if name in ("softmax", "sigmoid") else None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,121 @@
+"""Write a Core ML file: aside first, then renamed into place; equal content, equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pocketlens.errors import OutputError, OutputExistsError
+
+__all__ = ["Format", "check_target", "write_model"]
+
+Format: TypeAlias = Literal["mlpackage", "mlmodel"]
+
+_AUTHOR = "com.apple.CoreML"
+_MANIFEST = "Manifest.json"
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse an output that is there already.
+
+    Raises:
+        OutputExistsError: `target` exists and `force` is off, or it is a folder that is no
+            package, which is never replaced.
+    """
+    if target.is_dir() and not target.is_symlink():
+        foreign = any(target.iterdir()) and not (target / _MANIFEST).is_file()
+        if foreign:
+            raise OutputExistsError(
+                f"{target} is a folder but no Core ML package (it has no {_MANIFEST}); "
+                "choose another output path"
+            )
+    if (target.exists() or target.is_symlink()) and not force:
+        raise OutputExistsError(
+            f"{target} exists already; use --force to replace it or choose another output path"
+        )
+
+
+def write_model(model: Any, weights: Path | None, target: Path, *, force: bool) -> None:
+    """Write the spec message `model` as `.mlmodel`, or with its `weights` file as `.mlpackage`.
+
+    Raises:
+        OutputExistsError: See `check_target`.
+        OutputError: The file system refuses.
+    """
+    check_target(target, force=force)
+    content = model.SerializeToString(deterministic=True)
+    unique = uuid.uuid4().hex
+    aside = target.with_name(f".{target.name}.{unique}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if target.suffix == ".mlmodel":
+                aside.write_bytes(content)
+            else:
+                _write_package(aside, content, weights)
+            _put(aside, target, old=target.with_name(f".{target.name}.{unique}.old"))
+        finally:
+            _remove(aside)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror or error}; "
+            "choose another output path or make room there"
+        ) from error
+
+
+def _write_package(folder: Path, content: bytes, weights: Path | None) -> None:
+    data = folder / "Data" / _AUTHOR
+    data.mkdir(parents=True)
+    (data / "model.mlmodel").write_bytes(content)
+    digests = {"model.mlmodel": hashlib.sha256(content).hexdigest()}
+    texts = {"model.mlmodel": "CoreML Model Specification"}
+    if weights is not None:
+        (data / "weights").mkdir()
+        copy = data / "weights" / "weight.bin"
+        shutil.copyfile(weights, copy)
+        with copy.open("rb") as file:
+            digests["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        texts["weights"] = "CoreML Model Weights"
+    # coremltools draws random identifiers; these follow from the content.
+    names = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name + digests[name])) for name in digests}
+    manifest = {
+        "fileFormatVersion": "1.0.0",
+        "itemInfoEntries": {
+            names[name]: {
+                "author": _AUTHOR,
+                "description": texts[name],
+                "name": name,
+                "path": f"{_AUTHOR}/{name}",
+            }
+            for name in digests
+        },
+        "rootModelIdentifier": names["model.mlmodel"],
+    }
+    text = json.dumps(manifest, indent=4, sort_keys=True)
+    (folder / _MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _put(new: Path, target: Path, *, old: Path) -> None:
+    # A folder cannot be renamed over another, so what is there steps aside until the new one is in.
+    occupied = target.exists() or target.is_symlink()
+    if occupied:
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if occupied:
+            old.rename(target)
+        raise
+    if occupied:
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

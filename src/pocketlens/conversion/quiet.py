@@ -1,0 +1,88 @@
+"""coremltools without its progress bars and the notes that say nothing to our users."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from pocketlens.errors import MissingExtraError
+
+__all__ = ["Notes", "import_coremltools", "quiet"]
+
+# Apple's runtime is absent off macOS, which is expected: nothing here calls it. The PyTorch
+# version is pinned by this package and its conversions are tested against it.
+_EXPECTED = re.compile(
+    r"Failed to load _ML\w+: "
+    r"|Torch version \S+ has not been tested with coremltools"
+    r"|scikit-learn version \S+ is not supported"
+    r"|XGBoost version \S+ has not been tested with coremltools"
+)
+_FAILED_OP = re.compile(r"ERROR - converting '([^']+)' op")
+
+
+class Notes(logging.Filter):
+    """Drops the expected log records, and keeps the name of an op that failed (`failed_op`)."""
+
+    failed_op: str | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if failed := _FAILED_OP.search(message):
+            # Told by the exception that follows; logged as well it would be said twice.
+            self.failed_op = failed[1]
+            return False
+        return not _EXPECTED.match(message)
+
+
+@contextmanager
+def quiet() -> Iterator[Notes]:
+    """Within: no progress bars of coremltools and none of its expected notes; all else speaks."""
+    logger = logging.getLogger("coremltools")
+    notes = Notes()
+    logger.addFilter(notes)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            # PyTorch's exporter trips over its own deprecation.
+            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+            for module, name, bar in _progress_bars():
+                stack.enter_context(mock.patch.object(module, name, partial(bar, disable=True)))
+            yield notes
+    finally:
+        logger.removeFilter(notes)
+
+
+def import_coremltools() -> Any:
+    """The package coremltools, imported without its expected notes.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed, without which it converts nothing.
+    """
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("torch", "convert", "Converting a model") from error
+    with quiet():
+        import coremltools
+
+    return coremltools
+
+
+def _progress_bars() -> list[tuple[Any, str, Any]]:
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        return []
+    return [
+        (module, attribute, tqdm.tqdm)
+        for name, module in list(sys.modules.items())
+        if name.startswith("coremltools.")
+        for attribute in ("tqdm", "_tqdm")
+        if getattr(module, attribute, None) is tqdm.tqdm
+    ]
