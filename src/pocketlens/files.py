@@ -1,0 +1,92 @@
+"""Outputs written aside and renamed into place: what is there is whole, or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pocketlens.errors import OutputError, OutputExistsError
+
+__all__ = ["aside", "size_on_disk", "write_aside"]
+
+
+@contextmanager
+def aside(target: str | os.PathLike[str], *, force: bool = True) -> Iterator[Path]:
+    """A path beside `target` to write a file or folder at; it takes `target`'s place at the end.
+
+    If the block raises, or the process dies, `target` is what it was before.
+
+    Args:
+        target: The file or folder to be; missing parent folders are made.
+        force: Replace what is at `target`; without it, that is refused before the block runs.
+
+    Raises:
+        OutputExistsError: `target` is there and `force` is not set.
+        OutputError: It cannot be written (no permission, full disk).
+    """
+    target = Path(target)
+    if not force and (target.exists() or target.is_symlink()):
+        raise OutputExistsError(f"{target} exists; choose another output or pass --force")
+    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield new
+        if new.is_file():
+            _sync(new)
+        _put(new, target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror or error}; "
+            "choose another output path or make room there"
+        ) from error
+    finally:
+        _remove(new)
+
+
+def write_aside(target: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a whole file (text as UTF-8) aside, fsync it, rename it into place.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with aside(target) as new:
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def size_on_disk(path: str | os.PathLike[str]) -> int:
+    """Bytes of a file, or of all files in a folder (an `.mlpackage` is one)."""
+    path = Path(path)
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _put(new: Path, target: Path) -> None:
+    if not target.is_dir() or target.is_symlink():
+        new.replace(target)
+        return
+    # A folder cannot be renamed over another, so what is there steps aside first.
+    old = new.with_suffix(".old")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,66 @@
+"""`classic`: the network of the well-known walk of 2018, layer by layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pocketlens.errors import OptionError
+from pocketlens.image import InputSpec
+
+__all__ = ["Classic"]
+
+
+class Classic(nn.Module):
+    """conv 3×3×32 → pool → conv 2×2×32 → pool → conv 2×2×32 → pool → dense 500 → classes.
+
+    Convolutions keep the size ('same': an even kernel pads one pixel right and below, as Keras
+    does) and are followed by ReLU; pools are 2×2 maxima; dropout 0.3 before the dense layer and 0.4
+    after it. Weights start as Keras starts them: Glorot uniform, biases zero.
+
+    Args:
+        input_spec: What it eats, at least 8 × 8.
+        classes: Number of logits.
+
+    Shapes:
+        `(N, C, H, W)` float → `(N, classes)` float.
+
+    Raises:
+        OptionError: An input smaller than 8 × 8.
+    """
+
+    def __init__(self, input_spec: InputSpec, classes: int) -> None:
+        super().__init__()
+        height, width, channels = input_spec.shape
+        if min(height, width) < 8:
+            raise OptionError(
+                f"network 'classic' takes inputs of at least 8 × 8; received: {height} × {width}"
+            )
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1),  # (N, 32, H, W)
+            nn.ReLU(),
+            nn.MaxPool2d(2, 2),  # (N, 32, H/2, W/2)
+            nn.ZeroPad2d((0, 1, 0, 1)),
+            nn.Conv2d(32, 32, 2),
+            nn.ReLU(),
+            nn.MaxPool2d(2, 2),  # (N, 32, H/4, W/4)
+            nn.ZeroPad2d((0, 1, 0, 1)),
+            nn.Conv2d(32, 32, 2),
+            nn.ReLU(),
+            nn.MaxPool2d(2, 2),  # (N, 32, H/8, W/8)
+        )
+        self.head = nn.Sequential(
+            nn.Dropout(0.3),
+            nn.Linear(32 * (height // 8) * (width // 8), 500),
+            nn.ReLU(),
+            nn.Dropout(0.4),
+            nn.Linear(500, classes),
+        )
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.xavier_uniform_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        x = self.features(x)  # (N, 32, H/8, W/8)
+        return self.head(x.flatten(1))  # type: ignore[no-any-return]  # (N, classes)

@@ -1,0 +1,62 @@
+"""`strided`: the small fast one. Strides do the work of pooling, so activations stay small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from pocketlens.errors import OptionError
+from pocketlens.image import InputSpec
+
+__all__ = ["Strided"]
+
+
+class Strided(nn.Module):
+    """conv 5×5 /2 → conv 3×3 /2 → ... → linear, each convolution with batch norm and ReLU.
+
+    Args:
+        input_spec: What it eats; each side at least one pixel after the strides, see Raises.
+        classes: Number of logits.
+        channels: Output channels of each convolution; each halves height and width.
+
+    Shapes:
+        `(N, C, H, W)` float → `(N, classes)` float.
+
+    Raises:
+        OptionError: No channels, or an input smaller than `2 ** len(channels)` pixels.
+    """
+
+    def __init__(
+        self, input_spec: InputSpec, classes: int, *, channels: Sequence[int] = (16, 32, 64)
+    ) -> None:
+        super().__init__()
+        height, width, previous = input_spec.shape
+        if not isinstance(channels, Sequence) or not channels or any(
+            type(c) is not int or not 1 <= c <= 4096 for c in channels
+        ):
+            raise OptionError(
+                "network.channels is a list of whole numbers from 1 to 4096; "
+                f"received: {channels!r}"
+            )
+        if min(height, width) < 2 ** len(channels):
+            raise OptionError(
+                f"network 'strided' with {len(channels)} convolutions takes inputs of at least "
+                f"{2 ** len(channels)} × {2 ** len(channels)}; received: {height} × {width}"
+            )
+        layers: list[nn.Module] = []
+        for index, out in enumerate(channels):
+            kernel = 5 if index == 0 else 3
+            layers += [
+                nn.Conv2d(previous, out, kernel, stride=2, padding=kernel // 2, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(),
+            ]
+            height, width, previous = math.ceil(height / 2), math.ceil(width / 2), out
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(previous * height * width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        x = self.features(x)  # (N, channels[-1], H / 2**n, W / 2**n)
+        return self.head(x.flatten(1))  # type: ignore[no-any-return]  # (N, classes)

@@ -1,0 +1,359 @@
+"""The training loop. Every epoch starts from a seed of its own, so a resumed run repeats it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocketlens import augment, networks
+from pocketlens.data import Dataset
+from pocketlens.errors import OptionError, RunError, TrainingError
+from pocketlens.files import write_aside
+from pocketlens.recipe import Recipe, load_recipe
+from pocketlens.recognizer import Recognizer, planes
+from pocketlens.training.checkpoint import (
+    Checkpoint,
+    copy_of,
+    optimizer_tensors,
+    restore_optimizer,
+)
+from pocketlens.training.device import choose_device, keep_freed_memory
+from pocketlens.training.schedule import SCHEDULES, make_optimizer
+from pocketlens.training.temperature import fit_temperature
+
+__all__ = ["Epoch", "Step", "Training", "train"]
+
+REPORT_SECONDS = 0.1
+ENOUGH_FOR_TEMPERATURE = 200
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far the training is: told to `on_step` about ten times a second."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    images_per_second: float
+    learning_rate: float
+    loss: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history. Validation figures are None when nothing was held back."""
+
+    epoch: int
+    epochs: int
+    seconds: float
+    images_per_second: float
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `train` gives back.
+
+    Args:
+        recognizer: With the weights of the best epoch.
+        history: One row an epoch.
+        best_epoch: Lowest validation loss; the last epoch when nothing was held back; 0 when
+            interrupted within the first epoch.
+        device: What it was trained on.
+        interrupted: Ctrl-C ended it early.
+    """
+
+    recognizer: Recognizer
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    device: str
+    interrupted: bool
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in finished epochs, validation included."""
+        return sum(row.seconds for row in self.history)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    data: Dataset,
+    *,
+    validation: Dataset | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Training:
+    """Train the recipe's network.
+
+    Args:
+        recipe: A recipe, the name of a shipped one, or the path of a TOML file.
+        data: Training images that fit the recipe's input.
+        validation: Held-back images; by default the recipe's share of `data` is split off.
+        folder: Where `checkpoint` and `history.jsonl` are kept, if anywhere.
+        resume: Go on from the checkpoint in `folder` after its last finished epoch, to the same
+            weights as a training that was never stopped.
+        on_step: Told about ten times a second.
+        on_epoch: Told after each epoch.
+
+    Raises:
+        RecipeError: A recipe that asks for what cannot be.
+        OptionError: Images of another shape than the recipe's input; resume without a folder.
+        RunError: Nothing to resume, or the checkpoint of another recipe.
+        TrainingError: A device that is not there, or a loss that is not finite.
+        OutputError: The folder cannot be written; the last checkpoint stays as it was.
+    """
+    recipe = load_recipe(recipe)
+    if validation is None:
+        data, validation = data.split(recipe.data.validation, seed=recipe.seed)
+    _check_data(recipe, data)
+    keep_freed_memory()
+    device = choose_device(recipe.training.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        loop = _Loop(recipe, data, validation, device, folder and Path(folder))
+        if resume:
+            loop.restore()
+        interrupted = False
+        try:
+            for epoch in range(len(loop.history) + 1, recipe.training.epochs + 1):
+                row = loop.epoch(epoch, on_step)
+                if on_epoch:
+                    on_epoch(row)
+        except KeyboardInterrupt:
+            interrupted = True
+        return loop.finish(interrupted=interrupted)
+
+
+def _check_data(recipe: Recipe, data: Dataset) -> None:
+    if data.images.shape[1:] != recipe.input.shape:
+        raise OptionError(
+            f"the recipe's input is (height, width, channels) {recipe.input.shape}; "
+            f"received images of {data.images.shape[1:]}: give load_data the recipe's input"
+        )
+    empty = [name for name, count in data.counts.items() if not count]
+    if empty:
+        raise OptionError(
+            f"classes without a training image: {', '.join(empty[:10])}; "
+            "add images or remove the class"
+        )
+
+
+class _Loop:
+    """The state of one training, and what an epoch does to it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        validation: Dataset,
+        device: torch.device,
+        folder: Path | None,
+    ) -> None:
+        self.recipe = recipe
+        self.options = recipe.training
+        self.classes = data.classes
+        self.device = device
+        self.folder = folder
+        self.augment = augment.build(recipe.augment)
+        torch.manual_seed(recipe.seed)
+        network = networks.build(recipe.network, recipe.input, len(data.classes)).to(device)
+        if self.options.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = network
+        self.optimizer = make_optimizer(self.options, self.network)
+        # uint8 and on the device: a quarter of the memory traffic of float32.
+        self.images = _tensor(data.channels_first(), device)
+        self.labels = _tensor(data.labels, device)
+        self.validation = validation
+        self.history: list[Epoch] = []
+        self.best_epoch = 0
+        self.best = copy_of(self.network)
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch: full batches only, a different rest is left out each time."""
+        return max(1, len(self.labels) // self.options.batch_size)
+
+    def epoch(self, number: int, on_step: Callable[[Step], None] | None) -> Epoch:
+        """Train one epoch, validate, keep the best weights, write the checkpoint."""
+        started = time.perf_counter()
+        torch.manual_seed(self.recipe.seed * 1_000_003 + number)  # dropout
+        loss_sum = torch.zeros((), device=self.device)
+        right = torch.zeros((), device=self.device)
+        seen, rate, told = 0, 0.0, started
+        self.network.train()
+        for step, (images, labels) in enumerate(self.batches(number), start=1):
+            rate = self.set_rate((number - 1) * self.steps + step - 1)
+            loss, hits = self.step(images, labels)
+            loss_sum += loss * len(labels)
+            right += hits
+            seen += len(labels)
+            now = time.perf_counter()
+            if on_step and (now - told >= REPORT_SECONDS or step == self.steps):
+                told, speed = now, seen / (now - started)
+                left = (self.options.epochs - number + 1) * self.steps - step
+                per_step = (now - started) / step
+                epochs, average = self.options.epochs, float(loss_sum) / seen
+                on_step(
+                    Step(
+                        number, epochs, step, self.steps, speed, rate, average, left * per_step
+                    )
+                )
+        train_loss = float(loss_sum) / seen
+        if not np.isfinite(train_loss):
+            raise TrainingError(
+                f"the loss is {train_loss} in epoch {number} at learning rate {rate:.3g}; lower "
+                f"it, say --set training.learning_rate={self.options.learning_rate / 10:.3g}"
+            )
+        trained = time.perf_counter() - started
+        validation_loss, validation_accuracy = self.validate()
+        row = Epoch(
+            number,
+            self.options.epochs,
+            time.perf_counter() - started,
+            seen / trained,
+            rate,
+            train_loss,
+            float(right) / seen,
+            validation_loss,
+            validation_accuracy,
+        )
+        self.keep(row)
+        return row
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The epoch's images and labels in its own seeded order, augmented."""
+        seed = self.recipe.seed * 1_000_003 + epoch
+        order = torch.randperm(
+            len(self.labels), generator=torch.Generator().manual_seed(seed)
+        ).to(self.device)
+        random = torch.Generator(self.device).manual_seed(seed)
+        for index in order.split(self.options.batch_size)[: self.steps]:
+            images = self.images[index]
+            if self.augment:
+                images = self.augment(images, random)
+            yield images, self.labels[index]
+
+    def set_rate(self, done: int) -> float:
+        """Set the learning rate for the step after `done` steps."""
+        total = self.options.epochs * self.steps
+        share = SCHEDULES[self.options.schedule](done / max(1, total - 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * share
+        return self.options.learning_rate * share
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step; gives the mean loss and the number of right answers."""
+        x = planes(images, self.recipe.input)
+        if self.options.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        half = self.options.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            logits = self.network(x)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def validate(self) -> tuple[float | None, float | None]:
+        """Mean negative log-likelihood and accuracy on the held-back images."""
+        if not len(self.validation):
+            return None, None
+        logits, labels = self.validation_logits(self.recognizer())
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        return float(F.cross_entropy(logits, labels)), float(accuracy)
+
+    def validation_logits(self, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
+        logits = recognizer.logits(self.validation.images).cpu()
+        return logits, torch.from_numpy(self.validation.labels)
+
+    def recognizer(self, *, temperature: float = 1.0) -> Recognizer:
+        """The network as it is now."""
+        choice, spec = self.recipe.network, self.recipe.input
+        return Recognizer(self.network, choice, self.classes, spec, temperature=temperature)
+
+    def keep(self, row: Epoch) -> None:
+        """Add the epoch to the history, its weights to the best if they are, and save."""
+        self.history.append(row)
+        losses = [r.validation_loss for r in self.history if r.validation_loss is not None]
+        if not losses or row.validation_loss == min(losses):
+            self.best_epoch = row.epoch
+            self.best = copy_of(self.network)
+        if self.folder is None:
+            return
+        rows = [asdict(row) for row in self.history]
+        Checkpoint(
+            self.recipe.to_toml(),
+            rows,
+            self.best_epoch,
+            self.network.state_dict(),
+            self.best,
+            optimizer_tensors(self.optimizer),
+        ).write(self.folder / "checkpoint")
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        write_aside(self.folder / "history.jsonl", lines)
+
+    def restore(self) -> None:
+        """Take up the state of the checkpoint.
+
+        Raises:
+            RunError: There is none, or it belongs to another recipe.
+        """
+        if self.folder is None:
+            raise OptionError("resume needs the folder that holds the checkpoint; received: None")
+        path = self.folder / "checkpoint"
+        if not path.exists():
+            raise RunError(f"{path} does not exist; there is nothing to resume: leave out --resume")
+        found = Checkpoint.read(path)
+        if found.recipe != self.recipe.to_toml():
+            differences = self.recipe.differences(Recipe.from_toml(found.recipe))
+            raise RunError(
+                f"{path} belongs to another recipe ({'; '.join(differences[:5])}); "
+                "resume with that recipe, or start again with --force"
+            )
+        self.network.load_state_dict(found.weights)
+        restore_optimizer(self.optimizer, found.optimizer)
+        self.history = [_row(row) for row in found.history]
+        self.best_epoch = found.best_epoch
+        self.best = {name: tensor.to(self.device) for name, tensor in found.best.items()}
+
+    def finish(self, *, interrupted: bool) -> Training:
+        """Load the best weights and fit the temperature."""
+        if self.history:  # else: interrupted in the first epoch, what was reached is kept
+            self.network.load_state_dict(self.best)
+        recognizer = self.recognizer()
+        if len(self.validation) >= ENOUGH_FOR_TEMPERATURE:
+            logits, labels = self.validation_logits(recognizer)
+            recognizer.temperature = fit_temperature(logits, labels)
+        return Training(
+            recognizer, tuple(self.history), self.best_epoch, self.device.type, interrupted
+        )
+
+
+def _row(values: dict[str, Any]) -> Epoch:
+    try:
+        return Epoch(**values)
+    except TypeError as error:
+        raise RunError(f"the checkpoint's history is damaged: {error}") from error
+
+
+def _tensor(array: np.ndarray[Any, Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -1,0 +1,53 @@
+"""Optimisers and learning-rate schedules by name. A schedule is a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from pocketlens.recipe import TrainingOptions
+
+__all__ = ["SCHEDULES", "make_optimizer"]
+
+
+def one_cycle(progress: float) -> float:
+    """The rate as a share of its peak, at `progress` in [0, 1] of the training.
+
+    From 1/25 up to 1 in the first 30 %, then down to 1/250,000, both along half a cosine.
+    Source: Smith and Topin, Super-Convergence, 2018 (arXiv 1708.07120); numbers as in PyTorch's
+    `OneCycleLR`.
+    """
+    start, end, warmup = 1 / 25, 1 / 250_000, 0.3
+    if progress < warmup:
+        low, high, share = start, 1.0, progress / warmup
+    else:
+        low, high, share = 1.0, end, (progress - warmup) / (1 - warmup)
+    return low + (high - low) * (1 - math.cos(math.pi * share)) / 2
+
+
+def constant(progress: float) -> float:
+    """Always the full rate."""
+    return 1.0
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": one_cycle, "constant": constant}
+
+
+def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of a recipe; weight decay spares biases and normalisation."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": options.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    rate = options.learning_rate
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, fused=True)
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
+    # rho and eps of the paper and of Keras (PyTorch's own defaults differ): arXiv 1212.5701
+    return torch.optim.Adadelta(groups, lr=rate, rho=0.95, eps=1e-7, foreach=True)
