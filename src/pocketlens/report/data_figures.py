@@ -1,0 +1,259 @@
+"""Figures of the data before anything is trained: samples, pixels, one-hot labels, balance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketlens.data.dataset import Dataset
+from pocketlens.errors import DataError, OptionError
+from pocketlens.evaluation import percent
+from pocketlens.report.canvas import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    PALETTE,
+    PAPER,
+    bare,
+    gallery,
+    need_images,
+    new_figure,
+    plural,
+    save,
+    short,
+    show,
+    style,
+)
+
+NUMBERED_SIDE = {1: 32, 3: 14}
+"""The largest side whose pixel values still can be read, by the number of channels."""
+
+BARS = 40
+"""The most classes that get a bar each."""
+
+ONE_HOT_COLUMNS = 16
+"""The most columns of a one-hot table."""
+
+
+@style()
+def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: int = 12) -> Path:
+    """The first images of a data set, each over its label.
+
+    Args:
+        dataset: At least one image.
+        path: Where to, `.png` or `.svg`.
+        rows: Rows of images, from 1.
+        columns: Columns of images, from 1.
+
+    Raises:
+        DataError: The data set is empty.
+        OptionError: No rows or columns.
+    """
+    need_images(dataset)
+    if rows < 1 or columns < 1:
+        raise OptionError(f"samples need rows and columns from 1; received: {rows} × {columns}")
+    shown = dataset.subset(slice(rows * columns))
+    captions = [[(short(dataset.classes[k], 12), INK)] for k in shown.labels]
+    title = f"What the network is shown: the first {plural(len(shown), 'image')}"
+    height, width, channels = dataset.images.shape[1:]
+    subtitle = (
+        f"{dataset.name}: {plural(len(dataset), 'image')} of {width} × {height} pixels, "
+        f"{'grey' if channels == 1 else 'RGB'}, {plural(len(dataset.classes), 'class')}"
+    )
+    return gallery(shown.images, captions, columns, title, subtitle, path)
+
+
+@style()
+def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
+    """One image enlarged, the value of each pixel written on it.
+
+    A side of more than 32 pixels (14 in colour) is cut to its middle; the whole image with the cut
+    marked stands beside it. A colour pixel has its red, green and blue values one above the other.
+
+    Args:
+        dataset: Where the image is.
+        index: Its place, from 0.
+        path: Where to, `.png` or `.svg`.
+
+    Raises:
+        OptionError: No such index.
+    """
+    if not 0 <= index < len(dataset):
+        raise OptionError(
+            f"{dataset.name} has the images 0 to {len(dataset) - 1}; received index: {index}"
+        )
+    image = dataset.images[index]
+    height, width, channels = image.shape
+    side = NUMBERED_SIDE[channels]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    part = image[top : top + side, left : left + side]
+    cell = 9 / max(part.shape[:2])
+    cut = part.shape != image.shape
+    name = short(dataset.classes[dataset.labels[index]], 30)
+    figure = new_figure(
+        max(part.shape[1] * cell + 0.36 + 2.4 * cut, 6),
+        part.shape[0] * cell + 0.2,
+        f"Image {index} is {name!r}, and this is all the network sees of it",
+        f"{dataset.name}: {'the middle of ' * cut}{width} × {height} pixels"
+        f"{', red over green over blue' if channels == 3 else ''}, 0 (black) to 255",
+    )
+    axes = figure.subplots(1, 1 + cut, squeeze=False, width_ratios=[4, 1] if cut else None)[0]
+    show(bare(axes[0]), part, (0, 0, part.shape[1], part.shape[0]))
+    size = cell * 72 * (0.36 if channels == 1 else 0.24)
+    for y, x in np.ndindex(part.shape[:2]):
+        values = part[y, x]
+        light = float(values.mean()) > 127
+        colour = INK if light else "#8b93a5" if not values.any() else PAPER
+        text = "\n".join(str(int(value)) for value in values)
+        axes[0].text(x + 0.5, y + 0.5, text, size=size, color=colour, ha="center", va="center")
+    if cut:
+        show(bare(axes[1]), image, (0, 0, width, height))
+        axes[1].plot(
+            [left, left + side, left + side, left, left],
+            [top, top, top + side, top + side, top],
+            color=ORANGE,
+        )
+    return save(figure, path)
+
+
+@style()
+def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path:
+    """The first images beside their labels as one-hot rows: a single 1 in the class's column.
+
+    Args:
+        dataset: At least one image.
+        path: Where to, `.png` or `.svg`.
+        count: How many images, from 1.
+
+    Raises:
+        DataError: The data set is empty.
+        OptionError: `count` below 1.
+    """
+    need_images(dataset)
+    if count < 1:
+        raise OptionError(f"a one-hot table needs a count from 1; received: {count}")
+    shown = dataset.subset(slice(count))
+    table = shown.one_hot()
+    # With many classes: the columns that hold a 1, filled up from the left.
+    order = np.argsort(-table.max(axis=0), kind="stable")[:ONE_HOT_COLUMNS]
+    columns = np.sort(order)
+    table = table[:, columns]
+    names = [short(dataset.classes[k], 14) for k in columns]
+    longest = max(len(name) for name in names)
+    lean = longest > 3
+    rows, total = len(shown), len(dataset.classes)
+    rest = "" if len(columns) == total else f"; {len(columns)} of {total:,} columns, the rest are 0"
+    head = 0.35 + (0.05 * longest if lean else 0)
+    figure = new_figure(
+        max(1.2 + 0.44 * len(columns), 5.5),
+        0.44 * rows + head + 0.2,
+        "Labels as the loss sees them: one-hot rows",
+        f"{dataset.name}: the first {plural(rows, 'image')}{rest}",
+    )
+    axes = bare(figure.subplots())
+    for y in range(rows):
+        show(axes, shown.images[y], (-1.3, y + 0.06, -0.42, y + 0.94))
+        for x in range(len(columns)):
+            hot = bool(table[y, x])
+            axes.text(
+                x + 0.5,
+                y + 0.5,
+                str(int(table[y, x])),
+                size=10.5,
+                weight="bold" if hot else "normal",
+                color=PAPER if hot else "#b4bac6",
+                ha="center",
+                va="center",
+                bbox={"boxstyle": "round,pad=0.4", "color": BLUE} if hot else None,
+            )
+    for x, name in enumerate(names):
+        place = {"rotation": 45, "ha": "left"} if lean else {"ha": "center"}
+        axes.text(x + 0.5, -0.15, name, size=9, color=MUTED, va="bottom", **place)
+    axes.set(xlim=(-1.4, len(columns)), ylim=(rows, -head / 0.44), aspect="equal")
+    return save(figure, path)
+
+
+@style()
+def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Path:
+    """How many images each class has.
+
+    Several data sets are drawn side by side as shares of each, since their sizes differ. Beyond 40
+    classes the shares are drawn as a curve from the largest class to the smallest.
+
+    Args:
+        datasets: One data set, or several of the same classes; each at least one image.
+        path: Where to, `.png` or `.svg`.
+
+    Raises:
+        DataError: An empty data set, or data sets of different classes.
+    """
+    parts = [datasets] if isinstance(datasets, Dataset) else list(datasets)
+    if not parts:
+        raise OptionError("a balance needs at least one data set; received none")
+    for part in parts:
+        need_images(part)
+        if part.classes != parts[0].classes:
+            raise DataError(
+                f"{part.name} and {parts[0].name} have different classes; a balance compares "
+                "parts of the same data"
+            )
+    classes = parts[0].classes
+    shares = np.array([list(part.counts.values()) for part in parts], float)
+    shares /= shares.sum(axis=1, keepdims=True)
+    many = len(classes) > BARS
+    lanes = len(parts)
+    step = max(0.26, 0.13 * lanes + 0.08)
+    low, high = float(shares.min()), float(shares.max())
+    figure = new_figure(
+        8,
+        3.4 if many else step * len(classes) + 0.9,
+        "How evenly the classes are filled",
+        f"share of the images, from {percent(low)} to {percent(high)} a class; "
+        f"the dashed line is an even {percent(1 / len(classes))}",
+    )
+    axes = figure.subplots()
+    even: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
+    labels = [f"{part.name} ({plural(len(part), 'image')})" for part in parts]
+    if many:
+        for lane in range(lanes):
+            curve = np.sort(100 * shares[lane])[::-1]
+            axes.plot(
+                np.arange(1, len(classes) + 1), curve, color=PALETTE[lane % 6], label=labels[lane]
+            )
+        axes.axhline(100 / len(classes), **even)
+        axes.set(ylim=(0, None), xlim=(1, len(classes)), ylabel="% of the images")
+        axes.set_xlabel("classes, from the largest to the smallest")
+    else:
+        for lane in range(lanes):
+            places = np.arange(len(classes)) + (lane - (lanes - 1) / 2) * 0.8 / lanes
+            axes.barh(
+                places,
+                100 * shares[lane],
+                0.72 / lanes,
+                color=PALETTE[lane % 6],
+                label=labels[lane],
+            )
+            for k, n in enumerate(parts[lane].counts.values()):
+                axes.annotate(
+                    f"{n:,}",
+                    (100 * shares[lane, k], places[k]),
+                    (4, 0),
+                    textcoords="offset points",
+                    size=7.5 if lanes > 1 else 8.5,
+                    color=MUTED,
+                    va="center",
+                    bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6},
+                    zorder=4,
+                )
+        axes.axvline(100 / len(classes), **even)
+        axes.set_yticks(range(len(classes)), [short(name) for name in classes])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(visible=False, axis="y")
+        axes.set(ylim=(len(classes) - 0.4, -0.6), xlim=(0, 108 * high))
+        axes.set_xlabel("% of the images; the number at a bar is its count")
+    figure.legend(loc="outside lower left", ncols=min(lanes, 3))
+    return save(figure, path)

@@ -1,0 +1,27 @@
+"""The figures of a run: the data looked at, the training, the quality, the parity.
+
+Every function draws one figure and writes it to `path`, a PNG or an SVG by its suffix, and returns
+that path. All raise `OptionError` for another suffix, `OutputError` if the file cannot be written
+and `MissingExtraError` without Matplotlib. The same data gives the same bytes.
+"""
+
+from pocketlens.report.data_figures import draw_balance, draw_one_hot, draw_pixels, draw_samples
+from pocketlens.report.result_figures import (
+    draw_confusion,
+    draw_history,
+    draw_mistakes,
+    draw_parity,
+    draw_reliability,
+)
+
+__all__ = [
+    "draw_balance",
+    "draw_confusion",
+    "draw_history",
+    "draw_mistakes",
+    "draw_one_hot",
+    "draw_parity",
+    "draw_pixels",
+    "draw_reliability",
+    "draw_samples",
+]
