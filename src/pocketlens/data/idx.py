@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def read_idx(path: Path, *, dimensions: int, limit: int) -> tuple[NDArray[np.uin
 
 
 def _parse(
-    stream: IO[bytes], path: Path, dimensions: int, limit: int
+    stream: io.BufferedIOBase, path: Path, dimensions: int, limit: int
 ) -> tuple[NDArray[np.uint8], str]:
     expected = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     header = stream.read(4 + 4 * dimensions)
@@ -76,7 +76,7 @@ def _parse(
             f"{path} announces {len(header) + size} bytes {shape}; expected at most {limit}"
         )
     values = np.empty(size, np.uint8)
-    received = _fill(stream, memoryview(values))
+    received = _fill(stream, values.data)
     if received < size:
         raise DataError(
             f"{path} is cut short: its header announces {size} bytes after it; received: {received}"
@@ -84,11 +84,11 @@ def _parse(
     if stream.read(1):
         raise DataError(f"{path} has bytes after the {size} that its header announces")
     checksum = hashlib.sha256(header)
-    checksum.update(values)
+    checksum.update(values.data)
     return values.reshape(shape), checksum.hexdigest()
 
 
-def _fill(stream: IO[bytes], view: memoryview) -> int:
+def _fill(stream: io.BufferedIOBase, view: memoryview) -> int:
     """Read into `view` piece by piece: gzip's own readinto would hold all of it twice."""
     received = 0
     while received < len(view):

@@ -134,7 +134,8 @@ def load_data(
         )
     from pocketlens.data.folder import load_folder
 
-    return load_folder(Path(resolved.name.removeprefix(FOLDER)), split, input_spec, seed=seed)
+    path = Path(resolved.name.removeprefix(FOLDER)).expanduser()
+    return load_folder(path, split, input_spec, seed=seed)
 
 
 def download_data(

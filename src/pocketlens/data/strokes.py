@@ -160,7 +160,7 @@ def _write(hand: Hand, count: int, random: np.random.Generator) -> NDArray[np.ui
 
 def _trace(path: Path, count: int, random: np.random.Generator) -> Array:
     """The pen's samples `(count, S, 2)` in per cent of the height, about the middle."""
-    points = path.points + random.normal(0, 2.5, (count, *path.points.shape))
+    points = path.points + random.normal(0, 3, (count, *path.points.shape))
     softness = random.uniform(0, 1, (count, 1, 1))
     # einsum, not a matrix product: its sums run in the same order on every machine.
     sharp = np.einsum("sp,npc->nsc", path.sharp, points)
@@ -168,12 +168,12 @@ def _trace(path: Path, count: int, random: np.random.Generator) -> Array:
     pen = sharp + softness * (soft - sharp) - (35, 50)
     # Wobble: each coordinate is pushed by a slow wave across the plane.
     for _ in range(2):
-        wave = random.normal(0, 0.008, (count, 1, 2))
+        wave = random.uniform(-0.008, 0.008, (count, 1, 2))
         phase = random.uniform(0, 2 * np.pi, (count, 1))
-        push = random.normal(0, 4, (count, 1, 2))
+        push = random.normal(0, 4.5, (count, 1, 2))
         pen = pen + push * np.sin(2 * np.pi * (pen * wave).sum(2) + phase)[..., None]
-    slant = np.clip(random.normal(0.18, 0.24, count), -0.6, 0.9)
-    width = random.lognormal(0.13, 0.2, count)
+    slant = np.clip(random.normal(0.18, 0.28, count), -0.6, 0.9)
+    width = random.lognormal(0.12, 0.25, count)
     turn = random.normal(0, 0.09, count)
     x, y = pen[..., 0] * width[:, None], pen[..., 1]
     x = x - slant[:, None] * y
