@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.errors import DataError, MissingExtraError, OptionError, OutputError
+from pocketlens.errors import DataError, MissingExtraError, OptionError
+from pocketlens.files import aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +168,7 @@ def gallery(
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as the PNG or SVG that the path's suffix names; aside first, then renamed.
+    """Write a figure as the PNG or SVG that the path's suffix names.
 
     Raises:
         OptionError: Another suffix.
@@ -178,16 +179,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     if kind not in (".png", ".svg"):
         raise OptionError(f"a figure is a .png or .svg file; received: {target}")
     metadata = {"Software": None} if kind == ".png" else {"Date": None, "Creator": None}
-    aside = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(aside, format=kind[1:], metadata=metadata)
-        aside.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):  # where nothing could be written, nothing can be removed
-            aside.unlink(missing_ok=True)
+    with aside(target) as new:
+        figure.savefig(new, format=kind[1:], metadata=metadata)
     return target
 
 
