@@ -17,10 +17,11 @@
     │   ├── UnsupportedOp        an op or layer that has no lowering
     │   └── UnsupportedParameter a field that the op's lowering does not take
     ├── FeatureError             an input that does not fit the model's declared feature
-    └── AppError                 an app that cannot be made from this file or these options
+    ├── AppError                 an app that cannot be made from this file or these options
+    └── CheckFailedError         a check was carried out and failed
 
 A message says what was wrong, what was received, what is expected, and the next command.
-The command line prints it as one line and exits with 2.
+The command line prints it as one line and exits with 2 (1 for CheckFailedError).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "AppError",
+    "CheckFailedError",
     "ConversionError",
     "DataError",
     "DataNotFoundError",
@@ -133,6 +135,10 @@ class FeatureError(PocketlensError):
 
 class AppError(PocketlensError):
     """An app that cannot be made from this file or these options."""
+
+
+class CheckFailedError(PocketlensError):
+    """A check was carried out and failed."""
 
 
 def did_you_mean(received: str, known: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ def find(room: str, name: str) -> Callable[..., Any]:
     module = importlib.import_module(f"{room}.{name}")
     found = getattr(module, name, None) or getattr(module, name.title())
     assert callable(found)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def faults(room: str, choice: Choice, table: str) -> list[str]:

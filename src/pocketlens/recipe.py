@@ -102,7 +102,7 @@ class ModelOptions:
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (neural network).
         precision: Type of the weights and, in an ML Program, of the arithmetic.
         author: Author, shown by Xcode.
-        license: Licence, shown by Xcode.
+        licence: Licence, shown by Xcode.
         version: Version, shown by Xcode.
         description: What the model does, in one sentence.
     """
@@ -111,7 +111,7 @@ class ModelOptions:
     format: Literal["mlpackage", "mlmodel"] = "mlpackage"
     precision: Literal["float16", "float32"] = "float16"
     author: str = "Made with Pocketlens"
-    license: str = "MIT"
+    licence: str = "MIT"
     version: str = "1.0"
     description: str = "Recognises what is in an image."
 
@@ -352,9 +352,7 @@ def _read_choice(table: Mapping[str, Any], where: str, faults: list[str]) -> Cho
     return Choice(name, {key: value for key, value in table.items() if key != "name"})
 
 
-def _check(
-    value: Any, hint: Any, limits: Mapping[str, float], key: str, faults: list[str]
-) -> Any:
+def _check(value: Any, hint: Any, limits: Mapping[str, float], key: str, faults: list[str]) -> Any:
     if get_origin(hint) is Literal:
         known = [str(item) for item in get_args(hint)]
         if value not in get_args(hint):

@@ -149,7 +149,7 @@ class Recognizer(Predictor):
                         f"{file} is not a recogniser of Pocketlens; expected format {FORMAT}, "
                         f"received: {header.get('format')}"
                     )
-                weights = {name: stored.get_tensor(name) for name in stored.keys()}
+                weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
             return cls._restore(header, weights)
         except FileNotFoundError as error:
             raise RunError(

@@ -63,4 +63,4 @@ class Classic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         x = self.features(x)  # (N, 32, H/8, W/8)
-        return self.head(x.flatten(1))  # type: ignore[no-any-return]  # (N, classes)
+        return self.head(x.flatten(1))  # (N, classes)

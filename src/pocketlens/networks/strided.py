@@ -33,8 +33,10 @@ class Strided(nn.Module):
     ) -> None:
         super().__init__()
         height, width, previous = input_spec.shape
-        if not isinstance(channels, Sequence) or not channels or any(
-            type(c) is not int or not 1 <= c <= 4096 for c in channels
+        if (
+            not isinstance(channels, Sequence)
+            or not channels
+            or any(type(c) is not int or not 1 <= c <= 4096 for c in channels)
         ):
             raise OptionError(
                 "network.channels is a list of whole numbers from 1 to 4096; "
@@ -59,4 +61,4 @@ class Strided(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         x = self.features(x)  # (N, channels[-1], H / 2**n, W / 2**n)
-        return self.head(x.flatten(1))  # type: ignore[no-any-return]  # (N, classes)
+        return self.head(x.flatten(1))  # (N, classes)

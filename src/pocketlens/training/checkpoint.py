@@ -79,7 +79,7 @@ class Checkpoint:
                 found = cls(
                     header["recipe"], json.loads(header["history"]), int(header["best_epoch"])
                 )
-                for key in stored.keys():
+                for key in stored.keys():  # noqa: SIM118 - no mapping
                     group, _, name = key.partition("/")
                     target = {
                         "weights": found.weights,

@@ -126,7 +126,7 @@ def train(
     keep_freed_memory()
     device = choose_device(recipe.training.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        loop = _Loop(recipe, data, validation, device, folder and Path(folder))
+        loop = _Loop(recipe, data, validation, device, Path(folder) if folder else None)
         if resume:
             loop.restore()
         interrupted = False
@@ -211,9 +211,7 @@ class _Loop:
                 per_step = (now - started) / step
                 epochs, average = self.options.epochs, float(loss_sum) / seen
                 on_step(
-                    Step(
-                        number, epochs, step, self.steps, speed, rate, average, left * per_step
-                    )
+                    Step(number, epochs, step, self.steps, speed, rate, average, left * per_step)
                 )
         train_loss = float(loss_sum) / seen
         if not np.isfinite(train_loss):
@@ -240,9 +238,9 @@ class _Loop:
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The epoch's images and labels in its own seeded order, augmented."""
         seed = self.recipe.seed * 1_000_003 + epoch
-        order = torch.randperm(
-            len(self.labels), generator=torch.Generator().manual_seed(seed)
-        ).to(self.device)
+        order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed)).to(
+            self.device
+        )
         random = torch.Generator(self.device).manual_seed(seed)
         for index in order.split(self.options.batch_size)[: self.steps]:
             images = self.images[index]

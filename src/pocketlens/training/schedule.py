@@ -28,7 +28,7 @@ def one_cycle(progress: float) -> float:
     return low + (high - low) * (1 - math.cos(math.pi * share)) / 2
 
 
-def constant(progress: float) -> float:
+def constant(_progress: float) -> float:
     """Always the full rate."""
     return 1.0
 

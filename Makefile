@@ -1,0 +1,49 @@
+# Two commands for a new user: `make demo`, `make test`. Needs Python 3.11 or later, nothing else.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUT    ?= runs/demo
+
+# Real MNIST lies beside the project in some workshops; without it, it is downloaded or cached.
+ifneq ($(wildcard ../shared/data),)
+export POCKETLENS_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: help demo test check format benchmark clean
+
+help:
+	@echo "make demo       from handwritten digits to a checked Core ML file, an Xcode project, a report"
+	@echo "make test       the tests"
+	@echo "make check      ruff and mypy"
+	@echo "make format     format the code"
+	@echo "make benchmark  measure every figure that the README claims"
+	@echo "make clean      remove the environment and the runs"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pocketlens needs Python 3.11 or later; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[all,dev]' -c constraints.txt
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/pocketlens run --out $(OUT)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python benchmarks/quick.py
+	$(BIN)/python benchmarks/classic.py
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,94 @@
+"""`pocketlens data list | show | download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.shell import Json, Out, command, group, print_json
+
+data = group("data", "List, look at and download data sets.")
+
+Source = Annotated[str, typer.Argument(help="mnist, strokes, auto or folder:PATH.")]
+
+
+@command(on=data, name="list", example=("pocketlens data list",))
+def list_all(json: Json = False) -> None:
+    """List the named sources."""
+    from dataclasses import asdict
+
+    from pocketlens.data import CATALOG
+
+    if json:
+        print_json([asdict(source) for source in CATALOG])
+        return
+    width = max(len(source.name) for source in CATALOG)
+    for source in CATALOG:
+        print(f"{source.name:{width}}  {source.description}")
+
+
+@command(
+    on=data,
+    example=(
+        "pocketlens data show mnist",
+        "pocketlens data show folder:photos --size 64 --colour rgb --out looked",
+    ),
+)
+def show(
+    source: Source,
+    out: Out = None,
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    index: Annotated[int, typer.Option(help="The image to enlarge.", min=0)] = 0,
+    size: Annotated[int | None, typer.Option(help="Height and width; a folder needs it.")] = None,
+    colour: Annotated[str, typer.Option(help="gray or rgb.")] = "gray",
+    seed: Annotated[int, typer.Option(help="Seed of strokes, and of a folder's split.")] = 0,
+    json: Json = False,
+) -> None:
+    """Draw a data set: images, the pixels of one, labels as one-hot rows, class balance."""
+    from pocketlens.data import load_data
+    from pocketlens.errors import OptionError
+    from pocketlens.image import InputSpec
+    from pocketlens.report import figures
+
+    spec = InputSpec(size, size, colour) if size else None  # type: ignore[arg-type]
+    found = load_data(source, split=split, input_spec=spec, seed=seed)
+    if index >= len(found):
+        raise OptionError(f"--index is below {len(found)}, the number of images; received: {index}")
+    folder = out or Path("looked-at") / source.replace(":", "-").replace("/", "-")
+    written = [
+        figures.draw_samples(found, folder / "samples.png"),
+        figures.draw_pixels(found, index, folder / "pixels.png"),
+        figures.draw_one_hot(found, folder / "one_hot.svg"),
+        figures.draw_balance(found, folder / "balance.svg"),
+    ]
+    if json:
+        print_json(
+            {
+                "name": found.name,
+                "shape": list(found.images.shape),
+                "counts": found.counts,
+                "files": [str(path) for path in written],
+            }
+        )
+        return
+    count, height, width, channels = found.images.shape
+    print(f"{found.name}: {count:,} images of {height} × {width}, {channels} channel(s)")
+    print("classes: " + ", ".join(f"{name} {n:,}" for name, n in found.counts.items()))
+    for path in written:
+        print(f"wrote {path}")
+
+
+@command(on=data, example=("pocketlens data download mnist",))
+def download(source: Source, json: Json = False) -> None:
+    """Download a data set into the data folder, checked by its sha256."""
+    from pocketlens.cli.progress import Progress
+    from pocketlens.data import download_data
+
+    with Progress() as progress:
+        folder = download_data(source, progress=None if json else progress.download)
+    if json:
+        print_json({"folder": str(folder)})
+    else:
+        print(f"{source} is in {folder}")

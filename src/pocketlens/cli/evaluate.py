@@ -1,0 +1,53 @@
+"""`pocketlens evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.inputs import Data, is_run, test_set
+from pocketlens.cli.shell import Json, command, print_json
+
+
+@command(
+    example=(
+        "pocketlens evaluate runs/quick",
+        "pocketlens evaluate Digits.mlpackage --data mnist --json",
+    )
+)
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder or a Core ML file.")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Measure a recogniser on test images: accuracy, loss, per class, calibration."""
+    from pocketlens.coreml import load
+    from pocketlens.evaluation import evaluate as measure
+    from pocketlens.pipeline import Run
+    from pocketlens.prediction import Predictor
+
+    run = Run(model) if is_run(model) else None
+    predictor: Predictor
+    if run:
+        from pocketlens.recognizer import Recognizer
+
+        predictor = Recognizer.load(model)
+    else:
+        predictor = load(model)
+    found = measure(predictor, test_set(run, data, predictor.input_spec))
+    if json:
+        print_json(found.to_dict())
+        return
+    low, high = found.interval
+    print(
+        f"accuracy     {found.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n {found.n:,})"
+    )
+    print(f"loss         {found.loss:.4f}  (mean negative log-likelihood)")
+    print(f"calibration  {found.calibration.error:.2%}  (expected calibration error)")
+    print("class        precision   recall   images")
+    for score in found.per_class:
+        precision = "     –" if score.precision is None else f"{score.precision:8.2%}"
+        recall = "     –" if score.recall is None else f"{score.recall:8.2%}"
+        print(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")

@@ -1,0 +1,39 @@
+"""`pocketlens predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.shell import Json, command, print_json
+
+
+@command(
+    example=(
+        "pocketlens predict Digits.mlpackage photo.jpg",
+        "pocketlens predict Digits.mlpackage *.png --top 1 --json",
+    )
+)
+def predict(
+    file: Annotated[Path, typer.Argument(help="A Core ML file.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    top: Annotated[int, typer.Option(help="How many classes to print.", min=1)] = 3,
+    json: Json = False,
+) -> None:
+    """Name what is in pictures, with a Core ML file, on this computer."""
+    from pocketlens.coreml import load
+
+    model = load(file)
+    answers = model.predict(images)
+    if json:
+        print_json(
+            [
+                {"image": str(path), "label": answer.label, "top": dict(answer.top(top))}
+                for path, answer in zip(images, answers, strict=True)
+            ]
+        )
+        return
+    for path, answer in zip(images, answers, strict=True):
+        print(f"{path}: " + ", ".join(f"{label} {p:.2%}" for label, p in answer.top(top)))

@@ -1,0 +1,94 @@
+"""The progress bar of a run: one line a stage, a live bar while it trains or downloads."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from pocketlens.pipeline import Watcher
+
+if TYPE_CHECKING:
+    from pocketlens.training import Epoch, Step
+
+__all__ = ["Progress"]
+
+DOING = {
+    "data": "loading and drawing the images",
+    "train": "training",
+    "evaluate": "evaluating on the test set",
+    "convert": "converting to Core ML",
+    "verify": "running the Core ML file over the test set",
+    "app": "writing the Xcode project",
+    "report": "writing the report",
+}
+
+
+class Progress(Watcher):
+    """Shows a run on a terminal; in a log, plain lines. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = Bar(
+            TextColumn("          {task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task: Any = None
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def stage(self, name: str, *, done: bool) -> None:
+        self._clear()
+        said = "done in an earlier call" if done else DOING[name]
+        self.console.print(f"[bold cyan]{name:9}[/] {said}")
+
+    def note(self, text: str) -> None:
+        self.console.print(f"          [yellow]{text}[/]")
+
+    def download(self, file: str, received: int, total: int | None) -> None:
+        detail = f"{received / 1e6:.1f} MB"
+        self._show(file, received, total, detail)
+        if received == total:
+            self._clear()
+
+    def step(self, step: Step) -> None:
+        done = (step.epoch - 1) * step.steps + step.step
+        detail = f"{step.images_per_second:,.0f} images/s, loss {step.loss:.3f}"
+        self._show(f"epoch {step.epoch}/{step.epochs}", done, step.epochs * step.steps, detail)
+
+    def epoch(self, epoch: Epoch) -> None:
+        held = epoch.validation_accuracy
+        validation = "" if held is None else f", validation {held:.2%}"
+        self.console.print(
+            f"          epoch {epoch.epoch}/{epoch.epochs}  {epoch.seconds:.1f} s, "
+            f"{epoch.images_per_second:,.0f} images/s, loss {epoch.train_loss:.3f}, "
+            f"training {epoch.train_accuracy:.2%}{validation}"
+        )
+
+    def _show(self, text: str, done: int, total: int | None, detail: str) -> None:
+        if self.task is None:
+            self.task = self.bar.add_task(text, total=total, detail=detail)
+        self.bar.update(self.task, description=text, completed=done, total=total, detail=detail)
+
+    def _clear(self) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None

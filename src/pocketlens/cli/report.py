@@ -1,0 +1,22 @@
+"""`pocketlens report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.shell import Json, command, print_json
+
+
+@command(example=("pocketlens report runs/quick",))
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")], json: Json = False) -> None:
+    """Write a run's report.html again."""
+    from pocketlens.report import write_report
+
+    path = write_report(run)
+    if json:
+        print_json({"report": str(path)})
+    else:
+        print(f"wrote {path}")
