@@ -1,0 +1,36 @@
+"""The Core ML runtime: reads Core ML files and runs them on any system.
+
+    model = load("Digits.mlpackage")
+    model.predict("seven.jpg").label
+    model.run({"image": "seven.png"})["classLabel"]
+
+A file is translated to an ONNX graph, op by op, and ONNX Runtime runs that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pocketlens.coreml.description import describe
+    from pocketlens.coreml.session import CoreMLModel, load
+    from pocketlens.coreml.table import Coverage, coverage
+
+__all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load"]
+
+_HOMES = {
+    "CoreMLModel": "session",
+    "Coverage": "table",
+    "coverage": "table",
+    "describe": "description",
+    "load": "session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: onnx takes 0.2 s, and the package's own import stays light.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,387 @@
+"""The small ONNX graph builder that lowering functions call.
+
+    y = g.Conv(x, weight, bias, strides=[2, 2], pads=[1, 1, 1, 1])
+
+Any ONNX operator is a method by its own name. A `Value` knows its element type and shape, because
+ONNX's own type inference runs on every node as it is added; a constant knows its content. Sizes are
+bounded before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import defs, helper, numpy_helper, shape_inference
+
+from pocketlens.errors import ModelFileError, UnsupportedModelError
+
+__all__ = ["Array", "Bools", "Floats", "Graph", "Ints", "Value", "Values"]
+
+OPSET = 21  # what the oldest supported ONNX Runtime (1.20) runs
+IR_VERSION = 10
+
+MAX_TENSOR_BYTES = 2**31
+"""The largest tensor that a graph may make: 2 GiB."""
+
+MAX_NODES = 200_000
+
+Shape: TypeAlias = "tuple[int | None, ...] | None"
+STRING = np.dtype(object)
+
+
+class Value:
+    """A tensor of the graph.
+
+    Attributes:
+        name: Its name in the ONNX graph.
+        dtype: Its element type.
+        shape: Its sizes; None for a size (or for all) that is known only at run time.
+        const: Its content, if it is a constant.
+    """
+
+    __slots__ = ("const", "dtype", "name", "shape")
+
+    def __init__(
+        self, name: str, dtype: np.dtype[Any], shape: Shape, const: NDArray[Any] | None = None
+    ) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
+        self.const = const
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.dtype}{'' if self.shape is None else list(self.shape)}"
+
+    @property
+    def rank(self) -> int:
+        """The number of dimensions.
+
+        Raises:
+            UnsupportedModelError: It is known only at run time.
+        """
+        return len(self._known())
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, every size known.
+
+        Raises:
+            UnsupportedModelError: A size is known only at run time.
+        """
+        sizes = self._known()
+        if None in sizes:
+            raise UnsupportedModelError(
+                f"the tensor {self.name!r} has the shape {list(sizes)}, of which a size is known "
+                "only at run time; expected a fixed shape"
+            )
+        return sizes  # type: ignore[return-value]
+
+    def size(self, axis: int) -> int:
+        """The size along `axis`; the other sizes may be unknown."""
+        size = self._known()[axis]
+        if size is None:
+            raise UnsupportedModelError(
+                f"the tensor {self.name!r} has the shape {list(self._known())}; expected axis "
+                f"{axis} to be known before the model runs"
+            )
+        return size
+
+    def _known(self) -> tuple[int | None, ...]:
+        if self.shape is None:
+            raise UnsupportedModelError(
+                f"the number of dimensions of the tensor {self.name!r} is known only at run time"
+            )
+        return self.shape
+
+
+Operand: TypeAlias = "Value | NDArray[Any] | None"
+
+# What a lowering's parameters are annotated with: a tensor, several tensors, or a constant.
+Values: TypeAlias = "tuple[Value, ...]"
+Array: TypeAlias = "NDArray[Any]"
+Ints: TypeAlias = "tuple[int, ...]"
+Floats: TypeAlias = "tuple[float, ...]"
+Bools: TypeAlias = "tuple[bool, ...]"
+
+
+class _Node:
+    __slots__ = ("attributes", "domain", "inputs", "name", "op", "outputs")
+
+    def __init__(
+        self,
+        op: str,
+        domain: str,
+        name: str,
+        inputs: list[Value | None],
+        outputs: list[Value],
+        attributes: dict[str, Any],
+    ) -> None:
+        self.op = op
+        self.domain = domain
+        self.name = name
+        self.inputs = inputs
+        self.outputs = outputs
+        self.attributes = attributes
+
+    def proto(self) -> onnx.NodeProto:
+        return helper.make_node(
+            self.op,
+            ["" if value is None else value.name for value in self.inputs],
+            [value.name for value in self.outputs],
+            self.name,
+            domain=self.domain or None,
+            **self.attributes,
+        )
+
+
+class Graph:
+    """An ONNX graph under construction.
+
+    `inputs` and `outputs` are what the finished model takes and gives. `tensors` maps every name
+    that the Core ML model gives to a tensor to its Value.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        """`names`: every tensor name of the Core ML model; no tensor made here takes one of them
+        except through `input`, `bind` and `output`."""
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
+        self.tensors: dict[str, Value] = {}
+        self._nodes: list[_Node] = []
+        self._constants: dict[tuple[Any, ...], Value] = {}
+        self._names: set[str] = set(names)
+        self._unnamed: set[str] = set()
+        self._scope = ""
+
+    def __getattr__(self, op: str) -> Callable[..., Value]:
+        if not op[0].isupper():
+            raise AttributeError(op)
+        return lambda *inputs, **attributes: self.op(op, *inputs, **attributes)[0]
+
+    def op(
+        self, op: str, *inputs: Operand, outputs: int = 1, domain: str = "", **attributes: Any
+    ) -> list[Value]:
+        """Add one node.
+
+        Args:
+            op: An ONNX operator's name, such as `Conv`.
+            inputs: Values; arrays, which become constants; None for an input left out.
+            outputs: How many of the operator's outputs to ask for.
+            domain: The operator's domain, empty for ONNX's own.
+            attributes: The operator's attributes; those that are None are left out.
+
+        Raises:
+            ModelFileError: The operator cannot take these inputs, or a result would be larger than
+                `MAX_TENSOR_BYTES`.
+        """
+        if len(self._nodes) >= MAX_NODES:
+            raise ModelFileError(f"the model has more than {MAX_NODES} operations")
+        values = [self.constant(v) if isinstance(v, np.ndarray) else v for v in inputs]
+        attributes = {key: value for key, value in attributes.items() if value is not None}
+        name = self._unique(f"{self._scope}/{op}" if self._scope else op)
+        names = [name if i == 0 else self._unique(f"{name}.{i}") for i in range(outputs)]
+        results = [Value(each, STRING, None) for each in names]
+        node = _Node(op, domain, name, values, results, attributes)
+        self._infer(node)
+        self._nodes.append(node)
+        self._unnamed.update(names)
+        return node.outputs
+
+    def _infer(self, node: _Node) -> None:
+        given = [value for value in node.inputs if value is not None]
+        schema = defs.get_schema(node.op, OPSET, node.domain)
+        try:
+            types = shape_inference.infer_node_outputs(
+                schema,
+                node.proto(),
+                {value.name: _type_proto(value) for value in given},
+                {
+                    value.name: numpy_helper.from_array(value.const)
+                    for value in given
+                    # ONNX looks into an input only where it holds a shape, axes and the like.
+                    if value.const is not None and value.const.size <= 64 and value.dtype != STRING
+                },
+                opset_imports=[helper.make_operatorsetid("", OPSET)],
+                ir_version=IR_VERSION,
+            )
+        except (shape_inference.InferenceError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(
+                f"{node.op} cannot take {', '.join(map(repr, given))}: {reason}"
+            ) from error
+        for value in node.outputs:
+            tensor = types[value.name].tensor_type
+            value.dtype = _numpy_type(tensor.elem_type)
+            if tensor.HasField("shape"):
+                value.shape = tuple(
+                    dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim
+                )
+                _check_size(value.name, value.dtype, value.shape)
+
+    def input(self, name: str, dtype: Any, shape: Shape) -> Value:
+        """Declare a tensor that is given when the model runs."""
+        if name in self.tensors:
+            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+        value = Value(name, np.dtype(dtype), shape)
+        if shape is not None:
+            _check_size(name, value.dtype, shape)
+        self.inputs.append(value)
+        self.tensors[name] = value
+        return value
+
+    def constant(self, array: Any, dtype: Any = None) -> Value:
+        """A constant of the graph; equal small ones are stored once."""
+        array = np.asarray(array, dtype)
+        if array.dtype.kind == "U":
+            array = array.astype(object)
+        key: tuple[Any, ...]
+        if array.size <= 1024 and array.dtype != object:
+            key = (array.dtype.str, array.shape, array.tobytes())
+        else:
+            key = (id(array),)
+        if key not in self._constants:
+            value = Value(self._unique("constant"), array.dtype, array.shape, array)
+            self._constants[key] = value
+            self._unnamed.add(value.name)
+        return self._constants[key]
+
+    def like(self, number: float, value: Value) -> Value:
+        """The scalar `number` in the element type of `value`."""
+        return self.constant(number, value.dtype)
+
+    def cast(self, value: Value, dtype: Any) -> Value:
+        """`value` in another element type; itself if it has it already."""
+        dtype = np.dtype(dtype)
+        if value.dtype == dtype:
+            return value
+        if value.const is not None:
+            return self.constant(value.const.astype(dtype))
+        return self.Cast(value, to=helper.np_dtype_to_tensor_dtype(dtype))
+
+    def in_float32(self, function: Callable[..., Value], value: Value, *rest: Any) -> Value:
+        """`function` of `value`, worked out in float32 and given in the type of `value`.
+
+        What the specification calls one op is rounded once, however many nodes it takes here.
+        """
+        wide = np.dtype(np.float32) if value.dtype == np.float16 else value.dtype
+        others = [self.cast(each, wide) if isinstance(each, Value) else each for each in rest]
+        return self.cast(function(self.cast(value, wide), *others), value.dtype)
+
+    def reshape(self, value: Value, shape: Sequence[int]) -> Value:
+        """`value` with other sizes; -1 for at most one that follows from the rest."""
+        if value.shape == tuple(shape):
+            return value
+        return self.Reshape(value, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)
+
+    def transpose(self, value: Value, perm: Sequence[int]) -> Value:
+        """`value` with its axes in another order; itself if the order is the same."""
+        if tuple(perm) == tuple(range(len(perm))):
+            return value
+        return self.Transpose(value, perm=list(perm))
+
+    def scope(self, name: str) -> None:
+        """Name the tensors made from here on after the operation `name`."""
+        self._scope = name
+
+    def bind(self, name: str, value: Value) -> None:
+        """Make `value` known under the Core ML model's own name for it.
+
+        Raises:
+            ModelFileError: The name is taken.
+        """
+        if name in self.tensors:
+            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+        if value.name in self._unnamed:
+            self._rename(value, name)
+        self.tensors[name] = value
+
+    def _rename(self, value: Value, name: str) -> None:
+        self._unnamed.discard(value.name)
+        value.name = name
+
+    def output(self, name: str, value: Value) -> None:
+        """Declare `value` an output called `name`.
+
+        Raises:
+            ModelFileError: An output or another tensor has this name.
+        """
+        taken = self.tensors.get(name, value)
+        if taken is not value or any(output.name == name for output in self.outputs):
+            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+        if value.name in self._unnamed:
+            self._rename(value, name)
+        elif value.name != name or value in self.inputs:
+            value = self.Identity(value)
+            self._rename(value, name)
+        self.outputs.append(value)
+
+    def model(self, outputs: Sequence[Value] | None = None) -> onnx.ModelProto:
+        """The finished ONNX model.
+
+        Args:
+            outputs: What it gives; `self.outputs` by default.
+        """
+        used = {value.name for node in self._nodes for value in node.inputs if value is not None}
+        graph = helper.make_graph(
+            [node.proto() for node in self._nodes],
+            "pocketlens",
+            [_value_info(value) for value in self.inputs],
+            [_value_info(value) for value in (self.outputs if outputs is None else outputs)],
+            [
+                numpy_helper.from_array(np.asarray(value.const), value.name)
+                for value in self._constants.values()
+                if value.name in used
+            ],
+        )
+        return helper.make_model(
+            graph,
+            ir_version=IR_VERSION,
+            producer_name="pocketlens",
+            opset_imports=[helper.make_operatorsetid("", OPSET)],
+        )
+
+    def elements(self) -> int:
+        """How many numbers all computed tensors hold together, as far as sizes are known."""
+        return sum(
+            math.prod(size or 1 for size in value.shape or ())
+            for node in self._nodes
+            for value in node.outputs
+        )
+
+    def _unique(self, name: str) -> str:
+        candidate, number = name, 1
+        while candidate in self._names:
+            number += 1
+            candidate = f"{name}.{number}"
+        self._names.add(candidate)
+        return candidate
+
+
+def _type_proto(value: Value) -> onnx.TypeProto:
+    return helper.make_tensor_type_proto(_onnx_type(value.dtype), value.shape)
+
+
+def _value_info(value: Value) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(value.name, _onnx_type(value.dtype), value.shape)
+
+
+def _onnx_type(dtype: np.dtype[Any]) -> int:
+    return onnx.TensorProto.STRING if dtype == STRING else helper.np_dtype_to_tensor_dtype(dtype)
+
+
+def _numpy_type(code: int) -> np.dtype[Any]:
+    return STRING if code == onnx.TensorProto.STRING else helper.tensor_dtype_to_np_dtype(code)
+
+
+def _check_size(name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
+    known = [size for size in shape if size is not None]
+    if any(size < 0 for size in known) or math.prod(known) * dtype.itemsize > MAX_TENSOR_BYTES:
+        raise ModelFileError(
+            f"the tensor {name!r} would be {dtype}{list(shape)}; "
+            f"expected at most {MAX_TENSOR_BYTES} bytes"
+        )

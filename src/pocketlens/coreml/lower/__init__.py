@@ -1,0 +1,1 @@
+"""Meanings that both dialects share."""

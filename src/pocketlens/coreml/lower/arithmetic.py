@@ -1,0 +1,27 @@
+"""Arithmetic that ONNX defines otherwise than Core ML."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+
+__all__ = ["floor_divide", "modulo", "round_half_even"]
+
+
+def floor_divide(g: Graph, x: Value, y: Value) -> Value:
+    """`x / y` rounded towards minus infinity; ONNX's integer division rounds towards zero."""
+    if x.dtype.kind == "f":
+        return g.in_float32(lambda a, b: g.Floor(g.Div(a, b)), x, y)
+    quotient = g.Div(g.cast(x, np.float64), g.cast(y, np.float64))  # exact for 32-bit integers
+    return g.cast(g.Floor(quotient), x.dtype)
+
+
+def modulo(g: Graph, x: Value, y: Value) -> Value:
+    """The remainder with the sign of `y`, of floating-point tensors."""
+    return g.Sub(x, g.Mul(g.Floor(g.Div(x, y)), y))
+
+
+def round_half_even(g: Graph, x: Value) -> Value:
+    """To the nearest whole number; halves to the even one, so 0.5 to 0."""
+    return g.Round(x)

@@ -1,0 +1,32 @@
+"""From probabilities to a label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.errors import ModelFileError
+
+__all__ = ["classifier"]
+
+
+def classifier(g: Graph, probabilities: Value, classes: NDArray[Any]) -> tuple[Value, Value]:
+    """The first of the likeliest classes, and the probabilities as one row.
+
+    Args:
+        probabilities: One number per class, in any shape.
+        classes: [K] strings or int64.
+    """
+    count = int(np.prod(probabilities.sizes))
+    if count != classes.size:
+        raise ModelFileError(
+            f"there are {count} probabilities; expected {classes.size}, one a class"
+        )
+    if len(set(classes.tolist())) != classes.size:
+        raise ModelFileError("a class is listed twice")
+    row = g.reshape(probabilities, [count])
+    best = g.ArgMax(row, axis=0, keepdims=0)
+    return g.Gather(classes.reshape(-1), best, axis=0), row

@@ -1,0 +1,23 @@
+"""Joining tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+
+__all__ = ["concatenate"]
+
+
+def concatenate(g: Graph, values: Sequence[Value], axis: int, *, interleave: bool = False) -> Value:
+    """Join along `axis`; interleaved, the first element of each comes before the second of any."""
+    if not interleave:
+        return g.Concat(*values, axis=axis)
+    rank = values[0].rank
+    at = np.array([axis % rank + 1], np.int64)
+    together = g.Concat(*(g.Unsqueeze(value, at) for value in values), axis=int(at[0]))
+    sizes = list(values[0].sizes)
+    sizes[axis] *= len(values)
+    return g.reshape(together, sizes)

@@ -1,0 +1,65 @@
+"""Elementwise ops on two tensors, which broadcast against each other as in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.arithmetic import floor_divide, modulo
+from pocketlens.coreml.table import mil
+from pocketlens.errors import UnsupportedParameter
+
+# op of the specification -> ONNX operator of the same meaning
+SAME = {
+    "add": "Add",
+    "equal": "Equal",
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+    "logical_and": "And",
+    "logical_or": "Or",
+    "logical_xor": "Xor",
+    "maximum": "Max",
+    "minimum": "Min",
+    "mul": "Mul",
+    "pow": "Pow",
+    "sub": "Sub",
+}
+
+
+def _same(operator: str) -> Callable[[Graph, Value, Value], Value]:
+    def lowering(g: Graph, x: Value, y: Value) -> Value:
+        return g.op(operator, x, y)[0]
+
+    return lowering
+
+
+for _op, _operator in SAME.items():
+    mil(name=_op)(_same(_operator))
+
+
+@mil()
+def not_equal(g: Graph, x: Value, y: Value) -> Value:
+    return g.Not(g.Equal(x, y))
+
+
+@mil(restrictions="floating-point tensors only")
+def real_div(g: Graph, x: Value, y: Value) -> Value:
+    if x.dtype.kind != "f":
+        # The specification names int32 but not how the quotient is rounded.
+        raise UnsupportedParameter(f"'x' is {x.dtype}; expected a floating-point tensor")
+    return g.Div(x, y)
+
+
+@mil()
+def floor_div(g: Graph, x: Value, y: Value) -> Value:
+    return floor_divide(g, x, y)
+
+
+@mil()
+def mod(g: Graph, x: Value, y: Value) -> Value:
+    if x.dtype.kind in "iu":
+        return g.Mod(x, y)
+    return g.in_float32(lambda a, b: modulo(g, a, b), x, y)

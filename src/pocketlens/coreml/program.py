@@ -1,0 +1,338 @@
+"""An ML Program -> the ONNX graph that means the same.
+
+The reader binds each op's arguments to the parameters of the op's lowering and holds the result
+against the type that the file declares. What an op means is in `mil/`, one file per family.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.features import Interface
+from pocketlens.coreml.graph import MAX_NODES, Graph, Value
+from pocketlens.coreml.lowered import Lowered, in_place, missing
+from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.table import Lowering, Parameter, lookup
+from pocketlens.coreml.values import constant_of, tensor_type
+from pocketlens.errors import (
+    ModelFileError,
+    UnsupportedModelError,
+    UnsupportedOp,
+    UnsupportedParameter,
+)
+
+__all__ = ["lower_program", "program_content"]
+
+MAX_DEPTH = 16
+NEWEST_OPSET = 9  # CoreML9, of iOS 26
+
+# Written by converters for their own use; they do not change what an op computes.
+IGNORED_ATTRIBUTES = ("name",)
+
+
+def active_block(file: ModelFile, name: str) -> tuple[Any, Any, int]:
+    """The function `name`, the block of it that runs, and its opset's number.
+
+    Raises:
+        ModelFileError: No such function, or a function without the block that it names.
+        UnsupportedModelError: An opset newer than any known here.
+    """
+    functions = file.spec.mlProgram.functions
+    if name not in functions:
+        raise ModelFileError(
+            f"{file.path}: the program has no function {name!r}; it has: "
+            f"{', '.join(functions) or 'none'}"
+        )
+    function = functions[name]
+    found = re.fullmatch(r"CoreML(\d{1,3})", function.opset)
+    if found is None or function.opset not in function.block_specializations:
+        raise ModelFileError(
+            f"{file.path}: the function {name!r} names the opset {function.opset!r}, "
+            "for which it has no block; expected one such as CoreML6"
+        )
+    opset = int(found[1])
+    if opset > NEWEST_OPSET:
+        raise UnsupportedModelError(
+            f"{file.path}: the program is written in the opset {function.opset}; "
+            f"the newest known here is CoreML{NEWEST_OPSET}"
+        )
+    return function, function.block_specializations[function.opset], opset
+
+
+def operations(block: Any, depth: int = 0) -> Iterator[Any]:
+    """Every operation of a block and of the blocks inside it."""
+    if depth > MAX_DEPTH:
+        raise ModelFileError(f"blocks are nested more than {MAX_DEPTH} deep")
+    for operation in block.operations:
+        yield operation
+        for inner in operation.blocks:
+            yield from operations(inner, depth + 1)
+
+
+def lower_program(file: ModelFile, interface: Interface) -> Lowered:
+    """The graph of one function of an ML Program.
+
+    Raises:
+        ModelFileError: The program contradicts itself or its description.
+        UnsupportedOp: Ops without a lowering, all of them.
+        UnsupportedParameter: A field that an op's lowering does not take.
+    """
+    function, block, opset = active_block(file, interface.function)
+    _check_operations(file, block, opset)
+    names = [each.name for op in block.operations for each in op.outputs]
+    names += [each.name for each in function.inputs]
+    reader = _Reader(file, Graph(names), opset)
+    reader.inputs(function.inputs, interface)
+    for operation in block.operations:
+        reader.operation(operation)
+    return reader.finish(block.outputs, interface)
+
+
+def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
+    """Every op has a lowering; all that have none are named at once."""
+    faults: dict[str, str] = {}
+    for number, operation in enumerate(operations(block)):
+        if number > MAX_NODES:
+            raise ModelFileError(f"{file.path}: more than {MAX_NODES} operations")
+        if operation.type == "const" or operation.type in faults:
+            continue
+        try:
+            lookup("mil", operation.type, opset)
+        except UnsupportedOp as error:
+            faults[operation.type] = f"{error}, first in '{_title(operation)}'"
+    if faults:
+        raise missing(file, f"CoreML{opset}", "op", faults)
+
+
+class _Reader:
+    def __init__(self, file: ModelFile, graph: Graph, opset: int) -> None:
+        self.file = file
+        self.graph = graph
+        self.opset = opset
+        self.classes: tuple[str | int, ...] = ()
+        self.probabilities: Value | None = None
+
+    def inputs(self, declared: Iterable[Any], interface: Interface) -> None:
+        if interface.states:
+            raise UnsupportedModelError(
+                f"{self.file.path} keeps a state ({interface.states[0].name!r}) between predictions; "
+                "models with states do not run here yet"
+            )
+        features = {feature.name: feature for feature in interface.inputs}
+        listed = {each.name: each for each in declared}
+        if set(listed) != set(features):
+            raise ModelFileError(
+                f"{self.file.path}: the program takes {', '.join(sorted(listed)) or 'nothing'}; "
+                f"the description says {', '.join(sorted(features))}"
+            )
+        for name, feature in features.items():
+            with in_place(self.file, f"the input '{name}'"):
+                declared_type = tensor_type(listed[name].type)
+                if declared_type is None:
+                    raise UnsupportedModelError("it is not a tensor; only tensors run here")
+                if feature.kind == "image":
+                    fits = (1, feature.channels, *feature.shape)
+                    if (
+                        declared_type.shape is None
+                        or len(declared_type.shape) != 4
+                        or any(
+                            size not in (None, given)
+                            for size, given in zip(declared_type.shape, fits, strict=True)
+                        )
+                    ):
+                        raise ModelFileError(
+                            f"the image has the shape {fits}, the program takes {declared_type.shape}"
+                        )
+                self.graph.input(name, declared_type.dtype, declared_type.shape)
+
+    def operation(self, operation: Any) -> None:
+        with in_place(self.file, f"the op {operation.type} '{_title(operation)}'"):
+            names = [each.name for each in operation.outputs]
+            if not names:
+                raise ModelFileError("it has no output")
+            if operation.type == "const":
+                self.graph.bind(names[0], self.graph.constant(self._const(operation)))
+                return
+            if operation.blocks:
+                raise UnsupportedOp("ops with inner blocks do not run here yet")
+            self.graph.scope(names[0])
+            lowering = lookup("mil", operation.type, self.opset)
+            results = lowering.function(self.graph, **self._arguments(operation, lowering))
+            values = [results] if isinstance(results, Value) else list(results)
+            if len(values) != len(names):
+                raise ModelFileError(f"it has {len(names)} outputs; expected {len(values)}")
+            if operation.type == "classify":
+                self._remember_classes(operation, values[1])
+            for output, value in zip(operation.outputs, values, strict=True):
+                _check_type(output, value)
+                self.graph.bind(output.name, value)
+
+    def _const(self, operation: Any) -> NDArray[Any]:
+        if "val" in operation.attributes:
+            return constant_of(self.file, operation.attributes["val"])
+        if "val" in operation.inputs and len(operation.inputs["val"].arguments) == 1:
+            return constant_of(self.file, operation.inputs["val"].arguments[0].value)
+        raise ModelFileError("it has no value")
+
+    def _arguments(self, operation: Any, lowering: Lowering) -> dict[str, Any]:
+        given: dict[str, list[Value]] = {
+            name: [self._value(binding) for binding in argument.arguments]
+            for name, argument in operation.inputs.items()
+        }
+        for name, value in operation.attributes.items():
+            if name in IGNORED_ATTRIBUTES and name not in lowering.parameters:
+                continue
+            if name in given:
+                raise ModelFileError(f"it gives {name!r} twice")
+            given[name] = [self.graph.constant(constant_of(self.file, value))]
+        for name, values in given.items():
+            if name not in lowering.parameters:
+                raise UnsupportedParameter(
+                    f"it sets {name!r} to {_shown(values)}, which does not run here; "
+                    f"known: {', '.join(lowering.parameters)}"
+                )
+        return {
+            name: _convert(parameter, given[name])
+            for name, parameter in lowering.parameters.items()
+            if name in given or _required(parameter)
+        }
+
+    def _value(self, binding: Any) -> Value:
+        kind = binding.WhichOneof("binding")
+        if kind == "value":
+            return self.graph.constant(constant_of(self.file, binding.value))
+        if kind == "name" and binding.name in self.graph.tensors:
+            return self.graph.tensors[binding.name]
+        raise ModelFileError(
+            f"it takes {binding.name!r}, which no earlier op gives"
+            if kind == "name"
+            else "one of its arguments is empty"
+        )
+
+    def _remember_classes(self, operation: Any, probabilities: Value) -> None:
+        classes = self._value(operation.inputs["classes"].arguments[0]).const
+        self.classes = tuple(classes.tolist()) if classes is not None else ()
+        self.probabilities = probabilities
+
+    def finish(self, outputs: Iterable[str], interface: Interface) -> Lowered:
+        given = list(outputs)
+        for feature in interface.outputs:
+            if feature.name not in given or feature.name not in self.graph.tensors:
+                raise ModelFileError(
+                    f"{self.file.path}: the description promises the output '{feature.name}'; "
+                    f"the program gives {', '.join(given) or 'nothing'}"
+                )
+            with in_place(self.file, f"the output '{feature.name}'"):
+                self.graph.output(feature.name, self.graph.tensors[feature.name])
+        return Lowered(self.graph, self.classes, self.probabilities)
+
+
+def program_content(file: ModelFile, name: str) -> dict[str, Any]:
+    """What `describe` says of an ML Program: opset, classes, ops, and numbers per precision."""
+    function, block, _ = active_block(file, name)
+    ops: Counter[str] = Counter()
+    weights: Counter[str] = Counter()
+    classes: list[str | int] = []
+    for operation in operations(block):
+        if operation.type != "const":
+            ops[operation.type] += 1
+        values = list(operation.attributes.values())
+        values += [b.value for a in operation.inputs.values() for b in a.arguments]
+        for value in values:
+            declared = tensor_type(value.type)
+            if value.WhichOneof("value") == "blobFileValue" and declared is not None:
+                weights[declared.name] += math.prod(declared.fixed)
+        if operation.type == "classify":
+            (binding,) = operation.inputs["classes"].arguments
+            if binding.WhichOneof("binding") == "value":
+                classes = constant_of(file, binding.value).tolist()
+    return {
+        "opset": function.opset,
+        "classes": classes,
+        "ops": dict(ops.most_common()),
+        "weights": dict(weights),
+    }
+
+
+def _required(parameter: Parameter) -> bool:
+    if not parameter.optional:
+        raise ModelFileError(f"it has no {parameter.name!r}, which this op needs")
+    return False
+
+
+def _convert(parameter: Parameter, values: list[Value]) -> Any:
+    """The argument as the parameter's annotation wants it."""
+    name, kind = parameter.name, parameter.kind
+    if kind == "Values":
+        return tuple(values)
+    if len(values) != 1:
+        raise ModelFileError(f"{name!r} has {len(values)} values; expected one")
+    value = values[0]
+    if kind == "Value":
+        return value
+    if value.const is None:
+        raise UnsupportedParameter(
+            f"{name!r} is computed while the model runs ({value.name!r}); expected a constant"
+        )
+    array = value.const
+    if kind == "Array":
+        return array
+    element, several = {
+        "int": (int, False),
+        "float": (float, False),
+        "bool": (bool, False),
+        "str": (str, False),
+        "Ints": (int, True),
+        "Floats": (float, True),
+        "Bools": (bool, True),
+    }[kind]
+    fits = {int: "iu", float: "fiu", bool: "b", str: "O"}[element]
+    if array.dtype.kind not in fits or (not several and array.size != 1):
+        raise ModelFileError(f"{name!r} is {_shown(values)}; expected {kind.lower()}")
+    items = tuple(element(item) for item in array.reshape(-1).tolist())
+    return items if several else items[0]
+
+
+def _shown(values: list[Value]) -> str:
+    shown = [
+        repr(value) if value.const is None or value.const.size > 16 else str(value.const.tolist())
+        for value in values[:4]
+    ]
+    return ", ".join(shown)
+
+
+def _title(operation: Any) -> str:
+    return operation.outputs[0].name if operation.outputs else ""
+
+
+def _check_type(output: Any, value: Value) -> None:
+    """What came out is what the file declares; a size unknown till now is taken from the file."""
+    declared = tensor_type(output.type)
+    if declared is None or value.dtype == np.dtype(object):
+        return
+    fits = declared.dtype == value.dtype
+    if declared.shape is not None and value.shape is not None:
+        fits = fits and len(declared.shape) == len(value.shape)
+        fits = fits and all(
+            None in (one, other) or one == other
+            for one, other in zip(declared.shape, value.shape, strict=False)
+        )
+    if not fits:
+        raise ModelFileError(
+            f"the file declares '{output.name}' as {declared.name}{list(declared.shape or ())}; "
+            f"from its inputs follows {value.dtype}{list(value.shape or ())}"
+        )
+    if value.shape is None:
+        value.shape = declared.shape
+    elif declared.shape is not None:
+        value.shape = tuple(
+            one if other is None else other
+            for one, other in zip(declared.shape, value.shape, strict=True)
+        )
