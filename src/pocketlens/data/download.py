@@ -16,7 +16,6 @@ __all__ = ["Progress", "fetch"]
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
 """Called with the file's name, the bytes here so far, and the bytes in all (None: not told)."""
 
-CHUNK = 1 << 16
 ATTEMPTS = 4
 """How often a cut transfer is taken up again at one mirror, as long as each try brings bytes."""
 
@@ -134,7 +133,7 @@ class _Transfer:
             self.part.parent.mkdir(parents=True, exist_ok=True)
             with self.part.open("r+b" if start else "wb") as file:
                 file.seek(start)
-                for piece in response.iter_raw(CHUNK):
+                for piece in response.iter_raw():
                     start += len(piece)
                     self._check_size(start)
                     file.write(piece)

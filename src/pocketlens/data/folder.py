@@ -207,7 +207,7 @@ def _decode(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.ui
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """A sort key by which numbers within names count as numbers: 2 before 10."""
-    parts = re.split(r"([0-9]+)", name)
+    parts = re.split(r"(\d+)", name)
     key = [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts if p]
     return [*key, (2, 0, name)]
 

@@ -27,6 +27,9 @@ MIRRORS: tuple[str, ...] = (
 
 CLASSES = tuple("0123456789")
 
+GZIP_OVERHEAD = 1024
+"""By how many bytes a gzipped file may exceed its content at most (names, poor compression)."""
+
 
 @dataclass(frozen=True)
 class IdxFile:
@@ -174,7 +177,7 @@ def _download(files: Sequence[IdxFile], folder: Path, progress: Progress | None)
                 f"{file.name}.gz",
                 folder,
                 mirrors=MIRRORS,
-                limit=file.size,
+                limit=file.size + GZIP_OVERHEAD,
                 check=file.check,
                 progress=progress,
             )

@@ -143,14 +143,13 @@ def draw_strokes(split: str = "train", *, seed: int = 0, count: int | None = Non
 def _write(hand: Hand, count: int, random: np.random.Generator) -> NDArray[np.uint8]:
     """`count` images `(count, 28, 28)` of one hand."""
     path = Path.of(hand)
-    pen = _trace(path, count, random)
-    radius = np.clip(random.lognormal(math.log(1.2), 0.3, count), 0.6, 2.5)
-    pen = _fit(pen, radius)
+    radius = np.clip(random.lognormal(math.log(1.25), 0.32, (count, 1)), 0.6, 3)
     # Pressure: a slow swing of the radius along the way.
     swing = random.uniform(0, 0.15, (count, 1))
     phase = random.uniform(0, 2 * np.pi, (count, 1))
     turns = random.uniform(0.5, 2, (count, 1))
-    radii = radius[:, None] * (1 + swing * np.sin(2 * np.pi * turns * path.along + phase))
+    radii = radius * (1 + swing * np.sin(2 * np.pi * turns * path.along + phase))
+    pen = _fit(_trace(path, count, random), radii.max(axis=1))
     images = np.empty((count, SIDE, SIDE), np.uint8)
     for start in range(0, count, BATCH):
         part = slice(start, start + BATCH)
@@ -182,7 +181,7 @@ def _trace(path: Path, count: int, random: np.random.Generator) -> Array:
 
 
 def _fit(pen: Array, radius: Array) -> Array:
-    """`pen` in pixels: the ink fills MNIST's box, in the middle of the image."""
+    """`pen` in pixels: drawn with at most `radius`, it fills MNIST's box in the image's middle."""
     low, high = pen.min(axis=1, keepdims=True), pen.max(axis=1, keepdims=True)
     scale = (BOX - EDGE / 2 - 2 * radius) / (high - low).max(axis=(1, 2))
     return (pen - (low + high) / 2) * scale[:, None, None] + (SIDE - 1) / 2

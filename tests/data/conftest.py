@@ -1,0 +1,134 @@
+"""A small stand-in for MNIST's four files, and a web server that misbehaves on request."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketlens.data import mnist
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    """`values` as an IDX file of unsigned bytes."""
+    header = bytes((0, 0, 8, values.ndim)) + np.array(values.shape, ">u4").tobytes()
+    return header + values.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """The decompressed files of an MNIST of 40 + 20 images, put in the place of the real one."""
+    random = np.random.default_rng(0)
+    contents, splits = {}, {}
+    for split, count in (("train", 40), ("test", 20)):
+        images = idx_bytes(random.integers(0, 256, (count, 28, 28)))
+        labels = idx_bytes(np.arange(count) % 10)
+        pair = []
+        for file, content in zip(mnist.SPLITS[split], (images, labels), strict=True):
+            digest = hashlib.sha256(content).hexdigest()
+            pair.append(replace(file, size=len(content), sha256=digest))
+            contents[file.name] = content
+        splits[split] = tuple(pair)
+    monkeypatch.setattr(mnist, "SPLITS", splits)
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    return contents
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
+    """Write files, gzipped, into the `mnist` folder of a data folder; returns the data folder."""
+
+    def write(contents: dict[str, bytes]) -> Path:
+        folder = tmp_path / "data" / "mnist"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+        return folder.parent
+
+    return write
+
+
+@dataclass
+class Site:
+    """What a server gives, how it behaves, and what it was asked.
+
+    Args:
+        files: Path to content.
+        cut: Path to the number of bytes after which the first answer is cut off.
+        ranges: Whether it knows `Range`.
+        hang: Whether it never answers.
+        lengths: Whether it says how long its answers are.
+        wrong_range: Whether it answers a range with another one.
+    """
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
+    ranges: bool = True
+    hang: bool = False
+    lengths: bool = True
+    wrong_range: bool = False
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+    def do_GET(self) -> None:
+        site, asked = self.site, self.headers.get("Range")
+        site.requests.append((self.path, asked))
+        if site.hang:
+            time.sleep(0.6)
+            return
+        body = site.files.get(self.path)
+        if body is None:
+            self.send_error(404)
+            return
+        start = 0
+        if asked and site.ranges:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(body):
+                self.send_error(416)
+                return
+            shown = start + 1 if site.wrong_range else start
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        if site.lengths:
+            self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        end = site.cut.pop(self.path, len(body))
+        self.wfile.write(body[start:end])
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Site]]:
+    """Start servers; each call takes the fields of a `Site`."""
+    servers = []
+
+    def start(**behaviour: object) -> Site:
+        site = Site(**behaviour)  # type: ignore[arg-type]
+        handler = type("SiteHandler", (Handler,), {"site": site})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        servers.append(server)
+        site.url = f"http://127.0.0.1:{server.server_port}/"
+        return site
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
