@@ -1,0 +1,14 @@
+"""Core ML file -> a complete iPhone app project, and the check of one.
+
+Made in steps: names and identifiers (`spec`), an in-memory Xcode project (`project`, `pbxproj`),
+every file of the app (`contents`, `artwork`, `templates/`), the folder (`writer`). `check` reads
+such a folder back and looks for all that Xcode would stumble over.
+"""
+
+from __future__ import annotations
+
+from pocketlens.app.check import check_app
+from pocketlens.app.create import create_app
+from pocketlens.app.spec import check_options
+
+__all__ = ["check_app", "check_options", "create_app"]

@@ -1,0 +1,102 @@
+"""Pictures drawn by the program: the app's icon and the fixtures of its tests.
+
+The same arguments always give the same pixels.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.image import InputSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["ICON_SIZE", "fixture_pictures", "icon", "png"]
+
+ICON_SIZE = 1024
+"""The one size of icon that Xcode asks for, in pixels; it must have no transparency."""
+
+TOP, BOTTOM = (61, 140, 237), (36, 60, 145)
+WHITE = (255, 255, 255)
+OVERSAMPLING = 4  # smooths the edges of small pictures; large ones do without
+SMALL = 512
+
+
+def icon(letter: str) -> Image.Image:
+    """An app icon, RGB 1024 × 1024: `letter` between the corners of a viewfinder."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    ramp = np.linspace(TOP, BOTTOM, ICON_SIZE).round().astype(np.uint8)
+    image = Image.fromarray(np.repeat(ramp[:, None, :], ICON_SIZE, axis=1))
+    draw = ImageDraw.Draw(image)
+    near, far, arm, width = 176, ICON_SIZE - 176, 150, 44
+    for x, inward_x in ((near, arm), (far, -arm)):
+        for y, inward_y in ((near, arm), (far, -arm)):
+            draw.line([(x + inward_x, y), (x, y), (x, y + inward_y)], WHITE, width, joint="curve")
+    font = ImageFont.load_default(520)
+    draw.text((ICON_SIZE / 2, ICON_SIZE / 2), letter, WHITE, font, anchor="mm")
+    return image
+
+
+def fixture_pictures(spec: InputSpec) -> dict[str, Image.Image]:
+    """A few pictures, by file name, that a model with this input can be asked about.
+
+    All but one are of the input's own size, so that no two programs can resize them differently.
+    `wide.png`, for a model that crops, is three times as wide: a picture between two bright sides.
+    """
+    from PIL import Image
+
+    pictures = {
+        "stroke.png": _drawing(spec, _stroke),
+        "ring.png": _drawing(spec, _ring),
+        "gradient.png": _gradient(spec),
+    }
+    if spec.crop == "center-crop":
+        wide = Image.new("RGB", (3 * spec.width, spec.height), WHITE)
+        wide.paste(pictures["ring.png"], (spec.width, 0))
+        pictures["wide.png"] = wide
+    mode = "L" if spec.colour == "gray" else "RGB"
+    return {name: picture.convert(mode) for name, picture in pictures.items()}
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _drawing(spec: InputSpec, draw_shape: Callable[[Any, float, float, int], None]) -> Image.Image:
+    from PIL import Image, ImageDraw
+
+    finer = OVERSAMPLING if max(spec.width, spec.height) <= SMALL else 1
+    width, height = spec.width * finer, spec.height * finer
+    image = Image.new("RGB", (width, height))
+    draw_shape(ImageDraw.Draw(image), width, height, max(1, min(width, height) // 9))
+    return image.resize((spec.width, spec.height), Image.Resampling.BOX)
+
+
+def _stroke(draw: Any, width: float, height: float, pen: int) -> None:
+    points = [(0.35, 0.3), (0.55, 0.15), (0.55, 0.85)]
+    draw.line([(x * width, y * height) for x, y in points], (255, 200, 120), pen, joint="curve")
+
+
+def _ring(draw: Any, width: float, height: float, pen: int) -> None:
+    box = (0.25 * width, 0.15 * height, 0.75 * width, 0.85 * height)
+    draw.ellipse(box, outline=(120, 220, 255), width=pen)
+
+
+def _gradient(spec: InputSpec) -> Image.Image:
+    from PIL import Image
+
+    across = np.linspace(0, 255, spec.width)[None, :]
+    down = np.linspace(255, 0, spec.height)[:, None]
+    planes = np.broadcast_arrays(across + 0 * down, down + 0 * across, (across + down) / 2)
+    pixels: NDArray[np.uint8] = np.stack(planes, axis=-1).round().astype(np.uint8)
+    return Image.fromarray(pixels)

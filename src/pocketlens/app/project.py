@@ -1,0 +1,301 @@
+"""An app as an Xcode project: targets, build settings, the package, the shared scheme's ids.
+
+One `PBXFileSystemSynchronizedRootGroup` a target: Xcode finds the files in the target's folder
+itself, so adding a Swift file touches no project file. The format is described nowhere by Apple;
+these objects are those that Xcode 16 writes for its own templates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketlens.app.pbxproj import OBJECT_VERSION, Reference, Value, XcodeProject
+from pocketlens.app.spec import AppSpec
+
+__all__ = ["PACKAGE", "XCCONFIG", "BuiltProject", "build_project"]
+
+PACKAGE = "RecognizerKit"
+XCCONFIG = "App.xcconfig"
+
+APPLICATION = "com.apple.product-type.application"
+UNIT_TESTS = "com.apple.product-type.bundle.unit-test"
+BUILD_ACTION_MASK = 2147483647
+XCODE = "1600"
+
+ORIENTATIONS = (
+    "UIInterfaceOrientationPortrait UIInterfaceOrientationLandscapeLeft "
+    "UIInterfaceOrientationLandscapeRight"
+)
+
+COMMON: dict[str, Value] = {
+    "ALWAYS_SEARCH_USER_PATHS": "NO",
+    "CLANG_ENABLE_MODULES": "YES",
+    "COPY_PHASE_STRIP": "NO",
+    "ENABLE_USER_SCRIPT_SANDBOXING": "YES",
+    "IPHONEOS_DEPLOYMENT_TARGET": "18.0",
+    "LOCALIZATION_PREFERS_STRING_CATALOGS": "YES",
+    "SDKROOT": "iphoneos",
+    "SWIFT_VERSION": "6.0",
+}
+BY_CONFIGURATION: dict[str, dict[str, Value]] = {
+    "Debug": {
+        "DEBUG_INFORMATION_FORMAT": "dwarf",
+        "ENABLE_TESTABILITY": "YES",
+        "ONLY_ACTIVE_ARCH": "YES",
+        "SWIFT_ACTIVE_COMPILATION_CONDITIONS": "DEBUG $(inherited)",
+        "SWIFT_OPTIMIZATION_LEVEL": "-Onone",
+    },
+    "Release": {
+        "DEBUG_INFORMATION_FORMAT": "dwarf-with-dsym",
+        "ENABLE_NS_ASSERTIONS": "NO",
+        "SWIFT_COMPILATION_MODE": "wholemodule",
+        "SWIFT_OPTIMIZATION_LEVEL": "-O",
+        "VALIDATE_PRODUCT": "YES",
+    },
+}
+BOTH_TARGETS: dict[str, Value] = {
+    "CODE_SIGN_STYLE": "Automatic",
+    "CURRENT_PROJECT_VERSION": "1",
+    "GENERATE_INFOPLIST_FILE": "YES",
+    "MARKETING_VERSION": "1.0",
+    "PRODUCT_NAME": "$(TARGET_NAME)",
+    "SWIFT_EMIT_LOC_STRINGS": "YES",
+    "TARGETED_DEVICE_FAMILY": "1,2",
+}
+
+
+@dataclass(frozen=True)
+class BuiltProject:
+    """The text of a project, and the target ids that its scheme repeats."""
+
+    text: str
+    app_id: str
+    tests_id: str
+
+
+def build_project(spec: AppSpec) -> BuiltProject:
+    """The project of an app and its unit tests, around a local package `RecognizerKit`."""
+    project = XcodeProject(spec.name)
+    root = project.reference("PBXProject", spec.name, "Project object")
+    xcconfig = project.add(
+        "PBXFileReference",
+        XCCONFIG,
+        XCCONFIG,
+        lastKnownFileType="text.xcconfig",
+        path=XCCONFIG,
+        sourceTree="<group>",
+    )
+    package = project.add(
+        "XCLocalSwiftPackageReference",
+        PACKAGE,
+        f'XCLocalSwiftPackageReference "{PACKAGE}"',
+        relativePath=PACKAGE,
+    )
+    product = project.add(
+        "XCSwiftPackageProductDependency",
+        PACKAGE,
+        PACKAGE,
+        package=package,
+        productName=PACKAGE,
+    )
+    linked = project.add("PBXBuildFile", PACKAGE, f"{PACKAGE} in Frameworks", productRef=product)
+    app_folder = _folder(project, spec.name)
+    tests_folder = _folder(project, spec.tests)
+    app_product = _product(project, f"{spec.name}.app", "wrapper.application")
+    tests_product = _product(project, f"{spec.tests}.xctest", "wrapper.cfbundle")
+    products = project.add(
+        "PBXGroup",
+        "Products",
+        "Products",
+        children=[app_product, tests_product],
+        name="Products",
+        sourceTree="<group>",
+    )
+    main = project.add(
+        "PBXGroup",
+        "main",
+        children=[app_folder, tests_folder, xcconfig, products],
+        sourceTree="<group>",
+    )
+    app = project.add(
+        "PBXNativeTarget",
+        spec.name,
+        spec.name,
+        buildConfigurationList=_configurations(
+            project, "PBXNativeTarget", spec.name, BOTH_TARGETS | _app_settings(spec)
+        ),
+        buildPhases=_phases(project, spec.name, [linked]),
+        buildRules=[],
+        dependencies=[],
+        fileSystemSynchronizedGroups=[app_folder],
+        name=spec.name,
+        packageProductDependencies=[product],
+        productName=spec.name,
+        productReference=app_product,
+        productType=APPLICATION,
+    )
+    tests = project.add(
+        "PBXNativeTarget",
+        spec.tests,
+        spec.tests,
+        buildConfigurationList=_configurations(
+            project, "PBXNativeTarget", spec.tests, BOTH_TARGETS | _test_settings(spec)
+        ),
+        buildPhases=_phases(project, spec.tests, []),
+        buildRules=[],
+        dependencies=[_dependency(project, root, app)],
+        fileSystemSynchronizedGroups=[tests_folder],
+        name=spec.tests,
+        packageProductDependencies=[],
+        productName=spec.tests,
+        productReference=tests_product,
+        productType=UNIT_TESTS,
+    )
+    project.add(
+        "PBXProject",
+        spec.name,
+        "Project object",
+        attributes={
+            "BuildIndependentTargetsInParallel": 1,
+            "LastSwiftUpdateCheck": XCODE,
+            "LastUpgradeCheck": XCODE,
+            "TargetAttributes": {
+                app.id: {"CreatedOnToolsVersion": "16.0"},
+                tests.id: {"CreatedOnToolsVersion": "16.0", "TestTargetID": Reference(app.id)},
+            },
+        },
+        buildConfigurationList=_configurations(
+            project, "PBXProject", spec.name, COMMON, BY_CONFIGURATION, xcconfig
+        ),
+        developmentRegion="en",
+        hasScannedForEncodings=0,
+        knownRegions=["en", "Base"],
+        mainGroup=main,
+        minimizedProjectReferenceProxies=1,
+        packageReferences=[package],
+        preferredProjectObjectVersion=OBJECT_VERSION,
+        productRefGroup=products,
+        projectDirPath="",
+        projectRoot="",
+        targets=[app, tests],
+    )
+    return BuiltProject(project.to_text(root), app.id, tests.id)
+
+
+def _app_settings(spec: AppSpec) -> dict[str, Value]:
+    return {
+        "ASSETCATALOG_COMPILER_APPICON_NAME": "AppIcon",
+        "ASSETCATALOG_COMPILER_GLOBAL_ACCENT_COLOR_NAME": "AccentColor",
+        # The app loads the compiled model by its address: no generated class, no model's name.
+        "COREML_CODEGEN_LANGUAGE": "None",
+        "ENABLE_PREVIEWS": "YES",
+        "INFOPLIST_KEY_CFBundleDisplayName": spec.name,
+        "INFOPLIST_KEY_NSCameraUsageDescription": (
+            f"{spec.name} looks through the camera to name what it sees. "
+            "The pictures stay on this device."
+        ),
+        "INFOPLIST_KEY_UIApplicationSceneManifest_Generation": "YES",
+        "INFOPLIST_KEY_UILaunchScreen_Generation": "YES",
+        "INFOPLIST_KEY_UISupportedInterfaceOrientations_iPad": (
+            f"{ORIENTATIONS} UIInterfaceOrientationPortraitUpsideDown"
+        ),
+        "INFOPLIST_KEY_UISupportedInterfaceOrientations_iPhone": ORIENTATIONS,
+        "LD_RUNPATH_SEARCH_PATHS": ["$(inherited)", "@executable_path/Frameworks"],
+        "PRODUCT_BUNDLE_IDENTIFIER": "$(APP_BUNDLE_ID)",
+    }
+
+
+def _test_settings(spec: AppSpec) -> dict[str, Value]:
+    return {
+        "BUNDLE_LOADER": "$(TEST_HOST)",
+        # Xcode's own form of PNG need not hold the same pixels; the fixtures must.
+        "COMPRESS_PNG_FILES": "NO",
+        "PRODUCT_BUNDLE_IDENTIFIER": "$(APP_BUNDLE_ID).tests",
+        "TEST_HOST": f"$(BUILT_PRODUCTS_DIR)/{spec.name}.app/{spec.name}",
+    }
+
+
+def _folder(project: XcodeProject, path: str) -> Reference:
+    return project.add(
+        "PBXFileSystemSynchronizedRootGroup", path, path, path=path, sourceTree="<group>"
+    )
+
+
+def _product(project: XcodeProject, path: str, file_type: str) -> Reference:
+    return project.add(
+        "PBXFileReference",
+        path,
+        path,
+        explicitFileType=file_type,
+        includeInIndex=0,
+        path=path,
+        sourceTree="BUILT_PRODUCTS_DIR",
+    )
+
+
+def _phases(project: XcodeProject, target: str, frameworks: list[Value]) -> list[Value]:
+    # Empty but for the package: the synchronized folder fills them. Without a Resources phase
+    # the asset catalogue would not be copied.
+    contents: dict[str, list[Value]] = {"Sources": [], "Frameworks": frameworks, "Resources": []}
+    return [
+        project.add(
+            f"PBX{name}BuildPhase",
+            target,
+            name,
+            buildActionMask=BUILD_ACTION_MASK,
+            files=files,
+            runOnlyForDeploymentPostprocessing=0,
+        )
+        for name, files in contents.items()
+    ]
+
+
+def _configurations(
+    project: XcodeProject,
+    owner: str,
+    name: str,
+    settings: dict[str, Value],
+    by_configuration: dict[str, dict[str, Value]] | None = None,
+    base: Reference | None = None,
+) -> Reference:
+    extra = {"baseConfigurationReference": base} if base else {}
+    members: list[Value] = []
+    for configuration in BY_CONFIGURATION:
+        merged = settings | (by_configuration or {}).get(configuration, {})
+        members.append(
+            project.add(
+                "XCBuildConfiguration",
+                f"{owner}/{name}/{configuration}",
+                configuration,
+                buildSettings=dict(sorted(merged.items())),
+                name=configuration,
+                **extra,
+            )
+        )
+    return project.add(
+        "XCConfigurationList",
+        f"{owner}/{name}",
+        f'Build configuration list for {owner} "{name}"',
+        buildConfigurations=members,
+        defaultConfigurationIsVisible=0,
+        defaultConfigurationName="Release",
+    )
+
+
+def _dependency(project: XcodeProject, root: Reference, app: Reference) -> Reference:
+    proxy = project.add(
+        "PBXContainerItemProxy",
+        str(app.comment),
+        "PBXContainerItemProxy",
+        containerPortal=root,
+        proxyType=1,
+        remoteGlobalIDString=Reference(app.id),
+        remoteInfo=str(app.comment),
+    )
+    return project.add(
+        "PBXTargetDependency",
+        str(app.comment),
+        "PBXTargetDependency",
+        target=app,
+        targetProxy=proxy,
+    )

@@ -1,0 +1,259 @@
+import AVFoundation
+
+/// What the camera is doing.
+enum CaptureState: Equatable, Sendable {
+    case starting
+    case running(CameraInfo)
+    /// The user has not allowed the camera.
+    case denied
+    /// There is no camera, as in the simulator.
+    case noCamera
+    /// Another app uses the camera, or the device is too hot.
+    case interrupted
+    case failed(String)
+}
+
+struct CameraInfo: Equatable, Sendable {
+    let id: String
+    let hasTorch: Bool
+}
+
+/// The preview's way to the capture session, which otherwise only `CaptureService` touches.
+struct PreviewSource: @unchecked Sendable {
+    // Safe to pass on: the preview layer only reads the session, as AVFoundation foresees.
+    fileprivate let session: AVCaptureSession
+
+    @MainActor func connect(to layer: AVCaptureVideoPreviewLayer) {
+        layer.session = session
+    }
+}
+
+/// Owns the camera. Its methods run on a serial queue of their own, never on the main thread,
+/// because starting and configuring a session block.
+actor CaptureService {
+    nonisolated let preview: PreviewSource
+    /// Upright frames. A frame that comes while one is looked at replaces the one that waits.
+    nonisolated let frames: AsyncStream<Frame>
+    nonisolated let states: AsyncStream<CaptureState>
+
+    private let queue = DispatchSerialQueue(label: "camera.session")
+    private let frameQueue = DispatchQueue(label: "camera.frames", qos: .userInitiated)
+    private let session = AVCaptureSession()
+    private let output = AVCaptureVideoDataOutput()
+    private let receiver: FrameReceiver
+    private let stateUpdates: AsyncStream<CaptureState>.Continuation
+    private var camera: AVCaptureDevice?
+    private var observers: [any NSObjectProtocol] = []
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        queue.asUnownedSerialExecutor()
+    }
+
+    init() {
+        preview = PreviewSource(session: session)
+        let (frames, frameUpdates) = AsyncStream.makeStream(
+            of: Frame.self, bufferingPolicy: .bufferingNewest(1)
+        )
+        self.frames = frames
+        receiver = FrameReceiver(frames: frameUpdates)
+        (states, stateUpdates) = AsyncStream.makeStream(of: CaptureState.self)
+    }
+
+    /// Asks for permission if need be, sets the camera up and starts it. Again after a failure, or
+    /// when the user comes back from the Settings, it tries anew.
+    func start() async {
+        guard await isAllowed() else {
+            stateUpdates.yield(.denied)
+            return
+        }
+        do {
+            if camera == nil {
+                observeSession()
+                try configure()
+            }
+        } catch CaptureError.noCamera {
+            stateUpdates.yield(.noCamera)
+            return
+        } catch {
+            stateUpdates.yield(.failed(error.localizedDescription))
+            return
+        }
+        run()
+    }
+
+    /// Turns frames so that they are upright. `angle` is in degrees, as the preview's.
+    func rotateFrames(to angle: CGFloat) {
+        guard let connection = output.connection(with: .video),
+            connection.isVideoRotationAngleSupported(angle)
+        else { return }
+        connection.videoRotationAngle = angle
+    }
+
+    /// Switches the light on or off and says whether it is on now.
+    func setTorch(_ on: Bool) -> Bool {
+        guard let camera, camera.hasTorch, camera.isTorchAvailable else { return false }
+        change(camera) { $0.torchMode = on ? .on : .off }
+        return camera.torchMode == .on
+    }
+
+    /// Focuses and exposes for a point of the sensor, from (0, 0) to (1, 1).
+    func focus(at point: CGPoint) {
+        guard let camera else { return }
+        change(camera) { camera in
+            if camera.isFocusPointOfInterestSupported, camera.isFocusModeSupported(.autoFocus) {
+                camera.focusPointOfInterest = point
+                camera.focusMode = .autoFocus
+            }
+            if camera.isExposurePointOfInterestSupported,
+                camera.isExposureModeSupported(.continuousAutoExposure)
+            {
+                camera.exposurePointOfInterest = point
+                camera.exposureMode = .continuousAutoExposure
+            }
+        }
+    }
+
+    private func isAllowed() async -> Bool {
+        switch AVCaptureDevice.authorizationStatus(for: .video) {
+        case .authorized: return true
+        case .notDetermined: return await AVCaptureDevice.requestAccess(for: .video)
+        default: return false
+        }
+    }
+
+    private func run() {
+        if !session.isRunning {
+            session.startRunning()
+        }
+        if session.isRunning, let camera {
+            setFrameRate(of: camera)
+            stateUpdates.yield(.running(CameraInfo(id: camera.uniqueID, hasTorch: camera.hasTorch)))
+        } else {
+            stateUpdates.yield(.interrupted)
+        }
+    }
+}
+
+// MARK: - Set-up
+
+extension CaptureService {
+    private func configure() throws {
+        guard let device = AVCaptureDevice.default(for: .video) else {
+            throw CaptureError.noCamera
+        }
+        let input = try AVCaptureDeviceInput(device: device)
+
+        session.beginConfiguration()
+        defer { session.commitConfiguration() }
+        // 720p is more than any small network needs; an old camera may not have it.
+        for preset in [AVCaptureSession.Preset.hd1280x720, .high]
+        where session.canSetSessionPreset(preset) {
+            session.sessionPreset = preset
+            break
+        }
+        guard session.canAddInput(input) else {
+            throw CaptureError.refused("input")
+        }
+        session.addInput(input)
+        output.alwaysDiscardsLateVideoFrames = true
+        output.setSampleBufferDelegate(receiver, queue: frameQueue)
+        guard session.canAddOutput(output) else {
+            session.removeInput(input)
+            throw CaptureError.refused("output")
+        }
+        session.addOutput(output)
+        camera = device
+    }
+
+    private func change(_ camera: AVCaptureDevice, _ settings: (AVCaptureDevice) -> Void) {
+        do {
+            try camera.lockForConfiguration()
+            settings(camera)
+            camera.unlockForConfiguration()
+        } catch {
+            stateUpdates.yield(.failed(error.localizedDescription))
+        }
+    }
+
+    /// A hot device gets fewer frames to work on.
+    private func setFrameRate(of camera: AVCaptureDevice) {
+        let wanted: Double =
+            switch ProcessInfo.processInfo.thermalState {
+            case .nominal, .fair: 30
+            case .serious: 15
+            case .critical: 5
+            @unknown default: 15
+            }
+        guard
+            let range = camera.activeFormat.videoSupportedFrameRateRanges.max(by: {
+                $0.maxFrameRate < $1.maxFrameRate
+            })
+        else { return }
+        let rate = min(max(wanted, range.minFrameRate), range.maxFrameRate)
+        change(camera) {
+            $0.activeVideoMinFrameDuration = CMTime(value: 1, timescale: CMTimeScale(rate))
+        }
+    }
+}
+
+// MARK: - What happens to the session
+
+extension CaptureService {
+    private enum Event: Sendable {
+        case interrupted, interruptionEnded, mediaServicesReset, thermalStateChanged
+        case error(String)
+    }
+
+    private func observeSession() {
+        guard observers.isEmpty else { return }
+        observe(AVCaptureSession.wasInterruptedNotification) { _ in .interrupted }
+        observe(AVCaptureSession.interruptionEndedNotification) { _ in .interruptionEnded }
+        observe(ProcessInfo.thermalStateDidChangeNotification) { _ in .thermalStateChanged }
+        observe(AVCaptureSession.runtimeErrorNotification) { notification in
+            let error = notification.userInfo?[AVCaptureSessionErrorKey] as? AVError
+            return error?.code == .mediaServicesWereReset
+                ? .mediaServicesReset
+                : .error(error?.localizedDescription ?? "")
+        }
+    }
+
+    private func observe(
+        _ name: Notification.Name, as meaning: @escaping @Sendable (Notification) -> Event
+    ) {
+        let observer = NotificationCenter.default.addObserver(
+            forName: name, object: nil, queue: nil
+        ) { [weak self] notification in
+            guard let self else { return }
+            let event = meaning(notification)
+            Task { await self.handle(event) }
+        }
+        observers.append(observer)
+    }
+
+    private func handle(_ event: Event) {
+        switch event {
+        case .interrupted:
+            stateUpdates.yield(.interrupted)
+        case .interruptionEnded, .mediaServicesReset:
+            run()
+        case .thermalStateChanged:
+            if let camera { setFrameRate(of: camera) }
+        case .error(let description):
+            stateUpdates.yield(.failed(description))
+        }
+    }
+}
+
+enum CaptureError: LocalizedError {
+    case noCamera
+    case refused(String)
+
+    var errorDescription: String? {
+        switch self {
+        case .noCamera:
+            String(localized: "This device has no camera.")
+        case .refused(let part):
+            String(localized: "The camera does not accept its \(part).")
+        }
+    }
+}

@@ -1,0 +1,42 @@
+import RecognizerKit
+import SwiftUI
+
+/// The label that has been steady, with its confidence; spoken and felt when it changes.
+struct LabelView: View {
+    let label: StableLabel?
+    let isInterrupted: Bool
+    @Environment(\.accessibilityReduceMotion) private var reduceMotion
+
+    var body: some View {
+        VStack {
+            if isInterrupted {
+                Text("The camera is in use elsewhere.")
+                    .font(.headline)
+            } else if let label {
+                // A class name is data: it is shown as it is, never translated.
+                Text(verbatim: label.label)
+                    .font(.largeTitle.bold())
+                Text(label.confidence, format: .percent.precision(.fractionLength(0)))
+                    .font(.title3)
+                    .foregroundStyle(.secondary)
+                    .monospacedDigit()
+            } else {
+                Text("Point the camera at something.")
+                    .font(.headline)
+                    .foregroundStyle(.secondary)
+            }
+        }
+        .multilineTextAlignment(.center)
+        .padding()
+        .background(.regularMaterial, in: RoundedRectangle(cornerRadius: 16))
+        .padding()
+        .animation(reduceMotion ? nil : .default, value: label?.label)
+        .accessibilityElement(children: .combine)
+        .sensoryFeedback(.selection, trigger: label?.label)
+        .onChange(of: label?.label) { _, name in
+            if let name {
+                AccessibilityNotification.Announcement(name).post()
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+import RecognizerKit
+import SwiftUI
+
+/// Frames the part of the picture that the model sees and darkens the rest.
+struct ViewfinderView: View {
+    let frameSize: CGSize
+    let input: InputSpec
+    let isActive: Bool
+
+    var body: some View {
+        GeometryReader { proxy in
+            let geometry = FrameGeometry(frameSize: frameSize, viewSize: proxy.size)
+            let seen = geometry.seenInView(by: input)
+            if !seen.isEmpty {
+                Path { path in
+                    path.addRect(CGRect(origin: .zero, size: proxy.size))
+                    path.addRect(seen)
+                }
+                .fill(.black.opacity(0.4), style: FillStyle(eoFill: true))
+                Path(roundedRect: seen.insetBy(dx: 2, dy: 2), cornerRadius: 12)
+                    .stroke(isActive ? Color.accentColor : .white, lineWidth: 3)
+            }
+        }
+        .allowsHitTesting(false)
+        .accessibilityHidden(true)
+    }
+}

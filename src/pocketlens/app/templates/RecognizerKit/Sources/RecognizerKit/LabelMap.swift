@@ -1,0 +1,36 @@
+/// Turns a list of labels with probabilities, in any order, into probabilities in class order.
+public struct LabelMap: Sendable {
+    public let classes: [String]
+    private let indices: [String: Int]
+
+    /// `classes` are unique, as `RecognizerConfiguration` makes sure.
+    public init(classes: [String]) {
+        self.classes = classes
+        indices = Dictionary(uniqueKeysWithValues: zip(classes, classes.indices))
+    }
+
+    public func index(of label: String) -> Int? {
+        indices[label]
+    }
+
+    /// Probabilities in the order of `classes`. A class that is not listed gets 0.
+    ///
+    /// Throws `LabelError.unknown` when the model says a label that is not among the classes:
+    /// then the model and `recognizer.json` do not belong together.
+    public func probabilities(
+        of labels: some Sequence<(label: String, probability: Double)>
+    ) throws -> [Double] {
+        var probabilities = [Double](repeating: 0, count: classes.count)
+        for (label, probability) in labels {
+            guard let index = indices[label] else {
+                throw LabelError.unknown(label)
+            }
+            probabilities[index] = probability
+        }
+        return probabilities
+    }
+}
+
+public enum LabelError: Error, Equatable {
+    case unknown(String)
+}

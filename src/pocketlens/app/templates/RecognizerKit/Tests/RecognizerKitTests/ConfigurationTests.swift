@@ -1,0 +1,71 @@
+import Foundation
+import RecognizerKit
+import Testing
+
+@Suite struct ConfigurationTests {
+    private func json(
+        classes: String = #"["a", "\"b\" 🦊", "שלום"]"#,
+        background: String = "null",
+        crop: String = "center-crop",
+        keep: String = "0.5"
+    ) -> Data {
+        Data(
+            """
+            {
+              "name": "Digits", "model": "Recognizer", "background": \(background),
+              "thresholds": {
+                "show": 0.7, "keep": \(keep), "margin": 0.2, "hold": 3, "smoothing": 0.3
+              },
+              "input": {
+                "height": 28, "width": 24, "colour": "gray", "scale": [1], "bias": [0],
+                "crop": "\(crop)"
+              },
+              "classes": \(classes)
+            }
+            """.utf8
+        )
+    }
+
+    @Test func everyFieldArrives() throws {
+        let configuration = try RecognizerConfiguration(json: json())
+        #expect(configuration.name == "Digits")
+        #expect(configuration.model == "Recognizer")
+        #expect(configuration.background == nil)
+        #expect(configuration.classes == ["a", "\"b\" 🦊", "שלום"])
+        #expect(
+            configuration.input
+                == InputSpec(height: 28, width: 24, colour: .gray, crop: .centerCrop)
+        )
+        #expect(
+            configuration.thresholds
+                == Thresholds(show: 0.7, keep: 0.5, margin: 0.2, hold: 3, smoothing: 0.3)
+        )
+    }
+
+    @Test(arguments: [("center-crop", Crop.centerCrop), ("fit", .fit), ("fill", .fill)])
+    func everyCropIsKnown(name: String, crop: Crop) throws {
+        #expect(try RecognizerConfiguration(json: json(crop: name)).input.crop == crop)
+    }
+
+    @Test func backgroundIsOneOfTheClasses() throws {
+        #expect(try RecognizerConfiguration(json: json(background: #""a""#)).background == "a")
+        #expect(throws: ConfigurationError.unknownBackground("z")) {
+            _ = try RecognizerConfiguration(json: json(background: #""z""#))
+        }
+    }
+
+    @Test func faultsAreFound() {
+        #expect(throws: ConfigurationError.noClasses) {
+            _ = try RecognizerConfiguration(json: json(classes: "[]"))
+        }
+        #expect(throws: ConfigurationError.repeatedClass) {
+            _ = try RecognizerConfiguration(json: json(classes: #"["a", "a"]"#))
+        }
+        #expect(throws: ConfigurationError.thresholds) {
+            _ = try RecognizerConfiguration(json: json(keep: "0.8"))
+        }
+        #expect(throws: DecodingError.self) {
+            _ = try RecognizerConfiguration(json: json(crop: "stretch"))
+        }
+    }
+}

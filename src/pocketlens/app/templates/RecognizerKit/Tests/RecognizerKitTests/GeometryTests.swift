@@ -1,0 +1,50 @@
+import Foundation
+import RecognizerKit
+import Testing
+
+@Suite struct GeometryTests {
+    private let square = InputSpec(height: 28, width: 28, colour: .gray, crop: .centerCrop)
+
+    @Test func aTallViewShowsTheFrameBetweenBars() {
+        let geometry = FrameGeometry(
+            frameSize: CGSize(width: 720, height: 1280),
+            viewSize: CGSize(width: 360, height: 800)
+        )
+        #expect(geometry.frameInView == CGRect(x: 0, y: 80, width: 360, height: 640))
+        #expect(geometry.seenInView(by: square) == CGRect(x: 0, y: 220, width: 360, height: 360))
+    }
+
+    @Test func aWideViewDoesSoToo() {
+        let geometry = FrameGeometry(
+            frameSize: CGSize(width: 1280, height: 720),
+            viewSize: CGSize(width: 800, height: 360)
+        )
+        #expect(geometry.frameInView == CGRect(x: 80, y: 0, width: 640, height: 360))
+        #expect(geometry.seenInView(by: square) == CGRect(x: 220, y: 0, width: 360, height: 360))
+    }
+
+    @Test func theCropHasTheShapeOfTheInput() {
+        let wide = InputSpec(height: 32, width: 64, colour: .rgb, crop: .centerCrop)
+        let geometry = FrameGeometry(
+            frameSize: CGSize(width: 720, height: 1280),
+            viewSize: CGSize(width: 360, height: 640)
+        )
+        #expect(geometry.seenInView(by: wide) == CGRect(x: 0, y: 230, width: 360, height: 180))
+    }
+
+    @Test(arguments: [Crop.fit, .fill])
+    func otherCropsSeeTheWholeFrame(crop: Crop) {
+        let input = InputSpec(height: 28, width: 28, colour: .gray, crop: crop)
+        let geometry = FrameGeometry(
+            frameSize: CGSize(width: 720, height: 1280),
+            viewSize: CGSize(width: 360, height: 800)
+        )
+        #expect(geometry.seenInView(by: input) == geometry.frameInView)
+    }
+
+    @Test func noFrameYetIsAnEmptyRectangle() {
+        let geometry = FrameGeometry(frameSize: .zero, viewSize: CGSize(width: 360, height: 800))
+        #expect(geometry.frameInView == .zero)
+        #expect(geometry.seenInView(by: square).isEmpty)
+    }
+}

@@ -1,0 +1,177 @@
+"""Writes an app's files into a folder, whole or not at all, and never over a user's own work.
+
+Beside the files stands a manifest with the sha256 of each. By it a second writing knows what is
+ours to replace, what the user has changed since (it stays as it is), and what the user added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from pocketlens.app.contents import Content
+from pocketlens.errors import AppError, OutputError, OutputExistsError
+from pocketlens.files import aside, write_aside
+
+__all__ = ["MANIFEST", "refuse_existing", "write_app"]
+
+MANIFEST = ".pocketlens-app.json"
+MAX_MANIFEST = 4_000_000  # bytes; ten thousand files need two
+CHUNK = 1 << 20
+
+
+def write_app(folder: Path, contents: Mapping[str, Content], *, force: bool) -> list[str]:
+    """Write `contents` into `folder`.
+
+    A new folder appears complete or not at all. With `force`, files of an earlier writing are
+    replaced or removed, each at once; what the user changed or added stays.
+
+    Returns:
+        The paths, sorted, that have new contents but were left as they are, because the user has
+        changed them.
+
+    Raises:
+        OutputExistsError: The folder is there and `force` is not given, or this program did not
+            write it.
+        OutputError: The folder cannot be written.
+    """
+    if not force:
+        refuse_existing(folder)
+    if not (folder.exists() or folder.is_symlink()):
+        with aside(folder, force=False) as new:
+            hashes = {path: _write(new / path, item) for path, item in contents.items()}
+            _write_manifest(new, {path: [value] for path, value in hashes.items()})
+        return []
+    known = _read_manifest(folder)
+    for path in {*contents, *known}:
+        _refuse_links(folder, path)
+    try:
+        with TemporaryDirectory(dir=folder, prefix=".pocketlens-", suffix=".part") as name:
+            staging = Path(name)
+            hashes = {path: _write(staging / path, item) for path, item in contents.items()}
+            return _replace(folder, staging, hashes, known)
+    except OSError as error:
+        raise OutputError(
+            f"the app in {folder} cannot be written: {error.strerror or error}; "
+            "make the folder writable, or make room on its disk"
+        ) from error
+
+
+def refuse_existing(folder: Path) -> None:
+    """Refuse a folder that is there.
+
+    Raises:
+        OutputExistsError: It is.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise OutputExistsError(
+            f"{folder} exists already; choose another folder, or add --force to write the app "
+            "again (what you changed or added there is kept)"
+        )
+
+
+def _replace(
+    folder: Path, staging: Path, hashes: Mapping[str, str], known: Mapping[str, list[str]]
+) -> list[str]:
+    """Move the staged files to their places; see `write_app` for what stays and what returns."""
+    # First a manifest with the old and the new hashes: cut short, the next run knows its own.
+    both = {path: [*known.get(path, []), value] for path, value in hashes.items()}
+    _write_manifest(folder, {**known, **both})
+    recorded: dict[str, list[str]] = {}
+    kept = []
+    for path, value in hashes.items():
+        target, ours = folder / path, known.get(path, [])
+        if target.exists() and _hash(target) not in [value, *ours]:
+            recorded[path] = ours
+            if value not in ours:
+                kept.append(path)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (staging / path).replace(target)
+        recorded[path] = [value]
+    for path in known.keys() - hashes.keys():
+        target = folder / path
+        if not target.exists():
+            continue
+        if _hash(target) in known[path]:
+            target.unlink()
+            _remove_empty(target.parent, folder)
+        else:
+            kept.append(path)
+    _write_manifest(folder, recorded)
+    return sorted(kept)
+
+
+def _write(target: Path, content: Content) -> str:
+    """Write or copy one file and return its sha256."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        target.write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256()
+    with content.open("rb") as source, target.open("wb") as copy:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+    return digest.hexdigest()
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_empty(directory: Path, top: Path) -> None:
+    while directory != top and not any(directory.iterdir()):
+        directory.rmdir()
+        directory = directory.parent
+
+
+def _refuse_links(folder: Path, path: str) -> None:
+    place = folder / path
+    for part in [place, *place.parents]:
+        if part == folder:
+            return
+        if part.is_symlink():
+            raise OutputError(
+                f"{part} is a link, and writing through it could change files elsewhere; "
+                "put a plain file or folder in its place"
+            )
+
+
+def _write_manifest(folder: Path, hashes: Mapping[str, list[str]]) -> None:
+    values = {
+        "about": "Written by pocketlens app; by these hashes --force knows what it may replace.",
+        "files": {path: hashes[path] for path in sorted(hashes) if hashes[path]},
+    }
+    write_aside(folder / MANIFEST, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def _read_manifest(folder: Path) -> dict[str, list[str]]:
+    """The hashes by path that earlier writings left, checked: the file may come from anywhere."""
+    path = folder / MANIFEST
+    if folder.is_symlink() or not path.is_file() or path.is_symlink():
+        raise OutputExistsError(
+            f"{folder} was not written by this program (it has no {MANIFEST}), so --force does "
+            "not touch it; choose another folder"
+        )
+    try:
+        if path.stat().st_size > MAX_MANIFEST:
+            raise ValueError(f"more than {MAX_MANIFEST} bytes")
+        entries = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {name: [str(value) for value in entries[name]] for name in map(_inside, entries)}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise AppError(
+            f"{path} is damaged ({error}); expected the list of files that pocketlens wrote; "
+            "choose another folder"
+        ) from error
+
+
+def _inside(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts:
+        raise ValueError(f"a path that leads out of the folder: {name!r}")
+    return name
