@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,10 @@ class Recognizer(Predictor):
         options: dict[str, Any] = json.loads(header["network"])
         choice = Choice(options.pop("name"), options)
         classes = tuple(json.loads(header["classes"]))
+        temperature = float(header["temperature"])
+        if len(set(classes)) != len(classes) or not 0 < temperature < math.inf:
+            raise ValueError(f"classes {classes}, temperature {temperature}")
         input_spec = InputSpec.from_json(header["input"])
         network = networks.build(choice, input_spec, len(classes))
         network.load_state_dict(weights)
-        temperature = float(header["temperature"])
         return cls(network, choice, classes, input_spec, temperature=temperature)

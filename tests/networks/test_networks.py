@@ -1,0 +1,51 @@
+"""Architectures: shapes, parameter counts by hand, faults."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pocketlens import networks
+from pocketlens.errors import RecipeError
+from pocketlens.image import InputSpec
+from pocketlens.recipe import Choice
+
+STRIDED = 16 * 25 + 32 * 16 * 9 + 64 * 32 * 9 + 2 * (16 + 32 + 64) + 64 * 16 * 10 + 10
+CLASSIC = 32 * 9 + 32 + 2 * (32 * 32 * 4 + 32) + 32 * 9 * 500 + 500 + 500 * 10 + 10
+
+
+@pytest.mark.parametrize(("name", "count"), [("strided", STRIDED), ("classic", CLASSIC)])
+def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None:
+    network = networks.build(Choice(name), gray28, 10)
+    assert sum(p.numel() for p in network.parameters()) == count
+    assert network.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["strided", "classic"])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (31, 45), (64, 9)])
+def test_other_sizes_and_colours(name: str, height: int, width: int) -> None:
+    network = networks.build(Choice(name), InputSpec(height, width, "rgb"), 3)
+    assert network.eval()(torch.zeros(1, 3, height, width)).shape == (1, 3)
+
+
+def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
+    network = networks.build(Choice("classic"), InputSpec(8, 8), 2)
+    pad = network.features[3]
+    assert pad(torch.ones(1, 1, 2, 2))[0, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("choice", "size", "message"),
+    [
+        (Choice("stridde"), 28, "network.name 'stridde' is not known; did you mean 'strided'?"),
+        (Choice("strided", {"chanels": [1]}), 28, "network.chanels is not an option of 'strided'"),
+        (Choice("strided", {"channels": []}), 28, "network.channels is a list of whole numbers"),
+        (Choice("strided", {"channels": [0]}), 28, r"from 1 to 4096; received: \[0\]"),
+        (Choice("strided"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
+        (Choice("classic"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
+        (Choice("classic", {"dropout": 1}), 28, "not an option of 'classic'; it takes none"),
+    ],
+)
+def test_what_cannot_be_built(choice: Choice, size: int, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        networks.build(choice, InputSpec(size, size), 2)

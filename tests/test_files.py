@@ -1,0 +1,71 @@
+"""Outputs are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pocketlens.errors import OutputError, OutputExistsError
+from pocketlens.files import aside, size_on_disk, write_aside
+
+
+def test_a_file_and_its_folders(tmp_path: Path) -> None:
+    write_aside(tmp_path / "a" / "b.txt", "ä")
+    assert (tmp_path / "a" / "b.txt").read_bytes() == "ä".encode()
+    assert size_on_disk(tmp_path / "a" / "b.txt") == 2
+    assert size_on_disk(tmp_path) == 2
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    write_aside(target, "old")
+    with pytest.raises(ZeroDivisionError), aside(target) as new:
+        new.write_text("half")
+        _ = 1 / 0
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    for text in ("one", "two"):
+        with aside(target) as new:
+            new.mkdir()
+            (new / text).touch()
+    assert [f.name for f in target.iterdir()] == ["two"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_existing_output_is_refused_without_force(tmp_path: Path) -> None:
+    write_aside(tmp_path / "out", "old")
+    with pytest.raises(OutputExistsError, match="exists; choose another output or pass --force"):
+        with aside(tmp_path / "out", force=False):
+            pytest.fail("the block must not run")
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written: .*choose another output path"):
+        write_aside(tmp_path / "file" / "below", "x")
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    """A real ENOSPC: the process may write no file larger than 1 kB."""
+    code = (
+        "import resource, signal\n"
+        "from pocketlens.files import write_aside\n"
+        "from pocketlens.errors import OutputError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    write_aside('big', bytes(100_000))\n"
+        "except OutputError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "big cannot be written: File too large" in done.stdout
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,48 @@
+"""Predictions, and the base of every predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pocketlens.errors import OptionError
+from pocketlens.image import InputSpec
+from pocketlens.prediction import Prediction, Predictor
+
+
+class Brightness(Predictor):
+    """Says `light` with the share of white in the image."""
+
+    classes = ("dark", "light")  # type: ignore[assignment]
+    input_spec = InputSpec(2, 2)  # type: ignore[assignment]
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        light = images.mean((1, 2, 3), dtype=np.float32) / 255
+        return np.stack([1 - light, light], 1)
+
+
+def test_top_is_sorted() -> None:
+    answer = Prediction.from_array(("a", "b", "c"), np.array([0.2, 0.5, 0.3], np.float32))
+    assert answer.label == "b"
+    assert answer.confidence == pytest.approx(0.5)
+    assert [label for label, _ in answer.top(2)] == ["b", "c"]
+    assert len(answer.top(9)) == 3
+    with pytest.raises(OptionError, match="at least 1; received: 0"):
+        answer.top(0)
+
+
+def test_one_image_gives_one_prediction_several_give_a_list(tmp_path: Path) -> None:
+    white = np.full((9, 9), 255, np.uint8)
+    Image.fromarray(white).save(tmp_path / "white.png")
+    model = Brightness()
+    assert model.predict(white).label == "light"
+    assert model.predict(str(tmp_path / "white.png")).confidence == pytest.approx(1)
+    several = model.predict([tmp_path / "white.png", np.zeros((3, 5, 3), np.uint8)])
+    assert [answer.label for answer in several] == ["light", "dark"]
+    batch = model.predict(np.zeros((3, 2, 2, 1), np.uint8))
+    assert [answer.label for answer in batch] == ["dark"] * 3
+    assert model.predict([]) == []

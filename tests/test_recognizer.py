@@ -1,0 +1,67 @@
+"""Recognisers: the same answer from memory and from disk; no pickles."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketlens import networks
+from pocketlens.errors import OutputExistsError, RunError
+from pocketlens.image import InputSpec
+from pocketlens.recipe import Choice
+from pocketlens.recognizer import Recognizer, planes
+
+
+def untrained(spec: InputSpec, *, temperature: float = 1.7) -> Recognizer:
+    choice = Choice("strided", {"channels": [4]})
+    network = networks.build(choice, spec, 3)
+    return Recognizer(network, choice, ("a", "b", "ü"), spec, temperature=temperature)
+
+
+@pytest.mark.parametrize("colour", ["gray", "rgb", "bgr"])
+@pytest.mark.parametrize("scales", [1, 3])
+def test_planes_are_what_the_input_spec_says(colour: str, scales: int) -> None:
+    count = 1 if colour == "gray" else scales
+    scale, bias = (0.5, 0.25, 2.0)[:count], (1.0, -3.0, 0.0)[:count]
+    spec = InputSpec(5, 4, colour, scale=scale, bias=bias)  # type: ignore[arg-type]
+    images = np.random.default_rng(0).integers(0, 256, (2, *spec.shape), dtype=np.uint8)
+    ours = planes(torch.from_numpy(images).permute(0, 3, 1, 2), spec)
+    assert np.array_equal(ours.numpy(), spec.network_input(images))
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    recognizer = untrained(InputSpec(9, 7, "rgb", bias=(0.1, 0.2, 0.3), crop="fit"))
+    file = recognizer.save(tmp_path / "weights.safetensors")
+    again = Recognizer.load(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (5, 9, 7, 3), dtype=np.uint8)
+    assert np.array_equal(again.probabilities(images), recognizer.probabilities(images))
+    assert again.classes == recognizer.classes
+    assert again.input_spec == recognizer.input_spec
+    assert again.temperature == 1.7
+    with pytest.raises(OutputExistsError, match="exists; choose another name or pass force=True"):
+        recognizer.save(file)
+
+
+def test_the_temperature_divides_the_logits() -> None:
+    recognizer = untrained(InputSpec(8, 8), temperature=4.0)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    expected = (recognizer.logits(images) / 4).softmax(1).numpy()
+    assert np.allclose(recognizer.probabilities(images), expected)
+    assert recognizer.probabilities(images[:0]).shape == (0, 3)
+
+
+def test_what_is_no_recognizer(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    with pytest.raises(RunError, match="does not exist; train first: pocketlens run --out"):
+        Recognizer.load(tmp_path)
+    content = untrained(InputSpec(8, 8)).save(file).read_bytes()
+    damages = [b"", b"text", content[:30], content[:-1], pickle.dumps({"a": 1}), b"\xff" * 100]
+    damages += [content.replace(b"strided", b"strudel"), content.replace(b'\\"a\\"', b'\\"b\\"')]
+    for damage in damages:
+        file.write_bytes(damage)
+        with pytest.raises(RunError, match=r"cannot be read as a recogniser|is not a recogniser"):
+            Recognizer.load(file)

@@ -1,0 +1,234 @@
+"""Training: it learns, it repeats, it resumes, it stops with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketlens.data import Dataset
+from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
+from pocketlens.recipe import Recipe, load_recipe
+from pocketlens.recognizer import Recognizer
+from pocketlens.training import Epoch, Step, train
+
+
+def weights(recognizer: Recognizer) -> dict[str, torch.Tensor]:
+    return dict(recognizer.network.state_dict())
+
+
+def same(a: Recognizer, b: Recognizer) -> bool:
+    ours, theirs = weights(a), weights(b)
+    equal = all(torch.equal(ours[name], theirs[name]) for name in ours)
+    return equal and ours.keys() == theirs.keys() and a.temperature == b.temperature
+
+
+def accuracy(recognizer: Recognizer, data: Dataset) -> float:
+    return float((recognizer.probabilities(data.images).argmax(1) == data.labels).mean())
+
+
+VARIANTS = [
+    ["training.optimizer=adamw", "training.learning_rate=0.02"],
+    ["training.optimizer=sgd", "training.learning_rate=0.05", "training.channels_last=false"],
+    ["training.optimizer=adadelta", "training.learning_rate=1", "training.schedule=constant"],
+    ["training.precision=bfloat16", "training.learning_rate=0.02"],
+    ["augment.name=shift", "augment.pixels=1", "training.learning_rate=0.02"],
+    ["network={name='classic'}", "training.learning_rate=0.003"],  # has dropout
+]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=lambda s: s[0])
+def test_it_learns_repeats_and_resumes(
+    bars_recipe: Recipe, bars_train: Dataset, bars_test: Dataset, tmp_path: Path,
+    settings: list[str],
+) -> None:  # fmt: skip
+    recipe = load_recipe(bars_recipe, [*settings, "training.epochs=5"])
+    whole = train(recipe, bars_train)
+    assert accuracy(whole.recognizer, bars_test) > 0.9
+    assert same(whole.recognizer, train(recipe, bars_train).recognizer)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    cut = train(recipe, bars_train, folder=tmp_path, on_epoch=stop)
+    assert cut.interrupted
+    assert len(cut.history) == 2
+    rest = train(recipe, bars_train, folder=tmp_path, resume=True)
+    assert not rest.interrupted
+    assert same(rest.recognizer, whole.recognizer)
+    assert [row.train_loss for row in rest.history] == [row.train_loss for row in whole.history]
+
+
+def test_another_seed_gives_other_weights(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    a = train(bars_recipe, bars_train).recognizer
+    b = train(load_recipe(bars_recipe, ["seed=1"]), bars_train).recognizer
+    assert not same(a, b)
+
+
+def test_the_callers_random_numbers_are_left_alone(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train(bars_recipe, bars_train)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_history_and_the_progress(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    steps: list[Step] = []
+    done = train(bars_recipe, bars_train, folder=tmp_path, on_step=steps.append)
+    rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert rows == [vars(row) for row in done.history]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(row["validation_accuracy"] is not None for row in rows)
+    assert steps[-1].step == steps[-1].steps == 480 // 30
+    assert steps[-1].seconds_left == 0
+    assert done.seconds == sum(row.seconds for row in done.history)
+
+
+def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
+    recipe = load_recipe(bars_recipe, ["training.learning_rate=3", "training.schedule=constant"])
+    done = train(recipe, bars_train)
+    losses = [row.validation_loss for row in done.history]
+    assert done.best_epoch == 1 + int(np.argmin(losses))  # type: ignore[arg-type]
+    rest, held = bars_train.split(recipe.data.validation, seed=recipe.seed)
+    logits = done.recognizer.logits(held.images)
+    found = torch.nn.functional.cross_entropy(logits, torch.from_numpy(held.labels))
+    assert float(found) == pytest.approx(min(losses), rel=1e-5)  # type: ignore[type-var]
+
+
+def test_without_validation_the_last_epoch_counts(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    done = train(load_recipe(bars_recipe, ["data.validation=0"]), bars_train)
+    assert done.best_epoch == 3
+    assert done.history[-1].validation_loss is None
+    assert done.recognizer.temperature == 1
+
+
+def test_ctrl_c_in_the_first_epoch_keeps_what_was_reached(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    def stop(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    start = train(replace(bars_recipe, training=replace(bars_recipe.training, epochs=1)),
+                  bars_train.subset(slice(0, 90)))  # fmt: skip
+    done = train(bars_recipe, bars_train, folder=tmp_path, on_step=stop)
+    assert done.interrupted
+    assert done.best_epoch == 0
+    assert not (tmp_path / "checkpoint").exists()
+    assert done.recognizer.parameters == start.recognizer.parameters
+
+
+def test_killed_in_the_middle_of_work(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    """A real process, really killed while it trains or writes; the rest ends with the same weights."""
+    recipe = load_recipe(bars_recipe, ["training.epochs=40"])
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    np.savez(tmp_path / "bars.npz", images=bars_train.images, labels=bars_train.labels)
+    code = (
+        "import numpy as np\nfrom pocketlens.data import Dataset\nfrom pocketlens import train\n"
+        "import pathlib, torch\n"
+        "torch.set_num_threads(1)\n"
+        "d = np.load('bars.npz')\n"
+        f"data = Dataset(d['images'], d['labels'], {bars_train.classes!r})\n"
+        "resume = pathlib.Path('checkpoint').exists()\n"
+        "train('recipe.toml', data, folder='.', resume=resume,"
+        " on_epoch=lambda e: print(e.epoch, flush=True)).recognizer.save('weights', force=True)\n"
+        "print('done', flush=True)\n"
+    )
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        for _ in range(int(random.integers(2, 6))):
+            assert child.stdout.readline()
+        time.sleep(float(random.uniform(0, 0.05)))
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+        assert child.returncode == -signal.SIGKILL
+    rest = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines = rest.stdout.split()
+    assert lines[-1] == "done"
+    assert int(lines[0]) > 6  # it went on, it did not start again
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        whole = train(recipe, bars_train).recognizer
+    finally:
+        torch.set_num_threads(threads)
+    assert same(Recognizer.load(tmp_path / "weights"), whole)
+
+
+def test_a_loss_that_is_not_finite(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    settings = ["training.optimizer=sgd", "training.learning_rate=100", "network.name=classic"]
+    recipe = load_recipe(bars_recipe, ["network={name='classic'}", *settings])
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1 at learning rate .*"
+                       r"lower it, say --set training.learning_rate=10"):  # fmt: skip
+        train(recipe, bars_train)
+
+
+def test_what_cannot_be_trained(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    with pytest.raises(
+        OptionError, match=r"input is .* \(28, 28, 1\); received images of \(12, 12"
+    ):
+        train("quick", bars_train)
+    empty = Dataset(bars_train.images, np.zeros(600, np.int64), bars_train.classes)
+    with pytest.raises(OptionError, match="classes without a training image: lies, slants; add"):
+        train(bars_recipe, empty)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    with pytest.raises(TrainingError, match="device 'cuda' is not available to PyTorch here; avai"):
+        train(load_recipe(bars_recipe, ["training.device=cuda"]), bars_train)
+
+
+def test_what_cannot_be_resumed(bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="resume needs the folder that holds the checkpoint"):
+        train(bars_recipe, bars_train, resume=True)
+    with pytest.raises(RunError, match="checkpoint does not exist; there is nothing to resume"):
+        train(bars_recipe, bars_train, folder=tmp_path, resume=True)
+    train(bars_recipe, bars_train, folder=tmp_path)
+    other = load_recipe(bars_recipe, ["training.epochs=9"])
+    with pytest.raises(RunError, match=r"belongs to another recipe \(training.epochs: 9, not 3\)"):
+        train(other, bars_train, folder=tmp_path, resume=True)
+    content = (tmp_path / "checkpoint").read_bytes()
+    for damage in (b"", content[:7], content[: len(content) // 2], b"\x80\x04" + content):
+        (tmp_path / "checkpoint").write_bytes(damage)
+        with pytest.raises(RunError, match="cannot be read as a checkpoint: .*--force"):
+            train(bars_recipe, bars_train, folder=tmp_path, resume=True)
+
+
+def test_a_lost_folder_stops_the_training(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+
+    def lose(epoch: Epoch) -> None:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+        folder.write_text("in the way")
+
+    with pytest.raises(OutputError, match="checkpoint cannot be written: .*choose another output"):
+        train(bars_recipe, bars_train, folder=folder, on_epoch=lose)
