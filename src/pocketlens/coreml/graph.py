@@ -20,7 +20,7 @@ from onnx import defs, helper, numpy_helper, shape_inference
 
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["Array", "Bools", "Floats", "Graph", "Ints", "Value", "Values"]
+__all__ = ["Array", "Bools", "Floats", "Graph", "Ints", "Message", "Value", "Values"]
 
 OPSET = 21  # what the oldest supported ONNX Runtime (1.20) runs
 IR_VERSION = 10
@@ -107,6 +107,7 @@ Array: TypeAlias = "NDArray[Any]"
 Ints: TypeAlias = "tuple[int, ...]"
 Floats: TypeAlias = "tuple[float, ...]"
 Bools: TypeAlias = "tuple[bool, ...]"
+Message: TypeAlias = Any  # a protobuf message of the file, as it is
 
 
 class _Node:
@@ -311,13 +312,13 @@ class Graph:
             ModelFileError: An output or another tensor has this name.
         """
         taken = self.tensors.get(name, value)
-        if taken is not value or any(output.name == name for output in self.outputs):
+        if taken in self.inputs or any(output.name == name for output in self.outputs):
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
-        if value.name in self._unnamed:
-            self._rename(value, name)
-        elif value.name != name or value in self.inputs:
+        if taken is not value and taken.name == name:  # an output may be named as an inner tensor
+            taken.name = self._unique(name)
+        if value.const is not None or not (value.name == name or value.name in self._unnamed):
             value = self.Identity(value)
-            self._rename(value, name)
+        self._rename(value, name)
         self.outputs.append(value)
 
     def model(self, outputs: Sequence[Value] | None = None) -> onnx.ModelProto:

@@ -278,7 +278,7 @@ class CoreMLModel(Predictor):
             tensors = {
                 name: value
                 for name, value in graph.tensors.items()
-                if value.const is None and value not in graph.inputs
+                if value.const is None and name not in {each.name for each in graph.inputs}
             }
             values: Iterable[Value] = {v.name: v for v in tensors.values()}.values()
             model = graph.model(list(values)).SerializeToString()

@@ -1,7 +1,7 @@
 """The op tables: which Core ML op or layer is lowered by which function.
 
-A lowering is a function named as the specification names the op; its parameters are the op's fields,
-with the specification's defaults. Registering it is one decorator:
+A lowering is a function named as the specification names the op; its parameters are the op's
+fields, with the specification's defaults. Registering it is one decorator:
 
     @mil()
     def leaky_relu(g: Graph, x: Value, alpha: float) -> Value:
@@ -50,12 +50,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a lowering: what it is called, what it takes, what it is when left out."""
+    """One parameter of a lowering.
+
+    Attributes:
+        name: The field's name in the specification.
+        kind: Its annotation, without `| None`.
+        optional: It has a default.
+        positional: A layer's input rather than a field of its message.
+        several: It stands for any number of inputs (`*xs`).
+    """
 
     name: str
     kind: str
     optional: bool
-    default: Any
+    positional: bool
+    several: bool
 
 
 @dataclass(frozen=True)
@@ -84,9 +93,21 @@ class Lowering:
             kind = str(parameter.annotation)
             optional = parameter.default is not inspect.Parameter.empty
             found[parameter.name] = Parameter(
-                parameter.name, kind.removesuffix(" | None"), optional, parameter.default
+                parameter.name,
+                kind.removesuffix(" | None"),
+                optional,
+                parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
+                parameter.kind is inspect.Parameter.VAR_POSITIONAL,
             )
         return MappingProxyType(found)
+
+    @property
+    def inputs(self) -> tuple[int, int | None]:
+        """How many inputs a layer takes: at least, and at most (None: any number)."""
+        given = [p for p in self.parameters.values() if p.positional]
+        several = any(p.several for p in given)
+        least = sum(not p.optional and not p.several for p in given)
+        return (max(least, 1) if several else least), (None if several else len(given))
 
 
 _lowerings: dict[tuple[Dialect, str], dict[int, Lowering]] = {}
@@ -153,8 +174,7 @@ def lookup(dialect: Dialect, op: str, opset: int = 0) -> Lowering:
     if since is not None:
         return versions[since]
     if versions:
-        first = min(versions) + 10
-        raise UnsupportedOp(f"{op} exists from iOS {first} on")
+        raise UnsupportedOp(f"{op} (exists only from CoreML{min(versions)} on)")
     reason = _unsupported.get((dialect, op), "no op of this name is known")
     raise UnsupportedOp(f"{op} ({reason})")
 

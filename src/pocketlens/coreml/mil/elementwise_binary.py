@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.arithmetic import floor_divide, modulo
 from pocketlens.coreml.table import mil

@@ -1,0 +1,28 @@
+"""Leading dimensions that the specification treats as batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.errors import ModelFileError
+
+__all__ = ["over_batch"]
+
+
+def over_batch(g: Graph, x: Value, function: Callable[[Value], Value], *, inner: int = 3) -> Value:
+    """`function` of x [*B, ...] with *B made one dimension, and *B again afterwards.
+
+    Args:
+        function: From a tensor of `inner + 1` dimensions to one of as many.
+        inner: How many dimensions come after *B; 3 for channels, height, width.
+    """
+    extra = x.rank - inner
+    if extra < 0:
+        raise ModelFileError(f"{x!r} has {x.rank} dimensions; expected at least {inner}")
+    if extra == 1:
+        return function(x)
+    lead = x.sizes[:extra]
+    y = function(g.reshape(x, [math.prod(lead), *x.sizes[extra:]]))
+    return g.reshape(y, [*lead, *y.sizes[1:]])

@@ -1,0 +1,113 @@
+"""A NeuralNetwork layer's `WeightParams` -> a NumPy array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.errors import ModelFileError, UnsupportedParameter
+
+__all__ = ["numbers", "precision"]
+
+MAX_ELEMENTS = 2**29
+
+
+def precision(weights: Any) -> str:
+    """The precision in which the file holds the weights, such as `float16` or `uint8`."""
+    if weights.floatValue:
+        return "float32"
+    if weights.float16Value:
+        return "float16"
+    return f"uint{weights.quantization.numberOfBits}" if weights.rawValue else "int8"
+
+
+def numbers(
+    weights: Any, shape: Sequence[int], what: str = "weights", *, axis: int = 0
+) -> NDArray[np.float32]:
+    """The weights as float32.
+
+    Args:
+        weights: A `WeightParams` message, or None.
+        shape: What the layer expects.
+        what: What to call it in an error.
+        axis: The dimension that counts output channels, along which a quantised weight may have
+            one scale each.
+
+    Raises:
+        ModelFileError: No values, values in two forms, or another number of them.
+        UnsupportedParameter: int8 weights for a layer that quantises its input.
+    """
+    shape = tuple(shape)
+    count = math.prod(shape)
+    if count > MAX_ELEMENTS:
+        raise ModelFileError(
+            f"{what} has the shape {shape}; expected at most {MAX_ELEMENTS} elements"
+        )
+    given = [
+        name
+        for name in ("floatValue", "float16Value", "rawValue", "int8RawValue")
+        if weights is not None and len(getattr(weights, name))
+    ]
+    if not given and count == 0:
+        return np.zeros(shape, np.float32)
+    if len(given) != 1:
+        raise ModelFileError(f"{what} has values in {given or 'no field'}; expected one form")
+    if given[0] == "floatValue":
+        array = np.array(weights.floatValue, np.float32)
+    elif given[0] == "float16Value":
+        if len(weights.float16Value) % 2:
+            raise ModelFileError(f"{what} has {len(weights.float16Value)} bytes of float16")
+        array = np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
+    elif given[0] == "rawValue":
+        return _quantised(weights, shape, what, axis)
+    else:
+        raise UnsupportedParameter(
+            f"{what} is int8 for an input quantised while the model runs (int8DynamicQuantize)"
+        )
+    if array.size != count:
+        raise ModelFileError(f"{what} has {array.size} values; expected {count} for {shape}")
+    return array.reshape(shape)
+
+
+def _quantised(weights: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:
+    count = math.prod(shape)
+    quantization = weights.quantization
+    bits = quantization.numberOfBits
+    if not 1 <= bits <= 8:
+        raise ModelFileError(f"{what} is quantised to {bits} bits; expected 1 to 8")
+    expected = (count * bits + 7) // 8
+    if len(weights.rawValue) != expected:
+        raise ModelFileError(f"{what} has {len(weights.rawValue)} bytes; expected {expected}")
+    flat = np.unpackbits(np.frombuffer(weights.rawValue, np.uint8))  # from the highest bit down
+    rows = flat[: count * bits].reshape(count, bits)
+    index = (rows << np.arange(bits - 1, -1, -1, dtype=np.uint8)).sum(-1, dtype=np.uint8)
+    index = index.reshape(shape)
+    kind = quantization.WhichOneof("QuantizationType")
+    if kind == "lookupTableQuantization":
+        table = np.array(quantization.lookupTableQuantization.floatValue, np.float32)
+        if table.size != 1 << bits:
+            raise ModelFileError(f"{what} has a table of {table.size}; expected {1 << bits}")
+        return table[index]
+    if kind != "linearQuantization":
+        raise ModelFileError(f"{what} is quantised without a scale or a table")
+    linear = quantization.linearQuantization
+    scale = _per_channel(linear.scale, shape, what, axis)
+    bias = _per_channel(linear.bias or [0.0], shape, what, axis)
+    return index.astype(np.float32) * scale + bias
+
+
+def _per_channel(values: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:
+    array = np.array(values, np.float32)
+    if array.size == 1:
+        return array.reshape(())
+    if array.size != shape[axis]:
+        raise ModelFileError(
+            f"{what} has {array.size} scales or biases; expected 1 or {shape[axis]}"
+        )
+    full = [1] * len(shape)
+    full[axis] = array.size
+    return array.reshape(full)

@@ -1,0 +1,290 @@
+"""A NeuralNetwork -> the ONNX graph that means the same.
+
+The reader maps the inputs, prepares images, and binds each layer's message to the parameters of the
+layer's lowering. What a layer means is in `neural_network/`, one file per family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.graph import MAX_NODES, Graph, Value
+from pocketlens.coreml.lower.classifier import classifier
+from pocketlens.coreml.lower.weights import precision
+from pocketlens.coreml.lowered import Lowered, in_place, missing
+from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.table import Lowering, lookup
+from pocketlens.errors import (
+    ModelFileError,
+    UnsupportedOp,
+    UnsupportedParameter,
+)
+
+__all__ = ["lower_network", "network_content"]
+
+RANK5 = 0  # RANK5_ARRAY_MAPPING and RANK5_IMAGE_MAPPING, the older of two mappings each
+
+
+def lower_network(file: ModelFile, interface: Interface) -> Lowered:
+    """The graph of a NeuralNetwork, NeuralNetworkClassifier or NeuralNetworkRegressor.
+
+    Raises:
+        ModelFileError: The network contradicts itself or its description.
+        UnsupportedOp: Layers without a lowering, all of them.
+        UnsupportedParameter: A field that a layer's lowering does not take.
+    """
+    network = _network(file)
+    if len(network.layers) > MAX_NODES:
+        raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
+    _check_layers(file, network)
+    names = [name for each in network.layers for name in (*each.input, *each.output)]
+    reader = _Reader(file, network, Graph([*names, *(f.name for f in interface.inputs)]))
+    for feature in interface.inputs:
+        with in_place(file, f"the input '{feature.name}'"):
+            reader.input(feature)
+    reader.preprocess(interface)
+    for each in network.layers:
+        reader.layer(each)
+    return reader.finish(interface)
+
+
+def network_content(file: ModelFile) -> dict[str, Any]:
+    """What `describe` says of a network: classes, layers, and numbers per precision."""
+    network = _network(file)
+    layers = Counter(each.WhichOneof("layer") or "none" for each in network.layers)
+    weights: Counter[str] = Counter()
+    for each in network.layers:
+        _count(each, weights)
+    return {
+        "opset": None,
+        "classes": list(_classes(network)),
+        "ops": dict(layers.most_common()),
+        "weights": dict(weights),
+    }
+
+
+def _network(file: ModelFile) -> Any:
+    return getattr(file.spec, file.spec.WhichOneof("Type"))
+
+
+def _classes(network: Any) -> tuple[str | int, ...]:
+    if not hasattr(network, "WhichOneof") or "stringClassLabels" not in {
+        field.name for field in network.DESCRIPTOR.fields
+    }:
+        return ()
+    kind = network.WhichOneof("ClassLabels")
+    return tuple(getattr(network, kind).vector) if kind else ()
+
+
+def _count(message: Any, weights: Counter[str]) -> None:
+    """Add up the weights of a message and of those inside it, by precision."""
+    if message.DESCRIPTOR.name == "WeightParams":
+        kind = precision(message)
+        bits = 8 * (len(message.rawValue) + len(message.int8RawValue))
+        count = len(message.floatValue) + len(message.float16Value) // 2
+        weights[kind] += count or bits // max(message.quantization.numberOfBits or 8, 1)
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for inner in value if field.is_repeated else [value]:
+                _count(inner, weights)
+
+
+def _check_layers(file: ModelFile, network: Any) -> None:
+    """Every layer has a lowering; all that have none are named at once."""
+    faults: dict[str, str] = {}
+    for each in network.layers:
+        kind = each.WhichOneof("layer")
+        if kind is None:
+            raise ModelFileError(f"{file.path}: the layer '{each.name}' has no type known here")
+        try:
+            lookup("neural_network", kind)
+        except UnsupportedOp as error:
+            faults.setdefault(kind, f"{error}, first in '{each.name}'")
+    if faults:
+        raise missing(file, f"specification {file.spec.specificationVersion}", "layer", faults)
+
+
+class _Reader:
+    def __init__(self, file: ModelFile, network: Any, graph: Graph) -> None:
+        self.file = file
+        self.network = network
+        self.graph = graph
+
+    def input(self, feature: Feature) -> None:
+        """Declare the input, in the rank that the layers see."""
+        g = self.graph
+        if feature.kind == "image":
+            open_sides = feature.shapes or feature.ranges
+            sides = (None, None) if open_sides else feature.shape
+            value = g.input(feature.name, np.float32, (1, feature.channels, *sides))
+            if self.network.imageInputShapeMapping == RANK5:
+                g.tensors[feature.name] = g.Unsqueeze(value, np.array([0], np.int64))
+            return
+        if feature.kind != "array":
+            raise UnsupportedParameter(f"it is a {feature.kind}; expected an image or an array")
+        if not feature.shape or feature.shapes or feature.ranges:
+            shape: tuple[int | None, ...] = _open_shape(feature)
+        else:
+            shape = feature.shape
+        value = g.input(feature.name, np.float32, shape)
+        if self.network.arrayInputShapeMapping == RANK5:
+            if len(shape) == 1:
+                axes = [0, 1, 3, 4]
+            elif len(shape) == 3:
+                axes = [0, 1]
+            else:
+                raise ModelFileError(
+                    f"it has {len(shape)} dimensions; the network's mapping wants 1 or 3"
+                )
+            g.tensors[feature.name] = g.Unsqueeze(value, np.array(axes, np.int64))
+
+    def preprocess(self, interface: Interface) -> None:
+        """Scale, bias and mean of the image inputs, as the file gives them."""
+        images = {feature.name: feature for feature in interface.inputs if feature.kind == "image"}
+        for each in self.network.preprocessing:
+            only = next(iter(images)) if len(images) == 1 else ""
+            name = each.featureName or only
+            if name not in images:
+                raise ModelFileError(
+                    f"{self.file.path}: preprocessing is given for {name!r}, which is no image input"
+                )
+            with in_place(self.file, f"the preprocessing of '{name}'"):
+                value = self.graph.tensors[name]
+                prepared = self._prepared(each, images[name], value)
+                self.graph.tensors[name] = prepared
+
+    def _prepared(self, message: Any, feature: Feature, x: Value) -> Value:
+        g = self.graph
+        kind = message.WhichOneof("preprocessor")
+        if kind == "scaler":
+            s = message.scaler
+            biases = {
+                "gray": [s.grayBias],
+                "gray-float16": [s.grayBias],
+                "rgb": [s.redBias, s.greenBias, s.blueBias],
+                "bgr": [s.blueBias, s.greenBias, s.redBias],
+            }[feature.colour]
+            bias = np.array(biases, np.float32).reshape(-1, 1, 1)
+            return g.Add(g.Mul(x, g.like(s.channelScale, x)), bias)
+        if kind == "meanImage":
+            shape = (feature.channels, *feature.shape)
+            mean = np.array(message.meanImage.meanImage, np.float32)
+            if mean.size != math.prod(shape):
+                raise ModelFileError(
+                    f"the mean image has {mean.size} values; expected {math.prod(shape)}"
+                )
+            return g.Sub(x, mean.reshape(shape))
+        raise ModelFileError("it is empty; expected a scaler or a mean image")
+
+    def layer(self, each: Any) -> None:
+        kind = each.WhichOneof("layer")
+        with in_place(self.file, f"the layer '{each.name}' ({kind})"):
+            self.graph.scope(each.name or kind)
+            lowering = lookup("neural_network", kind)
+            inputs = [self._tensor(name) for name in each.input]
+            fields = self._fields(lowering, getattr(each, kind))
+            _check_inputs(lowering, len(inputs))
+            results = lowering.function(self.graph, *inputs, **fields)
+            values = [results] if isinstance(results, Value) else list(results)
+            if len(values) != len(each.output):
+                raise ModelFileError(f"it has {len(each.output)} outputs; expected {len(values)}")
+            for name, value in zip(each.output, values, strict=True):
+                self.graph.bind(name, value)
+
+    def _tensor(self, name: str) -> Value:
+        if name not in self.graph.tensors:
+            raise ModelFileError(f"it takes {name!r}, which no input and no earlier layer gives")
+        return self.graph.tensors[name]
+
+    def _fields(self, lowering: Lowering, message: Any) -> dict[str, Any]:
+        fields = {}
+        for field, value in message.ListFields():
+            parameter = lowering.parameters.get(field.name)
+            if parameter is None or parameter.positional:
+                shown = " ".join(str(value).split())[:80]
+                raise UnsupportedParameter(
+                    f"it sets {field.name} to {shown}, which does not run here"
+                )
+            if field.enum_type is not None:
+                known = field.enum_type.values_by_number
+                if value not in known:
+                    raise ModelFileError(f"{field.name} is number {value}; expected a known one")
+                fields[field.name] = known[value].name
+            else:
+                fields[field.name] = tuple(value) if field.is_repeated else value
+        for name, parameter in lowering.parameters.items():
+            if not parameter.positional and not parameter.optional and name not in fields:
+                raise ModelFileError(f"it has no {name!r}, which this layer needs")
+        return fields
+
+    def finish(self, interface: Interface) -> Lowered:
+        g = self.graph
+        g.scope("")
+        classes = _classes(self.network)
+        label = probabilities = None
+        if self.file.spec.WhichOneof("Type") == "neuralNetworkClassifier":
+            with in_place(self.file, "the classifier"):
+                kind = object if classes and isinstance(classes[0], str) else np.int64
+                scores = self._scores()
+                label, probabilities = classifier(g, scores, np.array(classes, kind))
+        for feature in interface.outputs:
+            with in_place(self.file, f"the output '{feature.name}'"):
+                if label is not None and feature.name == interface.label:
+                    value = label
+                elif probabilities is not None and feature.kind == "dictionary":
+                    value = probabilities
+                elif feature.name in g.tensors:
+                    value = self._output(g.tensors[feature.name], feature)
+                else:
+                    raise ModelFileError("no layer gives it")
+                g.output(feature.name, value)
+        return Lowered(g, classes if probabilities is not None else (), probabilities)
+
+    def _scores(self) -> Value:
+        """The tensor of a classifier's probabilities."""
+        name = self.network.labelProbabilityLayerName
+        layers = self.network.layers
+        if name in self.graph.tensors:
+            return self.graph.tensors[name]
+        source = next((each for each in layers if each.name == name), None)
+        if not name and layers:
+            source = layers[-1]
+        if source is None or not source.output:
+            raise ModelFileError(
+                f"its probabilities should come from {name!r}, which no layer gives"
+            )
+        return self.graph.tensors[source.output[0]]
+
+    def _output(self, value: Value, feature: Feature) -> Value:
+        """An output in the rank in which Core ML gives it."""
+        if feature.kind != "array" or self.network.arrayInputShapeMapping != RANK5:
+            return value
+        sizes = value.sizes
+        if feature.shape and math.prod(feature.shape) == math.prod(sizes):
+            return self.graph.reshape(value, feature.shape)
+        if len(sizes) == 5 and sizes[:2] == (1, 1):
+            return self.graph.reshape(value, sizes[2:3] if sizes[3:] == (1, 1) else sizes[2:])
+        return value
+
+
+def _open_shape(feature: Feature) -> tuple[int | None, ...]:
+    """The shape of an array input, None where the file lets the size vary."""
+    if feature.ranges:
+        return tuple(low if low == high else None for low, high in feature.ranges)
+    if feature.shapes and len({len(shape) for shape in feature.shapes}) == 1:
+        columns = zip(*feature.shapes, strict=True)
+        return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in columns)
+    raise UnsupportedParameter("its number of dimensions is not fixed")
+
+
+def _check_inputs(lowering: Lowering, count: int) -> None:
+    least, most = lowering.inputs
+    if not least <= count <= (math.inf if most is None else most):
+        expected = f"{least}" if least == most else f"{least} to {most or 'any number'}"
+        raise ModelFileError(f"it has {count} inputs; expected {expected}")

@@ -1,0 +1,75 @@
+# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
+"""Products with a matrix of weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Message, Value
+from pocketlens.coreml.lower.matrix import linear
+from pocketlens.coreml.lower.weights import numbers
+from pocketlens.coreml.table import layer, unsupported
+from pocketlens.errors import ModelFileError
+
+unsupported("neural_network", "not lowered yet", "embedding", "embeddingND")
+
+
+@layer(restrictions="no int8DynamicQuantize")
+def innerProduct(
+    g: Graph,
+    x: Value,
+    *,
+    inputChannels: int,
+    outputChannels: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Cin]
+    bias: Message | None = None,
+) -> Value:
+    weight = g.constant(numbers(weights, (outputChannels, inputChannels)))
+    offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+    sizes = x.sizes
+    # Up to rank 3 the last dimension is Cin; above, the last three together are.
+    lead = sizes[:-1] if len(sizes) <= 3 else sizes[:-3]
+    if math.prod(sizes[len(lead) :]) != inputChannels:
+        raise ModelFileError(
+            f"its input has the shape {list(sizes)}; expected {inputChannels} channels"
+        )
+    rows = g.reshape(x, [math.prod(lead), inputChannels])
+    y = linear(g, rows, weight, offset)
+    return g.reshape(y, [*lead, outputChannels, *([1, 1] if len(sizes) > 3 else [])])
+
+
+@layer(restrictions="no int8DynamicQuantize")
+def batchedMatmul(
+    g: Graph,
+    a: Value,
+    b: Value | None = None,
+    *,
+    transposeA: bool = False,
+    transposeB: bool = False,
+    weightMatrixFirstDimension: int = 0,
+    weightMatrixSecondDimension: int = 0,
+    hasBias: bool = False,
+    weights: Message | None = None,
+    bias: Message | None = None,
+) -> Value:
+    if b is None:
+        # The matrix [X1, X2] is stored column by column, that is as [X2, X1].
+        shape = (weightMatrixSecondDimension, weightMatrixFirstDimension)
+        weight = g.constant(numbers(weights, shape))
+        offset = g.constant(numbers(bias, shape[:1], "bias")) if hasBias else None
+        if a.rank == 1:
+            return g.reshape(linear(g, g.reshape(a, [1, -1]), weight, offset), [shape[0]])
+        return linear(g, a, weight, offset)
+    left = g.Unsqueeze(a, np.array([0], np.int64)) if a.rank == 1 else a
+    right = g.Unsqueeze(b, np.array([1], np.int64)) if b.rank == 1 else b
+    return g.MatMul(
+        _swapped(g, left) if transposeA else left, _swapped(g, right) if transposeB else right
+    )
+
+
+def _swapped(g: Graph, x: Value) -> Value:
+    axes = list(range(x.rank))
+    return g.transpose(x, [*axes[:-2], axes[-1], axes[-2]])

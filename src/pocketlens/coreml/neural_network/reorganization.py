@@ -1,0 +1,273 @@
+# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
+"""Reshaping, transposing, joining, splitting, slicing and padding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pocketlens.coreml.graph import Bools, Graph, Ints, Message, Value
+from pocketlens.coreml.lower import padding as pads
+from pocketlens.coreml.lower.batch import over_batch
+from pocketlens.coreml.lower.joining import concatenate
+from pocketlens.coreml.lower.slicing import slice_by_index
+from pocketlens.coreml.lower.weights import numbers
+from pocketlens.coreml.neural_network.convolution import border
+from pocketlens.coreml.table import layer, unsupported
+from pocketlens.errors import ModelFileError
+
+unsupported(
+    "neural_network",
+    "not lowered yet",
+    *("sequenceRepeat", "reverse", "reverseSeq", "sliceDynamic", "slidingWindows", "sliceBySize"),
+    *("tile", "topK", "argSort", "oneHot", "cumSum", "matrixBandPart", "lowerTriangular"),
+    *("upperTriangular", "whereNonZero", "getShape", "fillLike", "fillStatic", "fillDynamic"),
+    *("broadcastToLike", "broadcastToStatic", "broadcastToDynamic", "reshapeLike"),
+    *("reshapeDynamic", "rangeStatic", "rangeDynamic", "NonMaximumSuppression"),
+)
+unsupported(
+    "neural_network",
+    "gathering and scattering are not lowered yet",
+    *("gather", "gatherAlongAxis", "gatherND", "scatter", "scatterAlongAxis", "scatterND"),
+)
+
+
+@layer()
+def flatten(g: Graph, x: Value, *, mode: str = "CHANNEL_FIRST") -> Value:
+    def formula(v: Value) -> Value:
+        if mode == "CHANNEL_LAST":
+            v = g.transpose(v, [0, 2, 3, 1])
+        return g.reshape(v, [v.sizes[0], math.prod(v.sizes[1:]), 1, 1])
+
+    return over_batch(g, x, formula)
+
+
+@layer()
+def flattenTo2D(g: Graph, x: Value, *, axis: int = 0) -> Value:
+    sizes = x.sizes
+    return g.reshape(x, [math.prod(sizes[:axis]), math.prod(sizes[axis:])])
+
+
+@layer()
+def reshape(
+    g: Graph, x: Value, *, targetShape: Ints, mode: str = "CHANNEL_FIRST"
+) -> Value:  # x [Seq, 1, C, H, W]
+    sizes = x.sizes
+    if len(sizes) != 5 or len(targetShape) not in (3, 4):
+        raise ModelFileError(f"{x!r} should become {list(targetShape)}; expected rank 5 to 3 or 4")
+    sequence = sizes[0] if len(targetShape) == 3 else targetShape[0]
+    c, h, w = targetShape[-3:]
+    if mode == "CHANNEL_FIRST":
+        return g.reshape(x, [sequence, sizes[1], c, h, w])
+    last = g.reshape(g.transpose(x, [0, 1, 3, 4, 2]), [sequence, sizes[1], h, w, c])
+    return g.transpose(last, [0, 1, 4, 2, 3])
+
+
+@layer()
+def reshapeStatic(g: Graph, x: Value, *, targetShape: Ints) -> Value:
+    return g.reshape(x, targetShape)
+
+
+@layer()
+def rankPreservingReshape(g: Graph, x: Value, *, targetShape: Ints) -> Value:
+    if len(targetShape) != x.rank:
+        raise ModelFileError(f"targetShape is {list(targetShape)}; x has {x.rank} dimensions")
+    return g.reshape(x, [size or x.size(i) for i, size in enumerate(targetShape)])
+
+
+@layer()
+def permute(g: Graph, x: Value, *, axis: Ints = (0, 1, 2, 3)) -> Value:  # x [Seq, B, C, H, W]
+    if x.rank != 5 or sorted(axis) != [0, 1, 2, 3]:
+        raise ModelFileError(f"axis is {list(axis)} for {x!r}; expected rank 5, an order of 0-3")
+    places = (0, 2, 3, 4)  # the batch, dimension 1, stays where it is
+    order = [places[each] for each in axis]
+    return g.transpose(x, [order[0], 1, *order[1:]])
+
+
+@layer()
+def transpose(g: Graph, x: Value, *, axes: Ints) -> Value:
+    if sorted(axes) != list(range(x.rank)):
+        raise ModelFileError(f"axes is {list(axes)}; x has {x.rank} dimensions")
+    return g.transpose(x, axes)
+
+
+@layer()
+def squeeze(g: Graph, x: Value, *, axes: Ints = (), squeezeAll: bool = False) -> Value:
+    sizes = x.sizes
+    if squeezeAll:
+        drop = [i for i, size in enumerate(sizes) if size == 1]
+    else:
+        drop = sorted({axis % len(sizes) for axis in axes})
+    kept = [size for i, size in enumerate(sizes) if i not in drop]
+    if any(sizes[i] != 1 for i in drop):
+        raise ModelFileError(f"axes {list(axes)} of the shape {list(sizes)} are not of size 1")
+    return g.reshape(x, kept or [1])  # a rank of 0 does not exist here
+
+
+@layer()
+def expandDims(g: Graph, x: Value, *, axes: Ints) -> Value:
+    return g.Unsqueeze(x, np.array(axes, np.int64))
+
+
+@layer()
+def concat(g: Graph, *xs: Value, sequenceConcat: bool = False) -> Value:
+    return concatenate(g, xs, xs[0].rank - (5 if sequenceConcat else 3))
+
+
+@layer()
+def concatND(g: Graph, *xs: Value, axis: int = 0, interleave: bool = False) -> Value:
+    return concatenate(g, xs, axis, interleave=interleave)
+
+
+@layer()
+def stack(g: Graph, *xs: Value, axis: int = 0) -> Value:
+    at = np.array([axis], np.int64)
+    return g.Concat(*(g.Unsqueeze(x, at) for x in xs), axis=axis)
+
+
+@layer()
+def split(g: Graph, x: Value, *, nOutputs: int) -> list[Value]:
+    return _split(g, x, x.rank - 3, _even(x.size(-3), nOutputs))
+
+
+@layer()
+def splitND(
+    g: Graph, x: Value, *, axis: int = 0, numSplits: int = 0, splitSizes: Ints = ()
+) -> list[Value]:
+    return _split(g, x, axis, splitSizes or _even(x.size(axis), numSplits))
+
+
+def _even(size: int, parts: int) -> Ints:
+    if not 1 <= parts <= size or size % parts:
+        raise ModelFileError(f"{size} elements do not split into {parts} equal parts")
+    return (size // parts,) * parts
+
+
+def _split(g: Graph, x: Value, axis: int, sizes: Ints) -> list[Value]:
+    return g.op("Split", x, np.array(sizes, np.int64), outputs=len(sizes), axis=axis)
+
+
+@layer()
+def sliceStatic(
+    g: Graph,
+    x: Value,
+    *,
+    beginIds: Ints,
+    beginMasks: Bools,
+    endIds: Ints,
+    endMasks: Bools,
+    strides: Ints,
+    squeezeMasks: Bools = (),
+) -> Value:
+    masks = squeezeMasks or None
+    return slice_by_index(g, x, beginIds, endIds, strides, beginMasks, endMasks, masks)
+
+
+@layer(name="slice")
+def slice_(
+    g: Graph,
+    x: Value,
+    *,
+    startIndex: int = 0,
+    endIndex: int = 0,
+    stride: int = 1,
+    axis: str = "CHANNEL_AXIS",
+) -> Value:
+    at = x.rank - {"CHANNEL_AXIS": 3, "HEIGHT_AXIS": 2, "WIDTH_AXIS": 1}[axis]
+    if at < 0:
+        raise ModelFileError(f"{x!r} has no {axis}")
+    bounds = [np.array([number], np.int64) for number in (startIndex, endIndex, at, stride)]
+    return g.Slice(x, *bounds)
+
+
+@layer()
+def crop(
+    g: Graph,
+    x: Value,
+    reference: Value | None = None,
+    *,
+    cropAmounts: Message | None = None,
+    offset: Ints = (),
+) -> Value:
+    height, width = x.size(-2), x.size(-1)
+    if reference is not None:
+        top, left = offset or (0, 0)
+        bottom, right = top + reference.size(-2), left + reference.size(-1)
+    else:
+        edges = border(cropAmounts) if cropAmounts is not None else [(0, 0), (0, 0)]
+        (top, under), (left, after) = edges
+        bottom, right = height - under, width - after
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise ModelFileError(
+            f"rows {top} to {bottom} and columns {left} to {right} of {height} × {width} "
+            "should be kept"
+        )
+    lead = x.rank - 2
+    begin, end = [0] * lead + [top, left], [*([2**31 - 1] * lead), bottom, right]
+    return slice_by_index(g, x, begin, end)
+
+
+@layer()
+def padding(
+    g: Graph,
+    x: Value,
+    *,
+    constant: Message | None = None,
+    reflection: Message | None = None,
+    replication: Message | None = None,
+    paddingAmounts: Message | None = None,
+) -> Value:
+    amounts = border(paddingAmounts) if paddingAmounts is not None else [(0, 0), (0, 0)]
+    if reflection is not None:
+        return pads.pad(g, x, amounts, mode="reflect")
+    if replication is not None:
+        return pads.pad(g, x, amounts, mode="edge")
+    return pads.pad(g, x, amounts, constant.value if constant is not None else 0.0)
+
+
+@layer(restrictions="constant amounts only")
+def constantPad(
+    g: Graph,
+    x: Value,
+    *,
+    value: float = 0.0,
+    padAmounts: Ints,
+    padToGivenOutputSizeMode: bool = False,
+) -> Value:
+    sizes = x.sizes
+    if len(padAmounts) != 2 * len(sizes):
+        raise ModelFileError(f"padAmounts has {len(padAmounts)} numbers; expected {2 * len(sizes)}")
+    amounts = list(zip(padAmounts[::2], padAmounts[1::2], strict=True))
+    if padToGivenOutputSizeMode:
+        amounts = [
+            (max(before - size, 0) if before else 0, max(after - size, 0) if after else 0)
+            for size, (before, after) in zip(sizes, amounts, strict=True)
+        ]
+    return pads.pad(g, x, amounts, value)
+
+
+@layer()
+def reorganizeData(g: Graph, x: Value, *, mode: str = "SPACE_TO_DEPTH", blockSize: int) -> Value:
+    def formula(v: Value) -> Value:
+        if mode == "SPACE_TO_DEPTH":
+            return g.SpaceToDepth(v, blocksize=blockSize)
+        order = "DCR" if mode == "DEPTH_TO_SPACE" else "CRD"
+        return g.DepthToSpace(v, blocksize=blockSize, mode=order)
+
+    return over_batch(g, x, formula)
+
+
+@layer()
+def loadConstant(g: Graph, *, shape: Ints, data: Message) -> Value:
+    return g.constant(numbers(data, shape, "data").reshape(1, 1, *shape))
+
+
+@layer()
+def loadConstantND(g: Graph, *, shape: Ints, data: Message) -> Value:
+    return g.constant(numbers(data, shape, "data"))
+
+
+@layer()
+def copy(g: Graph, x: Value) -> Value:
+    return g.Identity(x)
