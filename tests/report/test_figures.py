@@ -22,7 +22,7 @@ from pocketlens.errors import DataError, OptionError, OutputError
 from pocketlens.evaluation import evaluate
 from pocketlens.parity import verify
 from pocketlens.report import figures
-from pocketlens.report.canvas import STYLE, plural, short
+from pocketlens.report.canvas import STYLE, plural, short, small
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_parity_says_whether_it_passed(digits, guesser, parity, drawn, tmp_path)
     figures.draw_parity(broken, tmp_path / "q.png")
     title, subtitle = header(drawn[0])
     assert title == "The same answers twice? On 60 images, they agree"
-    assert subtitle == "labels agree on 100.00 % (0 differ); mean |Δp| 4.0e-04, largest 4.0e-04"
+    assert subtitle == "labels agree on 100.00 % (0 differ); mean |Δp| 0.0004, largest 0.0004"
     assert header(drawn[1])[0].endswith("they do NOT agree well enough")
     heights = [bar.get_height() for bar in drawn[0].axes[0].patches]
     assert heights == list(parity.histogram.counts)
@@ -356,3 +356,11 @@ def test_plurals():
     assert plural(1, "image") == "1 image"
     assert plural(10_000, "image") == "10,000 images"
     assert plural(2, "class") == "2 classes"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.5, "0.5"), (2.5e-4, "0.00025"), (1e-4, "0.0001"), (3.14e-6, "3.1 × 10⁻⁶")],
+)
+def test_small_numbers(value, text):
+    assert small(value) == text

@@ -203,3 +203,17 @@ def short(name: str, most: int = 20) -> str:
 def plural(n: int, noun: str) -> str:
     """`1 image`, `10,000 images`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def small(value: float) -> str:
+    """A small number with two digits: `0.00025`, `3.1 × 10⁻⁶`, `0`."""
+    if value == 0 or value >= 9.95e-5:
+        return f"{value:.2g}"
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits} × {power_of_ten(int(exponent))}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """`10⁻⁶`, and `1` for the exponent 0."""
+    raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return "1" if exponent == 0 else f"10{raised}"

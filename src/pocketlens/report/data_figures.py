@@ -209,7 +209,7 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
     step = max(0.26, 0.13 * lanes + 0.08)
     low, high = float(shares.min()), float(shares.max())
     figure = new_figure(
-        8,
+        6.5,
         3.4 if many else step * len(classes) + 0.9,
         "How evenly the classes are filled",
         f"share of the images, from {percent(low)} to {percent(high)} a class; "
@@ -255,5 +255,5 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
         axes.grid(visible=False, axis="y")
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlim=(0, 108 * high))
         axes.set_xlabel("% of the images; the number at a bar is its count")
-    figure.legend(loc="outside lower left", ncols=min(lanes, 3))
+    figure.legend(loc="outside lower left", ncols=min(lanes, 2))
     return save(figure, path)

@@ -21,8 +21,10 @@ from pocketlens.report.canvas import (
     gallery,
     new_figure,
     plural,
+    power_of_ten,
     save,
     short,
+    small,
     style,
 )
 
@@ -86,7 +88,10 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path
         axes.margins(y=0.15)
         span = max(epochs) - min(epochs)
         # Room on the right for the last epoch's number.
-        axes.set_xlim(min(epochs) - 0.04 * span - 0.4 * (not span), max(epochs) + 0.2 * span + 0.8)
+        axes.set_xlim(
+            min(epochs) - 0.04 * span - 0.4 * (not span),
+            max(epochs) + 0.2 * span + 0.4 * (not span),
+        )
         axes.set_xticks(_whole_ticks(min(epochs), max(epochs)))
         axes.set_xlabel("epoch")
     handles, labels = axes.get_legend_handles_labels()
@@ -271,7 +276,7 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
         3.4,
         f"The same answers twice? On {plural(parity.n, 'image')}, {verdict}",
         f"labels agree on {percent(parity.agreement)} ({parity.disagreed:,} differ); "
-        f"mean |Δp| {parity.mean_difference:.1e}, largest {parity.max_difference:.1e}",
+        f"mean |Δp| {small(parity.mean_difference)}, largest {small(parity.max_difference)}",
     )
     axes = figure.subplots()
     edges, counts = parity.histogram.edges, parity.histogram.counts
@@ -300,7 +305,7 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
     decades = [k for k, place in enumerate(places) if k and abs(place - round(place)) < 1e-6]
     axes.set_xticks(
         [places[0], *(places[k] for k in decades)],
-        ["0", *(_power(round(places[k])) for k in decades)],
+        ["0", *(power_of_ten(round(places[k])) for k in decades)],
     )
     _count_axis(axes, max(counts), room=6)
     axes.grid(visible=False, axis="x")
@@ -319,11 +324,6 @@ def _rgb(colour: str) -> tuple[float, float, float]:
     from matplotlib.colors import to_rgb
 
     return to_rgb(colour)
-
-
-def _power(exponent: int) -> str:
-    raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return "1" if exponent == 0 else f"10{raised}"
 
 
 def _count_axis(axes: Axes, most: int, *, room: float = 1.6) -> None:
