@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args, runtime_checkable
 
-from pocketlens.conversion.from_keras import KerasPredictor, is_keras_model
+from pocketlens.conversion.from_keras import KerasPredictor, image_shape, is_keras_model
 from pocketlens.conversion.heads import Head
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata, describe
 from pocketlens.conversion.package import Format, check_target, write_model
-from pocketlens.errors import ConversionError, MissingExtraError, OptionError, did_you_mean
+from pocketlens.errors import ConversionError, OptionError, did_you_mean
 from pocketlens.image import InputSpec
 
 if TYPE_CHECKING:
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from pocketlens.conversion.from_torch import Precision
 
-__all__ = ["FORMATS", "PRECISIONS", "KerasPredictor", "ModelMetadata", "convert", "read_labels"]
+__all__ = [
+    "FORMATS",
+    "PRECISIONS",
+    "KerasPredictor",
+    "ModelMetadata",
+    "convert",
+    "image_shape",
+    "read_labels",
+]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
@@ -66,18 +74,19 @@ def convert(
     itself, and gives `classLabel` and `classLabel_probs`. Equal weights give equal files.
 
     Args:
-        model: A `Recognizer`; or the path of a `.keras` file, a Keras 3 model on the torch
-            backend, or a PyTorch module that takes `pixel * scale + bias` `(N, C, H, W)`, each of
-            which may end in softmax or in logits, a Keras one of two classes also in one sigmoid.
+        model: A `Recognizer` or `KerasPredictor`; or the path of a `.keras` file, a Keras 3 model
+            on the torch backend, or a PyTorch module that takes `pixel * scale + bias`
+            `(N, C, H, W)`. These may end in softmax or in logits; with two classes, also in a
+            single sigmoid or logit for the second.
         path: The output; a name without `.mlpackage` or `.mlmodel` gets the format's.
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
-            later; iOS 11.2 arithmetic). None: as `path` ends, else `mlpackage`.
+            later). None: as `path` ends, else `mlpackage`.
         precision: `float16` or `float32`; of the arithmetic in an ML Program, of the stored
             weights in a NeuralNetwork.
         metadata: Author, licence, version, description.
         labels: Class names in the order of the outputs, or the path of a text file with one a
-            line. A Recognizer has its own.
-        input_spec: How an image becomes the network's input. A Recognizer has its own.
+            line. The first two kinds have their own.
+        input_spec: How an image becomes the network's input. The first two kinds have their own.
         force: Replace an output that exists.
 
     Returns:
@@ -116,6 +125,8 @@ def _target(path: Path, format: str | None) -> tuple[Path, Format]:  # noqa: A00
     ending = path.suffix.lower().removeprefix(".")
     if format is not None:
         _known("format", format, FORMATS)
+    if not path.name:
+        raise OptionError(f"the output {str(path)!r} names no file; expected Name.mlpackage")
     if ending not in FORMATS:
         kind = cast("Format", format or "mlpackage")
         return path.with_name(f"{path.name}.{kind}"), kind
@@ -134,12 +145,15 @@ def _known(option: str, value: str, known: Sequence[str]) -> str:
 
 
 def _source(model: Any, labels: Labels | None, input_spec: InputSpec | None) -> _Source:
-    if not isinstance(model, (str, os.PathLike)) and isinstance(model, TrainedClassifier):
-        return _from_recognizer(model, labels, input_spec)
+    if isinstance(model, TrainedClassifier):
+        _refuse_given(labels, input_spec, "a Recognizer")
+        return _from_recognizer(model)
+    if isinstance(model, KerasPredictor):
+        _refuse_given(labels, input_spec, "a KerasPredictor")
+        return _from_keras(model)
     if isinstance(model, (str, os.PathLike)) or is_keras_model(model):
         names, spec = _given(labels, input_spec, "a Keras model")
-        predictor = KerasPredictor(model, names, spec)
-        return _Source(predictor.network(), predictor.head, 1.0, names, spec)
+        return _from_keras(KerasPredictor(model, names, spec))
     if _is_torch_module(model):
         from pocketlens.conversion.from_torch import frozen_copy, head_of
 
@@ -152,17 +166,12 @@ def _source(model: Any, labels: Labels | None, input_spec: InputSpec | None) -> 
     )
 
 
-def _from_recognizer(
-    model: TrainedClassifier, labels: Labels | None, input_spec: InputSpec | None
-) -> _Source:
-    if labels is not None or input_spec is not None:
-        raise OptionError(
-            "a Recognizer has its own labels and InputSpec; leave out labels and input_spec"
-        )
-    try:
-        from pocketlens.conversion.from_torch import check_logits, frozen_copy
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("torch", "convert", "Converting a model") from error
+def _from_keras(model: KerasPredictor) -> _Source:
+    return _Source(model.network(), model.head, 1.0, model.classes, model.input_spec)
+
+
+def _from_recognizer(model: TrainedClassifier) -> _Source:
+    from pocketlens.conversion.from_torch import check_logits, frozen_copy
 
     temperature = model.temperature
     if not (
@@ -175,6 +184,13 @@ def _from_recognizer(
     network = frozen_copy(model.network)
     check_logits(network, names, model.input_spec)
     return _Source(network, "logits", float(temperature), names, model.input_spec)
+
+
+def _refuse_given(labels: Labels | None, input_spec: InputSpec | None, what: str) -> None:
+    if labels is not None or input_spec is not None:
+        raise OptionError(
+            f"{what} has its own labels and InputSpec; leave out labels and input_spec"
+        )
 
 
 def _given(

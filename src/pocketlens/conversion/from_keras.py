@@ -21,7 +21,7 @@ from pocketlens.prediction import Predictor
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "is_keras_model"]
+__all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "image_shape", "is_keras_model"]
 
 MAX_KERAS_BYTES = 4 * 1024**3
 """The largest `.keras` file that is read, counted unpacked."""
@@ -128,6 +128,38 @@ class KerasPredictor(Predictor):
         return outputs.astype(np.float32)
 
 
+def image_shape(model: Any) -> tuple[int | None, int | None, int]:
+    """Height, width and channels of the image that a Keras 3 model takes.
+
+    Args:
+        model: The path of a `.keras` file, or a model in memory.
+
+    Returns:
+        None for a side that the model leaves open, as one does that starts with a flat vector
+        (which then counts as grey).
+
+    Raises:
+        ConversionError: Not a model of one image with one or three channels.
+    """
+    keras = _import_keras()
+    if isinstance(model, (str, os.PathLike)):
+        model = _load(keras, Path(model))
+    inputs = _single(model)
+    shape = tuple(inputs[0].shape)[1:] if inputs else (None, None, None)
+    if len(shape) == 1:
+        return None, None, 1
+    if len(shape) == 2:
+        return shape[0], shape[1], 1
+    if len(shape) == 3 and shape[2] in (1, 3):
+        return shape
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return shape[1], shape[2], shape[0]
+    raise ConversionError(
+        f"the Keras model takes an input of shape {shape}; expected one image "
+        "(height, width, channels) with 1 or 3 channels"
+    )
+
+
 def is_keras_model(model: Any) -> bool:
     """Whether `model` is a Keras 3 model; imports nothing."""
     keras = sys.modules.get("keras")  # no model is at hand before Keras is imported
@@ -162,11 +194,16 @@ def _import_keras() -> Any:
 
 
 def _load(keras: Any, path: Path) -> Any:
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        raise ConversionError(
+            f"{path} is a legacy Keras file, which may run code when it is loaded; if you trust "
+            f"it, make a .keras file of it: keras.saving.load_model('{path.name}')"
+            f".save('{path.stem}.keras')"
+        )
     if path.suffix.lower() != ".keras":
         raise ConversionError(
-            f"{path} does not end in .keras; expected a file that Keras 3 saved: "
-            f"keras.saving.load_model('{path.name}').save('{path.stem}.keras') makes one, "
-            "from a file that you trust"
+            f"{path} does not end in .keras; expected a file that Keras 3 saved, or load the "
+            "model in Python and call pocketlens.convert(model, …)"
         )
     if not path.is_file():
         raise ConversionError(f"{path} is not there; expected a .keras file")
@@ -200,7 +237,8 @@ def _check_device(model: Any) -> None:
         )
 
 
-def _layout(model: Any, spec: InputSpec) -> Layout:
+def _single(model: Any) -> Any:
+    """The model's inputs, None where it does not tell; more than one, or outputs, is refused."""
     inputs = getattr(model, "inputs", None)
     outputs = getattr(model, "outputs", None)
     for what, features in (("inputs", inputs), ("outputs", outputs)):
@@ -209,6 +247,11 @@ def _layout(model: Any, spec: InputSpec) -> Layout:
                 f"the Keras model has {len(features)} {what}; expected one, an image in and a "
                 "number a class out"
             )
+    return inputs
+
+
+def _layout(model: Any, spec: InputSpec) -> Layout:
+    inputs = _single(model)
     if not inputs:
         # A model of its own class, or one not built yet: asking it tells whether it fits.
         return "channels-last"

@@ -125,8 +125,8 @@ def to_core_ml(
         temperature=temperature,
         scaling=None if together else (input_spec.scale, input_spec.bias),
     )
-    program = _export(classifier, input_spec)
     ct = import_coremltools()
+    program = _export(classifier, input_spec)
     image = ct.ImageType(
         name=IMAGE_FEATURE,
         shape=(1, input_spec.channels, input_spec.height, input_spec.width),
@@ -197,7 +197,7 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
     with quiet(), torch.no_grad():
         try:
             program = torch.export.export(classifier, (example,))
-            program = program.run_decompositions({})
+            program = _decompose(program)
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
                 f"PyTorch cannot export the network: {_first_line(error)}; expected a forward "
@@ -205,6 +205,27 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
             ) from error
     _give_pools_their_stride(program)
     return program
+
+
+def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Ops that coremltools does not know, such as `subtract`, said in PyTorch's core ops."""
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+
+    table = torch.export.default_decompositions()
+
+    def unknown() -> set[Any]:
+        ops = {node.target for node in program.graph.nodes if node.op == "call_function"}
+        return {op for op in ops if op in table and _TORCH_OPS_REGISTRY.get_func(op.name()) is None}
+
+    tried: set[Any] = set()
+    ops = unknown()
+    while True:
+        # Also with an empty table: it takes the training program to the inference one.
+        program = program.run_decompositions({op: table[op] for op in ops})
+        tried |= ops
+        ops = unknown() - tried
+        if not ops:
+            return program
 
 
 def _give_pools_their_stride(program: torch.export.ExportedProgram) -> None:

@@ -9,7 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pocketlens.errors import OutputError, OutputExistsError
+from pocketlens.errors import OutputExistsError
+from pocketlens.files import aside
 
 __all__ = ["Format", "check_target", "write_model"]
 
@@ -20,23 +21,21 @@ _MANIFEST = "Manifest.json"
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse an output that is there already.
+    """Refuse an output that is there already, before any work is done for it.
 
     Raises:
         OutputExistsError: `target` exists and `force` is off, or it is a folder that is no
             package, which is never replaced.
     """
-    if target.is_dir() and not target.is_symlink():
-        foreign = any(target.iterdir()) and not (target / _MANIFEST).is_file()
-        if foreign:
-            raise OutputExistsError(
-                f"{target} is a folder but no Core ML package (it has no {_MANIFEST}); "
-                "choose another output path"
-            )
-    if (target.exists() or target.is_symlink()) and not force:
+    if not target.exists():
+        return
+    if target.is_dir() and any(target.iterdir()) and not (target / _MANIFEST).is_file():
         raise OutputExistsError(
-            f"{target} exists already; use --force to replace it or choose another output path"
+            f"{target} is a folder but no Core ML package (it has no {_MANIFEST}); "
+            "choose another output"
         )
+    if not force:
+        raise OutputExistsError(f"{target} exists; choose another output or pass --force")
 
 
 def write_model(model: Any, weights: Path | None, target: Path, *, force: bool) -> None:
@@ -48,23 +47,11 @@ def write_model(model: Any, weights: Path | None, target: Path, *, force: bool) 
     """
     check_target(target, force=force)
     content = model.SerializeToString(deterministic=True)
-    unique = uuid.uuid4().hex
-    aside = target.with_name(f".{target.name}.{unique}.new")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if target.suffix == ".mlmodel":
-                aside.write_bytes(content)
-            else:
-                _write_package(aside, content, weights)
-            _put(aside, target, old=target.with_name(f".{target.name}.{unique}.old"))
-        finally:
-            _remove(aside)
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written: {error.strerror or error}; "
-            "choose another output path or make room there"
-        ) from error
+    with aside(target, force=force) as new:
+        if target.suffix == ".mlmodel":
+            new.write_bytes(content)
+        else:
+            _write_package(new, content, weights)
 
 
 def _write_package(folder: Path, content: bytes, weights: Path | None) -> None:
@@ -97,25 +84,3 @@ def _write_package(folder: Path, content: bytes, weights: Path | None) -> None:
     }
     text = json.dumps(manifest, indent=4, sort_keys=True)
     (folder / _MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def _put(new: Path, target: Path, *, old: Path) -> None:
-    # A folder cannot be renamed over another, so what is there steps aside until the new one is in.
-    occupied = target.exists() or target.is_symlink()
-    if occupied:
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if occupied:
-            old.rename(target)
-        raise
-    if occupied:
-        _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
