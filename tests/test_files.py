@@ -42,9 +42,11 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path: Path) -> None:
 
 def test_existing_output_is_refused_without_force(tmp_path: Path) -> None:
     write_aside(tmp_path / "out", "old")
-    with pytest.raises(OutputExistsError, match="exists; choose another output or pass --force"):
-        with aside(tmp_path / "out", force=False):
-            pytest.fail("the block must not run")
+    refused = pytest.raises(
+        OutputExistsError, match="exists; choose another output or pass --force"
+    )
+    with refused, aside(tmp_path / "out", force=False):
+        pytest.fail("the block must not run")
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

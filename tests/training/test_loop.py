@@ -106,7 +106,7 @@ def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(
     done = train(recipe, bars_train)
     losses = [row.validation_loss for row in done.history]
     assert done.best_epoch == 1 + int(np.argmin(losses))  # type: ignore[arg-type]
-    rest, held = bars_train.split(recipe.data.validation, seed=recipe.seed)
+    _, held = bars_train.split(recipe.data.validation, seed=recipe.seed)
     logits = done.recognizer.logits(held.images)
     found = torch.nn.functional.cross_entropy(logits, torch.from_numpy(held.labels))
     assert float(found) == pytest.approx(min(losses), rel=1e-5)  # type: ignore[type-var]
@@ -137,7 +137,7 @@ def test_ctrl_c_in_the_first_epoch_keeps_what_was_reached(
 def test_killed_in_the_middle_of_work(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
-    """A real process, really killed while it trains or writes; the rest ends with the same weights."""
+    """A real process, killed while it trains or writes; it still ends with the same weights."""
     recipe = load_recipe(bars_recipe, ["training.epochs=40"])
     (tmp_path / "recipe.toml").write_text(recipe.to_toml())
     np.savez(tmp_path / "bars.npz", images=bars_train.images, labels=bars_train.labels)

@@ -1,0 +1,87 @@
+"""What the benchmarks share: run a recipe in a process of its own and measure it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pocketlens.pipeline import Run
+
+HERE = Path(__file__).parent
+
+
+def run_recipe(name: str, *settings: str, until: str = "report") -> dict[str, Any]:
+    """From process start to the end of stage `until`: seconds, phases, figures, peak memory."""
+    code = (
+        "import sys, pocketlens\n"
+        "pocketlens.run(sys.argv[1], out=sys.argv[2], until=sys.argv[3], overrides=sys.argv[4:])"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        words = [sys.executable, "-c", code, name, str(out), until, *settings]
+        started = time.perf_counter()
+        child = subprocess.Popen(words)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+        if status:
+            raise SystemExit(f"{' '.join(words)} failed")
+        run = Run(out)
+        stages = run.stages
+        return {
+            "data": run.data["source"],
+            "seconds": seconds,
+            "phases": {"start": seconds - sum(stages.values()), **stages},
+            "training_seconds": run.metrics["training_seconds"],
+            "accuracy": run.evaluation.accuracy,
+            "calibration_error": run.evaluation.calibration.error,
+            "core_ml_accuracy": run.parity.accuracy_b,
+            "label_agreement": run.parity.agreement,
+            "mean_difference": run.parity.mean_difference,
+            "max_difference": run.parity.max_difference,
+            "file_bytes": run.check["file_bytes"],
+            "parameters": run.metrics["parameters"],
+            "milliseconds_per_image": run.check["milliseconds_per_image"],
+            "peak_megabytes": usage.ru_maxrss / 1024,
+        }
+
+
+def seeds(name: str, count: int, *, until: str = "report") -> dict[str, Any]:
+    """Run a recipe once a seed; medians of times and sizes, mean of accuracies, every run."""
+    runs = []
+    for seed in range(count):
+        runs.append(run_recipe(name, f"seed={seed}", until=until))
+        row = runs[-1]
+        print(
+            f"seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.1f} s, "
+            f"training {row['training_seconds']:.1f} s, {row['peak_megabytes']:.0f} MB",
+            flush=True,
+        )
+    numbers = [k for k, v in runs[0].items() if isinstance(v, (int, float))]
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {sys.version.split()[0]}",
+        "seeds": count,
+        "mean_accuracy": statistics.mean(run["accuracy"] for run in runs),
+        "worst_accuracy": min(run["accuracy"] for run in runs),
+        "median": {key: statistics.median(run[key] for run in runs) for key in numbers},
+        "median_phases": {
+            phase: statistics.median(run["phases"][phase] for run in runs)
+            for phase in runs[0]["phases"]
+        },
+        "runs": runs,
+    }
+
+
+def write(script: str, found: dict[str, Any]) -> None:
+    """Write the figures beside the script that measured them, and print the sum of them."""
+    target = HERE / f"{Path(script).stem}.json"
+    target.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps({k: v for k, v in found.items() if k != "runs"}, indent=2))
+    print(f"wrote {target.name}")

@@ -1,0 +1,234 @@
+"""The command line, as a user types it: text, JSON, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pocketlens.cli import main
+
+COMMANDS = [
+    "run", "train", "evaluate", "convert", "inspect", "predict", "verify", "app", "report",
+    "recipes list", "recipes show", "recipes copy", "data list", "data show", "data download",
+]  # fmt: skip
+
+
+def cli(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def fine(*words: object) -> str:
+    status, out, err = cli(*words)
+    assert status == 0, err
+    return out
+
+
+def bad(*words: object) -> str:
+    """The one line that bad input is answered with."""
+    status, _, err = cli(*words)
+    assert status == 2
+    assert err.startswith("pocketlens: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_ends_in_examples(command: str) -> None:
+    out = fine(*command.split(), "--help")
+    assert "--json" in out
+    examples = out.partition("Examples:\n")[2].strip().splitlines()
+    assert examples
+    assert examples[0].strip().startswith(f"pocketlens {command.split()[0]}")
+
+
+def test_all_commands_are_listed() -> None:
+    out = fine("--help")
+    for command in COMMANDS:
+        assert f"\n  {command.split()[0]} " in out
+
+
+def test_recipes(tmp_path: Path) -> None:
+    assert "quick" in fine("recipes", "list")
+    assert set(json.loads(fine("recipes", "list", "--json"))) >= {"quick", "classic"}
+    assert json.loads(fine("recipes", "show", "quick", "--json"))["training"]["device"] == "auto"
+    mine = tmp_path / "mine.toml"
+    assert f"pocketlens run {mine}" in fine("recipes", "copy", "quick", mine)
+    assert mine.read_text() == fine("recipes", "show", "quick")
+    assert "exists; choose another output or pass --force" in bad("recipes", "copy", "quick", mine)
+    assert "did you mean 'classic'?" in bad("recipes", "show", "clasic")
+
+
+def test_looking_at_data(tmp_path: Path, picture_folder: Path) -> None:
+    source = f"folder:{picture_folder}"
+    words = ["data", "show", source, "--size", 12, "--out", tmp_path / "looked", "--json"]
+    shown = json.loads(fine(*words))
+    assert shown["shape"] == [240, 12, 12, 1]
+    assert shown["counts"] == {"lies": 80, "slants": 80, "stands": 80}
+    names = ["samples.png", "pixels.png", "one_hot.svg", "balance.svg"]
+    assert [Path(f).name for f in shown["files"]] == names
+    assert all(Path(f).stat().st_size > 1000 for f in shown["files"])
+    assert "strokes" in fine("data", "list")
+    assert "--index is below 240, the number of images; received: 999" in bad(
+        "data", "show", source, "--size", 12, "--index", 999
+    )
+    assert "did you mean 'mnist'?" in bad("data", "show", "minst")
+    assert "has nothing to download" in bad("data", "download", "strokes")
+
+
+def test_a_finished_run_is_not_done_again(bars_run: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in bars_run.rglob("*") if f.is_file()}
+    out = json.loads(fine("run", bars_run / "recipe.toml", "--out", bars_run, "--json"))
+    assert {f: f.stat().st_mtime_ns for f in bars_run.rglob("*") if f.is_file()} == before
+    assert out["accuracy"] > 0.9
+    assert out["parity"]["passed"]
+    for key in ("model", "app", "report"):
+        assert Path(out[key]).exists()
+    status, text, progress = cli("run", bars_run / "recipe.toml", "--out", bars_run)
+    assert status == 0
+    assert progress.count("done in an earlier call") == 7
+    for words in ("Test accuracy", "95 % interval", "Parity", "Core ML file", "ms an image here"):
+        assert words in text
+
+
+def test_evaluate_a_run_and_its_core_ml_file(bars_run: Path) -> None:
+    of_run = json.loads(fine("evaluate", bars_run, "--json"))
+    source = json.loads((bars_run / "data.json").read_text())["source"]
+    of_file = json.loads(fine("evaluate", bars_run / "Bars.mlpackage", "--data", source, "--json"))
+    assert of_run["n"] == of_file["n"] == 60
+    assert of_run["confusion"] == of_file["confusion"]
+    assert "expected calibration error" in fine("evaluate", bars_run)
+    assert "add --data, such as --data mnist" in bad("evaluate", bars_run / "Bars.mlpackage")
+
+
+def test_verify(bars_run: Path) -> None:
+    out = json.loads(fine("verify", bars_run, "--json"))
+    assert out["n"] == 60
+    assert "label agreement 100.00 %" in fine("verify", bars_run)
+    status, out_text, err = cli("verify", bars_run, "--mean-difference", "1e-12")
+    assert status == 1
+    assert "mean" in out_text
+    assert "do not agree within the tolerance" in err
+    assert "a second file is needed" in bad("verify", bars_run / "Bars.mlpackage")
+
+
+def test_predict(bars_run: Path, picture_folder: Path) -> None:
+    picture = sorted((picture_folder / "stands").iterdir())[0]
+    model = bars_run / "Bars.mlpackage"
+    (answer,) = json.loads(fine("predict", model, picture, "--top", 2, "--json"))
+    assert answer["label"] == "stands"
+    assert len(answer["top"]) == 2
+    assert fine("predict", model, picture).startswith(f"{picture}: stands 9")
+    assert "is not a picture this program reads" in bad("predict", model, bars_run / "recipe.toml")
+    assert "does not exist" in bad("predict", model, "nowhere.png")
+    assert "nowhere.mlpackage" in bad("predict", "nowhere.mlpackage", picture)
+
+
+def test_inspect(bars_run: Path) -> None:
+    out = fine("inspect", bars_run / "Bars.mlpackage")
+    for word in ("stands", "classLabel", "Made with Pocketlens", "conv", "center-crop"):
+        assert word in out
+    found = json.loads(fine("inspect", bars_run / "Bars.mlpackage", "--json"))
+    assert found["classes"] == ["lies", "slants", "stands"]
+
+
+def test_convert_a_run_to_the_other_format(bars_run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "Bars.mlmodel"
+    source = json.loads((bars_run / "data.json").read_text())["source"]
+    out = json.loads(fine("convert", bars_run, "-o", target, "--data", source, "--json"))
+    assert out["model"] == str(target)
+    assert out["parity"]["n"] == 60
+    assert "exists" in bad("convert", bars_run, "-o", target)
+
+
+def test_app_and_its_check(bars_run: Path, tmp_path: Path) -> None:
+    model = bars_run / "Bars.mlpackage"
+    made = json.loads(fine("app", model, "-o", tmp_path / "app", "--name", "Bars", "--json"))
+    assert Path(made["project"]).is_dir()
+    assert "no fault found" in fine("app", "--check", tmp_path / "app")
+    (Path(made["project"]) / "project.pbxproj").write_text("{}")
+    assert cli("app", "--check", tmp_path / "app")[0] == 1
+    assert "app needs a Core ML file and --out FOLDER" in bad("app", model)
+
+
+def test_report(bars_run: Path) -> None:
+    assert json.loads(fine("report", bars_run, "--json"))["report"].endswith("report.html")
+    assert "runs-nowhere" in bad("report", "runs-nowhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "quik"], "there is no recipe 'quik'; did you mean 'quick'?"),
+        (["run", "quick", "--set", "training.epoch=3"], "did you mean 'epochs'?"),
+        (["run", "quick", "--set", "training.device=tpu"], "training.device 'tpu' is not known"),
+        (["run", "quick", "--set", "input.height=4"], "takes inputs of at least 8 × 8"),
+        (["run", "quick", "--set", "augment.name=spin"], "augment.name 'spin' is not known"),
+        (["run", "quick", "--set", "model.name=a/b"], "model.name is a file name without"),
+        (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),
+    ],
+)  # fmt: skip
+def test_bad_recipes_are_told_before_work_starts(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    assert message in bad(*words, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").touch()
+    words = ["run", "quick", "--out", tmp_path]
+    assert "is not empty and not a run folder; choose another --out" in bad(*words)
+    assert "is not empty and not a run folder" in bad(*words, "--force")
+    assert "is a file; expected a folder" in bad(*words[:-1], tmp_path / "precious.txt")
+
+
+def test_a_run_of_another_recipe_is_left_alone(bars_run: Path) -> None:
+    words = ["run", bars_run / "recipe.toml", "--out", bars_run, "--set", "seed=5"]
+    assert "holds a run of another recipe (seed: 5, not 0)" in bad(*words)
+
+
+def test_unknown_options_and_commands_exit_with_2() -> None:
+    assert cli("run", "--epochs", "3")[0] == 2
+    assert cli("rnu")[0] == 2
+
+
+def test_ctrl_c_keeps_what_was_reached_and_resume_goes_on(
+    tmp_path: Path, picture_folder: Path
+) -> None:
+    """A real process, a real SIGINT."""
+    out = tmp_path / "run"
+    settings = ["input.height=12", "input.width=12", "network.channels=[4, 8]", "name=bars"]
+    settings += ["training.epochs=300", "training.batch_size=30", "data.validation=0.2"]
+    settings += [f"data.source=folder:{picture_folder}"]
+    sets = [word for setting in settings for word in ("--set", setting)]
+    words = [sys.executable, "-c", "from pocketlens.cli import main; main()", "train", "quick"]
+    words += ["--out", str(out), *sets]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "history.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert f"--out {out} --resume" in err
+    assert (out / "weights.safetensors").exists()
+    finished = len((out / "history.jsonl").read_text().splitlines())
+    assert 0 < finished < 300
+
+    again = bad("train", out / "recipe.toml", "--out", out)
+    assert "holds an unfinished training; go on with --resume, or start again with --force" in again
+    done = json.loads(fine("train", out / "recipe.toml", "--out", out, "--resume", "--json"))
+    rows = (out / "history.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 301))
+    assert done["parameters"] > 0
