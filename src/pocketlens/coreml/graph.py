@@ -20,7 +20,18 @@ from onnx import defs, helper, numpy_helper, shape_inference
 
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["Array", "Bools", "Floats", "Graph", "Ints", "Message", "Value", "Values"]
+__all__ = [
+    "Array",
+    "Bools",
+    "Floats",
+    "Graph",
+    "Ints",
+    "Message",
+    "Node",
+    "Value",
+    "Values",
+    "onnx_type",
+]
 
 OPSET = 21  # what the oldest supported ONNX Runtime (1.20) runs
 IR_VERSION = 10
@@ -110,7 +121,9 @@ Bools: TypeAlias = "tuple[bool, ...]"
 Message: TypeAlias = Any  # a protobuf message of the file, as it is
 
 
-class _Node:
+class Node:
+    """One operator of the graph with what it takes and gives."""
+
     __slots__ = ("attributes", "domain", "inputs", "name", "op", "outputs")
 
     def __init__(
@@ -144,7 +157,7 @@ class Graph:
     """An ONNX graph under construction.
 
     `inputs` and `outputs` are what the finished model takes and gives. `tensors` maps every name
-    that the Core ML model gives to a tensor to its Value.
+    that the Core ML model gives to a tensor to its Value. `emission.onnx_model` makes the ONNX model.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -153,7 +166,7 @@ class Graph:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.tensors: dict[str, Value] = {}
-        self._nodes: list[_Node] = []
+        self.nodes: list[_Node] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
         self._unnamed: set[str] = set()
@@ -180,16 +193,16 @@ class Graph:
             ModelFileError: The operator cannot take these inputs, or a result would be larger than
                 `MAX_TENSOR_BYTES`.
         """
-        if len(self._nodes) >= MAX_NODES:
+        if len(self.nodes) >= MAX_NODES:
             raise ModelFileError(f"the model has more than {MAX_NODES} operations")
         values = [self.constant(v) if isinstance(v, np.ndarray) else v for v in inputs]
         attributes = {key: value for key, value in attributes.items() if value is not None}
         name = self._unique(f"{self._scope}/{op}" if self._scope else op)
         names = [name if i == 0 else self._unique(f"{name}.{i}") for i in range(outputs)]
         results = [Value(each, STRING, None) for each in names]
-        node = _Node(op, domain, name, values, results, attributes)
+        node = Node(op, domain, name, values, results, attributes)
         self._infer(node)
-        self._nodes.append(node)
+        self.nodes.append(node)
         self._unnamed.update(names)
         return node.outputs
 
@@ -321,36 +334,11 @@ class Graph:
         self._rename(value, name)
         self.outputs.append(value)
 
-    def model(self, outputs: Sequence[Value] | None = None) -> onnx.ModelProto:
-        """The finished ONNX model.
-
-        Args:
-            outputs: What it gives; `self.outputs` by default.
-        """
-        used = {value.name for node in self._nodes for value in node.inputs if value is not None}
-        graph = helper.make_graph(
-            [node.proto() for node in self._nodes],
-            "pocketlens",
-            [_value_info(value) for value in self.inputs],
-            [_value_info(value) for value in (self.outputs if outputs is None else outputs)],
-            [
-                numpy_helper.from_array(np.asarray(value.const), value.name)
-                for value in self._constants.values()
-                if value.name in used
-            ],
-        )
-        return helper.make_model(
-            graph,
-            ir_version=IR_VERSION,
-            producer_name="pocketlens",
-            opset_imports=[helper.make_operatorsetid("", OPSET)],
-        )
-
     def elements(self) -> int:
         """How many numbers all computed tensors hold together, as far as sizes are known."""
         return sum(
             math.prod(size or 1 for size in value.shape or ())
-            for node in self._nodes
+            for node in self.nodes
             for value in node.outputs
         )
 
@@ -364,14 +352,11 @@ class Graph:
 
 
 def _type_proto(value: Value) -> onnx.TypeProto:
-    return helper.make_tensor_type_proto(_onnx_type(value.dtype), value.shape)
+    return helper.make_tensor_type_proto(onnx_type(value.dtype), value.shape)
 
 
-def _value_info(value: Value) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(value.name, _onnx_type(value.dtype), value.shape)
-
-
-def _onnx_type(dtype: np.dtype[Any]) -> int:
+def onnx_type(dtype: np.dtype[Any]) -> int:
+    """ONNX's number for an element type."""
     return onnx.TensorProto.STRING if dtype == STRING else helper.np_dtype_to_tensor_dtype(dtype)
 
 

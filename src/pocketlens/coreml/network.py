@@ -152,7 +152,8 @@ class _Reader:
             name = each.featureName or only
             if name not in images:
                 raise ModelFileError(
-                    f"{self.file.path}: preprocessing is given for {name!r}, which is no image input"
+                    f"{self.file.path}: preprocessing is given for {name!r}; "
+                    f"expected an image input: {', '.join(images) or 'there is none'}"
                 )
             with in_place(self.file, f"the preprocessing of '{name}'"):
                 value = self.graph.tensors[name]

@@ -94,8 +94,8 @@ class ModelFile:
         sentinel, code, size, start, padding = struct.unpack_from("<IIQQQ", data, offset)
         if sentinel != SENTINEL:
             raise ModelFileError(
-                f"{where} has no weight header; expected 0x{SENTINEL:08X}, received 0x{sentinel:08X}; "
-                "the package is damaged: export or download it again"
+                f"{where} has no weight header: expected 0x{SENTINEL:08X}, "
+                f"received 0x{sentinel:08X}; the package is damaged: export or download it again"
             )
         if code not in BLOB_TYPES:
             raise UnsupportedModelError(
@@ -114,7 +114,8 @@ class ModelFile:
         if start < HEADER_BYTES or start + size > len(data):
             raise ModelFileError(
                 f"{where} says that its {size} bytes start at byte {start}, outside the file of "
-                f"{len(data)} bytes; the package is damaged or incomplete: export or download it again"
+                f"{len(data)} bytes; the package is damaged or incomplete: "
+                "export or download it again"
             )
         if bits >= 8:
             return np.frombuffer(data, dtype, count, start).reshape(shape)
@@ -127,7 +128,8 @@ class ModelFile:
             prefix = "@model_path/"
             if not file_name.startswith(prefix):
                 raise ModelFileError(
-                    f"{self.path}: weights are in {file_name!r}; expected a name that begins with {prefix}"
+                    f"{self.path}: weights are in {file_name!r}; "
+                    f"expected a name that begins with {prefix}"
                 )
             path = _inside(self.folder, file_name.removeprefix(prefix), self.path)
             size = _file_size(path, self.path)
@@ -260,7 +262,8 @@ def _root_item(content: Any, root: Path, package: Path) -> Path:
     key = content.get("rootModelIdentifier")
     if not isinstance(key, str) or key not in paths:
         raise ModelFileError(
-            f"{package}: Manifest.json names {key!r} as its root model, which is not among its items"
+            f"{package}: Manifest.json names {key!r} as its root model; "
+            "expected one of the items that it lists"
         )
     return paths[key]
 
@@ -274,7 +277,8 @@ def _inside(folder: Path, relative: str, package: Path) -> Path:
         or any(char in relative for char in "\\:\0")
     ):
         raise ModelFileError(
-            f"{package}: the path {relative!r} leads out of the package; expected a plain relative path"
+            f"{package}: the path {relative!r} leads out of the package; "
+            "expected a plain relative path"
         )
     path = folder
     for part in parts:

@@ -122,8 +122,8 @@ class _Reader:
     def inputs(self, declared: Iterable[Any], interface: Interface) -> None:
         if interface.states:
             raise UnsupportedModelError(
-                f"{self.file.path} keeps a state ({interface.states[0].name!r}) between predictions; "
-                "models with states do not run here yet"
+                f"{self.file.path} keeps the state {interface.states[0].name!r} between "
+                "predictions; models with states do not run here yet"
             )
         features = {feature.name: feature for feature in interface.inputs}
         listed = {each.name: each for each in declared}
@@ -148,7 +148,8 @@ class _Reader:
                         )
                     ):
                         raise ModelFileError(
-                            f"the image has the shape {fits}, the program takes {declared_type.shape}"
+                            f"the image has the shape {fits}; "
+                            f"the program takes {declared_type.shape}"
                         )
                 self.graph.input(name, declared_type.dtype, declared_type.shape)
 

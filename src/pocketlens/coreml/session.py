@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.description import describe_file
+from pocketlens.coreml.emission import onnx_model
 from pocketlens.coreml.features import (
     Feature,
     Interface,
@@ -89,7 +90,7 @@ class CoreMLModel(Predictor):
         self._names = [value.name for value in graph.outputs]
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
             graph.outputs.append(lowered.probabilities)
-        self._session = _session(file, graph.model().SerializeToString(), graph.elements())
+        self._session = _session(file, onnx_model(graph).SerializeToString(), graph.elements())
         self._debug: tuple[Any, list[str], list[str]] | None = None
 
     def __repr__(self) -> str:
@@ -219,7 +220,7 @@ class CoreMLModel(Predictor):
             )
         aside = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            aside.write_bytes(self._lowered.graph.model().SerializeToString())
+            aside.write_bytes(self._lowered.onnx_model(graph).SerializeToString())
             aside.replace(target)
         except OSError as error:
             aside.unlink(missing_ok=True)
@@ -281,7 +282,7 @@ class CoreMLModel(Predictor):
                 if value.const is None and name not in {each.name for each in graph.inputs}
             }
             values: Iterable[Value] = {v.name: v for v in tensors.values()}.values()
-            model = graph.model(list(values)).SerializeToString()
+            model = onnx_model(graph, list(values)).SerializeToString()
             session = _session(self._file, model, graph.elements())
             self._debug = (session, [v.name for v in tensors.values()], list(tensors))
         return self._debug
@@ -292,7 +293,8 @@ def _session(file: ModelFile, model: bytes, elements: int) -> Any:
 
     if len(model) > MAX_ONNX_BYTES:
         raise UnsupportedModelError(
-            f"{file.path} has {len(model)} bytes as an ONNX graph; expected at most {MAX_ONNX_BYTES}"
+            f"{file.path} has {len(model)} bytes as an ONNX graph; "
+            f"expected at most {MAX_ONNX_BYTES}"
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings speak of a graph that the user never saw

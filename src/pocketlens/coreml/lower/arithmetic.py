@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 
-__all__ = ["floor_divide", "modulo", "round_half_even"]
+__all__ = ["floor_divide", "modulo"]
 
 
 def floor_divide(g: Graph, x: Value, y: Value) -> Value:
@@ -20,8 +20,3 @@ def floor_divide(g: Graph, x: Value, y: Value) -> Value:
 def modulo(g: Graph, x: Value, y: Value) -> Value:
     """The remainder with the sign of `y`, of floating-point tensors."""
     return g.Sub(x, g.Mul(g.Floor(g.Div(x, y)), y))
-
-
-def round_half_even(g: Graph, x: Value) -> Value:
-    """To the nearest whole number; halves to the even one, so 0.5 to 0."""
-    return g.Round(x)

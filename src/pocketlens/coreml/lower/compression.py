@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-__all__ = ["affine", "cast", "palette", "sparse"]
+__all__ = [
+    "affine",
+    "by_block",
+    "cast",
+    "palette",
+    "palette_by_block",
+    "sparse",
+    "sparse_by_mask",
+]
 
 MAX_ELEMENTS = 2**29
 FLOATS = {"fp16": np.float16, "fp32": np.float32}
@@ -36,7 +44,7 @@ def affine(
 
 
 def cast(data: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """`data` as `fp32`."""
+    """`data` as `fp16` or `fp32`."""
     if dtype not in FLOATS:
         raise UnsupportedParameter(f"'output_dtype' is {dtype!r}; expected fp16 or fp32")
     return data.astype(FLOATS[dtype])
@@ -70,6 +78,76 @@ def sparse(values: NDArray[Any], mask: NDArray[Any], shape: tuple[int, ...]) -> 
     dense = np.zeros(count, values.dtype)
     dense[where] = values.reshape(-1)
     return dense.reshape(shape)
+
+
+def by_block(data: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | None) -> NDArray[Any]:
+    """`scale (data - offset)`, both one number for each block of the data.
+
+    Args:
+        data: Of any rank.
+        scale: Of the same rank; each size divides that of the data.
+        offset: Of the shape of `scale`, or None for 0.
+    """
+    shape = _blocks(data.shape, scale.shape)
+    if offset is not None and offset.shape != scale.shape:
+        raise ModelFileError(f"'offset' has the shape {offset.shape}, 'scale' {scale.shape}")
+
+    def spread(numbers: NDArray[Any]) -> NDArray[np.float32]:
+        for axis, size in enumerate(shape):
+            numbers = np.repeat(numbers, size, axis)
+        return numbers.astype(np.float32)
+
+    wide = data.astype(np.float32)
+    shifted = wide if offset is None else wide - spread(offset)
+    return (shifted * spread(scale)).astype(scale.dtype)
+
+
+def palette_by_block(
+    indices: NDArray[Any], lut: NDArray[Any], vector_axis: int | None
+) -> NDArray[Any]:
+    """Each index replaced by its entry in the palette of its block.
+
+    Args:
+        indices: Of rank r.
+        lut: Of rank r + 2: the number of blocks along each dimension, entries, vector length.
+        vector_axis: Where vectors of more than one number are laid out.
+    """
+    if lut.ndim != indices.ndim + 2:
+        raise ModelFileError(f"'lut' has {lut.ndim} dimensions; expected {indices.ndim + 2}")
+    *grid, entries, length = lut.shape
+    sizes = _blocks(indices.shape, tuple(grid))
+    if indices.size and int(indices.max()) >= entries:
+        raise ModelFileError(f"an index is {int(indices.max())}; the palette has {entries} entries")
+    where = np.ix_(*(np.arange(n) // size for n, size in zip(indices.shape, sizes, strict=True)))
+    chosen = lut[(*where, indices)]  # [*indices, length]
+    if length == 1:
+        return chosen[..., 0]
+    if vector_axis is None or not -indices.ndim <= vector_axis < indices.ndim:
+        raise ModelFileError(f"'vector_axis' is {vector_axis} for vectors of {length} numbers")
+    axis = vector_axis % indices.ndim
+    shape = list(indices.shape)
+    shape[axis] *= length
+    _count(tuple(shape))
+    return np.moveaxis(chosen, -1, axis + 1).reshape(shape)
+
+
+def sparse_by_mask(values: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    """`values` where the mask is 1, else 0."""
+    where = mask.astype(bool)
+    if int(where.sum()) != values.size:
+        raise ModelFileError(f"the mask has {int(where.sum())} ones for {values.size} values")
+    dense = np.zeros(mask.shape, values.dtype)
+    dense[where] = values.reshape(-1)
+    return dense
+
+
+def _blocks(shape: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
+    """How many elements a block has along each dimension."""
+    if len(shape) != len(grid) or any(
+        blocks < 1 or size % blocks for size, blocks in zip(shape, grid, strict=False)
+    ):
+        raise ModelFileError(f"data of shape {shape} do not divide into {grid} blocks")
+    return tuple(size // blocks for size, blocks in zip(shape, grid, strict=True))
 
 
 def _count(shape: tuple[int, ...]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.convolution import flat
 from pocketlens.coreml.lower.padding import Pads, pad
-from pocketlens.errors import ModelFileError
+from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 __all__ = ["Kind", "ceil_pads", "pool"]
 
@@ -20,14 +20,22 @@ Kind = Literal["max", "average", "l2"]
 def ceil_pads(x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> list[int]:
     """What to add after each dimension so that a last, partial window counts.
 
-    As in PyTorch's `ceil_mode`: a window that would start in the padding after the tensor is
+    As in PyTorch's `ceil_mode`, a window that would start in the padding after the tensor is
     dropped.
+
+    Raises:
+        UnsupportedParameter: Such a window where there is no padding, which only PyTorch specifies.
     """
     extra = []
     for i, (size, stride, (before, after)) in enumerate(zip(kernel, strides, pads, strict=True)):
         length = x.size(i + 2)
         count = -(-(length + before + after - size) // stride) + 1
         if (count - 1) * stride >= length + before:
+            if not (before or after):
+                raise UnsupportedParameter(
+                    f"the last window of size {size} and stride {stride} starts after the "
+                    f"{length} elements; what it should give is not specified"
+                )
             count -= 1
         extra.append(max((count - 1) * stride + size - (length + before + after), 0))
     return extra

@@ -1,13 +1,32 @@
-"""Compressed weights of iOS 18."""
+"""Compressed weights of iOS 18, unpacked while the model loads."""
 
 from __future__ import annotations
 
-from pocketlens.coreml.table import unsupported
+from pocketlens.coreml.graph import Array, Graph, Value
+from pocketlens.coreml.lower import compression
+from pocketlens.coreml.table import IOS18, mil, unsupported
 
 unsupported(
     "mil",
     "not lowered yet",
-    "constexpr_blockwise_shift_scale",
-    "constexpr_lut_to_sparse",
-    "constexpr_sparse_blockwise_shift_scale",
+    *("constexpr_lut_to_sparse", "constexpr_sparse_blockwise_shift_scale"),
 )
+
+
+@mil(since=IOS18)
+def constexpr_blockwise_shift_scale(
+    g: Graph, data: Array, scale: Array, offset: Array | None = None
+) -> Value:
+    return g.constant(compression.by_block(data, scale, offset))
+
+
+@mil(since=IOS18)
+def constexpr_lut_to_dense(
+    g: Graph, indices: Array, lut: Array, vector_axis: int | None = None
+) -> Value:
+    return g.constant(compression.palette_by_block(indices, lut, vector_axis))
+
+
+@mil(since=IOS18)
+def constexpr_sparse_to_dense(g: Graph, nonzero_data: Array, mask: Array) -> Value:
+    return g.constant(compression.sparse_by_mask(nonzero_data, mask))

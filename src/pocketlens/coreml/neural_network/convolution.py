@@ -22,8 +22,10 @@ def pair(numbers: Ints, default: Ints, name: str) -> Ints:
     return given
 
 
-def border(amounts: Message) -> Pads:
+def border(amounts: Message | None) -> Pads:
     """The BorderAmounts of height and width; none by default."""
+    if amounts is None:
+        return [(0, 0), (0, 0)]
     edges = [(e.startEdgeSize, e.endEdgeSize) for e in amounts.borderAmounts]
     if len(edges) not in (0, 2):
         raise ModelFileError(f"border amounts are given for {len(edges)} sides; expected 2, [H, W]")
@@ -67,7 +69,7 @@ def convolution(
     offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
 
     def formula(v: Value) -> Value:
-        pads = None if same is not None else border(valid.paddingAmounts if valid else _NO_BORDER)
+        pads = None if same is not None else border(valid.paddingAmounts if valid else None)
         if isDeconvolution:
             size = outputShape or (
                 tuple(v.size(i + 2) * s for i, s in enumerate(strides))
@@ -83,10 +85,3 @@ def convolution(
         return lower.convolution(g, v, weight, offset, strides, around, dilations, nGroups)
 
     return over_batch(g, x, formula)
-
-
-class _NoBorder:
-    borderAmounts = ()
-
-
-_NO_BORDER = _NoBorder()

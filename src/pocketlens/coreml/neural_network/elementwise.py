@@ -197,7 +197,7 @@ def min_(g: Graph, *xs: Value) -> Value:
     return g.Min(*xs)
 
 
-def _against(x: Value, shape: Ints, name: str) -> Ints:
+def _against(shape: Ints, name: str) -> Ints:
     """The shape [1], [C], [1, H, W] or [C, H, W], made to broadcast against [*B, C, H, W]."""
     if len(shape) == 1:
         return (*shape, 1, 1)
@@ -217,13 +217,13 @@ def scale(
     shapeBias: Ints = (),
     bias: Message | None = None,
 ) -> Value:
-    factor = numbers(scale, _against(x, shapeScale, "shapeScale"), "scale")
+    factor = numbers(scale, _against(shapeScale, "shapeScale"), "scale")
     y = g.Mul(x, factor)
     if not hasBias:
         return y
-    return g.Add(y, numbers(bias, _against(x, shapeBias, "shapeBias"), "bias"))
+    return g.Add(y, numbers(bias, _against(shapeBias, "shapeBias"), "bias"))
 
 
 @layer()
 def bias(g: Graph, x: Value, *, shape: Ints, bias: Message) -> Value:
-    return g.Add(x, numbers(bias, _against(x, shape, "shape"), "bias"))
+    return g.Add(x, numbers(bias, _against(shape, "shape"), "bias"))

@@ -86,7 +86,7 @@ def layerNormalization(
     count = len(normalizedShape)
     if x.sizes[-count:] != normalizedShape:
         raise ModelFileError(
-            f"its input has the shape {list(x.sizes)}, which does not end in {list(normalizedShape)}"
+            f"its input has the shape {list(x.sizes)}, not ending in {list(normalizedShape)}"
         )
     scale, offset = (
         None if each is None else numbers(each, normalizedShape, name)

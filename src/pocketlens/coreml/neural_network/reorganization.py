@@ -195,8 +195,7 @@ def crop(
         top, left = offset or (0, 0)
         bottom, right = top + reference.size(-2), left + reference.size(-1)
     else:
-        edges = border(cropAmounts) if cropAmounts is not None else [(0, 0), (0, 0)]
-        (top, under), (left, after) = edges
+        (top, under), (left, after) = border(cropAmounts)
         bottom, right = height - under, width - after
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ModelFileError(
@@ -218,7 +217,7 @@ def padding(
     replication: Message | None = None,
     paddingAmounts: Message | None = None,
 ) -> Value:
-    amounts = border(paddingAmounts) if paddingAmounts is not None else [(0, 0), (0, 0)]
+    amounts = border(paddingAmounts)
     if reflection is not None:
         return pads.pad(g, x, amounts, mode="reflect")
     if replication is not None:

@@ -1,0 +1,183 @@
+"""A finished graph -> an ONNX model, with float16 rounded where the Core ML file says float16.
+
+ONNX Runtime has hardly any float16 kernels for CPUs. Given a float16 graph it computes in float32
+and drops the roundings in between, so that a value beyond 65504, which is infinity on the device,
+would go unnoticed. So the model is written in float32, and each float16 tensor is rounded
+explicitly: a cast to float16 and back. A rounding is put off past operators that it commutes with (rounding is
+monotone, so ReLU and max pooling give the same whether it comes before or after), which leaves
+ONNX Runtime its fusions and rounds the smaller tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from pocketlens.coreml.graph import (
+    IR_VERSION,
+    OPSET,
+    Graph,
+    Node,
+    Value,
+    onnx_type,
+)
+
+__all__ = ["onnx_model"]
+
+HALF = np.dtype(np.float16)
+FLOAT = onnx.TensorProto.FLOAT
+FLOAT16 = onnx.TensorProto.FLOAT16
+
+# Operators that only move, drop or choose among values, or whose results a rounding of the inputs
+# changes exactly as a rounding of the result would.
+COMMUTES = frozenset(
+    [
+        "Abs",
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Gather",
+        "Identity",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Neg",
+        "ReduceMax",
+        "ReduceMin",
+        "Relu",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    ]
+)
+
+
+def onnx_model(graph: Graph, outputs: Sequence[Value] | None = None) -> onnx.ModelProto:
+    """The ONNX model of a graph.
+
+    Args:
+        graph: The finished graph.
+        outputs: What the model gives; `graph.outputs` by default. A float16 value comes as float16.
+    """
+    emission = _Emission()
+    for value in graph.inputs:
+        if value.dtype == HALF:
+            emission.widen_input(value)
+    for node in graph.nodes:
+        emission.node(node)
+    wanted = list(graph.outputs if outputs is None else outputs)
+    for value in wanted:
+        if value.dtype == HALF and value not in graph.inputs:
+            emission.half(value)
+    proto = helper.make_graph(
+        emission.nodes,
+        "pocketlens",
+        [_info(value) for value in graph.inputs],
+        [_info(value) for value in wanted],
+        list(emission.constants.values()),
+    )
+    return helper.make_model(
+        proto,
+        ir_version=IR_VERSION,
+        producer_name="pocketlens",
+        opset_imports=[helper.make_operatorsetid("", OPSET)],
+    )
+
+
+def _info(value: Value) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape)
+
+
+class _Emission:
+    """For a float16 value `v` there are up to three tensors: `v/wide`, computed in float32; `v`, cast
+    to float16; `v/rounded`, cast back."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self._exact: set[str] = set()  # float16 values whose wide tensor needs no rounding
+        self._made: set[str] = set()
+
+    def widen_input(self, value: Value) -> None:
+        self._cast(value.name, f"{value.name}/wide", FLOAT)
+        self._exact.add(value.name)
+
+    def node(self, node: Node) -> None:
+        if node.op == "Cast":
+            self._cast_node(node)
+            return
+        delayed = node.op in COMMUTES
+        if delayed and all(v is None or self._is_exact(v) for v in node.inputs):
+            self._exact.update(v.name for v in node.outputs)
+        names = [
+            "" if value is None else self._wide(value) if delayed else self._rounded(value)
+            for value in node.inputs
+        ]
+        outputs = [f"{v.name}/wide" if v.dtype == HALF else v.name for v in node.outputs]
+        self._add(node, names, outputs, node.attributes)
+
+    def _cast_node(self, node: Node) -> None:
+        (source,), (target,) = node.inputs, node.outputs
+        assert source is not None
+        given = self._rounded(source)
+        if target.dtype == HALF:
+            self._add(node, [given], [f"{target.name}/wide"], {"to": FLOAT})
+        elif source.dtype == HALF and target.dtype == np.float32:
+            self.nodes.append(helper.make_node("Identity", [given], [target.name], node.name))
+        else:
+            self._add(node, [given], [target.name], node.attributes)
+
+    def _is_exact(self, value: Value) -> bool:
+        return value.dtype != HALF or value.const is not None or value.name in self._exact
+
+    def _wide(self, value: Value) -> str:
+        """A float32 tensor that holds the value, perhaps not rounded yet."""
+        if value.const is not None:
+            return self._constant(value)
+        return f"{value.name}/wide" if value.dtype == HALF else value.name
+
+    def _rounded(self, value: Value) -> str:
+        """A tensor that holds exactly the value, float16 ones in float32."""
+        if self._is_exact(value):
+            return self._wide(value)
+        rounded = f"{value.name}/rounded"
+        if rounded not in self._made:
+            self._made.add(rounded)
+            self._cast(self.half(value), rounded, FLOAT)
+        return rounded
+
+    def half(self, value: Value) -> str:
+        """The value as a float16 tensor of its own name."""
+        if value.name not in self._made:
+            self._made.add(value.name)
+            self._cast(self._wide(value), value.name, FLOAT16)
+        return value.name
+
+    def _constant(self, value: Value) -> str:
+        assert value.const is not None
+        if value.name not in self.constants:
+            array = np.asarray(value.const)
+            wide = array.astype(np.float32) if array.dtype == HALF else array
+            self.constants[value.name] = numpy_helper.from_array(wide, value.name)
+        return value.name
+
+    def _cast(self, source: str, target: str, to: int) -> None:
+        self.nodes.append(helper.make_node("Cast", [source], [target], f"{source}→{target}", to=to))
+
+    def _add(
+        self, node: Node, inputs: list[str], outputs: list[str], attributes: dict[str, Any]
+    ) -> None:
+        self.nodes.append(
+            helper.make_node(
+                node.op, inputs, outputs, node.name, domain=node.domain or None, **attributes
+            )
+        )
