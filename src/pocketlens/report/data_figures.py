@@ -253,7 +253,7 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
         axes.set_yticks(range(len(classes)), [short(name) for name in classes])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(visible=False, axis="y")
-        axes.set(ylim=(len(classes) - 0.4, -0.6), xlim=(0, 108 * high))
+        axes.set(ylim=(len(classes) - 0.4, -0.6), xlim=(0, 112 * high))
         axes.set_xlabel("% of the images; the number at a bar is its count")
     figure.legend(loc="outside lower left", ncols=min(lanes, 2))
     return save(figure, path)
