@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pocketlens.coreml.description import describe
-    from pocketlens.coreml.session import CoreMLModel, load
+    from pocketlens.coreml.session import CoreMLModel, load, predict
     from pocketlens.coreml.table import Coverage, coverage
 
-__all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load"]
+__all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load", "predict"]
 
 _HOMES = {
     "CoreMLModel": "session",
@@ -24,6 +24,7 @@ _HOMES = {
     "coverage": "table",
     "describe": "description",
     "load": "session",
+    "predict": "session",
 }
 
 

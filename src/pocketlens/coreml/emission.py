@@ -3,9 +3,9 @@
 ONNX Runtime has hardly any float16 kernels for CPUs. Given a float16 graph it computes in float32
 and drops the roundings in between, so that a value beyond 65504, which is infinity on the device,
 would go unnoticed. So the model is written in float32, and each float16 tensor is rounded
-explicitly: a cast to float16 and back. A rounding is put off past operators that it commutes with (rounding is
-monotone, so ReLU and max pooling give the same whether it comes before or after), which leaves
-ONNX Runtime its fusions and rounds the smaller tensor.
+explicitly: a cast to float16 and back. A rounding is put off past operators that it commutes with
+(rounding is monotone, so ReLU and max pooling give the same whether it comes before or after),
+which leaves ONNX Runtime its fusions and rounds the smaller tensor.
 """
 
 from __future__ import annotations
@@ -98,8 +98,11 @@ def _info(value: Value) -> onnx.ValueInfoProto:
 
 
 class _Emission:
-    """For a float16 value `v` there are up to three tensors: `v/wide`, computed in float32; `v`, cast
-    to float16; `v/rounded`, cast back."""
+    """The ONNX nodes under construction.
+
+    For a float16 value `v` there are up to three tensors: `v/wide`, computed in float32; `v`, cast
+    to float16; `v/rounded`, cast back.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []

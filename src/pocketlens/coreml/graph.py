@@ -157,7 +157,8 @@ class Graph:
     """An ONNX graph under construction.
 
     `inputs` and `outputs` are what the finished model takes and gives. `tensors` maps every name
-    that the Core ML model gives to a tensor to its Value. `emission.onnx_model` makes the ONNX model.
+    that the Core ML model gives to a tensor to its Value. `emission.onnx_model` makes an ONNX model
+    of it.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -166,7 +167,7 @@ class Graph:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.tensors: dict[str, Value] = {}
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
         self._unnamed: set[str] = set()
@@ -206,7 +207,7 @@ class Graph:
         self._unnamed.update(names)
         return node.outputs
 
-    def _infer(self, node: _Node) -> None:
+    def _infer(self, node: Node) -> None:
         given = [value for value in node.inputs if value is not None]
         schema = defs.get_schema(node.op, OPSET, node.domain)
         try:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.proto import generated
 from pocketlens.errors import ModelFileError, UnsupportedModelError
+from pocketlens.files import size_on_disk
 
 __all__ = ["MAX_SPECIFICATION", "ModelFile", "open_model"]
 
@@ -28,7 +29,6 @@ MAX_SPECIFICATION = 10
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # protobuf's own limit
 MAX_MANIFEST_BYTES = 1 << 20
-MAX_PACKAGE_FILES = 10_000
 
 HEADER_BYTES = 64
 METADATA_BYTES = 64
@@ -241,7 +241,7 @@ def _specification_of(package: Path) -> tuple[Path, int]:
         raise ModelFileError(
             f"{package}: Manifest.json is not JSON ({error}); export or download the package again"
         ) from error
-    return _root_item(content, root, package), _package_size(root, package)
+    return _root_item(content, root, package), size_on_disk(root)
 
 
 def _root_item(content: Any, root: Path, package: Path) -> Path:
@@ -310,16 +310,3 @@ def _read(path: Path, model: Path) -> bytes:
         raise ModelFileError(
             f"{model}: {path.name} cannot be read: {error.strerror or error}"
         ) from error
-
-
-def _package_size(root: Path, package: Path) -> int:
-    total = count = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            count += 1
-            if count > MAX_PACKAGE_FILES:
-                raise ModelFileError(
-                    f"{package} holds more than {MAX_PACKAGE_FILES} files; expected a .mlpackage"
-                )
-            total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (os.walk's strings)
-    return total

@@ -248,7 +248,9 @@ def program_content(file: ModelFile, name: str) -> dict[str, Any]:
         values += [b.value for a in operation.inputs.values() for b in a.arguments]
         for value in values:
             declared = tensor_type(value.type)
-            if value.WhichOneof("value") == "blobFileValue" and declared is not None:
+            if declared is None or not declared.shape:
+                continue
+            if value.WhichOneof("value") == "blobFileValue" or declared.dtype.kind == "f":
                 weights[declared.name] += math.prod(declared.fixed)
         if operation.type == "classify":
             (binding,) = operation.inputs["classes"].arguments

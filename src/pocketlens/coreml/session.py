@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,14 @@ from pocketlens.coreml.package import ModelFile, open_model
 from pocketlens.errors import (
     FeatureError,
     ModelFileError,
-    OutputError,
     UnsupportedModelError,
     did_you_mean,
 )
-from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from pocketlens.files import aside
+from pocketlens.image import ImageSource, InputSpec
+from pocketlens.prediction import ImageSources, Prediction, Predictor
 
-__all__ = ["CoreMLModel", "load"]
+__all__ = ["CoreMLModel", "load", "predict"]
 
 MAX_ONNX_BYTES = 2**31 - 1
 SMALL_GRAPH = 20_000_000
@@ -59,6 +59,25 @@ def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreML
     check_kind(file)
     interface = read_interface(file, function)
     return CoreMLModel(file, interface, _lower(file, interface))
+
+
+@overload
+def predict(path: str | os.PathLike[str], images: ImageSource) -> Prediction: ...
+@overload
+def predict(path: str | os.PathLike[str], images: ImageSources) -> list[Prediction]: ...
+def predict(
+    path: str | os.PathLike[str], images: ImageSource | ImageSources
+) -> Prediction | list[Prediction]:
+    """Name what is in one picture, or in each of several, with the Core ML file at `path`.
+
+    For more than one call, `load` the file once and use its `predict`.
+
+    Raises:
+        ModelFileError, UnsupportedModelError: As in `load`.
+        FeatureError: The model is not a classifier of one image.
+        ImageError: A picture that cannot be read.
+    """
+    return load(path).predict(images)  # type: ignore[arg-type, return-value]
 
 
 def _lower(file: ModelFile, interface: Interface) -> Lowered:
@@ -211,21 +230,9 @@ class CoreMLModel(Predictor):
             OutputExistsError: The file is there already and `force` is not given.
             OutputError: It cannot be written.
         """
-        target = Path(path)
-        if target.exists() and not force:
-            from pocketlens.errors import OutputExistsError
-
-            raise OutputExistsError(
-                f"{target} exists already; give force=True (--force) to replace it"
-            )
-        aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            aside.write_bytes(self._lowered.onnx_model(graph).SerializeToString())
-            aside.replace(target)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
-        return target
+        with aside(path, force=force) as new:
+            new.write_bytes(onnx_model(self._lowered.graph).SerializeToString())
+        return Path(path)
 
     def _feed(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         values = {value.name: value for value in self._lowered.graph.inputs}
