@@ -59,7 +59,8 @@ def find_head(
     if outputs.shape[1] != count and not (single and count == 2):
         raise ConversionError(
             f"{what} gives {outputs.shape[1]} output(s) but there are {count} labels "
-            f"({', '.join(labels[:3])}, …); expected one label an output, in the order of training"
+            f"({', '.join(labels[:3])}{', …' if count > 3 else ''}); expected one label an "
+            "output, in the order of training"
         )
     within = bool((outputs >= -_TOLERANCE).all() and (outputs <= 1 + _TOLERANCE).all())
     if single:

@@ -50,8 +50,9 @@ def quiet() -> Iterator[Notes]:
     try:
         with ExitStack() as stack:
             stack.enter_context(warnings.catch_warnings())
-            # PyTorch's exporter trips over its own deprecation.
+            # Each of the two trips over a deprecation of its own.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+            warnings.filterwarnings("ignore", "Function _TORCH_OPS_REGISTRY", DeprecationWarning)
             for module, name, bar in _progress_bars():
                 stack.enter_context(mock.patch.object(module, name, partial(bar, disable=True)))
             yield notes

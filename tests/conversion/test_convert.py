@@ -1,0 +1,427 @@
+"""A Recognizer or PyTorch module and the Core ML file made from it say the same."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pocketlens.conversion import ModelMetadata, convert
+from pocketlens.conversion.quiet import import_coremltools, quiet
+from pocketlens.coreml import load
+from pocketlens.coreml.proto import generated
+from pocketlens.errors import ConversionError, OptionError, OutputError, OutputExistsError
+from pocketlens.image import InputSpec
+from pocketlens.recognizer import Recognizer
+
+Noise = Callable[[InputSpec], NDArray[np.uint8]]
+Make = Callable[..., Any]
+
+SPECS = {
+    "gray": InputSpec(12, 12, "gray", 1 / 127.5, -1.0),
+    "rgb": InputSpec(12, 12, "rgb", 1 / 58, (-2.1, -2.0, -1.8), "fit"),
+    "bgr": InputSpec(12, 12, "bgr", 1.0 / 60, (-1.7, -1.9, -2.1), "fill"),
+    "rgb, a scale a channel": InputSpec(12, 12, "rgb", (1 / 58, 1 / 57, 1 / 40), (-2.1, -2, -3)),
+    "bgr, a scale a channel": InputSpec(12, 12, "bgr", (1 / 40, 1 / 57, 1 / 90), (-3, -2, -1)),
+}
+FORMATS = ("mlpackage", "mlmodel")
+
+
+def message(path: Path) -> Any:
+    """The spec message of a Core ML file, read without the code under test."""
+    file = path / "Data" / "com.apple.CoreML" / "model.mlmodel" if path.is_dir() else path
+    return generated("Model_pb2").Model.FromString(file.read_bytes())
+
+
+def content(path: Path) -> dict[str, bytes]:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(
+    ("colour", "precision"),
+    [*((colour, "float16") for colour in SPECS), ("gray", "float32"), (list(SPECS)[-1], "float32")],
+)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_file_says_what_the_network_says(
+    colour: str,
+    precision: str,
+    kind: str,
+    tmp_path: Path,
+    make_recognizer: Make,
+    noise: Noise,
+) -> None:
+    spec = SPECS[colour]
+    source = make_recognizer(spec, temperature=1.4)
+    path = convert(source, tmp_path / "Model", format=kind, precision=precision)
+    assert path == tmp_path / f"Model.{kind}"
+
+    model, images = load(path), noise(spec)
+    want, got = source.probabilities(images), model.probabilities(images)
+    assert len(set(want.argmax(1))) > 2  # otherwise agreement says little
+    tolerance = 3e-3 if precision == "float16" else 1e-5
+    np.testing.assert_allclose(got, want, atol=tolerance)
+    assert model.classes == source.classes
+    assert model.input_spec == spec
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_float16_halves_the_weights(kind: str, tmp_path: Path, gray_recognizer: Recognizer) -> None:
+    size = {}
+    for precision in ("float16", "float32"):
+        path = convert(gray_recognizer, tmp_path / precision, format=kind, precision=precision)
+        weights = path / "Data/com.apple.CoreML/weights/weight.bin" if path.is_dir() else path
+        size[precision] = weights.stat().st_size
+    numbers = sum(p.numel() for p in gray_recognizer.network.parameters())
+    assert size["float32"] - size["float16"] > 1.8 * numbers
+
+
+def test_the_image_scaler_of_a_neural_network(tmp_path: Path, make_recognizer: Make) -> None:
+    gray = message(convert(make_recognizer(SPECS["gray"]), tmp_path / "gray.mlmodel"))
+    scaler = gray.neuralNetworkClassifier.preprocessing[0].scaler
+    assert (scaler.channelScale, scaler.grayBias) == (np.float32(1 / 127.5), -1)
+    bgr = message(convert(make_recognizer(SPECS["bgr"]), tmp_path / "bgr.mlmodel"))
+    scaler = bgr.neuralNetworkClassifier.preprocessing[0].scaler
+    biases = (scaler.blueBias, scaler.greenBias, scaler.redBias)
+    np.testing.assert_allclose(biases, SPECS["bgr"].bias, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_the_file_says_of_itself(kind: str, tmp_path: Path, make_recognizer: Make) -> None:
+    source = make_recognizer(SPECS["bgr"])
+    about = ModelMetadata("Ada", "MIT", "1.2", "Knows pets.")
+    spec = message(convert(source, tmp_path / "m", format=kind, metadata=about))
+    assert spec.specificationVersion == {"mlpackage": 7, "mlmodel": 4}[kind]  # iOS 16, iOS 13
+
+    told = spec.description
+    assert [f.name for f in told.input] == ["image"]
+    assert [f.name for f in told.output] == ["classLabel", "classLabel_probs"]
+    assert told.predictedFeatureName == "classLabel"
+    assert told.predictedProbabilitiesName == "classLabel_probs"
+    image = told.input[0].type.imageType
+    assert (image.width, image.height) == (12, 12)
+    assert image.colorSpace == generated("FeatureTypes_pb2").ImageFeatureType.ColorSpace.Value(
+        "BGR"
+    )
+    assert told.input[0].shortDescription == (
+        "The picture: 12 × 12 pixels, BGR, upright. A picture of another shape is fitted by 'fill'."
+    )
+    assert told.output[0].shortDescription == "The likeliest of the 5 classes."
+    assert "by class name" in told.output[1].shortDescription
+
+    meta = told.metadata
+    assert (meta.author, meta.license, meta.versionString) == ("Ada", "MIT", "1.2")
+    assert meta.shortDescription == "Knows pets."
+    assert InputSpec.from_json(meta.userDefined["org.pocketlens.input"]) == SPECS["bgr"]
+    assert meta.userDefined["org.pocketlens.version"]
+    assert not any("date" in key for key in meta.userDefined)
+
+
+def test_words_for_a_file_without_metadata(tmp_path: Path, make_network: Make) -> None:
+    labels = ("nothing", *"abcdefghijk")
+    network = make_network(1, len(labels))
+    path = convert(network, tmp_path / "m", labels=labels, input_spec=InputSpec(12, 12))
+    told = message(path).description
+    assert told.metadata.shortDescription == (
+        "Tells 12 classes apart: nothing, a, b, c, d, e, f, g, h, i, …."
+    )
+    assert told.output[0].shortDescription.endswith("'nothing': nothing to recognise is in view.")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_equal_weights_give_equal_files(
+    kind: str, tmp_path: Path, gray_recognizer: Recognizer
+) -> None:
+    first = convert(gray_recognizer, tmp_path / "first", format=kind)
+    second = convert(gray_recognizer, tmp_path / "second", format=kind)
+    assert content(first) == content(second)
+
+
+def test_the_package_holds_what_its_manifest_lists(
+    tmp_path: Path, gray_recognizer: Recognizer
+) -> None:
+    path = convert(gray_recognizer, tmp_path / "Digits.mlpackage")
+    assert set(content(path)) == {
+        "Manifest.json",
+        "Data/com.apple.CoreML/model.mlmodel",
+        "Data/com.apple.CoreML/weights/weight.bin",
+    }
+    manifest = json.loads((path / "Manifest.json").read_text())
+    items = manifest["itemInfoEntries"]
+    assert {item["path"] for item in items.values()} == {
+        "com.apple.CoreML/model.mlmodel",
+        "com.apple.CoreML/weights",
+    }
+    root = items[manifest["rootModelIdentifier"]]
+    assert (root["name"], root["author"]) == ("model.mlmodel", "com.apple.CoreML")
+
+
+def test_the_callers_network_stays_as_it_is(tmp_path: Path, make_network: Make) -> None:
+    network = make_network(1).train().double()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    convert(network, tmp_path / "m", labels=list("abcde"), input_spec=InputSpec(12, 12))
+    assert network.training
+    for name, value in network.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name])
+
+
+class Functional(nn.Module):
+    """Pools without a written stride, and ops that coremltools has under other names only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.last = nn.Linear(6 * 2 * 2, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(F.max_pool2d(self.conv(x), 2), 2)
+        return self.last(torch.subtract(torch.multiply(x, 3.0), 0.5).flatten(1))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_functional_style(kind: str, tmp_path: Path, noise: Noise) -> None:
+    network, spec = Functional(), InputSpec(12, 12)
+    path = convert(network, tmp_path / "m", format=kind, labels=list("abcde"), input_spec=spec)
+    images = noise(spec)
+    with torch.no_grad():
+        want = network(torch.from_numpy(spec.network_input(images))).softmax(1).numpy()
+    np.testing.assert_allclose(load(path).probabilities(images), want, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("end", "labels", "formula"),
+    [
+        ([], "abcde", lambda z: z.softmax(1)),
+        ([nn.Softmax(1)], "abcde", lambda z: z),
+        ([nn.Linear(5, 1)], "ny", lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1)),
+        ([nn.Linear(5, 1), nn.Sigmoid()], "ny", lambda z: torch.cat([1 - z, z], 1)),
+    ],
+    ids=["logits", "softmax", "logit", "sigmoid"],
+)
+def test_what_a_module_ends_in(
+    end: list[nn.Module],
+    labels: str,
+    formula: Callable[[Tensor], Tensor],
+    tmp_path: Path,
+    make_network: Make,
+    noise: Noise,
+) -> None:
+    spec = InputSpec(12, 12)
+    network = nn.Sequential(make_network(1), *end).eval()
+    path = convert(network, tmp_path / "m", labels=list(labels), input_spec=spec)
+    images = noise(spec)
+    with torch.no_grad():
+        want = formula(network(torch.from_numpy(spec.network_input(images)))).numpy()
+    np.testing.assert_allclose(load(path).probabilities(images), want, atol=3e-3)
+
+
+# --- what is refused
+
+
+def test_an_output_that_exists_is_refused_before_any_work(tmp_path: Path) -> None:
+    existing = tmp_path / "m.mlmodel"
+    existing.write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match=r"m\.mlmodel exists; .* pass --force"):
+        convert(object(), existing)  # the model is not even looked at
+    assert existing.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_force_replaces(kind: str, tmp_path: Path, gray_recognizer: Recognizer) -> None:
+    first = convert(gray_recognizer, tmp_path / "m", format=kind)
+    before = content(first)
+    gray_recognizer.temperature = 2.0
+    assert convert(gray_recognizer, first, force=True) == first
+    assert content(first) != before
+    assert list(tmp_path.iterdir()) == [first]
+
+
+def test_a_folder_that_is_no_package_is_never_replaced(
+    tmp_path: Path, gray_recognizer: Recognizer
+) -> None:
+    photos = tmp_path / "photos.mlpackage"
+    photos.mkdir()
+    (photos / "holiday.jpg").write_bytes(b"dear")
+    with pytest.raises(OutputExistsError, match=r"is a folder but no Core ML package"):
+        convert(gray_recognizer, photos, force=True)
+    assert (photos / "holiday.jpg").read_bytes() == b"dear"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX files")
+def test_an_output_that_cannot_be_written(tmp_path: Path, gray_recognizer: Recognizer) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"m\.mlmodel cannot be written: .*choose another"):
+        convert(gray_recognizer, tmp_path / "file" / "m.mlmodel")
+
+
+class Singular(nn.Module):
+    """Singular values: an op that Core ML does not have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.svd(x)[1].flatten(1)[:, :5]
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        flat = 9 * x.flatten(1)[:, :5]
+        return flat if flat.sum() > 0 else -flat
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (Singular(), r"coremltools cannot convert the network at op '\w*svd\w*': NotImplemented"),
+        (Branching(), r"PyTorch cannot export the network: .*branches that depend on pixel"),
+        (nn.Flatten(), r"gives 144 output\(s\) but there are 5 labels \(a, b, c, …\)"),
+        (nn.Conv2d(3, 5, 3), r"does not take images of shape \(1, 12, 12\) .*InputSpec that fits"),
+        (nn.Conv2d(1, 5, 3), r"outputs of shape \(1, 5, 10, 10\) for one image"),
+        (nn.LSTM(12, 5), r"does not take images|returns a tuple; expected one tensor"),
+    ],
+    ids=["op", "branch", "labels", "channels", "map", "tuple"],
+)
+def test_networks_that_cannot_be_converted(network: nn.Module, text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=text) as caught:
+        convert(
+            network,
+            tmp_path / "m",
+            labels=list("abcde"),
+            input_spec=InputSpec(12, 12),
+        )
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_cause_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError) as caught:
+        convert(Singular(), tmp_path / "m", labels=list("abcde"), input_spec=InputSpec(12, 12))
+    assert isinstance(caught.value.__cause__, NotImplementedError)
+
+
+def test_a_recognizer_with_another_count_of_classes(
+    tmp_path: Path, gray_recognizer: Recognizer
+) -> None:
+    gray_recognizer._classes = ("a", "b")
+    with pytest.raises(ConversionError, match=r"gives 5 output\(s\) but there are 2 labels"):
+        convert(gray_recognizer, tmp_path / "m")
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_cannot_be(
+    temperature: float, tmp_path: Path, gray_recognizer: Recognizer
+) -> None:
+    gray_recognizer.temperature = temperature
+    with pytest.raises(ConversionError, match="temperature is .*; expected a number above 0"):
+        convert(gray_recognizer, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("m", {"format": "mlpakage"}, "format 'mlpakage' is not known; did you mean 'mlpackage'"),
+        ("m", {"precision": "float61"}, "precision 'float61' is not known; did you mean"),
+        ("m.mlmodel", {"format": "mlpackage"}, "m.mlmodel ends in .mlmodel but the format is mlp"),
+        ("m", {"labels": ["a", "b"]}, "a Recognizer has its own labels and InputSpec"),
+        ("m", {"input_spec": InputSpec(3, 3)}, "a Recognizer has its own labels and InputSpec"),
+    ],
+)
+def test_options_that_cannot_be(
+    name: str,
+    options: dict[str, Any],
+    text: str,
+    tmp_path: Path,
+    gray_recognizer: Recognizer,
+) -> None:
+    with pytest.raises(OptionError, match=text):
+        convert(gray_recognizer, tmp_path / name, **options)
+
+
+def test_a_name_with_dots_keeps_them(tmp_path: Path, gray_recognizer: Recognizer) -> None:
+    path = convert(gray_recognizer, tmp_path / "digits.v1", format="mlmodel")
+    assert path.name == "digits.v1.mlmodel"
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"input_spec": InputSpec(12, 12)}, "does not name its classes; give labels"),
+        ({"labels": list("abcde")}, "does not say how pixels become its input; give input_spec"),
+    ],
+)
+def test_a_module_needs_labels_and_an_input_spec(
+    options: dict[str, Any], text: str, tmp_path: Path, make_network: Make
+) -> None:
+    with pytest.raises(OptionError, match=text):
+        convert(make_network(1), tmp_path / "m", **options)
+
+
+def test_a_model_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"a builtins\.dict cannot be converted; expected a Rec"):
+        convert({}, tmp_path / "m")
+
+
+def test_metadata_is_text() -> None:
+    with pytest.raises(OptionError, match=r"metadata\.version is text; received: 1\.0"):
+        ModelMetadata(version=1.0)  # type: ignore[arg-type]
+
+
+# --- quiet
+
+
+SCRIPT = """
+import sys, torch
+from pocketlens.conversion import convert
+from pocketlens.image import InputSpec
+torch.manual_seed(0)
+network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 3))
+for name in ("m.mlpackage", "m.mlmodel"):
+    convert(network, sys.argv[1] + "/" + name, labels=list("abc"), input_spec=InputSpec(12, 12))
+"""
+
+
+def test_nothing_is_printed_and_every_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "other")]
+    seeded = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=seeded)
+    assert (done.stdout, done.stderr) == ("", "")
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    for name in ("m.mlpackage", "m.mlmodel"):
+        path = tmp_path / "own" / name
+        convert(network, path, labels=list("abc"), input_spec=InputSpec(12, 12))
+    assert content(tmp_path / "own") == content(tmp_path / "other")
+
+
+def test_only_the_expected_is_silenced_and_only_within(caplog: pytest.LogCaptureFixture) -> None:
+    import_coremltools()
+    from coremltools.converters.mil.mil.passes import pass_pipeline
+
+    logger, bar = logging.getLogger("coremltools"), pass_pipeline.tqdm
+    filters = list(logger.filters)
+    expected = "Failed to load _MLModelProxy: no such module"
+    with quiet() as notes:
+        assert pass_pipeline.tqdm is not bar
+        logger.warning(expected)
+        logger.warning("a layer was dropped")
+        logger.error("\n\nERROR - converting 'svd' op (located at: ''):\n")
+    assert notes.failed_op == "svd"
+    assert caplog.messages == ["a layer was dropped"]
+    assert pass_pipeline.tqdm is bar
+    assert logger.filters == filters
+    logger.warning(expected)
+    assert caplog.messages[-1] == expected

@@ -1,0 +1,362 @@
+"""A Keras 3 model and the Core ML file made from it say the same; Keras itself is the judge."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pocketlens.conversion import KerasPredictor, convert, image_shape
+from pocketlens.conversion import from_keras as room
+from pocketlens.coreml import load
+from pocketlens.data import Dataset, load_data
+from pocketlens.errors import ConversionError, DataNotFoundError, MissingExtraError, OptionError
+from pocketlens.image import InputSpec
+from pocketlens.parity import verify
+
+DIGITS = list("0123456789")
+Noise = Callable[[InputSpec], NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="session")
+def keras() -> Any:
+    pytest.importorskip("keras")
+    return room._import_keras()
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Dataset, Dataset]:
+    """Training and test digits: MNIST where it is at hand, else the built-in strokes."""
+    try:
+        both = load_data("mnist", download=False)
+    except DataNotFoundError:
+        both = load_data("strokes")
+    train, test = both[0], both[1]
+    return train.subset(slice(0, 4000)), test.subset(slice(0, 1000))
+
+
+@pytest.fixture(scope="session")
+def walk(
+    keras: Any, digits: tuple[Dataset, Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The network of the 2018 walk, trained for two passes over 4000 digits, as a .keras file."""
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((28, 28, 1))])
+    for kernel in (3, 2, 2):
+        model.add(layers.Conv2D(32, kernel, padding="same", activation="relu"))
+        model.add(layers.MaxPooling2D())
+    for layer in (
+        layers.Dropout(0.3),
+        layers.Flatten(),
+        layers.Dense(500, activation="relu"),
+        layers.Dropout(0.4),
+        layers.Dense(10, activation="softmax"),
+    ):
+        model.add(layer)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    train = digits[0]
+    model.fit(train.images / 255, train.labels, batch_size=100, epochs=2, verbose=0)
+    path = tmp_path_factory.mktemp("keras") / "walk.keras"
+    model.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "mean"),
+    [("mlpackage", "float16", 1e-3), ("mlmodel", "float16", 1e-3), ("mlpackage", "float32", 1e-6)],
+)
+def test_the_walk_of_2018_arrives(
+    kind: str,
+    precision: str,
+    mean: float,
+    walk: Path,
+    keras: Any,
+    digits: tuple[Dataset, Dataset],
+    tmp_path: Path,
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(DIGITS) + "\n")
+    path = convert(
+        walk,
+        tmp_path / "Walk",
+        format=kind,
+        precision=precision,
+        labels=labels,
+        input_spec=InputSpec(28, 28, "gray", 1 / 255),
+    )
+    test = digits[1]
+    want = keras.saving.load_model(walk).predict(test.images / 255, verbose=0)
+    assert (want.argmax(1) == test.labels).mean() > 0.9
+    got = load(path).probabilities(test.images)
+    assert (got.argmax(1) == want.argmax(1)).mean() >= 0.999
+    assert np.abs(got - want).mean() <= mean
+
+
+def test_parity_asks_keras_itself(
+    walk: Path, keras: Any, digits: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    predictor = KerasPredictor(walk, DIGITS, InputSpec(28, 28))
+    assert (predictor.layout, predictor.head) == ("channels-last", "probabilities")
+    assert predictor.classes == tuple(DIGITS)
+    test = digits[1].subset(slice(0, 300))
+    want = keras.saving.load_model(walk).predict(test.images / 255, verbose=0)
+    np.testing.assert_allclose(predictor.probabilities(test.images), want, atol=1e-6)
+    assert predictor.probabilities(test.images[:0]).shape == (0, 10)
+    assert predictor.predict(test.images[0]).label == DIGITS[want[0].argmax()]
+
+    path = convert(predictor, tmp_path / "Walk")  # it has labels and InputSpec of its own
+    assert verify(predictor, load(path), test).passed
+
+
+def test_a_keras_predictor_has_its_own_labels(walk: Path, keras: Any, tmp_path: Path) -> None:
+    predictor = KerasPredictor(walk, DIGITS, InputSpec(28, 28))
+    with pytest.raises(OptionError, match="a KerasPredictor has its own labels and InputSpec"):
+        convert(predictor, tmp_path / "m", labels=DIGITS)
+
+
+def _blocks(keras: Any) -> dict[str, tuple[tuple[int | None, ...], list[Any]]]:
+    layers = keras.layers
+    return {
+        "own scaling, batch norm": (
+            (12, 12, 3),
+            [
+                layers.Rescaling(1 / 127.5, offset=-1),
+                layers.Conv2D(8, 3, strides=2, padding="same"),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                layers.DepthwiseConv2D(3, padding="same", activation="swish"),
+                layers.GlobalAveragePooling2D(),
+            ],
+        ),
+        "open size": (
+            (None, None, 3),
+            [layers.SeparableConv2D(8, 3, activation="gelu"), layers.GlobalMaxPooling2D()],
+        ),
+        "augmentation and nested": (
+            (12, 12, 3),
+            [
+                layers.RandomFlip(),
+                layers.RandomRotation(0.1),
+                keras.Sequential([layers.Conv2D(4, 3), layers.LeakyReLU()]),
+                layers.AveragePooling2D(),
+                layers.Flatten(),
+                layers.LayerNormalization(),
+            ],
+        ),
+        "plane": ((12, 12), [layers.Flatten()]),
+        "flat": ((144,), [layers.Dense(9, activation="tanh")]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "colour", "layout"),
+    [
+        ("own scaling, batch norm", "bgr", "channels-last"),
+        ("open size", "rgb", "channels-last"),
+        ("augmentation and nested", "rgb", "channels-last"),
+        ("plane", "gray", "plane"),
+        ("flat", "gray", "flat"),
+    ],
+)
+def test_models_of_many_makes(
+    name: str, colour: Any, layout: str, keras: Any, noise: Noise, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(4)
+    shape, layers = _blocks(keras)[name]
+    # Kernels larger than the default, so that not every image has the same answer.
+    wide = keras.initializers.RandomNormal(stddev=1.0)
+    end = keras.layers.Dense(4, kernel_initializer=wide)
+    model = keras.Sequential([keras.Input(shape), *layers, end])
+    spec = InputSpec(12, 12, colour, 1.0 if "scaling" in name else 1 / 255)
+    predictor = KerasPredictor(model, list("abcd"), spec)
+    assert (predictor.layout, predictor.head) == (layout, "logits")
+
+    images = noise(spec)
+    inputs = spec.network_input(images).transpose(0, 2, 3, 1)
+    outputs = model.predict(inputs.reshape(-1, *(12 if s is None else s for s in shape)), verbose=0)
+    want = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+    np.testing.assert_allclose(predictor.probabilities(images), want, atol=1e-5)
+    path = convert(model, tmp_path / "m", labels=list("abcd"), input_spec=spec)
+    np.testing.assert_allclose(load(path).probabilities(images), want, atol=1e-2)
+    assert np.abs(load(path).probabilities(images) - want).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("end", "labels", "head"),
+    [
+        ([("Dense", 3, "softmax")], "abc", "probabilities"),
+        ([("Dense", 3, None), ("Softmax",)], "abc", "probabilities"),
+        ([("Dense", 3, None), ("Activation", "softmax"), ("Dropout", 0.1)], "abc", "probabilities"),
+        ([("Dense", 3, None)], "abc", "logits"),
+        ([("Dense", 1, "sigmoid")], "ny", "probability"),
+        ([("Dense", 1, None), ("Activation", "sigmoid")], "ny", "probability"),
+        ([("Dense", 1, None)], "ny", "logit"),
+    ],
+)
+def test_what_a_model_ends_in(
+    end: list[tuple[Any, ...]], labels: str, head: str, keras: Any
+) -> None:
+    keras.utils.set_random_seed(2)
+    layers = [
+        keras.layers.Dense(part[1], activation=part[2])
+        if part[0] == "Dense"
+        else getattr(keras.layers, part[0])(*part[1:])
+        for part in end
+    ]
+    model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), *layers])
+    predictor = KerasPredictor(model, list(labels), InputSpec(6, 6))
+    assert predictor.head == head
+    probabilities = predictor.probabilities(np.zeros((2, 6, 6, 1), np.uint8))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_a_sigmoid_of_two_classes_reaches_core_ml(keras: Any, noise: Noise, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(2)
+    dense = keras.layers.Dense(1, activation="sigmoid")
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), dense])
+    spec = InputSpec(8, 8, "gray", 1 / 32, -2.0)
+    path = convert(model, tmp_path / "m", labels=["no", "yes"], input_spec=spec)
+    images = noise(spec)
+    yes = model.predict(spec.network_input(images).transpose(0, 2, 3, 1), verbose=0)[:, 0]
+    assert yes.min() < 0.5 < yes.max()
+    np.testing.assert_allclose(load(path).probabilities(images)[:, 1], yes, atol=3e-3)
+
+
+def test_the_image_that_a_model_takes(walk: Path, keras: Any) -> None:
+    assert image_shape(walk) == (28, 28, 1)
+    shapes = {
+        (None, None, 3): (None, None, 3),
+        (3, 8, 9): (8, 9, 3),
+        (5, 6): (5, 6, 1),
+        (30,): (None, None, 1),
+    }
+    for shape, wanted in shapes.items():
+        model = keras.Sequential([keras.Input(shape), keras.layers.Identity()])
+        assert image_shape(model) == wanted
+    model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Identity()])
+    with pytest.raises(ConversionError, match=r"takes an input of shape \(8, 8, 4\); expected one"):
+        image_shape(model)
+
+
+# --- what is refused
+
+
+def test_labels_and_an_input_that_do_not_fit(walk: Path, keras: Any) -> None:
+    with pytest.raises(
+        ConversionError, match=r"gives 10 output\(s\) but there are 3 labels \(a, b"
+    ):
+        KerasPredictor(walk, ["a", "b", "c"], InputSpec(28, 28))
+    with pytest.raises(
+        ConversionError,
+        match=r"takes images of shape \(28, 28, 1\); the InputSpec gives \(32, 28, 3\)",
+    ):
+        KerasPredictor(walk, DIGITS, InputSpec(32, 28, "rgb"))
+
+
+def test_outputs_that_are_no_classifiers(keras: Any) -> None:
+    layers = keras.layers
+    sigmoids = keras.Sequential(
+        [keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(3, activation="sigmoid")]
+    )
+    with pytest.raises(ConversionError, match="'sigmoid' whose outputs do not sum to one"):
+        KerasPredictor(sigmoids, list("abc"), InputSpec(6, 6))
+    image = keras.Input((6, 6, 1))
+    flat = layers.Flatten()(image)
+    two = keras.Model(image, [layers.Dense(3)(flat), layers.Dense(3)(flat)])
+    with pytest.raises(ConversionError, match="has 2 outputs; expected one"):
+        KerasPredictor(two, list("abc"), InputSpec(6, 6))
+    other = keras.Input((6, 6, 1))
+    both = keras.Model([image, other], layers.Dense(3)(layers.Flatten()(image + other)))
+    with pytest.raises(ConversionError, match="has 2 inputs; expected one"):
+        KerasPredictor(both, list("abc"), InputSpec(6, 6))
+
+
+def test_code_within_a_file_is_not_run(keras: Any, tmp_path: Path) -> None:
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), keras.layers.Lambda(lambda x: x + 1), keras.layers.Flatten()]
+    )
+    model.save(tmp_path / "lambda.keras")
+    with pytest.raises(ConversionError, match=r"Keras cannot load .*lambda\.keras: .*of your own"):
+        convert(
+            tmp_path / "lambda.keras", tmp_path / "m", labels=DIGITS, input_spec=InputSpec(6, 6)
+        )
+    assert not (tmp_path / "m.mlpackage").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        ("old.h5", b"", r"legacy Keras file, .*load_model\('old\.h5'\)\.save\('old\.keras'\)"),
+        ("net.pt", b"", r"net\.pt does not end in \.keras; expected a file that Keras 3 saved"),
+        ("none.keras", None, r"none\.keras is not there"),
+        ("text.keras", b"hello", r"text\.keras cannot be read as a \.keras file: .*not a zip"),
+    ],
+)
+def test_files_that_are_not_keras(
+    name: str, data: bytes | None, text: str, keras: Any, tmp_path: Path
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConversionError, match=text):
+        KerasPredictor(tmp_path / name, DIGITS, InputSpec(28, 28))
+
+
+def test_a_file_that_is_cut_short_or_damaged(walk: Path, keras: Any, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes(walk.read_bytes()[:-200])
+    with pytest.raises(ConversionError, match=r"cut\.keras cannot be read as a \.keras file"):
+        image_shape(cut)
+    foreign = io.BytesIO()
+    with zipfile.ZipFile(foreign, "w") as archive:
+        archive.writestr("config.json", "{}")
+    (tmp_path / "foreign.keras").write_bytes(foreign.getvalue())
+    with pytest.raises(ConversionError, match=r"Keras cannot load .*foreign\.keras"):
+        image_shape(tmp_path / "foreign.keras")
+
+
+def test_a_file_that_unpacks_to_too_much(
+    walk: Path, keras: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MAX_KERAS_BYTES", 10_000)
+    with pytest.raises(ConversionError, match=r"bytes unpacked; expected at most 10000"):
+        image_shape(walk)
+
+
+def test_another_kind_of_model(keras: Any) -> None:
+    with pytest.raises(OptionError, match="a dict is no Keras 3 model; expected one, or the path"):
+        KerasPredictor({}, DIGITS, InputSpec(28, 28))
+
+
+def test_keras_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    before = os.environ.get("KERAS_BACKEND")
+    with pytest.raises(MissingExtraError, match=r"'keras'.* pip install 'pocketlens\[keras\]'"):
+        convert(tmp_path / "m.keras", tmp_path / "m", labels=DIGITS, input_spec=InputSpec(6, 6))
+    assert os.environ.get("KERAS_BACKEND") == before
+
+
+def test_keras_on_another_backend(keras: Any) -> None:
+    code = (
+        "import keras; from pocketlens.conversion import image_shape\n"
+        "try: image_shape('m.keras')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+    )
+    assert done.stdout.startswith("ConversionError Keras runs on numpy in this program")
+    assert "start anew with KERAS_BACKEND=torch" in done.stdout

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pocketlens.conversion.heads import find_head, probabilities_of, probe_images
+from pocketlens.errors import ConversionError
+from pocketlens.image import InputSpec
+
+RANDOM = np.random.default_rng(0)
+LOGITS = RANDOM.normal(0, 2, (16, 3)).astype(np.float32)
+SOFTMAX = (np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)).astype(np.float32)
+SIGMOID = (1 / (1 + np.exp(-LOGITS))).astype(np.float32)
+THREE, TWO = ("a", "b", "c"), ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "activation", "labels", "head"),
+    [
+        (LOGITS, "linear", THREE, "logits"),
+        (LOGITS, None, THREE, "logits"),
+        (LOGITS, "leaky_relu", THREE, "logits"),
+        (SOFTMAX, "softmax", THREE, "probabilities"),
+        (SOFTMAX, None, THREE, "probabilities"),
+        # Logits that happen to look like probabilities are still logits when that is known.
+        (SOFTMAX, "linear", THREE, "logits"),
+        (SIGMOID[:, :1], "sigmoid", TWO, "probability"),
+        (LOGITS[:, :1], "linear", TWO, "logit"),
+    ],
+)
+def test_what_the_outputs_are(
+    outputs: np.ndarray, activation: str | None, labels: tuple[str, ...], head: str
+) -> None:
+    assert find_head(outputs, activation, labels, "the network") == head
+
+
+@pytest.mark.parametrize(
+    ("outputs", "activation", "labels", "message"),
+    [
+        (SIGMOID, "sigmoid", THREE, "activation 'sigmoid' whose outputs do not sum to one"),
+        (SIGMOID, None, THREE, "an activation of unknown kind whose outputs do not sum to one"),
+        (LOGITS, "softmax", THREE, "activation 'softmax' whose outputs do not sum to one"),
+        (SIGMOID[:, :1], None, TWO, "unknown kind with a single output; expected sigmoid"),
+        (LOGITS[:, :1], "relu", TWO, "activation 'relu' with a single output"),
+        (LOGITS, None, TWO, "gives 3 output\\(s\\) but there are 2 labels \\(no, yes\\)"),
+        (SIGMOID[:, :1], "sigmoid", THREE, "gives 1 output\\(s\\) but there are 3 labels"),
+        (LOGITS[:, :, None], None, THREE, "shape \\(1, 3, 1\\) for one image; expected \\(1, 3\\)"),
+        (LOGITS * np.nan, None, THREE, "numbers that are not finite"),
+    ],
+)
+def test_outputs_without_a_meaning(
+    outputs: np.ndarray, activation: str | None, labels: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConversionError, match=message):
+        find_head(outputs, activation, labels, "the network")
+
+
+def test_probabilities_by_their_formulas() -> None:
+    np.testing.assert_allclose(probabilities_of(LOGITS, "logits"), SOFTMAX, atol=1e-6)
+    np.testing.assert_array_equal(probabilities_of(SOFTMAX, "probabilities"), SOFTMAX)
+    for head, single in (("probability", SIGMOID), ("logit", LOGITS)):
+        two = probabilities_of(single[:, :1], head)  # type: ignore[arg-type]
+        np.testing.assert_allclose(two[:, 1:], SIGMOID[:, :1], atol=1e-6)
+        np.testing.assert_allclose(two.sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_large_logits_do_not_overflow() -> None:
+    far = np.array([[1e4, -1e4, 0]], np.float32)
+    np.testing.assert_array_equal(probabilities_of(far, "logits"), [[1, 0, 0]])
+    np.testing.assert_array_equal(probabilities_of(far[:, 1:2], "logit"), [[1, 0]])
+
+
+def test_probes_are_the_same_every_time_and_use_the_range() -> None:
+    spec = InputSpec(9, 7, "rgb")
+    images = probe_images(spec)
+    assert images.shape == (16, 9, 7, 3)
+    assert images.dtype == np.uint8
+    assert images.max() > 240
+    np.testing.assert_array_equal(images, probe_images(spec))

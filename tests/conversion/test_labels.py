@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketlens.conversion import read_labels
+from pocketlens.conversion.labels import MAX_LABELS_BYTES
+from pocketlens.errors import OptionError
+
+
+def test_a_sequence_is_taken_as_it_is() -> None:
+    assert read_labels(["b", "a", '"', "🙂"]) == ("b", "a", '"', "🙂")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["cat\ndog\n", "cat\r\ndog\r\n", "\ufeffcat\ndog", "cat  \n dog\n\n\n"],
+    ids=["unix", "windows", "byte order mark", "spaces and blank end"],
+)
+def test_a_file_has_one_a_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes(content.encode())
+    assert read_labels(file) == ("cat", "dog")
+    assert read_labels(str(file)) == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a", ""], "label 2 is empty; expected a class name"),
+        (["a", " "], "label 2 is empty"),
+        (["a", "b", "a"], "'a' is given more than once; class names are unique"),
+        (["a"], "at least two classes; received: \\('a',\\)"),
+        ([], "at least two classes"),
+        ([0, 1], "label 1 is 0; expected text"),
+        (["a", "b\nc"], "label 2 is 'b\\\\nc'; expected one line"),
+    ],
+)
+def test_labels_that_cannot_be(labels: list[Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        read_labels(labels)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"cat\n\ndog\n", "label 2 is empty"),
+        (b"caf\xe9\ndog", "is not UTF-8 text \\(byte 3\\)"),
+        (b"", "label 1 is empty"),
+        (
+            b"a\n" * (MAX_LABELS_BYTES // 2 + 1),
+            f"expected a text file of at most {MAX_LABELS_BYTES}",
+        ),
+    ],
+    ids=["blank line", "latin-1", "empty", "large"],
+)
+def test_files_that_cannot_be(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes(content)
+    with pytest.raises(OptionError, match=message):
+        read_labels(file)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"none\.txt cannot be read: No such file"):
+        read_labels(tmp_path / "none.txt")
