@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +17,39 @@ DIGITS = (*"0123456789", "nothing")
 
 def _weights(outputs: int, inputs: int) -> np.ndarray:
     row, column = np.arange(outputs)[:, None], np.arange(inputs)[None, :]
-    return (np.sin(1.7 * row + 0.31 * column) / np.sqrt(inputs)).astype(np.float32)
+    return (8 * np.sin(1.7 * row + 0.31 * column) / np.sqrt(inputs)).astype(np.float32)
 
 
-def make_classifier(
+def save_classifier(
     path: Path,
     *,
     spec: InputSpec,
     classes: tuple[str, ...],
     half: bool = True,
 ) -> Path:
-    """A one-layer ML Program classifier of images, saved at `path`."""
+    """A one-layer classifier of images, saved at `path` as an ML Program or a neural network."""
     import coremltools as ct
     from coremltools.converters.mil import Builder as mb
 
     height, width, channels = spec.shape
     shape = (1, channels, height, width)
-    weights = _weights(len(classes), channels * height * width)
+    step = max(1, height // 28)  # keeps a large picture's weights few
+    count = channels * (height // step) * (width // step)
+    weights = _weights(len(classes), count)
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=shape)], opset_version=ct.target.iOS16)
+    @mb.program(input_specs=[mb.TensorSpec(shape=shape)], opset_version=ct.target.iOS15)
     def program(image: Any) -> Any:
-        flat = mb.reshape(x=image, shape=(1, channels * height * width))
+        size = [step, step]
+        small = mb.avg_pool(x=image, kernel_sizes=size, strides=size, pad_type="valid")
+        flat = mb.reshape(x=small, shape=(1, count))
         scores = mb.linear(x=flat, weight=weights, bias=np.zeros(len(classes), np.float32))
         return mb.softmax(x=scores, axis=-1, name="probabilities")
 
+    if path.suffix == ".mlmodel":
+        options: dict[str, Any] = {"convert_to": "neuralnetwork"}
+    else:
+        precision = ct.precision.FLOAT16 if half else ct.precision.FLOAT32
+        options = {"minimum_deployment_target": ct.target.iOS16, "compute_precision": precision}
     layout = {
         "gray": ct.colorlayout.GRAYSCALE,
         "rgb": ct.colorlayout.RGB,
@@ -57,8 +67,7 @@ def make_classifier(
             )
         ],
         classifier_config=ct.ClassifierConfig(list(classes)),
-        minimum_deployment_target=ct.target.iOS16,
-        compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+        **options,
     )
     model.user_defined_metadata[INPUT_SPEC_KEY] = spec.to_json()
     model.save(str(path))
@@ -66,10 +75,16 @@ def make_classifier(
 
 
 @pytest.fixture(scope="session")
+def make_classifier() -> Callable[..., Path]:
+    """`save_classifier`, for tests that need a model of their own."""
+    return save_classifier
+
+
+@pytest.fixture(scope="session")
 def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grey 28 × 28 classifier of ten digits and `nothing`."""
     path = tmp_path_factory.mktemp("models") / "Digits.mlpackage"
-    return make_classifier(path, spec=InputSpec(28, 28), classes=DIGITS)
+    return save_classifier(path, spec=InputSpec(28, 28), classes=DIGITS)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -108,9 +109,13 @@ class RecognizerSpec:
     def __post_init__(self) -> None:
         if not self.classes:
             raise AppError("an app needs a model with classes; received: none")
-        if len(set(self.classes)) != len(self.classes):
-            twice = [name for name, count in Counter(self.classes).items() if count > 1]
-            raise AppError(f"class names are unique; received twice: {', '.join(twice[:5])}")
+        # Swift compares strings so, and would take two spellings of one name for the same class.
+        counts = Counter(unicodedata.normalize("NFC", name) for name in self.classes)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise AppError(
+                "class names are unique, also with accents composed (Unicode NFC); "
+                f"received twice: {', '.join(twice[:5])}; rename one and convert the model again"
+            )
         if self.background is not None and self.background not in self.classes:
             raise AppError(
                 f"the background class is one of the classes; received: {self.background!r}"
@@ -217,8 +222,10 @@ def suggest_name(text: str) -> str:
     stem = Path(text).stem if text.endswith((".mlpackage", ".mlmodel")) else text
     words = re.findall(r"[A-Za-z0-9]+", stem)
     name = "".join(word[0].upper() + word[1:] for word in words)
-    if not name or not name[0].isalpha() or name.lower() in RESERVED:
-        name = f"App{name}" if name and not name[0].isalpha() else f"{name}App"
+    if name[:1].isdigit():
+        name = f"App{name}"
+    if not name or name.lower() in RESERVED:
+        name = f"{name or 'My'}App"
     return name[:MAX_NAME]
 
 

@@ -1,6 +1,4 @@
-import CoreGraphics
 import Foundation
-import ImageIO
 import Testing
 
 @testable import «name»
@@ -12,9 +10,8 @@ import Testing
         let fixtures = try Fixtures()
         let recognizer = try Recognizer(bundle: .main)
         for picture in fixtures.pictures {
-            let recognition = try await recognizer.recognize(fixtures.image(of: picture))
             var said: [String: Double] = [:]
-            for (label, probability) in recognition.labels {
+            for (label, probability) in try await recognizer.recognize(fixtures.data(of: picture)) {
                 said[label] = probability
             }
             for expected in picture.top {
@@ -32,8 +29,8 @@ import Testing
         let recognizer = try Recognizer(bundle: .main)
         let classes = Set(recognizer.configuration.classes)
         let picture = try #require(fixtures.pictures.first)
-        let recognition = try await recognizer.recognize(fixtures.image(of: picture))
-        let unknown = recognition.labels.filter { !classes.contains($0.label) }
+        let labels = try await recognizer.recognize(fixtures.data(of: picture))
+        let unknown = labels.map { $0.label }.filter { !classes.contains($0) }
         #expect(unknown.isEmpty)
     }
 }
@@ -68,9 +65,8 @@ private struct Fixtures {
         pictures = contents.pictures
     }
 
-    func image(of picture: Picture) throws -> CGImage {
+    func data(of picture: Picture) throws -> Data {
         let file = try #require(Self.bundle.url(forResource: picture.file, withExtension: nil))
-        let source = try #require(CGImageSourceCreateWithURL(file as CFURL, nil))
-        return try #require(CGImageSourceCreateImageAtIndex(source, 0, nil))
+        return try Data(contentsOf: file)
     }
 }

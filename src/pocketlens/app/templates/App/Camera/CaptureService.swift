@@ -1,4 +1,5 @@
 import AVFoundation
+import Foundation
 
 /// What the camera is doing.
 enum CaptureState: Equatable, Sendable {
@@ -100,9 +101,11 @@ actor CaptureService {
     func focus(at point: CGPoint) {
         guard let camera else { return }
         change(camera) { camera in
-            if camera.isFocusPointOfInterestSupported, camera.isFocusModeSupported(.autoFocus) {
+            if camera.isFocusPointOfInterestSupported,
+                camera.isFocusModeSupported(.continuousAutoFocus)
+            {
                 camera.focusPointOfInterest = point
-                camera.focusMode = .autoFocus
+                camera.focusMode = .continuousAutoFocus
             }
             if camera.isExposurePointOfInterestSupported,
                 camera.isExposureModeSupported(.continuousAutoExposure)
@@ -145,12 +148,6 @@ extension CaptureService {
 
         session.beginConfiguration()
         defer { session.commitConfiguration() }
-        // 720p is more than any small network needs; an old camera may not have it.
-        for preset in [AVCaptureSession.Preset.hd1280x720, .high]
-        where session.canSetSessionPreset(preset) {
-            session.sessionPreset = preset
-            break
-        }
         guard session.canAddInput(input) else {
             throw CaptureError.refused("input")
         }
@@ -162,6 +159,12 @@ extension CaptureService {
             throw CaptureError.refused("output")
         }
         session.addOutput(output)
+        // 720p is more than any small network needs; a camera may not have it.
+        for preset in [AVCaptureSession.Preset.hd1280x720, .high]
+        where session.canSetSessionPreset(preset) {
+            session.sessionPreset = preset
+            break
+        }
         camera = device
     }
 

@@ -1,4 +1,3 @@
-import CoreGraphics
 import CoreML
 import CoreVideo
 import Foundation
@@ -18,14 +17,11 @@ struct Frame: @unchecked Sendable {
     }
 }
 
-/// What the model says of one picture.
-struct Recognition: Sendable {
-    let labels: [(label: String, probability: Double)]
-    let duration: Duration
-}
-
 /// Runs the model. It is loaded once, at the first picture.
 actor Recognizer {
+    /// What the model says of one picture: every class with its probability, in no fixed order.
+    typealias Labels = [(label: String, probability: Double)]
+
     nonisolated let configuration: RecognizerConfiguration
 
     private typealias Perform = @Sendable (CoreMLRequest) async throws -> [any VisionObservation]
@@ -47,18 +43,16 @@ actor Recognizer {
     }
 
     /// Classifies a frame that is upright already.
-    func recognize(_ frame: Frame) async throws -> Recognition {
+    func recognize(_ frame: Frame) async throws -> Labels {
         try await classify { try await $0.perform(on: frame.pixelBuffer) }
     }
 
-    /// Classifies an upright picture.
-    func recognize(_ image: CGImage) async throws -> Recognition {
-        try await classify { try await $0.perform(on: image) }
+    /// Classifies the contents of a picture file.
+    func recognize(_ picture: Data) async throws -> Labels {
+        try await classify { try await $0.perform(on: picture) }
     }
 
-    private func classify(_ perform: Perform) async throws -> Recognition {
-        let clock = ContinuousClock()
-        let start = clock.now
+    private func classify(_ perform: Perform) async throws -> Labels {
         let observations: [any VisionObservation]
         do {
             observations = try await perform(loadedRequest())
@@ -72,10 +66,7 @@ actor Recognizer {
         guard !classes.isEmpty else {
             throw RecognizerError.noClassifier
         }
-        return Recognition(
-            labels: classes.map { (label: $0.identifier, probability: Double($0.confidence)) },
-            duration: clock.now - start
-        )
+        return classes.map { (label: $0.identifier, probability: Double($0.confidence)) }
     }
 
     private func loadedRequest() async throws -> CoreMLRequest {

@@ -70,8 +70,8 @@ final class CameraModel {
             var tracker = RecognitionTracker(configuration: recognizer.configuration)
             // One frame at a time: the next is taken only when this one has been recognised.
             for await frame in capture.frames {
-                let recognition = try await recognizer.recognize(frame)
-                show(try tracker.add(recognition.labels), of: frame.size)
+                let labels = try await recognizer.recognize(frame)
+                show(try tracker.add(labels), of: frame.size)
             }
         } catch {
             label = nil

@@ -1,3 +1,4 @@
+import Accessibility
 import RecognizerKit
 import SwiftUI
 

@@ -16,27 +16,25 @@ public struct FrameGeometry: Equatable, Sendable {
 
     /// The frame in view coordinates; empty while one of the sizes is.
     public var frameInView: CGRect {
-        guard frameSize.width > 0, frameSize.height > 0 else { return .zero }
-        let scale = min(viewSize.width / frameSize.width, viewSize.height / frameSize.height)
-        return Self.centred(
-            CGSize(width: frameSize.width * scale, height: frameSize.height * scale),
-            in: CGRect(x: 0, y: 0, width: viewSize.width, height: viewSize.height)
-        )
+        Self.largest(frameSize, in: CGRect(origin: .zero, size: viewSize))
     }
 
     /// What the model sees, in view coordinates: with `centerCrop` the largest centred part of the
     /// input's shape, otherwise the whole frame.
     public func seenInView(by input: InputSpec) -> CGRect {
-        let frame = frameInView
-        guard input.crop == .centerCrop else { return frame }
-        let width = CGFloat(input.width)
-        let height = CGFloat(input.height)
-        let scale = min(frame.width / width, frame.height / height)
-        return Self.centred(CGSize(width: width * scale, height: height * scale), in: frame)
+        guard input.crop == .centerCrop else { return frameInView }
+        return Self.largest(CGSize(width: input.width, height: input.height), in: frameInView)
     }
 
-    private static func centred(_ size: CGSize, in rect: CGRect) -> CGRect {
-        CGRect(
+    /// The largest rectangle of the same shape as `shape` in the middle of `rect`.
+    private static func largest(_ shape: CGSize, in rect: CGRect) -> CGRect {
+        guard shape.width > 0, shape.height > 0 else { return .zero }
+        let isLimitedByWidth = rect.width * shape.height <= rect.height * shape.width
+        let size =
+            isLimitedByWidth
+            ? CGSize(width: rect.width, height: rect.width * shape.height / shape.width)
+            : CGSize(width: rect.height * shape.width / shape.height, height: rect.height)
+        return CGRect(
             x: rect.midX - size.width / 2,
             y: rect.midY - size.height / 2,
             width: size.width,

@@ -1,0 +1,245 @@
+"""The checker finds every fault that is sown, and names it."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pocketlens.app import check_app
+from pocketlens.errors import AppError
+
+PROJECT = "Digits.xcodeproj/project.pbxproj"
+SCHEME = "Digits.xcodeproj/xcshareddata/xcschemes/Digits.xcscheme"
+ASSETS = "Digits/Assets.xcassets"
+ICON = f"{ASSETS}/AppIcon.appiconset/AppIcon.png"
+
+
+@pytest.fixture
+def app(digits_app: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(digits_app, tmp_path / "app"))
+
+
+def edit(path: Path, pattern: str, replacement: str) -> None:
+    text, count = re.subn(
+        pattern, replacement, path.read_text(encoding="utf-8"), count=1, flags=re.S
+    )
+    assert count == 1, f"{pattern} is not in {path.name}"
+    path.write_text(text, encoding="utf-8")
+
+
+# Each row: what is damaged, by which pattern, into what, and the words that must tell it.
+IN_THE_PROJECT = [
+    ("isa = PBXResourcesBuildPhase", "isa = PBXResourceBuildPhase", "is not an isa"),
+    ("target = [0-9A-F]{24}", "target = 0123456789ABCDEF01234567", "which does not exist"),
+    (
+        r"(mainGroup = )[0-9A-F]{24}(.*?productRefGroup = )[0-9A-F]{24}",
+        r"\1(\2(",
+        "cannot be read",
+    ),
+    (r"productRefGroup = ([0-9A-F]{24})", "productRefGroup = 0", "leads to '0'"),
+    (r"[0-9A-F]{24} /\* RecognizerKit in Frameworks \*/,", "", "nothing leads to it"),
+    ("remoteGlobalIDString = [0-9A-F]{24};", "", "remoteGlobalIDString is missing"),
+    ('"<group>"', "<group>", "'<' must stand in double quotes"),
+    (r"objectVersion = 77", "objectVersion = 56", "objectVersion is '56'; expected 77"),
+    (
+        r"\t\t[0-9A-F]{24}( /\* Digits \*/ = \{\n\t\t\tisa = PBXNativeTarget)",
+        r"\t\tABC\1",
+        "24 hex",
+    ),
+    (r"\n\t\t\t\t[0-9A-F]{24} /\* Resources \*/,", "", "nothing leads to it"),
+    (r"name = Products;\n\t\t\t(sourceTree = [^;]+;)", r"\1\n\t\t\tname = Products;", "order"),
+    (r'productType = "com.apple.product-type.application";', "", "productType is missing"),
+    ("product-type.application", "product-type.framework", "unknown productType"),
+    ("COREML_CODEGEN_LANGUAGE = None;", "", "lacks the setting COREML_CODEGEN_LANGUAGE in Debug"),
+    ("SWIFT_VERSION = 6.0;", "SWIFT_VERSION = 5.0;", "sets SWIFT_VERSION to '5.0'"),
+    ('INFOPLIST_KEY_NSCameraUsageDescription = "[^"]+";', "", "NSCameraUsageDescription in Debug"),
+    (
+        "SWIFT_EMIT_LOC_STRINGS = YES;",
+        "SWIFT_DEFAULT_ACTOR_ISOLATION = MainActor;",
+        "which stops camera frames",
+    ),
+    ("relativePath = RecognizerKit", "relativePath = Kit", "Kit has no Package.swift"),
+    ("path = DigitsTests;", "path = Tests;", "the target folder Tests is missing"),
+    ("path = App.xcconfig", "path = Gone.xcconfig", "the file Gone.xcconfig is missing"),
+    ("explicitFileType = wrapper.application; ", "", "no explicitFileType"),
+    (r"rootObject = [0-9A-F]{24}", "rootObject = 0123456789ABCDEF01234567", "rootObject leads to"),
+    (r"\tobjects = \{", "\tobjects = x; y = {", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "replacement", "words"), IN_THE_PROJECT)
+def test_faults_in_the_project(app: Path, pattern: str, replacement: str, words: str) -> None:
+    edit(app / PROJECT, pattern, replacement)
+    faults = check_app(app)
+    assert any(words in fault for fault in faults), faults
+
+
+def test_a_doubled_id_in_the_project(app: Path) -> None:
+    text = (app / PROJECT).read_text()
+    row = re.search(r"\n\t\t[0-9A-F]{24} /\* App.xcconfig \*/ = [^\n]+", text)
+    assert row is not None
+    (app / PROJECT).write_text(text.replace(row[0], row[0] * 2))
+    (fault,) = check_app(app)
+    assert "only once in its dictionary" in fault
+
+
+def test_a_target_without_a_resources_phase(app: Path) -> None:
+    text = (app / PROJECT).read_text()
+    (phase, *_) = re.findall(r"([0-9A-F]{24}) /\* Resources \*/ = \{", text)
+    edit(app / PROJECT, rf"\t\t{phase} /\* Resources \*/ = \{{.*?\n\t\t\}};\n", "")
+    edit(app / PROJECT, rf"\t\t\t\t{phase} /\* Resources \*/,\n", "")
+    (fault,) = check_app(app)
+    assert "has 0 phases of the kind PBXResourcesBuildPhase; expected one" in fault
+
+
+ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
+    (
+        "scheme of another target",
+        lambda app: edit(
+            app / SCHEME, r'BlueprintIdentifier = "[0-9A-F]+"', 'BlueprintIdentifier = "0"'
+        ),
+        "BlueprintIdentifier '0' is the id of no target",
+    ),
+    (
+        "scheme of another project",
+        lambda app: edit(app / SCHEME, "container:Digits", "container:Other"),
+        "ReferencedContainer is 'container:Other.xcodeproj'",
+    ),
+    (
+        "scheme without tests",
+        lambda app: edit(app / SCHEME, "<TestableReference.*</TestableReference>", ""),
+        "the target DigitsTests is not in the scheme",
+    ),
+    ("scheme cut short", lambda app: edit(app / SCHEME, "</Scheme>", ""), "not XML"),
+    ("no scheme", lambda app: (app / SCHEME).unlink(), "Digits.xcscheme is missing"),
+    (
+        "two models",
+        lambda app: (app / "Digits/Old.mlmodel").write_bytes(b"x"),
+        "expected exactly one model; found: Old.mlmodel, Recognizer.mlpackage",
+    ),
+    (
+        "no model",
+        lambda app: shutil.rmtree(app / "Digits/Recognizer.mlpackage"),
+        "expected exactly one model; found: none",
+    ),
+    (
+        "model of another name",
+        lambda app: (app / "Digits/Recognizer.mlpackage").rename(app / "Digits/Other.mlpackage"),
+        "names the model Recognizer; found: Other.mlpackage",
+    ),
+    (
+        "icon with transparency",
+        lambda app: Image.new("RGBA", (1024, 1024)).save(app / ICON),
+        "AppIcon.png has transparency",
+    ),
+    (
+        "small icon",
+        lambda app: Image.new("RGB", (512, 1024)).save(app / ICON),
+        "AppIcon.png is 512 × 1024; expected 1024 × 1024",
+    ),
+    ("icon that is no picture", lambda app: (app / ICON).write_bytes(b"x"), "is not a picture"),
+    ("no icon", lambda app: (app / ICON).unlink(), "AppIcon.png does not exist"),
+    (
+        "icon of another platform",
+        lambda app: edit(app / ASSETS / "AppIcon.appiconset/Contents.json", '"ios"', '"watchos"'),
+        "platform is 'watchos'; expected 'ios'",
+    ),
+    (
+        "asset catalogue that is no JSON",
+        lambda app: (app / ASSETS / "Contents.json").write_text("{"),
+        "Assets.xcassets/Contents.json: not JSON",
+    ),
+    (
+        "no accent colour",
+        lambda app: shutil.rmtree(app / ASSETS / "AccentColor.colorset"),
+        "AccentColor.colorset/Contents.json is missing",
+    ),
+    (
+        "privacy manifest cut short",
+        lambda app: edit(app / "Digits/PrivacyInfo.xcprivacy", "</plist>", ""),
+        "PrivacyInfo.xcprivacy: not a property list",
+    ),
+    (
+        "privacy manifest without a key",
+        lambda app: edit(app / "Digits/PrivacyInfo.xcprivacy", "NSPrivacyTracking<", "Other<"),
+        "NSPrivacyTracking is missing",
+    ),
+    (
+        "recogniser with a foreign background",
+        lambda app: edit(
+            app / "Digits/recognizer.json", '"background": "nothing"', '"background": "z"'
+        ),
+        "the background class is one of the classes; received: 'z'",
+    ),
+    (
+        "recogniser with a wrong crop",
+        lambda app: edit(app / "Digits/recognizer.json", "center-crop", "centre"),
+        "input.crop 'centre' is not known",
+    ),
+    (
+        "no recogniser",
+        lambda app: (app / "Digits/recognizer.json").unlink(),
+        "Digits/recognizer.json is missing",
+    ),
+    (
+        "Info.plist in the folder",
+        lambda app: (app / "Digits/Info.plist").write_text("x"),
+        "would be copied as a resource",
+    ),
+    (
+        "no package",
+        lambda app: (app / "RecognizerKit/Package.swift").unlink(),
+        "RecognizerKit has no Package.swift",
+    ),
+    (
+        "no picture for a fixture",
+        lambda app: (app / "DigitsTests/ring.png").unlink(),
+        "ring.png does not exist",
+    ),
+    (
+        "fixtures without pictures",
+        lambda app: (app / "DigitsTests/fixtures.json").write_text(
+            '{"tolerance": 2, "pictures": []}'
+        ),
+        "expected a tolerance between 0 and 1, and pictures",
+    ),
+    (
+        "fixtures of another form",
+        lambda app: (app / "DigitsTests/fixtures.json").write_text("[]"),
+        "fixtures.json: a key is missing or of the wrong type",
+    ),
+    ("no project text", lambda app: (app / PROJECT).unlink(), "cannot be read"),
+    ("project that is no text", lambda app: (app / PROJECT).write_bytes(b"\xff"), "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [row[1:] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE]
+)
+def test_faults_elsewhere(app: Path, damage: Callable[[Path], object], words: str) -> None:
+    damage(app)
+    faults = check_app(app)
+    assert any(words in fault for fault in faults), faults
+
+
+def test_every_fault_is_told_at_once(app: Path) -> None:
+    (app / ICON).unlink()
+    (app / "Digits/Old.mlmodel").write_bytes(b"x")
+    (app / "DigitsTests/fixtures.json").write_text(json.dumps({}))
+    assert len(check_app(app)) == 3
+
+
+def test_a_folder_without_a_project(tmp_path: Path) -> None:
+    with pytest.raises(AppError, match="should hold one .xcodeproj; found: none"):
+        check_app(tmp_path)
+
+
+def test_a_folder_with_two_projects(app: Path) -> None:
+    (app / "Other.xcodeproj").mkdir()
+    with pytest.raises(AppError, match=r"found: Digits.xcodeproj, Other.xcodeproj"):
+        check_app(app)

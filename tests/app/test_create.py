@@ -1,0 +1,231 @@
+"""From a Core ML file to an app, end to end."""
+
+import json
+import plistlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pocketlens.app import check_app, create_app
+from pocketlens.coreml import load
+from pocketlens.errors import (
+    AppError,
+    ModelFileError,
+    OptionError,
+    OutputExistsError,
+)
+from pocketlens.image import InputSpec
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_app_of_digits_has_no_fault(digits_app: Path) -> None:
+    assert check_app(digits_app) == []
+
+
+def test_the_model_is_there_once_and_byte_for_byte(digits_app: Path, digits_model: Path) -> None:
+    assert contents(digits_app / "Digits/Recognizer.mlpackage") == contents(digits_model)
+    assert len(list(digits_app.rglob("*.mlpackage"))) == 1
+
+
+def test_recognizer_json_says_what_the_model_says(digits_app: Path, digits_model: Path) -> None:
+    values = json.loads((digits_app / "Digits/recognizer.json").read_text(encoding="utf-8"))
+    model = load(digits_model)
+    assert tuple(values["classes"]) == model.classes
+    assert InputSpec.from_dict(values["input"]) == model.input_spec
+    assert values["background"] == "nothing"
+    assert values["thresholds"] == {
+        "show": 0.7,
+        "keep": 0.5,
+        "margin": 0.2,
+        "hold": 3,
+        "smoothing": 0.3,
+    }
+
+
+def test_the_fixtures_hold_the_answers_of_the_model(digits_app: Path, digits_model: Path) -> None:
+    folder = digits_app / "DigitsTests"
+    listing = json.loads((folder / "fixtures.json").read_text())
+    model = load(digits_model)
+    assert listing["tolerance"] == 0.05
+    names = [picture["file"] for picture in listing["pictures"]]
+    assert names == ["stroke.png", "ring.png", "gradient.png", "wide.png"]
+    for picture in listing["pictures"]:
+        answer = model.predict(folder / picture["file"])
+        assert [row["label"] for row in picture["top"]] == [name for name, _ in answer.top(5)]
+        for row in picture["top"]:
+            assert row["probability"] == pytest.approx(answer.probabilities[row["label"]], abs=1e-4)
+
+
+def test_the_wide_fixture_tells_a_crop_from_a_squeeze(digits_app: Path) -> None:
+    listing = json.loads((digits_app / "DigitsTests/fixtures.json").read_text())
+    answers = {picture["file"]: picture["top"] for picture in listing["pictures"]}
+    assert answers["wide.png"] == answers["ring.png"]
+    assert answers["wide.png"] != answers["gradient.png"]
+
+
+def test_two_writings_are_the_same_to_the_byte(
+    digits_app: Path, digits_model: Path, tmp_path: Path
+) -> None:
+    again = create_app(digits_model, tmp_path / "again", name="Digits")
+    assert contents(again) == contents(digits_app)
+
+
+def test_team_and_bundle_id_arrive_in_the_xcconfig(digits_model: Path, tmp_path: Path) -> None:
+    app = create_app(
+        digits_model,
+        tmp_path / "app",
+        name="Mine",
+        bundle_id="org.example.mine",
+        team="A1B2C3D4E5",
+    )
+    settings = (app / "App.xcconfig").read_text()
+    assert "APP_BUNDLE_ID = org.example.mine\n" in settings
+    assert "DEVELOPMENT_TEAM = A1B2C3D4E5\n" in settings
+    assert check_app(app) == []
+
+
+def test_without_a_name_the_file_gives_it(digits_model: Path, tmp_path: Path) -> None:
+    app = create_app(digits_model, tmp_path / "anything")
+    assert (app / "Digits.xcodeproj").is_dir()
+    assert (
+        "APP_BUNDLE_ID = com.example.Digits$(DEVELOPMENT_TEAM)\n"
+        in (app / "App.xcconfig").read_text()
+    )
+
+
+def test_an_rgb_classifier_of_a_thousand_awkward_classes(make_classifier, tmp_path: Path) -> None:
+    awkward = ('"quoted"', "🦊 fox", "שלום", "a\\b", "«name»", "line\nbreak", "$(TARGET)")
+    classes = (*awkward, *(f"class {i}" for i in range(1000 - len(awkward))))
+    spec = InputSpec(224, 224, "rgb", scale=(1 / 255,) * 3, crop="fit")
+    model = make_classifier(tmp_path / "Things.mlpackage", spec=spec, classes=classes, half=False)
+    app = create_app(model, tmp_path / "app")
+    assert check_app(app) == []
+    values = json.loads((app / "Things/recognizer.json").read_text(encoding="utf-8"))
+    assert tuple(values["classes"]) == classes
+    assert values["background"] is None
+    fixtures = json.loads((app / "ThingsTests/fixtures.json").read_text(encoding="utf-8"))
+    assert fixtures["tolerance"] == 0.02
+    assert not (app / "ThingsTests/wide.png").exists()
+    for path in app.rglob("*.swift"):
+        assert "fox" not in path.read_text(encoding="utf-8")
+
+
+def test_a_neural_network_file(make_classifier, tmp_path: Path) -> None:
+    model = make_classifier(
+        tmp_path / "Old.mlmodel", spec=InputSpec(28, 28, "bgr"), classes=("a", "b")
+    )
+    app = create_app(model, tmp_path / "app")
+    assert check_app(app) == []
+    assert (app / "Old/Recognizer.mlmodel").read_bytes() == model.read_bytes()
+    assert json.loads((app / "OldTests/fixtures.json").read_text())["tolerance"] == 0.05
+
+
+def test_force_brings_a_new_model_into_an_app_that_was_worked_on(
+    make_classifier, digits_model: Path, tmp_path: Path
+) -> None:
+    app = create_app(digits_model, tmp_path / "app", name="Digits")
+    (app / "Digits/Mine.swift").write_text("// mine\n")
+    screen = app / "Digits/Screens/CameraScreen.swift"
+    screen.write_text(screen.read_text() + "// changed\n")
+    (app / "Digits/recognizer.json").write_text("{}")
+    newer = make_classifier(
+        tmp_path / "Newer.mlmodel", spec=InputSpec(20, 20), classes=("one", "two")
+    )
+    with pytest.raises(OutputExistsError, match="add --force"):
+        create_app(newer, app, name="Digits")
+    with pytest.warns(UserWarning, match="kept as you changed them.*Digits/recognizer.json"):
+        create_app(newer, app, name="Digits", force=True)
+    assert (app / "Digits/Recognizer.mlmodel").is_file()
+    assert not (app / "Digits/Recognizer.mlpackage").exists()
+    assert (app / "Digits/Mine.swift").read_text() == "// mine\n"
+    assert screen.read_text().endswith("// changed\n")
+    (app / "Digits/recognizer.json").unlink()
+    create_app(newer, app, name="Digits", force=True)
+    assert check_app(app) == []
+
+
+def test_faults_in_the_options_come_before_the_file_is_read(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="try --name MyApp.*10 capital letters"):
+        create_app(tmp_path / "gone.mlpackage", tmp_path / "app", name="my app", team="x")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError):
+        create_app(tmp_path / "gone.mlpackage", tmp_path / "app", name="Digits")
+    assert not (tmp_path / "app").exists()
+
+
+def test_a_model_without_an_image_says_what_it_is(tmp_path: Path) -> None:
+    import coremltools as ct
+    from coremltools.models import datatypes
+    from coremltools.models.neural_network import NeuralNetworkBuilder
+
+    builder = NeuralNetworkBuilder([("x", datatypes.Array(3))], [("y", datatypes.Array(3))])
+    builder.add_activation("relu", "RELU", "x", "y")
+    path = tmp_path / "Relu.mlmodel"
+    ct.models.utils.save_spec(builder.spec, str(path))
+    with pytest.raises(AppError) as caught:
+        create_app(path, tmp_path / "app")
+    message = str(caught.value)
+    assert "is no image classifier: it is a neural network that takes x (array) and gives y" in (
+        message
+    )
+    assert f"see: pocketlens inspect {path}" in message
+    assert not (tmp_path / "app").exists()
+
+
+def test_an_image_model_without_classes_says_what_it_is(tmp_path: Path) -> None:
+    import coremltools as ct
+    from coremltools.models import datatypes
+    from coremltools.models.neural_network import NeuralNetworkBuilder
+
+    builder = NeuralNetworkBuilder(
+        [("picture", datatypes.Array(1, 8, 8))], [("y", datatypes.Array(1, 8, 8))]
+    )
+    builder.add_activation("relu", "RELU", "picture", "y")
+    builder.set_pre_processing_parameters(image_input_names=["picture"])
+    image = builder.spec.description.input[0].type.imageType
+    image.colorSpace = image.GRAYSCALE
+    path = tmp_path / "Relu.mlmodel"
+    ct.models.utils.save_spec(builder.spec, str(path))
+    with pytest.raises(AppError, match=r"takes picture \(image\) and gives y \(array\)"):
+        create_app(path, tmp_path / "app")
+
+
+def test_a_link_in_the_package_is_refused(digits_model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "Linked.mlpackage"
+    shutil.copytree(digits_model, copy)
+    (copy / "Data/extra").symlink_to("/etc")
+    with pytest.raises((AppError, ModelFileError)):
+        create_app(copy, tmp_path / "app")
+    assert not (tmp_path / "app").exists()
+
+
+def test_the_privacy_manifest_claims_nothing(digits_app: Path) -> None:
+    manifest = plistlib.loads((digits_app / "Digits/PrivacyInfo.xcprivacy").read_bytes())
+    assert manifest == {
+        "NSPrivacyTracking": False,
+        "NSPrivacyTrackingDomains": [],
+        "NSPrivacyCollectedDataTypes": [],
+        "NSPrivacyAccessedAPITypes": [],
+    }
+
+
+def test_neither_torch_nor_coremltools_is_imported(digits_model: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pocketlens.app import check_app, create_app; "
+        f"assert check_app(create_app({str(digits_model)!r}, {str(tmp_path / 'app')!r})) == []; "
+        "print(sorted({'torch', 'coremltools.converters', 'matplotlib'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "[]\n", "")

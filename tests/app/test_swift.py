@@ -1,0 +1,122 @@
+"""The Swift files, as far as they can be judged without Apple's compiler."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+swift_names = _beside("swift_names")
+
+
+def sdk_names() -> dict[str, set[str]]:
+    text = (HERE / "sdk_names.txt").read_text(encoding="utf-8")
+    groups = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)[1:]
+    return {name: set(words.split()) for name, words in zip(groups[::2], groups[1::2], strict=True)}
+
+
+def swift_files(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*.swift"))
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
+def parts(digits_app: Path) -> dict[str, list[Path]]:
+    return {
+        "app": swift_files(digits_app / "Digits"),
+        "app tests": swift_files(digits_app / "DigitsTests"),
+        "kit": swift_files(digits_app / "RecognizerKit/Sources"),
+        "kit tests": swift_files(digits_app / "RecognizerKit/Tests"),
+    }
+
+
+def test_every_file_is_swift(digits_app: Path) -> None:
+    for path in swift_files(digits_app):
+        assert swift_names.errors(path) == []
+
+
+def test_the_reader_of_swift_is_not_blind(tmp_path: Path) -> None:
+    path = tmp_path / "Wrong.swift"
+    path.write_text("struct A { func b( { } }\n")
+    assert swift_names.errors(path) != []
+
+
+@pytest.mark.parametrize(
+    ("part", "sees", "sdk"),
+    [
+        ("app", ["kit"], ["swift", "foundation", "interface", "camera", "model"]),
+        ("app tests", ["app", "kit"], ["swift", "foundation", "testing"]),
+        ("kit", [], ["swift"]),
+        ("kit tests", ["kit"], ["swift", "testing"]),
+    ],
+)
+def test_every_name_is_declared_somewhere(
+    parts: dict[str, list[Path]], part: str, sees: list[str], sdk: list[str]
+) -> None:
+    known = swift_names.declared(parts[part])
+    for other in sees:
+        known |= swift_names.declared(parts[other])
+    for group in sdk:
+        known |= sdk_names()[group]
+    known |= {"$0", "$1", "RecognizerKit", "Digits"}
+    assert sorted(swift_names.used(parts[part]) - known) == []
+
+
+def test_a_misspelt_name_would_be_found(parts: dict[str, list[Path]], tmp_path: Path) -> None:
+    path = tmp_path / "Wrong.swift"
+    path.write_text("let tracker = RecognitionTraker(configuration: 1)\n")
+    known = swift_names.declared([*parts["kit"], path])
+    assert swift_names.used([path]) - known == {"RecognitionTraker"}
+
+
+def test_no_sdk_name_is_listed_that_nothing_uses(parts: dict[str, list[Path]]) -> None:
+    used = set().union(*(swift_names.used(files) for files in parts.values()))
+    listed = set().union(*sdk_names().values())
+    assert sorted(listed - used) == []
+
+
+def test_types_of_the_package_that_the_app_uses_are_public(parts: dict[str, list[Path]]) -> None:
+    declaration = re.compile(r"^(public )?(?:struct|enum) (\w+)", re.MULTILINE)
+    found = [match for path in parts["kit"] for match in declaration.findall(path.read_text())]
+    private = {name for public, name in found if not public}
+    assert {name for _, name in found} >= {"RecognitionTracker", "FrameGeometry", "InputSpec"}
+    assert private & swift_names.used([*parts["app"], *parts["kit tests"]]) == set()
+
+
+def test_the_package_needs_foundation_only(parts: dict[str, list[Path]]) -> None:
+    imported = set().union(*(swift_names.imports(path) for path in parts["kit"]))
+    assert imported == {"Foundation"}
+    tests = set().union(*(swift_names.imports(path) for path in parts["kit tests"]))
+    assert tests == {"Foundation", "RecognizerKit", "Testing"}
+
+
+def test_no_class_name_is_in_the_code(digits_app: Path) -> None:
+    for path in swift_files(digits_app / "Digits"):
+        assert '"nothing"' not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("swift") is None, reason="no Swift on the PATH")
+def test_the_package_builds_and_passes_its_tests(digits_app: Path, tmp_path: Path) -> None:
+    package = shutil.copytree(digits_app / "RecognizerKit", tmp_path / "RecognizerKit")
+    run = subprocess.run(
+        ["swift", "test", "--package-path", str(package)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
