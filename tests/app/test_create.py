@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pocketlens.app import check_app, create_app
+from pocketlens.app.writer import MANIFEST
 from pocketlens.coreml import load
 from pocketlens.errors import (
     AppError,
@@ -152,6 +153,41 @@ def test_force_brings_a_new_model_into_an_app_that_was_worked_on(
     (app / "Digits/recognizer.json").unlink()
     create_app(newer, app, name="Digits", force=True)
     assert check_app(app) == []
+
+
+def test_force_takes_up_the_options_of_the_first_time(
+    make_classifier, digits_model: Path, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    create_app(digits_model, app, name="Mine", bundle_id="org.example.mine", team="A1B2C3D4E5")
+    newer = make_classifier(
+        tmp_path / "Newer.mlmodel", spec=InputSpec(20, 20), classes=("one", "two")
+    )
+    create_app(newer, app, team="ZZZZZZZZZZ", force=True)
+    assert [path.name for path in app.glob("*.xcodeproj")] == ["Mine.xcodeproj"]
+    settings = (app / "App.xcconfig").read_text()
+    assert "APP_BUNDLE_ID = org.example.mine\n" in settings
+    assert "DEVELOPMENT_TEAM = ZZZZZZZZZZ\n" in settings
+    assert check_app(app) == []
+
+
+def test_force_with_another_name_renames_the_app(digits_model: Path, tmp_path: Path) -> None:
+    app = create_app(digits_model, tmp_path / "app", name="Old")
+    create_app(digits_model, app, name="New", force=True)
+    assert not (app / "Old").exists()
+    assert not (app / "Old.xcodeproj").exists()
+    assert check_app(app) == []
+
+
+def test_options_in_a_damaged_manifest_are_checked(digits_model: Path, tmp_path: Path) -> None:
+    app = create_app(digits_model, tmp_path / "app", name="Digits")
+    manifest = json.loads((app / MANIFEST).read_text())
+    (app / MANIFEST).write_text(json.dumps(manifest | {"options": {"name": "../x"}}))
+    with pytest.raises(OptionError, match=r"received: '\.\./x'"):
+        create_app(digits_model, app, force=True)
+    (app / MANIFEST).write_text(json.dumps(manifest | {"options": []}))
+    with pytest.raises(AppError, match="is damaged"):
+        create_app(digits_model, app, force=True)
 
 
 def test_faults_in_the_options_come_before_the_file_is_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pocketlens.app.contents import app_contents
 from pocketlens.app.spec import AppSpec, suggest_name
-from pocketlens.app.writer import refuse_existing, write_app
+from pocketlens.app.writer import earlier_options, refuse_existing, write_app
 from pocketlens.errors import AppError
 
 __all__ = ["create_app"]
@@ -36,8 +36,9 @@ def create_app(
         name: The app's name: ASCII letters, digits and `_`; by default made from the file's name.
         bundle_id: Such as `org.example.Digits`; by default `com.example.` with the name and team.
         team: The 10 letters and digits of an Apple developer team; may be chosen in Xcode later.
-        force: Write over an app written here before. Files that the user has changed are kept,
-            with a `UserWarning` that names those for which there was something new.
+        force: Write over an app written here before; options left out are those of then. Files
+            that the user has changed are kept, with a `UserWarning` that names those for which
+            there was something new.
 
     Returns:
         The folder.
@@ -52,7 +53,12 @@ def create_app(
     from pocketlens.coreml import describe, load
 
     file, folder = Path(file), Path(folder)
-    spec = AppSpec(suggest_name(file.name) if name is None else name, bundle_id, team)
+    given = {"name": name, "bundle_id": bundle_id, "team": team}
+    options = {key: value for key, value in given.items() if value is not None}
+    if force:
+        options = earlier_options(folder) | options
+    options.setdefault("name", suggest_name(file.name))
+    spec = AppSpec(options["name"], options.get("bundle_id"), options.get("team"))
     if not force:
         refuse_existing(folder)
     description = describe(file)
@@ -62,7 +68,7 @@ def create_app(
     if not model.classes:
         raise AppError(_no_image_classifier(file, description))
     contents = app_contents(spec, model, file, half_precision=_may_be_half_precision(description))
-    kept = write_app(folder, contents, force=force)
+    kept = write_app(folder, contents, force=force, options=options)
     if kept:
         warnings.warn(
             f"kept as you changed them, though the new app has other contents for them: "

@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pocketlens.app.contents import Content
 from pocketlens.errors import AppError, OutputError, OutputExistsError
 from pocketlens.files import aside, write_aside
 
-__all__ = ["MANIFEST", "refuse_existing", "write_app"]
+__all__ = ["MANIFEST", "earlier_options", "refuse_existing", "write_app"]
 
 MANIFEST = ".pocketlens-app.json"
 MAX_MANIFEST = 4_000_000  # bytes; ten thousand files need two
 CHUNK = 1 << 20
 
 
-def write_app(folder: Path, contents: Mapping[str, Content], *, force: bool) -> list[str]:
-    """Write `contents` into `folder`.
+def write_app(
+    folder: Path,
+    contents: Mapping[str, Content],
+    *,
+    force: bool,
+    options: Mapping[str, str | None] | None = None,
+) -> list[str]:
+    """Write `contents` into `folder`, and remember `options` there for `earlier_options`.
 
     A new folder appears complete or not at all. With `force`, files of an earlier writing are
     replaced or removed, each at once; what the user changed or added stays.
@@ -43,7 +51,7 @@ def write_app(folder: Path, contents: Mapping[str, Content], *, force: bool) -> 
     if not (folder.exists() or folder.is_symlink()):
         with aside(folder, force=False) as new:
             hashes = {path: _write(new / path, item) for path, item in contents.items()}
-            _write_manifest(new, {path: [value] for path, value in hashes.items()})
+            _write_manifest(new, {path: [value] for path, value in hashes.items()}, options)
         return []
     known = _read_manifest(folder)
     for path in {*contents, *known}:
@@ -52,7 +60,7 @@ def write_app(folder: Path, contents: Mapping[str, Content], *, force: bool) -> 
         with TemporaryDirectory(dir=folder, prefix=".pocketlens-", suffix=".part") as name:
             staging = Path(name)
             hashes = {path: _write(staging / path, item) for path, item in contents.items()}
-            return _replace(folder, staging, hashes, known)
+            return _replace(folder, staging, hashes, known, options)
     except OSError as error:
         raise OutputError(
             f"the app in {folder} cannot be written: {error.strerror or error}; "
@@ -73,13 +81,31 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
+def earlier_options(folder: Path) -> dict[str, str]:
+    """The options of the app that was written to `folder` before; empty if there is none.
+
+    Raises:
+        AppError: What was written there is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file() or path.is_symlink():
+        return {}
+    with _damage_told(path):
+        options = _load(path)["options"]
+        return {name: value for name, value in options.items() if isinstance(value, str)}
+
+
 def _replace(
-    folder: Path, staging: Path, hashes: Mapping[str, str], known: Mapping[str, list[str]]
+    folder: Path,
+    staging: Path,
+    hashes: Mapping[str, str],
+    known: Mapping[str, list[str]],
+    options: Mapping[str, str | None] | None,
 ) -> list[str]:
     """Move the staged files to their places; see `write_app` for what stays and what returns."""
     # First a manifest with the old and the new hashes: cut short, the next run knows its own.
     both = {path: [*known.get(path, []), value] for path, value in hashes.items()}
-    _write_manifest(folder, {**known, **both})
+    _write_manifest(folder, {**known, **both}, options)
     recorded: dict[str, list[str]] = {}
     kept = []
     for path, value in hashes.items():
@@ -101,7 +127,7 @@ def _replace(
             _remove_empty(target.parent, folder)
         else:
             kept.append(path)
-    _write_manifest(folder, recorded)
+    _write_manifest(folder, recorded, options)
     return sorted(kept)
 
 
@@ -142,9 +168,12 @@ def _refuse_links(folder: Path, path: str) -> None:
             )
 
 
-def _write_manifest(folder: Path, hashes: Mapping[str, list[str]]) -> None:
+def _write_manifest(
+    folder: Path, hashes: Mapping[str, list[str]], options: Mapping[str, str | None] | None
+) -> None:
     values = {
         "about": "Written by pocketlens app; by these hashes --force knows what it may replace.",
+        "options": dict(options or {}),
         "files": {path: hashes[path] for path in sorted(hashes) if hashes[path]},
     }
     write_aside(folder / MANIFEST, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
@@ -158,12 +187,22 @@ def _read_manifest(folder: Path) -> dict[str, list[str]]:
             f"{folder} was not written by this program (it has no {MANIFEST}), so --force does "
             "not touch it; choose another folder"
         )
-    try:
-        if path.stat().st_size > MAX_MANIFEST:
-            raise ValueError(f"more than {MAX_MANIFEST} bytes")
-        entries = json.loads(path.read_text(encoding="utf-8"))["files"]
+    with _damage_told(path):
+        entries = _load(path)["files"]
         return {name: [str(value) for value in entries[name]] for name in map(_inside, entries)}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+
+
+def _load(path: Path) -> Any:
+    if path.stat().st_size > MAX_MANIFEST:
+        raise ValueError(f"more than {MAX_MANIFEST} bytes")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise AppError(
             f"{path} is damaged ({error}); expected the list of files that pocketlens wrote; "
             "choose another folder"

@@ -42,7 +42,7 @@ import Testing
         )
     }
 
-    @Test(arguments: [("center-crop", Crop.centerCrop), ("fit", .fit), ("fill", .fill)])
+    @Test(arguments: [("center-crop", Crop.centerCrop), ("fit", Crop.fit), ("fill", Crop.fill)])
     func everyCropIsKnown(name: String, crop: Crop) throws {
         #expect(try RecognizerConfiguration(json: json(crop: name)).input.crop == crop)
     }

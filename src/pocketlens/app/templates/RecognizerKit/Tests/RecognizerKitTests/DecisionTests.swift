@@ -79,7 +79,8 @@ import Testing
 
     @Test func laterFramesCountByTheirWeight() {
         var smoother = ProbabilitySmoother(weight: 0.25)
-        let averages = [[0, 1], [1, 0], [1, 0]].map { smoother.add($0) }
+        let frames: [[Double]] = [[0, 1], [1, 0], [1, 0]]
+        let averages = frames.map { smoother.add($0) }
         #expect(averages == [[0, 1], [0.25, 0.75], [0.4375, 0.5625]])
     }
 

@@ -32,7 +32,7 @@ import Testing
         #expect(geometry.seenInView(by: wide) == CGRect(x: 0, y: 230, width: 360, height: 180))
     }
 
-    @Test(arguments: [Crop.fit, .fill])
+    @Test(arguments: [Crop.fit, Crop.fill])
     func otherCropsSeeTheWholeFrame(crop: Crop) {
         let input = InputSpec(height: 28, width: 28, colour: .gray, crop: crop)
         let geometry = FrameGeometry(
