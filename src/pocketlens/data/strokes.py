@@ -96,7 +96,7 @@ def _curve(stroke: list[int], points: Array) -> Array:
     return np.array([*samples, end])
 
 
-def _smooth(curve: Array, reach: int = 4) -> Array:
+def _smooth(curve: Array, reach: int = 5) -> Array:
     """`curve` averaged over `reach` samples on either side; its ends stay where they are."""
     padded = np.concatenate(
         [2 * curve[0] - curve[reach:0:-1], curve, 2 * curve[-1] - curve[-2 : -reach - 2 : -1]]
@@ -159,7 +159,8 @@ def _write(hand: Hand, count: int, random: np.random.Generator) -> NDArray[np.ui
 
 def _trace(path: Path, count: int, random: np.random.Generator) -> Array:
     """The pen's samples `(count, S, 2)` in per cent of the height, about the middle."""
-    points = path.points + random.normal(0, 3, (count, *path.points.shape))
+    untidiness = random.uniform(1, 6.5, (count, 1, 1))
+    points = path.points + untidiness * random.normal(0, 1, (count, *path.points.shape))
     softness = random.uniform(0, 1, (count, 1, 1))
     # einsum, not a matrix product: its sums run in the same order on every machine.
     sharp = np.einsum("sp,npc->nsc", path.sharp, points)
@@ -169,7 +170,7 @@ def _trace(path: Path, count: int, random: np.random.Generator) -> Array:
     for _ in range(2):
         wave = random.uniform(-0.008, 0.008, (count, 1, 2))
         phase = random.uniform(0, 2 * np.pi, (count, 1))
-        push = random.normal(0, 4.5, (count, 1, 2))
+        push = random.normal(0, 5, (count, 1, 2))
         pen = pen + push * np.sin(2 * np.pi * (pen * wave).sum(2) + phase)[..., None]
     slant = np.clip(random.normal(0.18, 0.28, count), -0.6, 0.9)
     width = random.lognormal(0.12, 0.25, count)
