@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -19,9 +18,12 @@ from pocketlens.conversion import KerasPredictor, convert, image_shape
 from pocketlens.conversion import from_keras as room
 from pocketlens.coreml import load
 from pocketlens.data import Dataset, load_data
-from pocketlens.errors import ConversionError, DataNotFoundError, MissingExtraError, OptionError
+from pocketlens.errors import ConversionError, MissingExtraError, OptionError
 from pocketlens.image import InputSpec
 from pocketlens.parity import verify
+
+# Keras's own, under NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 DIGITS = list("0123456789")
 Noise = Callable[[InputSpec], NDArray[np.uint8]]
@@ -29,26 +31,22 @@ Noise = Callable[[InputSpec], NDArray[np.uint8]]
 
 @pytest.fixture(scope="session")
 def keras() -> Any:
-    pytest.importorskip("keras")
     return room._import_keras()
 
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Dataset, Dataset]:
-    """Training and test digits: MNIST where it is at hand, else the built-in strokes."""
-    try:
-        both = load_data("mnist", download=False)
-    except DataNotFoundError:
-        both = load_data("strokes")
-    train, test = both[0], both[1]
-    return train.subset(slice(0, 4000)), test.subset(slice(0, 1000))
+    """Training and test digits: MNIST where a data folder is named, else the built-in strokes."""
+    source = "mnist" if "POCKETLENS_DATA" in os.environ else "strokes"
+    train, test = (load_data(source, split=split) for split in ("train", "test"))
+    return train.subset(slice(0, 3000)), test.subset(slice(0, 1000))
 
 
 @pytest.fixture(scope="session")
 def walk(
     keras: Any, digits: tuple[Dataset, Dataset], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The network of the 2018 walk, trained for two passes over 4000 digits, as a .keras file."""
+    """The network of the 2018 walk, trained for two passes over 3000 digits, as a .keras file."""
     layers = keras.layers
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((28, 28, 1))])
@@ -63,9 +61,9 @@ def walk(
         layers.Dense(10, activation="softmax"),
     ):
         model.add(layer)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     train = digits[0]
-    model.fit(train.images / 255, train.labels, batch_size=100, epochs=2, verbose=0)
+    model.fit(train.images / 255, train.labels, batch_size=64, epochs=2, verbose=0)
     path = tmp_path_factory.mktemp("keras") / "walk.keras"
     model.save(path)
     return path
@@ -96,7 +94,7 @@ def test_the_walk_of_2018_arrives(
     )
     test = digits[1]
     want = keras.saving.load_model(walk).predict(test.images / 255, verbose=0)
-    assert (want.argmax(1) == test.labels).mean() > 0.9
+    assert (want.argmax(1) == test.labels).mean() > 0.85
     got = load(path).probabilities(test.images)
     assert (got.argmax(1) == want.argmax(1)).mean() >= 0.999
     assert np.abs(got - want).mean() <= mean
@@ -148,7 +146,7 @@ def _blocks(keras: Any) -> dict[str, tuple[tuple[int | None, ...], list[Any]]]:
                 layers.RandomFlip(),
                 layers.RandomRotation(0.1),
                 keras.Sequential([layers.Conv2D(4, 3), layers.LeakyReLU()]),
-                layers.AveragePooling2D(),
+                layers.AveragePooling2D(2),
                 layers.Flatten(),
                 layers.LayerNormalization(),
             ],
@@ -345,18 +343,15 @@ def test_keras_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert os.environ.get("KERAS_BACKEND") == before
 
 
-def test_keras_on_another_backend(keras: Any) -> None:
-    code = (
-        "import keras; from pocketlens.conversion import image_shape\n"
-        "try: image_shape('m.keras')\n"
-        "except Exception as error: print(type(error).__name__, error)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
-    )
-    assert done.stdout.startswith("ConversionError Keras runs on numpy in this program")
-    assert "start anew with KERAS_BACKEND=torch" in done.stdout
+def test_keras_on_another_backend(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
+    with pytest.raises(
+        ConversionError, match="runs on tensorflow in this program; .*anew with KERAS_BACKEND=torch"
+    ):
+        image_shape("m.keras")
+
+
+def test_an_older_keras(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras, "__version__", "2.15.0")
+    with pytest.raises(ConversionError, match=r"Keras 2\.15\.0 is installed; expected Keras 3"):
+        image_shape("m.keras")
