@@ -325,13 +325,13 @@ class Graph:
         Raises:
             ModelFileError: An output or another tensor has this name.
         """
-        taken = self.tensors.get(name, value)
-        if taken in self.inputs or any(output.name == name for output in self.outputs):
+        if any(each.name == name for each in (*self.inputs, *self.outputs)):
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
-        if taken is not value and taken.name == name:  # an output may be named as an inner tensor
-            taken.name = self._unique(name)
         if value.const is not None or not (value.name == name or value.name in self._unnamed):
             value = self.Identity(value)
+        taken = self.tensors.get(name)
+        if taken is not None and taken is not value and taken.name == name:
+            taken.name = self._unique(name)  # an output may be named as an inner tensor is
         self._rename(value, name)
         self.outputs.append(value)
 

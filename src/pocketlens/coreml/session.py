@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreML
 
 
 @overload
-def predict(path: str | os.PathLike[str], images: ImageSource) -> Prediction: ...
+def predict(path: str | os.PathLike[str], images: ImageSource) -> Prediction: ...  # type: ignore[overload-overlap]
 @overload
 def predict(path: str | os.PathLike[str], images: ImageSources) -> list[Prediction]: ...
 def predict(
@@ -77,7 +77,7 @@ def predict(
         FeatureError: The model is not a classifier of one image.
         ImageError: A picture that cannot be read.
     """
-    return load(path).predict(images)  # type: ignore[arg-type, return-value]
+    return load(path).predict(images)
 
 
 def _lower(file: ModelFile, interface: Interface) -> Lowered:

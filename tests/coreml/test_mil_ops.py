@@ -1,0 +1,696 @@
+"""Every ML Program op that runs, in float32 and float16, against NumPy or PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pocketlens.coreml import coverage
+
+R = np.random.default_rng(7)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return R.standard_normal(shape).astype(np.float32)
+
+
+def positive(*shape: int) -> np.ndarray:
+    return R.uniform(0.3, 3.0, shape).astype(np.float32)
+
+
+def unit(*shape: int) -> np.ndarray:
+    return R.uniform(-0.9, 0.9, shape).astype(np.float32)
+
+
+def t(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(array, np.float32))
+
+
+@dataclass
+class Case:
+    """One row: an op, what it is given, and what follows.
+
+    `expected` takes the inputs (float32 arrays) and gives the output or outputs. `floats` names
+    fields that are of the type of `x`, so that they are float16 in the float16 run.
+    """
+
+    op: str
+    inputs: dict[str, Any]
+    fields: dict[str, Any]
+    expected: Callable[..., Any]
+    kind: str = ""  # of the output; by default that of x
+    opset: str = "CoreML6"
+    only: str = ""  # the one precision in which the op exists
+    tolerance: float = 0.0
+    note: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.op}{'-' + self.note if self.note else ''}"
+
+
+x4 = normal(2, 4, 7, 6)
+x2 = normal(3, 5)
+gaussian = np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))
+sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+softplus = lambda v: np.log1p(np.exp(v))  # noqa: E731
+
+
+def unary(op: str, f: Callable[..., Any], x: np.ndarray = x4, **fields: Any) -> Case:
+    return Case(op, {"x": x}, fields, lambda x: f(x))
+
+
+def column(values: Any) -> np.ndarray:
+    return np.asarray(values, np.float32).reshape(1, -1, 1, 1)
+
+
+alpha4 = np.array([0.1, 0.5, -0.3, 1.5], np.float32)
+beta4 = np.array([1.0, 0.5, 2.0, 1.5], np.float32)
+
+ACTIVATIONS = [
+    unary("relu", lambda x: np.maximum(x, 0)),
+    unary("relu6", lambda x: np.clip(x, 0, 6), 5 * x4),
+    unary("sigmoid", sigmoid),
+    unary("silu", lambda x: x * sigmoid(x)),
+    unary("softplus", softplus),
+    unary("softsign", lambda x: x / (1 + abs(x))),
+    unary("elu", lambda x: np.where(x > 0, x, 0.7 * (np.exp(x) - 1)), alpha=0.7),
+    unary("leaky_relu", lambda x: np.where(x >= 0, x, 0.2 * x), alpha=0.2),
+    unary("prelu", lambda x: np.where(x >= 0, x, column(alpha4) * x), alpha=alpha4),
+    unary(
+        "clamped_relu",
+        lambda x: np.minimum(0.8, np.where(x >= 0, x, 0.2 * x)),
+        alpha=0.2,
+        beta=0.8,
+    ),
+    unary("linear_activation", lambda x: 1.5 * x - 0.25, alpha=1.5, beta=-0.25),
+    unary("scaled_tanh", lambda x: 1.5 * np.tanh(0.6 * x), alpha=1.5, beta=0.6),
+    unary("sigmoid_hard", lambda x: np.clip(0.3 * x + 0.4, 0, 1), alpha=0.3, beta=0.4),
+    unary(
+        "softplus_parametric",
+        lambda x: column(alpha4) * softplus(column(beta4) * x),
+        alpha=alpha4,
+        beta=beta4,
+    ),
+    unary(
+        "thresholded_relu",
+        lambda x: np.where(x >= 0.5, x, 0),
+        np.array([[0.25, 0.5, 0.75, -1]], np.float32),
+        alpha=0.5,
+    ),
+    unary("gelu", gaussian),
+    unary("gelu", gaussian, mode="EXACT"),
+    unary("gelu", lambda x: F.gelu(t(x), approximate="tanh").numpy(), mode="TANH_APPROXIMATION"),
+    unary("gelu", lambda x: x * sigmoid(1.702 * x), mode="SIGMOID_APPROXIMATION"),
+    unary("softmax", lambda x: F.softmax(t(x), -1).numpy()),
+    unary("softmax", lambda x: F.softmax(t(x), 1).numpy(), axis=1),
+]
+
+weight = normal(6, 4, 3, 3)
+bias6 = normal(6)
+odd = normal(1, 4, 6, 5)
+even_kernel = normal(3, 4, 2, 2)
+wt, wg = normal(4, 3, 3, 3), normal(4, 2, 3, 3)
+
+
+def conv_case(
+    note: str, x: np.ndarray, w: np.ndarray, expected: Callable[..., Any], **fields: Any
+) -> Case:
+    tolerance = 0.02  # a float16 sum of dozens of products
+    return Case("conv", {"x": x}, {"weight": w} | fields, expected, note=note, tolerance=tolerance)
+
+
+CONVOLUTIONS = [
+    conv_case("defaults", odd, weight, lambda x: F.conv2d(t(x), t(weight))),
+    conv_case(
+        "custom",
+        odd,
+        weight,
+        lambda x: F.conv2d(F.pad(t(x), (3, 0, 1, 2)), t(weight), t(bias6), stride=(2, 1)),
+        bias=bias6,
+        strides=[2, 1],
+        pad_type="custom",
+        pad=[1, 2, 3, 0],
+    ),
+    # Size 6, window 3, stride 2: one zero in all, below and to the right; size 5: one each side.
+    conv_case(
+        "same",
+        odd,
+        weight,
+        lambda x: F.conv2d(F.pad(t(x), (1, 1, 0, 1)), t(weight), stride=2),
+        strides=[2, 2],
+        pad_type="same",
+    ),
+    conv_case(
+        "same-even-kernel",
+        odd,
+        even_kernel,
+        lambda x: F.conv2d(F.pad(t(x), (0, 1, 0, 1)), t(even_kernel)),
+        pad_type="same",
+    ),
+    conv_case(
+        "same-lower",
+        odd,
+        even_kernel,
+        lambda x: F.conv2d(F.pad(t(x), (1, 0, 1, 0)), t(even_kernel)),
+        pad_type="same_lower",
+    ),
+    conv_case(
+        "dilated",
+        odd,
+        weight,
+        lambda x: F.conv2d(t(x), t(weight), padding=2, dilation=2),
+        dilations=[2, 2],
+        pad_type="same",
+    ),
+    conv_case(
+        "depthwise",
+        odd,
+        weight[:4, :1],
+        lambda x: F.conv2d(t(x), t(weight[:4, :1]), groups=4),
+        groups=4,
+    ),
+    conv_case("1d", x4[:, :, :, 0], weight[..., 0], lambda x: F.conv1d(t(x), t(weight[..., 0]))),
+    conv_case(
+        "3d",
+        normal(1, 4, 4, 4, 4),
+        (w3 := normal(2, 4, 2, 2, 2)),
+        lambda x: F.conv3d(t(x), t(w3)),
+    ),
+    Case(
+        "conv",
+        {"x": odd, "weight": weight},
+        {},
+        lambda x, weight: F.conv2d(t(x), t(weight)),
+        note="weight given at run time",
+        opset="CoreML7",
+        tolerance=0.02,
+    ),
+    *(
+        Case("conv_transpose", {"x": odd}, {"weight": w} | fields, e, note=note, tolerance=0.02)
+        for note, w, fields, e in [
+            ("defaults", wt, {}, lambda x: F.conv_transpose2d(t(x), t(wt))),
+            (
+                "custom",
+                wt,
+                {"strides": [2, 2], "pad_type": "custom", "pad": [1, 0, 0, 2]},
+                lambda x: F.conv_transpose2d(t(x), t(wt), stride=2)[:, :, 1:, :-2],
+            ),
+            (
+                "same",
+                wt,
+                {"strides": [2, 2], "pad_type": "same"},
+                lambda x: F.conv_transpose2d(t(x), t(wt), stride=2)[:, :, :12, :10],
+            ),
+            (
+                "groups",
+                wg,
+                {"groups": 2, "bias": bias6[:4]},
+                lambda x: F.conv_transpose2d(t(x), t(wg), t(bias6[:4]), groups=2),
+            ),
+            (
+                "output-shape",
+                wt,
+                {
+                    "strides": [2, 2],
+                    "pad_type": "custom",
+                    "pad": [1, 1, 1, 1],
+                    "output_shape": [1, 3, 12, 10],
+                },
+                lambda x: F.conv_transpose2d(t(x), t(wt), stride=2, padding=1, output_padding=1),
+            ),
+        ]
+    ),
+]
+
+
+def pool_case(op: str, note: str, expected: Callable[..., Any], **fields: Any) -> Case:
+    return Case(op, {"x": odd}, fields, lambda x: expected(t(x)), note=note)
+
+
+POOLS = [
+    pool_case(
+        "max_pool", "2", lambda x: F.max_pool2d(x, 2), kernel_sizes=[2, 2], strides=[2, 2],
+        pad_type="valid",
+    ),
+    pool_case(
+        "max_pool", "stride 1", lambda x: F.max_pool2d(x, 3, 1), kernel_sizes=[3, 3],
+        pad_type="valid",
+    ),
+    pool_case(
+        "max_pool", "same", lambda x: F.max_pool2d(F.pad(x, (1, 1, 0, 1), value=-9), 3, 2),
+        kernel_sizes=[3, 3], strides=[2, 2], pad_type="same",
+    ),
+    pool_case(
+        "max_pool", "ceil", lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+        kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1], ceil_mode=True,
+    ),
+    pool_case(
+        "max_pool", "large padding",
+        lambda x: F.max_pool2d(F.pad(x, (0, 2, 0, 0), value=-9), 2, (1, 3)),
+        kernel_sizes=[2, 2], strides=[1, 3], pad_type="custom", pad=[0, 0, 0, 2],
+    ),
+    pool_case(
+        "avg_pool", "count", lambda x: F.avg_pool2d(x, 3, 2, 1), kernel_sizes=[3, 3],
+        strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1],
+    ),
+    pool_case(
+        "avg_pool", "exclude", lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+        kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1],
+        exclude_padding_from_average=True,
+    ),
+    pool_case(
+        "avg_pool", "ceil count", lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+        kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1], ceil_mode=True,
+    ),
+    pool_case(
+        "avg_pool", "ceil exclude",
+        lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False),
+        kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1], ceil_mode=True,
+        exclude_padding_from_average=True,
+    ),
+    pool_case(
+        "avg_pool", "large padding exclude",
+        lambda x: F.avg_pool2d(F.pad(x, (0, 1), mode="replicate"), 2, (1, 2)),
+        kernel_sizes=[2, 2], strides=[1, 2], pad_type="custom", pad=[0, 0, 0, 2],
+        exclude_padding_from_average=True,
+    ),
+    pool_case(
+        "l2_pool", "2", lambda x: F.lp_pool2d(x, 2.0, 2), kernel_sizes=[2, 2], strides=[2, 2],
+        pad_type="valid",
+    ),
+    Case(
+        "avg_pool", {"x": odd[..., 0]}, {"kernel_sizes": [2], "pad_type": "valid"},
+        lambda x: F.avg_pool1d(t(x), 2, 1), note="1d",
+    ),
+]  # fmt: skip
+
+gamma, beta = normal(4), normal(4)
+mean, variance = normal(4), positive(4)
+scale56, shift56 = normal(7, 6), normal(7, 6)
+
+
+def lrn(x: np.ndarray) -> np.ndarray:
+    return F.local_response_norm(t(x), 3, alpha=0.5, beta=0.7, k=2.0).numpy()
+
+
+NORMALIZATIONS = [
+    unary(
+        "batch_norm",
+        lambda x: F.batch_norm(t(x), t(mean), t(variance), eps=1e-5),
+        mean=mean,
+        variance=variance,
+    ),
+    unary(
+        "batch_norm",
+        lambda x: F.batch_norm(t(x), t(mean), t(variance), t(gamma), t(beta), eps=1e-3),
+        mean=mean,
+        variance=variance,
+        gamma=gamma,
+        beta=beta,
+        epsilon=1e-3,
+    ),
+    unary("instance_norm", lambda x: F.instance_norm(t(x), eps=1e-5)),
+    unary(
+        "instance_norm",
+        lambda x: F.instance_norm(t(x), weight=t(gamma), bias=t(beta), eps=1e-2),
+        gamma=gamma,
+        beta=beta,
+        epsilon=1e-2,
+    ),
+    unary("layer_norm", lambda x: F.layer_norm(t(x), x.shape, eps=1e-5)),
+    unary(
+        "layer_norm",
+        lambda x: F.layer_norm(t(x), (7, 6), t(scale56), t(shift56), eps=1e-4),
+        axes=[-2, -1],
+        gamma=scale56,
+        beta=shift56,
+        epsilon=1e-4,
+    ),
+    unary("l2_norm", lambda x: x / np.sqrt((x**2).sum((1, 2, 3), keepdims=True) + 1e-6)),
+    unary("local_response_norm", lrn, size=3, alpha=0.5, beta=0.7, k=2.0),
+]
+
+row = normal(5)
+BINARY = [
+    Case(op, {"x": a, "y": b}, {}, f, kind)
+    for op, f, kind, a, b in [
+        ("add", np.add, "", x2, row),
+        ("sub", np.subtract, "", x2, row),
+        ("mul", np.multiply, "", x2, row),
+        ("real_div", np.divide, "", x2, positive(5)),
+        ("maximum", np.maximum, "", x2, row),
+        ("minimum", np.minimum, "", x2, row),
+        ("pow", np.power, "", positive(3, 5), row),
+        ("floor_div", np.floor_divide, "", 4 * x2, positive(5)),
+        ("mod", np.mod, "", 4 * x2, np.array([1.5, -2, 0.5, 3, -0.75], np.float32)),
+        ("equal", np.equal, "bool", np.round(x2), np.round(row)),
+        ("not_equal", np.not_equal, "bool", np.round(x2), np.round(row)),
+        ("greater", np.greater, "bool", np.round(x2), np.round(row)),
+        ("greater_equal", np.greater_equal, "bool", np.round(x2), np.round(row)),
+        ("less", np.less, "bool", np.round(x2), np.round(row)),
+        ("less_equal", np.less_equal, "bool", np.round(x2), np.round(row)),
+    ]
+]
+whole, divisor = (
+    np.array([[-7, -1, 0, 3, 8]], np.int32),
+    np.array([[2], [-3]], np.int32),
+)
+BINARY += [
+    Case(op, {"x": whole, "y": divisor}, {}, f, "int32", only="int32", note="int32")
+    for op, f in [("floor_div", np.floor_divide), ("mod", np.mod), ("add", np.add)]
+]
+true, false = np.array([True, True, False, False]), np.array([True, False, True, False])
+BINARY += [
+    Case(op, {"x": true, "y": false}, {}, f, "bool", only="bool")
+    for op, f in [
+        ("logical_and", np.logical_and),
+        ("logical_or", np.logical_or),
+        ("logical_xor", np.logical_xor),
+    ]
+]
+
+UNARY = [
+    unary("abs", np.abs),
+    unary("acos", np.arccos, unit(3, 4)),
+    unary("asin", np.arcsin, unit(3, 4)),
+    unary("atan", np.arctan),
+    unary("atanh", np.arctanh, unit(3, 4)),
+    unary("ceil", np.ceil),
+    unary("cos", np.cos),
+    unary("cosh", np.cosh),
+    unary("erf", np.vectorize(math.erf)),
+    unary("exp", np.exp),
+    unary("exp2", np.exp2),
+    unary("floor", np.floor),
+    unary("round", np.round, np.array([0.5, 1.5, -0.5, -1.2, 2.5], np.float32)),
+    unary("sign", np.sign, np.array([-2.0, 0.0, 3.0], np.float32)),
+    unary("sin", np.sin),
+    unary("sinh", np.sinh),
+    unary("sqrt", np.sqrt, positive(3, 4)),
+    unary("square", np.square),
+    unary("tan", np.tan, unit(3, 4)),
+    unary("tanh", np.tanh),
+    unary("clip", lambda x: np.clip(x, -0.5, 0.75), alpha=-0.5, beta=0.75),
+    unary("threshold", lambda x: np.maximum(x, 0.25), alpha=0.25),
+    unary("inverse", lambda x: 1 / (x + 1e-4), positive(3, 4)),
+    unary("inverse", lambda x: 1 / (x + 0.5), positive(3, 4), epsilon=0.5),
+    unary("log", np.log, positive(3, 4)),
+    unary("log", lambda x: np.log(x + 0.5), positive(3, 4), epsilon=0.5),
+    unary("rsqrt", lambda x: 1 / np.sqrt(x), positive(3, 4)),
+    unary("rsqrt", lambda x: 1 / np.sqrt(x + 0.5), positive(3, 4), epsilon=0.5),
+    Case("logical_not", {"x": true}, {}, np.logical_not, "bool", only="bool"),
+    Case("cast", {"x": 3 * x2}, {"dtype": "int32"}, np.trunc, "int32"),
+    Case("cast", {"x": x2}, {"dtype": "fp16"}, lambda x: x, "float16", tolerance=1e-3),
+    Case(
+        "cast",
+        {"x": 10 * positive(3, 4)},
+        {"dtype": "uint8"},
+        np.trunc,
+        "uint8",
+        opset="CoreML7",
+        note="iOS 17",
+    ),
+    Case("identity", {"x": x2}, {}, lambda x: x),
+    Case(
+        "select",
+        {"cond": np.array([[True], [False], [True]]), "a": x2, "b": 2 * x2},
+        {},
+        lambda cond, a, b: np.where(cond, a, b),
+    ),
+]
+
+matrix, matrix_bias = normal(6, 5), normal(6)
+REDUCE = {
+    "reduce_l1_norm": lambda x, a, k: np.abs(x).sum(a, keepdims=k),
+    "reduce_l2_norm": lambda x, a, k: np.sqrt((x**2).sum(a, keepdims=k)),
+    "reduce_log_sum": lambda x, a, k: np.log(x.sum(a, keepdims=k)),
+    "reduce_log_sum_exp": lambda x, a, k: np.log(np.exp(x).sum(a, keepdims=k)),
+    "reduce_max": lambda x, a, k: x.max(a, keepdims=k),
+    "reduce_mean": lambda x, a, k: x.mean(a, keepdims=k),
+    "reduce_min": lambda x, a, k: x.min(a, keepdims=k),
+    "reduce_prod": lambda x, a, k: x.prod(a, keepdims=k),
+    "reduce_sum": lambda x, a, k: x.sum(a, keepdims=k),
+    "reduce_sum_square": lambda x, a, k: (x**2).sum(a, keepdims=k),
+}
+small = positive(2, 3, 4)
+LINEAR = [
+    Case("linear", {"x": x2}, {"weight": matrix}, lambda x: x @ matrix.T, tolerance=0.01),
+    Case(
+        "linear",
+        {"x": normal(2, 3, 5)},
+        {"weight": matrix, "bias": matrix_bias},
+        lambda x: x @ matrix.T + matrix_bias,
+        note="rank 3",
+        tolerance=0.01,
+    ),
+    Case(
+        "linear",
+        {"x": normal(5)},
+        {"weight": matrix, "bias": matrix_bias},
+        lambda x: x @ matrix.T + matrix_bias,
+        note="rank 1",
+        tolerance=0.01,
+    ),
+    Case("matmul", {"x": x2, "y": normal(2, 5, 4)}, {}, lambda x, y: x @ y, tolerance=0.01),
+    Case(
+        "matmul",
+        {"x": normal(2, 5, 3), "y": normal(4, 5)},
+        {"transpose_x": True, "transpose_y": True},
+        lambda x, y: x.swapaxes(1, 2) @ y.T,
+        note="transposed",
+        tolerance=0.01,
+    ),
+    Case(
+        "einsum",
+        {"values": [normal(1, 2, 3, 4), normal(1, 4, 3, 5)]},
+        {"equation": "nchw,nwhu->nchu"},
+        lambda a, b: np.einsum("nchw,nwhu->nchu", a, b),
+        tolerance=0.01,
+    ),
+    *(
+        Case(
+            op,
+            {"x": small},
+            {"axes": [0, -1], "keep_dims": True},
+            lambda x, f=f: f(x, (0, 2), True),
+            tolerance=0.01,
+        )
+        for op, f in REDUCE.items()
+    ),
+    *(
+        Case(
+            op, {"x": small}, {}, lambda x, f=f: f(x, (0, 1, 2), False), note="all", tolerance=0.01
+        )
+        for op, f in REDUCE.items()
+    ),
+    Case("reduce_argmax", {"x": x2}, {}, lambda x: x.argmax(-1), "int32"),
+    Case(
+        "reduce_argmin",
+        {"x": x2},
+        {"axis": 0, "keep_dims": True},
+        lambda x: x.argmin(0, keepdims=True),
+        "int32",
+    ),
+    Case(
+        "reduce_argmax",
+        {"x": x2},
+        {"output_dtype": "uint16"},
+        lambda x: x.argmax(-1),
+        "uint16",
+        opset="CoreML7",
+        note="iOS 17",
+    ),
+    Case("reduce_argmin", {"x": x2}, {}, lambda x: x.argmin(-1), "int32", opset="CoreML7"),
+]
+
+one, two = normal(2, 3, 4), normal(2, 3, 4)
+MOVES = [
+    Case(
+        "concat",
+        {"values": [one, two[:, :1]]},
+        {"axis": 1},
+        lambda a, b: np.concatenate([a, b], 1),
+    ),
+    Case(
+        "concat",
+        {"values": [one, two]},
+        {"axis": -2, "interleave": True},
+        lambda a, b: np.stack([a, b], 2).reshape(2, 6, 4),
+        note="interleave",
+    ),
+    Case("stack", {"values": [one, two]}, {"axis": -1}, lambda a, b: np.stack([a, b], -1)),
+    Case("split", {"x": one}, {"axis": 2, "num_splits": 2}, lambda x: np.split(x, 2, 2)),
+    Case(
+        "split",
+        {"x": one},
+        {"axis": -1, "split_sizes": [1, 3]},
+        lambda x: np.split(x, [1], 2),
+        note="sizes",
+    ),
+    Case("flatten2d", {"x": one}, {}, lambda x: x.reshape(2, 12)),
+    Case("flatten2d", {"x": one}, {"axis": -1}, lambda x: x.reshape(6, 4), note="axis"),
+    Case(
+        "pad",
+        {"x": one},
+        {"pad": [1, 2, 0, 3], "constant_val": 0.5},
+        lambda x: np.pad(x, [(0, 0), (1, 2), (0, 3)], constant_values=0.5),
+    ),
+    Case(
+        "pad",
+        {"x": one},
+        {"pad": [1, 2, 3, 0], "mode": "reflect"},
+        lambda x: np.pad(x, [(0, 0), (1, 2), (3, 0)], mode="reflect"),
+        note="reflect",
+    ),
+    Case(
+        "pad",
+        {"x": one},
+        {"pad": [1, 2], "mode": "replicate"},
+        lambda x: np.pad(x, [(0, 0), (0, 0), (1, 2)], mode="edge"),
+        note="replicate",
+    ),
+    Case("reshape", {"x": one}, {"shape": [0, -1, 6]}, lambda x: x.reshape(2, 2, 6)),
+    Case("reshape", {"x": one}, {"shape": [24]}, lambda x: x.reshape(24)),
+    Case("transpose", {"x": one}, {"perm": [2, 0, -2]}, lambda x: x.transpose(2, 0, 1)),
+    Case("expand_dims", {"x": x2}, {"axes": [0, -1]}, lambda x: x[None, ..., None]),
+    Case("squeeze", {"x": one[:1, :, :1]}, {"axes": [0, 1]}, lambda x: x[0]),
+    Case("squeeze", {"x": one[:1, :, :1]}, {}, lambda x: x.squeeze(), note="all"),
+    Case(
+        "slice_by_index",
+        {"x": one},
+        {"begin": [0, 2, -1], "end": [2, 0, 0], "stride": [1, -1, -2]},
+        lambda x: x[:, 2:0:-1, -1:0:-2],
+    ),
+    Case(
+        "slice_by_index",
+        {"x": one},
+        {
+            "begin": [1, 9, 1],
+            "end": [0, 0, 9],
+            "begin_mask": [False, True, False],
+            "end_mask": [False, False, True],
+            "stride": [1, -1, 2],
+            "squeeze_mask": [True, False, False],
+        },
+        lambda x: x[1, :0:-1, 1::2],
+        note="masks",
+    ),
+    Case(
+        "slice_by_index",
+        {"x": one},
+        {"begin": [-1, 0, 0], "end": [0, 3, 4], "squeeze_mask": [True, False, False]},
+        lambda x: x[-1],
+        note="squeeze the last",
+    ),
+    Case(
+        "slice_by_size",
+        {"x": one},
+        {"begin": [0, 1, -3], "size": [-1, 2, 2]},
+        lambda x: x[:, 1:3, 1:3],
+    ),
+    Case(
+        "depth_to_space",
+        {"x": x4},
+        {"block_size": 2},
+        lambda x: x.reshape(2, 2, 2, 1, 7, 6).transpose(0, 3, 4, 1, 5, 2).reshape(2, 1, 14, 12),
+    ),
+    Case(
+        "space_to_depth",
+        {"x": x4[:, :, :6]},
+        {"block_size": 2},
+        lambda x: x.reshape(2, 4, 3, 2, 3, 2).transpose(0, 3, 5, 1, 2, 4).reshape(2, 16, 3, 3),
+    ),
+    Case("pixel_shuffle", {"x": x4}, {"upscale_factor": 2}, lambda x: F.pixel_shuffle(t(x), 2)),
+    Case(
+        "pixel_unshuffle",
+        {"x": x4[:, :, :6]},
+        {"downscale_factor": 3},
+        lambda x: F.pixel_unshuffle(t(x), 3),
+    ),
+    Case(
+        "crop",
+        {"x": x4},
+        {"crop_height": [1, 2], "crop_width": [0, 3]},
+        lambda x: x[:, :, 1:-2, :-3],
+    ),
+    Case(
+        "upsample_nearest_neighbor",
+        {"x": x4},
+        {"scale_factor_height": 2.0, "scale_factor_width": 3.0},
+        lambda x: x.repeat(2, 2).repeat(3, 3),
+    ),
+]
+
+CASES = [
+    *ACTIVATIONS,
+    *CONVOLUTIONS,
+    *POOLS,
+    *NORMALIZATIONS,
+    *BINARY,
+    *UNARY,
+    *LINEAR,
+    *MOVES,
+]
+
+# Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
+# test_classifier.py.
+ELSEWHERE = {
+    "classify",
+    "constexpr_affine_dequantize",
+    "constexpr_blockwise_shift_scale",
+    "constexpr_cast",
+    "constexpr_lut_to_dense",
+    "constexpr_sparse_to_dense",
+}
+
+
+def halved(value: Any) -> Any:
+    """The same in float16, where it is a floating-point array or number."""
+    if isinstance(value, list):
+        return [halved(item) for item in value]
+    if isinstance(value, float):
+        return np.float16(value)
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+        return value.astype(np.float16)
+    return value
+
+
+def flat(inputs: dict[str, Any]) -> list[np.ndarray]:
+    return [a for v in inputs.values() for a in (v if isinstance(v, list) else [v])]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_op(case: Case, precision: str, run_op: Callable[..., list[np.ndarray]]) -> None:
+    if case.only and precision == "float16":
+        pytest.skip(f"{case.op} of {case.only} has no float16 form")
+    half = precision == "float16"
+    inputs = {k: halved(v) for k, v in case.inputs.items()} if half else case.inputs
+    fields = {k: halved(v) for k, v in case.fields.items()} if half else case.fields
+    # The formula gets what the op gets: inputs as rounded, worked out in float32.
+    wide = [a.astype(np.float32) if a.dtype == np.float16 else a for a in flat(inputs)]
+    with np.errstate(all="ignore"):
+        expected = case.expected(*wide)
+    several = expected if isinstance(expected, (list, tuple)) else [expected]
+    arrays = [e.numpy() if isinstance(e, torch.Tensor) else np.asarray(e) for e in several]
+    outputs = [(case.kind or precision, a.shape) for a in arrays]
+    answers = run_op(case.op, inputs, fields, outputs, case.opset, case.attributes)
+    loose = case.tolerance or 4e-3
+    tolerance = {"rtol": loose, "atol": loose} if half else {"rtol": 2e-5, "atol": 2e-6}
+    if case.kind == "float16":
+        tolerance = {"rtol": case.tolerance, "atol": 0}
+    for answer, array in zip(answers, arrays, strict=True):
+        np.testing.assert_allclose(np.asarray(answer, np.float64), array, **tolerance)
+
+
+def test_every_op_that_runs_has_a_case() -> None:
+    supported = {row.op for row in coverage("mil") if row.supported}
+    assert {case.op for case in CASES} | ELSEWHERE == supported
