@@ -51,6 +51,11 @@ def test_unknown_sources(source: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_a_path_is_not_a_source(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="a data source is a name; received: .*'folder:PATH'"):
+        load_data(tmp_path)  # type: ignore[arg-type]
+
+
 def test_a_wrong_split_or_seed() -> None:
     with pytest.raises(OptionError, match="split 'tset' is not known; did you mean 'test'"):
         load_data("strokes", split="tset")

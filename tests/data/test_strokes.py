@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pocketlens.data.hands import HANDS
-from pocketlens.data.strokes import Path, _ink, _write, draw_strokes
+from pocketlens.data.strokes import PenPath, _ink, _write, draw_strokes
 from pocketlens.errors import OptionError
 
 
@@ -88,7 +88,7 @@ def test_the_ink_of_a_dot_and_a_line_follows_from_the_distance() -> None:
     "hand", [hand for hands in HANDS.values() for hand in hands], ids=lambda hand: hand.name
 )
 def test_a_hand_passes_through_its_points(hand: object) -> None:
-    path = Path.of(hand)  # type: ignore[arg-type]
+    path = PenPath.of(hand)  # type: ignore[arg-type]
     pen = path.sharp @ path.points
     for stroke in hand.strokes:  # type: ignore[attr-defined]
         for point in stroke:

@@ -50,6 +50,11 @@ def resolve(
     Raises:
         OptionError: An unknown source.
     """
+    if not isinstance(source, str):
+        raise OptionError(
+            f"a data source is a name; received: {source!r}; "
+            "expected, for your own pictures: 'folder:PATH'"
+        )
     if source == "auto":
         return _resolve_auto(folder, progress)
     if source.startswith(FOLDER):
@@ -60,7 +65,7 @@ def resolve(
     if source not in known or source == "folder:PATH":
         raise OptionError(
             f"data source {source!r} is not known; {did_you_mean(source, known)} "
-            "All of them: pocketlens data list"
+            "(more about them: pocketlens data list)"
         )
     return Resolved(source)
 

@@ -46,7 +46,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Path:
+class PenPath:
     """A hand as linear maps from its distinct control points to the samples of its path.
 
     Args:
@@ -62,7 +62,7 @@ class Path:
     along: Array
 
     @classmethod
-    def of(cls, hand: Hand) -> Path:
+    def of(cls, hand: Hand) -> PenPath:
         """The maps of `hand`."""
         distinct = sorted({point for stroke in hand.strokes for point in stroke})
         points = np.array(distinct, float)
@@ -142,7 +142,7 @@ def draw_strokes(split: str = "train", *, seed: int = 0, count: int | None = Non
 
 def _write(hand: Hand, count: int, random: np.random.Generator) -> NDArray[np.uint8]:
     """`count` images `(count, 28, 28)` of one hand."""
-    path = Path.of(hand)
+    path = PenPath.of(hand)
     radius = np.clip(random.lognormal(math.log(1.25), 0.32, (count, 1)), 0.6, 3)
     # Pressure: a slow swing of the radius along the way.
     swing = random.uniform(0, 0.15, (count, 1))
@@ -157,7 +157,7 @@ def _write(hand: Hand, count: int, random: np.random.Generator) -> NDArray[np.ui
     return images
 
 
-def _trace(path: Path, count: int, random: np.random.Generator) -> Array:
+def _trace(path: PenPath, count: int, random: np.random.Generator) -> Array:
     """The pen's samples `(count, S, 2)` in per cent of the height, about the middle."""
     untidiness = random.uniform(1, 6.5, (count, 1, 1))
     points = path.points + untidiness * random.normal(0, 1, (count, *path.points.shape))
@@ -193,10 +193,8 @@ def _ink(pen: Array, radii: Array) -> NDArray[np.uint8]:
 
     The ink at a pixel follows from its distance to the nearest sample, in radii of that sample.
     """
-    pixels = np.arange(SIDE, dtype=np.float32)
-    offset = (pixels - pen[..., None].astype(np.float32)) / radii[..., None, None].astype(
-        np.float32
-    )
+    pixels = np.arange(SIDE)
+    offset = ((pixels - pen[..., None]) / radii[..., None, None]).astype(np.float32)
     across, down = np.square(offset[:, :, 0]), np.square(offset[:, :, 1])
     nearest = np.full((len(pen), SIDE, SIDE), np.inf, np.float32)
     distance = np.empty_like(nearest)
