@@ -95,8 +95,9 @@ def test_the_same_data_gives_the_same_bytes_whatever_the_callers_settings(every,
     for suffix in ("svg", "png"):
         first = every["history"](tmp_path / f"first.{suffix}").read_bytes()
         with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.hashsalt": None}):
-            second = every["history"](tmp_path / f"second.{suffix}").read_bytes()
-        assert first == second
+            # Several: the layout's solver does not give the same last bits each time.
+            more = {every["history"](tmp_path / f"more.{suffix}").read_bytes() for _ in range(4)}
+        assert more == {first}
     assert b"<dc:date>" not in (tmp_path / "first.svg").read_bytes()
     assert dict(mpl.rcParams) == before
 

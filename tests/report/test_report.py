@@ -176,9 +176,9 @@ def test_the_page_says_what_the_run_measured(run):
 
 def test_each_class_has_its_row(run):
     text = read(run).text
-    assert "class images recall precision 0 6 100.00 % 100.00 % 1 6 100.00 %" in text
+    assert "class images recall precision missed 0 6 100.00 % 100.00 % 0 1 6 100.00 %" in text
     # Of six 4s two are taken for a 5, and one 3 is taken for a 4: precision 4/5.
-    assert "4 6 66.67 % 80.00 % 5 6 100.00 % 75.00 %" in text
+    assert "4 6 66.67 % 80.00 % 2 5 6 100.00 % 75.00 % 0" in text
 
 
 def test_the_page_asks_no_host_for_anything(run):
@@ -293,7 +293,7 @@ def test_many_classes_show_those_with_the_lowest_recall(run, make_dataset, guess
     change(run / "data.json", classes=list(data.classes))
     text = read(run).text
     assert "The 40 of 1,000 classes with the lowest recall." in text
-    assert "class images recall precision c900 1 0.00 % –" in text
+    assert "class images recall precision missed c900 1 0.00 % – 1" in text
     assert "and 960 more" in text
 
 

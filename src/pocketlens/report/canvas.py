@@ -132,6 +132,14 @@ def show(axes: Axes, image: NDArray[np.uint8], box: tuple[float, float, float, f
     axes.set(xlim=(left, right), ylim=(bottom, top))
 
 
+def write_in(axes: Axes, place: tuple[float, float], text: str, **look: Any) -> None:
+    """Text centred at a place inside the axes.
+
+    It has no part in the layout: measuring hundreds of cells would take longer than drawing them.
+    """
+    axes.text(*place, text, ha="center", va="center", in_layout=False, **look)
+
+
 def gallery(
     images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
     captions: Sequence[Sequence[tuple[str, str]]],
@@ -162,7 +170,7 @@ def gallery(
         show(axes, image, (left, top, left + wide, top + high))
         for row, (text, colour) in enumerate(caption):
             place = top + high + 0.35 * gap + (row + 0.5) * line
-            axes.text(x + 0.5, place, text, size=8.5, color=colour, ha="center", va="center")
+            write_in(axes, (x + 0.5, place), text, size=8.5, color=colour)
     axes.set(xlim=(0, columns), ylim=(rows * tall, 0), aspect="equal", anchor="NW")
     return save(figure, path)
 
@@ -178,10 +186,22 @@ def save(figure: Figure, path: str | Path) -> Path:
     kind = target.suffix.lower()
     if kind not in (".png", ".svg"):
         raise OptionError(f"a figure is a .png or .svg file; received: {target}")
+    _settle(figure)
     metadata = {"Software": None} if kind == ".png" else {"Date": None, "Creator": None}
     with aside(target) as new:
         figure.savefig(new, format=kind[1:], metadata=metadata)
     return target
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out now, and round: the solver's last bits differ from call to call, and names in an SVG
+    are made from them."""
+    engine: Any = figure.get_layout_engine()
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 5), round(bottom, 5), round(width, 5), round(height, 5)))
 
 
 def need_images(dataset: Dataset) -> None:

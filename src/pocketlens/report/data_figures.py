@@ -27,6 +27,7 @@ from pocketlens.report.canvas import (
     short,
     show,
     style,
+    write_in,
 )
 
 NUMBERED_SIDE = {1: 32, 3: 14}
@@ -109,7 +110,7 @@ def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
         light = float(values.mean()) > 127
         colour = INK if light else "#8b93a5" if not values.any() else PAPER
         text = "\n".join(str(int(value)) for value in values)
-        axes[0].text(x + 0.5, y + 0.5, text, size=size, color=colour, ha="center", va="center")
+        write_in(axes[0], (x + 0.5, y + 0.5), text, size=size, color=colour)
     if cut:
         show(bare(axes[1]), image, (0, 0, width, height))
         axes[1].plot(
@@ -159,15 +160,13 @@ def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path
         show(axes, shown.images[y], (-1.3, y + 0.06, -0.42, y + 0.94))
         for x in range(len(columns)):
             hot = bool(table[y, x])
-            axes.text(
-                x + 0.5,
-                y + 0.5,
+            write_in(
+                axes,
+                (x + 0.5, y + 0.5),
                 str(int(table[y, x])),
                 size=10.5,
                 weight="bold" if hot else "normal",
                 color=PAPER if hot else "#b4bac6",
-                ha="center",
-                va="center",
                 bbox={"boxstyle": "round,pad=0.4", "color": BLUE} if hot else None,
             )
     for x, name in enumerate(names):

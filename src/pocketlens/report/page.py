@@ -300,10 +300,16 @@ def _wrong(evaluation: Evaluation) -> int:
 
 
 def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    scores = list(evaluation.per_class)
-    if len(scores) > CLASS_ROWS:
-        scores.sort(key=lambda score: 2 if score.recall is None else score.recall)
-    return [asdict(score) for score in scores[:CLASS_ROWS]]
+    """The classes' scores, and how many images of each were missed, beside the worst class."""
+    missed = [sum(row) - row[k] for k, row in enumerate(evaluation.confusion)]
+    most = max(missed) or 1
+    rows = [
+        asdict(score) | {"missed": n, "share": n / most}
+        for score, n in zip(evaluation.per_class, missed, strict=True)
+    ]
+    if len(rows) > CLASS_ROWS:
+        rows.sort(key=lambda row: 2 if row["recall"] is None else row["recall"])
+    return rows[:CLASS_ROWS]
 
 
 def _confusions(evaluation: Evaluation) -> list[tuple[str, str, int]]:
@@ -378,6 +384,6 @@ def _commands(run: RunFiles) -> list[Command]:
     commands += [
         Command("Train longer, into another folder", longer),
         Command("Teach it images of your own, one folder for each class", own),
-        Command("See the shipped recipes", "pocketlens recipes"),
+        Command("See the shipped recipes", "pocketlens recipes list"),
     ]
     return commands

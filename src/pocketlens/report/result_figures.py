@@ -26,6 +26,7 @@ from pocketlens.report.canvas import (
     short,
     small,
     style,
+    write_in,
 )
 
 if TYPE_CHECKING:
@@ -139,15 +140,13 @@ def draw_confusion(evaluation: Evaluation, path: str | Path) -> Path:
     axes.imshow(1 - depth[..., None] * (1 - ends), interpolation="nearest")
     for y, x in zip(*np.nonzero(counts), strict=True):
         text = f"{counts[y, x]:,}"
-        axes.text(
-            x,
-            y,
+        write_in(
+            axes,
+            (x, y),
             text,
             size=min(8.5, 72 * cell / (0.72 * len(text) + 0.6)),
             color=PAPER if depth[y, x] > 0.55 else INK,
             weight="bold" if x == y else "normal",
-            ha="center",
-            va="center",
         )
     axes.set_xticks(range(size), names)
     if longest > 0.3:
