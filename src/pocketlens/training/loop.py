@@ -257,7 +257,7 @@ class _Loop:
         return self.options.learning_rate * share
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step; gives the mean loss and the number of right answers."""
+        """One step; gives the mean negative log-likelihood and the number of right answers."""
         x = planes(images, self.recipe.input)
         if self.options.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
@@ -269,7 +269,9 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        # Told without the smoothing, to be comparable with the validation loss.
+        answers = logits.detach()
+        return F.cross_entropy(answers, labels), (answers.argmax(1) == labels).sum()
 
     def validate(self) -> tuple[float | None, float | None]:
         """Mean negative log-likelihood and accuracy on the held-back images."""
