@@ -196,8 +196,9 @@ def save(figure: Figure, path: str | Path) -> Path:
 def _settle(figure: Figure) -> None:
     """Lay out now, and round: the solver's last bits differ from call to call, and names in an SVG
     are made from them."""
-    engine: Any = figure.get_layout_engine()
-    engine.execute(figure)
+    if figure.axes:
+        engine: Any = figure.get_layout_engine()
+        engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = axes.get_position(original=True).bounds
