@@ -278,7 +278,7 @@ POOLS = [
     ),
     pool_case(
         "avg_pool", "large padding exclude",
-        lambda x: F.avg_pool2d(F.pad(x, (0, 1), mode="replicate"), 2, (1, 2)),
+        lambda x: F.avg_pool2d(F.pad(x, (0, 1, 0, 0), mode="replicate"), 2, (1, 2)),
         kernel_sizes=[2, 2], strides=[1, 2], pad_type="custom", pad=[0, 0, 0, 2],
         exclude_padding_from_average=True,
     ),

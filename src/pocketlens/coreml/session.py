@@ -308,7 +308,14 @@ def _session(file: ModelFile, model: bytes, elements: int) -> Any:
     if elements < SMALL_GRAPH:
         options.intra_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            # It moves a padding of zeros into the pooling that follows, which then refuses one
+            # as large as its window.
+            disabled_optimizers=["Pad_Fusion"],
+        )
     except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{file.path} cannot be run: {reason}") from error
