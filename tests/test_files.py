@@ -49,6 +49,15 @@ def test_existing_output_is_refused_without_force(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious.txt").touch()
+    with pytest.raises(OutputExistsError, match="out is a folder; choose another output"):
+        write_aside(tmp_path / "out", "x")
+    assert os.listdir(tmp_path / "out") == ["precious.txt"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written: .*choose another output path"):
@@ -69,5 +78,5 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "big cannot be written: File too large" in done.stdout
+    assert "big cannot be written: File too large; make room there, or choose" in done.stdout
     assert os.listdir(tmp_path) == []

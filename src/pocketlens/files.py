@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from pocketlens.errors import OutputError, OutputExistsError
 
-__all__ = ["aside", "size_on_disk", "write_aside"]
+__all__ = ["aside", "size_on_disk", "size_text", "write_aside"]
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def aside(target: str | os.PathLike[str], *, force: bool = True) -> Iterator[Pat
         force: Replace what is at `target`; without it, that is refused before the block runs.
 
     Raises:
-        OutputExistsError: `target` is there and `force` is not set.
+        OutputExistsError: `target` is there and `force` is not set, or it is a folder and a file is
+            to take its place, or the other way round.
         OutputError: It cannot be written (no permission, full disk).
     """
     target = Path(target)
@@ -37,11 +39,16 @@ def aside(target: str | os.PathLike[str], *, force: bool = True) -> Iterator[Pat
         yield new
         if new.is_file():
             _sync(new)
+        if target.exists() and target.is_dir() != new.is_dir():
+            there = "folder" if target.is_dir() else "file"
+            raise OutputExistsError(f"{target} is a {there}; choose another output")
         _put(new, target)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise OutputError(
             f"{target} cannot be written: {error.strerror or error}; "
-            "choose another output path or make room there"
+            + ("make room there, or " if full else "")
+            + "choose another output path"
         ) from error
     finally:
         _remove(new)
@@ -63,6 +70,13 @@ def size_on_disk(path: str | os.PathLike[str]) -> int:
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def size_text(size: int) -> str:
+    """Bytes as `512 bytes`, `86.1 KB`, `1.2 MB` (decimal, as Finder shows them)."""
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.1f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
 def _sync(file: Path) -> None:

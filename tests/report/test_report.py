@@ -17,7 +17,8 @@ from pocketlens.evaluation import evaluate
 from pocketlens.files import size_on_disk
 from pocketlens.recipe import load_recipe
 from pocketlens.report import figures, write_report
-from pocketlens.report.page import duration_text, milliseconds_text, size_text
+from pocketlens.files import size_text
+from pocketlens.report.page import duration_text, milliseconds_text
 from pocketlens.report.reading import FIGURES
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -25,6 +25,7 @@ def evaluate(
     """Measure a recogniser on test images: accuracy, loss, per class, calibration."""
     from pocketlens.coreml import load
     from pocketlens.evaluation import evaluate as measure
+    from pocketlens.evaluation import percent
     from pocketlens.pipeline import Run
     from pocketlens.prediction import Predictor
 
@@ -40,14 +41,9 @@ def evaluate(
     if json:
         print_json(found.to_dict())
         return
-    low, high = found.interval
-    print(
-        f"accuracy     {found.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n {found.n:,})"
-    )
-    print(f"loss         {found.loss:.4f}  (mean negative log-likelihood)")
-    print(f"calibration  {found.calibration.error:.2%}  (expected calibration error)")
+    print(found)
     print("class        precision   recall   images")
     for score in found.per_class:
-        precision = "     –" if score.precision is None else f"{score.precision:8.2%}"
-        recall = "     –" if score.recall is None else f"{score.recall:8.2%}"
+        precision = "–" if score.precision is None else percent(score.precision)
+        recall = "–" if score.recall is None else percent(score.recall)
         print(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")

@@ -36,4 +36,4 @@ def predict(
         )
         return
     for path, answer in zip(images, answers, strict=True):
-        print(f"{path}: " + ", ".join(f"{label} {p:.2%}" for label, p in answer.top(top)))
+        print(f"{path}: " + ", ".join(f"{label} {100 * p:.2f} %" for label, p in answer.top(top)))

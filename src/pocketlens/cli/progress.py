@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from pocketlens.evaluation import percent
 from pocketlens.pipeline import Watcher
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ class Progress(Watcher):
 
     def epoch(self, epoch: Epoch) -> None:
         held = epoch.validation_accuracy
-        validation = "" if held is None else f", validation {held:.2%}"
+        validation = "" if held is None else f", validation {percent(held)}"
         self.console.print(
             f"          epoch {epoch.epoch}/{epoch.epochs}  {epoch.seconds:.1f} s, "
             f"{epoch.images_per_second:,.0f} images/s, loss {epoch.train_loss:.3f}, "
-            f"training {epoch.train_accuracy:.2%}{validation}"
+            f"training {percent(epoch.train_accuracy)}{validation}"
         )
 
     def _show(self, text: str, done: int, total: int | None, detail: str) -> None:

@@ -109,6 +109,9 @@ def print_summary(finished: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from pocketlens.evaluation import percent
+    from pocketlens.files import size_text
+
     evaluation, parity, check = finished.evaluation, finished.parity, finished.check
     low, high = evaluation.interval
     agreed = parity.n - parity.disagreed
@@ -119,7 +122,7 @@ def print_summary(finished: Run) -> None:
         table.add_row("Note", finished.data["note"])
     table.add_row(
         "Test accuracy",
-        f"{evaluation.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, "
+        f"{percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)}, "
         f"{evaluation.n:,} images of {finished.data['source']})",
     )
     table.add_row(
@@ -130,8 +133,7 @@ def print_summary(finished: Run) -> None:
     table.add_row("Core ML file", str(finished.model))
     table.add_row(
         "",
-        f"{check['file_bytes'] / 1000:,.0f} kB, "
-        f"{check['milliseconds_per_image']:.2f} ms an image here",
+        f"{size_text(check['file_bytes'])}, {check['milliseconds_per_image']:.2f} ms an image here",
     )
     table.add_row("Xcode project", str(project(finished)))
     table.add_row("Report", str(finished.report))

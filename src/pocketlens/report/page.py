@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pocketlens.evaluation import Evaluation, percent
-from pocketlens.files import write_aside
+from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
 from pocketlens.report.reading import RunFiles, read_bytes, read_run
 
@@ -136,13 +136,6 @@ def render(run: RunFiles) -> str:
         projects=sorted(p.name for p in run.app.glob("*.xcodeproj")) if run.app else [],
         commands=_commands(run),
     )
-
-
-def size_text(size: int) -> str:
-    """Bytes as `512 bytes`, `86.1 KB`, `1.2 MB` (decimal, as Finder shows them)."""
-    if size < 1000:
-        return f"{size} bytes"
-    return f"{size / 1000:.1f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
 def duration_text(seconds: float) -> str:

@@ -1,0 +1,141 @@
+"""`run`: stages in order, resumable; says what it falls back to; stops when a check fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketlens import pipeline
+from pocketlens.data import mnist
+from pocketlens.errors import CheckFailedError, DataNotFoundError, OptionError, RunError
+from pocketlens.files import size_on_disk
+from pocketlens.pipeline import STAGES, Run, Watcher, run
+
+SMALL = ["network.channels=[4, 8]", "training.epochs=1", "input.height=12", "input.width=12"]
+
+
+class Listener(Watcher):
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, bool]] = []
+        self.notes: list[str] = []
+
+    def stage(self, name: str, *, done: bool) -> None:
+        self.stages.append((name, done))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
+    found = Run(bars_run)
+    assert tuple(found.stages) == STAGES
+    names = ["recipe.toml", "data.json", "history.jsonl", "weights.safetensors", "checkpoint"]
+    names += ["metrics.json", "parity.json", "Bars.mlpackage", "app/Bars.xcodeproj", "report.html"]
+    names += [f"figures/{n}.png" for n in ("samples", "pixels", "mistakes")]
+    names += [
+        f"figures/{n}.svg"
+        for n in ("one_hot", "balance", "history", "confusion", "reliability", "parity")
+    ]
+    for name in names:
+        assert (bars_run / name).exists(), name
+    assert not list(bars_run.rglob("*.part"))
+    assert found.evaluation.accuracy > 0.9
+    assert found.parity.passed
+    assert found.data["train"] + found.data["validation"] == 240
+    assert found.check["file_bytes"] == size_on_disk(found.model)
+
+
+def test_stages_go_on_where_they_were_left(picture_folder: Path, tmp_path: Path) -> None:
+    settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
+    first, second = Listener(), Listener()
+    run("quick", out=tmp_path / "run", overrides=settings, until="train", watcher=first)
+    assert first.stages == [("data", False), ("train", False)]
+    weights = (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns
+    run("quick", out=tmp_path / "run", overrides=settings, until="evaluate", watcher=second)
+    assert second.stages == [("data", True), ("train", True), ("evaluate", False)]
+    assert (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns == weights
+
+
+def test_force_starts_again_and_spares_what_is_not_ours(
+    picture_folder: Path, tmp_path: Path
+) -> None:
+    settings = [*SMALL, f"data.source=folder:{picture_folder}"]
+    out = tmp_path / "run"
+    run("quick", out=out, overrides=settings, until="data")
+    (out / "notes.txt").write_text("mine")
+    again = Listener()
+    run("quick", out=out, overrides=[*settings, "seed=1"], until="data", force=True, watcher=again)
+    assert again.stages == [("data", False)]
+    assert (out / "notes.txt").read_text() == "mine"
+    assert Run(out).recipe.seed == 1
+
+
+def test_offline_the_demo_draws_its_own_digits_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POCKETLENS_DATA", str(tmp_path / "empty"))
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    listener = Listener()
+    out = tmp_path / "run"
+    done = run("quick", out=out, overrides=SMALL, until="data", watcher=listener)
+    assert done.data["source"] == "strokes"
+    assert "using the built-in strokes digits" in listener.notes[0]
+    assert done.data["note"] == listener.notes[0]
+
+    with pytest.raises(DataNotFoundError, match="pocketlens data download mnist") as caught:
+        run("quick", out=tmp_path / "other", overrides=[*SMALL, "data.source=mnist"])
+    assert str(tmp_path / "empty" / "mnist") in str(caught.value)
+    assert "train-images-idx3-ubyte" in str(caught.value)
+
+
+def test_a_core_ml_file_that_disagrees_is_not_shipped(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The classic bug itself: the file is converted without its scale."""
+    from pocketlens import conversion
+    from pocketlens.image import InputSpec
+
+    honest = conversion.convert
+
+    def without_scale(recognizer: Any, *args: Any, **kwargs: Any) -> Path:
+        spec = recognizer.input_spec
+        recognizer._input_spec = InputSpec(spec.height, spec.width, scale=(1.0,))
+        return honest(recognizer, *args, **kwargs)
+
+    monkeypatch.setattr(conversion, "convert", without_scale)
+    settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
+    settings += ["training.epochs=6"]
+    with pytest.raises(CheckFailedError, match=r"does not agree with the trained network"):
+        run("quick", out=tmp_path / "run", overrides=settings)
+    assert "verify" not in Run(tmp_path / "run").stages
+    assert not (tmp_path / "run" / "app").exists()
+
+
+def test_damaged_run_folders(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"has no recipe.toml; expected a run folder"):
+        Run(tmp_path).recipe  # noqa: B018
+    for damage in (b"", b"{", b"[]", b"\xff"):
+        (tmp_path / "metrics.json").write_bytes(damage)
+        with pytest.raises(RunError, match=r"metrics.json"):
+            Run(tmp_path).metrics  # noqa: B018
+
+
+def test_unknown_stage() -> None:
+    with pytest.raises(OptionError, match="there is no stage 'trian'; did you mean 'train'"):
+        run("quick", until="trian")
+
+
+def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
+    settings = ["network.chanels=[1]", "augment.name=spin", "app.team=abc", "model.name=a:b"]
+    with pytest.raises(pipeline.RecipeError) as caught:
+        run("quick", out=tmp_path / "run", overrides=settings)
+    assert len(caught.value.faults) == 4
+    assert not (tmp_path / "run").exists()
+
+
+def test_stages_json_is_whole_after_each_stage(bars_run: Path) -> None:
+    stages = json.loads((bars_run / "stages.json").read_text())
+    assert all(seconds >= 0 for seconds in stages.values())
