@@ -69,6 +69,12 @@ IN_THE_PROJECT = [
     ("explicitFileType = wrapper.application; ", "", "no explicitFileType"),
     (r"rootObject = [0-9A-F]{24}", "rootObject = 0123456789ABCDEF01234567", "rootObject leads to"),
     (r"\tobjects = \{", "\tobjects = x; y = {", "cannot be read"),
+    ("proxyType = 1", "proxyType = (1)", "proxyType is a list; expected a string"),
+    (r"buildRules = \(\s+\)", "buildRules = x", "buildRules is a string; expected a list"),
+    ("productName = RecognizerKit", "productName = Other", "makes no library called Other"),
+    ("sourceTree = BUILT_PRODUCTS_DIR", "sourceTree = SDKROOT", "sourceTree is 'SDKROOT'"),
+    ("name = Release", "name = Rel", "expected Debug and Release"),
+    ("defaultConfigurationName = Release", "defaultConfigurationName = Z", "by default Z"),
 ]
 
 
@@ -180,6 +186,26 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "recogniser with a wrong crop",
         lambda app: edit(app / "Digits/recognizer.json", "center-crop", "centre"),
         "input.crop 'centre' is not known",
+    ),
+    (
+        "recogniser without a threshold",
+        lambda app: edit(app / "Digits/recognizer.json", '"show": 0.7,', ""),
+        '"thresholds" lacks show',
+    ),
+    (
+        "recogniser without a name",
+        lambda app: edit(app / "Digits/recognizer.json", '"name": "Digits"', '"name": 5'),
+        "is the app's name; received: 5",
+    ),
+    (
+        "fixture of a foreign class",
+        lambda app: edit(app / "DigitsTests/fixtures.json", '"label": "[^"]+"', '"label": "z"'),
+        "stroke.png expects 'z', which is none of the classes",
+    ),
+    (
+        "fixtures that are null",
+        lambda app: (app / "DigitsTests/fixtures.json").write_text("null"),
+        "fixtures.json: a key is missing or of the wrong type",
     ),
     (
         "no recogniser",

@@ -5,12 +5,15 @@ import plistlib
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from pocketlens.app import check_app, create_app
-from pocketlens.app.writer import MANIFEST
+from pocketlens.app.contents import app_contents
+from pocketlens.app.spec import AppSpec
+from pocketlens.app.writer import MANIFEST, write_app
 from pocketlens.coreml import load
 from pocketlens.errors import (
     AppError,
@@ -21,7 +24,7 @@ from pocketlens.errors import (
 from pocketlens.image import InputSpec
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def all_files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -34,7 +37,7 @@ def test_the_app_of_digits_has_no_fault(digits_app: Path) -> None:
 
 
 def test_the_model_is_there_once_and_byte_for_byte(digits_app: Path, digits_model: Path) -> None:
-    assert contents(digits_app / "Digits/Recognizer.mlpackage") == contents(digits_model)
+    assert all_files(digits_app / "Digits/Recognizer.mlpackage") == all_files(digits_model)
     assert len(list(digits_app.rglob("*.mlpackage"))) == 1
 
 
@@ -78,7 +81,7 @@ def test_two_writings_are_the_same_to_the_byte(
     digits_app: Path, digits_model: Path, tmp_path: Path
 ) -> None:
     again = create_app(digits_model, tmp_path / "again", name="Digits")
-    assert contents(again) == contents(digits_app)
+    assert all_files(again) == all_files(digits_app)
 
 
 def test_team_and_bundle_id_arrive_in_the_xcconfig(digits_model: Path, tmp_path: Path) -> None:
@@ -188,6 +191,31 @@ def test_options_in_a_damaged_manifest_are_checked(digits_model: Path, tmp_path:
     (app / MANIFEST).write_text(json.dumps(manifest | {"options": []}))
     with pytest.raises(AppError, match="is damaged"):
         create_app(digits_model, app, force=True)
+
+
+def test_a_model_of_ios_26_makes_an_app_for_ios_26(digits_model: Path, tmp_path: Path) -> None:
+    from coremltools.proto import Model_pb2
+
+    newer = tmp_path / "Newer.mlpackage"
+    shutil.copytree(digits_model, newer)
+    (path,) = newer.rglob("*.mlmodel")
+    specification = Model_pb2.Model.FromString(path.read_bytes())
+    specification.specificationVersion = 10
+    path.write_bytes(specification.SerializeToString())
+    app = create_app(newer, tmp_path / "app")
+    project = (app / "Newer.xcodeproj/project.pbxproj").read_text()
+    assert project.count("IPHONEOS_DEPLOYMENT_TARGET = 26.0;") == 2
+    assert "iOS 26 or newer" in (app / "README.md").read_text()
+    assert "runs-on: macos-26" in (app / ".github/workflows/build.yml").read_text()
+    assert check_app(app) == []
+
+
+def test_writing_takes_less_than_a_second_of_work(digits_model: Path, tmp_path: Path) -> None:
+    model = load(digits_model)
+    start = time.process_time()
+    contents = app_contents(AppSpec("Digits"), model, digits_model, half_precision=True)
+    write_app(tmp_path / "app", contents, force=False)
+    assert time.process_time() - start < 1
 
 
 def test_faults_in_the_options_come_before_the_file_is_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pocketlens.app import check_options
-from pocketlens.app.spec import AppSpec, RecognizerSpec, Thresholds, suggest_name
+from pocketlens.app.spec import AppSpec, RecognizerSpec, Thresholds, oldest_ios, suggest_name
 from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
 
@@ -85,6 +85,12 @@ def test_every_fault_is_told_at_once() -> None:
 def test_without_a_bundle_id_the_team_makes_it_unique() -> None:
     assert AppSpec("My_App").bundle_id_setting == "com.example.My-App$(DEVELOPMENT_TEAM)"
     assert AppSpec("Digits", "a.b").bundle_id_setting == "a.b"
+
+
+def test_the_oldest_ios_for_a_model() -> None:
+    assert [oldest_ios(version) for version in (1, 4, 9, 10)] == [18, 18, 18, 26]
+    with pytest.raises(AppError, match="version 11 is newer than any iOS known here"):
+        oldest_ios(11)
 
 
 def test_recognizer_json_comes_back_the_same() -> None:

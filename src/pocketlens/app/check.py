@@ -25,6 +25,8 @@ __all__ = ["check_app"]
 MAX_TEXT = 16_000_000
 """The largest project, JSON or property list that is read, in bytes."""
 
+UNREADABLE = object()
+
 
 def check_app(folder: str | os.PathLike[str]) -> list[str]:
     """Every fault found in an app's folder, in words; an empty list when all is well.
@@ -48,8 +50,8 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
     facts = check_project(projects[0], faults)
     if facts is not None:
         _check_scheme(projects[0], facts, faults)
-        _check_app_folder(folder / facts.app_folder, faults)
-        _check_fixtures(folder / facts.tests_folder, faults)
+        recognizer = _check_app_folder(folder / facts.app_folder, faults)
+        _check_fixtures(folder / facts.tests_folder, recognizer, faults)
         for name in (facts.app_folder, facts.tests_folder):
             faults += [
                 f"{path.relative_to(folder)}: an Info.plist in a target's folder would be copied "
@@ -98,9 +100,9 @@ def _check_scheme(project: Path, facts: ProjectFacts, faults: list[str]) -> None
     ]
 
 
-def _check_app_folder(folder: Path, faults: list[str]) -> None:
+def _check_app_folder(folder: Path, faults: list[str]) -> RecognizerSpec | None:
     if not folder.is_dir():
-        return  # told of already: the project names the folder
+        return None  # told of already: the project names the folder
     models = sorted(
         path
         for path in folder.rglob("*")
@@ -113,13 +115,15 @@ def _check_app_folder(folder: Path, faults: list[str]) -> None:
         faults.append(
             f"{folder.name}: recognizer.json names the model {MODEL_NAME}; found: {models[0].name}"
         )
-    if (text := _text(folder / "recognizer.json", faults)) is not None:
-        try:
-            RecognizerSpec.from_json(text)
-        except (AppError, OptionError) as error:
-            faults.append(f"recognizer.json: {error}")
     _check_assets(folder / "Assets.xcassets", faults)
     _check_privacy(folder / "PrivacyInfo.xcprivacy", faults)
+    if (text := _text(folder / "recognizer.json", faults)) is None:
+        return None
+    try:
+        return RecognizerSpec.from_json(text)
+    except (AppError, OptionError) as error:
+        faults.append(f"recognizer.json: {error}")
+        return None
 
 
 def _suffixes(path: Path, top: Path) -> set[str]:
@@ -184,23 +188,34 @@ def _check_privacy(path: Path, faults: list[str]) -> None:
     ]
 
 
-def _check_fixtures(folder: Path, faults: list[str]) -> None:
+def _check_fixtures(folder: Path, recognizer: RecognizerSpec | None, faults: list[str]) -> None:
     if not folder.is_dir():
         return
     listing = _json(folder / "fixtures.json", faults)
-    if listing is None:
+    if listing is UNREADABLE:
         return
     try:
         tolerance, pictures = float(listing["tolerance"]), listing["pictures"]
-        named = [(str(p["file"]), [float(a["probability"]) for a in p["top"]]) for p in pictures]
+        answers = {
+            str(picture["file"]): [
+                (str(a["label"]), float(a["probability"])) for a in picture["top"]
+            ]
+            for picture in pictures
+        }
     except (TypeError, KeyError, ValueError) as error:
         faults.append(f"fixtures.json: a key is missing or of the wrong type: {error!r}")
         return
-    if not 0 < tolerance < 1 or not named:
+    if not 0 < tolerance < 1 or not answers:
         faults.append("fixtures.json: expected a tolerance between 0 and 1, and pictures")
-    for name, probabilities in named:
-        if not all(0 <= p <= 1 for p in probabilities) or not probabilities:
+    for name, top in answers.items():
+        if not top or not all(0 <= probability <= 1 for _, probability in top):
             faults.append(f"fixtures.json: {name} has no probabilities from 0 to 1")
+        if recognizer is not None:
+            faults += [
+                f"fixtures.json: {name} expects {label!r}, which is none of the classes"
+                for label, _ in top
+                if label not in recognizer.classes
+            ]
         try:
             open_image(folder / name)
         except ImageError as error:
@@ -221,10 +236,11 @@ def _text(path: Path, faults: list[str]) -> str | None:
 
 
 def _json(path: Path, faults: list[str]) -> Any:
+    """The value that the file holds, or `UNREADABLE`: JSON has a `null` of its own."""
     if (text := _text(path, faults)) is None:
-        return None
+        return UNREADABLE
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         faults.append(f"{path.parent.name}/{path.name}: not JSON: {error}")
-        return None
+        return UNREADABLE

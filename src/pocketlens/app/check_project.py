@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,35 @@ SHAPES = {
     ),
     **{phase: Shape(("files",), {"files": ("PBXBuildFile",)}) for phase in PHASES},
 }
+
+# The form of a key's value, whatever the isa; every other key holds a string.
+FORMS: dict[str, type] = {
+    **dict.fromkeys(("attributes", "buildSettings"), dict),
+    **dict.fromkeys(
+        (
+            "buildConfigurations",
+            "buildPhases",
+            "buildRules",
+            "children",
+            "dependencies",
+            "fileSystemSynchronizedGroups",
+            "files",
+            "knownRegions",
+            "packageProductDependencies",
+            "packageReferences",
+            "targets",
+        ),
+        list,
+    ),
+}
+FORM_NAMES: dict[type, str] = {str: "a string", list: "a list", dict: "a dictionary"}
+
+SOURCE_TREES = {
+    "PBXFileReference": ("<group>", "BUILT_PRODUCTS_DIR"),
+    "PBXFileSystemSynchronizedRootGroup": ("<group>",),
+    "PBXGroup": ("<group>",),
+}
+CONFIGURATIONS = ["Debug", "Release"]
 
 # None: any value will do, but the app cannot be right without one.
 PROJECT_SETTINGS: dict[str, str | None] = {
@@ -185,6 +214,12 @@ def _check_objects(objects: dict[str, dict[str, Any]], faults: list[str]) -> Non
         if keys[0] != "isa" or keys[1:] != sorted(keys[1:]):
             faults.append(f"{where}: the keys do not stand in Xcode's order, isa first")
         faults += [f"{where}: {key} is missing" for key in shape.required if key not in properties]
+        faults += [
+            f"{where}: {key} is {FORM_NAMES[type(value)]}; "
+            f"expected {FORM_NAMES[FORMS.get(key, str)]}"
+            for key, value in properties.items()
+            if not isinstance(value, FORMS.get(key, str))
+        ]
         for key, expected in shape.references.items():
             for target in _as_list(properties.get(key, [])):
                 found = objects.get(target) if isinstance(target, str) else None
@@ -223,13 +258,30 @@ def _check_paths(objects: dict[str, dict[str, Any]], folder: Path, faults: list[
         isa, path = properties["isa"], str(properties.get("path", ""))
         if isa == "PBXFileSystemSynchronizedRootGroup" and not (folder / path).is_dir():
             faults.append(f"the target folder {path} is missing")
+        expected = SOURCE_TREES.get(isa, ())
+        if expected and properties["sourceTree"] not in expected:
+            faults.append(
+                f"{isa} {path}: sourceTree is {properties['sourceTree']!r}; "
+                f"expected {' or '.join(expected)}"
+            )
         in_folder = isa == "PBXFileReference" and properties["sourceTree"] == "<group>"
         if in_folder and not (folder / path).is_file():
             faults.append(f"the file {path} is missing")
-        if isa == "XCLocalSwiftPackageReference":
-            package = folder / str(properties["relativePath"]) / "Package.swift"
-            if not package.is_file():
-                faults.append(f"the package {properties['relativePath']} has no Package.swift")
+        if isa == "XCSwiftPackageProductDependency" and "package" in properties:
+            _check_package(folder, objects[properties["package"]], properties, faults)
+
+
+def _check_package(
+    folder: Path, package: dict[str, Any], product: dict[str, Any], faults: list[str]
+) -> None:
+    path, name = package["relativePath"], product["productName"]
+    try:
+        text = (folder / path / "Package.swift").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        faults.append(f"the package {path} has no Package.swift")
+        return
+    if f'.library(name: "{name}"' not in text:
+        faults.append(f"the package {path} makes no library called {name}")
 
 
 def _check_targets(
@@ -271,7 +323,15 @@ def _check_settings(
     required: dict[str, str | None],
     faults: list[str],
 ) -> None:
-    for name, settings in _configurations(objects, owner):
+    configurations = _configurations(objects, owner)
+    names = [name for name, _ in configurations]
+    default = objects[owner["buildConfigurationList"]]["defaultConfigurationName"]
+    if sorted(names) != CONFIGURATIONS or default not in names:
+        faults.append(
+            f"the {what} has the configurations {', '.join(names)} and by default {default}; "
+            f"expected {' and '.join(CONFIGURATIONS)}"
+        )
+    for name, settings in configurations:
         for key, value in required.items():
             if not settings.get(key):
                 faults.append(f"the {what} lacks the setting {key} in {name}")
@@ -288,10 +348,9 @@ def _check_settings(
 
 def _configurations(
     objects: dict[str, dict[str, Any]], owner: dict[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for identifier in objects[owner["buildConfigurationList"]]["buildConfigurations"]:
-        configuration = objects[identifier]
-        yield str(configuration["name"]), configuration["buildSettings"]
+) -> list[tuple[str, dict[str, Any]]]:
+    members = objects[owner["buildConfigurationList"]]["buildConfigurations"]
+    return [(objects[member]["name"], objects[member]["buildSettings"]) for member in members]
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from pocketlens.app.artwork import fixture_pictures, icon, png
 from pocketlens.app.project import build_project
-from pocketlens.app.spec import MODEL_NAME, AppSpec, RecognizerSpec
+from pocketlens.app.spec import MODEL_NAME, SYSTEMS, AppSpec, RecognizerSpec
 from pocketlens.errors import AppError
 from pocketlens.prediction import Predictor
 
@@ -69,6 +69,9 @@ def app_contents(
         "tests_id": project.tests_id,
         "model": next(iter(copies)).split("/")[0],
         "class_count": len(recognizer.classes),
+        "ios": spec.ios,
+        "xcode": SYSTEMS[spec.ios].xcode,
+        "runner": SYSTEMS[spec.ios].runner,
     }
     for path, text in _templates(values).items():
         contents[_place(path, spec)] = text.encode()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pocketlens.app.contents import app_contents
-from pocketlens.app.spec import AppSpec, suggest_name
+from pocketlens.app.spec import AppSpec, oldest_ios, suggest_name
 from pocketlens.app.writer import earlier_options, refuse_existing, write_app
 from pocketlens.errors import AppError
 
@@ -67,6 +68,7 @@ def create_app(
     model = load(file)
     if not model.classes:
         raise AppError(_no_image_classifier(file, description))
+    spec = replace(spec, ios=oldest_ios(description["specification_version"]))
     contents = app_contents(spec, model, file, half_precision=_may_be_half_precision(description))
     kept = write_app(folder, contents, force=force, options=options)
     if kept:

@@ -32,7 +32,6 @@ COMMON: dict[str, Value] = {
     "CLANG_ENABLE_MODULES": "YES",
     "COPY_PHASE_STRIP": "NO",
     "ENABLE_USER_SCRIPT_SANDBOXING": "YES",
-    "IPHONEOS_DEPLOYMENT_TARGET": "18.0",
     "LOCALIZATION_PREFERS_STRING_CATALOGS": "YES",
     "SDKROOT": "iphoneos",
     "SWIFT_VERSION": "6.0",
@@ -76,6 +75,7 @@ class BuiltProject:
 def build_project(spec: AppSpec) -> BuiltProject:
     """The project of an app and its unit tests, around a local package `RecognizerKit`."""
     project = XcodeProject(spec.name)
+    common = COMMON | {"IPHONEOS_DEPLOYMENT_TARGET": f"{spec.ios}.0"}
     root = project.reference("PBXProject", spec.name, "Project object")
     xcconfig = project.add(
         "PBXFileReference",
@@ -165,7 +165,7 @@ def build_project(spec: AppSpec) -> BuiltProject:
             },
         },
         buildConfigurationList=_configurations(
-            project, "PBXProject", spec.name, COMMON, BY_CONFIGURATION, xcconfig
+            project, "PBXProject", spec.name, common, BY_CONFIGURATION, xcconfig
         ),
         developmentRegion="en",
         hasScannedForEncodings=0,

@@ -18,7 +18,15 @@ from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
 from pocketlens.prediction import NOTHING
 
-__all__ = ["MODEL_NAME", "AppSpec", "RecognizerSpec", "Thresholds", "check_options", "suggest_name"]
+__all__ = [
+    "MODEL_NAME",
+    "AppSpec",
+    "RecognizerSpec",
+    "Thresholds",
+    "check_options",
+    "oldest_ios",
+    "suggest_name",
+]
 
 MODEL_NAME = "Recognizer"
 """What the model is called inside every app, so that no Swift file names a particular model."""
@@ -38,6 +46,19 @@ RESERVED_WORDS = """
     where while xctest
 """
 RESERVED = frozenset(RESERVED_WORDS.split())
+
+
+@dataclass(frozen=True)
+class System:
+    """What it takes to build for an iOS: the oldest Xcode, and GitHub's machine that has it."""
+
+    xcode: int
+    runner: str
+    newest_model: int
+
+
+SYSTEMS = {18: System(16, "macos-15", 9), 26: System(26, "macos-26", 10)}
+"""By iOS. `newest_model` is the newest version of Core ML's file format that it reads."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 BUNDLE_ID = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -139,15 +160,22 @@ class RecognizerSpec:
             if values["model"] != MODEL_NAME:
                 raise AppError(f'"model" is "{MODEL_NAME}"; received: {values["model"]!r}')
             classes, name = values["classes"], values["name"]
+            if not isinstance(name, str) or not name:
+                raise AppError(f'"name" is the app\'s name; received: {name!r}')
             if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
                 raise AppError('"classes" is a list of names')
-            return cls(
+            spec = cls(
                 name,
                 tuple(classes),
                 InputSpec.from_dict(values["input"]),
                 values["background"],
                 Thresholds(**values["thresholds"]),
             )
+            for part, complete in (("input", spec.input), ("thresholds", spec.thresholds)):
+                # The app has no defaults: to it a missing key is an error.
+                if missing := asdict(complete).keys() - values[part].keys():
+                    raise AppError(f'"{part}" lacks {", ".join(sorted(missing))}')
+            return spec
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise AppError(f"not the JSON of a recogniser: {error!r}") from error
 
@@ -174,6 +202,7 @@ class AppSpec:
         bundle_id: Such as `com.example.Digits`. Without one the team's id makes it unique, since
             Apple accepts a bundle id from one team only.
         team: The 10 letters and digits of an Apple developer team.
+        ios: The oldest iOS that the app runs on, one of `SYSTEMS`.
 
     Raises:
         OptionError: Names or identifiers of the wrong form; the message lists every fault.
@@ -182,6 +211,7 @@ class AppSpec:
     name: str
     bundle_id: str | None = None
     team: str | None = None
+    ios: int = 18
 
     def __post_init__(self) -> None:
         if faults := check_options(self.name, self.bundle_id, self.team):
@@ -196,6 +226,22 @@ class AppSpec:
     def bundle_id_setting(self) -> str:
         """The bundle id as a build setting."""
         return self.bundle_id or f"com.example.{self.name.replace('_', '-')}$(DEVELOPMENT_TEAM)"
+
+
+def oldest_ios(specification_version: int) -> int:
+    """The oldest iOS of `SYSTEMS` that reads a Core ML file of this version.
+
+    Raises:
+        AppError: None does.
+    """
+    for ios, system in sorted(SYSTEMS.items()):
+        if specification_version <= system.newest_model:
+            return ios
+    raise AppError(
+        f"a Core ML file of specification version {specification_version} is newer than any iOS "
+        f"known here; expected at most {max(s.newest_model for s in SYSTEMS.values())}; "
+        "convert the model for an earlier system"
+    )
 
 
 def check_options(

@@ -63,21 +63,22 @@ actor CaptureService {
     /// Asks for permission if need be, sets the camera up and starts it. Again after a failure, or
     /// when the user comes back from the Settings, it tries anew.
     func start() async {
+        guard let device = AVCaptureDevice.default(for: .video) else {
+            stateUpdates.yield(.noCamera)
+            return
+        }
         guard await isAllowed() else {
             stateUpdates.yield(.denied)
             return
         }
-        do {
-            if camera == nil {
-                observeSession()
-                try configure()
+        if camera == nil {
+            do {
+                try configure(device)
+            } catch {
+                stateUpdates.yield(.failed(error.localizedDescription))
+                return
             }
-        } catch CaptureError.noCamera {
-            stateUpdates.yield(.noCamera)
-            return
-        } catch {
-            stateUpdates.yield(.failed(error.localizedDescription))
-            return
+            observeSession()
         }
         run()
     }
@@ -140,10 +141,7 @@ actor CaptureService {
 // MARK: - Set-up
 
 extension CaptureService {
-    private func configure() throws {
-        guard let device = AVCaptureDevice.default(for: .video) else {
-            throw CaptureError.noCamera
-        }
+    private func configure(_ device: AVCaptureDevice) throws {
         let input = try AVCaptureDeviceInput(device: device)
 
         session.beginConfiguration()
@@ -208,7 +206,6 @@ extension CaptureService {
     }
 
     private func observeSession() {
-        guard observers.isEmpty else { return }
         observe(AVCaptureSession.wasInterruptedNotification) { _ in .interrupted }
         observe(AVCaptureSession.interruptionEndedNotification) { _ in .interruptionEnded }
         observe(ProcessInfo.thermalStateDidChangeNotification) { _ in .thermalStateChanged }
@@ -248,13 +245,10 @@ extension CaptureService {
 }
 
 enum CaptureError: LocalizedError {
-    case noCamera
     case refused(String)
 
     var errorDescription: String? {
         switch self {
-        case .noCamera:
-            String(localized: "This device has no camera.")
         case .refused(let part):
             String(localized: "The camera does not accept its \(part).")
         }
