@@ -291,6 +291,10 @@ class Graph:
         """`value` with other sizes; -1 for at most one that follows from the rest."""
         if value.shape == tuple(shape):
             return value
+        if value.shape is not None and None not in value.shape:
+            given, wanted = math.prod(value.sizes), math.prod(size for size in shape if size != -1)
+            if given % wanted if -1 in shape and wanted else given != wanted:
+                raise ModelFileError(f"{value!r} cannot have the shape {list(shape)}")
         return self.Reshape(value, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)
 
     def transpose(self, value: Value, perm: Sequence[int]) -> Value:
