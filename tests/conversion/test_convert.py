@@ -189,7 +189,8 @@ class Functional(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.avg_pool2d(F.max_pool2d(self.conv(x), 2), 2)
-        return self.last(torch.subtract(torch.multiply(x, 3.0), 0.5).flatten(1))
+        x = torch.ops.aten.alias(torch.multiply(x, 3.0))
+        return self.last(torch.subtract(x, 0.5).flatten(1))
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -317,6 +318,23 @@ def test_a_recognizer_with_another_count_of_classes(
     gray_recognizer._classes = ("a", "b")
     with pytest.raises(ConversionError, match=r"gives 5 output\(s\) but there are 2 labels"):
         convert(gray_recognizer, tmp_path / "m")
+
+
+def test_weights_beyond_float16(tmp_path: Path, make_network: Make, noise: Noise) -> None:
+    spec, network = InputSpec(12, 12), make_network(1)
+    with torch.no_grad():
+        network[5].weight[0, 0] = 70_000
+    options: dict[str, Any] = {"labels": list("abcde"), "input_spec": spec}
+    with pytest.raises(ConversionError, match=r"cannot halve the weights: .*precision float32"):
+        convert(network, tmp_path / "m.mlmodel", **options)
+    assert not list(tmp_path.iterdir())
+
+    # An ML Program keeps such a layer in float32.
+    path = convert(network, tmp_path / "m.mlpackage", **options)
+    images = noise(spec)
+    with torch.no_grad():
+        want = network(torch.from_numpy(spec.network_input(images))).softmax(1).numpy()
+    assert (load(path).probabilities(images).argmax(1) == want.argmax(1)).all()
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])

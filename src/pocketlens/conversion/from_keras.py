@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pocketlens.conversion.heads import Head, find_head, probabilities_of, probe_images
 from pocketlens.conversion.labels import read_labels
+from pocketlens.conversion.quiet import first_line
 from pocketlens.errors import ConversionError, MissingExtraError, OptionError
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor
@@ -118,7 +119,7 @@ class KerasPredictor(Predictor):
             except Exception as error:  # the model's own code runs here
                 raise ConversionError(
                     f"the Keras model does not take images of shape {inputs.shape[1:]}: "
-                    f"{_first_line(error)}; expected an InputSpec that fits the model"
+                    f"{first_line(error)}; expected an InputSpec that fits the model"
                 ) from error
         if not isinstance(outputs, np.ndarray):
             raise ConversionError(
@@ -223,7 +224,7 @@ def _load(keras: Any, path: Path) -> Any:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever the file's layers meet
             raise ConversionError(
-                f"Keras cannot load {path}: {_first_line(error)}; a model with layers of your own "
+                f"Keras cannot load {path}: {first_line(error)}; a model with layers of your own "
                 "is converted from Python: convert(model, …)"
             ) from error
 
@@ -298,8 +299,3 @@ def _last_activation(model: Any) -> str | None:
         return getattr(activation, "__name__", None)
     name = type(operation).__name__.lower()
     return name if name in ("softmax", "sigmoid") else None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pocketlens.conversion.heads import Head, find_head, probe_images
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
-from pocketlens.conversion.quiet import import_coremltools, quiet
+from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError
 from pocketlens.image import InputSpec
 
@@ -177,8 +177,15 @@ def _bias(input_spec: InputSpec) -> float | list[float]:
 
 def _tidy_neural_network(ct: Any, converted: Any, precision: Precision) -> Any:
     if precision == "float16":
-        with redirect_stdout(io.StringIO()):  # it prints a line for every layer
-            halved = ct.models.neural_network.quantization_utils.quantize_weights(converted, 16)
+        halve = ct.models.neural_network.quantization_utils.quantize_weights
+        try:
+            with redirect_stdout(io.StringIO()):  # it prints a line for every layer
+                halved = halve(converted, 16)
+        except Exception as error:  # coremltools raises nothing more special
+            raise ConversionError(
+                f"coremltools cannot halve the weights: {first_line(error)}; convert it "
+                "with the precision float32"
+            ) from error
         spec = halved.get_spec() if isinstance(halved, ct.models.MLModel) else halved
     else:
         spec = converted.get_spec()
@@ -200,10 +207,10 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
             program = _decompose(program)
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
-                f"PyTorch cannot export the network: {_first_line(error)}; expected a forward "
+                f"PyTorch cannot export the network: {first_line(error)}; expected a forward "
                 "without branches that depend on pixel values, see torch.export's guide"
             ) from error
-    _give_pools_their_stride(program)
+    _rewrite_what_coremltools_misses(program)
     return program
 
 
@@ -228,12 +235,16 @@ def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
             return program
 
 
-def _give_pools_their_stride(program: torch.export.ExportedProgram) -> None:
-    # PyTorch's default stride of a pool is its window; coremltools expects it to be written.
+def _rewrite_what_coremltools_misses(program: torch.export.ExportedProgram) -> None:
     pools = (torch.ops.aten.max_pool2d.default, torch.ops.aten.avg_pool2d.default)
     for node in program.graph.nodes:
-        if node.op == "call_function" and node.target in pools and len(node.args) == 2:
+        if node.op != "call_function":
+            continue
+        if node.target in pools and len(node.args) == 2:
+            # PyTorch's default stride is the window; coremltools expects it to be written.
             node.args = (*node.args, node.args[1])
+        elif node.target == torch.ops.aten.alias.default:
+            node.target = torch.ops.aten.clone.default  # the same, by a name that it knows
 
 
 def _probe(
@@ -246,7 +257,7 @@ def _probe(
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
                 f"the network does not take images of shape {tuple(planes.shape[1:])} "
-                f"(channels, height, width): {_first_line(error)}; expected an InputSpec that "
+                f"(channels, height, width): {first_line(error)}; expected an InputSpec that "
                 "fits the network"
             ) from error
     if not isinstance(outputs, Tensor):
@@ -273,11 +284,6 @@ def _failure(error: Exception, failed_op: str | None) -> str:
     op = unsupported[1] if unsupported else failed_op
     where = f" at op '{op}'" if op else ""
     return (
-        f"coremltools cannot convert the network{where}: {_first_line(error)}; "
+        f"coremltools cannot convert the network{where}: {first_line(error)}; "
         "replace that part of the network by one that Core ML has"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

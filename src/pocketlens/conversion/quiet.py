@@ -1,4 +1,4 @@
-"""coremltools without its progress bars and the notes that say nothing to our users."""
+"""What other packages say, cut down to what helps: notes, progress bars, long errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-__all__ = ["Notes", "import_coremltools", "quiet"]
+__all__ = ["Notes", "first_line", "import_coremltools", "quiet"]
 
 # Apple's runtime is absent off macOS, which is expected: nothing here calls it. The PyTorch
 # version is pinned by this package and its conversions are tested against it. A constant that two
@@ -66,6 +66,12 @@ def import_coremltools() -> Any:
         import coremltools
 
     return coremltools
+
+
+def first_line(error: Exception) -> str:
+    """The kind of a foreign exception and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
 def _progress_bars() -> list[tuple[Any, str, Any]]:
