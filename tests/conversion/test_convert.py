@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -22,7 +21,7 @@ from pocketlens.conversion import ModelMetadata, convert
 from pocketlens.conversion.quiet import import_coremltools, quiet
 from pocketlens.coreml import load
 from pocketlens.coreml.proto import generated
-from pocketlens.errors import ConversionError, OptionError, OutputError, OutputExistsError
+from pocketlens.errors import ConversionError, OptionError, OutputExistsError
 from pocketlens.image import InputSpec
 from pocketlens.recognizer import Recognizer
 
@@ -65,8 +64,8 @@ def test_the_file_says_what_the_network_says(
 ) -> None:
     spec = SPECS[colour]
     source = make_recognizer(spec, temperature=1.4)
-    path = convert(source, tmp_path / "Model", format=kind, precision=precision)
-    assert path == tmp_path / f"Model.{kind}"
+    path = convert(source, tmp_path / "Pets.v1", format=kind, precision=precision)
+    assert path == tmp_path / f"Pets.v1.{kind}"
 
     model, images = load(path), noise(spec)
     want, got = source.probabilities(images), model.probabilities(images)
@@ -76,26 +75,18 @@ def test_the_file_says_what_the_network_says(
     assert model.classes == source.classes
     assert model.input_spec == spec
 
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_float16_halves_the_weights(kind: str, tmp_path: Path, gray_recognizer: Recognizer) -> None:
-    size = {}
-    for precision in ("float16", "float32"):
-        path = convert(gray_recognizer, tmp_path / precision, format=kind, precision=precision)
-        weights = path / "Data/com.apple.CoreML/weights/weight.bin" if path.is_dir() else path
-        size[precision] = weights.stat().st_size
-    numbers = sum(p.numel() for p in gray_recognizer.network.parameters())
-    assert size["float32"] - size["float16"] > 1.8 * numbers
+    numbers = sum(p.numel() for p in source.network.parameters())
+    weights = path / "Data/com.apple.CoreML/weights/weight.bin" if path.is_dir() else path
+    assert (weights.stat().st_size < 3.5 * numbers) == (precision == "float16")
 
 
 def test_the_image_scaler_of_a_neural_network(tmp_path: Path, make_recognizer: Make) -> None:
-    gray = message(convert(make_recognizer(SPECS["gray"]), tmp_path / "gray.mlmodel"))
-    scaler = gray.neuralNetworkClassifier.preprocessing[0].scaler
-    assert (scaler.channelScale, scaler.grayBias) == (np.float32(1 / 127.5), -1)
-    bgr = message(convert(make_recognizer(SPECS["bgr"]), tmp_path / "bgr.mlmodel"))
-    scaler = bgr.neuralNetworkClassifier.preprocessing[0].scaler
+    spec = SPECS["bgr"]
+    model = message(convert(make_recognizer(spec), tmp_path / "bgr.mlmodel"))
+    scaler = model.neuralNetworkClassifier.preprocessing[0].scaler
+    assert scaler.channelScale == np.float32(spec.scale[0])
     biases = (scaler.blueBias, scaler.greenBias, scaler.redBias)
-    np.testing.assert_allclose(biases, SPECS["bgr"].bias, rtol=1e-6)
+    np.testing.assert_allclose(biases, spec.bias, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -138,34 +129,6 @@ def test_words_for_a_file_without_metadata(tmp_path: Path, make_network: Make) -
         "Tells 12 classes apart: nothing, a, b, c, d, e, f, g, h, i, …."
     )
     assert told.output[0].shortDescription.endswith("'nothing': nothing to recognise is in view.")
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_equal_weights_give_equal_files(
-    kind: str, tmp_path: Path, gray_recognizer: Recognizer
-) -> None:
-    first = convert(gray_recognizer, tmp_path / "first", format=kind)
-    second = convert(gray_recognizer, tmp_path / "second", format=kind)
-    assert content(first) == content(second)
-
-
-def test_the_package_holds_what_its_manifest_lists(
-    tmp_path: Path, gray_recognizer: Recognizer
-) -> None:
-    path = convert(gray_recognizer, tmp_path / "Digits.mlpackage")
-    assert set(content(path)) == {
-        "Manifest.json",
-        "Data/com.apple.CoreML/model.mlmodel",
-        "Data/com.apple.CoreML/weights/weight.bin",
-    }
-    manifest = json.loads((path / "Manifest.json").read_text())
-    items = manifest["itemInfoEntries"]
-    assert {item["path"] for item in items.values()} == {
-        "com.apple.CoreML/model.mlmodel",
-        "com.apple.CoreML/weights",
-    }
-    root = items[manifest["rootModelIdentifier"]]
-    assert (root["name"], root["author"]) == ("model.mlmodel", "com.apple.CoreML")
 
 
 def test_the_callers_network_stays_as_it_is(tmp_path: Path, make_network: Make) -> None:
@@ -241,34 +204,6 @@ def test_an_output_that_exists_is_refused_before_any_work(tmp_path: Path) -> Non
     assert existing.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_force_replaces(kind: str, tmp_path: Path, gray_recognizer: Recognizer) -> None:
-    first = convert(gray_recognizer, tmp_path / "m", format=kind)
-    before = content(first)
-    gray_recognizer.temperature = 2.0
-    assert convert(gray_recognizer, first, force=True) == first
-    assert content(first) != before
-    assert list(tmp_path.iterdir()) == [first]
-
-
-def test_a_folder_that_is_no_package_is_never_replaced(
-    tmp_path: Path, gray_recognizer: Recognizer
-) -> None:
-    photos = tmp_path / "photos.mlpackage"
-    photos.mkdir()
-    (photos / "holiday.jpg").write_bytes(b"dear")
-    with pytest.raises(OutputExistsError, match=r"is a folder but no Core ML package"):
-        convert(gray_recognizer, photos, force=True)
-    assert (photos / "holiday.jpg").read_bytes() == b"dear"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs POSIX files")
-def test_an_output_that_cannot_be_written(tmp_path: Path, gray_recognizer: Recognizer) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"m\.mlmodel cannot be written: .*choose another"):
-        convert(gray_recognizer, tmp_path / "file" / "m.mlmodel")
-
-
 class Singular(nn.Module):
     """Singular values: an op that Core ML does not have."""
 
@@ -303,13 +238,8 @@ def test_networks_that_cannot_be_converted(network: nn.Module, text: str, tmp_pa
             input_spec=InputSpec(12, 12),
         )
     assert "\n" not in str(caught.value)
+    assert "NotImplemented" not in text or isinstance(caught.value.__cause__, NotImplementedError)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_cause_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError) as caught:
-        convert(Singular(), tmp_path / "m", labels=list("abcde"), input_spec=InputSpec(12, 12))
-    assert isinstance(caught.value.__cause__, NotImplementedError)
 
 
 def test_a_recognizer_with_another_count_of_classes(
@@ -365,12 +295,6 @@ def test_options_that_cannot_be(
 ) -> None:
     with pytest.raises(OptionError, match=text):
         convert(gray_recognizer, tmp_path / name, **options)
-
-
-def test_a_name_with_dots_keeps_them(tmp_path: Path, gray_recognizer: Recognizer) -> None:
-    path = convert(gray_recognizer, tmp_path / "digits.v1", format="mlmodel")
-    assert path.name == "digits.v1.mlmodel"
-    assert path.is_file()
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,14 @@ def digits() -> tuple[Dataset, Dataset]:
     """Training and test digits: MNIST where a data folder is named, else the built-in strokes."""
     source = "mnist" if "POCKETLENS_DATA" in os.environ else "strokes"
     train, test = (load_data(source, split=split) for split in ("train", "test"))
-    return train.subset(slice(0, 3000)), test.subset(slice(0, 1000))
+    return train.subset(slice(0, 2000)), test.subset(slice(0, 1000))
 
 
 @pytest.fixture(scope="session")
 def walk(
     keras: Any, digits: tuple[Dataset, Dataset], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The network of the 2018 walk, trained for two passes over 3000 digits, as a .keras file."""
+    """The network of the 2018 walk, trained for two passes over 2000 digits, as a .keras file."""
     layers = keras.layers
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((28, 28, 1))])
@@ -63,57 +63,42 @@ def walk(
         model.add(layer)
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     train = digits[0]
-    model.fit(train.images / 255, train.labels, batch_size=64, epochs=2, verbose=0)
+    model.fit(train.images / 255, train.labels, batch_size=50, epochs=2, verbose=0)
     path = tmp_path_factory.mktemp("keras") / "walk.keras"
     model.save(path)
     return path
 
 
-@pytest.mark.parametrize(
-    ("kind", "precision", "mean"),
-    [("mlpackage", "float16", 1e-3), ("mlmodel", "float16", 1e-3), ("mlpackage", "float32", 1e-6)],
-)
+@pytest.mark.parametrize("kind", ["mlpackage", "mlmodel"])
 def test_the_walk_of_2018_arrives(
-    kind: str,
-    precision: str,
-    mean: float,
-    walk: Path,
-    keras: Any,
-    digits: tuple[Dataset, Dataset],
-    tmp_path: Path,
+    kind: str, walk: Path, keras: Any, digits: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(DIGITS) + "\n")
-    path = convert(
-        walk,
-        tmp_path / "Walk",
-        format=kind,
-        precision=precision,
-        labels=labels,
-        input_spec=InputSpec(28, 28, "gray", 1 / 255),
-    )
-    test = digits[1]
+    spec = InputSpec(28, 28, "gray", 1 / 255)
+    path = convert(walk, tmp_path / "Walk", format=kind, labels=labels, input_spec=spec)
+
+    test, made = digits[1], load(path)
     want = keras.saving.load_model(walk).predict(test.images / 255, verbose=0)
-    assert (want.argmax(1) == test.labels).mean() > 0.85
-    got = load(path).probabilities(test.images)
+    assert (want.argmax(1) == test.labels).mean() > 0.8
+    got = made.probabilities(test.images)
     assert (got.argmax(1) == want.argmax(1)).mean() >= 0.999
-    assert np.abs(got - want).mean() <= mean
+    assert np.abs(got - want).mean() <= 1e-3
+
+    assert verify(KerasPredictor(walk, labels, spec), made, test.subset(slice(0, 300))).passed
 
 
-def test_parity_asks_keras_itself(
-    walk: Path, keras: Any, digits: tuple[Dataset, Dataset], tmp_path: Path
+def test_a_keras_predictor_answers_as_keras_does(
+    walk: Path, keras: Any, digits: tuple[Dataset, Dataset]
 ) -> None:
     predictor = KerasPredictor(walk, DIGITS, InputSpec(28, 28))
     assert (predictor.layout, predictor.head) == ("channels-last", "probabilities")
     assert predictor.classes == tuple(DIGITS)
-    test = digits[1].subset(slice(0, 300))
-    want = keras.saving.load_model(walk).predict(test.images / 255, verbose=0)
-    np.testing.assert_allclose(predictor.probabilities(test.images), want, atol=1e-6)
-    assert predictor.probabilities(test.images[:0]).shape == (0, 10)
-    assert predictor.predict(test.images[0]).label == DIGITS[want[0].argmax()]
-
-    path = convert(predictor, tmp_path / "Walk")  # it has labels and InputSpec of its own
-    assert verify(predictor, load(path), test).passed
+    images = digits[1].images[:300]
+    want = keras.saving.load_model(walk).predict(images / 255, verbose=0)
+    np.testing.assert_allclose(predictor.probabilities(images), want, atol=1e-6)
+    assert predictor.predict(images[0]).label == DIGITS[want[0].argmax()]
+    assert predictor.probabilities(images[:0]).shape == (0, 10)
 
 
 def test_a_keras_predictor_has_its_own_labels(walk: Path, keras: Any, tmp_path: Path) -> None:
@@ -184,9 +169,10 @@ def test_models_of_many_makes(
     outputs = model.predict(inputs.reshape(-1, *(12 if s is None else s for s in shape)), verbose=0)
     want = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
     np.testing.assert_allclose(predictor.probabilities(images), want, atol=1e-5)
-    path = convert(model, tmp_path / "m", labels=list("abcd"), input_spec=spec)
-    np.testing.assert_allclose(load(path).probabilities(images), want, atol=1e-2)
-    assert np.abs(load(path).probabilities(images) - want).mean() < 1e-3
+    path = convert(predictor, tmp_path / "m")  # it has labels and InputSpec of its own
+    got = load(path).probabilities(images)
+    np.testing.assert_allclose(got, want, atol=1e-2)
+    assert np.abs(got - want).mean() < 1e-3
 
 
 @pytest.mark.parametrize(
