@@ -276,8 +276,9 @@ def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, 
     centre = share + z * z / (2 * n)
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    # At 0 and at n of n the ends are 0 and 1 exactly; rounding must not push them past.
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+    # At 0 and at n of n the ends are 0 and 1 exactly, which rounding would miss.
+    low = 0.0 if right == 0 else (centre - reach) / scale
+    return low, 1.0 if right == n else (centre + reach) / scale
 
 
 class Answers(NamedTuple):

@@ -107,7 +107,7 @@ def test_evaluate_a_run_and_its_core_ml_file(bars_run: Path) -> None:
     of_file = json.loads(fine("evaluate", bars_run / "Bars.mlpackage", "--data", source, "--json"))
     assert of_run["n"] == of_file["n"] == 60
     assert of_run["confusion"] == of_file["confusion"]
-    assert "expected calibration error" in fine("evaluate", bars_run)
+    assert "calibration error" in fine("evaluate", bars_run)
     assert "add --data, such as --data mnist" in bad("evaluate", bars_run / "Bars.mlpackage")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -62,7 +63,9 @@ def command(*, example: tuple[str, ...], on: typer.Typer = app, name: str | None
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> None:
             try:
-                function(*args, **kwargs)
+                with warnings.catch_warnings():
+                    warnings.showwarning = _show_warning
+                    function(*args, **kwargs)
             except PocketlensError as error:
                 print(f"pocketlens: error: {error}", file=sys.stderr)
                 failed = isinstance(error, CheckFailedError)
@@ -75,6 +78,10 @@ def command(*, example: tuple[str, ...], on: typer.Typer = app, name: str | None
         return function
 
     return register
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"pocketlens: note: {message}", file=sys.stderr)
 
 
 def print_json(content: Any) -> None:

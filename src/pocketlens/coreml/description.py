@@ -7,6 +7,7 @@ from typing import Any
 
 from pocketlens.coreml.features import Feature, declared_input_spec, functions_of, read_interface
 from pocketlens.coreml.kinds import KINDS, NEVER, NOT_YET
+from pocketlens.coreml.lowered import one_line
 from pocketlens.coreml.package import ModelFile, open_model
 
 __all__ = ["describe", "describe_file"]
@@ -27,7 +28,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         ModelFileError: No such file; damaged, cut short or unsafe.
         UnsupportedModelError: A compiled model, or a specification newer than any known here.
     """
-    return describe_file(open_model(path))
+    with one_line():
+        return describe_file(open_model(path))
 
 
 def describe_file(file: ModelFile) -> dict[str, Any]:

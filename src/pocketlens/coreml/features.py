@@ -148,6 +148,8 @@ def _feature(file: ModelFile, message: Any) -> Feature:
     where = f"{file.path}: the feature {message.name!r}"
     if not message.name or kind is None:
         raise ModelFileError(f"{where} has no {'type' if message.name else 'name'}")
+    if not message.name.isprintable():
+        raise ModelFileError(f"{where} has a name with control characters; the file is damaged")
     common = {
         "name": message.name,
         "optional": message.type.isOptional,

@@ -10,12 +10,16 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.package import ModelFile
 from pocketlens.errors import (
     ModelFileError,
+    PocketlensError,
     UnsupportedModelError,
     UnsupportedOp,
     UnsupportedParameter,
 )
 
-__all__ = ["Lowered", "in_place", "missing"]
+__all__ = ["Lowered", "in_place", "missing", "one_line"]
+
+MAX_MESSAGE = 2000
+"""The longest error message, in characters."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,23 @@ def in_place(file: ModelFile, place: str) -> Iterator[None]:
         if message.startswith(f"{file.path}: "):
             raise
         raise type(error)(f"{file.path}: {place}: {message}") from error
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Keep what a damaged file calls its parts from breaking or flooding an error message."""
+    try:
+        yield
+    except PocketlensError as error:
+        message = str(error)
+        clean = "".join(
+            each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in message
+        )
+        if len(clean) > MAX_MESSAGE:
+            clean = f"{clean[:MAX_MESSAGE]}…"
+        if clean == message:
+            raise
+        raise type(error)(clean) from error
 
 
 def missing(file: ModelFile, opset: str, noun: str, faults: Mapping[str, str]) -> UnsupportedOp:

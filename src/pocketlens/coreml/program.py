@@ -252,10 +252,10 @@ def program_content(file: ModelFile, name: str) -> dict[str, Any]:
                 continue
             if value.WhichOneof("value") == "blobFileValue" or declared.dtype.kind == "f":
                 weights[declared.name] += math.prod(declared.fixed)
-        if operation.type == "classify":
-            (binding,) = operation.inputs["classes"].arguments
-            if binding.WhichOneof("binding") == "value":
-                classes = constant_of(file, binding.value).tolist()
+        if operation.type == "classify" and "classes" in operation.inputs:
+            for binding in operation.inputs["classes"].arguments:
+                if binding.WhichOneof("binding") == "value":
+                    classes += constant_of(file, binding.value).tolist()
     return {
         "opset": function.opset,
         "classes": classes,

@@ -22,7 +22,7 @@ from pocketlens.coreml.features import (
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.inputs import array_input, image_input, image_output
 from pocketlens.coreml.kinds import KINDS, check_kind
-from pocketlens.coreml.lowered import Lowered
+from pocketlens.coreml.lowered import Lowered, one_line
 from pocketlens.coreml.package import ModelFile, open_model
 from pocketlens.errors import (
     FeatureError,
@@ -55,10 +55,11 @@ def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreML
         UnsupportedParameter: A field that an op's lowering does not take.
         OptionError: No function of this name.
     """
-    file = open_model(path)
-    check_kind(file)
-    interface = read_interface(file, function)
-    return CoreMLModel(file, interface, _lower(file, interface))
+    with one_line():
+        file = open_model(path)
+        check_kind(file)
+        interface = read_interface(file, function)
+        return CoreMLModel(file, interface, _lower(file, interface))
 
 
 @overload
