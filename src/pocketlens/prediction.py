@@ -73,8 +73,9 @@ class Predictor(ABC):
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that already fit `input_spec`."""
 
+    # A str is a sequence of str too, and an array may be one image or several: see `several`.
     @overload
-    def predict(self, images: ImageSource) -> Prediction: ...
+    def predict(self, images: ImageSource) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, images: ImageSources) -> list[Prediction]: ...
     def predict(self, images: ImageSource | ImageSources) -> Prediction | list[Prediction]:
