@@ -618,6 +618,8 @@ MOVES = [
         lambda _: blocks,
         "space to depth",
     ),
+    Case("reverse", [one], {"reverseDim": [True, False, True]}, lambda x: x[::-1, :, ::-1]),
+    Case("tile", [one], {"reps": [2, 3]}, lambda x: np.tile(x, (1, 2, 3))),
     Case("loadConstant", [], {"shape": [2, 3, 4], "data": one}, lambda: one[None, None]),
     Case("loadConstantND", [], {"shape": [2, 3, 4], "data": one}, lambda: one),
     Case("upsample", [x4], {"scalingFactor": [2, 3]}, lambda x: x.repeat(2, 2).repeat(3, 3)),

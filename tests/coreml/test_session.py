@@ -535,3 +535,24 @@ def test_onnx_is_not_overwritten(files: Any, save: Callable[..., Path], tmp_path
         model.to_onnx(target)
     assert model.to_onnx(target, force=True).read_bytes() == before
     assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def test_weights_that_do_not_fit(files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 4, 6, 6), np.float32)
+    fields = {"weight": np.zeros((3, 3, 2, 2), np.float32)}
+    path = save(files.program_spec("conv", {"x": x}, fields, [("float32", (1, 3, 5, 5))]))
+    with pytest.raises(ModelFileError, match="in 1 groups do not fit.*expected 4 input channels"):
+        load(path)
+
+
+def test_names_of_a_damaged_file_stay_on_one_line(files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 3), np.float32)
+    spec = files.program_spec("re\nlu\x1b[31m" + "u" * 9000, {"x": x}, {}, [("float32", (1, 3))])
+    with pytest.raises(UnsupportedOp) as caught:
+        load(save(spec))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2100
+    spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3))])
+    spec.description.input[0].name = "x\n"
+    with pytest.raises(ModelFileError, match="a name with control characters"):
+        load(save(spec))

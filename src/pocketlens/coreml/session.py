@@ -167,7 +167,7 @@ class CoreMLModel(Predictor):
                 if spec.colour == "bgr":
                     planes = planes[:, ::-1]
                 feed = {value.name: np.ascontiguousarray(planes, value.dtype)}
-                (answer,) = self._session.run([probabilities.name], feed)
+                (answer,) = self._run(self._session, [probabilities.name], feed)
                 result[row] = answer.reshape(-1)
 
         workers = min(os.cpu_count() or 1, len(images) // 32)
@@ -257,11 +257,9 @@ class CoreMLModel(Predictor):
     def _run(
         self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
-        from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
-
         try:
             answers: list[NDArray[Any]] = session.run(names, feed)
-        except RuntimeException as error:
+        except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
             reason = " ".join(str(error).split())
             raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
         return answers
@@ -305,7 +303,7 @@ def _session(file: ModelFile, model: bytes, elements: int) -> Any:
             f"expected at most {MAX_ONNX_BYTES}"
         )
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # its warnings speak of a graph that the user never saw
+    options.log_severity_level = 4  # what goes wrong comes as an exception, not as a log line
     if elements < SMALL_GRAPH:
         options.intra_op_num_threads = 1
     try:

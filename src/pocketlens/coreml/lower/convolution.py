@@ -27,6 +27,12 @@ def convolution(
     groups: int,
 ) -> Value:
     """Cross-correlation. x [n, Cin, *D], weight [Cout, Cin/groups, *K], bias [Cout]."""
+    out, per_group = weight.sizes[:2]
+    if groups < 1 or x.size(1) != per_group * groups or out % groups:
+        raise ModelFileError(
+            f"the weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
+            f"expected {x.size(1)} input channels"
+        )
     return g.Conv(
         x,
         weight,
@@ -59,6 +65,11 @@ def deconvolution(
         output_size: The wanted *D, if given.
         lower: Where what is to be cut is odd, the extra element is cut before instead of after.
     """
+    if groups < 1 or weight.size(0) != x.size(1) or weight.size(0) % groups:
+        raise ModelFileError(
+            f"the weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
+            f"expected {x.size(1)} input channels"
+        )
     extra = [0] * len(strides)
     if output_size is not None:
         full = [

@@ -9,9 +9,23 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.errors import ModelFileError
 
-__all__ = ["slice_by_index"]
+__all__ = ["reverse", "slice_by_index"]
 
 LAST = 2**31 - 1  # beyond any size: up to the end
+
+
+def reverse(g: Graph, x: Value, axes: Sequence[int]) -> Value:
+    """The elements along each of `axes` in the opposite order."""
+    if not axes:
+        return g.Identity(x)
+    count = len(axes)
+    return g.Slice(
+        x,
+        np.full(count, LAST, np.int64),
+        np.full(count, -LAST, np.int64),
+        np.array(axes, np.int64),
+        np.full(count, -1, np.int64),
+    )
 
 
 def slice_by_index(

@@ -16,7 +16,7 @@ unsupported(
     "mil",
     "not lowered yet",
     *("argsort", "band_part", "cumsum", "fill", "fill_like", "non_maximum_suppression"),
-    *("non_zero", "one_hot", "range_1d", "shape", "tile", "topk"),
+    *("non_zero", "one_hot", "range_1d", "shape", "topk"),
 )
 
 
@@ -67,3 +67,10 @@ def pad(g: Graph, x: Value, pad: Ints, mode: str = "constant", constant_val: flo
         raise ModelFileError(f"'pad' has {len(pad)} numbers; x has {x.rank} dimensions")
     amounts = list(zip(pad[::2], pad[1::2], strict=True))
     return padding.pad(g, x, amounts, constant_val, padding.pad_value(mode))
+
+
+@mil(restrictions="constant repetitions only")
+def tile(g: Graph, x: Value, reps: Ints) -> Value:
+    if len(reps) != x.rank or any(count < 1 for count in reps):
+        raise ModelFileError(f"'reps' is {list(reps)}; expected {x.rank} positive numbers")
+    return g.Tile(x, np.array(reps, np.int64))

@@ -12,7 +12,7 @@ from pocketlens.errors import ModelFileError
 unsupported(
     "mil",
     "not lowered yet",
-    *("batch_to_space", "reshape_like", "reverse", "reverse_sequence", "slice_update"),
+    *("batch_to_space", "reshape_like", "reverse_sequence", "slice_update"),
     *("sliding_windows", "space_to_batch"),
 )
 
@@ -74,6 +74,11 @@ def slice_by_size(g: Graph, x: Value, begin: Ints, size: Ints) -> Value:
         for start, count, total in zip(starts, size, sizes, strict=True)
     ]
     return slicing.slice_by_index(g, x, starts, ends)
+
+
+@mil()
+def reverse(g: Graph, x: Value, axes: Ints | None = None) -> Value:  # all axes by default
+    return slicing.reverse(g, x, range(x.rank) if axes is None else axes)
 
 
 @mil()

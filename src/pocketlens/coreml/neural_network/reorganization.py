@@ -11,6 +11,7 @@ from pocketlens.coreml.graph import Bools, Graph, Ints, Message, Value
 from pocketlens.coreml.lower import padding as pads
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.joining import concatenate
+from pocketlens.coreml.lower.slicing import reverse as reversed_along
 from pocketlens.coreml.lower.slicing import slice_by_index
 from pocketlens.coreml.lower.weights import numbers
 from pocketlens.coreml.neural_network.convolution import border
@@ -20,8 +21,8 @@ from pocketlens.errors import ModelFileError
 unsupported(
     "neural_network",
     "not lowered yet",
-    *("sequenceRepeat", "reverse", "reverseSeq", "sliceDynamic", "slidingWindows", "sliceBySize"),
-    *("tile", "topK", "argSort", "oneHot", "cumSum", "matrixBandPart", "lowerTriangular"),
+    *("sequenceRepeat", "reverseSeq", "sliceDynamic", "slidingWindows", "sliceBySize"),
+    *("topK", "argSort", "oneHot", "cumSum", "matrixBandPart", "lowerTriangular"),
     *("upperTriangular", "whereNonZero", "getShape", "fillLike", "fillStatic", "fillDynamic"),
     *("broadcastToLike", "broadcastToStatic", "broadcastToDynamic", "reshapeLike"),
     *("reshapeDynamic", "rangeStatic", "rangeDynamic", "NonMaximumSuppression"),
@@ -270,3 +271,18 @@ def loadConstantND(g: Graph, *, shape: Ints, data: Message) -> Value:
 @layer()
 def copy(g: Graph, x: Value) -> Value:
     return g.Identity(x)
+
+
+@layer(restrictions="constant repetitions only")
+def tile(g: Graph, x: Value, *, reps: Ints) -> Value:
+    if len(reps) > x.rank or any(count < 1 for count in reps):
+        raise ModelFileError(f"reps is {list(reps)}; expected at most {x.rank} positive numbers")
+    full = (1,) * (x.rank - len(reps)) + reps
+    return g.Tile(x, np.array(full, np.int64))
+
+
+@layer()
+def reverse(g: Graph, x: Value, *, reverseDim: Bools) -> Value:
+    if len(reverseDim) != x.rank:
+        raise ModelFileError(f"reverseDim has {len(reverseDim)} values; x has {x.rank} dimensions")
+    return reversed_along(g, x, [axis for axis, flip in enumerate(reverseDim) if flip])
