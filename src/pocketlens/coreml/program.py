@@ -165,12 +165,14 @@ class _Reader:
                 raise UnsupportedOp("ops with inner blocks do not run here yet")
             self.graph.scope(names[0])
             lowering = lookup("mil", operation.type, self.opset)
-            results = lowering.function(self.graph, **self._arguments(operation, lowering))
+            arguments = self._arguments(operation, lowering)
+            results = lowering.function(self.graph, **arguments)
             values = [results] if isinstance(results, Value) else list(results)
             if len(values) != len(names):
                 raise ModelFileError(f"it has {len(names)} outputs; expected {len(values)}")
             if operation.type == "classify":
-                self._remember_classes(operation, values[1])
+                self.classes = tuple(arguments["classes"].tolist())
+                self.probabilities = values[1]
             for output, value in zip(operation.outputs, values, strict=True):
                 _check_type(output, value)
                 self.graph.bind(output.name, value)
@@ -216,11 +218,6 @@ class _Reader:
             if kind == "name"
             else "one of its arguments is empty"
         )
-
-    def _remember_classes(self, operation: Any, probabilities: Value) -> None:
-        classes = self._value(operation.inputs["classes"].arguments[0]).const
-        self.classes = tuple(classes.tolist()) if classes is not None else ()
-        self.probabilities = probabilities
 
     def finish(self, outputs: Iterable[str], interface: Interface) -> Lowered:
         given = list(outputs)
