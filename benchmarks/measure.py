@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pocketlens.pipeline import Run
+from pocketlens.run_folder import read_run
 
 HERE = Path(__file__).parent
 
@@ -33,22 +33,23 @@ def run_recipe(name: str, *settings: str, until: str = "report") -> dict[str, An
         seconds = time.perf_counter() - started
         if status:
             raise SystemExit(f"{' '.join(words)} failed")
-        run = Run(out)
-        stages = run.stages
+        run = read_run(out)
+        stages, check, evaluation = run.stages, run.check, run.evaluation
+        assert run.data and run.metrics and check and evaluation  # noqa: PT018
         return {
-            "data": run.data["source"],
+            "data": run.data.source,
             "seconds": seconds,
             "phases": {"start": seconds - sum(stages.values()), **stages},
-            "training_seconds": run.metrics["training_seconds"],
-            "accuracy": run.evaluation.accuracy,
-            "calibration_error": run.evaluation.calibration.error,
-            "core_ml_accuracy": run.parity.accuracy_b,
-            "label_agreement": run.parity.agreement,
-            "mean_difference": run.parity.mean_difference,
-            "max_difference": run.parity.max_difference,
-            "file_bytes": run.check["file_bytes"],
-            "parameters": run.metrics["parameters"],
-            "milliseconds_per_image": run.check["milliseconds_per_image"],
+            "training_seconds": run.metrics.training_seconds,
+            "accuracy": evaluation.accuracy,
+            "calibration_error": evaluation.calibration.error,
+            "core_ml_accuracy": check.parity.accuracy_b,
+            "label_agreement": check.parity.agreement,
+            "mean_difference": check.parity.mean_difference,
+            "max_difference": check.parity.max_difference,
+            "file_bytes": check.file_bytes,
+            "parameters": run.metrics.parameters,
+            "milliseconds_per_image": check.milliseconds_per_image,
             "peak_megabytes": usage.ru_maxrss / 1024,
         }
 

@@ -15,9 +15,9 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Rooms and files by their first name.
 ORDER = [
-    "errors", "files", "image", "prediction", "recipe", "named", "data", "augment", "networks",
-    "recognizer", "training", "evaluation", "conversion", "coreml", "parity", "app", "report",
-    "pipeline", "cli",
+    "errors", "files", "image", "prediction", "recipe", "history", "named", "data", "augment",
+    "networks", "recognizer", "training", "evaluation", "conversion", "coreml", "parity",
+    "run_folder", "app", "report", "pipeline", "cli",
 ]  # fmt: skip
 
 # These see less than all that stands before them, see DESIGN: what ships is the Core ML file.

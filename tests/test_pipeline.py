@@ -12,7 +12,9 @@ from pocketlens import pipeline
 from pocketlens.data import mnist
 from pocketlens.errors import CheckFailedError, DataNotFoundError, OptionError, RunError
 from pocketlens.files import size_on_disk
-from pocketlens.pipeline import STAGES, Run, Watcher, run
+from pocketlens.pipeline import STAGES, Watcher, run
+from pocketlens.recipe import load_recipe
+from pocketlens.run_folder import read_run
 
 SMALL = ["network.channels=[4, 8]", "training.epochs=1", "input.height=12", "input.width=12"]
 
@@ -30,7 +32,8 @@ class Listener(Watcher):
 
 
 def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
-    found = Run(bars_run)
+    found = read_run(bars_run)
+    assert found.missing == ()
     assert tuple(found.stages) == STAGES
     names = ["recipe.toml", "data.json", "history.jsonl", "weights.safetensors", "checkpoint"]
     names += ["metrics.json", "parity.json", "Bars.mlpackage", "app/Bars.xcodeproj", "report.html"]
@@ -42,10 +45,10 @@ def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
     for name in names:
         assert (bars_run / name).exists(), name
     assert not list(bars_run.rglob("*.part"))
-    assert found.evaluation.accuracy > 0.9
-    assert found.parity.passed
-    assert found.data["train"] + found.data["validation"] == 240
-    assert found.check["file_bytes"] == size_on_disk(found.model)
+    assert found.evaluation and found.evaluation.accuracy > 0.9
+    assert found.parity and found.parity.passed
+    assert found.data and found.data.train + found.data.validation == 240
+    assert found.check and found.check.file_bytes == size_on_disk(bars_run / "Bars.mlpackage")
 
 
 def test_stages_go_on_where_they_were_left(picture_folder: Path, tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_force_starts_again_and_spares_what_is_not_ours(
     run("quick", out=out, overrides=[*settings, "seed=1"], until="data", force=True, watcher=again)
     assert again.stages == [("data", False)]
     assert (out / "notes.txt").read_text() == "mine"
-    assert Run(out).recipe.seed == 1
+    assert read_run(out).recipe.seed == 1
 
 
 def test_offline_the_demo_draws_its_own_digits_and_says_so(
@@ -81,9 +84,9 @@ def test_offline_the_demo_draws_its_own_digits_and_says_so(
     listener = Listener()
     out = tmp_path / "run"
     done = run("quick", out=out, overrides=SMALL, until="data", watcher=listener)
-    assert done.data["source"] == "strokes"
+    assert done.data and done.data.source == "strokes"
     assert "using the built-in strokes digits" in listener.notes[0]
-    assert done.data["note"] == listener.notes[0]
+    assert done.data.note == listener.notes[0]
 
     with pytest.raises(DataNotFoundError, match="pocketlens data download mnist") as caught:
         run("quick", out=tmp_path / "other", overrides=[*SMALL, "data.source=mnist"])
@@ -97,30 +100,36 @@ def test_a_core_ml_file_that_disagrees_is_not_shipped(
     """The classic bug itself: the file is converted without its scale."""
     from pocketlens import conversion
     from pocketlens.image import InputSpec
+    from pocketlens.recognizer import Recognizer
 
     honest = conversion.convert
 
     def without_scale(recognizer: Any, *args: Any, **kwargs: Any) -> Path:
-        spec = recognizer.input_spec
-        recognizer._input_spec = InputSpec(spec.height, spec.width, scale=(1.0,))
-        return honest(recognizer, *args, **kwargs)
+        raw = InputSpec(12, 12, scale=(1.0,))
+        network, choice = recognizer.network, recognizer.choice
+        return honest(Recognizer(network, choice, recognizer.classes, raw), *args, **kwargs)
 
     monkeypatch.setattr(conversion, "convert", without_scale)
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     settings += ["training.epochs=6"]
     with pytest.raises(CheckFailedError, match=r"does not agree with the trained network"):
         run("quick", out=tmp_path / "run", overrides=settings)
-    assert "verify" not in Run(tmp_path / "run").stages
+    assert "verify" not in read_run(tmp_path / "run").stages
     assert not (tmp_path / "run" / "app").exists()
 
 
 def test_damaged_run_folders(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"has no recipe.toml; expected a run folder"):
-        Run(tmp_path).recipe  # noqa: B018
-    for damage in (b"", b"{", b"[]", b"\xff"):
-        (tmp_path / "metrics.json").write_bytes(damage)
-        with pytest.raises(RunError, match=r"metrics.json"):
-            Run(tmp_path).metrics  # noqa: B018
+    with pytest.raises(RunError, match=r"is not the folder of a run: it has no recipe.toml; exp"):
+        read_run(tmp_path)
+    (tmp_path / "recipe.toml").write_text(load_recipe("quick").to_toml())
+    for name in ("metrics.json", "parity.json", "data.json", "stages.json", "history.jsonl"):
+        for damage in (b"{", b"[]", b"\xff", b"{}", b'{"recognizer": 3}', b"[" * 100_000):
+            if (name, damage) == ("stages.json", b"{}"):  # no stage is finished yet
+                continue
+            (tmp_path / name).write_bytes(damage)
+            with pytest.raises(RunError, match=rf"{name} is damaged: .*pocketlens run"):
+                read_run(tmp_path)
+        (tmp_path / name).unlink()
 
 
 def test_unknown_stage() -> None:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pocketlens.evaluation import evaluate as evaluate
     from pocketlens.image import InputSpec as InputSpec
     from pocketlens.parity import verify as verify
-    from pocketlens.pipeline import Run as Run
     from pocketlens.pipeline import run as run
     from pocketlens.prediction import Prediction as Prediction
     from pocketlens.prediction import Predictor as Predictor
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from pocketlens.recipe import load_recipe as load_recipe
     from pocketlens.recognizer import Recognizer as Recognizer
     from pocketlens.report import write_report as write_report
+    from pocketlens.run_folder import Run as Run
     from pocketlens.training import train as train
 
 _HOME = {
@@ -48,7 +48,7 @@ _HOME = {
     "Predictor": "prediction",
     "Recipe": "recipe",
     "Recognizer": "recognizer",
-    "Run": "pipeline",
+    "Run": "run_folder",
     "convert": "conversion",
     "create_app": "app",
     "evaluate": "evaluation",

@@ -7,10 +7,11 @@ then noted in `stages.json`. A second call goes on after the last finished stage
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,19 @@ from pocketlens.errors import (
     OptionError,
     OutputExistsError,
     RecipeError,
-    RunError,
     did_you_mean,
 )
 from pocketlens.files import size_on_disk, write_aside
 from pocketlens.recipe import Recipe, load_recipe
+from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
-    from pocketlens.evaluation import Evaluation
-    from pocketlens.parity import Parity
-    from pocketlens.training import Epoch, Step
+    from pocketlens.history import Epoch
+    from pocketlens.recognizer import Recognizer
+    from pocketlens.training import Step
 
-__all__ = ["STAGES", "Run", "Watcher", "run"]
+__all__ = ["STAGES", "Watcher", "run"]
 
 STAGES = ("data", "train", "evaluate", "convert", "verify", "app", "report")
 
@@ -56,115 +57,6 @@ class Watcher:
 
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is finished."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder: where its parts are, and what is in them.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        RunError: When a part is asked for that is not there or is damaged.
-    """
-
-    folder: Path
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return Recipe.from_toml(self._text("recipe.toml"), source=f"{self.folder}/recipe.toml")
-
-    @property
-    def stages(self) -> dict[str, float]:
-        """The finished stages and how many seconds each took."""
-        if not (self.folder / "stages.json").exists():
-            return {}
-        stages = self._json("stages.json")
-        return {name: float(stages[name]) for name in STAGES if name in stages}
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Where the images came from and how many they are."""
-        return self._json("data.json")
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The training in figures, and the recogniser's evaluation."""
-        return self._json("metrics.json")
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """The recogniser on the test set."""
-        from pocketlens.evaluation import Evaluation
-
-        return Evaluation.from_dict(self.metrics["recognizer"])
-
-    @property
-    def check(self) -> dict[str, Any]:
-        """The Core ML file in figures, with its parity."""
-        return self._json("parity.json")
-
-    @property
-    def parity(self) -> Parity:
-        """How far the Core ML file agrees with the recogniser."""
-        from pocketlens.parity import Parity
-
-        return Parity.from_dict(self.check["parity"])
-
-    @property
-    def model(self) -> Path:
-        """The Core ML file."""
-        model = self.recipe.model
-        return self.folder / f"{model.name}.{model.format}"
-
-    @property
-    def app(self) -> Path:
-        """The folder of the Xcode project."""
-        return self.folder / "app"
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.folder / "report.html"
-
-    def load(self, split: str, *, watcher: Watcher | None = None) -> Dataset:
-        """The run's own images, `train` or `test`."""
-        from pocketlens.data import load_data
-
-        source = self.data["source"] if (self.folder / "data.json").exists() else ""
-        return load_data(
-            source or self.recipe.data.source,
-            split=split,
-            input_spec=self.recipe.input,
-            seed=self.recipe.seed,
-            progress=watcher.download if watcher else None,
-        )
-
-    def _text(self, name: str) -> str:
-        try:
-            return (self.folder / name).read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise RunError(
-                f"{self.folder} has no {name}; expected a run folder that is that far: "
-                f"pocketlens run --out {self.folder}"
-            ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.folder / name} cannot be read: {error}") from error
-
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            found = json.loads(self._text(name))
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.folder / name} is not JSON: {error}") from error
-        if not isinstance(found, dict):
-            raise RunError(f"{self.folder / name} is not a JSON object")
-        return found
-
-    def write(self, name: str, content: dict[str, Any]) -> None:
-        """Write one of the run's JSON files, whole."""
-        write_aside(self.folder / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def run(
@@ -205,18 +97,19 @@ def run(
     resolved = load_recipe(recipe, overrides)
     check(resolved)
     watcher = watcher or Watcher()
-    target = Run(Path(out) if out else Path("runs") / resolved.name)
-    _open(target, resolved, resume=resume, force=force)
-    work = _Work(target, watcher, resume=resume)
+    folder = Path(out) if out else Path("runs") / resolved.name
+    _open(folder, resolved, resume=resume, force=force)
+    work = _Work(folder, resolved, watcher, resume=resume)
+    finished = read_run(folder).stages
     for name in STAGES[: STAGES.index(until) + 1]:
-        finished = target.stages
         watcher.stage(name, done=name in finished)
         if name in finished:
             continue
         started = time.perf_counter()
         getattr(work, name)()
-        target.write("stages.json", {**finished, name: round(time.perf_counter() - started, 3)})
-    return target
+        finished[name] = round(time.perf_counter() - started, 3)
+        work.write("stages.json", finished)
+    return read_run(folder)
 
 
 def check(recipe: Recipe) -> None:
@@ -252,41 +145,38 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(faults, source=f"recipe '{recipe.name}'")
 
 
-def _open(target: Run, recipe: Recipe, *, resume: bool, force: bool) -> None:
+def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
     """Make the run folder, or find that it holds a run of the same recipe."""
-    folder = target.folder
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; expected a folder; choose another --out")
     ours = (folder / "recipe.toml").is_file()
     if folder.exists() and not ours and any(folder.iterdir()):
         raise OutputExistsError(f"{folder} is not empty and not a run folder; choose another --out")
     if ours and force:
-        _clear(target)
+        _clear(folder)
         ours = False
     if not ours:
         write_aside(folder / "recipe.toml", recipe.to_toml())
         return
-    if differences := recipe.differences(target.recipe):
+    there = read_run(folder)
+    if differences := recipe.differences(there.recipe):
         raise OutputExistsError(
             f"{folder} holds a run of another recipe ({'; '.join(differences[:5])}); "
             "choose another --out, or start again with --force"
         )
-    unfinished = (folder / "checkpoint").exists() and "train" not in target.stages
-    if unfinished and not resume:
+    if (folder / "checkpoint").exists() and "train" not in there.stages and not resume:
         raise OutputExistsError(
             f"{folder} holds an unfinished training; go on with --resume, or start again "
             "with --force"
         )
 
 
-def _clear(target: Run) -> None:
+def _clear(folder: Path) -> None:
     """Remove what an older run wrote; anything else in the folder stays."""
-    import shutil
-
     names = ["stages.json", "data.json", "checkpoint", "history.jsonl", "weights.safetensors"]
     names += ["metrics.json", "parity.json", "report.html", "figures", "app", "recipe.toml"]
-    models = [f for f in target.folder.iterdir() if f.suffix in MODEL_SUFFIXES]
-    for path in [*(target.folder / name for name in names), *models]:
+    models = [file for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES]
+    for path in [*(folder / name for name in names), *models]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -296,110 +186,122 @@ def _clear(target: Run) -> None:
 class _Work:
     """The stages. Images are loaded once, by the first stage of this call that needs them."""
 
-    def __init__(self, run: Run, watcher: Watcher, *, resume: bool) -> None:
-        self.run = run
+    def __init__(self, folder: Path, recipe: Recipe, watcher: Watcher, *, resume: bool) -> None:
+        self.folder = folder
+        self.recipe = recipe
         self.watcher = watcher
         self.resume = resume
+        self.figures = folder / "figures"
+        self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one of the run's JSON files, whole."""
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        write_aside(self.folder / name, text + "\n")
 
     @cached_property
     def train_set(self) -> Dataset:
-        return self.run.load("train", watcher=self.watcher)
+        return self._load("train")
 
     @cached_property
     def test_set(self) -> Dataset:
-        return self.run.load("test", watcher=self.watcher)
+        return self._load("test")
+
+    def _load(self, split: str) -> Dataset:
+        # `data.json` is there from the first stage on; what it says was used is used again.
+        return read_run(self.folder).load(split)
 
     @cached_property
-    def figures(self) -> Path:
-        folder = self.run.folder / "figures"
-        folder.mkdir(exist_ok=True)
-        return folder
+    def recognizer(self) -> Recognizer:
+        from pocketlens.recognizer import Recognizer
+
+        return Recognizer.load(self.folder)
 
     def data(self) -> None:
-        from pocketlens.data import resolve
+        from pocketlens.data import load_data, resolve
         from pocketlens.report import figures
 
-        recipe = self.run.recipe
-        resolved = resolve(recipe.data.source, progress=self.watcher.download)
-        content: dict[str, Any] = {
-            "requested": recipe.data.source,
-            "source": resolved.name,
-            "note": resolved.note,
-        }
+        requested, seed = self.recipe.data.source, self.recipe.seed
+        resolved = resolve(requested, progress=self.watcher.download)
         if resolved.note:
             self.watcher.note(resolved.note)
-        self.run.write("data.json", content)  # from here on, `Run.load` uses this source
-        rest, held = self.train_set.split(recipe.data.validation, seed=recipe.seed)
-        content |= {
-            "classes": list(self.train_set.classes),
-            "train": len(rest),
-            "validation": len(held),
-            "test": len(self.test_set),
-        }
+        self.train_set, self.test_set = (
+            load_data(
+                resolved.name,
+                split=split,
+                input_spec=self.recipe.input,
+                seed=seed,
+                progress=self.watcher.download,
+            )
+            for split in ("train", "test")
+        )
+        rest, held = self.train_set.split(self.recipe.data.validation, seed=seed)
         figures.draw_samples(self.train_set, self.figures / "samples.png")
         figures.draw_pixels(self.train_set, 0, self.figures / "pixels.png")
         figures.draw_one_hot(self.train_set, self.figures / "one_hot.svg")
         figures.draw_balance([self.train_set, self.test_set], self.figures / "balance.svg")
-        self.run.write("data.json", content)
+        summary = DataSummary(
+            requested,
+            resolved.name,
+            resolved.note,
+            self.train_set.classes,
+            len(rest),
+            len(held),
+            len(self.test_set),
+        )
+        self.write("data.json", asdict(summary))
 
     def train(self) -> None:
         from pocketlens.report import figures
         from pocketlens.training import train
 
-        folder = self.run.folder
         training = train(
-            self.run.recipe,
+            self.recipe,
             self.train_set,
-            folder=folder,
-            resume=self.resume and (folder / "checkpoint").exists(),
+            folder=self.folder,
+            resume=self.resume and (self.folder / "checkpoint").exists(),
             on_step=self.watcher.step,
             on_epoch=self.watcher.epoch,
         )
-        training.recognizer.save(folder / "weights.safetensors", force=True)
+        weights = training.recognizer.save(self.folder / "weights.safetensors", force=True)
         if training.interrupted:
             epochs = len(training.history)
-            go_on = (
-                f"go on with: pocketlens run {folder / 'recipe.toml'} --out {folder} --resume"
-                if epochs
-                else "no epoch was finished"
-            )
+            go_on = "go on with: pocketlens run {} --out {} --resume"
             raise KeyboardInterrupt(
-                f"interrupted after {epochs} of {self.run.recipe.training.epochs} epochs; the "
-                f"weights reached are in {folder / 'weights.safetensors'}; {go_on}"
+                f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the "
+                f"weights reached are in {weights}; "
+                + go_on.format(self.folder / "recipe.toml", self.folder)
             )
         figures.draw_history([asdict(e) for e in training.history], self.figures / "history.svg")
-        self.run.write(
-            "metrics.json",
-            {
-                "network": self.run.recipe.network.name,
-                "parameters": training.recognizer.parameters,
-                "device": training.device,
-                "training_seconds": training.seconds,
-                "best_epoch": training.best_epoch,
-                "temperature": training.recognizer.temperature,
-            },
+        metrics = Metrics(
+            self.recipe.network.name,
+            training.recognizer.parameters,
+            training.device,
+            training.seconds,
+            training.best_epoch,
+            training.recognizer.temperature,
         )
+        self.write("metrics.json", asdict(metrics))
 
     def evaluate(self) -> None:
         from pocketlens.evaluation import evaluate
-        from pocketlens.recognizer import Recognizer
         from pocketlens.report import figures
 
-        evaluation = evaluate(Recognizer.load(self.run.folder), self.test_set)
+        evaluation = evaluate(self.recognizer, self.test_set)
         figures.draw_confusion(evaluation, self.figures / "confusion.svg")
         figures.draw_mistakes(self.test_set, evaluation, self.figures / "mistakes.png")
         figures.draw_reliability(evaluation, self.figures / "reliability.svg")
-        content = self.run.metrics | {"recognizer": evaluation.to_dict()}
-        self.run.write("metrics.json", content)
+        metrics = read_run(self.folder).metrics
+        assert metrics is not None  # the stage before wrote it
+        self.write("metrics.json", {**asdict(metrics), "recognizer": evaluation.to_dict()})
 
     def convert(self) -> None:
         from pocketlens.conversion import ModelMetadata, convert
-        from pocketlens.recognizer import Recognizer
 
-        model = self.run.recipe.model
+        model = self.recipe.model
         convert(
-            Recognizer.load(self.run.folder),
-            self.run.model,
+            self.recognizer,
+            self.model,
             format=model.format,
             precision=model.precision,
             metadata=ModelMetadata(model.author, model.licence, model.version, model.description),
@@ -409,49 +311,46 @@ class _Work:
     def verify(self) -> None:
         from pocketlens.coreml import load
         from pocketlens.parity import verify
-        from pocketlens.recognizer import Recognizer
         from pocketlens.report import figures
 
         started = time.perf_counter()
-        model = load(self.run.model)
+        model = load(self.model)
         load_seconds = time.perf_counter() - started
-        parity = verify(Recognizer.load(self.run.folder), model, self.test_set)
+        parity = verify(self.recognizer, model, self.test_set)
         figures.draw_parity(parity, self.figures / "parity.svg")
-        self.run.write(
-            "parity.json",
-            {
-                "file": self.run.model.name,
-                "file_bytes": size_on_disk(self.run.model),
-                "format": self.run.recipe.model.format,
-                "precision": self.run.recipe.model.precision,
-                "load_seconds": load_seconds,
-                "milliseconds_per_image": _milliseconds(model.probabilities, self.test_set),
-                "parity": parity.to_dict(),
-            },
+        check = Check(
+            self.model.name,
+            size_on_disk(self.model),
+            self.recipe.model.format,
+            self.recipe.model.precision,
+            _milliseconds(model.probabilities, self.test_set),
+            load_seconds,
+            parity,
         )
+        self.write("parity.json", {**vars(check), "parity": parity.to_dict()})
         if not parity.passed:
             raise CheckFailedError(
-                f"{self.run.model} does not agree with the trained network: {parity}; try "
-                "--set model.precision=float32"
+                f"{self.model} does not agree with the trained network: "
+                f"{'; '.join(str(parity).splitlines())}; try --set model.precision=float32"
             )
 
     def app(self) -> None:
         from pocketlens.app import create_app
 
-        options = self.run.recipe.app
+        options = self.recipe.app
         create_app(
-            self.run.model,
-            self.run.app,
+            self.model,
+            self.folder / "app",
             name=options.name,
             bundle_id=options.bundle_id,
             team=options.team or None,
-            force=True,
+            force=(self.folder / "app").exists(),
         )
 
     def report(self) -> None:
         from pocketlens.report import write_report
 
-        write_report(self.run.folder)
+        write_report(self.folder)
 
 
 def _milliseconds(predict: Callable[..., Any], data: Dataset, *, rounds: int = 5) -> float:

@@ -14,12 +14,11 @@ import pytest
 
 from pocketlens.errors import RecipeError, RunError
 from pocketlens.evaluation import evaluate
-from pocketlens.files import size_on_disk
+from pocketlens.files import size_on_disk, size_text
 from pocketlens.recipe import load_recipe
 from pocketlens.report import figures, write_report
-from pocketlens.files import size_text
 from pocketlens.report.page import duration_text, milliseconds_text
-from pocketlens.report.reading import FIGURES
+from pocketlens.run_folder import FIGURES
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -337,7 +336,7 @@ def test_a_damaged_file_is_an_error_that_names_it(run, name, content, message):
 
 
 def test_a_file_too_large_is_an_error(run, monkeypatch):
-    monkeypatch.setattr("pocketlens.report.reading.MAX_BYTES", 1000)
+    monkeypatch.setattr("pocketlens.run_folder.MAX_BYTES", 1000)
     (run / "data.json").write_text(" " * 1001)
     with pytest.raises(RunError, match=r"is larger than 1000 bytes, which no run writes"):
         write_report(run)

@@ -17,9 +17,10 @@ import torch
 
 from pocketlens.data import Dataset
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
+from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer
-from pocketlens.training import Epoch, Step, train
+from pocketlens.training import Step, train
 
 
 def weights(recognizer: Recognizer) -> dict[str, torch.Tensor]:

@@ -55,11 +55,11 @@ def convert(
     from pocketlens.conversion import convert as make
     from pocketlens.coreml import load
     from pocketlens.parity import verify
-    from pocketlens.pipeline import Run
     from pocketlens.prediction import Predictor
+    from pocketlens.run_folder import read_run
 
     metadata = ModelMetadata(author, licence, model_version, description)
-    run = Run(model) if is_run(model) else None
+    run = read_run(model) if is_run(model) else None
     source: Predictor
     if run:
         from pocketlens.recognizer import Recognizer

@@ -26,10 +26,10 @@ def evaluate(
     from pocketlens.coreml import load
     from pocketlens.evaluation import evaluate as measure
     from pocketlens.evaluation import percent
-    from pocketlens.pipeline import Run
     from pocketlens.prediction import Predictor
+    from pocketlens.run_folder import read_run
 
-    run = Run(model) if is_run(model) else None
+    run = read_run(model) if is_run(model) else None
     predictor: Predictor
     if run:
         from pocketlens.recognizer import Recognizer

@@ -12,7 +12,7 @@ from pocketlens.errors import OptionError
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
     from pocketlens.image import InputSpec
-    from pocketlens.pipeline import Run
+    from pocketlens.run_folder import Run
 
 __all__ = ["Data", "is_run", "test_set"]
 

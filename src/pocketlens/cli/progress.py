@@ -13,7 +13,8 @@ from pocketlens.evaluation import percent
 from pocketlens.pipeline import Watcher
 
 if TYPE_CHECKING:
-    from pocketlens.training import Epoch, Step
+    from pocketlens.history import Epoch
+    from pocketlens.training import Step
 
 __all__ = ["Progress"]
 

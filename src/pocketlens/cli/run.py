@@ -12,7 +12,7 @@ import typer
 from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
 
 if TYPE_CHECKING:
-    from pocketlens.pipeline import Run
+    from pocketlens.run_folder import Run
 
 Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")]
 Resume = Annotated[
@@ -39,10 +39,7 @@ def run(
 ) -> None:
     """Do it all: data, training, evaluation, Core ML file, check, Xcode project, report."""
     finished = start(recipe, out, overrides, resume=resume, force=force, until="report", json=json)
-    if json:
-        print_json(summary(finished))
-    else:
-        print_summary(finished)
+    (print_json if json else print_summary)(summary(finished))
 
 
 def start(
@@ -77,34 +74,33 @@ def start(
 
 def summary(finished: Run) -> dict[str, Any]:
     """The figures and places that a finished run ends with."""
-    evaluation, parity, check = finished.evaluation, finished.parity, finished.check
+    data, metrics, check = finished.data, finished.metrics, finished.check
+    evaluation, app = finished.evaluation, finished.app
+    assert data and metrics and check and evaluation and app  # noqa: PT018 - it is finished
+    parity = check.parity
     return {
-        "data": finished.data["source"],
-        "note": finished.data["note"],
+        "data": data.source,
+        "note": data.note,
         "accuracy": evaluation.accuracy,
         "interval": list(evaluation.interval),
         "test_images": evaluation.n,
-        "training_seconds": finished.metrics["training_seconds"],
+        "training_seconds": metrics.training_seconds,
         "parity": {
             "passed": parity.passed,
+            "agreed": parity.n - parity.disagreed,
             "agreement": parity.agreement,
             "mean_difference": parity.mean_difference,
             "max_difference": parity.max_difference,
         },
-        "file_bytes": check["file_bytes"],
-        "milliseconds_per_image": check["milliseconds_per_image"],
+        "file_bytes": check.file_bytes,
+        "milliseconds_per_image": check.milliseconds_per_image,
         "model": str(finished.model),
-        "app": str(project(finished)),
+        "app": str(next(app.glob("*.xcodeproj"))),
         "report": str(finished.report),
     }
 
 
-def project(finished: Run) -> Path:
-    """The `.xcodeproj` of a run's app."""
-    return next(finished.app.glob("*.xcodeproj"), finished.app)
-
-
-def print_summary(finished: Run) -> None:
+def print_summary(found: dict[str, Any]) -> None:
     """The figures and places, for people."""
     from rich.console import Console
     from rich.table import Table
@@ -112,31 +108,35 @@ def print_summary(finished: Run) -> None:
     from pocketlens.evaluation import percent
     from pocketlens.files import size_text
 
-    evaluation, parity, check = finished.evaluation, finished.parity, finished.check
-    low, high = evaluation.interval
-    agreed = parity.n - parity.disagreed
+    low, high = found["interval"]
+    parity, images = found["parity"], f"{found['test_images']:,}"
+    rows = [
+        (
+            "Test accuracy",
+            f"{percent(found['accuracy'])}  (95 % interval {percent(low)} to {percent(high)}, "
+            f"{images} images of {found['data']})",
+        ),
+        (
+            "Parity",
+            f"{parity['agreed']:,} of {images} labels agree, "
+            f"mean |Δp| {parity['mean_difference']:.1e}, max {parity['max_difference']:.1e}",
+        ),
+        ("Core ML file", found["model"]),
+        (
+            "",
+            f"{size_text(found['file_bytes'])}, "
+            f"{found['milliseconds_per_image']:.2f} ms an image here",
+        ),
+        ("Xcode project", found["app"]),
+        ("Report", found["report"]),
+    ]
+    if found["note"]:
+        rows.insert(0, ("Note", found["note"]))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    if finished.data["note"]:
-        table.add_row("Note", finished.data["note"])
-    table.add_row(
-        "Test accuracy",
-        f"{percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)}, "
-        f"{evaluation.n:,} images of {finished.data['source']})",
-    )
-    table.add_row(
-        "Parity",
-        f"{agreed:,} of {parity.n:,} labels agree, mean |Δp| {parity.mean_difference:.1e}, "
-        f"max {parity.max_difference:.1e}",
-    )
-    table.add_row("Core ML file", str(finished.model))
-    table.add_row(
-        "",
-        f"{size_text(check['file_bytes'])}, {check['milliseconds_per_image']:.2f} ms an image here",
-    )
-    table.add_row("Xcode project", str(project(finished)))
-    table.add_row("Report", str(finished.report))
-    console = Console(highlight=False, soft_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
     console.print()
     console.print(table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from pocketlens.cli.run import Force, Recipe, Resume, start
 from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
 
@@ -23,7 +25,8 @@ def train(
     """Load the data and train, no further; `run` with the same --out does the rest."""
     done = start(recipe, out, overrides, resume=resume, force=force, until="train", json=json)
     if json:
-        print_json({"weights": str(done.folder / "weights.safetensors"), **done.metrics})
+        assert done.metrics is not None  # its last stage wrote it
+        print_json({"weights": str(done.folder / "weights.safetensors"), **asdict(done.metrics)})
     else:
         print(f"weights are in {done.folder / 'weights.safetensors'}")
         print(f"go on with: pocketlens run {done.folder / 'recipe.toml'} --out {done.folder}")

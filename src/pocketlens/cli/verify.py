@@ -9,7 +9,7 @@ import typer
 
 from pocketlens.cli.inputs import Data, is_run, test_set
 from pocketlens.cli.shell import Json, command, print_json
-from pocketlens.errors import CheckFailedError, OptionError
+from pocketlens.errors import CheckFailedError, OptionError, RunError
 
 if TYPE_CHECKING:
     from pocketlens.prediction import Predictor
@@ -36,12 +36,14 @@ def verify(
     from pocketlens.coreml import load
     from pocketlens.parity import Tolerance
     from pocketlens.parity import verify as compare
-    from pocketlens.pipeline import Run
+    from pocketlens.run_folder import read_run
 
-    run = Run(a) if is_run(a) else None
+    run = read_run(a) if is_run(a) else None
     if b is None and run is None:
         raise OptionError(f"{a} is no run folder, so a second file is needed to hold it against")
-    second = load(b or run.model)  # type: ignore[union-attr]
+    if b is None and run is not None and run.model is None:
+        raise RunError(f"{a} has no Core ML file yet: pocketlens run {a / 'recipe.toml'} --out {a}")
+    second = load(b or run.model)  # type: ignore[union-attr, arg-type]
     first: Predictor
     if run:
         from pocketlens.recognizer import Recognizer

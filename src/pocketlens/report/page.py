@@ -19,7 +19,7 @@ import numpy as np
 from pocketlens.evaluation import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
-from pocketlens.report.reading import RunFiles, read_bytes, read_run
+from pocketlens.run_folder import Run, read_bytes, read_run
 
 __all__ = ["write_report"]
 
@@ -96,7 +96,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     return page
 
 
-def render(run: RunFiles) -> str:
+def render(run: Run) -> str:
     """The page's HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -127,9 +127,9 @@ def render(run: RunFiles) -> str:
         steps=_steps(run),
         tiles=_tiles(run),
         pictures=_pictures(run),
-        classes=_class_rows(run.metrics.recognizer) if run.metrics else [],
+        classes=_class_rows(run.evaluation) if run.evaluation else [],
         class_rows=CLASS_ROWS,
-        confusions=_confusions(run.metrics.recognizer) if run.metrics else [],
+        confusions=_confusions(run.evaluation) if run.evaluation else [],
         declared=_declared(run),
         settings=_settings(run),
         stages=_stages(run),
@@ -161,11 +161,11 @@ def _path(path: Path) -> str:
     return shlex.quote(str(absolute.relative_to(here) if absolute.is_relative_to(here) else path))
 
 
-def _again(run: RunFiles) -> str:
+def _again(run: Run) -> str:
     return f"pocketlens run {_path(run.folder / 'recipe.toml')} --out {_path(run.folder)}"
 
 
-def _steps(run: RunFiles) -> list[tuple[str, str]]:
+def _steps(run: Run) -> list[tuple[str, str]]:
     """The path of the data, each step with what it came to."""
     recipe, steps = run.recipe, []
     if run.data:
@@ -186,10 +186,10 @@ def _steps(run: RunFiles) -> list[tuple[str, str]]:
     return steps
 
 
-def _tiles(run: RunFiles) -> list[Tile]:
+def _tiles(run: Run) -> list[Tile]:
     tiles = []
-    if run.metrics:
-        found = run.metrics.recognizer
+    if run.evaluation:
+        found = run.evaluation
         low, high = found.interval
         note = f"95 % interval {percent(low)} to {percent(high)}, {found.n:,} images"
         tiles.append(Tile("test accuracy", percent(found.accuracy), note, "main"))
@@ -209,15 +209,15 @@ def _tiles(run: RunFiles) -> list[Tile]:
         time = duration_text(run.metrics.training_seconds)
         note = f"{plural(len(run.history), 'epoch')} on {run.metrics.device}"
         tiles.append(Tile("training", time, note))
-        error = percent(run.metrics.recognizer.calibration.error)
+    if run.evaluation:
+        error = percent(run.evaluation.calibration.error)
         tiles.append(Tile("calibration error", error, "how far confidence is from accuracy"))
     return tiles
 
 
-def _pictures(run: RunFiles) -> dict[str, Picture]:
+def _pictures(run: Run) -> dict[str, Picture]:
     source = run.data.source if run.data else "the data"
-    found = run.metrics.recognizer if run.metrics else None
-    parity = run.check.parity if run.check else None
+    found, parity = run.evaluation, run.parity
     wrong = (
         f"{plural(_wrong(found), 'mistake')} in {plural(found.n, 'image')}"
         if found
@@ -314,7 +314,7 @@ def _confusions(evaluation: Evaluation) -> list[tuple[str, str, int]]:
     return [(names[y], names[x], int(counts[y, x])) for y, x in places if counts[y, x]]
 
 
-def _declared(run: RunFiles) -> dict[str, Any] | None:
+def _declared(run: Run) -> dict[str, Any] | None:
     """What the Core ML file itself declares; read from the file, not from the recipe."""
     if run.model is None:
         return None
@@ -334,7 +334,7 @@ def feature_text(feature: Mapping[str, Any]) -> str:
     return f"{feature['type']} by {feature['keys']}" if "keys" in feature else str(feature["type"])
 
 
-def _settings(run: RunFiles) -> list[tuple[str, str]]:
+def _settings(run: Run) -> list[tuple[str, str]]:
     """The recipe as dotted keys and values."""
     rows = []
     for table, values in run.recipe.to_dict().items():
@@ -353,13 +353,13 @@ def _value(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _stages(run: RunFiles) -> list[tuple[str, float, float]]:
+def _stages(run: Run) -> list[tuple[str, float, float]]:
     """Name, seconds and share of the longest, in the order in which they ran."""
     longest = max(run.stages.values(), default=0) or 1
     return [(STAGES.get(name, name), s, s / longest) for name, s in run.stages.items()]
 
 
-def _commands(run: RunFiles) -> list[Command]:
+def _commands(run: Run) -> list[Command]:
     recipe = run.recipe
     commands = []
     if run.model:

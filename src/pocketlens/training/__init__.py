@@ -1,5 +1,5 @@
 """Training: the loop, checkpoints, devices. `train` is the one way in."""
 
-from pocketlens.training.loop import Epoch, Step, Training, train
+from pocketlens.training.loop import Step, Training, train
 
-__all__ = ["Epoch", "Step", "Training", "train"]
+__all__ = ["Step", "Training", "train"]

@@ -18,6 +18,7 @@ from pocketlens import augment, networks
 from pocketlens.data import Dataset
 from pocketlens.errors import OptionError, RunError, TrainingError
 from pocketlens.files import write_aside
+from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
 from pocketlens.training.checkpoint import (
@@ -30,7 +31,7 @@ from pocketlens.training.device import choose_device, keep_freed_memory
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.temperature import fit_temperature
 
-__all__ = ["Epoch", "Step", "Training", "train"]
+__all__ = ["Step", "Training", "train"]
 
 REPORT_SECONDS = 0.1
 ENOUGH_FOR_TEMPERATURE = 200
@@ -48,21 +49,6 @@ class Step:
     learning_rate: float
     loss: float
     seconds_left: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the history. Validation figures are None when nothing was held back."""
-
-    epoch: int
-    epochs: int
-    seconds: float
-    images_per_second: float
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Reads what a run has left in its folder, checked, for the report.
+"""`Run`: what is in a run's folder, read and checked.
 
 A run may have stopped anywhere, so every part but the recipe may be missing. What is there must be
-whole: a damaged file is an error that names it.
+whole: a damaged file is an error that names it. `pipeline` writes the folder.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pocketlens.data import Dataset, load_data
 from pocketlens.errors import DataError, OptionError, RunError
 from pocketlens.evaluation import Evaluation, number, number_or_none, reading, whole
+from pocketlens.history import Epoch
 from pocketlens.parity import Parity
 from pocketlens.recipe import Recipe
 
-__all__ = ["Check", "DataSummary", "Epoch", "Metrics", "RunFiles", "read_run"]
+__all__ = ["Check", "DataSummary", "Metrics", "Run", "read_bytes", "read_run"]
 
 T = TypeVar("T")
 
@@ -65,39 +67,8 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of `history.jsonl`; shares in [0, 1], None where nothing was held back."""
-
-    epoch: int
-    epochs: int
-    seconds: float
-    images_per_second: float
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Epoch:
-        """Raises DataError if it is no such line."""
-        with reading("an epoch"):
-            return cls(
-                epoch=whole(values["epoch"]),
-                epochs=whole(values["epochs"]),
-                seconds=number(values["seconds"]),
-                images_per_second=number(values["images_per_second"]),
-                learning_rate=number(values["learning_rate"]),
-                train_loss=number(values["train_loss"]),
-                train_accuracy=number(values["train_accuracy"]),
-                validation_loss=number_or_none(values["validation_loss"]),
-                validation_accuracy=number_or_none(values["validation_accuracy"]),
-            )
-
-
-@dataclass(frozen=True)
 class Metrics:
-    """`metrics.json`: the trained network and its quality on the test images."""
+    """`metrics.json`: the training in figures."""
 
     network: str
     parameters: int
@@ -105,7 +76,6 @@ class Metrics:
     training_seconds: float
     best_epoch: int
     temperature: float
-    recognizer: Evaluation
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Metrics:
@@ -118,7 +88,6 @@ class Metrics:
                 training_seconds=number(values["training_seconds"]),
                 best_epoch=whole(values["best_epoch"]),
                 temperature=number(values["temperature"]),
-                recognizer=Evaluation.from_dict(values["recognizer"]),
             )
 
 
@@ -151,15 +120,16 @@ class Check:
 
 
 @dataclass(frozen=True)
-class RunFiles:
-    """A run's folder, read. None, empty or absent is what the run has not made (yet).
+class Run:
+    """A run's folder, read. None or empty is what the run has not made (yet).
 
     Args:
         folder: The run's folder.
         recipe: Its recipe.
         data: Which data was used.
         history: The epochs, first to last.
-        metrics: The trained network's quality.
+        metrics: The training in figures.
+        evaluation: The trained network on the test images; `metrics.json` holds it too.
         check: The Core ML file's check.
         stages: Seconds of each stage, in the order in which they ran.
         figures: The figures by file name.
@@ -172,11 +142,36 @@ class RunFiles:
     data: DataSummary | None
     history: tuple[Epoch, ...]
     metrics: Metrics | None
+    evaluation: Evaluation | None
     check: Check | None
     stages: dict[str, float]
     figures: dict[str, Path]
     model: Path | None
     app: Path | None
+
+    @property
+    def parity(self) -> Parity | None:
+        """How far the Core ML file agrees with the trained network."""
+        return self.check.parity if self.check else None
+
+    @property
+    def report(self) -> Path | None:
+        """The report."""
+        page = self.folder / "report.html"
+        return page if page.is_file() else None
+
+    def load(self, split: str) -> Dataset:
+        """The run's own images, `train` or `test`, from the source that it really used.
+
+        Raises:
+            DataError: They are damaged, or not here any more.
+        """
+        return load_data(
+            self.data.source if self.data else self.recipe.data.source,
+            split=split,
+            input_spec=self.recipe.input,
+            seed=self.recipe.seed,
+        )
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -185,7 +180,7 @@ class RunFiles:
         parts = {
             "data.json": self.data,
             "history.jsonl": self.history,
-            "metrics.json": self.metrics,
+            "metrics.json": self.evaluation,
             model: self.model,
             "parity.json": self.check,
             "app/": self.app,
@@ -195,7 +190,7 @@ class RunFiles:
         return (*(name for name, part in parts.items() if not part), *lost)
 
 
-def read_run(folder: str | Path) -> RunFiles:
+def read_run(folder: str | Path) -> Run:
     """Read a run's folder.
 
     Raises:
@@ -213,14 +208,18 @@ def read_run(folder: str | Path) -> RunFiles:
     check = _part(folder / "parity.json", Check)
     name = check.file if check else f"{recipe.model.name}.{recipe.model.format}"
     model, app = folder / name, folder / "app"
+    metrics = folder / "metrics.json"
+    values = _json(metrics)
+    measured = isinstance(values, dict) and "recognizer" in values
     stages = _json(folder / "stages.json")
     figures = {name: folder / "figures" / name for name in FIGURES}
-    return RunFiles(
+    return Run(
         folder=folder,
         recipe=recipe,
         data=_part(folder / "data.json", DataSummary),
         history=_history(folder / "history.jsonl"),
-        metrics=_part(folder / "metrics.json", Metrics),
+        metrics=None if values is None else _made(metrics, Metrics, values),
+        evaluation=_made(metrics, Evaluation, values["recognizer"]) if measured else None,
         check=check,
         stages={} if stages is None else _stages(folder / "stages.json", stages),
         figures={name: path for name, path in figures.items() if path.is_file()},
@@ -266,11 +265,11 @@ def _part(path: Path, kind: type[T]) -> T | None:
     return None if values is None else _made(path, kind, values)
 
 
-def _made(path: Path, kind: type[T], values: Any, where: str = "") -> T:
+def _made(path: Path, kind: type[T], values: Any) -> T:
     try:
         made: T = kind.from_dict(values)  # type: ignore[attr-defined]
     except (DataError, OptionError) as error:
-        raise _damaged(path, f"{where}{error}") from error
+        raise _damaged(path, str(error)) from error
     return made
 
 
@@ -283,8 +282,26 @@ def _history(path: Path) -> tuple[Epoch, ...]:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise _damaged(path, f"line {line} is not JSON: {error}") from error
-        epochs.append(_made(path, Epoch, values, f"line {line}: "))
+        epochs.append(_epoch(path, values, f"line {line}: "))
     return tuple(epochs)
+
+
+def _epoch(path: Path, values: Any, where: str) -> Epoch:
+    try:
+        with reading("an epoch"):
+            return Epoch(
+                epoch=whole(values["epoch"]),
+                epochs=whole(values["epochs"]),
+                seconds=number(values["seconds"]),
+                images_per_second=number(values["images_per_second"]),
+                learning_rate=number(values["learning_rate"]),
+                train_loss=number(values["train_loss"]),
+                train_accuracy=number(values["train_accuracy"]),
+                validation_loss=number_or_none(values["validation_loss"]),
+                validation_accuracy=number_or_none(values["validation_accuracy"]),
+            )
+    except DataError as error:
+        raise _damaged(path, f"{where}{error}") from error
 
 
 def _stages(path: Path, values: Any) -> dict[str, float]:
