@@ -10,7 +10,7 @@ from pocketlens.errors import RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Choice
 
-STRIDED = 16 * 25 + 32 * 16 * 9 + 64 * 32 * 9 + 2 * (16 + 32 + 64) + 64 * 16 * 10 + 10
+STRIDED = 16 * 25 + 32 * 16 * 9 + 64 * 32 * 9 + 2 * (16 + 32 + 64) + 64 * 9 * 10 + 10
 CLASSIC = 32 * 9 + 32 + 2 * (32 * 32 * 4 + 32) + 32 * 9 * 500 + 500 + 500 * 10 + 10
 
 
@@ -22,7 +22,7 @@ def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None
 
 
 @pytest.mark.parametrize("name", ["strided", "classic"])
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (31, 45), (64, 9)])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (31, 45), (64, 9), (13, 14)])
 def test_other_sizes_and_colours(name: str, height: int, width: int) -> None:
     network = networks.build(Choice(name), InputSpec(height, width, "rgb"), 3)
     assert network.eval()(torch.zeros(1, 3, height, width)).shape == (1, 3)
@@ -41,7 +41,7 @@ def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
         (Choice("strided", {"chanels": [1]}), 28, "network.chanels is not an option of 'strided'"),
         (Choice("strided", {"channels": []}), 28, "network.channels is a list of whole numbers"),
         (Choice("strided", {"channels": [0]}), 28, r"from 1 to 4096; received: \[0\]"),
-        (Choice("strided"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
+        (Choice("strided"), 4, "takes inputs of at least 5 × 5; received: 4 × 4"),
         (Choice("classic"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
         (Choice("classic", {"dropout": 1}), 28, "not an option of 'classic'; it takes none"),
     ],
