@@ -124,7 +124,7 @@ def test_damaged_run_folders(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(load_recipe("quick").to_toml())
     for name in ("metrics.json", "parity.json", "data.json", "stages.json", "history.jsonl"):
         for damage in (b"{", b"[]", b"\xff", b"{}", b'{"recognizer": 3}', b"[" * 100_000):
-            if (name, damage) == ("stages.json", b"{}"):  # no stage is finished yet
+            if name == "stages.json" and damage.endswith(b"}"):  # that is a table of seconds
                 continue
             (tmp_path / name).write_bytes(damage)
             with pytest.raises(RunError, match=rf"{name} is damaged: .*pocketlens run"):

@@ -53,8 +53,8 @@ def start(
     json: bool,
 ) -> Run:
     """Run the pipeline with a progress bar, or silently for `--json`."""
-    # OpenMP reads this when PyTorch loads it. Threads that spin while they wait make a step up to
-    # eight times slower as soon as another program wants a core.
+    # OpenMP reads this when PyTorch loads it. Threads that spin while they wait make a step many
+    # times slower as soon as another program wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from pocketlens import pipeline
     from pocketlens.cli.progress import Progress
