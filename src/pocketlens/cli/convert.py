@@ -50,7 +50,10 @@ def convert(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Make a Core ML file of a run or a Keras 3 model; with --data, check it on the spot."""
+    """Make a Core ML file of a run or of a Keras 3 model.
+
+    With --data, the file is checked against its model on the spot.
+    """
     from pocketlens.conversion import KerasPredictor, ModelMetadata
     from pocketlens.conversion import convert as make
     from pocketlens.coreml import load

@@ -22,7 +22,10 @@ def evaluate(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Measure a recogniser on test images: accuracy, loss, per class, calibration."""
+    """Measure a recogniser on test images.
+
+    Accuracy with its interval, loss, calibration, precision and recall of each class.
+    """
     from pocketlens.coreml import load
     from pocketlens.evaluation import evaluate as measure
     from pocketlens.evaluation import percent

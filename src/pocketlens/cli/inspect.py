@@ -19,7 +19,10 @@ from pocketlens.cli.shell import Json, command, print_json
 def inspect(
     file: Annotated[Path, typer.Argument(help="A Core ML file.")], json: Json = False
 ) -> None:
-    """Print what is in a Core ML file: inputs, outputs, classes, metadata, ops, weights."""
+    """Print what is in a Core ML file.
+
+    Inputs, outputs, classes, how pixels become the input, metadata, ops, weights.
+    """
     from pocketlens.coreml import load
 
     description = load(file).describe()

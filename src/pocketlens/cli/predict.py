@@ -22,7 +22,7 @@ def predict(
     top: Annotated[int, typer.Option(help="How many classes to print.", min=1)] = 3,
     json: Json = False,
 ) -> None:
-    """Name what is in pictures, with a Core ML file, on this computer."""
+    """Name what is in pictures, with a Core ML file, here."""
     from pocketlens.coreml import load
 
     model = load(file)

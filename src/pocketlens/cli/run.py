@@ -37,7 +37,10 @@ def run(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Do it all: data, training, evaluation, Core ML file, check, Xcode project, report."""
+    """From images to a checked Core ML file, an app and a report.
+
+    Stages: data, train, evaluate, convert, verify, app, report. A finished stage is not done again.
+    """
     finished = start(recipe, out, overrides, resume=resume, force=force, until="report", json=json)
     (print_json if json else print_summary)(summary(finished))
 

@@ -22,7 +22,10 @@ def train(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Load the data and train, no further; `run` with the same --out does the rest."""
+    """Load the data and train, no further.
+
+    `pocketlens run` with the same --out does the rest.
+    """
     done = start(recipe, out, overrides, resume=resume, force=force, until="train", json=json)
     if json:
         assert done.metrics is not None  # its last stage wrote it
