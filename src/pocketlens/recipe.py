@@ -76,7 +76,8 @@ class TrainingOptions:
         schedule: `one-cycle` (up for 30 % of the steps, then down, both along a cosine) or
             `constant`.
         label_smoothing: Share of each label spread over all classes, in [0, 1).
-        precision: `float32`, or `bfloat16` autocast where the device gains by it.
+        precision: Of the arithmetic while training: `float32`, `bfloat16` (autocast), or `auto`:
+            bfloat16 where the device has matrix units for it.
         channels_last: Keep activations NHWC in memory, which CPUs and tensor cores prefer.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda` or `mps`.
     """
@@ -88,7 +89,7 @@ class TrainingOptions:
     weight_decay: float = _between(0, 10, default=0.01)
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: float = _between(0, 0.99, default=0.0)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 

@@ -9,7 +9,7 @@ import torch
 
 from pocketlens.errors import TrainingError
 
-__all__ = ["choose_device", "keep_freed_memory"]
+__all__ = ["choose_device", "keep_freed_memory", "use_bfloat16"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -34,6 +34,18 @@ def choose_device(name: str) -> torch.device:
             "use --set training.device=auto"
         )
     return torch.device(name)
+
+
+def use_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether to train under bfloat16 autocast, given a recipe's `training.precision`.
+
+    Without matrix units (CUDA from Ampere on, Intel AMX) bfloat16 is emulated and slower.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
 
 
 def keep_freed_memory() -> None:

@@ -27,7 +27,7 @@ from pocketlens.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
-from pocketlens.training.device import choose_device, keep_freed_memory
+from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.temperature import fit_temperature
 
@@ -155,6 +155,7 @@ class _Loop:
         self.options = recipe.training
         self.classes = data.classes
         self.device = device
+        self.bfloat16 = use_bfloat16(self.options.precision, device)
         self.folder = folder
         self.augment = augment.build(recipe.augment)
         torch.manual_seed(recipe.seed)
@@ -247,8 +248,7 @@ class _Loop:
         x = planes(images, self.recipe.input)
         if self.options.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        half = self.options.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.network(x)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)

@@ -49,5 +49,4 @@ def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.
         return torch.optim.AdamW(groups, lr=rate, fused=True)
     if options.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
-    # rho and eps of the paper and of Keras (PyTorch's own defaults differ): arXiv 1212.5701
-    return torch.optim.Adadelta(groups, lr=rate, rho=0.95, eps=1e-7, foreach=True)
+    return torch.optim.Adadelta(groups, lr=rate, foreach=True)
