@@ -45,6 +45,7 @@ format: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/quick.py
 	$(BIN)/python benchmarks/classic.py
+	$(BIN)/python benchmarks/startup.py
 
 clean:
 	rm -rf $(VENV) runs
