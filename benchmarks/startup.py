@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import write
 from PIL import Image
 
 import pocketlens
+from measure import write
 from pocketlens import networks
 from pocketlens.recipe import load_recipe
 

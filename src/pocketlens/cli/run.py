@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,9 +55,6 @@ def start(
     json: bool,
 ) -> Run:
     """Run the pipeline with a progress bar, or silently for `--json`."""
-    # OpenMP reads this when PyTorch loads it. Threads that spin while they wait make a step many
-    # times slower as soon as another program wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from pocketlens import pipeline
     from pocketlens.cli.progress import Progress
 
