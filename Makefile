@@ -46,6 +46,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/quick.py
 	$(BIN)/python benchmarks/classic.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) runs

@@ -82,7 +82,8 @@ class Progress(Watcher):
         self.console.print(
             f"          epoch {epoch.epoch}/{epoch.epochs}  {epoch.seconds:.1f} s, "
             f"{epoch.images_per_second:,.0f} images/s, loss {epoch.train_loss:.3f}, "
-            f"training {percent(epoch.train_accuracy)}{validation}"
+            f"training {percent(epoch.train_accuracy)}{validation}",
+            soft_wrap=True,
         )
 
     def _show(self, text: str, done: int, total: int | None, detail: str) -> None:
