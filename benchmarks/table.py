@@ -36,8 +36,8 @@ def figures() -> str:
     start = json.loads((HERE / "startup.json").read_text())
     lines += [
         "",
-        f"`pocketlens --help` takes {start['help']:.2f} s; `pocketlens predict`, from process start "
-        f"to the answer, {start['predict']:.2f} s.",
+        f"`pocketlens --help` takes {start['help']:.2f} s; `pocketlens predict`, from process "
+        f"start to the answer, {start['predict']:.2f} s.",
         "<!-- /figures -->",
     ]
     return "\n".join(lines)
