@@ -21,6 +21,7 @@ from pocketlens.errors import (
     OptionError,
     OutputExistsError,
     RecipeError,
+    TrainingError,
     did_you_mean,
 )
 from pocketlens.files import size_on_disk, write_aside
@@ -122,6 +123,7 @@ def check(recipe: Recipe) -> None:
 
     from pocketlens import augment, networks
     from pocketlens.app import check_options
+    from pocketlens.training.device import choose_device
 
     faults = networks.faults(recipe.network) + augment.faults(recipe.augment)
     if not networks.faults(recipe.network):
@@ -137,6 +139,10 @@ def check(recipe: Recipe) -> None:
             augmentation(blank, torch.Generator())
         except OptionError as error:
             faults.append(str(error))
+    try:
+        choose_device(recipe.training.device)
+    except TrainingError as error:
+        faults.append(str(error))
     if not recipe.model.name or set(recipe.model.name) & set("/\\:\0"):
         faults.append(f"model.name is a file name without / \\ :; received: {recipe.model.name!r}")
     options = recipe.app

@@ -185,6 +185,21 @@ def test_bad_recipes_are_told_before_work_starts(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_device_that_is_not_there_is_told_before_work_starts(tmp_path: Path) -> None:
+    import torch
+
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    words = ["run", "quick", "--set", f"training.device={missing}", "--out", tmp_path / "run"]
+    assert f"device '{missing}' is not available to PyTorch here; available:" in bad(*words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_not_there() -> None:
+    for words in (["evaluate", "nowhere"], ["verify", "nowhere"], ["convert", "nowhere.keras"]):
+        expected = "does not exist; expected a run folder or a model file"
+        assert f"{words[1]} {expected}" in bad(*words)
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
     words = ["run", "quick", "--out", tmp_path]

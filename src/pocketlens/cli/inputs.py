@@ -23,7 +23,13 @@ Data = Annotated[
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is a run folder (an `.mlpackage` is a folder too)."""
+    """Whether `path` is a run folder (an `.mlpackage` is a folder too).
+
+    Raises:
+        OptionError: Nothing is there.
+    """
+    if not path.exists():
+        raise OptionError(f"{path} does not exist; expected a run folder or a model file")
     return (path / "recipe.toml").is_file()
 
 

@@ -67,7 +67,8 @@ def command(*, example: tuple[str, ...], on: typer.Typer = app, name: str | None
                     warnings.showwarning = _show_warning
                     function(*args, **kwargs)
             except PocketlensError as error:
-                print(f"pocketlens: error: {error}", file=sys.stderr)
+                one_line = " ".join(str(error).split())  # what a library said may have several
+                print(f"pocketlens: error: {one_line}", file=sys.stderr)
                 failed = isinstance(error, CheckFailedError)
                 raise typer.Exit(CHECK_FAILED if failed else BAD_INPUT) from None
             except KeyboardInterrupt as interrupt:
