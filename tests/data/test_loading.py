@@ -22,7 +22,8 @@ def test_auto_falls_back_to_strokes_and_says_so(
     resolved = resolve("auto", folder=tmp_path)
     assert resolved.name == "strokes"
     assert resolved.note is not None
-    assert "neither here nor downloadable: using the built-in strokes" in resolved.note
+    assert "nor downloadable: using the built-in strokes digits, so figures" in resolved.note
+    assert "type: pocketlens data download mnist" in resolved.note
     assert str(tmp_path / "mnist") in resolved.note
     with pytest.warns(UserWarning, match="using the built-in strokes"):
         dataset = load_data("auto", split="test", folder=tmp_path)

@@ -77,11 +77,13 @@ def _resolve_auto(folder: str | os.PathLike[str] | None, progress: Progress | No
     if missing_files(place):
         try:
             download_mnist(place, progress=progress)
-        except (DataNotFoundError, OutputError) as error:
+        except (DataNotFoundError, OutputError):
+            # What stood in the way is told in full by the command that the note names.
             return Resolved(
                 "strokes",
-                "real MNIST is neither here nor downloadable: using the built-in strokes digits, "
-                f"so figures are not those of MNIST ({error})",
+                f"real MNIST is neither in {place} nor downloadable: using the built-in strokes "
+                "digits, so figures are not those of MNIST; for MNIST go online and type: "
+                "pocketlens data download mnist",
             )
     return Resolved("mnist")
 
