@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from pocketlens.coreml import coverage
+from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 R = np.random.default_rng(7)
 
@@ -624,11 +625,145 @@ MOVES = [
         {"crop_height": [1, 2], "crop_width": [0, 3]},
         lambda x: x[:, :, 1:-2, :-3],
     ),
+]
+
+line = np.array([[[0, 1]]], np.float32)  # the specification's own example
+
+
+def grid(x: np.ndarray, rows: Any, columns: Any) -> np.ndarray:
+    """x [..., H, W] at fractional rows and columns, linear in between."""
+    for axis, points in ((-2, rows), (-1, columns)):
+        x = np.apply_along_axis(
+            lambda v, p=points: np.interp(np.asarray(p), np.arange(len(v)), v), axis, x
+        )
+    return x
+
+
+def interpolated(size: tuple[int, int], **options: Any) -> Callable[..., Any]:
+    return lambda x: F.interpolate(t(x), size=size, mode="bilinear", **options)
+
+
+RESIZING = [
+    *(
+        Case(
+            "resize_bilinear",
+            {"x": line},
+            {"target_size_height": 1, "target_size_width": len(values), "sampling_mode": mode},
+            lambda _, values=values: np.array([[values]]),
+            note=f"{mode} {len(values)}",
+            tolerance=0.01,
+        )
+        for mode, values in [
+            ("UNALIGN_CORNERS", [0.0, 0.1, 0.5, 0.9, 1.0]),
+            ("STRICT_ALIGN_CORNERS", [0.0, 0.25, 0.5, 0.75, 1.0]),
+            ("ALIGN_CORNERS", [0.0, 0.25, 0.5, 0.75, 1.0]),
+            ("DEFAULT", [0.0, 0.4, 0.8, 1.0, 1.0]),
+            ("OFFSET_CORNERS", [0.1, 0.3, 0.5, 0.7, 0.9]),
+            ("UNALIGN_CORNERS", [0.0, 0.0, 1 / 3, 2 / 3, 1.0, 1.0]),
+            ("STRICT_ALIGN_CORNERS", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+            ("DEFAULT", [0.0, 1 / 3, 2 / 3, 1.0, 1.0, 1.0]),
+            ("OFFSET_CORNERS", [1 / 12, 0.25, 5 / 12, 7 / 12, 0.75, 11 / 12]),
+            ("STRICT_ALIGN_CORNERS", [0.0]),
+            ("ALIGN_CORNERS", [0.5]),
+        ]
+    ),
+    Case("resize_bilinear", {"x": x4}, {}, lambda x: x[:, :, :1, :1], note="defaults"),
+    *(
+        Case(
+            "resize_bilinear",
+            {"x": x4},
+            {"target_size_height": 4, "target_size_width": 13, "sampling_mode": mode},
+            expected,
+            note=f"{mode} 4 × 13",
+        )
+        for mode, expected in [
+            ("UNALIGN_CORNERS", interpolated((4, 13))),
+            ("ALIGN_CORNERS", interpolated((4, 13), align_corners=True)),
+            ("DEFAULT", lambda x: grid(x, np.arange(4) * 7 / 4, np.arange(13) * 6 / 13)),
+            (
+                "OFFSET_CORNERS",
+                lambda x: grid(x, (np.arange(4) + 0.5) * 6 / 4, (np.arange(13) + 0.5) * 5 / 13),
+            ),
+        ]
+    ),
+    # The half pixel centers of TensorFlow, from which coremltools converts to this op.
+    Case(
+        "resize_nearest_neighbor",
+        {"x": x4},
+        {"target_size_height": 10, "target_size_width": 4},
+        lambda x: F.interpolate(t(x), size=(10, 4), mode="nearest-exact"),
+    ),
     Case(
         "upsample_nearest_neighbor",
         {"x": x4},
         {"scale_factor_height": 2.0, "scale_factor_width": 3.0},
         lambda x: x.repeat(2, 2).repeat(3, 3),
+    ),
+    Case(
+        "upsample_nearest_neighbor",
+        {"x": x4},
+        {"scale_factor_width": 1.5},
+        lambda x: F.interpolate(t(x), size=(7, 9), mode="nearest"),
+        note="fraction",
+    ),
+    *(
+        Case(
+            "upsample_bilinear",
+            {"x": x4},
+            {"scale_factor_height": 2.5, "scale_factor_width": 0.75} | fields,
+            expected,
+            opset=opset,
+            note=f"{opset} {fields}",
+        )
+        for opset, fields, expected in [
+            ("CoreML5", {}, interpolated((17, 4), align_corners=True)),
+            ("CoreML5", {"align_corners": False}, interpolated((17, 4))),
+            ("CoreML6", {}, interpolated((17, 4), align_corners=True)),
+            (
+                "CoreML6",
+                {"align_corners": False, "half_pixel_centers": True},
+                interpolated((17, 4)),
+            ),
+            (
+                "CoreML6",
+                {"align_corners": False, "half_pixel_centers": False},
+                lambda x: grid(x, np.arange(17) * 7 / 17, np.arange(4) * 6 / 4),
+            ),
+        ]
+    ),
+    Case(
+        "upsample_bilinear",
+        {"x": line},
+        {"scale_factor_width": 2.6, "align_corners": False},
+        lambda _: np.array([[[0.0, 0.1, 0.5, 0.9, 1.0]]]),
+        note="example",
+        only="float32",
+    ),
+    Case(
+        "resize",
+        {"x": np.float32([-6.174, 9.371]).reshape(1, 1, 1, 2, 1)},
+        {"shape": np.int32([1, 1, 3, 2]), "resized_dims": np.uint32(2)}
+        | {"interpolation_mode": "NEAREST_NEIGHBOR"},
+        lambda x: x.reshape(2)[[0, 0, 1, 1, 1, 1]].reshape(1, 1, 1, 3, 2),
+        opset="CoreML7",
+        note="nearest",
+    ),
+    Case(
+        "resize",
+        {"x": x4},
+        {"shape": np.int32([4, 0, 13]), "resized_dims": np.uint32(2)},
+        lambda x: grid(x, np.arange(7), np.arange(13) * 6 / 13),
+        opset="CoreML7",
+        note="keep the height",
+    ),
+    Case(
+        "resize",
+        {"x": x4},
+        {"shape": np.int32([3]), "resized_dims": np.uint32(1)}
+        | {"sampling_mode": "UNALIGN_CORNERS"},
+        interpolated((7, 3)),
+        opset="CoreML7",
+        note="width only",
     ),
 ]
 
@@ -641,6 +776,7 @@ CASES = [
     *UNARY,
     *LINEAR,
     *MOVES,
+    *RESIZING,
 ]
 
 # Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
@@ -697,6 +833,67 @@ def test_op(case: Case, precision: str, run_op: Callable[..., list[np.ndarray]])
         tolerance = {"rtol": case.tolerance, "atol": 0}
     for answer, array in zip(answers, arrays, strict=True):
         np.testing.assert_allclose(np.asarray(answer, np.float64), array, **tolerance)
+
+
+@dataclass
+class Refusal:
+    """One row: what an op is given that it does not take, and what the error says."""
+
+    op: str
+    inputs: dict[str, Any]
+    fields: dict[str, Any]
+    error: type[Exception]
+    message: str
+    opset: str = "CoreML6"
+
+    def __str__(self) -> str:
+        return f"{self.op}-{self.message}"
+
+
+REFUSALS = [
+    Refusal(
+        "upsample_nearest_neighbor",
+        {"x": x4},
+        {"scale_factor_height": 1.3},
+        UnsupportedParameter,
+        "make 9.1 × 6 of .* expected whole numbers",
+    ),
+    Refusal(
+        "resize_bilinear",
+        {"x": x4},
+        {"target_size_height": 2**30, "target_size_width": 2},
+        ModelFileError,
+        "should become 1.07374e.09 × 2; expected 1 to 1048576 each",
+    ),
+    Refusal(
+        "resize_bilinear",
+        {"x": x4},
+        {"sampling_mode": "CUBIC"},
+        UnsupportedParameter,
+        "the sampling mode is 'CUBIC'; expected OFFSET_CORNERS or DEFAULT",
+    ),
+    Refusal(
+        "upsample_bilinear",
+        {"x": x4},
+        {"half_pixel_centers": True},
+        UnsupportedParameter,
+        "are both true; expected at most one",
+    ),
+    Refusal(
+        "resize",
+        {"x": x4},
+        {"shape": np.int32([2, 3, 4]), "resized_dims": np.uint32(3)},
+        UnsupportedParameter,
+        "'resized_dims' is 3; expected 1 or 2",
+        "CoreML7",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", REFUSALS, ids=str)
+def test_refusal(row: Refusal, run_op: Callable[..., list[np.ndarray]]) -> None:
+    with pytest.raises(row.error, match=row.message):
+        run_op(row.op, row.inputs, row.fields, [("float32", (1,))], row.opset)
 
 
 def test_every_op_that_runs_has_a_case() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pocketlens.coreml.graph import Graph, Ints, Value
+from pocketlens.coreml.lower import resizing
 from pocketlens.coreml.lower.slicing import slice_by_index
-from pocketlens.coreml.table import mil, unsupported
+from pocketlens.coreml.table import IOS16, IOS17, mil, unsupported
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 unsupported(
     "mil",
     "not lowered yet",
-    *("affine", "crop_resize", "resample", "resize", "resize_bilinear"),
-    *("resize_nearest_neighbor", "upsample_bilinear"),
+    *("affine", "crop_resize", "resample"),
 )
 
 
@@ -27,19 +25,97 @@ def crop(g: Graph, x: Value, crop_height: Ints, crop_width: Ints) -> Value:
     return slice_by_index(g, x, begin, end)
 
 
-@mil(restrictions="whole factors only")
+@mil(restrictions="only factors with which height and width become whole numbers")
 def upsample_nearest_neighbor(
     g: Graph, x: Value, scale_factor_height: float = 1, scale_factor_width: float = 1
 ) -> Value:
-    factors = (scale_factor_height, scale_factor_width)
-    if any(factor < 1 or factor != int(factor) for factor in factors):
-        raise UnsupportedParameter(f"the scale factors are {factors}; expected whole numbers")
-    scales = np.array([1] * (x.rank - 2) + list(factors), np.float32)
-    return g.Resize(
-        x,
-        None,
-        scales,
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
+    return resizing.upsample_nearest(g, x, scale_factor_height, scale_factor_width)
+
+
+@mil()
+def resize_nearest_neighbor(
+    g: Graph, x: Value, target_size_height: int, target_size_width: int
+) -> Value:
+    sides = resizing.resized_sides(target_size_height, target_size_width)
+    return resizing.nearest(g, x, sides, resizing.centres)
+
+
+@mil()
+def upsample_bilinear(
+    g: Graph,
+    x: Value,
+    scale_factor_height: float = 1,
+    scale_factor_width: float = 1,
+    align_corners: bool = True,
+) -> Value:
+    sides = resizing.scaled(x, scale_factor_height, scale_factor_width)
+    mode = "STRICT_ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS"
+    return resizing.linear(g, x, sides, mode)
+
+
+@mil(since=IOS16, name="upsample_bilinear", restrictions="not half pixels and corners at once")
+def upsample_bilinear_ios16(
+    g: Graph,
+    x: Value,
+    scale_factor_height: float = 1,
+    scale_factor_width: float = 1,
+    align_corners: bool = True,
+    half_pixel_centers: bool | None = None,  # the opposite of align_corners by default
+) -> Value:
+    if half_pixel_centers is None or half_pixel_centers != align_corners:
+        return upsample_bilinear(g, x, scale_factor_height, scale_factor_width, align_corners)
+    if align_corners:
+        raise UnsupportedParameter(
+            "'align_corners' and 'half_pixel_centers' are both true; expected at most one"
+        )
+    sides = resizing.scaled(x, scale_factor_height, scale_factor_width)
+    return resizing.linear(g, x, sides, "DEFAULT")
+
+
+@mil()
+def resize_bilinear(
+    g: Graph,
+    x: Value,
+    target_size_height: int = 1,
+    target_size_width: int = 1,
+    sampling_mode: str = "DEFAULT",
+) -> Value:
+    sides = resizing.resized_sides(target_size_height, target_size_width)
+    return resizing.linear(g, x, sides, sampling_mode)
+
+
+@mil(
+    since=IOS17,
+    restrictions="a constant shape, height and width only; nearest neighbour with DEFAULT only",
+)
+def resize(
+    g: Graph,
+    x: Value,
+    shape: Ints,
+    resized_dims: int,
+    interpolation_mode: str = "LINEAR",
+    sampling_mode: str = "DEFAULT",
+) -> Value:
+    if not 1 <= resized_dims <= len(shape) <= x.rank:
+        raise ModelFileError(
+            f"'resized_dims' is {resized_dims}, 'shape' has {len(shape)} numbers and x {x.rank} "
+            "dimensions; expected each to be at most the next"
+        )
+    if resized_dims > 2:
+        raise UnsupportedParameter(f"'resized_dims' is {resized_dims}; expected 1 or 2")
+    # A 0 keeps the size of x.
+    kept = x.sizes[: x.rank - resized_dims]
+    wanted = [
+        size or old for size, old in zip(shape[-resized_dims:], x.sizes[len(kept) :], strict=True)
+    ]
+    sides = resizing.resized_sides(*([x.size(-2), *wanted] if resized_dims == 1 else wanted))
+    if interpolation_mode == "LINEAR":
+        if x.dtype.kind != "f":
+            raise UnsupportedParameter(f"x is {x.dtype}; expected a floating-point type for LINEAR")
+        return resizing.linear(g, x, sides, sampling_mode)
+    if (interpolation_mode, sampling_mode) != ("NEAREST_NEIGHBOR", "DEFAULT"):
+        raise UnsupportedParameter(
+            f"the modes are {interpolation_mode!r} and {sampling_mode!r}; expected 'LINEAR', or "
+            "'NEAREST_NEIGHBOR' and 'DEFAULT'"
+        )
+    return resizing.nearest(g, x, sides, resizing.centres)
