@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from pocketlens.coreml import coverage
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import ModelFileError, PocketlensError, UnsupportedParameter
 
 R = np.random.default_rng(7)
 
@@ -767,6 +767,153 @@ RESIZING = [
     ),
 ]
 
+# gather: the picture that NumPy's own indexing gives; scatter: NumPy's unbuffered ufunc.at.
+SCATTER: dict[str, Callable[..., Any]] = {
+    "add": np.add.at,
+    "sub": np.subtract.at,
+    "mul": np.multiply.at,
+    "div": np.divide.at,
+    "max": np.maximum.at,
+    "min": np.minimum.at,
+    "update": lambda data, at, new: data.__setitem__(at, new),
+}
+picks = np.int32([2, 0, -1, 0])
+pairs = np.int32([[[1, 2], [0, 0]], [[1, 0], [0, -1]]])
+deep = normal(2, 3, 4, 5)
+batched = np.int32([[3, 0], [1, 1]])
+
+
+def scattered(mode: str, at: Any) -> Callable[..., Any]:
+    def expected(data: np.ndarray, _: Any, updates: np.ndarray) -> np.ndarray:
+        data = data.copy()
+        SCATTER[mode](data, at, updates)
+        return data
+
+    return expected
+
+
+def scatter_case(op: str, indices: np.ndarray, shape: Any, at: Any, **fields: Any) -> Case:
+    mode = fields.get("mode", "add")
+    given = {"data": one, "indices": indices, "updates": positive(*shape)}
+    note = f"{mode} {fields.get('axis', '')}"
+    return Case(op, given, fields, scattered(mode, at), note=note)
+
+
+once = np.int32([2, 0])
+along = np.int32([[[2, 0, 1, 1]], [[0, 0, 2, -1]]])
+along_at = (np.arange(2)[:, None, None], along, np.arange(4))
+INDEXING = [
+    Case("gather", {"x": one, "indices": np.int32([1, 0, -1])}, {}, lambda x, i: x[[1, 0, -1]]),
+    Case(
+        "gather",
+        {"x": one, "indices": np.int32([[2, 0], [1, -1]])},
+        {"axis": -2},
+        lambda x, i: x[:, i],
+        opset="CoreML5",
+        note="iOS 15",
+    ),
+    *(
+        Case(
+            "gather",
+            {"x": deep, "indices": batched},
+            {"axis": axis, "batch_dims": 1} | fields,
+            expected,
+            opset=opset,
+            note=f"batch {axis} {opset}",
+        )
+        for axis, expected in [
+            (2, lambda x, i: np.stack([x[b][:, i[b]] for b in range(2)])),
+            (-1, lambda x, i: np.stack([x[b][:, :, i[b]] for b in range(2)])),
+        ]
+        for opset, fields in [("CoreML6", {}), ("CoreML7", {"validate_indices": True})]
+    ),
+    Case(
+        "gather",
+        {"x": deep, "indices": np.int32([2, 1])},
+        {"axis": 1, "batch_dims": 1},
+        lambda x, i: np.stack([x[0, 2], x[1, 1]]),
+        note="batch of scalars",
+    ),
+    *(
+        Case(
+            "gather_along_axis",
+            {"x": one, "indices": along},
+            {"axis": 1} | fields,
+            lambda x, i: np.take_along_axis(x, i, 1),
+            opset=opset,
+            note=opset,
+        )
+        for opset, fields in [("CoreML5", {}), ("CoreML7", {"validate_indices": False})]
+    ),
+    Case("gather_nd", {"x": one, "indices": pairs}, {}, lambda x, i: x[i[..., 0], i[..., 1]]),
+    *(
+        Case(
+            "gather_nd",
+            {"x": deep, "indices": np.int32([[[1, 2]], [[0, 3]]])},
+            {"batch_dims": 1} | fields,
+            lambda x, i: np.stack([x[0, 1, 2], x[1, 0, 3]])[:, None],
+            opset=opset,
+            note=f"batch {opset}",
+        )
+        for opset, fields in [("CoreML6", {}), ("CoreML7", {"validate_indices": True})]
+    ),
+    *(
+        scatter_case(
+            "scatter", picks if mode != "update" else once,
+            (2, 4 if mode != "update" else 2, 4),
+            (slice(None), picks if mode != "update" else once), axis=1, mode=mode,
+        )
+        for mode in SCATTER
+    ),
+    scatter_case("scatter", np.int32([1, 1, 0]), (3, 3, 4), np.int32([1, 1, 0])),
+    *(
+        scatter_case("scatter_along_axis", along, (2, 1, 4), along_at, axis=-2, mode=mode)
+        for mode in SCATTER
+    ),
+    *(
+        scatter_case("scatter_nd", pairs, (2, 2, 4), (pairs[..., 0], pairs[..., 1]), mode=mode)
+        for mode in SCATTER
+    ),
+    # The example of the specification.
+    Case(
+        "scatter",
+        {
+            "data": np.int32([[1, 2, 3], [4, 5, 6]]),
+            "indices": np.int32([1, 0]),
+            "updates": np.int32([[5, 6, 7], [8, 9, 10]]),
+        },
+        {"axis": 0, "mode": "add", "validate_indices": True},
+        lambda *_: np.int32([[9, 11, 13], [9, 11, 13]]),
+        "int32",
+        opset="CoreML7",
+        only="int32",
+    ),
+    *(
+        Case(
+            op,
+            {"data": x2, "indices": indices, "updates": updates},
+            {"mode": "update", "validate_indices": False},
+            expected,
+            opset="CoreML7",
+            note="iOS 17",
+        )
+        for op, indices, updates, expected in [
+            (
+                "scatter_along_axis",
+                np.int32([[2, 1, 0, 0, 1]]),
+                row[None],
+                lambda d, i, u: np.where(np.arange(3)[:, None] == i, u, d),
+            ),
+            (
+                "scatter_nd",
+                np.int32([[2], [0]]),
+                x2[:2] + 1,
+                lambda d, i, u: np.stack([u[1], d[1], u[0]]),
+            ),
+        ]
+    ),
+]  # fmt: skip
+
 CASES = [
     *ACTIVATIONS,
     *CONVOLUTIONS,
@@ -777,6 +924,7 @@ CASES = [
     *LINEAR,
     *MOVES,
     *RESIZING,
+    *INDEXING,
 ]
 
 # Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
@@ -873,6 +1021,34 @@ REFUSALS = [
         "the sampling mode is 'CUBIC'; expected OFFSET_CORNERS or DEFAULT",
     ),
     Refusal(
+        "scatter",
+        {"data": one, "indices": picks, "updates": one},
+        {"axis": 3},
+        ModelFileError,
+        "the axis is 3; x has 3 dimensions",
+    ),
+    Refusal(
+        "scatter_nd",
+        {"data": one, "indices": pairs, "updates": one},
+        {"mode": "xor"},
+        UnsupportedParameter,
+        "the mode is 'xor'; expected one of update, add, sub, mul, div, max, min",
+    ),
+    Refusal(
+        "scatter_nd",
+        {"data": picks, "indices": once[:, None], "updates": once},
+        {"mode": "div"},
+        UnsupportedParameter,
+        "the mode is 'div' .* expected a floating-point type",
+    ),
+    Refusal(
+        "gather",
+        {"x": deep, "indices": batched},
+        {"axis": 0, "batch_dims": 1},
+        ModelFileError,
+        "1 batch dimensions, axis 0 and .* do not fit",
+    ),
+    Refusal(
         "upsample_bilinear",
         {"x": x4},
         {"half_pixel_centers": True},
@@ -894,6 +1070,18 @@ REFUSALS = [
 def test_refusal(row: Refusal, run_op: Callable[..., list[np.ndarray]]) -> None:
     with pytest.raises(row.error, match=row.message):
         run_op(row.op, row.inputs, row.fields, [("float32", (1,))], row.opset)
+
+
+@pytest.mark.parametrize("op", ["gather", "gather_along_axis", "gather_nd", "scatter_nd"])
+def test_index_beyond_the_tensor(op: str, run_op: Callable[..., list[np.ndarray]]) -> None:
+    indices = np.full((1, 1), 9, np.int32)
+    if op == "scatter_nd":
+        given, shape = {"data": x2, "indices": indices, "updates": x2[:1]}, (3, 5)
+    else:
+        given = {"x": x2, "indices": indices}
+        shape = {"gather": (1, 1, 5), "gather_along_axis": (1, 1), "gather_nd": (1, 5)}[op]
+    with pytest.raises(PocketlensError, match="ut of (bounds|range)|ut of data bounds|invalid ind"):
+        run_op(op, given, {}, [("float32", shape)])
 
 
 def test_every_op_that_runs_has_a_case() -> None:

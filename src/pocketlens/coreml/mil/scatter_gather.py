@@ -1,16 +1,118 @@
-"""Gathering and scattering."""
+# ruff: noqa: ARG001 (validate_indices asks for the check that ONNX Runtime makes in any case)
+"""Gathering and scattering. An index beyond the tensor stops the run, asked to or not; a negative
+one counts from the end, as the specification had it until iOS 17 left that open."""
 
 from __future__ import annotations
 
-from pocketlens.coreml.table import unsupported
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower import indexing
+from pocketlens.coreml.table import IOS16, IOS17, mil
 
-unsupported(
-    "mil",
-    "not lowered yet",
-    "gather",
-    "gather_along_axis",
-    "gather_nd",
-    "scatter",
-    "scatter_along_axis",
-    "scatter_nd",
-)
+
+@mil()
+def gather(g: Graph, x: Value, indices: Value, axis: int = 0) -> Value:
+    return indexing.gather(g, x, indices, axis)
+
+
+@mil(since=IOS16, name="gather")
+def gather_ios16(g: Graph, x: Value, indices: Value, axis: int = 0, batch_dims: int = 0) -> Value:
+    return indexing.gather(g, x, indices, axis, batch_dims)
+
+
+@mil(since=IOS17, name="gather")
+def gather_ios17(
+    g: Graph,
+    x: Value,
+    indices: Value,
+    axis: int = 0,
+    batch_dims: int = 0,
+    validate_indices: bool = False,
+) -> Value:
+    return indexing.gather(g, x, indices, axis, batch_dims)
+
+
+@mil()
+def gather_along_axis(g: Graph, x: Value, indices: Value, axis: int = 0) -> Value:
+    return indexing.gather_along_axis(g, x, indices, axis)
+
+
+@mil(since=IOS17, name="gather_along_axis")
+def gather_along_axis_ios17(
+    g: Graph, x: Value, indices: Value, axis: int = 0, validate_indices: bool = False
+) -> Value:
+    return indexing.gather_along_axis(g, x, indices, axis)
+
+
+@mil()
+def gather_nd(g: Graph, x: Value, indices: Value) -> Value:
+    return indexing.gather_nd(g, x, indices)
+
+
+@mil(since=IOS16, name="gather_nd")
+def gather_nd_ios16(g: Graph, x: Value, indices: Value, batch_dims: int = 0) -> Value:
+    return indexing.gather_nd(g, x, indices, batch_dims)
+
+
+@mil(since=IOS17, name="gather_nd")
+def gather_nd_ios17(
+    g: Graph, x: Value, indices: Value, batch_dims: int = 0, validate_indices: bool = False
+) -> Value:
+    return indexing.gather_nd(g, x, indices, batch_dims)
+
+
+# What the op's text calls the default mode of scatter, "update", its definition does not: "add".
+@mil(restrictions="div: floating-point types only")
+def scatter(
+    g: Graph, data: Value, indices: Value, updates: Value, axis: int = 0, mode: str = "add"
+) -> Value:
+    return indexing.scatter(g, data, indices, updates, axis, mode)
+
+
+@mil(since=IOS17, name="scatter")
+def scatter_ios17(
+    g: Graph,
+    data: Value,
+    indices: Value,
+    updates: Value,
+    axis: int = 0,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Value:
+    return indexing.scatter(g, data, indices, updates, axis, mode)
+
+
+@mil(restrictions="div: floating-point types only")
+def scatter_along_axis(
+    g: Graph, data: Value, indices: Value, updates: Value, axis: int = 0, mode: str = "add"
+) -> Value:
+    return indexing.scatter_along_axis(g, data, indices, updates, axis, mode)
+
+
+@mil(since=IOS17, name="scatter_along_axis")
+def scatter_along_axis_ios17(
+    g: Graph,
+    data: Value,
+    indices: Value,
+    updates: Value,
+    axis: int = 0,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Value:
+    return indexing.scatter_along_axis(g, data, indices, updates, axis, mode)
+
+
+@mil(restrictions="div: floating-point types only")
+def scatter_nd(g: Graph, data: Value, indices: Value, updates: Value, mode: str = "add") -> Value:
+    return indexing.scatter_nd(g, data, indices, updates, mode)
+
+
+@mil(since=IOS17, name="scatter_nd")
+def scatter_nd_ios17(
+    g: Graph,
+    data: Value,
+    indices: Value,
+    updates: Value,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Value:
+    return indexing.scatter_nd(g, data, indices, updates, mode)

@@ -27,11 +27,6 @@ unsupported(
     *("broadcastToLike", "broadcastToStatic", "broadcastToDynamic", "reshapeLike"),
     *("reshapeDynamic", "rangeStatic", "rangeDynamic", "NonMaximumSuppression"),
 )
-unsupported(
-    "neural_network",
-    "gathering and scattering are not lowered yet",
-    *("gather", "gatherAlongAxis", "gatherND", "scatter", "scatterAlongAxis", "scatterND"),
-)
 
 
 @layer()

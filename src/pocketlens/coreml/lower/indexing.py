@@ -1,0 +1,130 @@
+"""Gathering and scattering by indices, as both dialects define them.
+
+Negative indices count from the end. An index beyond the tensor stops the run with an error; the
+specification leaves open what happens, or asks for that error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.errors import ModelFileError, UnsupportedParameter
+
+__all__ = [
+    "gather",
+    "gather_along_axis",
+    "gather_nd",
+    "scatter",
+    "scatter_along_axis",
+    "scatter_nd",
+]
+
+# The specification's mode -> ONNX's reduction
+REDUCTIONS = {
+    "update": "none",
+    "add": "add",
+    "sub": "add",
+    "mul": "mul",
+    "div": "mul",
+    "max": "max",
+    "min": "min",
+}
+
+
+def gather(g: Graph, x: Value, indices: Value, axis: int, batch_dims: int = 0) -> Value:
+    """`x[..., indices, ...]` at `axis`; the first `batch_dims` dimensions go side by side."""
+    rank, count = x.rank, indices.rank - batch_dims
+    axis = _axis(x, axis)
+    index = g.cast(indices, np.int64)
+    if not batch_dims:
+        return g.Gather(x, index, axis=axis)
+    if not 0 < batch_dims <= axis or count < 0:
+        raise ModelFileError(
+            f"{batch_dims} batch dimensions, axis {axis} and {indices!r} do not fit {x!r}"
+        )
+    batch, between = range(batch_dims), range(batch_dims, axis)
+    front = g.transpose(x, [*batch, axis, *between, *range(axis + 1, rank)])
+    y = g.GatherND(front, g.Unsqueeze(index, np.array([-1], np.int64)), batch_dims=batch_dims)
+    # Now *batch, *indices, *between, *after.
+    found = range(batch_dims, batch_dims + count)
+    moved = range(batch_dims + count, axis + count)
+    return g.transpose(y, [*batch, *moved, *found, *range(axis + count, rank - 1 + count)])
+
+
+def gather_along_axis(g: Graph, x: Value, indices: Value, axis: int) -> Value:
+    """One element of `x` for each index, at the index's own place in all axes but `axis`."""
+    return g.GatherElements(x, g.cast(indices, np.int64), axis=_axis(x, axis))
+
+
+def gather_nd(g: Graph, x: Value, indices: Value, batch_dims: int = 0) -> Value:
+    """The slices of `x` that the last dimension of `indices` points at."""
+    return g.GatherND(x, g.cast(indices, np.int64), batch_dims=batch_dims)
+
+
+def scatter(g: Graph, data: Value, indices: Value, updates: Value, axis: int, mode: str) -> Value:
+    """`data` with `updates` at `indices` along `axis`."""
+    axis = _axis(data, axis)
+    sizes = updates.sizes
+    count = int(np.prod(indices.sizes))
+    flat = [*sizes[:axis], count, *sizes[axis + indices.rank :]]
+    updates = g.reshape(updates, flat)
+    column = g.reshape(indices, [count if i == axis else 1 for i in range(len(flat))])
+    index = g.Expand(column, np.array(flat, np.int64))
+    return scatter_along_axis(g, data, index, updates, axis, mode)
+
+
+def scatter_along_axis(
+    g: Graph, data: Value, indices: Value, updates: Value, axis: int, mode: str
+) -> Value:
+    """`data` with each of `updates` at its index along `axis`, elsewhere at its own place."""
+    index, at = g.cast(indices, np.int64), _axis(data, axis)
+
+    def into(x: Value, new: Value, reduction: str) -> Value:
+        return g.ScatterElements(x, index, new, axis=at, reduction=reduction)
+
+    return _combined(g, data, updates, mode, into)
+
+
+def scatter_nd(g: Graph, data: Value, indices: Value, updates: Value, mode: str) -> Value:
+    """`data` with `updates` at the slices that the last dimension of `indices` points at."""
+    index = g.cast(indices, np.int64)
+
+    def into(x: Value, new: Value, reduction: str) -> Value:
+        return g.ScatterND(x, index, new, reduction=reduction)
+
+    return _combined(g, data, updates, mode, into)
+
+
+def _combined(
+    g: Graph,
+    data: Value,
+    updates: Value,
+    mode: str,
+    into: Callable[[Value, Value, str], Value],
+) -> Value:
+    if mode not in REDUCTIONS:
+        raise UnsupportedParameter(f"the mode is {mode!r}; expected one of {', '.join(REDUCTIONS)}")
+    if mode == "div" and data.dtype.kind != "f":
+        raise UnsupportedParameter(
+            f"the mode is 'div' for {data!r}; expected a floating-point type"
+        )
+
+    def formula(x: Value, new: Value) -> Value:
+        if mode == "sub":
+            new = g.Neg(new)
+        if mode != "div":
+            return into(x, new, REDUCTIONS[mode])
+        # An index may come more than once: divide by the product of its updates.
+        ones = g.Expand(g.like(1.0, x), g.Shape(x))
+        return g.Div(x, into(ones, new, "mul"))
+
+    return g.in_float32(formula, data, updates)
+
+
+def _axis(x: Value, axis: int) -> int:
+    if not -x.rank <= axis < x.rank:
+        raise ModelFileError(f"the axis is {axis}; x has {x.rank} dimensions")
+    return axis % x.rank
