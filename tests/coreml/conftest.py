@@ -121,11 +121,12 @@ def program_spec(
             declare(each, array)
             operation.inputs[name].arguments.add().name = each
     for name, value in fields.items():
-        constant = block.operations.add(type="const")
-        message = value_message(value)
-        constant.outputs.add(name=f"{name}_value").type.CopyFrom(message.type)
-        constant.attributes["val"].CopyFrom(message)
-        operation.inputs[name].arguments.add().name = f"{name}_value"
+        for number, each in enumerate(value if isinstance(value, tuple) else [value]):
+            constant = block.operations.add(type="const")
+            message = value_message(each)
+            constant.outputs.add(name=f"{name}_value{number}").type.CopyFrom(message.type)
+            constant.attributes["val"].CopyFrom(message)
+            operation.inputs[name].arguments.add().name = f"{name}_value{number}"
     for name, value in (attributes or {}).items():
         operation.attributes[name].CopyFrom(value_message(value))
     operation.attributes["name"].CopyFrom(value_message("the_op"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.ordering import counting
 
-__all__ = ["linear"]
+__all__ = ["band", "linear"]
 
 
 def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
@@ -19,3 +20,18 @@ def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
         transposed = g.transpose(weight, [1, 0])
     product = g.MatMul(x, transposed)
     return product if bias is None else g.Add(product, bias)
+
+
+def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
+    """The last two dimensions of `x` with zeros outside a band around the diagonal.
+
+    Args:
+        lower: How many diagonals below the main one stay; negative: fewer than that one.
+        upper: How many above it stay. None for all, so for `lower`.
+    """
+    below = g.Sub(counting(g, x.size(-2), dims_after=1), counting(g, x.size(-1)))
+    for far, limit in ((below, lower), (g.Neg(below), upper)):
+        if limit is not None:
+            inside = g.LessOrEqual(far, g.constant(limit, np.int64))
+            x = g.Where(inside, x, g.like(0, x))
+    return x

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.ordering import counting
 from pocketlens.errors import ModelFileError
 
-__all__ = ["reverse", "slice_by_index"]
+__all__ = ["reverse", "reverse_sequence", "slice_by_index", "slice_update", "windows"]
 
 LAST = 2**31 - 1  # beyond any size: up to the end
 
@@ -71,3 +72,56 @@ def slice_by_index(
     )
     drop = [i for i, single in enumerate(masks[2]) if single]
     return g.Squeeze(y, np.array(drop, np.int64)) if drop else y
+
+
+def windows(g: Graph, x: Value, axis: int, size: int, stride: int) -> Value:
+    """Every window of `size` elements along `axis`, in a new dimension behind it."""
+    length = x.size(axis)
+    if not (1 <= size <= length and stride >= 1):
+        raise ModelFileError(f"windows of {size}, {stride} apart, do not fit {length} elements")
+    starts = counting(g, (length - size) // stride + 1, dims_after=1)
+    index = g.Add(g.Mul(starts, g.constant(stride, np.int64)), counting(g, size))
+    return g.Gather(x, index, axis=axis)
+
+
+def reverse_sequence(g: Graph, x: Value, lengths: Value, seq_axis: int, batch_axis: int) -> Value:
+    """The first `lengths[i]` elements along `seq_axis` in the opposite order.
+
+    Args:
+        lengths: One for each i along `batch_axis`.
+    """
+    rank = x.rank
+    seq, batch = seq_axis % rank, batch_axis % rank
+    if seq == batch:
+        raise ModelFileError(f"the sequences and the batch lie along the same axis, {seq}")
+    place = counting(g, x.size(seq), dims_after=rank - 1 - seq)
+    length = g.reshape(g.cast(lengths, np.int64), [-1] + [1] * (rank - 1 - batch))
+    mirrored = g.Sub(g.Sub(length, np.array(1, np.int64)), place)
+    index = g.Where(g.Less(place, length), mirrored, place)
+    return g.GatherElements(x, g.Expand(index, g.Shape(x)), axis=seq)
+
+
+def slice_update(
+    g: Graph, x: Value, update: Value, begin: Sequence[int], end: Sequence[int]
+) -> Value:
+    """`x` with `update` in place of `x[begin:end]`.
+
+    Args:
+        begin: Where `update` starts; so for `end` (not included), one a dimension, within `x`.
+    """
+    # From the last axis on, what lies before and after is joined to what was made so far; it has
+    # the full size along the axes behind, and along those in front that of the slice.
+    for axis in range(x.rank - 1, -1, -1):
+        here = np.array([axis], np.int64)
+        lead = np.arange(axis)
+        first, last = (np.array(each[:axis], np.int64) for each in (begin, end))
+        region = g.Slice(x, first, last, lead) if axis else x
+        parts = [update]
+        if begin[axis] > 0:
+            until = np.array([begin[axis]], np.int64)
+            parts.insert(0, g.Slice(region, np.array([0], np.int64), until, here))
+        if end[axis] < x.size(axis):
+            after = np.array([end[axis]], np.int64)
+            parts.append(g.Slice(region, after, np.array([LAST], np.int64), here))
+        update = g.Concat(*parts, axis=axis) if len(parts) > 1 else update
+    return update

@@ -7,17 +7,13 @@ import math
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value, Values
-from pocketlens.coreml.lower import padding
+from pocketlens.coreml.lower import ordering, padding
 from pocketlens.coreml.lower.joining import concatenate
-from pocketlens.coreml.table import mil, unsupported
-from pocketlens.errors import ModelFileError
+from pocketlens.coreml.lower.matrix import band
+from pocketlens.coreml.table import IOS16, IOS17, mil, unsupported
+from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-unsupported(
-    "mil",
-    "not lowered yet",
-    *("argsort", "band_part", "cumsum", "fill", "fill_like", "non_maximum_suppression"),
-    *("non_zero", "one_hot", "range_1d", "shape", "topk"),
-)
+unsupported("mil", "not lowered yet", "non_maximum_suppression")
 
 
 @mil()
@@ -74,3 +70,105 @@ def tile(g: Graph, x: Value, reps: Ints) -> Value:
     if len(reps) != x.rank or any(count < 1 for count in reps):
         raise ModelFileError(f"'reps' is {list(reps)}; expected {x.rank} positive numbers")
     return g.Tile(x, np.array(reps, np.int64))
+
+
+@mil()
+def shape(g: Graph, x: Value) -> Value:
+    if x.shape is None or None in x.shape:
+        return g.cast(g.Shape(x), np.int32)
+    return g.constant(x.shape, np.int32)  # so that ops which want a constant can have it
+
+
+@mil()
+def fill(g: Graph, shape: Value, value: Value | None = None) -> Value:  # 0.0 by default
+    content = g.constant(0.0, np.float32) if value is None else value
+    return g.Expand(content, g.cast(shape, np.int64))
+
+
+@mil(since=IOS16)
+def fill_like(g: Graph, ref_tensor: Value, value: Value | None = None) -> Value:  # 0.0 by default
+    content = g.constant(0.0, np.float32) if value is None else value
+    return g.Expand(content, g.Shape(ref_tensor))
+
+
+@mil()
+def range_1d(g: Graph, end: Value, start: Value, step: Value) -> Value:
+    return ordering.evenly(g, start, end, step)
+
+
+@mil()
+def cumsum(
+    g: Graph, x: Value, axis: int = 0, exclusive: bool = False, reverse: bool = False
+) -> Value:
+    return g.CumSum(x, np.array(axis, np.int64), exclusive=int(exclusive), reverse=int(reverse))
+
+
+@mil()
+def band_part(g: Graph, x: Value, lower: int = -1, upper: int = -1) -> Value:
+    return band(g, x, None if lower < 0 else lower, None if upper < 0 else upper)
+
+
+@mil()
+def one_hot(
+    g: Graph,
+    indices: Value,
+    one_hot_vector_size: Value,
+    axis: int = -1,
+    on_value: Value | None = None,  # 1
+    off_value: Value | None = None,  # 0
+) -> Value:
+    dtype = next((v.dtype for v in (on_value, off_value) if v is not None), np.dtype(np.int32))
+    on = g.constant(1, dtype) if on_value is None else on_value
+    off = g.constant(0, dtype) if off_value is None else off_value
+    return ordering.one_hot(g, indices, one_hot_vector_size, axis, on, off)
+
+
+@mil()
+def non_zero(g: Graph, x: Value) -> Value:
+    return g.cast(ordering.non_zero(g, x), np.int32)
+
+
+@mil()
+def argsort(g: Graph, x: Value, axis: int = -1, ascending: bool = False) -> Value:
+    return g.cast(ordering.argsort(g, x, axis, ascending=ascending), np.int32)
+
+
+@mil()
+def topk(
+    g: Graph, x: Value, k: int = 1, axis: int = -1, ascending: bool = False
+) -> tuple[Value, ...]:
+    values, indices = ordering.top(g, x, k, axis, ascending=ascending)
+    return values, g.cast(indices, np.int32)
+
+
+@mil(since=IOS16, name="topk")
+def topk_ios16(
+    g: Graph,
+    x: Value,
+    k: int = 1,
+    axis: int = -1,
+    ascending: bool = False,
+    sort: bool = True,
+    return_indices: bool = True,
+) -> tuple[Value, ...]:
+    return topk_ios17(g, x, k, axis, ascending, sort, return_indices)
+
+
+@mil(since=IOS17, name="topk")
+def topk_ios17(
+    g: Graph,
+    x: Value,
+    k: int = 1,
+    axis: int = -1,
+    ascending: bool = False,
+    sort: bool = True,  # noqa: ARG001 (any order will do then, so the sorted one)
+    return_indices: bool = True,
+    output_indices_dtype: str = "int32",
+) -> tuple[Value, ...]:
+    types = {"int32": np.int32, "uint16": np.uint16}
+    if output_indices_dtype not in types:
+        raise UnsupportedParameter(
+            f"'output_indices_dtype' is {output_indices_dtype!r}; expected one of {list(types)}"
+        )
+    values, indices = ordering.top(g, x, k, axis, ascending=ascending)
+    return (values, g.cast(indices, types[output_indices_dtype])) if return_indices else (values,)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pocketlens.coreml.graph import Bools, Graph, Ints, Value
-from pocketlens.coreml.lower import slicing
-from pocketlens.coreml.table import mil, unsupported
-from pocketlens.errors import ModelFileError
-
-unsupported(
-    "mil",
-    "not lowered yet",
-    *("batch_to_space", "reshape_like", "reverse_sequence", "slice_update"),
-    *("sliding_windows", "space_to_batch"),
-)
+from pocketlens.coreml.graph import Array, Bools, Graph, Ints, Value, Values
+from pocketlens.coreml.lower import padding, slicing
+from pocketlens.coreml.table import IOS16, IOS18, mil
+from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 
 @mil(restrictions="a constant shape only")
@@ -104,3 +97,106 @@ def pixel_unshuffle(g: Graph, x: Value, downscale_factor: int) -> Value:
         raise ModelFileError(f"{h} × {w} is not divisible by 'downscale_factor' {f}")
     cells = g.reshape(x, [n, c, h // f, f, w // f, f])
     return g.reshape(g.transpose(cells, [0, 1, 3, 5, 2, 4]), [n, c * f * f, h // f, w // f])
+
+
+@mil(since=IOS16, restrictions="fixed shapes only")
+def reshape_like(
+    g: Graph, x: Value, ref_tensors: Values, begins: Values, ends: Values, end_masks: Values
+) -> Value:
+    lists = [[_scalar(value) for value in values] for values in (begins, ends, end_masks)]
+    if any(len(each) != len(ref_tensors) for each in lists):
+        raise ModelFileError(
+            f"it has {len(ref_tensors)} reference tensors; expected as many begins, ends and masks"
+        )
+    wanted: list[int] = []
+    for reference, begin, end, to_the_end in zip(ref_tensors, *lists, strict=True):
+        wanted += reference.sizes[begin : None if to_the_end else end]
+    return g.reshape(x, wanted)
+
+
+def _scalar(value: Value) -> int:
+    if value.const is None or value.const.size != 1:
+        raise UnsupportedParameter(f"{value!r} is not a constant number")
+    return int(value.const.item())
+
+
+@mil()
+def sliding_windows(g: Graph, x: Value, axis: int, size: int, stride: int = 1) -> Value:
+    return slicing.windows(g, x, axis, size, stride)
+
+
+@mil()
+def reverse_sequence(
+    g: Graph, x: Value, lengths: Value, seq_axis: int = 0, batch_axis: int = 0
+) -> Value:
+    return slicing.reverse_sequence(g, x, lengths, seq_axis, batch_axis)
+
+
+@mil()
+def space_to_batch(g: Graph, x: Value, block_shape: Ints, paddings: Array) -> Value:
+    rows, columns = _block(x, block_shape, paddings, "paddings")
+    y = padding.pad(g, x, [(int(before), int(after)) for before, after in paddings])
+    n, c, h, w = y.sizes
+    if h % rows or w % columns:
+        raise ModelFileError(f"{h} × {w} is not divisible by 'block_shape' {list(block_shape)}")
+    cells = g.reshape(y, [n, c, h // rows, rows, w // columns, columns])
+    moved = g.transpose(cells, [3, 5, 0, 1, 2, 4])
+    return g.reshape(moved, [n * rows * columns, c, h // rows, w // columns])
+
+
+@mil()
+def batch_to_space(g: Graph, x: Value, block_shape: Ints, crops: Array) -> Value:
+    rows, columns = _block(x, block_shape, crops, "crops")
+    n, c, h, w = x.sizes
+    if n % (rows * columns):
+        raise ModelFileError(f"a batch of {n} is not divisible by 'block_shape' {block_shape}")
+    lead = n // (rows * columns)
+    cells = g.transpose(g.reshape(x, [rows, columns, lead, c, h, w]), [2, 3, 4, 0, 5, 1])
+    whole = g.reshape(cells, [lead, c, h * rows, w * columns])
+    (top, under), (left, after) = crops.tolist()
+    ends = [lead, c, h * rows - under, w * columns - after]
+    return slicing.slice_by_index(g, whole, [0, 0, top, left], ends)
+
+
+def _block(x: Value, block_shape: Ints, edges: Array, name: str) -> tuple[int, int]:
+    if x.rank != 4 or len(block_shape) != 2 or min(block_shape) < 1 or edges.shape != (2, 2):
+        raise ModelFileError(
+            f"'block_shape' is {list(block_shape)}, {name!r} is {edges.tolist()} and x {x!r}; "
+            "expected two positive numbers, 2 × 2 numbers and 4 dimensions"
+        )
+    return block_shape[0], block_shape[1]
+
+
+@mil(since=IOS18, restrictions="constant bounds and a stride of 1 only")
+def slice_update(
+    g: Graph,
+    x: Value,
+    update: Value,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Bools | None = None,
+    end_mask: Bools | None = None,
+    squeeze_mask: Bools | None = None,
+) -> Value:
+    sizes = x.sizes
+    if any(step != 1 for step in stride or ()):
+        raise UnsupportedParameter(f"'stride' is {list(stride or ())}; expected 1 throughout")
+    none = (False,) * len(sizes)
+    masks = [mask or none for mask in (begin_mask, end_mask, squeeze_mask)]
+    if any(len(each) != len(sizes) for each in (begin, end, *masks)):
+        raise ModelFileError(f"the bounds and masks have not {len(sizes)} numbers, one a dimension")
+    bounds = []
+    for i, size in enumerate(sizes):
+        from_start, to_end, single = (mask[i] for mask in masks)
+        first = begin[i] % size if single else None if from_start else begin[i]
+        last = begin[i] % size + 1 if single else None if to_end else end[i]
+        bounds.append(slice(first, last).indices(size)[:2])
+    starts, ends = zip(*bounds, strict=True)
+    wanted = [last - first for first, last in bounds]
+    dropped = [i for i, single in enumerate(masks[2]) if single]
+    if min(wanted) < 1 or [n for i, n in enumerate(wanted) if i not in dropped] != list(
+        update.sizes
+    ):
+        raise ModelFileError(f"the slice has the sizes {wanted}; expected those of {update!r}")
+    return slicing.slice_update(g, x, g.reshape(update, wanted), starts, ends)

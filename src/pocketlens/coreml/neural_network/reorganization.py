@@ -11,22 +11,16 @@ from pocketlens.coreml.graph import Bools, Graph, Ints, Message, Value
 from pocketlens.coreml.lower import padding as pads
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.joining import concatenate
+from pocketlens.coreml.lower.ordering import counting
 from pocketlens.coreml.lower.slicing import reverse as reversed_along
-from pocketlens.coreml.lower.slicing import slice_by_index
+from pocketlens.coreml.lower.slicing import reverse_sequence, slice_by_index, windows
 from pocketlens.coreml.lower.weights import numbers
 from pocketlens.coreml.neural_network.convolution import border
 from pocketlens.coreml.table import layer, unsupported
 from pocketlens.errors import ModelFileError
 
-unsupported(
-    "neural_network",
-    "not lowered yet",
-    *("sequenceRepeat", "reverseSeq", "sliceDynamic", "slidingWindows", "sliceBySize"),
-    *("topK", "argSort", "oneHot", "cumSum", "matrixBandPart", "lowerTriangular"),
-    *("upperTriangular", "whereNonZero", "getShape", "fillLike", "fillStatic", "fillDynamic"),
-    *("broadcastToLike", "broadcastToStatic", "broadcastToDynamic", "reshapeLike"),
-    *("reshapeDynamic", "rangeStatic", "rangeDynamic", "NonMaximumSuppression"),
-)
+unsupported("neural_network", "not lowered yet", "sliceDynamic", "NonMaximumSuppression")
+unsupported("neural_network", "the order of the repetitions is not specified", "sequenceRepeat")
 
 
 @layer()
@@ -281,3 +275,48 @@ def reverse(g: Graph, x: Value, *, reverseDim: Bools) -> Value:
     if len(reverseDim) != x.rank:
         raise ModelFileError(f"reverseDim has {len(reverseDim)} values; x has {x.rank} dimensions")
     return reversed_along(g, x, [axis for axis, flip in enumerate(reverseDim) if flip])
+
+
+@layer()
+def reverseSeq(
+    g: Graph, x: Value, lengths: Value, *, batchAxis: int = 0, sequenceAxis: int = 0
+) -> Value:
+    return reverse_sequence(g, x, lengths, sequenceAxis, batchAxis)
+
+
+@layer()
+def slidingWindows(g: Graph, x: Value, *, axis: int = 0, windowSize: int, step: int) -> Value:
+    return windows(g, x, axis, windowSize, step)
+
+
+@layer()
+def sliceBySize(g: Graph, x: Value, begin: Value, *, size: int, axis: int = 0) -> Value:
+    if not 1 <= size <= x.size(axis):
+        raise ModelFileError(f"size is {size}; expected 1 to {x.size(axis)}")
+    first = g.reshape(g.cast(begin, np.int64), [])
+    return g.Gather(x, g.Add(counting(g, size), first), axis=axis)
+
+
+@layer()
+def broadcastToLike(g: Graph, x: Value, reference: Value) -> Value:
+    return g.Expand(x, g.Shape(reference))
+
+
+@layer()
+def broadcastToStatic(g: Graph, x: Value, *, targetShape: Ints) -> Value:
+    return g.Expand(x, np.array(targetShape, np.int64))
+
+
+@layer()
+def broadcastToDynamic(g: Graph, x: Value, shape: Value) -> Value:
+    return g.Expand(x, g.cast(shape, np.int64))
+
+
+@layer()
+def reshapeLike(g: Graph, x: Value, reference: Value) -> Value:
+    return g.reshape(x, reference.sizes)
+
+
+@layer()
+def reshapeDynamic(g: Graph, x: Value, shape: Value) -> Value:
+    return g.Reshape(x, g.cast(shape, np.int64))

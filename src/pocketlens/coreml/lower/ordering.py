@@ -1,0 +1,81 @@
+"""Ordering, counting and marking elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.errors import ModelFileError
+
+__all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "top"]
+
+
+def counting(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
+    """0, 1, … `count` - 1 in int64, with as many dimensions of size 1 behind."""
+    if isinstance(count, int):
+        end = g.constant(count, np.int64)
+    else:
+        end = g.reshape(g.cast(count, np.int64), [])
+    numbers = g.Range(np.array(0, np.int64), end, np.array(1, np.int64))
+    return g.reshape(numbers, [-1] + [1] * dims_after) if dims_after else numbers
+
+
+def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:
+    """`start`, `start + step`, … up to `end`, which is not included; all three scalars."""
+    for value in (start, end, step):
+        if value.const is not None and not np.isfinite(value.const).all():
+            raise ModelFileError(f"a range has the bound or step {value.const}")
+    if step.const is not None and not step.const.all():
+        raise ModelFileError("a range has the step 0; expected a number other than 0")
+    return g.in_float32(g.Range, *(g.reshape(value, []) for value in (start, end, step)))
+
+
+def top(g: Graph, x: Value, k: int, axis: int, *, ascending: bool) -> tuple[Value, Value]:
+    """The `k` largest (ascending: smallest) elements along `axis`, sorted, and their indices.
+
+    Among equal elements the first comes first.
+
+    Args:
+        k: How many; -1 for all.
+    """
+    count = x.size(axis) if k == -1 else k
+    if count < 1:
+        raise ModelFileError(f"the {count} largest elements are asked for; expected 1 or more")
+    narrow = x.dtype.kind in "iu" and x.dtype.itemsize < 4
+    wide = g.cast(x, np.int32) if narrow else x
+    values, indices = g.op(
+        "TopK",
+        wide,
+        np.array([count], np.int64),
+        outputs=2,
+        axis=axis,
+        largest=int(not ascending),
+        sorted=1,
+    )
+    return g.cast(values, x.dtype), indices
+
+
+def argsort(g: Graph, x: Value, axis: int, *, ascending: bool) -> Value:
+    """The indices (int64) that sort `x` along `axis`."""
+    return top(g, x, -1, axis, ascending=ascending)[1]
+
+
+def non_zero(g: Graph, x: Value) -> Value:
+    """The indices (int64, [N, rank]) of the elements that are not zero."""
+    return g.Transpose(g.NonZero(x), perm=[1, 0])
+
+
+def one_hot(
+    g: Graph, indices: Value, size: Value | int, axis: int, on_value: Value, off_value: Value
+) -> Value:
+    """`on_value` at each index along a new axis of `size`, `off_value` elsewhere.
+
+    An index that is negative or too large is nowhere.
+    """
+    rank = indices.rank + 1
+    if not -rank <= axis < rank:
+        raise ModelFileError(f"the new axis is {axis}; the result has {rank} dimensions")
+    axis %= rank
+    index = g.Unsqueeze(g.cast(indices, np.int64), np.array([axis], np.int64))
+    places = counting(g, size, dims_after=rank - 1 - axis)
+    return g.Where(g.Equal(index, places), on_value, off_value)
