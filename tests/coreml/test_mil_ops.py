@@ -1136,6 +1136,53 @@ MAKING = [
     ),
 ]  # fmt: skip
 
+wide_range = np.float32([[-70, 0.25, 0.75], [1.25, 31, 200]])
+codes = np.int8([[-128, 0, 3], [7, 100, 127]])
+steps, offsets = np.float32([0.5, 2]), np.int8([3, -4])
+QUANTIZATION = [
+    Case(
+        "quantize",
+        {"input": wide_range},
+        {"scale": 0.5, "output_dtype": "int8"},
+        lambda x: np.clip(np.round(x / 0.5), -128, 127),
+        "int8",
+        opset="CoreML7",
+    ),
+    Case(
+        "quantize",
+        {"input": wide_range},
+        {"scale": 0.5, "output_dtype": "uint8", "zero_point": np.uint8(9)},
+        lambda x: np.clip(np.round(x / 0.5) + 9, 0, 255),
+        "uint8",
+        opset="CoreML7",
+        note="zero point",
+    ),
+    Case(
+        "quantize",
+        {"input": wide_range},
+        {"scale": steps, "output_dtype": "int8", "zero_point": offsets, "axis": 0},
+        lambda x: np.clip(np.round(x / steps[:, None]) + offsets[:, None], -128, 127),
+        "int8",
+        opset="CoreML7",
+        note="axis",
+    ),
+    Case(
+        "dequantize",
+        {"input": codes},
+        {"scale": 0.5},
+        lambda x: 0.5 * x,
+        opset="CoreML7",
+    ),
+    Case(
+        "dequantize",
+        {"input": codes.T},
+        {"scale": steps, "zero_point": offsets, "axis": -1},
+        lambda x: steps * (x.astype(int) - offsets),
+        opset="CoreML7",
+        note="axis",
+    ),
+]
+
 CASES = [
     *ACTIVATIONS,
     *CONVOLUTIONS,
@@ -1148,6 +1195,7 @@ CASES = [
     *RESIZING,
     *INDEXING,
     *MAKING,
+    *QUANTIZATION,
 ]
 
 # Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
@@ -1309,6 +1357,22 @@ REFUSALS = [
         ModelFileError,
         "the slice has the sizes .2, 3, 4.; expected those of",
         "CoreML8",
+    ),
+    Refusal(
+        "quantize",
+        {"input": wide_range},
+        {"scale": steps, "output_dtype": "int8", "axis": 1},
+        ModelFileError,
+        "'axis' is 1 for the scale .* of input",
+        "CoreML7",
+    ),
+    Refusal(
+        "quantize",
+        {"input": wide_range},
+        {"scale": 0.5, "output_dtype": "int4"},
+        UnsupportedParameter,
+        "'output_dtype' is 'int4'; expected one of int8, uint8",
+        "CoreML7",
     ),
     Refusal(
         "scatter",

@@ -369,13 +369,13 @@ def test_unknown_field_is_an_error(files: Any, save: Callable[..., Path]) -> Non
 
 
 def test_unknown_layer_field_is_an_error(files: Any, save: Callable[..., Path]) -> None:
-    x = np.zeros((1, 2, 3, 3), np.float32)
-    fields = {"scalingFactor": [2, 2], "linearUpsampleMode": "ALIGN_CORNERS_TRUE"}
-    path = save(files.network_spec("upsample", [x], fields, [(1, 2, 6, 6)]))
+    x = np.zeros((1, 2), np.float32)
+    fields = {"inputChannels": 2, "outputChannels": 1, "weights": x, "int8DynamicQuantize": True}
+    path = save(files.network_spec("innerProduct", [x], fields, [(1, 1)]))
     with pytest.raises(UnsupportedParameter) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path}: the layer 'the_layer' (upsample): it sets linearUpsampleMode to 1, "
+        f"{path}: the layer 'the_layer' (innerProduct): it sets int8DynamicQuantize to True, "
         "which does not run here"
     )
 
