@@ -280,6 +280,36 @@ DENSE = [
     ),
 ]
 
+words, vocabulary, word_bias = np.float32([[2], [0], [4]]), normal(6, 5), normal(6)
+DENSE += [
+    Case(
+        "embedding",
+        [words[:, :, None, None]],
+        {"inputDim": 5, "outputChannels": 6, "weights": vocabulary}
+        | {"hasBias": True, "bias": word_bias},
+        lambda _: (vocabulary.T[[2, 0, 4]] + word_bias)[:, :, None, None],
+    ),
+    Case(
+        "embeddingND",
+        [words[None]],
+        {"vocabSize": 5, "embeddingSize": 6, "weights": vocabulary},
+        lambda _: vocabulary.T[[2, 0, 4]][None],
+    ),
+    Case(
+        "dot",
+        [normal(2, 3, 1, 1), normal(2, 3, 1, 1)],
+        {},
+        lambda a, b: (a * b).sum(1, keepdims=True),
+    ),
+    Case(
+        "dot",
+        [normal(2, 3, 1, 1), normal(2, 3, 1, 1)],
+        {"cosineSimilarity": True},
+        lambda a, b: F.cosine_similarity(t(a), t(b), 1)[:, None],
+        "cosine",
+    ),
+]
+
 mean, variance, gamma, beta = normal(4), positive(4), normal(4), normal(4)
 NORMALIZATIONS = [
     Case(

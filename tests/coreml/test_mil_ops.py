@@ -1183,6 +1183,29 @@ QUANTIZATION = [
     ),
 ]
 
+query, key, content = normal(2, 3, 4, 5), normal(2, 3, 6, 5), normal(2, 3, 6, 7)
+
+
+def attention_case(note: str, mask: np.ndarray | None = None) -> Case:
+    given = {"query": query, "key": key, "value": content}
+    return Case(
+        "scaled_dot_product_attention",
+        given if mask is None else given | {"attn_mask": mask},
+        {},
+        lambda q, k, v, m=None: F.scaled_dot_product_attention(
+            t(q), t(k), t(v), None if m is None else torch.from_numpy(m)
+        ),
+        opset="CoreML8",
+        note=note,
+    )
+
+
+ATTENTION = [
+    attention_case("plain"),
+    attention_case("numbers", normal(4, 6)),
+    attention_case("bool", np.tril(np.ones((4, 6), bool))),
+]
+
 CASES = [
     *ACTIVATIONS,
     *CONVOLUTIONS,
@@ -1196,6 +1219,7 @@ CASES = [
     *INDEXING,
     *MAKING,
     *QUANTIZATION,
+    *ATTENTION,
 ]
 
 # Ops that are checked elsewhere: constants and weights in test_weights.py, classify in

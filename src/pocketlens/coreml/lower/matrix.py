@@ -7,7 +7,7 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.ordering import counting
 
-__all__ = ["band", "linear"]
+__all__ = ["band", "linear", "swapped"]
 
 
 def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
@@ -35,3 +35,9 @@ def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
             inside = g.LessOrEqual(far, g.constant(limit, np.int64))
             x = g.Where(inside, x, g.like(0, x))
     return x
+
+
+def swapped(g: Graph, x: Value) -> Value:
+    """`x` with its last two dimensions swapped."""
+    axes = list(range(x.rank))
+    return g.transpose(x, [*axes[:-2], axes[-1], axes[-2]])

@@ -8,12 +8,10 @@ import math
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Message, Value
-from pocketlens.coreml.lower.matrix import linear
+from pocketlens.coreml.lower.matrix import linear, swapped
 from pocketlens.coreml.lower.weights import numbers
-from pocketlens.coreml.table import layer, unsupported
+from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError
-
-unsupported("neural_network", "not lowered yet", "embedding", "embeddingND")
 
 
 @layer(restrictions="no int8DynamicQuantize")
@@ -66,10 +64,59 @@ def batchedMatmul(
     left = g.Unsqueeze(a, np.array([0], np.int64)) if a.rank == 1 else a
     right = g.Unsqueeze(b, np.array([1], np.int64)) if b.rank == 1 else b
     return g.MatMul(
-        _swapped(g, left) if transposeA else left, _swapped(g, right) if transposeB else right
+        swapped(g, left) if transposeA else left, swapped(g, right) if transposeB else right
     )
 
 
-def _swapped(g: Graph, x: Value) -> Value:
-    axes = list(range(x.rank))
-    return g.transpose(x, [*axes[:-2], axes[-1], axes[-2]])
+@layer()
+def embedding(
+    g: Graph,
+    x: Value,  # [*B, 1, 1, 1]
+    *,
+    inputDim: int,
+    outputChannels: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Din]
+    bias: Message | None = None,
+) -> Value:
+    sizes = x.sizes
+    if len(sizes) < 4 or sizes[-3:] != (1, 1, 1):
+        raise ModelFileError(f"{x!r} holds the indices; expected [*B, 1, 1, 1]")
+    rows = _looked_up(g, x, (outputChannels, inputDim), weights, bias if hasBias else None)
+    return g.reshape(rows, [*sizes[:-3], outputChannels, 1, 1])
+
+
+@layer()
+def embeddingND(
+    g: Graph,
+    x: Value,  # [*B, 1]
+    *,
+    vocabSize: int,
+    embeddingSize: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Din]
+    bias: Message | None = None,
+) -> Value:
+    sizes = x.sizes
+    if len(sizes) < 2 or sizes[-1] != 1:
+        raise ModelFileError(f"{x!r} holds the indices; expected [*B, 1]")
+    rows = _looked_up(g, x, (embeddingSize, vocabSize), weights, bias if hasBias else None)
+    return g.reshape(rows, [*sizes[:-1], embeddingSize])
+
+
+def _looked_up(
+    g: Graph, x: Value, shape: tuple[int, int], weights: Message, bias: Message | None
+) -> Value:
+    table = np.ascontiguousarray(numbers(weights, shape).T)
+    if bias is not None:
+        table = table + numbers(bias, shape[:1], "bias")
+    return g.Gather(g.constant(table), g.cast(x, np.int64))
+
+
+@layer()
+def dot(g: Graph, a: Value, b: Value, *, cosineSimilarity: bool = False) -> Value:
+    at = np.array([-3], np.int64)  # x [*B, C, 1, 1]
+    product = g.ReduceSum(g.Mul(a, b), at)
+    if not cosineSimilarity:
+        return product
+    return g.Div(product, g.Mul(g.ReduceL2(a, at), g.ReduceL2(b, at)))

@@ -11,10 +11,8 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Ints, Message, Value
 from pocketlens.coreml.lower.arithmetic import floor_divide, modulo
 from pocketlens.coreml.lower.weights import numbers
-from pocketlens.coreml.table import layer, unsupported
+from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError
-
-unsupported("neural_network", "not lowered yet", "dot")
 
 # layer of the specification -> ONNX operator of the same meaning, on one tensor
 UNARY = {
