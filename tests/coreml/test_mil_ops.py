@@ -1206,6 +1206,74 @@ ATTENTION = [
     attention_case("bool", np.tril(np.ones((4, 6), bool))),
 ]
 
+spots = R.uniform(-1.3, 1.3, (2, 3, 4, 2)).astype(np.float32)
+
+
+def sampled(mode: str, padding: str, corners: bool) -> Callable[..., Any]:
+    return lambda x, at: F.grid_sample(
+        t(x), t(at), mode=mode, padding_mode=padding, align_corners=corners
+    )
+
+
+def resample_case(
+    modes: tuple[str, str, str], corners: bool, expected: Callable[..., Any], **given: Any
+) -> Case:
+    sampling, padding, space = modes
+    fields = {"sampling_mode": sampling, "padding_mode": padding, "coordinates_mode": space}
+    return Case(
+        "resample",
+        {"x": x4, "coordinates": given.get("at", spots)},
+        fields | {"align_corners": corners, "padding_value": given.get("value", 0.0)},
+        expected,
+        note=f"{' '.join(modes)} {corners}",
+        tolerance=0.02,
+    )
+
+
+zero_to_one, both = "normalized_zero_to_one", "normalized_minus_one_to_one"
+# Columns up to 5 and rows up to 6 lie within x4 [2, 4, 7, 6].
+dots = R.uniform(-2.4, 7.4, (2, 3, 4, 2)).astype(np.float32)
+ends = np.float32([5, 6])
+RESAMPLING = [
+    *(
+        resample_case((mode, padding, both), corners, sampled(mode, torch_padding, corners))
+        for mode in ("bilinear", "nearest")
+        for padding, torch_padding, corners in [
+            ("constant", "zeros", True),
+            ("constant", "zeros", False),
+            ("border", "border", True),
+            ("border", "border", False),
+            ("reflection", "reflection", True),
+            ("symmetric", "reflection", False),
+        ]
+    ),
+    resample_case(
+        ("bilinear", "border", zero_to_one),
+        False,
+        lambda x, at: sampled("bilinear", "border", False)(x, 2 * at - 1),
+        at=np.abs(spots),
+    ),
+    *(
+        resample_case(
+            ("bilinear", padding, "unnormalized"),
+            False,
+            lambda x, at, name=name: sampled("bilinear", name, True)(x, 2 * at / ends - 1),
+            at=dots,
+        )
+        for padding, name in [
+            ("constant", "zeros"),
+            ("border", "border"),
+            ("reflection", "reflection"),
+        ]
+    ),
+    resample_case(
+        ("bilinear", "constant", both),
+        True,
+        lambda x, at: sampled("bilinear", "zeros", True)(x - 3, at) + 3,
+        value=3.0,
+    ),
+]
+
 CASES = [
     *ACTIVATIONS,
     *CONVOLUTIONS,
@@ -1220,6 +1288,7 @@ CASES = [
     *MAKING,
     *QUANTIZATION,
     *ATTENTION,
+    *RESAMPLING,
 ]
 
 # Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
@@ -1397,6 +1466,14 @@ REFUSALS = [
         UnsupportedParameter,
         "'output_dtype' is 'int4'; expected one of int8, uint8",
         "CoreML7",
+    ),
+    Refusal(
+        "resample",
+        {"x": x4, "coordinates": spots},
+        {"sampling_mode": "bilinear", "padding_mode": "symmetric", "padding_value": 0.0}
+        | {"coordinates_mode": both, "align_corners": True},
+        UnsupportedParameter,
+        "'padding_mode' is 'symmetric' and 'align_corners' True; expected False",
     ),
     Refusal(
         "scatter",

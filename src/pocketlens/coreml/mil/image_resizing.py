@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.lower import resizing
 from pocketlens.coreml.lower.slicing import slice_by_index
@@ -11,7 +13,7 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 unsupported(
     "mil",
     "not lowered yet",
-    *("affine", "crop_resize", "resample"),
+    *("affine", "crop_resize"),
 )
 
 
@@ -119,3 +121,64 @@ def resize(
             "'NEAREST_NEIGHBOR' and 'DEFAULT'"
         )
     return resizing.nearest(g, x, sides, resizing.centres)
+
+
+# padding_mode -> ONNX's name, and whether it takes the outermost coordinates to lie in the centres
+# of the corner elements (None: either)
+PADDINGS: dict[str, tuple[str, bool | None]] = {
+    "constant": ("zeros", None),
+    "border": ("border", None),
+    "reflection": ("reflection", True),
+    "symmetric": ("reflection", False),
+}
+
+
+@mil(restrictions="reflection and symmetric: with the 'align_corners' that each implies only")
+def resample(
+    g: Graph,
+    x: Value,  # [B, C, H, W]
+    coordinates: Value,  # [B, Hout, Wout, 2], column before row
+    sampling_mode: str,
+    padding_mode: str,
+    padding_value: float,
+    coordinates_mode: str,
+    align_corners: bool,
+) -> Value:
+    modes = {"bilinear": "linear", "nearest": "nearest"}
+    spaces = ("unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one")
+    if not (sampling_mode in modes and padding_mode in PADDINGS and coordinates_mode in spaces):
+        raise UnsupportedParameter(
+            f"the modes are {sampling_mode!r}, {padding_mode!r} and {coordinates_mode!r}; expected "
+            f"one of {list(modes)}, of {list(PADDINGS)} and of {list(spaces)}"
+        )
+    padding, implied = PADDINGS[padding_mode]
+    pixels = coordinates_mode == "unnormalized"
+    corners = bool(implied) if pixels else align_corners
+    if implied not in (None, corners):
+        raise UnsupportedParameter(
+            f"'padding_mode' is {padding_mode!r} and 'align_corners' {align_corners}; "
+            f"expected {implied}"
+        )
+    height, width = x.size(-2), x.size(-1)
+    if pixels and corners and 1 in (height, width):
+        raise UnsupportedParameter(
+            f"'padding_mode' is 'reflection' for {x!r}; expected larger sides"
+        )
+    border = padding_value if padding == "zeros" else 0.0
+
+    def formula(v: Value, at: Value) -> Value:
+        if coordinates_mode == "normalized_zero_to_one":
+            at = g.Sub(g.Mul(at, g.like(2, at)), g.like(1, at))
+        elif pixels:
+            spans = np.array([width, height], at.dtype) - int(corners)
+            at = g.Add(g.Mul(at, 2 / spans), (0 if corners else 1) / spans - np.ones_like(spans))
+        y = g.GridSample(
+            g.Sub(v, g.like(border, v)) if border else v,
+            at,
+            mode=modes[sampling_mode],
+            padding_mode=padding,
+            align_corners=int(corners),
+        )
+        return g.Add(y, g.like(border, v)) if border else y
+
+    return g.in_float32(lambda v: formula(v, g.cast(coordinates, v.dtype)), x)
