@@ -1272,6 +1272,27 @@ RESAMPLING = [
         lambda x, at: sampled("bilinear", "zeros", True)(x - 3, at) + 3,
         value=3.0,
     ),
+    *(
+        Case(
+            "affine",
+            {"x": x4, "transform_matrix": normal(batch, 6)},
+            {"output_height": 3, "output_width": 5, "sampling_mode": "bilinear"}
+            | {"padding_mode": "constant", "padding_value": 0.0, "coordinates_mode": both}
+            | {"align_corners": True},
+            lambda x, matrix: F.grid_sample(
+                t(x),
+                F.affine_grid(
+                    t(np.broadcast_to(matrix.reshape(-1, 2, 3), (2, 2, 3)).copy()),
+                    [2, 4, 3, 5],
+                    align_corners=True,
+                ),
+                align_corners=True,
+            ),
+            note=f"{batch}",
+            tolerance=0.02,
+        )
+        for batch in (1, 2)
+    ),
 ]
 
 CASES = [

@@ -10,11 +10,7 @@ from pocketlens.coreml.lower.slicing import slice_by_index
 from pocketlens.coreml.table import IOS16, IOS17, mil, unsupported
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-unsupported(
-    "mil",
-    "not lowered yet",
-    *("affine", "crop_resize"),
-)
+unsupported("mil", "not lowered yet", "crop_resize")
 
 
 @mil()
@@ -182,3 +178,30 @@ def resample(
         return g.Add(y, g.like(border, v)) if border else y
 
     return g.in_float32(lambda v: formula(v, g.cast(coordinates, v.dtype)), x)
+
+
+@mil(restrictions="only what the specification allows so far: bilinear, zeros around, corners")
+def affine(
+    g: Graph,
+    x: Value,  # [B, C, H, W]
+    transform_matrix: Value,  # [B or 1, 6]
+    output_height: int,
+    output_width: int,
+    sampling_mode: str,
+    padding_mode: str,
+    padding_value: float,
+    coordinates_mode: str,
+    align_corners: bool,
+) -> Value:
+    given = (sampling_mode, padding_mode, padding_value, coordinates_mode, align_corners)
+    if given != (allowed := ("bilinear", "constant", 0.0, "normalized_minus_one_to_one", True)):
+        raise UnsupportedParameter(f"its modes are {given}; expected {allowed}")
+    batch, channels = x.sizes[:2]
+    height, width = resizing.resized_sides(output_height, output_width)
+    size = np.array([batch, channels, height, width], np.int64)
+
+    def formula(v: Value, matrix: Value) -> Value:
+        theta = g.Expand(g.reshape(matrix, [-1, 2, 3]), np.array([batch, 2, 3], np.int64))
+        return g.GridSample(v, g.AffineGrid(theta, size, align_corners=1), align_corners=1)
+
+    return g.in_float32(formula, x, transform_matrix)
