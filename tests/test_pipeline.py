@@ -139,9 +139,10 @@ def test_unknown_stage() -> None:
 
 def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
     settings = ["network.chanels=[1]", "augment.name=spin", "app.team=abc", "model.name=a:b"]
+    settings += ["name=../up"]
     with pytest.raises(pipeline.RecipeError) as caught:
         run("quick", out=tmp_path / "run", overrides=settings)
-    assert len(caught.value.faults) == 4
+    assert len(caught.value.faults) == 5
     assert not (tmp_path / "run").exists()
 
 

@@ -143,8 +143,9 @@ def check(recipe: Recipe) -> None:
         choose_device(recipe.training.device)
     except TrainingError as error:
         faults.append(str(error))
-    if not recipe.model.name or set(recipe.model.name) & set("/\\:\0"):
-        faults.append(f"model.name is a file name without / \\ :; received: {recipe.model.name!r}")
+    for key, name in (("name", recipe.name), ("model.name", recipe.model.name)):
+        if name in ("", ".", "..") or set(name) & set("/\\:\0"):
+            faults.append(f"{key} is a file name without / \\ :; received: {name!r}")
     options = recipe.app
     faults += check_options(options.name, options.bundle_id, options.team or None)
     if faults:
