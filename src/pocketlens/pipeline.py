@@ -125,20 +125,21 @@ def check(recipe: Recipe) -> None:
     from pocketlens.app import check_options
     from pocketlens.training.device import choose_device
 
-    faults = networks.faults(recipe.network) + augment.faults(recipe.augment)
-    if not networks.faults(recipe.network):
-        try:
-            with torch.device("meta"):
-                networks.build(recipe.network, recipe.input, 2)
-        except RecipeError as error:
-            faults += error.faults
-    if not augment.faults(recipe.augment) and (augmentation := augment.build(recipe.augment)):
-        height, width, channels = recipe.input.shape
-        try:
+    faults: list[str] = []
+    try:
+        with torch.device("meta"):
+            networks.build(recipe.network, recipe.input, 2)
+    except RecipeError as error:
+        faults += error.faults
+    try:
+        if augmentation := augment.build(recipe.augment):
+            height, width, channels = recipe.input.shape
             blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
             augmentation(blank, torch.Generator())
-        except OptionError as error:
-            faults.append(str(error))
+    except RecipeError as error:
+        faults += error.faults
+    except OptionError as error:
+        faults.append(str(error))
     try:
         choose_device(recipe.training.device)
     except TrainingError as error:
