@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,30 +13,38 @@ from pathlib import Path
 
 from pocketlens.errors import OutputError, OutputExistsError
 
-__all__ = ["aside", "size_on_disk", "size_text", "write_aside"]
+__all__ = ["aside", "remove_leftovers", "size_on_disk", "size_text", "write_aside"]
+
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.(part|old)")
+"""The names that `aside` writes at."""
 
 
 @contextmanager
-def aside(target: str | os.PathLike[str], *, force: bool = True) -> Iterator[Path]:
+def aside(
+    target: str | os.PathLike[str], *, force: bool = True, parents: bool = True
+) -> Iterator[Path]:
     """A path beside `target` to write a file or folder at; it takes `target`'s place at the end.
 
     If the block raises, or the process dies, `target` is what it was before.
 
     Args:
-        target: The file or folder to be; missing parent folders are made.
+        target: The file or folder to be.
+        parents: Make missing parent folders. Without it they are an error: a folder that was
+            lost while its owner worked must not come back with one file in it.
         force: Replace what is at `target`; without it, that is refused before the block runs.
 
     Raises:
         OutputExistsError: `target` is there and `force` is not set, or it is a folder and a file is
             to take its place, or the other way round.
-        OutputError: It cannot be written (no permission, full disk).
+        OutputError: It cannot be written (no permission, full disk, lost folder).
     """
     target = Path(target)
     if not force and (target.exists() or target.is_symlink()):
         raise OutputExistsError(f"{target} exists; choose another output or pass --force")
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
         yield new
         if new.is_file():
             _sync(new)
@@ -44,6 +53,11 @@ def aside(target: str | os.PathLike[str], *, force: bool = True) -> Iterator[Pat
             raise OutputExistsError(f"{target} is a {there}; choose another output")
         _put(new, target)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not target.parent.exists():
+            raise OutputError(
+                f"{target} cannot be written: its folder was removed or renamed meanwhile; "
+                "put it back, or start again with another output path"
+            ) from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise OutputError(
             f"{target} cannot be written: {error.strerror or error}; "
@@ -54,14 +68,31 @@ def aside(target: str | os.PathLike[str], *, force: bool = True) -> Iterator[Pat
         _remove(new)
 
 
-def write_aside(target: str | os.PathLike[str], content: str | bytes) -> None:
+def write_aside(
+    target: str | os.PathLike[str], content: str | bytes, *, parents: bool = True
+) -> None:
     """Write a whole file (text as UTF-8) aside, fsync it, rename it into place.
+
+    Args:
+        target: The file to be.
+        content: All of it.
+        parents: Make missing parent folders, see `aside`.
 
     Raises:
         OutputError: It cannot be written.
     """
-    with aside(target) as new:
+    with aside(target, parents=parents) as new:
         new.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left half written in `folder` and below.
+
+    Only for a folder that no other process writes to.
+    """
+    for path in sorted(Path(folder).rglob(".*")):
+        if LEFTOVER.fullmatch(path.name):
+            _remove(path)
 
 
 def size_on_disk(path: str | os.PathLike[str]) -> int:

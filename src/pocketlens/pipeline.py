@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from pocketlens.errors import (
     CheckFailedError,
     OptionError,
+    OutputError,
     OutputExistsError,
     RecipeError,
     TrainingError,
     did_you_mean,
 )
-from pocketlens.files import size_on_disk, write_aside
+from pocketlens.files import remove_leftovers, size_on_disk, write_aside
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 
@@ -90,6 +91,7 @@ def run(
         OutputExistsError: `out` holds something else, or an unfinished training and neither
             `resume` nor `force` is set.
         CheckFailedError: The Core ML file does not agree with the trained network.
+        OutputError: The folder cannot be written (no permission, full disk) or was lost.
         KeyboardInterrupt: Ctrl-C; the weights reached are kept.
         PocketlensError: Whatever a stage raises.
     """
@@ -108,6 +110,11 @@ def run(
             continue
         started = time.perf_counter()
         getattr(work, name)()
+        if not (folder / "recipe.toml").is_file():
+            raise OutputError(
+                f"{folder} was removed or renamed during stage '{name}'; put it back, or start "
+                "again with another --out"
+            )
         finished[name] = round(time.perf_counter() - started, 3)
         work.write("stages.json", finished)
     return read_run(folder)
@@ -158,6 +165,8 @@ def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; expected a folder; choose another --out")
     ours = (folder / "recipe.toml").is_file()
+    if ours:
+        remove_leftovers(folder)
     if folder.exists() and not ours and any(folder.iterdir()):
         raise OutputExistsError(f"{folder} is not empty and not a run folder; choose another --out")
     if ours and force:

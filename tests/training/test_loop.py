@@ -183,8 +183,9 @@ def test_killed_in_the_middle_of_work(
 def test_a_loss_that_is_not_finite(bars_recipe: Recipe, bars_train: Dataset) -> None:
     settings = ["training.optimizer=sgd", "training.learning_rate=100", "network.name=classic"]
     recipe = load_recipe(bars_recipe, ["network={name='classic'}", *settings])
-    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1 at learning rate .*"
-                       r"lower it, say --set training.learning_rate=10"):  # fmt: skip
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1, step \d+ of 16, at "
+                       r"learning rate .*; start again with a lower one, say "
+                       r"--set training.learning_rate=10 --force"):  # fmt: skip
         train(recipe, bars_train)
 
 

@@ -45,7 +45,8 @@ class Checkpoint:
         """Write one safetensors file, aside and renamed.
 
         Raises:
-            OutputError: It cannot be written; an earlier checkpoint stays as it was.
+            OutputError: It cannot be written, or its folder was lost meanwhile; an earlier
+                checkpoint stays as it was.
         """
         groups = {"weights": self.weights, "best": self.best, "optimizer": self.optimizer}
         tensors = {
@@ -59,7 +60,7 @@ class Checkpoint:
             "history": json.dumps(self.history),
             "best_epoch": str(self.best_epoch),
         }
-        write_aside(path, save(tensors, metadata=header))
+        write_aside(path, save(tensors, metadata=header), parents=False)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 from pocketlens import augment, networks
 from pocketlens.data import Dataset
 from pocketlens.errors import OptionError, RunError, TrainingError
-from pocketlens.files import write_aside
+from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
@@ -115,6 +116,7 @@ def train(
         loop = _Loop(recipe, data, validation, device, Path(folder) if folder else None)
         if resume:
             loop.restore()
+        loop.write_history(parents=True)  # a folder that cannot be written is told before work
         interrupted = False
         try:
             for epoch in range(len(loop.history) + 1, recipe.training.epochs + 1):
@@ -183,7 +185,7 @@ class _Loop:
         torch.manual_seed(self.recipe.seed * 1_000_003 + number)  # dropout
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device)
-        seen, rate, told = 0, 0.0, started
+        seen, rate, train_loss, told = 0, 0.0, 0.0, started
         self.network.train()
         for step, (images, labels) in enumerate(self.batches(number), start=1):
             rate = self.set_rate((number - 1) * self.steps + step - 1)
@@ -192,22 +194,27 @@ class _Loop:
             right += hits
             seen += len(labels)
             now = time.perf_counter()
-            if on_step and (now - told >= REPORT_SECONDS or step == self.steps):
-                told, speed = now, seen / (now - started)
-                left = (self.options.epochs - number + 1) * self.steps - step
-                per_step = (now - started) / step
-                epochs, average = self.options.epochs, float(loss_sum) / seen
+            if now - told < REPORT_SECONDS and step < self.steps:
+                continue
+            # Reading the loss waits for the device, so it is read no oftener than it is told.
+            told, speed, train_loss = now, seen / (now - started), float(loss_sum) / seen
+            if not math.isfinite(train_loss):
+                raise self.diverged(f"the loss is {train_loss}", number, step, rate)
+            if on_step:
+                epochs, left = self.options.epochs, self.steps_left(number, step)
+                seconds_left = left * (now - started) / step
                 on_step(
-                    Step(number, epochs, step, self.steps, speed, rate, average, left * per_step)
+                    Step(number, epochs, step, self.steps, speed, rate, train_loss, seconds_left)
                 )
-        train_loss = float(loss_sum) / seen
-        if not np.isfinite(train_loss):
-            raise TrainingError(
-                f"the loss is {train_loss} in epoch {number} at learning rate {rate:.3g}; lower "
-                f"it, say --set training.learning_rate={self.options.learning_rate / 10:.3g}"
-            )
+        if not all(bool(t.isfinite().all()) for t in self.network.state_dict().values()):
+            # The loss is that of before the last step; the weights are what would be kept.
+            raise self.diverged("weights are not finite", number, self.steps, rate)
         trained = time.perf_counter() - started
         validation_loss, validation_accuracy = self.validate()
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise self.diverged(
+                f"the validation loss is {validation_loss}", number, self.steps, rate
+            )
         row = Epoch(
             number,
             self.options.epochs,
@@ -221,6 +228,18 @@ class _Loop:
         )
         self.keep(row)
         return row
+
+    def steps_left(self, epoch: int, step: int) -> int:
+        """Steps of the whole training after `step` of `epoch`."""
+        return (self.options.epochs - epoch + 1) * self.steps - step
+
+    def diverged(self, what: str, epoch: int, step: int, rate: float) -> TrainingError:
+        """The error of a training that has lost itself; what is on disk is of the epoch before."""
+        lower = f"{self.options.learning_rate / 10:.3g}"
+        return TrainingError(
+            f"{what} in epoch {epoch}, step {step} of {self.steps}, at learning rate {rate:.3g}; "
+            f"start again with a lower one, say --set training.learning_rate={lower} --force"
+        )
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The epoch's images and labels in its own seeded order, augmented."""
@@ -285,17 +304,21 @@ class _Loop:
             self.best = copy_of(self.network)
         if self.folder is None:
             return
-        rows = [asdict(row) for row in self.history]
         Checkpoint(
             self.recipe.to_toml(),
-            rows,
+            [asdict(row) for row in self.history],
             self.best_epoch,
             self.network.state_dict(),
             self.best,
             optimizer_tensors(self.optimizer),
         ).write(self.folder / "checkpoint")
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        write_aside(self.folder / "history.jsonl", lines)
+        self.write_history()
+
+    def write_history(self, *, parents: bool = False) -> None:
+        """Write `history.jsonl`; a kill may have left it an epoch behind the checkpoint."""
+        if self.folder is not None:
+            lines = "".join(json.dumps(asdict(row)) + "\n" for row in self.history)
+            write_aside(self.folder / "history.jsonl", lines, parents=parents)
 
     def restore(self) -> None:
         """Take up the state of the checkpoint.
@@ -305,6 +328,7 @@ class _Loop:
         """
         if self.folder is None:
             raise OptionError("resume needs the folder that holds the checkpoint; received: None")
+        remove_leftovers(self.folder)
         path = self.folder / "checkpoint"
         if not path.exists():
             raise RunError(f"{path} does not exist; there is nothing to resume: leave out --resume")
