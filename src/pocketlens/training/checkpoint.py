@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pocketlens.data import Dataset
 from pocketlens.errors import RunError
 from pocketlens.files import write_aside
 
 __all__ = ["Checkpoint"]
 
-FORMAT = "pocketlens-checkpoint-1"
+FORMAT = "pocketlens-checkpoint-2"
 Weights = dict[str, Tensor]
 
 
@@ -27,6 +30,7 @@ class Checkpoint:
 
     Args:
         recipe: TOML of the recipe that is being trained.
+        data: `fingerprint` of the images that it is trained on.
         history: One row an epoch; the last one's `epoch` is how far it got.
         best_epoch: The epoch whose weights are `best`.
         weights: The network's state after the last epoch.
@@ -35,6 +39,7 @@ class Checkpoint:
     """
 
     recipe: str
+    data: str
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     weights: Weights = field(default_factory=dict)
@@ -57,6 +62,7 @@ class Checkpoint:
         header = {
             "format": FORMAT,
             "recipe": self.recipe,
+            "data": self.data,
             "history": json.dumps(self.history),
             "best_epoch": str(self.best_epoch),
         }
@@ -78,7 +84,10 @@ class Checkpoint:
                         f"received: {header.get('format')}; start again with --force"
                     )
                 found = cls(
-                    header["recipe"], json.loads(header["history"]), int(header["best_epoch"])
+                    header["recipe"],
+                    header["data"],
+                    json.loads(header["history"]),
+                    int(header["best_epoch"]),
                 )
                 for key in stored.keys():  # noqa: SIM118 - no mapping
                     group, _, name = key.partition("/")
@@ -93,6 +102,18 @@ class Checkpoint:
             raise RunError(
                 f"{path} cannot be read as a checkpoint: {error}; start again with --force"
             ) from error
+
+
+def fingerprint(data: Dataset, validation: Dataset) -> str:
+    """A line that tells one pair of data sets from another, every pixel and label included."""
+    checksum = zlib.crc32(repr(data.classes).encode())
+    for part in (data, validation):
+        checksum = zlib.crc32(np.ascontiguousarray(part.images), checksum)
+        checksum = zlib.crc32(part.labels, checksum)
+    return (
+        f"{len(data)} + {len(validation)} images in {len(data.classes)} classes, "
+        f"checksum {checksum:08x}"
+    )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Weights:

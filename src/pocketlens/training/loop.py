@@ -20,11 +20,13 @@ from pocketlens.data import Dataset
 from pocketlens.errors import OptionError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
+from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
 from pocketlens.training.checkpoint import (
     Checkpoint,
     copy_of,
+    fingerprint,
     optimizer_tensors,
     restore_optimizer,
 )
@@ -155,13 +157,15 @@ class _Loop:
     ) -> None:
         self.recipe = recipe
         self.options = recipe.training
+        self.augmentation = augment.build(recipe)
         self.classes = data.classes
+        if self.augmentation.nothing and NOTHING not in data.classes:
+            self.classes += (NOTHING,)
         self.device = device
         self.bfloat16 = use_bfloat16(self.options.precision, device)
         self.folder = folder
-        self.augment = augment.build(recipe.augment)
         torch.manual_seed(recipe.seed)
-        network = networks.build(recipe.network, recipe.input, len(data.classes)).to(device)
+        network = networks.build(recipe.network, recipe.input, len(self.classes)).to(device)
         if self.options.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = network
@@ -170,6 +174,7 @@ class _Loop:
         self.images = _tensor(data.channels_first(), device)
         self.labels = _tensor(data.labels, device)
         self.validation = validation
+        self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best = copy_of(self.network)
@@ -177,7 +182,12 @@ class _Loop:
     @property
     def steps(self) -> int:
         """Steps an epoch: full batches only, a different rest is left out each time."""
-        return max(1, len(self.labels) // self.options.batch_size)
+        return max(1, len(self.labels) // (self.options.batch_size - self.empty))
+
+    @property
+    def empty(self) -> int:
+        """Frames of a batch that show nothing."""
+        return round(self.recipe.data.nothing * self.options.batch_size)
 
     def epoch(self, number: int, on_step: Callable[[Step], None] | None) -> Epoch:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
@@ -248,11 +258,21 @@ class _Loop:
             self.device
         )
         random = torch.Generator(self.device).manual_seed(seed)
-        for index in order.split(self.options.batch_size)[: self.steps]:
-            images = self.images[index]
-            if self.augment:
-                images = self.augment(images, random)
-            yield images, self.labels[index]
+        for index in order.split(self.options.batch_size - self.empty)[: self.steps]:
+            yield self.augmented(self.images[index], self.labels[index], self.empty, random)
+
+    def augmented(
+        self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """A batch as it is trained on, and after it `empty` frames of the class `nothing`."""
+        change, nothing = self.augmentation.change, self.augmentation.nothing
+        changed = change(images, random) if change else images
+        if nothing and empty:
+            place = torch.arange(empty, device=self.device) % len(images)
+            changed = torch.cat([changed, nothing(images[place], random)])
+            label = self.classes.index(NOTHING)
+            labels = torch.cat([labels, labels.new_full((empty,), label)])
+        return changed, labels
 
     def set_rate(self, done: int) -> float:
         """Set the learning rate for the step after `done` steps."""
@@ -306,6 +326,7 @@ class _Loop:
             return
         Checkpoint(
             self.recipe.to_toml(),
+            self.fingerprint,
             [asdict(row) for row in self.history],
             self.best_epoch,
             self.network.state_dict(),
@@ -324,7 +345,7 @@ class _Loop:
         """Take up the state of the checkpoint.
 
         Raises:
-            RunError: There is none, or it belongs to another recipe.
+            RunError: There is none, or it is another recipe's, other data's or an older network's.
         """
         if self.folder is None:
             raise OptionError("resume needs the folder that holds the checkpoint; received: None")
@@ -339,8 +360,19 @@ class _Loop:
                 f"{path} belongs to another recipe ({'; '.join(differences[:5])}); "
                 "resume with that recipe, or start again with --force"
             )
-        self.network.load_state_dict(found.weights)
-        restore_optimizer(self.optimizer, found.optimizer)
+        if found.data != self.fingerprint:
+            raise RunError(
+                f"{path} belongs to other data ({found.data}), received: {self.fingerprint}; "
+                "put the images back as they were, or start again with --force"
+            )
+        try:
+            self.network.load_state_dict(found.weights)
+            restore_optimizer(self.optimizer, found.optimizer)
+        except (RuntimeError, LookupError, ValueError) as error:  # the network's code has changed
+            raise RunError(
+                f"{path} does not fit the network '{self.recipe.network.name}': {error}; "
+                "start again with --force"
+            ) from error
         self.history = [_row(row) for row in found.history]
         self.best_epoch = found.best_epoch
         self.best = {name: tensor.to(self.device) for name, tensor in found.best.items()}
