@@ -139,10 +139,10 @@ def check(recipe: Recipe) -> None:
     except RecipeError as error:
         faults += error.faults
     try:
-        if augmentation := augment.build(recipe.augment):
+        if change := augment.build(recipe).change:
             height, width, channels = recipe.input.shape
             blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
-            augmentation(blank, torch.Generator())
+            change(blank, torch.Generator())
     except RecipeError as error:
         faults += error.faults
     except OptionError as error:

@@ -49,10 +49,16 @@ class DataOptions:
             reach).
         validation: Fraction of the training images held back to choose the best epoch and the
             temperature, in [0, 0.5].
+        extra: A second source, such as `strokes`, whose training images are added to those of the
+            first; never validated or tested on. Empty for none.
+        nothing: Share of each training batch that shows none of the classes, in [0, 0.9]; above 0
+            the recogniser has a class `nothing`, and `[augment]` makes those frames.
     """
 
     source: str = "auto"
     validation: float = _between(0, 0.5, default=0.02)
+    extra: str = ""
+    nothing: float = _between(0, 0.9, default=0.0)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pocketlens import augment
-from pocketlens.errors import OptionError, RecipeError
-from pocketlens.recipe import Choice
+from pocketlens.augment.shift import shift
+from pocketlens.errors import OptionError
 
 
 def moved(images: torch.Tensor, seed: int, pixels: int = 2) -> torch.Tensor:
-    augmentation = augment.build(Choice("shift", {"pixels": pixels}))
-    assert augmentation is not None
-    return augmentation(images, torch.Generator().manual_seed(seed))
+    return shift(images, torch.Generator().manual_seed(seed), pixels=pixels)
 
 
 def test_each_image_is_a_shift_of_itself() -> None:
@@ -42,15 +39,6 @@ def test_no_pixels_no_move() -> None:
     assert torch.equal(moved(images, 0, pixels=0), images)
 
 
-def test_faults() -> None:
+def test_pixels_out_of_range_are_refused() -> None:
     with pytest.raises(OptionError, match="a whole number from 0 to 6; received: 7"):
         moved(torch.zeros(1, 1, 6, 6, dtype=torch.uint8), 0, pixels=7)
-    with pytest.raises(
-        RecipeError, match="augment.pixel is not an option of 'shift'; did you mean"
-    ):
-        augment.build(Choice("shift", {"pixel": 1}))
-    with pytest.raises(
-        RecipeError, match="augment.name 'shfit' is not known; did you mean 'shift'"
-    ):
-        augment.build(Choice("shfit"))
-    assert augment.build(Choice("none")) is None

@@ -79,6 +79,31 @@ class Dataset:
         chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
+    def joined(self, other: Dataset) -> Dataset:
+        """These images, then those of `other`, whose classes are matched by name.
+
+        Raises:
+            DataError: Images of another shape, or a class that is not here.
+        """
+        if other.images.shape[1:] != self.images.shape[1:]:
+            raise DataError(
+                f"{other.name} has images of {other.images.shape[1:]}; expected, to join "
+                f"{self.name}: {self.images.shape[1:]}"
+            )
+        unknown = [name for name in other.classes if name not in self.classes]
+        if unknown:
+            raise DataError(
+                f"{other.name} has the class '{unknown[0]}'; {self.name} has only: "
+                + ", ".join(self.classes[:12])
+            )
+        place = np.array([self.classes.index(name) for name in other.classes], np.int64)
+        return replace(
+            self,
+            images=np.concatenate([self.images, other.images]),
+            labels=np.concatenate([self.labels, place[other.labels]]),
+            name=f"{self.name} + {other.name}",
+        )
+
     def split(self, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
         """Two parts `(rest, held)`: `held` has about `fraction` of every class, chosen by `seed`.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketlens import augment, networks
-from pocketlens.data import Dataset
+from pocketlens.data import Dataset, load_data
 from pocketlens.errors import OptionError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
@@ -111,6 +111,10 @@ def train(
     recipe = load_recipe(recipe)
     if validation is None:
         data, validation = data.split(recipe.data.validation, seed=recipe.seed)
+    if recipe.data.extra:
+        # Another seed than the source's: should both be `strokes`, their images differ.
+        more = load_data(recipe.data.extra, input_spec=recipe.input, seed=recipe.seed + 1)
+        data = data.joined(more)
     _check_data(recipe, data)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
@@ -173,7 +177,7 @@ class _Loop:
         # uint8 and on the device: a quarter of the memory traffic of float32.
         self.images = _tensor(data.channels_first(), device)
         self.labels = _tensor(data.labels, device)
-        self.validation = validation
+        self.held = self.held_back(validation)
         self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
         self.best_epoch = 0
@@ -187,7 +191,8 @@ class _Loop:
     @property
     def empty(self) -> int:
         """Frames of a batch that show nothing."""
-        return round(self.recipe.data.nothing * self.options.batch_size)
+        share = self.recipe.data.nothing
+        return min(round(share * self.options.batch_size), self.options.batch_size - 1)
 
     def epoch(self, number: int, on_step: Callable[[Step], None] | None) -> Epoch:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
@@ -274,6 +279,27 @@ class _Loop:
             labels = torch.cat([labels, labels.new_full((empty,), label)])
         return changed, labels
 
+    def held_back(self, validation: Dataset) -> tuple[Tensor, Tensor]:
+        """What is validated on: the images, and with a class `nothing` also their frames.
+
+        A recogniser that knows `nothing` is for frames like those it trains on, but is to read
+        clean images as well: so the best epoch and the temperature are chosen on both.
+        """
+        images = _tensor(validation.channels_first(), self.device)
+        labels = _tensor(validation.labels, self.device)
+        if not self.augmentation.nothing or not len(labels):
+            return images, labels
+        share = self.recipe.data.nothing
+        random = torch.Generator(self.device).manual_seed(self.recipe.seed)
+        frames = [
+            self.augmented(part, answers, round(len(part) * share / (1 - share)), random)
+            for part, answers in zip(images.split(500), labels.split(500), strict=True)
+        ]
+        return (
+            torch.cat([images, *(part for part, _ in frames)]),
+            torch.cat([labels, *(answers for _, answers in frames)]),
+        )
+
     def set_rate(self, done: int) -> float:
         """Set the learning rate for the step after `done` steps."""
         total = self.options.epochs * self.steps
@@ -300,15 +326,15 @@ class _Loop:
 
     def validate(self) -> tuple[float | None, float | None]:
         """Mean negative log-likelihood and accuracy on the held-back images."""
-        if not len(self.validation):
+        if not len(self.held[1]):
             return None, None
         logits, labels = self.validation_logits(self.recognizer())
         accuracy = (logits.argmax(1) == labels).float().mean()
         return float(F.cross_entropy(logits, labels)), float(accuracy)
 
     def validation_logits(self, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
-        logits = recognizer.logits(self.validation.images).cpu()
-        return logits, torch.from_numpy(self.validation.labels)
+        images, labels = self.held
+        return recognizer.logits(images.permute(0, 2, 3, 1)).cpu(), labels.cpu()
 
     def recognizer(self, *, temperature: float = 1.0) -> Recognizer:
         """The network as it is now."""
@@ -382,7 +408,7 @@ class _Loop:
         if self.history:  # else: interrupted in the first epoch, what was reached is kept
             self.network.load_state_dict(self.best)
         recognizer = self.recognizer()
-        if len(self.validation) >= ENOUGH_FOR_TEMPERATURE:
+        if len(self.held[1]) >= ENOUGH_FOR_TEMPERATURE:
             logits, labels = self.validation_logits(recognizer)
             recognizer.temperature = fit_temperature(logits, labels)
         return Training(

@@ -1,0 +1,133 @@
+"""Random numbers and planes that every part of the simulation draws from.
+
+A *plane* here is a `(N, S, S)` float32 tensor: one value a pixel, one layer an image. Coordinates
+run from -1 to 1 over the frame, x to the right and y down, as in `torch.nn.functional.grid_sample`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+__all__ = ["Random", "blur_matrices", "coordinates", "rotated"]
+
+
+class Random:
+    """Seeded draws for a batch of `count` frames of `side` × `side` pixels.
+
+    Args:
+        generator: Source of all randomness; its device is that of every result.
+        count: Frames in the batch, `N`.
+        side: Height and width of a frame, `S`.
+    """
+
+    def __init__(self, generator: torch.Generator, count: int, side: int) -> None:
+        self.generator = generator
+        self.count = count
+        self.side = side
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.device
+
+    def part(self, count: int) -> Random:
+        """The same source for a part of the batch."""
+        return Random(self.generator, count, self.side)
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """`(N, 1, 1)` uniform in [low, high)."""
+        return low + (high - low) * self._rand(self.count, 1, 1)
+
+    def log_uniform(self, low: float, high: float) -> Tensor:
+        """`(N, 1, 1)` in [low, high), its logarithm uniform."""
+        return low * (high / low) ** self._rand(self.count, 1, 1)
+
+    def normal(self, deviation: float) -> Tensor:
+        """`(N, 1, 1)` Gaussian about 0."""
+        shape = (self.count, 1, 1)
+        return deviation * torch.randn(shape, generator=self.generator, device=self.device)
+
+    def chance(self, share: float) -> Tensor:
+        """`(N, 1, 1)` of 1 with probability `share`, else 0."""
+        return (self._rand(self.count, 1, 1) < share).float()
+
+    def sign(self) -> Tensor:
+        """`(N, 1, 1)` of 1 or -1, equally often."""
+        return 2 * self.chance(0.5) - 1
+
+    def some(self, share: float) -> Tensor:
+        """Indices `(M,)` of the frames drawn with probability `share`; `M` may be 0."""
+        return (self._rand(self.count) < share).nonzero().squeeze(1)
+
+    def smooth(self, cells: int) -> Tensor:
+        """A plane of noise in [-1, 1], smooth over a `cells`-th part of the frame."""
+        return self.sign() * self._windows(_smooth_atlas(cells, self.side, self.device))
+
+    def noise(self) -> Tensor:
+        """A plane of Gaussian noise of deviation 1, each pixel by itself."""
+        return self.sign() * self._windows(_noise_atlas(self.side, self.device))
+
+    def _windows(self, atlas: Tensor) -> Tensor:
+        """Frames cut out of `atlas` at random places: varied like fresh noise, but cheap."""
+        windows = atlas.unfold(0, self.side, 1).unfold(1, self.side, 1)  # a view
+        place = (len(windows), (self.count, 2))
+        corner = torch.randint(*place, generator=self.generator, device=self.device)
+        return windows[corner[:, 0], corner[:, 1]]
+
+    def _rand(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.device)
+
+
+ATLAS = 10
+"""Height and width of an atlas in frames: some 200,000 places to cut a frame out of it."""
+
+
+@lru_cache(maxsize=32)
+def _smooth_atlas(cells: int, side: int, device: torch.device) -> Tensor:
+    """`(ATLAS * S, ATLAS * S)`: noise in [-1, 1] between corners `S / cells` pixels apart."""
+    count = ATLAS * cells
+    corners = 2 * torch.rand((count + 1,) * 2, generator=torch.Generator().manual_seed(cells)) - 1
+    place = torch.linspace(0, count, ATLAS * side)
+    left = place.floor().clamp(max=count - 1).long()
+    share = (1 - torch.cos(torch.pi * (place - left))) / 2
+    rows = corners[left] + share[:, None] * (corners[left + 1] - corners[left])
+    plane = rows[:, left] + share * (rows[:, left + 1] - rows[:, left])
+    return plane.to(device)
+
+
+@lru_cache(maxsize=4)
+def _noise_atlas(side: int, device: torch.device) -> Tensor:
+    """`(ATLAS * S, ATLAS * S)`: Gaussian noise of deviation 1."""
+    shape = (ATLAS * side,) * 2
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+@lru_cache(maxsize=8)
+def coordinates(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`x` `(1, S)` and `y` `(S, 1)` of the pixels' centres."""
+    line = (torch.arange(side, device=device) + 0.5) * (2 / side) - 1
+    return line[None, :], line[:, None]
+
+
+def rotated(side: int, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates `(N, S, S)` along and across the direction `angle` `(N, 1, 1)` in radians."""
+    x, y = coordinates(side, angle.device)
+    cos, sin = angle.cos(), angle.sin()
+    return cos * x + sin * y, cos * y - sin * x
+
+
+@lru_cache(maxsize=8)
+def blur_matrices(side: int, deviations: tuple[float, ...], device: torch.device) -> Tensor:
+    """`(D, S, S)`: Gaussian blur along a line of `S` pixels, for each deviation in pixels.
+
+    `B @ plane @ B.T` blurs a plane both ways; here two products of small matrices are several times
+    as fast as a convolution with one channel.
+    """
+    place = torch.arange(side, device=device)
+    apart = (place[:, None] - place) ** 2
+    wide = torch.tensor(deviations, device=device)[:, None, None]
+    matrices = torch.exp(-0.5 * apart / wide**2)
+    matrices[matrices < 1e-6] = 0  # denormal numbers would slow each product down tenfold
+    return matrices / matrices.sum(-1, keepdim=True)

@@ -1,0 +1,84 @@
+"""What the ink lies on, and what else is in the frame: paper, rulings, edges, stray marks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pocketlens.augment.camera.fields import Random, rotated
+
+__all__ = ["edges", "marks", "rulings", "texture"]
+
+TEXTURED, RULED, MARKED, EDGED = 0.5, 0.35, 0.25, 0.2
+"""Shares of frames with a texture, squares or lines, stray marks, the edge of a sheet."""
+
+
+def texture(random: Random) -> Tensor:
+    """Unevenness `(N, S, S)` about 0 of the paper: grain, clouds, fibres (wood, cardboard)."""
+    plane = random.uniform(0, 0.02) * random.smooth(random.side // 2)
+    some = random.some(TEXTURED)
+    if len(some):
+        part = random.part(len(some))
+        clouds = part.uniform(0, 0.12) * part.smooth(5)
+        grain = part.uniform(0, 0.06) * part.smooth(random.side // 2)
+        _, across = rotated(random.side, part.uniform(0, torch.pi))
+        waves = part.uniform(4, 30) * across + 2 * part.smooth(3)
+        fibres = part.chance(0.4) * part.uniform(0, 0.08) * waves.sin_()
+        plane[some] = clouds + grain + fibres
+    return plane
+
+
+def rulings(random: Random) -> Tensor:
+    """How much `(N, S, S)`, in [0, 1], a printed ruling covers each pixel: squares or lines."""
+    plane = torch.zeros(random.count, random.side, random.side, device=random.device)
+    some = random.some(RULED)
+    if len(some):
+        part = random.part(len(some))
+        along, across = rotated(random.side, part.uniform(-0.4, 0.4))
+        period = part.log_uniform(0.18, 0.9)
+        width = part.uniform(0.02, 0.07)
+        phase = part.uniform(0, 1)
+        lines = _lines(across, period, width, phase)
+        squares = part.chance(0.6) * _lines(along, period, width, part.uniform(0, 1))
+        plane[some] = torch.maximum(lines, squares) * part.uniform(0.15, 0.9)
+    return plane
+
+
+def _lines(place: Tensor, period: Tensor, width: Tensor, phase: Tensor) -> Tensor:
+    """Cover of parallel lines of `width`, one each `period`, with soft edges."""
+    within = (place / period + phase).frac_().abs_().sub_(0.5).abs_()
+    soft = 2.5 / place.shape[-1]
+    return ((0.5 * width - (0.5 - within) * period) / soft + 0.5).clamp_(0, 1)
+
+
+def marks(random: Random) -> Tensor:
+    """Ink `(N, S, S)` of stray marks: crosses and lines that run out of the frame's border."""
+    plane = torch.zeros(random.count, random.side, random.side, device=random.device)
+    some = random.some(MARKED)
+    if len(some):
+        part = random.part(len(some))
+        angle = part.uniform(0, 2 * torch.pi)
+        along, across = rotated(random.side, angle)
+        offset = part.sign() * part.uniform(0.7, 1.1)
+        width = part.uniform(0.01, 0.08)
+        soft = 2 / random.side
+        line = ((width - (across - offset).abs()) / soft + 0.5).clamp_(0, 1)
+        other = ((width - (along - part.uniform(-1, 1)).abs()) / soft + 0.5).clamp_(0, 1)
+        corner = (across * offset.sign() > offset.abs() - 0.15).float()
+        crossed = torch.maximum(line, part.chance(0.4) * other * corner)
+        plane[some] = crossed * part.uniform(0.2, 1)
+    return plane
+
+
+def edges(random: Random) -> Tensor:
+    """Cover `(N, S, S)` in [0, 1] of what lies beyond the sheet's edge, near the border."""
+    plane = torch.zeros(random.count, random.side, random.side, device=random.device)
+    some = random.some(EDGED)
+    if len(some):
+        part = random.part(len(some))
+        right_angle = torch.pi / 2
+        quarter = (part.uniform(0, 4)).floor_() * right_angle + part.uniform(-0.3, 0.3)
+        _, across = rotated(random.side, quarter)
+        sharpness = part.uniform(4, random.side / 2)
+        plane[some] = ((across - part.uniform(0.65, 1.0)) * sharpness + 0.5).clamp_(0, 1)
+    return plane

@@ -1,0 +1,75 @@
+"""What the ink is drawn with: thickness, pressure, breaks, chalk, double strokes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketlens.augment.camera.fields import Random, blur_matrices
+
+__all__ = ["draw", "ridges"]
+
+THINNEST, THICKEST = 0.9, 0.16
+"""Levels of the ridge field at which the ink ends."""
+
+PRESSURE = 0.22
+CHALK = 0.12
+"""Share of frames drawn with chalk."""
+
+DOUBLE = 0.04
+"""Share of frames in which the stroke is drawn twice."""
+
+
+def ridges(images: Tensor) -> Tensor:
+    """How near each pixel is to the middle of a stroke, whatever the stroke's width.
+
+    The ink is blurred and divided by the largest value nearby: 1 along the middle of each stroke,
+    falling to 0 about a stroke's width away. Cut at a level, it gives the same writing with a
+    thinner or thicker pen.
+
+    Args:
+        images: `(N, S, S)` uint8, bright ink on black.
+
+    Returns:
+        Planes `(N, S, S)` float32 in [0, 1].
+    """
+    side = images.shape[-1]
+    # Blur by a pixel of MNIST's 28, then look as far as a thick stroke is wide.
+    blur = blur_matrices(side, (side / 36,), images.device)[0] / math.sqrt(255)
+    field = blur @ images.float() @ blur.T
+    reach = max(1, round(side / 14))
+    peak = _largest_within(_largest_within(field, reach, 1), reach, 2)
+    return field / peak.clamp_(min=0.3)
+
+
+def _largest_within(plane: Tensor, reach: int, axis: int) -> Tensor:
+    """The largest value within `reach` pixels along `axis`: each step doubles how far it looks."""
+    width = 2 * reach + 1
+    padding = (reach, reach, 0, 0) if axis == 2 else (0, 0, reach, reach)
+    plane, done = F.pad(plane, padding), 1
+    while done < width:
+        step = min(done, width - done)
+        length = plane.shape[axis] - step
+        plane = torch.maximum(plane.narrow(axis, 0, length), plane.narrow(axis, step, length))
+        done += step
+    return plane
+
+
+def draw(field: Tensor, random: Random) -> Tensor:
+    """Ink `(N, S, S)` in [0, 1] of ridge fields, each with a pen of its own."""
+    level = random.uniform(THICKEST, THINNEST)
+    level = level + random.uniform(0, PRESSURE) * random.smooth(6)
+    ink = (field - level).mul_(random.uniform(3, 9)).add_(0.5).clamp_(0, 1)
+    chalk = random.some(CHALK)
+    if len(chalk):
+        part = random.part(len(chalk))
+        grain = part.noise() + 2 * part.smooth(16)
+        ink[chalk] *= (0.75 + part.uniform(0.2, 0.6) * grain).clamp_(0, 1)
+    double = random.some(DOUBLE)
+    if len(double):
+        offset = max(1, round(random.side / 20))
+        ink[double] = torch.maximum(ink[double], ink[double].roll((offset, -offset), (1, 2)))
+    return ink
