@@ -16,7 +16,7 @@ SOURCE = Path(pocketlens.__file__).parent
 # A module imports only what stands before it. Rooms and files by their first name.
 ORDER = [
     "errors", "files", "image", "prediction", "recipe", "history", "named", "data", "augment",
-    "networks", "recognizer", "training", "evaluation", "conversion", "coreml", "parity",
+    "networks", "recognizer", "training", "evaluation", "suite", "conversion", "coreml", "parity",
     "run_folder", "app", "report", "pipeline", "cli",
 ]  # fmt: skip
 
