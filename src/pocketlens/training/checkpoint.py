@@ -96,7 +96,8 @@ class Checkpoint:
                         "best": found.best,
                         "optimizer": found.optimizer,
                     }[group]
-                    target[name] = stored.get_tensor(key)
+                    # A copy: what is got is a view of the file itself, which training would live in.
+                    target[name] = stored.get_tensor(key).clone()
                 return found
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise RunError(
