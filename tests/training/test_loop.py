@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +11,7 @@ import pytest
 import torch
 
 from pocketlens.data import Dataset
-from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
+from pocketlens.errors import OptionError, RunError, TrainingError
 from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer
@@ -135,51 +130,6 @@ def test_ctrl_c_in_the_first_epoch_keeps_what_was_reached(
     assert done.recognizer.parameters == start.recognizer.parameters
 
 
-def test_killed_in_the_middle_of_work(
-    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
-) -> None:
-    """A real process, killed while it trains or writes; it still ends with the same weights."""
-    recipe = load_recipe(bars_recipe, ["training.epochs=40"])
-    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
-    np.savez(tmp_path / "bars.npz", images=bars_train.images, labels=bars_train.labels)
-    code = (
-        "import numpy as np\nfrom pocketlens.data import Dataset\nfrom pocketlens import train\n"
-        "import pathlib, torch\n"
-        "torch.set_num_threads(1)\n"
-        "d = np.load('bars.npz')\n"
-        f"data = Dataset(d['images'], d['labels'], {bars_train.classes!r})\n"
-        "resume = pathlib.Path('checkpoint').exists()\n"
-        "train('recipe.toml', data, folder='.', resume=resume,"
-        " on_epoch=lambda e: print(e.epoch, flush=True)).recognizer.save('weights', force=True)\n"
-        "print('done', flush=True)\n"
-    )
-    random = np.random.default_rng(0)
-    for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        for _ in range(int(random.integers(2, 6))):
-            assert child.stdout.readline()
-        time.sleep(float(random.uniform(0, 0.05)))
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
-        assert child.returncode == -signal.SIGKILL
-    rest = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    lines = rest.stdout.split()
-    assert lines[-1] == "done"
-    assert int(lines[0]) > 6  # it went on, it did not start again
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        whole = train(recipe, bars_train).recognizer
-    finally:
-        torch.set_num_threads(threads)
-    assert same(Recognizer.load(tmp_path / "weights"), whole)
-
-
 def test_a_loss_that_is_not_finite(bars_recipe: Recipe, bars_train: Dataset) -> None:
     settings = ["training.optimizer=sgd", "training.learning_rate=100", "network.name=classic"]
     recipe = load_recipe(bars_recipe, ["network={name='classic'}", *settings])
@@ -219,18 +169,3 @@ def test_what_cannot_be_resumed(bars_recipe: Recipe, bars_train: Dataset, tmp_pa
         (tmp_path / "checkpoint").write_bytes(damage)
         with pytest.raises(RunError, match="cannot be read as a checkpoint: .*--force"):
             train(bars_recipe, bars_train, folder=tmp_path, resume=True)
-
-
-def test_a_lost_folder_stops_the_training(
-    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-
-    def lose(epoch: Epoch) -> None:
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-        folder.write_text("in the way")
-
-    with pytest.raises(OutputError, match="checkpoint cannot be written: .*choose another output"):
-        train(bars_recipe, bars_train, folder=folder, on_epoch=lose)

@@ -96,7 +96,7 @@ class Checkpoint:
                         "best": found.best,
                         "optimizer": found.optimizer,
                     }[group]
-                    # A copy: what is got is a view of the file itself, which training would live in.
+                    # Copied: what is got is a view of the file, in which training would live.
                     target[name] = stored.get_tensor(key).clone()
                 return found
         except (SafetensorError, OSError, ValueError, KeyError) as error:

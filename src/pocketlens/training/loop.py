@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from pocketlens import augment, networks
 from pocketlens.data import Dataset, load_data
-from pocketlens.errors import OptionError, RunError, TrainingError
+from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
 from pocketlens.prediction import NOTHING
@@ -161,7 +161,7 @@ class _Loop:
     ) -> None:
         self.recipe = recipe
         self.options = recipe.training
-        self.augmentation = augment.build(recipe)
+        self.augmentation = augment.build(recipe.augment, nothing=recipe.data.nothing)
         self.classes = data.classes
         if self.augmentation.nothing and NOTHING not in data.classes:
             self.classes += (NOTHING,)
@@ -270,14 +270,11 @@ class _Loop:
         self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """A batch as it is trained on, and after it `empty` frames of the class `nothing`."""
-        change, nothing = self.augmentation.change, self.augmentation.nothing
-        changed = change(images, random) if change else images
-        if nothing and empty:
-            place = torch.arange(empty, device=self.device) % len(images)
-            changed = torch.cat([changed, nothing(images[place], random)])
+        frames = self.augmentation.frames(images, empty, random)
+        if added := len(frames) - len(images):
             label = self.classes.index(NOTHING)
-            labels = torch.cat([labels, labels.new_full((empty,), label)])
-        return changed, labels
+            labels = torch.cat([labels, labels.new_full((added,), label)])
+        return frames, labels
 
     def held_back(self, validation: Dataset) -> tuple[Tensor, Tensor]:
         """What is validated on: the images, and with a class `nothing` also their frames.
@@ -350,7 +347,7 @@ class _Loop:
             self.best = copy_of(self.network)
         if self.folder is None:
             return
-        Checkpoint(
+        now = Checkpoint(
             self.recipe.to_toml(),
             self.fingerprint,
             [asdict(row) for row in self.history],
@@ -358,8 +355,16 @@ class _Loop:
             self.network.state_dict(),
             self.best,
             optimizer_tensors(self.optimizer),
-        ).write(self.folder / "checkpoint")
-        self.write_history()
+        )
+        try:
+            now.write(self.folder / "checkpoint")
+            self.write_history()
+        except OutputError as error:
+            if not (self.folder / "checkpoint").exists():
+                raise
+            raise OutputError(
+                f"{error}; the last checkpoint is whole, --resume goes on from it"
+            ) from error
 
     def write_history(self, *, parents: bool = False) -> None:
         """Write `history.jsonl`; a kill may have left it an epoch behind the checkpoint."""
