@@ -139,7 +139,7 @@ def check(recipe: Recipe) -> None:
     except RecipeError as error:
         faults += error.faults
     try:
-        if change := augment.build(recipe).change:
+        if change := augment.build(recipe.augment, nothing=recipe.data.nothing).change:
             height, width, channels = recipe.input.shape
             blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
             change(blank, torch.Generator())

@@ -11,7 +11,8 @@ from pocketlens.recipe import load_recipe
 
 
 def built(*overrides: str) -> augment.Augmentation:
-    return augment.build(load_recipe("quick", overrides))
+    recipe = load_recipe("quick", overrides)
+    return augment.build(recipe.augment, nothing=recipe.data.nothing)
 
 
 def test_none_changes_nothing() -> None:

@@ -14,14 +14,18 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from pocketlens import named
+from pocketlens.data.dataset import Dataset
 from pocketlens.errors import RecipeError
-from pocketlens.recipe import Recipe
+from pocketlens.prediction import NOTHING
+from pocketlens.recipe import Choice
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Augmentation", "build", "faults"]
+__all__ = ["Augmentation", "build", "faults", "sample"]
 
 Change: TypeAlias = "Callable[[torch.Tensor, torch.Generator], torch.Tensor]"
 
@@ -40,39 +44,78 @@ class Augmentation:
     change: Change | None = None
     nothing: Change | None = None
 
+    def frames(self, images: torch.Tensor, empty: int, random: torch.Generator) -> torch.Tensor:
+        """The images `(N, C, H, W)`, changed, and after them `empty` frames of nothing."""
+        import torch
 
-def faults(recipe: Recipe) -> list[str]:
-    """What is wrong with a recipe's `[augment]`, and with a class `nothing` that it cannot show."""
-    choice = recipe.augment
-    found = [] if choice.name == NONE else named.faults(__name__, choice, "augment")
-    if choice.name == NONE and choice.options:
-        found.append(f"augment.{min(choice.options)} is not an option of 'none'; it takes none")
-    if recipe.data.nothing and not found and _find_nothing(choice.name) is None:
+        changed = self.change(images, random) if self.change else images
+        if self.nothing is None or not empty:
+            return changed
+        source = images[torch.arange(empty, device=images.device) % len(images)]
+        return torch.cat([changed, self.nothing(source, random)])
+
+
+def faults(choice: Choice, *, nothing: float = 0.0) -> list[str]:
+    """What is wrong with a recipe's `[augment]`, given its `data.nothing`."""
+    if choice.name == NONE:
+        found = [
+            f"augment.{key} is not an option of 'none'; it takes none" for key in choice.options
+        ]
+    else:
+        found = named.faults(__name__, choice, "augment")
+    if nothing and not found and _find_nothing(choice.name) is None:
+        able = [name for name in named.names(__name__) if _find_nothing(name)]
         found.append(
-            f"data.nothing is {recipe.data.nothing}, but augment '{choice.name}' has no frames "
-            f"without a class; those that have: {', '.join(with_nothing())}"
+            f"data.nothing is {nothing}, but augment '{choice.name}' has no frames without a "
+            f"class; those that have: {', '.join(able)}"
         )
     return found
 
 
-def with_nothing() -> list[str]:
-    """The augmentations that can show the class `nothing`."""
-    return [name for name in named.names(__name__) if _find_nothing(name)]
-
-
-def build(recipe: Recipe) -> Augmentation:
+def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
     """The augmentation of a recipe.
+
+    Args:
+        choice: The recipe's `[augment]`.
+        nothing: Its `data.nothing`; above 0, frames of the class `nothing` are wanted too.
 
     Raises:
         RecipeError: An unknown name or option, or no frames for the class `nothing`.
     """
-    if found := faults(recipe):
+    if found := faults(choice, nothing=nothing):
         raise RecipeError(found)
-    choice = recipe.augment
     if choice.name == NONE:
         return Augmentation()
     change = partial(named.find(__name__, choice.name), **choice.options)
-    return Augmentation(change, _find_nothing(choice.name) if recipe.data.nothing else None)
+    return Augmentation(change, _find_nothing(choice.name) if nothing else None)
+
+
+def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: int = 72) -> Dataset:
+    """What training sees of the first images of a data set, to be looked at.
+
+    Args:
+        dataset: The images before the change.
+        augmentation: What is done to them.
+        seed: Seed of the change.
+        count: How many images; the last third of them show nothing if the augmentation can.
+
+    Raises:
+        OptionError: Images that the augmentation cannot take.
+    """
+    import torch
+
+    empty = count // 3 if augmentation.nothing else 0
+    shown = dataset.subset(slice(count - empty))
+    images = torch.from_numpy(shown.channels_first().copy())
+    frames = augmentation.frames(images, empty, torch.Generator().manual_seed(seed))
+    added = (NOTHING,) if empty and NOTHING not in dataset.classes else ()
+    classes = dataset.classes + added
+    labels = shown.labels
+    if empty:
+        labels = np.concatenate([labels, np.full(empty, classes.index(NOTHING))])
+    return Dataset(
+        frames.permute(0, 2, 3, 1).numpy(), labels, classes, f"{dataset.name}, augmented"
+    )
 
 
 def _find_nothing(name: str) -> Change | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pocketlens.cli.shell import Json, Out, command, group, print_json
+
+if TYPE_CHECKING:
+    from pocketlens.augment import Augmentation
 
 data = group("data", "List, look at and download data sets.")
 
@@ -34,6 +37,7 @@ def list_all(json: Json = False) -> None:
     example=(
         "pocketlens data show mnist",
         "pocketlens data show folder:photos --size 64 --colour rgb --out looked",
+        "pocketlens data show mnist --augment camera --size 48",
     ),
 )
 def show(
@@ -44,6 +48,10 @@ def show(
     size: Annotated[int | None, typer.Option(help="Height and width; a folder needs it.")] = None,
     colour: Annotated[str, typer.Option(help="gray or rgb.")] = "gray",
     seed: Annotated[int, typer.Option(help="Seed of strokes, and of a folder's split.")] = 0,
+    augmented: Annotated[
+        str | None,
+        typer.Option("--augment", help="Draw what training sees: camera, shift."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Draw a data set: images, the pixels of one, labels as one-hot rows, class balance."""
@@ -52,6 +60,7 @@ def show(
     from pocketlens.image import InputSpec
     from pocketlens.report import figures
 
+    sheet = _augmentation(augmented) if augmented else None
     spec = InputSpec(size, size, colour) if size else None  # type: ignore[arg-type]
     found = load_data(source, split=split, input_spec=spec, seed=seed)
     if index >= len(found):
@@ -63,6 +72,11 @@ def show(
         figures.draw_one_hot(found, folder / "one_hot.svg"),
         figures.draw_balance(found, folder / "balance.svg"),
     ]
+    if sheet:
+        from pocketlens.augment import sample
+
+        shown = sample(found, sheet, seed=seed)
+        written.append(figures.draw_samples(shown, folder / "augmented.png"))
     if json:
         print_json(
             {
@@ -78,6 +92,16 @@ def show(
     print("classes: " + ", ".join(f"{name} {n:,}" for name, n in found.counts.items()))
     for path in written:
         print(f"wrote {path}")
+
+
+def _augmentation(name: str) -> Augmentation:
+    """The augmentation of that name, with the class `nothing` if it can show it."""
+    from pocketlens.augment import build, faults
+    from pocketlens.recipe import Choice
+
+    choice = Choice(name)
+    able = not faults(choice, nothing=1) and not faults(choice)
+    return build(choice, nothing=1 if able else 0)
 
 
 @command(on=data, example=("pocketlens data download mnist",))

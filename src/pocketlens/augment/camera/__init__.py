@@ -21,7 +21,7 @@ from pocketlens.errors import OptionError
 
 __all__ = ["camera", "nothing"]
 
-FAINTEST = 0.25
+FAINTEST = 0.3
 """Least difference between pen and paper, of 1 between black and white."""
 
 NEIGHBOURS = 0.25

@@ -67,7 +67,7 @@ def draw(field: Tensor, random: Random) -> Tensor:
     if len(chalk):
         part = random.part(len(chalk))
         grain = part.noise() + 2 * part.smooth(16)
-        ink[chalk] *= (0.75 + part.uniform(0.2, 0.6) * grain).clamp_(0, 1)
+        ink[chalk] *= (0.75 + part.uniform(0.15, 0.45) * grain).clamp_(0, 1)
     double = random.some(DOUBLE)
     if len(double):
         offset = max(1, round(random.side / 20))

@@ -22,7 +22,7 @@ SOFTEST = 1.3
 FASTEST = 0.1
 """Largest way of the picture while it is taken, as a share of the frame."""
 
-NOISE = 0.07
+NOISE = 0.05
 
 
 def expose(frame: Tensor, random: Random) -> Tensor:
