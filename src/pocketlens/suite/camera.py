@@ -14,6 +14,7 @@ from pocketlens.suite.drawing import (
     X,
     Y,
     blend,
+    blurred,
     chance,
     half_plane,
     slow_noise,
@@ -93,18 +94,7 @@ def _defocused(plane: Array, random: Random, sharpness: float) -> Array:
     deviation = min(span(random, RANGES.defocus) * sharpness, RANGES.most_defocus)
     if deviation < 0.3:
         return plane
-    reach = math.ceil(2.2 * deviation)
-    weights = np.exp(-(np.arange(reach + 1) ** 2) / (2 * deviation**2))
-    weights = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
-    for _ in range(2):
-        wide = np.pad(plane, ((reach, reach), (0, 0)), mode="edge")
-        plane = weights[0] * plane
-        for step, weight in enumerate(weights[1:], 1):
-            plane += weight * (
-                wide[reach - step : reach - step + SIDE] + wide[reach + step : reach + step + SIDE]
-            )
-        plane = plane.T
-    return plane
+    return blurred(plane, deviation, (0, 1))
 
 
 def _moved_while_open(plane: Array, random: Random, sharpness: float) -> Array:

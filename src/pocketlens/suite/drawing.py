@@ -21,6 +21,7 @@ __all__ = [
     "Y",
     "band",
     "blend",
+    "blurred",
     "chance",
     "coordinates",
     "half_plane",
@@ -82,6 +83,23 @@ def _between(cells: int) -> Array:
 def blend(plane: Array, other: Array | float, share: Array | float) -> Array:
     """`plane` where `share` is 0, `other` where it is 1."""
     return plane + (other - plane) * share
+
+
+def blurred(planes: Array, deviation: float, axes: tuple[int, int]) -> Array:
+    """A Gaussian blur of `deviation` samples along both axes; the edges repeat themselves."""
+    reach = max(1, math.ceil(2.2 * deviation))
+    weights = np.exp(-(np.arange(reach + 1) ** 2) / (2 * deviation**2))
+    weights = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
+    for axis in axes:
+        around = [(reach, reach) if a == axis else (0, 0) for a in range(planes.ndim)]
+        wide = np.moveaxis(np.pad(planes, around, mode="edge"), axis, 0)
+        length = planes.shape[axis]
+        planes = weights[0] * planes
+        inner = np.moveaxis(planes, axis, 0)
+        for step, weight in enumerate(weights[1:], 1):
+            before, after = wide[reach - step :][:length], wide[reach + step :][:length]
+            inner += weight * (before + after)
+    return planes
 
 
 def half_plane(angle: float, offset: float, soft: float) -> Array:

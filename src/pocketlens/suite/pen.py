@@ -18,7 +18,7 @@ from pocketlens.suite.drawing import (
     span_log,
 )
 from pocketlens.suite.fields import FINE, REACH
-from pocketlens.suite.ranges import RANGES
+from pocketlens.suite.ranges import RANGES, SIDE
 
 __all__ = ["Pen", "choose_pen", "written"]
 
@@ -95,8 +95,9 @@ def written(
         again = _coverage(sampled(field, view @ moved(x, y), REACH), radius, unit)
         ink = np.maximum(ink, span(random, (0.4, 0.9)) * again)
     if pen.broken:
-        gaps = slow_noise(random, int(random.integers(9, 16)))
-        ink = ink * np.clip((1.7 - gaps) * 5, 0, 1)
+        # Cuts about a unit wide, along the lines where slow noise changes its sign.
+        across = np.abs(slow_noise(random, 5)) * (SIDE / 8)
+        ink = ink * np.clip(across - unit / 2, 0, 1)
     if pen.grain:
         grains = slow_noise(random, int(random.integers(50, 130)))
         ink = ink * np.clip(1 - pen.grain * (0.35 + 0.5 * grains), 0.25, 1)
