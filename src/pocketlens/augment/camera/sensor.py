@@ -86,6 +86,10 @@ LUMINANCE = (
 """Quantisation of brightness at quality 50: ITU-T T.81 (JPEG), annex K, table K.1."""
 
 
+MIDDLE = 128 / 255
+"""The level that JPEG counts from."""
+
+
 def _jpeg(frame: Tensor, random: Random) -> Tensor:
     """The rounding that JPEG does to each block of 8 × 8 pixels, at qualities 20 to 90."""
     side = random.side
@@ -97,9 +101,9 @@ def _jpeg(frame: Tensor, random: Random) -> Tensor:
     # The quality's factor is that of the IJG library, which nearly all encoders follow.
     factor = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
     step = table * factor / 255
-    waves = cosines @ (padded - 0.5) @ cosines.T
+    waves = cosines @ (padded - MIDDLE) @ cosines.T
     rounded = waves.div_(step).round_().mul_(step)
-    return (cosines.T @ rounded @ cosines + 0.5)[:, :side, :side].clamp_(0, 1)
+    return (cosines.T @ rounded @ cosines + MIDDLE)[:, :side, :side].clamp_(0, 1)
 
 
 @lru_cache(maxsize=8)

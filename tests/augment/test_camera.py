@@ -1,0 +1,236 @@
+"""`camera`: seeded, its parts do what their names say, `nothing` shows no digit."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pocketlens.augment.camera import camera, nothing
+from pocketlens.augment.camera.fields import Random, blur_matrices
+from pocketlens.augment.camera.geometry import warp
+from pocketlens.augment.camera.light import illuminate
+from pocketlens.augment.camera.paper import edges, marks, rulings, texture
+from pocketlens.augment.camera.pen import draw, ridges
+from pocketlens.augment.camera.sensor import _jpeg, expose
+from pocketlens.augment.camera.shapes import KINDS, shapes
+from pocketlens.data import load_data
+from pocketlens.errors import OptionError
+from pocketlens.image import InputSpec
+
+SIDE = 48
+
+
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    """64 drawn digits `(64, 1, 48, 48)`."""
+    found = load_data("strokes", input_spec=InputSpec(SIDE, SIDE)).subset(slice(64))
+    return torch.from_numpy(found.channels_first().copy())
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(count: int, seed: int = 0) -> Random:
+    return Random(seeded(seed), count, SIDE)
+
+
+@pytest.mark.parametrize("make", [camera, nothing])
+def test_the_same_seed_gives_the_same_frames(make, digits: Tensor) -> None:  # type: ignore[no-untyped-def]
+    before = digits.clone()
+    first, again, other = (make(digits, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(digits, before)
+    assert first.shape == digits.shape
+    assert first.dtype == torch.uint8
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_clean_share_stays_as_it_is(digits: Tensor) -> None:
+    assert torch.equal(camera(digits, seeded(), clean=1.0), digits)
+    same = (camera(digits, seeded(), clean=0.5) == digits).flatten(1).all(1)
+    assert 16 < int(same.sum()) < 48
+    assert not (camera(digits, seeded(), clean=0.0) == digits).flatten(1).all(1).any()
+
+
+def test_paper_is_light_or_dark(digits: Tensor) -> None:
+    corner = (
+        camera(digits.repeat(4, 1, 1, 1), seeded(), clean=0.0)[:, 0, :6, :6].float().mean((1, 2))
+    )
+    light = (corner > 127).float().mean()
+    assert 0.3 < light < 0.75
+    assert corner.std() > 40
+
+
+def test_a_line_of_any_width_has_the_same_ridge() -> None:
+    images = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
+    images[0, 5:43, 23:26] = 255
+    images[1, 5:43, 21:28] = 255
+    thin, thick = ridges(images)[:, 24]
+    assert thin[24] > 0.95
+    assert thick[24] > 0.95
+    assert thin[10] < 0.05
+    assert thick[10] < 0.05
+    assert (thick > 0.5).sum() - (thin > 0.5).sum() <= 4  # 7 and 3 pixels of ink
+
+
+def test_pens_are_thin_and_thick(digits: Tensor) -> None:
+    one = ridges(digits[:1, 0]).expand(200, -1, -1)
+    inked = draw(one, drawn(200)).mean((1, 2))
+    own = digits[0].float().mean() / 255
+    assert inked.min() < 0.5 * own
+    assert inked.max() > 1.3 * own
+
+
+def test_without_turn_the_digit_stays_upright_and_inside(digits: Tensor) -> None:
+    dot = torch.zeros(300, SIDE, SIDE)
+    dot[:, 23:25, 23:25] = 1
+    placed = warp(dot, drawn(300), turn=0, smallest=0.5, largest=0.5)
+    middles = [(plane == plane.max()).nonzero().float().mean(0) for plane in placed]
+    places = torch.stack(middles) / SIDE * 2 - 1
+    # Half as large, the digit's box reaches 0.36 from its middle: 0.7 is as far as it may go.
+    assert places.abs().max() < 0.8
+    assert places.std(0).min() > 0.25
+
+
+def test_size_and_turn_are_those_asked_for() -> None:
+    bar = torch.zeros(200, SIDE, SIDE)
+    bar[:, 10:38, 22:26] = 1
+    y = torch.arange(SIDE, dtype=torch.float32)
+
+    def height(planes: Tensor) -> Tensor:
+        rows = planes.amax(2) > 0.5
+        low = torch.where(rows, y, 99).amin(1)
+        return torch.where(rows, y, -1).amax(1) - low + 1
+
+    small = height(warp(bar, drawn(200), turn=0, smallest=0.5, largest=0.5))
+    large = height(warp(bar, drawn(200), turn=0, smallest=1.2, largest=1.2))
+    assert 10 < small.median() < 18  # 28 pixels, halved
+    assert 29 < large.median() < 39
+    flat = height(warp(bar, drawn(200), turn=90, smallest=1, largest=1))
+    assert flat.min() < 14  # lying
+    assert flat.max() > 24  # standing
+
+
+def test_blur_is_a_gaussian_that_keeps_the_light() -> None:
+    matrix = blur_matrices(31, (1.5,), torch.device("cpu"))[0]
+    assert torch.allclose(matrix.sum(1), torch.ones(31))
+    place = torch.arange(31) - 15
+    expected = torch.exp(-(place**2) / (2 * 1.5**2))
+    expected = expected / expected.sum()
+    assert torch.allclose(matrix[15], expected, atol=1e-4)
+
+
+def test_jpeg_rounds_as_pillow_does() -> None:
+    photo = load_data("strokes", split="test", input_spec=InputSpec(SIDE, SIDE)).images[0, ..., 0]
+
+    class Fixed(Random):
+        def uniform(self, low: float, high: float) -> Tensor:
+            return torch.full((1, 1, 1), 40.0)
+
+    plane = torch.from_numpy(photo.copy())[None].float() / 255
+    ours = (_jpeg(plane, Fixed(seeded(), 1, SIDE))[0] * 255).numpy()
+    stored = io.BytesIO()
+    Image.fromarray(photo).save(stored, "JPEG", quality=40)
+    theirs = np.asarray(Image.open(stored), np.float32)
+    assert np.abs(ours - theirs).mean() < 1.0
+    assert np.abs(photo - theirs).mean() > 1.5  # there was something to round
+
+
+def test_sizes_that_are_not_whole_blocks_are_rounded_too() -> None:
+    planes = torch.rand(3, 30, 30, generator=seeded())
+    out = _jpeg(planes, Random(seeded(), 3, 30))
+    assert out.shape == planes.shape
+    assert 0.005 < (out - planes).abs().mean() < 0.3
+
+
+def test_the_sensor_gives_every_level_and_no_other() -> None:
+    frames = expose(torch.rand(50, SIDE, SIDE, generator=seeded()), drawn(50))
+    assert frames.dtype == torch.uint8
+    assert frames.min() == 0
+    assert frames.max() == 255
+
+
+def test_light_is_uneven_and_never_gone() -> None:
+    lit = illuminate(torch.ones(200, SIDE, SIDE), drawn(200))
+    assert (lit.amax((1, 2)) - lit.amin((1, 2))).median() > 0.2
+    assert lit.min() > 0.05
+
+
+@pytest.mark.parametrize(("part", "share"), [(rulings, 0.35), (marks, 0.25), (edges, 0.2)])
+def test_each_thing_is_in_its_share_of_the_frames(part, share: float) -> None:  # type: ignore[no-untyped-def]
+    planes = part(drawn(1000))
+    assert planes.min() >= 0
+    assert planes.max() <= 1
+    there = (planes.flatten(1).amax(1) > 0.02).float().mean()
+    assert abs(float(there) - share) < 0.06
+
+
+def test_marks_keep_to_the_border() -> None:
+    middle = marks(drawn(1000))[:, 18:30, 18:30]
+    assert (middle.flatten(1).amax(1) > 0.05).float().mean() < 0.03
+
+
+def test_texture_is_about_nothing() -> None:
+    planes = texture(drawn(500))
+    assert abs(float(planes.mean())) < 0.01
+    assert planes.abs().max() < 0.5
+
+
+def test_smooth_noise_is_smooth_and_other_noise_is_not() -> None:
+    def change(planes: Tensor) -> float:
+        return float(planes.diff(dim=1).abs().mean() / planes.std())
+
+    random = drawn(100)
+    assert change(random.smooth(3)) < 0.15 < change(random.smooth(24)) < change(random.noise())
+    assert abs(float(random.noise().std()) - 1) < 0.05
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in KINDS], ids=lambda kind: kind.__name__[1:])
+def test_each_kind_of_nothing_differs_from_frame_to_frame(kind, digits: Tensor) -> None:  # type: ignore[no-untyped-def]
+    ink = kind(digits[:, 0], drawn(64))
+    assert ink.shape == (64, SIDE, SIDE)
+    assert ink.min() >= 0
+    assert ink.max() <= 1
+    if kind.__name__ == "_blank":
+        assert ink.max() == 0
+        return
+    assert (ink.flatten(1).amax(1) > 0.2).float().mean() > 0.9
+    assert len(ink.flatten(1).mean(1).unique()) > 50
+
+
+def test_scrambled_digits_are_no_digits_but_their_ink(digits: Tensor) -> None:
+    kind = next(kind for kind, _ in KINDS if kind.__name__ == "_scrambled")
+    ink = kind(digits[:, 0], drawn(64))
+    assert 0.2 < float(ink.mean() / (digits.float() / 255).mean()) < 2
+
+
+def test_kinds_come_in_their_shares(digits: Tensor) -> None:
+    share = {kind.__name__: share for kind, share in KINDS}["_blank"]
+    ink = shapes(digits[:, 0].repeat(16, 1, 1), drawn(1024))
+    blank = (ink.flatten(1).amax(1) == 0).float().mean()
+    assert abs(float(blank) - share / sum(s for _, s in KINDS)) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((2, 3, 48, 48), {}, "square grey images of at least 16 × 16; received: 48 × 48, 3 chan"),
+        ((2, 1, 48, 32), {}, "received: 48 × 32, 1 channel"),
+        ((2, 1, 8, 8), {}, "received: 8 × 8"),
+        ((2, 1, 48, 48), {"turn": 200.0}, "augment.turn is from 0 to 180 degrees; received: 200.0"),
+        ((2, 1, 48, 48), {"smallest": 2.0}, "from 0.2 to 1.39; received: 2.0 and 1.25"),
+        ((2, 1, 48, 48), {"clean": 1.5}, "augment.clean is a share from 0 to 1; received: 1.5"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    shape: tuple[int, ...], options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(OptionError) as error:
+        camera(torch.zeros(shape, dtype=torch.uint8), seeded(), **options)
+    assert message in str(error.value)
