@@ -5,7 +5,24 @@ the clean image, and whether it says `nothing` when nothing is there. It is writ
 `augment`, with NumPy and Pillow alone, so that no network is examined with its own exercises.
 """
 
+from pocketlens.suite.corruptions import CORRUPTIONS, corrupt
 from pocketlens.suite.empty import EMPTY_KINDS, empty_kind, empty_scenes
+from pocketlens.suite.examination import run_suite
 from pocketlens.suite.photos import photograph, surface_of
+from pocketlens.suite.result import Rejection, Score, Share, SuiteResult, Table
 
-__all__ = ["EMPTY_KINDS", "empty_kind", "empty_scenes", "photograph", "surface_of"]
+__all__ = [
+    "CORRUPTIONS",
+    "EMPTY_KINDS",
+    "Rejection",
+    "Score",
+    "Share",
+    "SuiteResult",
+    "Table",
+    "corrupt",
+    "empty_kind",
+    "empty_scenes",
+    "photograph",
+    "run_suite",
+    "surface_of",
+]

@@ -9,7 +9,7 @@ from pocketlens.suite.drawing import Homography, moved, scaled
 
 __all__ = ["border", "warped"]
 
-FINER = 3
+FINER = 2
 """Samples per pixel along an axis, averaged: a smaller image is smoothed, not thinned out."""
 
 
