@@ -15,8 +15,8 @@ from pocketlens.errors import OutputError, OutputExistsError
 
 __all__ = ["aside", "remove_leftovers", "size_on_disk", "size_text", "write_aside"]
 
-LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.(part|old)")
-"""The names that `aside` writes at."""
+LEFTOVER = re.compile(r"\..+\.[0-9a-z_]{8}\.(part|old)")
+"""The names of what is written aside."""
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import re
 import runpy
+import shutil
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,18 @@ import numpy as np
 import pytest
 import torch
 
-from pocketlens.recipe import load_recipe
+from pocketlens.data import Dataset
+from pocketlens.errors import OutputError, RunError, TrainingError
+from pocketlens.history import Epoch
+from pocketlens.pipeline import STAGES
+from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.run_folder import read_run
+from pocketlens.training import train
+from pocketlens.training.checkpoint import Checkpoint
 
 KILLS = 20
+UNLIMITED = 1 << 40
 PATIENCE = 60.0
 """Seconds after which a process that tells nothing counts as hung."""
 
@@ -41,9 +52,9 @@ def start(job: str, *words: Any) -> BaseProcess:
 
 @pytest.fixture(scope="module")
 def recipe_file(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty epochs of some 40 ms each; the checkpoint of 2 MB takes time to write."""
+    """Thirty epochs of some 40 ms each; the checkpoint of 2 MB takes time to write."""
     settings = ["input.height=12", "input.width=12", "network.channels=[16, 64, 256]", "name=bars"]
-    settings += ["training.epochs=40", "training.batch_size=30", "data.validation=0.2"]
+    settings += ["training.epochs=30", "training.batch_size=30", "data.validation=0.2"]
     settings += ["augment.name=shift", "augment.pixels=1", f"data.source=folder:{picture_folder}"]
     file = tmp_path_factory.mktemp("recipe") / "bars.toml"
     file.write_text(load_recipe("quick", settings).to_toml())
@@ -84,6 +95,44 @@ class Life:
         self.talk.close()
 
 
+@pytest.fixture(scope="module")
+def trained(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that was never stopped."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    Life(recipe_file, folder).finish()
+    return folder
+
+
+def copy_stages(trained: Path, folder: Path, before: str) -> None:
+    """Make `folder` a copy of the run with the stages before `before`; spares drawing again."""
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    if before == "train":
+        for name in ("checkpoint", "history.jsonl", "weights.safetensors", "metrics.json"):
+            (folder / name).unlink()
+    finished = dict.fromkeys(STAGES[: STAGES.index(before)], 1.0)
+    (folder / "stages.json").write_text(json.dumps(finished))
+
+
+@pytest.fixture(scope="module")
+def begun(recipe_file: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that was killed after two epochs."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    copy_stages(trained, folder, "train")
+    life = Life(recipe_file, folder)
+    life.wait(("epoch", 2))
+    life.kill()
+    return folder
+
+
+def error_of(process: BaseProcess, output: Path) -> str:
+    """What a command ended with: one line, and exit status 2."""
+    process.join()
+    said = output.read_text()
+    assert process.exitcode == 2, said
+    (line,) = [line for line in said.splitlines() if "error" in line or "Traceback" in line]
+    return line
+
+
 def equal(a: Recognizer, b: Recognizer) -> bool:
     """To the bit."""
     ours, theirs = a.network.state_dict(), b.network.state_dict()
@@ -96,17 +145,18 @@ def halves(folder: Path) -> list[Path]:
     return list(folder.glob(".*.part"))
 
 
-def test_killed_at_twenty_moments(recipe_file: Path, tmp_path: Path) -> None:
+def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Path) -> None:
     """Wherever it is killed, the training that goes on ends with the same weights, to the bit."""
-    whole, folder = tmp_path / "whole", tmp_path / "killed"
-    Life(recipe_file, whole).finish()
-    epoch = float(np.median([row.seconds for row in read_run(whole).history]))
-
+    folder = tmp_path / "run"
+    whole = read_run(trained).history
+    epoch = float(np.median([row.seconds for row in whole]))
     random = np.random.default_rng(0)
-    moments = ["data", "first epoch", "first epoch", "first epoch"]
+    moments = ["data", "data", "first epoch", "first epoch"]
     moments += list(random.permutation(["epoch", "writing"] * 8))
     found: Counter[str] = Counter()
     for moment in moments:
+        if moment == "first epoch":
+            copy_stages(trained, folder, "train")
         life = Life(recipe_file, folder)
         if moment == "data":
             life.wait(("stage", "data"))
@@ -134,7 +184,150 @@ def test_killed_at_twenty_moments(recipe_file: Path, tmp_path: Path) -> None:
 
     Life(recipe_file, folder).finish()
     assert not list(folder.rglob(".*"))
-    assert equal(Recognizer.load(folder), Recognizer.load(whole))
+    assert equal(Recognizer.load(folder), Recognizer.load(trained))
     ours = read_run(folder).history
-    assert [row.train_loss for row in ours] == [row.train_loss for row in read_run(whole).history]
-    assert [row.epoch for row in ours] == list(range(1, 41))
+    assert [row.train_loss for row in ours] == [row.train_loss for row in whole]
+    assert [row.epoch for row in ours] == list(range(1, 31))
+
+
+def test_a_full_disk_while_it_trains(recipe_file: Path, begun: Path, tmp_path: Path) -> None:
+    """The system itself refuses: no file of the process may grow past a size."""
+    folder, output = tmp_path / "run", tmp_path / "output"
+    shutil.copytree(begun, folder)
+    before = (folder / "checkpoint").read_bytes()
+    words = ["train", str(recipe_file), "--out", str(folder), "--resume"]
+    line = error_of(start("command", words, output, 1_000_000), output)
+    assert line == (
+        f"pocketlens: error: {folder}/checkpoint cannot be written: File too large; make room "
+        "there, or choose another output path; the last checkpoint is whole, --resume goes on "
+        "from it"
+    )
+    assert (folder / "checkpoint").read_bytes() == before
+    assert [row.epoch for row in read_run(folder).history] == [1, 2]
+    assert not list(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "most_bytes", "message"),
+    [
+        (
+            "data",
+            600,
+            r"recipe\.toml cannot be written: File too large; make room there, or choose",
+        ),
+        ("data", 30_000, r"samples\.png cannot be written: File too large; make room there, or"),
+        ("evaluate", 9_000, r"confusion\.svg cannot be written: File too large; make room there"),
+        (
+            "convert",
+            200_000,
+            r"temporary folder \S+ cannot be written: .*name another one in TMPDIR",
+        ),
+    ],
+)
+def test_a_full_disk_at_other_stages(
+    recipe_file: Path, trained: Path, tmp_path: Path, stage: str, most_bytes: int, message: str
+) -> None:
+    folder, output = tmp_path / "run", tmp_path / "output"
+    if stage != "data":
+        copy_stages(trained, folder, stage)
+    words = ["run", str(recipe_file), "--out", str(folder)]
+    line = error_of(start("command", words, output, most_bytes), output)
+    assert re.search(message, line), line
+    assert not list(folder.rglob(".*"))
+
+
+def test_a_folder_that_is_lost(recipe_file: Path, begun: Path, tmp_path: Path) -> None:
+    """It is not made anew with half of its files, and the checkpoint in it stays."""
+    folder, moved, output = tmp_path / "run", tmp_path / "moved", tmp_path / "output"
+    shutil.copytree(begun, folder)
+    words = ["train", str(recipe_file), "--out", str(folder), "--resume"]
+    process = start("command", words, output, UNLIMITED)
+    while len((folder / "history.jsonl").read_text().splitlines()) < 3:
+        assert process.is_alive(), output.read_text()
+    folder.rename(moved)
+    line = error_of(process, output)
+    assert re.search(
+        r"error: \S+/run/(checkpoint|history\.jsonl) cannot be written: its folder was removed or "
+        "renamed meanwhile; put it back, or start again with another output path$",
+        line,
+    )
+    assert not folder.exists()
+    assert len(Checkpoint.read(moved / "checkpoint").history) >= 3
+
+
+def test_a_folder_that_becomes_a_file(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+
+    def lose(_: Epoch) -> None:
+        shutil.rmtree(folder)
+        folder.write_text("in the way")
+
+    with pytest.raises(OutputError, match="checkpoint cannot be written: .*choose another output"):
+        train(bars_recipe, bars_train, folder=folder, on_epoch=lose)
+
+
+def test_a_loss_that_is_not_finite_is_told_soon(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    settings = ["network={name='classic'}", "training.batch_size=1", "training.optimizer=sgd"]
+    settings += ["training.learning_rate=100", "training.schedule=constant"]
+    with pytest.raises(
+        TrainingError,
+        match=r"the loss is (nan|inf) in epoch 1, step \d+ of 480, at learning rate 100; start "
+        r"again with a lower one, say --set training\.learning_rate=10 --force",
+    ) as caught:
+        train(load_recipe(bars_recipe, settings), bars_train)
+    told = re.search(r"step (\d+) of", str(caught.value))
+    assert told and int(told[1]) < 480
+
+
+def test_weights_that_are_not_finite_are_not_kept(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    """One enormous step: the loss before it is finite, the weights after it are not."""
+    settings = ["network={name='classic'}", "data.validation=0", "training.batch_size=3"]
+    settings += ["training.optimizer=sgd", "training.schedule=constant", "input.scale=3e35"]
+    three = bars_train.subset(slice(0, 3))
+    for rate, message in (
+        (100, "weights are not finite in epoch 1, step 1 of 1, at learning rate 100; start again "),
+        (30, "the loss is nan in epoch 2, step 1 of 1, at learning rate 30; start again with a "),
+    ):
+        recipe = load_recipe(bars_recipe, [*settings, f"training.learning_rate={rate}"])
+        folder = tmp_path / str(rate)
+        with pytest.raises(TrainingError, match=message):
+            train(recipe, three, folder=folder)
+        if rate == 100:
+            assert not (folder / "checkpoint").exists()
+        else:
+            kept = Checkpoint.read(folder / "checkpoint")
+            assert [row["epoch"] for row in kept.history] == [1]
+            assert all(tensor.isfinite().all() for tensor in kept.weights.values())
+
+
+def test_other_images_are_not_gone_on_with(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    train(load_recipe(bars_recipe), bars_train, folder=tmp_path)
+    images = bars_train.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    with pytest.raises(
+        RunError,
+        match=r"checkpoint belongs to other data \(480 \+ 120 images in 3 classes, checksum \w+\), "
+        r"received: 480 \+ 120 images .*; put the images back as they were, or start again",
+    ):
+        train(bars_recipe, replace(bars_train, images=images), folder=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_network(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    train(bars_recipe, bars_train, folder=tmp_path)
+    kept = Checkpoint.read(tmp_path / "checkpoint")
+    name, weight = next(iter(kept.weights.items()))
+    kept.weights[name] = weight[:1]
+    kept.write(tmp_path / "checkpoint")
+    with pytest.raises(
+        RunError,
+        match=r"(?s)checkpoint does not fit the network 'strided': .*start again with --force",
+    ):
+        train(bars_recipe, bars_train, folder=tmp_path, resume=True)

@@ -57,7 +57,7 @@ def write_app(
     for path in {*contents, *known}:
         _refuse_links(folder, path)
     try:
-        with TemporaryDirectory(dir=folder, prefix=".pocketlens-", suffix=".part") as name:
+        with TemporaryDirectory(dir=folder, prefix=".app.", suffix=".part") as name:
             staging = Path(name)
             hashes = {path: _write(staging / path, item) for path, item in contents.items()}
             return _replace(folder, staging, hashes, known, options)

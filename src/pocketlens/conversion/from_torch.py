@@ -19,7 +19,7 @@ from pocketlens.conversion.heads import Head, find_head, probe_images
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
-from pocketlens.errors import ConversionError
+from pocketlens.errors import ConversionError, OutputError
 from pocketlens.image import InputSpec
 
 __all__ = ["Classifier", "Precision", "check_logits", "frozen_copy", "head_of", "to_core_ml"]
@@ -150,6 +150,11 @@ def to_core_ml(
                 **options,
             )
         except Exception as error:  # coremltools raises whatever its op functions meet
+            if isinstance(error, OSError) or "FileWriter" in str(error):
+                raise OutputError(
+                    f"the temporary folder {folder.parent} cannot be written: "
+                    f"{first_line(error)}; make room there, or name another one in TMPDIR"
+                ) from error
             raise ConversionError(_failure(error, notes.failed_op)) from error
         if format == "mlmodel":
             return _tidy_neural_network(ct, converted, precision), None
