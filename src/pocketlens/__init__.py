@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pocketlens.recognizer import Recognizer as Recognizer
     from pocketlens.report import write_report as write_report
     from pocketlens.run_folder import Run as Run
+    from pocketlens.suite import run_suite as run_suite
     from pocketlens.training import train as train
 
 _HOME = {
@@ -57,6 +58,7 @@ _HOME = {
     "load_recipe": "recipe",
     "predict": "coreml",
     "run": "pipeline",
+    "run_suite": "suite",
     "train": "training",
     "verify": "parity",
     "write_report": "report",
@@ -80,6 +82,7 @@ __all__ = [
     "load_recipe",
     "predict",
     "run",
+    "run_suite",
     "train",
     "verify",
     "write_report",

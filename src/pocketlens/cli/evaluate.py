@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pocketlens.cli.inputs import Data, is_run, test_set
-from pocketlens.cli.shell import Json, command, print_json
+from pocketlens.cli.shell import Force, Json, Out, command, print_json
+from pocketlens.errors import OptionError
+
+if TYPE_CHECKING:
+    from pocketlens.data import Dataset
+    from pocketlens.image import InputSpec
+    from pocketlens.prediction import Predictor
+    from pocketlens.run_folder import Run
+    from pocketlens.suite import SuiteResult
 
 
 @command(
     example=(
         "pocketlens evaluate runs/quick",
         "pocketlens evaluate Digits.mlpackage --data mnist --json",
+        "pocketlens evaluate runs/quick --suite",
+        "pocketlens evaluate Digits.mlpackage --data mnist --suite --out examined",
     )
 )
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder or a Core ML file.")],
     data: Data = None,
+    suite: Annotated[
+        bool, typer.Option("--suite", help="Every test: corrupted, turned, photographed, nothing.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Images of each test of the suite; default: 1000.", min=1)
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability from which an answer is shown; default: 0.7.", min=0, max=1),
+    ] = None,
+    out: Out = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Measure a recogniser on test images.
 
-    Accuracy with its interval, loss, calibration, precision and recall of each class.
+    Accuracy with its interval, loss, calibration, precision and recall of each class. With --suite:
+    also corruptions, turns, sizes, places, simulated photographs, and scenes with nothing there;
+    tables are printed, and written with figures to --out (of a run: to its folder suite/).
     """
     from pocketlens.coreml import load
-    from pocketlens.evaluation import evaluate as measure
-    from pocketlens.evaluation import percent
-    from pocketlens.prediction import Predictor
     from pocketlens.run_folder import read_run
 
+    _check_options(suite=suite, limit=limit, threshold=threshold, out=out, force=force)
     run = read_run(model) if is_run(model) else None
     predictor: Predictor
     if run:
@@ -40,7 +63,31 @@ def evaluate(
         predictor = Recognizer.load(model)
     else:
         predictor = load(model)
-    found = measure(predictor, test_set(run, data, predictor.input_spec))
+    if not suite:
+        _show_evaluation(predictor, test_set(run, data, predictor.input_spec), json=json)
+        return
+    from pocketlens.report.suite_figures import check_folder
+
+    folder = out or (model / "suite" if run else None)
+    force = force or out is None  # a run's own results are its to replace
+    if folder:
+        check_folder(folder, force=force)
+    images = _originals(run, data, predictor.input_spec)
+    found = _examined(predictor, images, limit, threshold)
+    _show_suite(found, folder, force=force, json=json)
+
+
+def _check_options(*, suite: bool, **options: object) -> None:
+    given = [f"--{name}" for name, value in options.items() if value not in (None, False)]
+    if given and not suite:
+        raise OptionError(f"{', '.join(given)}: only with --suite; add it, or leave this out")
+
+
+def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> None:
+    from pocketlens.evaluation import evaluate as measure
+    from pocketlens.evaluation import percent
+
+    found = measure(predictor, images)
     if json:
         print_json(found.to_dict())
         return
@@ -50,3 +97,45 @@ def evaluate(
         precision = "–" if score.precision is None else percent(score.precision)
         recall = "–" if score.recall is None else percent(score.recall)
         print(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")
+
+
+def _originals(run: Run | None, data: str | None, spec: InputSpec) -> Dataset:
+    """The test images in their own size, since the suite moves and photographs them; the pictures
+    of a folder have none in common, so they come in the model's."""
+    from pocketlens.data import load_data
+
+    if data is None and run is None:
+        raise OptionError("a file has no images of its own; add --data, such as --data mnist")
+    source, seed = data, 0
+    if data is None and run is not None:
+        source, seed = run.data.source if run.data else run.recipe.data.source, run.recipe.seed
+    own = None if source and not source.startswith("folder:") else spec
+    return load_data(source or "auto", split="test", input_spec=own, seed=seed)
+
+
+def _examined(
+    predictor: Predictor, images: Dataset, limit: int | None, threshold: float | None
+) -> SuiteResult:
+    from pocketlens.suite import run_suite
+    from pocketlens.suite.examination import LIMIT, SHOW
+
+    return run_suite(
+        predictor,
+        images,
+        limit=limit or LIMIT,
+        threshold=SHOW if threshold is None else threshold,
+        progress=lambda name: print(f"{name} …", file=sys.stderr, flush=True),
+    )
+
+
+def _show_suite(found: SuiteResult, folder: Path | None, *, force: bool, json: bool) -> None:
+    from pocketlens.report.suite_figures import write_suite
+
+    written = write_suite(found, folder, force=force) if folder else []
+    if json:
+        print_json({**found.to_dict(), "files": [str(path) for path in written]})
+        return
+    print(found)
+    print(f"\n{found.seconds:.0f} s")
+    if folder:
+        print(f"wrote {folder} ({len(written)} files)")

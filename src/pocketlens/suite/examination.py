@@ -196,7 +196,7 @@ def _positions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # n
     return Table(
         "position",
         "Images off the middle",
-        f"at {SHIFTED:.0%} of their size, moved across and down by shares of the frame, "
+        f"at {100 * SHIFTED:.0f} % of their size, moved across and down by shares of the frame, "
         f"{len(dataset):,} images each",
         tuple(_shift(y, "up", "down") for y in SHIFTS),
         tuple(_shift(x, "left", "right") for x in SHIFTS),
@@ -207,7 +207,7 @@ def _positions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # n
 def _shift(amount: float, before: str, after: str) -> str:
     if not amount:
         return "middle"
-    return f"{abs(amount):.0%} {before if amount < 0 else after}"
+    return f"{100 * abs(amount):.0f} % {before if amount < 0 else after}"
 
 
 def _polarity(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # noqa: ARG001

@@ -1,0 +1,244 @@
+"""Figures of the evaluation suite, one a table, and the folder that holds them.
+
+As in `figures`: every function draws one figure and writes it to `path`, a PNG or an SVG by its
+suffix, and returns that path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pocketlens.errors import OutputExistsError
+from pocketlens.evaluation import percent
+from pocketlens.files import aside, write_aside
+from pocketlens.report.canvas import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    new_figure,
+    save,
+    short,
+    style,
+    write_in,
+)
+from pocketlens.suite import Rejection, Share, SuiteResult, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["RESULT", "check_folder", "draw_rejection", "draw_table", "write_suite"]
+
+RESULT = "suite.json"
+
+TICKS = (0, 20, 40, 60, 80, 100)
+
+MOST_BARS = 30
+"""The most bars under one another; of more, those with the lowest accuracy are drawn."""
+
+
+def write_suite(result: SuiteResult, folder: str | Path, *, force: bool = False) -> list[Path]:
+    """Write `suite.json` and a figure for each table into a folder, all or nothing.
+
+    Args:
+        result: What the suite found.
+        folder: Where to; it is written aside and takes its place whole.
+        force: Replace the folder of an earlier suite.
+
+    Returns:
+        The files: the JSON, then the figures in the order of the tables.
+
+    Raises:
+        OutputExistsError: The folder exists, and `force` is not set or it holds something else.
+        OutputError: It cannot be written.
+    """
+    folder = Path(folder)
+    check_folder(folder, force=force)
+    with aside(folder, force=force) as new:
+        new.mkdir()
+        write_aside(new / RESULT, json.dumps(result.to_dict(), indent=1) + "\n")
+        written = [new / RESULT]
+        written += [draw_table(table, new / f"{table.name}.svg") for table in result.tables]
+        written.append(draw_rejection(result.rejection, new / "rejection.svg"))
+    return [folder / path.name for path in written]
+
+
+def check_folder(folder: Path, *, force: bool = False) -> None:
+    """Whether `write_suite` may write there, to be known before the work is done.
+
+    Raises:
+        OutputExistsError: The folder exists, and `force` is not set or it holds something else.
+    """
+    if not folder.exists():
+        return
+    if not force:
+        raise OutputExistsError(f"{folder} exists; choose another output or pass --force")
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if not empty and not (folder / RESULT).is_file():
+        raise OutputExistsError(
+            f"{folder} holds something else than a suite's results, so it is not replaced; "
+            "choose another output"
+        )
+
+
+@style()
+def draw_table(table: Table, path: str | Path) -> Path:
+    """Accuracy in one test: a curve over numbers, bars over names, a map of rows and columns.
+
+    Args:
+        table: A table of the suite.
+        path: Where to, `.png` or `.svg`.
+    """
+    if len(table.rows) > 1:
+        return _map(table, path)
+    places = _numbers(table.columns)
+    return _curve(table, places, path) if places else _bars(table, path)
+
+
+@style()
+def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
+    """How digits and nothing score, and which scenes are taken for what.
+
+    Args:
+        rejection: Digits against nothing.
+        path: Where to, `.png` or `.svg`.
+    """
+    kinds = [*rejection.kept_by_kind, *rejection.false_by_kind]
+    figure = new_figure(
+        8,
+        2.6 + 0.2 * len(kinds) + 0.5,
+        "Does it know when nothing is there?",
+        f"AUROC {rejection.auroc:.4f}; at the threshold {rejection.threshold:g}, "
+        f"{percent(rejection.kept.share)} of digits are kept and "
+        f"{percent(rejection.false.share)} of nothing is answered",
+    )
+    upper, lower = figure.subplots(2, 1, height_ratios=[2.2, max(0.2 * len(kinds), 0.4)])
+    edges = np.linspace(0, 1, len(rejection.digits) + 1)
+    for counts, name, colour in (
+        (rejection.digits, "something there", BLUE),
+        (rejection.nothing, "nothing there", ORANGE),
+    ):
+        shares = 100 * np.array(counts) / max(sum(counts), 1)
+        upper.stairs(shares, edges, color=colour, label=name, fill=True, alpha=0.35)
+        upper.stairs(shares, edges, color=colour, linewidth=1.6)
+    upper.axvline(rejection.threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    upper.set(xlim=(0, 1), ylim=(0, 105), ylabel="% of images")
+    upper.set_xlabel("largest probability of a class other than “nothing”; dashed: threshold")
+    upper.legend(loc="upper center", borderaxespad=0.2)
+    _share_bars(lower, rejection.kept_by_kind, rejection.false_by_kind)
+    return save(figure, path)
+
+
+def _share_bars(axes: Axes, kept: Sequence[Share], false: Sequence[Share]) -> None:
+    groups = [(one, BLUE) for one in kept] + [(one, ORANGE) for one in false]
+    _horizontal(
+        axes,
+        [one.name for one, _ in groups],
+        [one.share for one, _ in groups],
+        [one.interval for one, _ in groups],
+        [colour for _, colour in groups],
+    )
+    axes.set_xlabel("% answered; blue: digits on …, orange: nothing but …")
+
+
+def _bars(table: Table, path: str | Path) -> Path:
+    rows = list(zip(table.columns, table.scores[0], strict=True))
+    left_out = len(rows) - MOST_BARS
+    if left_out > 0:  # the first is of all images
+        worst = sorted(rows[1:], key=lambda row: row[1].accuracy)[: MOST_BARS - 1]
+        rows = [rows[0], *worst]
+    note = f"{table.note}; the {MOST_BARS - 1} worst" if left_out > 0 else table.note
+    figure = new_figure(8, 0.24 * len(rows) + 0.6, table.title, note)
+    axes = figure.subplots()
+    _horizontal(
+        axes,
+        [name for name, _ in rows],
+        [score.accuracy for _, score in rows],
+        [score.interval for _, score in rows],
+        [BLUE] * len(rows),
+    )
+    axes.set_xlabel("accuracy, %; the lines are 95 % intervals")
+    return save(figure, path)
+
+
+def _horizontal(
+    axes: Axes,
+    names: Sequence[str],
+    shares: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    colours: Sequence[str],
+) -> None:
+    places = np.arange(len(names))
+    axes.barh(places, [100 * share for share in shares], 0.7, color=colours, alpha=0.8)
+    for place, (low, high) in zip(places, intervals, strict=True):
+        axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1)
+    for place, share in zip(places, shares, strict=True):
+        axes.annotate(
+            percent(share),
+            (1, place),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            size=8,
+            color=MUTED,
+            annotation_clip=False,
+        )
+    axes.set_yticks(places, [short(name) for name in names])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(0, 100))
+    axes.set_xticks(TICKS)
+    axes.grid(visible=False, axis="y")
+
+
+def _curve(table: Table, places: Sequence[float], path: str | Path) -> Path:
+    scores = table.scores[0]
+    figure = new_figure(8, 3, table.title, table.note)
+    axes = figure.subplots()
+    low, high = np.array([score.interval for score in scores]).T
+    axes.fill_between(places, 100 * low, 100 * high, color=BLUE, alpha=0.18, linewidth=0)
+    axes.plot(places, [100 * score.accuracy for score in scores], color=BLUE, marker="o", ms=4)
+    errors = [(x, s.calibration) for x, s in zip(places, scores, strict=True)]
+    known = [(x, 100 * error) for x, error in errors if error is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=ORANGE, linewidth=1.4)
+    axes.set_xticks(places, table.columns)
+    axes.set(ylim=(0, 101), ylabel="%")
+    axes.set_yticks(TICKS)
+    axes.set_xlabel("blue: accuracy with its 95 % interval; orange: calibration error")
+    return save(figure, path)
+
+
+def _map(table: Table, path: str | Path) -> Path:
+    shares = np.array([[score.accuracy for score in row] for row in table.scores])
+    tall, wide = shares.shape
+    figure = new_figure(8, 0.3 * tall + 0.6, table.title, f"accuracy in %; {table.note}")
+    axes = figure.subplots()
+    # Mistakes are what is looked for: the square root tells 99 % from 98 %, as well as 50 from 40.
+    depth = np.sqrt(1 - shares)
+    rgb = np.array([0xD5, 0x5E, 0x00]) / 255  # ORANGE
+    axes.imshow(1 - depth[..., None] * (1 - rgb), aspect="auto", interpolation="nearest")
+    for y, x in np.ndindex(tall, wide):
+        colour = PAPER if depth[y, x] > 0.75 else INK
+        write_in(axes, (x, y), f"{100 * shares[y, x]:.1f}", size=8.5, color=colour)
+    axes.set_xticks(range(wide), table.columns)
+    axes.set_yticks(range(tall), table.rows)
+    axes.tick_params(length=0, labelcolor=INK)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return save(figure, path)
+
+
+def _numbers(names: Sequence[str]) -> list[float] | None:
+    """The names as numbers (`+5°`, `0.3`); None if they are others, or out of order."""
+    try:
+        places = [float(name.removesuffix("°")) for name in names]
+    except ValueError:
+        return None
+    return places if places == sorted(places) else None
