@@ -139,10 +139,10 @@ def check(recipe: Recipe) -> None:
     except RecipeError as error:
         faults += error.faults
     try:
-        if change := augment.build(recipe.augment, nothing=recipe.data.nothing).change:
-            height, width, channels = recipe.input.shape
-            blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
-            change(blank, torch.Generator())
+        augmentation = augment.build(recipe.augment, nothing=recipe.data.nothing)
+        height, width, channels = recipe.input.shape
+        blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
+        augmentation(blank, torch.Generator())
     except RecipeError as error:
         faults += error.faults
     except OptionError as error:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pocketlens import augment
+from pocketlens.data import load_data
 from pocketlens.errors import RecipeError
 from pocketlens.recipe import load_recipe
 
@@ -21,18 +22,28 @@ def test_none_changes_nothing() -> None:
 
 def test_options_reach_the_function() -> None:
     images = torch.randint(1, 255, (3, 1, 6, 6), dtype=torch.uint8)
-    change = built("augment.name=shift", "augment.pixels=0").change
-    assert change is not None
-    assert torch.equal(change(images, torch.Generator()), images)
+    shift = built("augment.name=shift", "augment.pixels=0")
+    assert torch.equal(shift(images, torch.Generator()), images)
 
 
-def test_frames_of_nothing_come_only_when_asked_for() -> None:
-    assert built("augment.name=camera").nothing is None
-    nothing = built("augment.name=camera", "data.nothing=0.1").nothing
-    assert nothing is not None
-    frames = nothing(torch.zeros(5, 1, 28, 28, dtype=torch.uint8), torch.Generator())
-    assert frames.shape == (5, 1, 28, 28)
-    assert frames.dtype == torch.uint8
+def test_frames_of_nothing_come_after_the_images() -> None:
+    images = torch.zeros(5, 1, 28, 28, dtype=torch.uint8)
+    assert not built("augment.name=camera").shows_nothing
+    camera = built("augment.name=camera", "data.nothing=0.1")
+    assert camera.shows_nothing
+    assert camera(images, torch.Generator(), 7).shape == (12, 1, 28, 28)
+
+
+def test_a_sample_shows_images_and_nothing() -> None:
+    digits = load_data("strokes", split="test")
+    camera = built("augment.name=camera", "data.nothing=0.1")
+    shown = augment.sample(digits, camera, seed=0, count=30)
+    assert shown.classes == (*digits.classes, "nothing")
+    assert shown.labels.tolist() == [*digits.labels[:20], *[10] * 10]
+    assert shown.name == "strokes/test, augmented"
+    shift = augment.sample(digits, built("augment.name=shift"), seed=0, count=30)
+    assert shift.classes == digits.classes
+    assert shift.labels.tolist() == digits.labels[:30].tolist()
 
 
 @pytest.mark.parametrize(

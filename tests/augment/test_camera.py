@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pocketlens.augment.camera import camera, nothing
+from pocketlens.augment.camera import camera
 from pocketlens.augment.camera.fields import Random, blur_matrices
 from pocketlens.augment.camera.geometry import warp
-from pocketlens.augment.camera.light import illuminate
+from pocketlens.augment.camera.light import lighting
 from pocketlens.augment.camera.paper import edges, marks, rulings, texture
 from pocketlens.augment.camera.pen import draw, ridges
 from pocketlens.augment.camera.sensor import _jpeg, expose
@@ -40,15 +40,26 @@ def drawn(count: int, seed: int = 0) -> Random:
     return Random(seeded(seed), count, SIDE)
 
 
-@pytest.mark.parametrize("make", [camera, nothing])
-def test_the_same_seed_gives_the_same_frames(make, digits: Tensor) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_seed_gives_the_same_frames(digits: Tensor) -> None:
     before = digits.clone()
-    first, again, other = (make(digits, seeded(seed)) for seed in (1, 1, 2))
+    first, again, other = (camera(digits, seeded(seed), 9) for seed in (1, 1, 2))
     assert torch.equal(digits, before)
-    assert first.shape == digits.shape
+    assert first.shape == (len(digits) + 9, 1, SIDE, SIDE)
     assert first.dtype == torch.uint8
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_batches_of_any_size(count: int, digits: Tensor) -> None:
+    assert len(camera(digits[:count], seeded())) == count
+    assert len(camera(digits[:count], seeded(), 3)) == count + 3
+
+
+def test_no_two_frames_are_alike(digits: Tensor) -> None:
+    frames = camera(digits, seeded(), 64, clean=0.0).flatten(1).float()
+    apart = torch.cdist(frames, frames) + 1e9 * torch.eye(len(frames))
+    assert apart.min() > 20
 
 
 def test_the_clean_share_stays_as_it_is(digits: Tensor) -> None:
@@ -157,9 +168,11 @@ def test_the_sensor_gives_every_level_and_no_other() -> None:
 
 
 def test_light_is_uneven_and_never_gone() -> None:
-    lit = illuminate(torch.ones(200, SIDE, SIDE), drawn(200))
-    assert (lit.amax((1, 2)) - lit.amin((1, 2))).median() > 0.2
-    assert lit.min() > 0.05
+    bright, glare = lighting(drawn(200))
+    assert (bright.amax((1, 2)) - bright.amin((1, 2))).median() > 0.2
+    assert bright.min() > 0.1
+    assert glare.min() == 0
+    assert 0.05 < (glare.flatten(1).amax(1) > 0.01).float().mean() < 0.25
 
 
 @pytest.mark.parametrize(("part", "share"), [(rulings, 0.35), (marks, 0.25), (edges, 0.2)])
@@ -200,7 +213,7 @@ def test_each_kind_of_nothing_differs_from_frame_to_frame(kind, digits: Tensor) 
     if kind.__name__ == "_blank":
         assert ink.max() == 0
         return
-    assert (ink.flatten(1).amax(1) > 0.2).float().mean() > 0.9
+    assert (ink.flatten(1).amax(1) > 0.2).float().mean() > 0.7
     assert len(ink.flatten(1).mean(1).unique()) > 50
 
 

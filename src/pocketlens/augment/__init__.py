@@ -2,17 +2,17 @@
 
 Each file of this room is one augmentation: a function
 `name(images, generator, *, options) -> images` over `(N, C, H, W)` uint8 tensors, on the device
-that trains. One that can also show the class `nothing` has a second function,
-`nothing(images, generator) -> images`, of frames without what the images show.
+that trains. One that can also show the class `nothing` has a third argument, `empty`: how many
+frames, without what the images show, it adds after them.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,32 +27,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Augmentation", "build", "faults", "sample"]
 
-Change: TypeAlias = "Callable[[torch.Tensor, torch.Generator], torch.Tensor]"
-
 NONE = "none"
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a recipe's `[augment]` does to a batch `(N, C, H, W)` uint8.
+    """What a recipe's `[augment]` does to a batch.
 
     Args:
-        change: The images, changed; None to leave them as they are.
-        nothing: Frames of the class `nothing` made from the images; None without that class.
+        change: The file's function with the recipe's options; None to leave images as they are.
+        shows_nothing: Whether frames of the class `nothing` are wanted.
     """
 
-    change: Change | None = None
-    nothing: Change | None = None
+    change: Callable[..., torch.Tensor] | None = None
+    shows_nothing: bool = False
 
-    def frames(self, images: torch.Tensor, empty: int, random: torch.Generator) -> torch.Tensor:
-        """The images `(N, C, H, W)`, changed, and after them `empty` frames of nothing."""
-        import torch
-
-        changed = self.change(images, random) if self.change else images
-        if self.nothing is None or not empty:
-            return changed
-        source = images[torch.arange(empty, device=images.device) % len(images)]
-        return torch.cat([changed, self.nothing(source, random)])
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, empty: int = 0
+    ) -> torch.Tensor:
+        """The images `(N, C, H, W)` uint8, changed, and after them `empty` frames of nothing."""
+        if self.change is None:
+            return images
+        return self.change(images, generator, empty) if empty else self.change(images, generator)
 
 
 def faults(choice: Choice, *, nothing: float = 0.0) -> list[str]:
@@ -63,8 +59,8 @@ def faults(choice: Choice, *, nothing: float = 0.0) -> list[str]:
         ]
     else:
         found = named.faults(__name__, choice, "augment")
-    if nothing and not found and _find_nothing(choice.name) is None:
-        able = [name for name in named.names(__name__) if _find_nothing(name)]
+    if nothing and not found and not _shows_nothing(choice.name):
+        able = [name for name in named.names(__name__) if _shows_nothing(name)]
         found.append(
             f"data.nothing is {nothing}, but augment '{choice.name}' has no frames without a "
             f"class; those that have: {', '.join(able)}"
@@ -87,7 +83,7 @@ def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
     if choice.name == NONE:
         return Augmentation()
     change = partial(named.find(__name__, choice.name), **choice.options)
-    return Augmentation(change, _find_nothing(choice.name) if nothing else None)
+    return Augmentation(change, shows_nothing=nothing > 0)
 
 
 def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: int = 72) -> Dataset:
@@ -104,10 +100,10 @@ def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: in
     """
     import torch
 
-    empty = count // 3 if augmentation.nothing else 0
+    empty = count // 3 if augmentation.shows_nothing else 0
     shown = dataset.subset(slice(count - empty))
     images = torch.from_numpy(shown.channels_first().copy())
-    frames = augmentation.frames(images, empty, torch.Generator().manual_seed(seed))
+    frames = augmentation(images, torch.Generator().manual_seed(seed), empty)
     added = (NOTHING,) if empty and NOTHING not in dataset.classes else ()
     classes = dataset.classes + added
     labels = shown.labels
@@ -118,8 +114,7 @@ def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: in
     )
 
 
-def _find_nothing(name: str) -> Change | None:
+def _shows_nothing(name: str) -> bool:
     if name == NONE:
-        return None
-    found: Change | None = getattr(import_module(f"{__name__}.{name}"), "nothing", None)
-    return found
+        return False
+    return "empty" in inspect.signature(named.find(__name__, name)).parameters

@@ -163,7 +163,7 @@ class _Loop:
         self.options = recipe.training
         self.augmentation = augment.build(recipe.augment, nothing=recipe.data.nothing)
         self.classes = data.classes
-        if self.augmentation.nothing and NOTHING not in data.classes:
+        if self.augmentation.shows_nothing and NOTHING not in data.classes:
             self.classes += (NOTHING,)
         self.device = device
         self.bfloat16 = use_bfloat16(self.options.precision, device)
@@ -270,7 +270,7 @@ class _Loop:
         self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """A batch as it is trained on, and after it `empty` frames of the class `nothing`."""
-        frames = self.augmentation.frames(images, empty, random)
+        frames = self.augmentation(images, random, empty)
         if added := len(frames) - len(images):
             label = self.classes.index(NOTHING)
             labels = torch.cat([labels, labels.new_full((added,), label)])
@@ -284,7 +284,7 @@ class _Loop:
         """
         images = _tensor(validation.channels_first(), self.device)
         labels = _tensor(validation.labels, self.device)
-        if not self.augmentation.nothing or not len(labels):
+        if not self.augmentation.shows_nothing or not len(labels):
             return images, labels
         share = self.recipe.data.nothing
         random = torch.Generator(self.device).manual_seed(self.recipe.seed)

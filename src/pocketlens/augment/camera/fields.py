@@ -63,45 +63,51 @@ class Random:
 
     def smooth(self, cells: int) -> Tensor:
         """A plane of noise in [-1, 1], smooth over a `cells`-th part of the frame."""
-        return self.sign() * self._windows(_smooth_atlas(cells, self.side, self.device))
+        return self._windows(_smooth_atlas(cells, self.side, self.device))
 
     def noise(self) -> Tensor:
         """A plane of Gaussian noise of deviation 1, each pixel by itself."""
-        return self.sign() * self._windows(_noise_atlas(self.side, self.device))
+        return self._windows(_noise_atlas(self.side, self.device))
 
     def _windows(self, atlas: Tensor) -> Tensor:
-        """Frames cut out of `atlas` at random places: varied like fresh noise, but cheap."""
-        windows = atlas.unfold(0, self.side, 1).unfold(1, self.side, 1)  # a view
-        place = (len(windows), (self.count, 2))
-        corner = torch.randint(*place, generator=self.generator, device=self.device)
-        return windows[corner[:, 0], corner[:, 1]]
+        """Frames cut out of a tall strip at random heights: varied like fresh noise, but cheap."""
+        windows = atlas.unfold(0, self.side, 1).mT  # a view `(places, S, S)`
+        high = len(windows)
+        place = torch.randint(high, (self.count,), generator=self.generator, device=self.device)
+        return windows[place]
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator, device=self.device)
 
 
-ATLAS = 10
-"""Height and width of an atlas in frames: some 200,000 places to cut a frame out of it."""
+ATLAS = 300
+"""Height of an atlas in frames: some 15,000 places to cut a frame of 48 pixels out of it."""
 
 
 @lru_cache(maxsize=32)
 def _smooth_atlas(cells: int, side: int, device: torch.device) -> Tensor:
-    """`(ATLAS * S, ATLAS * S)`: noise in [-1, 1] between corners `S / cells` pixels apart."""
-    count = ATLAS * cells
-    corners = 2 * torch.rand((count + 1,) * 2, generator=torch.Generator().manual_seed(cells)) - 1
-    place = torch.linspace(0, count, ATLAS * side)
-    left = place.floor().clamp(max=count - 1).long()
-    share = (1 - torch.cos(torch.pi * (place - left))) / 2
-    rows = corners[left] + share[:, None] * (corners[left + 1] - corners[left])
-    plane = rows[:, left] + share * (rows[:, left + 1] - rows[:, left])
+    """`(ATLAS * S, S)`: noise in [-1, 1] between corners `S / cells` pixels apart."""
+    generator = torch.Generator().manual_seed(cells)
+    corners = 2 * torch.rand((ATLAS * cells + 1, cells + 1), generator=generator) - 1
+    rows, down = _between(ATLAS * cells, ATLAS * side)
+    columns, right = _between(cells, side)
+    plane = corners[rows] + down[:, None] * (corners[rows + 1] - corners[rows])
+    plane = plane[:, columns] + right * (plane[:, columns + 1] - plane[:, columns])
     return plane.to(device)
+
+
+def _between(cells: int, pixels: int) -> tuple[Tensor, Tensor]:
+    """For each of `pixels`, the corner before it and the share of the next, eased by a cosine."""
+    place = torch.linspace(0, cells, pixels)
+    before = place.floor().clamp(max=cells - 1).long()
+    return before, (1 - torch.cos(torch.pi * (place - before))) / 2
 
 
 @lru_cache(maxsize=4)
 def _noise_atlas(side: int, device: torch.device) -> Tensor:
-    """`(ATLAS * S, ATLAS * S)`: Gaussian noise of deviation 1."""
-    shape = (ATLAS * side,) * 2
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    """`(ATLAS * S, S)`: Gaussian noise of deviation 1."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn((ATLAS * side, side), generator=generator).to(device)
 
 
 @lru_cache(maxsize=8)

@@ -54,18 +54,22 @@ def warp(
     else:
         right, down = away[:, 0, None, None], away[:, 1, None, None]
 
-    x, y = coordinates(random.side, ink.device)
-    x, y = x - right, y - down  # (N, 1, S), (N, S, 1)
+    # From the frame back to the source: shift, turn, then shear, then aspect; each coordinate is
+    # a·x + b·y + c, its three factors `(N, 1, 1)`.
     cos, sin = angle.cos() / size, angle.sin() / size
-    # From the frame back to the source: turn, then shear, then aspect.
-    across = cos * x + sin * y
-    along = cos * y - sin * x
-    across = (across + shear * along) * aspect
-    along = along / aspect
-    tilt = 1 + random.uniform(-PERSPECTIVE, PERSPECTIVE) * x
-    tilt = tilt + random.uniform(-PERSPECTIVE, PERSPECTIVE) * y
+    x, y = coordinates(random.side, ink.device)
+    across = _plane(x, y, right, down, (cos - shear * sin) * aspect, (sin + shear * cos) * aspect)
+    along = _plane(x, y, right, down, -sin / aspect, cos / aspect)
+    tilt_x, tilt_y = (random.uniform(-PERSPECTIVE, PERSPECTIVE) for _ in range(2))
+    tilt = _plane(x, y, right, down, tilt_x, tilt_y).add_(1)
     strength = random.uniform(0, ELASTIC)
-    across = across / tilt + strength * random.smooth(ELASTIC_CELLS)
-    along = along / tilt + strength * random.smooth(ELASTIC_CELLS)
-    grid = torch.stack([across, along], dim=3)
+    grid = torch.empty((*ink.shape, 2), device=ink.device)
+    for axis, place in enumerate((across, along)):
+        bent = random.smooth(ELASTIC_CELLS).mul_(strength)
+        torch.add(place.div_(tilt), bent, out=grid[..., axis])
     return F.grid_sample(ink[:, None], grid, align_corners=False)[:, 0]
+
+
+def _plane(x: Tensor, y: Tensor, right: Tensor, down: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """`a·(x - right) + b·(y - down)` for each pixel: `(N, S, S)`."""
+    return (a * (x - right)) + (b * (y - down))

@@ -60,9 +60,10 @@ def _largest_within(plane: Tensor, reach: int, axis: int) -> Tensor:
 
 def draw(field: Tensor, random: Random) -> Tensor:
     """Ink `(N, S, S)` in [0, 1] of ridge fields, each with a pen of its own."""
-    level = random.uniform(THICKEST, THINNEST)
-    level = level + random.uniform(0, PRESSURE) * random.smooth(6)
-    ink = (field - level).mul_(random.uniform(3, 9)).add_(0.5).clamp_(0, 1)
+    # The level swings along the stroke; where it rises above the field, the stroke is broken.
+    ink = random.smooth(6).mul_(random.uniform(-PRESSURE, 0))
+    ink.add_(field).sub_(random.uniform(THICKEST, THINNEST))
+    ink.mul_(random.uniform(3, 9)).add_(0.5).clamp_(0, 1)
     chalk = random.some(CHALK)
     if len(chalk):
         part = random.part(len(chalk))

@@ -35,8 +35,7 @@ def expose(frame: Tensor, random: Random) -> Tensor:
         frame[moved] = _move(frame[moved], random.part(len(moved)))
     frame.mul_(random.log_uniform(0.7, 1.3)).add_(random.uniform(-0.08, 0.08))
     deviation = random.uniform(0, 1) ** 2 * NOISE
-    frame.add_(deviation * random.noise())
-    frame.clamp_(0, 1)
+    frame.add_(random.noise().mul_(deviation)).clamp_(0, 1)
     compressed = random.some(COMPRESSED)
     if len(compressed):
         frame[compressed] = _jpeg(frame[compressed], random.part(len(compressed)))

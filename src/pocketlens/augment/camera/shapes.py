@@ -100,12 +100,12 @@ def _partial(images: Tensor, random: Random) -> Tensor:
 
 def _scribble(images: Tensor, random: Random) -> Tensor:
     """A pen that wanders over the frame, smoothly or with corners, and leaves it."""
-    steps = 60
+    steps = 34
     shape = (random.count, steps, 1)
     bends = torch.randn(shape, generator=random.generator, device=images.device)[..., 0]
     turning = bends.cumsum(1) * random.uniform(0, 0.25)[:, 0] + bends * random.uniform(0, 1)[:, 0]
     heading = random.uniform(0, 6.3)[:, 0] + turning.cumsum(1) * random.uniform(0.1, 1)[:, 0]
-    stride = random.uniform(0.06, 0.16)[:, 0]
+    stride = random.uniform(0.1, 0.25)[:, 0]
     x = (heading.cos() * stride).cumsum(1)
     y = (heading.sin() * stride).cumsum(1)
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
