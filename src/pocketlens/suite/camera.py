@@ -20,6 +20,7 @@ from pocketlens.suite.drawing import (
     slow_noise,
     span,
     span_log,
+    streaked,
 )
 from pocketlens.suite.ranges import RANGES, SIDE
 
@@ -101,18 +102,7 @@ def _moved_while_open(plane: Array, random: Random, sharpness: float) -> Array:
     if not chance(random, RANGES.motion):
         return plane
     length = min(span(random, RANGES.motion_length) * sharpness, RANGES.most_motion)
-    steps = round(length)
-    if steps < 1:
-        return plane
-    angle = span(random, (0, math.pi))
-    wide = np.pad(plane, steps, mode="edge")
-    total = np.zeros_like(plane)
-    for step in range(steps + 1):
-        along = step - steps / 2
-        x = steps + round(along * math.cos(angle))
-        y = steps + round(along * math.sin(angle))
-        total += wide[y : y + SIDE, x : x + SIDE]
-    return total / np.float32(steps + 1)
+    return streaked(plane, length, span(random, (0, math.pi)), (0, 1))
 
 
 def _sensed(plane: Array, random: Random) -> Array:

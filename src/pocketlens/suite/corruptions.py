@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.errors import OptionError, did_you_mean
-from pocketlens.suite.drawing import Array, Homography, Random, blurred, moved, scaled, turned
+from pocketlens.suite.drawing import (
+    Array,
+    Homography,
+    Random,
+    blurred,
+    moved,
+    scaled,
+    streaked,
+    turned,
+)
 from pocketlens.suite.warp import warped
 
 __all__ = ["CORRUPTIONS", "STRENGTHS", "Corruption", "corrupt"]
@@ -100,21 +109,12 @@ def _glass_blur(images: Array, reach: float, random: Random) -> Array:
 
 def _motion_blur(images: Array, length: float, random: Random) -> Array:
     """The camera moves straight on while the picture is taken."""
-    steps = max(2, round(length * _unit(images)))
     turns = random.integers(8, size=len(images))
     result = np.empty_like(images)
-    _, height, width, _ = images.shape
-    around = ((0, 0), (steps, steps), (steps, steps), (0, 0))
     for turn in range(8):
         chosen = np.flatnonzero(turns == turn)
-        wide = np.pad(images[chosen], around, mode="edge")
-        total = np.zeros_like(images[chosen])
-        for step in range(steps):
-            along = step - (steps - 1) / 2
-            y = steps + round(along * math.sin(math.pi * turn / 8))
-            x = steps + round(along * math.cos(math.pi * turn / 8))
-            total += wide[:, y : y + height, x : x + width]
-        result[chosen] = total / np.float32(steps)
+        way = math.pi * turn / 8
+        result[chosen] = streaked(images[chosen], length * _unit(images), way, (1, 2))
     return result
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "slow_noise",
     "span",
     "span_log",
+    "streaked",
     "turned",
 ]
 
@@ -100,6 +101,30 @@ def blurred(planes: Array, deviation: float, axes: tuple[int, int]) -> Array:
             before, after = wide[reach - step :][:length], wide[reach + step :][:length]
             inner += weight * (before + after)
     return planes
+
+
+def streaked(planes: Array, length: float, angle: float, axes: tuple[int, int]) -> Array:
+    """A motion blur: the mean of what passes by on a straight way.
+
+    Args:
+        planes: Any array.
+        length: Of the way, in samples.
+        angle: Its direction, radians from the second of the axes towards the first.
+        axes: The axes down and across.
+    """
+    reach = math.ceil(length / 2)
+    around = [(reach, reach) if axis in axes else (0, 0) for axis in range(planes.ndim)]
+    wide = np.pad(planes, around, mode="edge")
+    total = np.zeros_like(planes)
+    # Half a sample a step at most, so that rounding to whole samples leaves no holes.
+    ways = np.linspace(-length / 2, length / 2, 2 * math.ceil(length) + 1).tolist()
+    for along in ways:
+        place = [slice(None)] * planes.ndim
+        for axis, part in zip(axes, (math.sin(angle), math.cos(angle)), strict=True):
+            start = reach + round(along * part)
+            place[axis] = slice(start, start + planes.shape[axis])
+        total += wide[tuple(place)]
+    return total / np.float32(len(ways))
 
 
 def half_plane(angle: float, offset: float, soft: float) -> Array:

@@ -95,9 +95,10 @@ def written(
         again = _coverage(sampled(field, view @ moved(x, y), REACH), radius, unit)
         ink = np.maximum(ink, span(random, (0.4, 0.9)) * again)
     if pen.broken:
-        # Cuts about a unit wide, along the lines where slow noise changes its sign.
-        across = np.abs(slow_noise(random, 5)) * (SIDE / 8)
-        ink = ink * np.clip(across - unit / 2, 0, 1)
+        # Cuts about half a unit wide: where one slow noise changes its sign and another is high.
+        across = np.abs(slow_noise(random, 4)) * (SIDE / 6)
+        whole = np.clip(0.5 - 4 * slow_noise(random, 4), 0, 1)
+        ink = ink * np.maximum(np.clip(across - unit / 4, 0, 1), whole)
     if pen.grain:
         grains = slow_noise(random, int(random.integers(50, 130)))
         ink = ink * np.clip(1 - pen.grain * (0.35 + 0.5 * grains), 0.25, 1)

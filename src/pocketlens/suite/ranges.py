@@ -39,7 +39,7 @@ class Ranges:
     pressure: Span = (0, 0.22)  # swing of the radius along the stroke
     opacity: Span = (0.8, 1)  # of the ink
     fading: Span = (0, 0.3)  # swing of the opacity
-    broken: float = 0.12  # chance of small gaps
+    broken: float = 0.15  # chance of small gaps
     double: float = 0.12  # chance of a second, shifted stroke
     double_shift: Span = (0.5, 1.4)  # units
     grain: float = 0.15  # chance of dry, grainy ink where the surface does not make it so
