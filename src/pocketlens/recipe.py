@@ -76,9 +76,9 @@ class TrainingOptions:
     Args:
         epochs: Passes over the training images.
         batch_size: Images a step.
-        optimizer: `adamw`, `sgd` (Nesterov momentum 0.9) or `adadelta`.
+        optimizer: `adamw`, `muon`, `sgd` (Nesterov momentum 0.9) or `adadelta`.
         learning_rate: The rate, or its peak with `one-cycle`.
-        weight_decay: Decoupled for `adamw`, L2 for the others.
+        weight_decay: Decoupled for `adamw` and `muon`, L2 for the others.
         schedule: `one-cycle` (up for 30 % of the steps, then down, both along a cosine) or
             `constant`.
         label_smoothing: Share of each label spread over all classes, in [0, 1).
@@ -90,7 +90,7 @@ class TrainingOptions:
 
     epochs: int = _between(1, 100_000)
     batch_size: int = _between(1, 1_000_000, default=128)
-    optimizer: Literal["adamw", "sgd", "adadelta"] = "adamw"
+    optimizer: Literal["adamw", "muon", "sgd", "adadelta"] = "adamw"
     learning_rate: float = _between(1e-8, 100, default=0.01)
     weight_decay: float = _between(0, 10, default=0.01)
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
@@ -172,10 +172,10 @@ class Recipe:
             RecipeError: With every unknown key, missing key, wrong type and value out of range.
         """
         faults: list[str] = []
-        recipe = _read(cls, tables, "", faults)
-        if faults or recipe is None:
-            raise RecipeError(faults, source=source)
-        return recipe
+        sound = _read_keys(cls, tables, "", faults)
+        if faults:
+            raise RecipeError(faults, source=source, sound=sound)
+        return cls(**sound)
 
     @classmethod
     def from_toml(cls, text: str, *, source: str = "the recipe") -> Recipe:
@@ -325,29 +325,39 @@ def _read(cls: type[T], table: Any, where: str, faults: list[str]) -> T | None:
         return _read_input(table, faults)  # type: ignore[return-value]
     if cls is Choice:
         return _read_choice(table, where, faults)  # type: ignore[return-value]
-    hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
     before = len(faults)
-    for key, value in table.items():
-        if key not in known:
-            faults.append(f"{where}{key} is not a key; {did_you_mean(key, known)}")
-        elif is_dataclass(hints[key]):
-            values[key] = _read(hints[key], value, f"{key}.", faults)
-        else:
-            values[key] = _check(value, hints[key], known[key].metadata, where + key, faults)
-    for key, spec in known.items():
-        if key not in table and spec.default is MISSING and spec.default_factory is MISSING:
-            faults.append(f"{where}{key} is missing")
+    values = _read_keys(cls, table, where, faults)
     return cls(**values) if len(faults) == before else None
 
 
+def _read_keys(
+    cls: type, table: Mapping[str, Any], where: str, faults: list[str]
+) -> dict[str, Any]:
+    """The arguments for dataclass `cls` that have no fault."""
+    hints = typing.get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}
+    sound: dict[str, Any] = {}
+    for key, value in table.items():
+        before = len(faults)
+        if key not in known:
+            faults.append(f"{where}{key} is not a key; {did_you_mean(key, known)}")
+            continue
+        if is_dataclass(hints[key]):
+            value = _read(hints[key], value, f"{key}.", faults)
+        else:
+            value = _check(value, hints[key], known[key].metadata, where + key, faults)
+        if len(faults) == before:
+            sound[key] = value
+    for key, spec in known.items():
+        if key not in table and spec.default is MISSING and spec.default_factory is MISSING:
+            faults.append(f"{where}{key} is missing")
+    return sound
+
+
 def _read_input(table: Mapping[str, Any], faults: list[str]) -> InputSpec | None:
-    try:
-        return InputSpec.from_dict(table)
-    except OptionError as error:
-        faults.append(str(error))
-        return None
+    found = InputSpec.faults(table)
+    faults += found
+    return None if found else InputSpec.from_dict(table)
 
 
 def _read_choice(table: Mapping[str, Any], where: str, faults: list[str]) -> Choice | None:

@@ -28,7 +28,7 @@ def test_constant() -> None:
     assert [SCHEDULES["constant"](x) for x in (0, 0.5, 1)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd", "adadelta"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd", "adadelta"])
 def test_weight_decay_spares_vectors(name: str) -> None:
     options = replace(load_recipe("quick").training, optimizer=name, weight_decay=0.1)  # type: ignore[arg-type]
     matrices, vectors = make_optimizer(options, nn.Linear(3, 2)).param_groups

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pocketlens.recipe import TrainingOptions
+from pocketlens.training.muon import Muon
 
 __all__ = ["SCHEDULES", "make_optimizer"]
 
@@ -47,6 +48,8 @@ def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.
     rate = options.learning_rate
     if options.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, fused=True)
+    if options.optimizer == "muon":
+        return Muon(groups, lr=rate)
     if options.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
     return torch.optim.Adadelta(groups, lr=rate, foreach=True)
