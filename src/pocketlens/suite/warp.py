@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.suite.drawing import Homography, moved, scaled
 
 __all__ = ["border", "warped"]
-
-FINER = 2
-"""Samples per pixel along an axis, averaged: a smaller image is smoothed, not thinned out."""
 
 
 def warped(
@@ -35,19 +34,22 @@ def warped(
     count, height, width, channels = images.shape
     tall, wide = size or (height, width)
     to_middle = scaled(1 / width, 1 / height) @ moved(-width / 2, -height / 2)
-    from_middle = moved(FINER * wide / 2, FINER * tall / 2) @ scaled(FINER * wide, FINER * tall)
     changes = change if isinstance(change, list) else [change] * count
     result = np.empty((count, tall, wide, channels), np.uint8)
     for image, beyond, one, place in zip(images, border(images), changes, result, strict=True):
+        size_kept = float(abs(np.linalg.det(one[:2, :2])) ** 0.5) * min(tall / height, wide / width)
+        # A smaller image takes several samples a pixel, averaged, so that nothing is skipped.
+        finer = max(1, math.ceil(round(1 / size_kept, 6)))
+        from_middle = moved(finer * wide / 2, finer * tall / 2) @ scaled(finer * wide, finer * tall)
         inverse = np.linalg.inv(from_middle @ one @ to_middle)
         seen = Image.fromarray(image[..., 0] if channels == 1 else image).transform(
-            (FINER * wide, FINER * tall),
+            (finer * wide, finer * tall),
             Image.Transform.AFFINE,
             tuple(inverse[:2].ravel()),
             Image.Resampling.BICUBIC,
             fillcolor=int(beyond[0]) if channels == 1 else tuple(int(b) for b in beyond),
         )
-        place[...] = np.asarray(seen.reduce(FINER)).reshape(tall, wide, channels)
+        place[...] = np.asarray(seen.reduce(finer)).reshape(tall, wide, channels)
     return result
 
 
