@@ -27,7 +27,8 @@ The command line prints it as one line and exits with 2 (1 for CheckFailedError)
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 __all__ = [
     "AppError",
@@ -92,10 +93,24 @@ class DataNotFoundError(DataError):
 
 
 class RecipeError(PocketlensError):
-    """A recipe with faults; ``faults`` holds every one, the message lists them all."""
+    """A recipe with faults; the message lists them all.
 
-    def __init__(self, faults: Iterable[str], *, source: str = "the recipe") -> None:
+    Args:
+        faults: Every fault, in words.
+        source: What has them.
+        sound: The recipe's keys and tables that have none, so that these can be looked at further.
+    """
+
+    def __init__(
+        self,
+        faults: Iterable[str],
+        *,
+        source: str = "the recipe",
+        sound: Mapping[str, Any] | None = None,
+    ) -> None:
         self.faults = tuple(faults)
+        self.source = source
+        self.sound = dict(sound or {})
         listed = "; ".join(self.faults)
         count = "a fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__(f"{source} has {count}: {listed}")

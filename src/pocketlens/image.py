@@ -81,31 +81,51 @@ class InputSpec:
     crop: Crop = "center-crop"
 
     def __post_init__(self) -> None:
+        if found := self.faults(vars(self)):
+            raise OptionError("; ".join(found))
+        for name in ("scale", "bias"):
+            numbers = _numbers(getattr(self, name))
+            full = numbers * self.channels if len(numbers) == 1 else numbers
+            object.__setattr__(self, name, tuple(float(v) for v in full))
+
+    @classmethod
+    def faults(cls, values: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the constructor's arguments, each fault in words."""
+        known = [field.name for field in fields(cls)]
+        found = [
+            f"input.{key} is not a key; {did_you_mean(key, known)}"
+            for key in values
+            if key not in known
+        ]
         for name in ("height", "width"):
-            side = getattr(self, name)
-            if type(side) is not int or not 1 <= side <= MAX_SIDE:
-                raise OptionError(
+            side = values.get(name)
+            if name not in values:
+                found.append(f"input.{name} is missing; expected a whole number of pixels")
+            elif type(side) is not int or not 1 <= side <= MAX_SIDE:
+                found.append(
                     f"input.{name} is a whole number from 1 to {MAX_SIDE}; received: {side!r}"
                 )
-        for name, known in (("colour", COLOURS), ("crop", CROPS)):
-            value = getattr(self, name)
-            if value not in known:
-                raise OptionError(
-                    f"input.{name} {value!r} is not known; {did_you_mean(str(value), known)}"
+        colour = values.get("colour", cls.colour)
+        for name, value, names in (
+            ("colour", colour, COLOURS),
+            ("crop", values.get("crop", cls.crop), CROPS),
+        ):
+            if value not in names:
+                found.append(
+                    f"input.{name} {value!r} is not known; {did_you_mean(str(value), names)}"
                 )
+        if colour not in COLOURS:  # how many numbers are expected is not known either
+            return found
+        channels = 1 if colour == "gray" else 3
         for name in ("scale", "bias"):
-            object.__setattr__(self, name, self._per_channel(name, getattr(self, name)))
-
-    def _per_channel(self, name: str, value: Any) -> tuple[float, ...]:
-        numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-        wrong = [v for v in numbers if type(v) not in (int, float) or not math.isfinite(v)]
-        if wrong or len(numbers) not in (1, self.channels):
-            raise OptionError(
-                f"input.{name} is a finite number, or one for each of the {self.channels} "
-                f"channel(s) of {self.colour}; received: {value!r}"
-            )
-        full = numbers * self.channels if len(numbers) == 1 else numbers
-        return tuple(float(v) for v in full)
+            numbers = _numbers(values.get(name, 0.0))
+            wrong = [v for v in numbers if type(v) not in (int, float) or not math.isfinite(v)]
+            if wrong or len(numbers) not in (1, channels):
+                found.append(
+                    f"input.{name} is a finite number, or one for each of the {channels} "
+                    f"channel(s) of {colour}; received: {values[name]!r}"
+                )
+        return found
 
     @property
     def channels(self) -> int:
@@ -141,13 +161,8 @@ class InputSpec:
         Raises:
             OptionError: An unknown key, a missing size, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise OptionError(f"input.{key} is not a key; {did_you_mean(key, known)}")
-        for key in ("height", "width"):
-            if key not in values:
-                raise OptionError(f"input.{key} is missing; expected a whole number of pixels")
+        if found := cls.faults(values):
+            raise OptionError("; ".join(found))
         return cls(**values)
 
     @classmethod
@@ -164,6 +179,11 @@ class InputSpec:
         if not isinstance(values, dict):
             raise OptionError(f"an InputSpec is a JSON object; received: {text[:80]!r}")
         return cls.from_dict(values)
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    """One number or several, as several."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def open_image(source: str | os.PathLike[str]) -> Image.Image:

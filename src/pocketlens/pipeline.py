@@ -97,8 +97,7 @@ def run(
     """
     if until not in STAGES:
         raise OptionError(f"there is no stage '{until}'; {did_you_mean(until, STAGES)}")
-    resolved = load_recipe(recipe, overrides)
-    check(resolved)
+    resolved = check(recipe, overrides, out=None if force else out)
     watcher = watcher or Watcher()
     folder = Path(out) if out else Path("runs") / resolved.name
     _open(folder, resolved, resume=resume, force=force)
@@ -120,44 +119,67 @@ def run(
     return read_run(folder)
 
 
-def check(recipe: Recipe) -> None:
-    """Find out before any work whether the recipe can be carried out.
+def check(
+    recipe: str | Path | Recipe,
+    overrides: Iterable[str] = (),
+    *,
+    out: str | Path | None = None,
+) -> Recipe:
+    """The recipe, of which all is known to be possible that can be known before any work.
+
+    Args:
+        recipe: As for `run`.
+        overrides: As for `run`.
+        out: The folder of a run that may have its images already; then they are not looked for.
 
     Raises:
-        RecipeError: With every fault found.
+        OptionError: There is no such recipe, or an override of another form.
+        RecipeError: With every fault found: of the file and of what it asks for.
     """
-    import torch
+    try:
+        resolved = load_recipe(recipe, overrides)
+    except RecipeError as error:
+        raise RecipeError(
+            [*error.faults, *_faults(error.sound)], source=error.source, sound=error.sound
+        ) from None
+    sound = dict(vars(resolved))
+    if out and (Path(out) / "data.json").is_file():
+        del sound["data"]
+    if faults := _faults(sound):
+        raise RecipeError(faults, source=f"recipe '{resolved.name}'")
+    return resolved
 
+
+def _faults(sound: Mapping[str, Any]) -> list[str]:
+    """What each room finds in its table; tables that could not be read are not in `sound`."""
     from pocketlens import augment, networks
+    from pocketlens import data as sources
     from pocketlens.app import check_options
     from pocketlens.training.device import choose_device
 
-    faults: list[str] = []
-    try:
-        with torch.device("meta"):
-            networks.build(recipe.network, recipe.input, 2)
-    except RecipeError as error:
-        faults += error.faults
-    try:
-        augmentation = augment.build(recipe.augment, nothing=recipe.data.nothing)
-        height, width, channels = recipe.input.shape
-        blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
-        augmentation(blank, torch.Generator())
-    except RecipeError as error:
-        faults += error.faults
-    except OptionError as error:
-        faults.append(str(error))
-    try:
-        choose_device(recipe.training.device)
-    except TrainingError as error:
-        faults.append(str(error))
-    for key, name in (("name", recipe.name), ("model.name", recipe.model.name)):
-        if name in ("", ".", "..") or set(name) & set("/\\:\0"):
-            faults.append(f"{key} is a file name without / \\ :; received: {name!r}")
-    options = recipe.app
-    faults += check_options(options.name, options.bundle_id, options.team or None)
-    if faults:
-        raise RecipeError(faults, source=f"recipe '{recipe.name}'")
+    data, network, augmentation, training, model, app = (
+        sound.get(key) for key in ("data", "network", "augment", "training", "model", "app")
+    )
+    found = []
+    for key, name in (("name", sound.get("name")), ("model.name", model and model.name)):
+        if name is not None and (name in ("", ".", "..") or set(name) & set("/\\:\0")):
+            found.append(f"{key} is a file name without / \\ :; received: {name!r}")
+    if data:
+        batch_size = training.batch_size if training else 0
+        found += sources.faults(data, seed=sound.get("seed", 0), batch_size=batch_size)
+    if network:
+        found += networks.faults(network, sound.get("input"))
+    if augmentation:
+        nothing = data.nothing if data else 0.0
+        found += augment.faults(augmentation, nothing=nothing, input_spec=sound.get("input"))
+    if training:
+        try:
+            choose_device(training.device)
+        except TrainingError as error:
+            found.append(str(error))
+    if app:
+        found += check_options(app.name, app.bundle_id, app.team or None)
+    return found
 
 
 def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:

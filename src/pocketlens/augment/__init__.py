@@ -18,7 +18,8 @@ import numpy as np
 
 from pocketlens import named
 from pocketlens.data.dataset import Dataset
-from pocketlens.errors import RecipeError
+from pocketlens.errors import OptionError, RecipeError
+from pocketlens.image import InputSpec
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Choice
 
@@ -51,8 +52,17 @@ class Augmentation:
         return self.change(images, generator, empty) if empty else self.change(images, generator)
 
 
-def faults(choice: Choice, *, nothing: float = 0.0) -> list[str]:
-    """What is wrong with a recipe's `[augment]`, given its `data.nothing`."""
+def faults(
+    choice: Choice, *, nothing: float = 0.0, input_spec: InputSpec | None = None
+) -> list[str]:
+    """What is wrong with a recipe's `[augment]`.
+
+    Args:
+        choice: The table.
+        nothing: The recipe's `data.nothing`.
+        input_spec: The recipe's input: two blank images of it are augmented to find options that
+            cannot be; None to leave that.
+    """
     if choice.name == NONE:
         found = [
             f"augment.{key} is not an option of 'none'; it takes none" for key in choice.options
@@ -65,7 +75,17 @@ def faults(choice: Choice, *, nothing: float = 0.0) -> list[str]:
             f"data.nothing is {nothing}, but augment '{choice.name}' has no frames without a "
             f"class; those that have: {', '.join(able)}"
         )
-    return found
+    if input_spec is None or found:
+        return found
+    import torch
+
+    height, width, channels = input_spec.shape
+    blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
+    try:
+        build(choice, nothing=nothing)(blank, torch.Generator())
+    except OptionError as error:
+        return [str(error)]
+    return []
 
 
 def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:

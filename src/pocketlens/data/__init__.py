@@ -5,7 +5,7 @@ Every source ends in a `Dataset`. Importing this package imports NumPy and nothi
 
 from pocketlens.data.catalog import CATALOG, Source
 from pocketlens.data.dataset import Dataset
-from pocketlens.data.loading import Resolved, download_data, load_data, resolve
+from pocketlens.data.loading import Resolved, download_data, faults, load_data, resolve
 
 __all__ = [
     "CATALOG",
@@ -13,6 +13,7 @@ __all__ = [
     "Resolved",
     "Source",
     "download_data",
+    "faults",
     "load_data",
     "resolve",
 ]

@@ -17,7 +17,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, DataNotFoundError, ImageError
 from pocketlens.image import InputSpec, prepare
 
-__all__ = ["MAX_BYTES", "load_folder"]
+__all__ = ["MAX_BYTES", "count_pictures", "load_folder"]
 
 TEST_FRACTION = 0.2
 
@@ -55,23 +55,41 @@ def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
             one picture in two classes, pictures that cannot be read (all are counted, the first
             are named), or too many of them.
     """
-    if not path.is_dir():
-        raise DataNotFoundError(
-            f"{path} is not a folder; expected a folder with one folder of pictures for each class"
-        )
-    try:
-        classes, files, labels = _members(path, split, seed)
-    except OSError as error:
-        raise DataError(
-            f"{error.filename or path} cannot be read: {error.strerror or error}"
-        ) from error
+    classes, files, labels = _members(path, split, seed)
     images = _decode(path, files, input_spec)
     name = f"folder:{path.resolve().name}/{split}"
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
 
+def count_pictures(path: Path, *, seed: int = 0) -> int:
+    """How many training pictures `load_folder` would take, without decoding one.
+
+    Raises:
+        DataNotFoundError: As `load_folder`.
+        DataError: As `load_folder`, but for pictures that cannot be read.
+    """
+    return len(_members(path, "train", seed)[1])
+
+
 def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[Path], list[int]]:
     """The classes, and the files and labels of `split`."""
+    if not path.is_dir():
+        raise DataNotFoundError(
+            f"{path} is not a folder; expected a folder with one folder of pictures for each class"
+        )
+    try:
+        chosen = _chosen(path, split, seed)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path} cannot be read: {error.strerror or error}"
+        ) from error
+    files = [file for members in chosen.values() for file in members]
+    labels = [label for label, members in enumerate(chosen.values()) for _ in members]
+    return tuple(chosen), files, labels
+
+
+def _chosen(path: Path, split: str, seed: int) -> dict[str, list[Path]]:
+    """The files of `split` by class."""
     inside = path.resolve()
     if (path / "train").is_dir() and (path / "test").is_dir():
         both = {part: _scan(path / part, inside) for part in ("train", "test")}
@@ -83,11 +101,8 @@ def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[P
                 f"has {_listed(odd)}; expected the same folders in both"
             )
         _same_pictures(chosen)
-    else:
-        chosen = _split(_scan(path, inside), split, seed)
-    files = [file for members in chosen.values() for file in members]
-    labels = [label for label, members in enumerate(chosen.values()) for _ in members]
-    return tuple(chosen), files, labels
+        return chosen
+    return _split(_scan(path, inside), split, seed)
 
 
 def _scan(path: Path, inside: Path) -> dict[str, list[Path]]:

@@ -12,10 +12,17 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress
 from pocketlens.data.fit import fit_dataset
 from pocketlens.data.location import data_folder
-from pocketlens.errors import DataNotFoundError, OptionError, OutputError, did_you_mean
+from pocketlens.errors import (
+    DataError,
+    DataNotFoundError,
+    OptionError,
+    OutputError,
+    did_you_mean,
+)
 from pocketlens.image import InputSpec
+from pocketlens.recipe import DataOptions
 
-__all__ = ["SPLITS", "Resolved", "download_data", "load_data", "resolve"]
+__all__ = ["SPLITS", "Resolved", "download_data", "faults", "load_data", "resolve"]
 
 SPLITS = ("train", "test")
 FOLDER = "folder:"
@@ -141,8 +148,48 @@ def load_data(
         )
     from pocketlens.data.folder import load_folder
 
-    path = Path(resolved.name.removeprefix(FOLDER)).expanduser()
-    return load_folder(path, split, input_spec, seed=seed)
+    return load_folder(_folder(resolved), split, input_spec, seed=seed)
+
+
+def _folder(resolved: Resolved) -> Path:
+    return Path(resolved.name.removeprefix(FOLDER)).expanduser()
+
+
+def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
+    """What is wrong with a recipe's `[data]`, as far as no image need be opened to find it.
+
+    Args:
+        options: The table.
+        seed: The recipe's; it splits a folder.
+        batch_size: `training.batch_size`: more images than there are cannot be had in a step.
+    """
+    found = []
+    images = 0
+    for source in filter(None, (options.source, options.extra)):
+        try:
+            images += _training_images(source, seed)
+        except (OptionError, DataError) as error:
+            found.append(str(error))
+    images -= round(options.validation * images)
+    if not found and images < batch_size:
+        found.append(
+            f"training.batch_size is at most the number of training images, {images}; "
+            f"received: {batch_size}"
+        )
+    return found
+
+
+def _training_images(source: str, seed: int) -> int:
+    """How many there are, for `auto` at least. Raises as `load_data` does."""
+    sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
+    if source == "auto":
+        return min(sizes.values())
+    resolved = resolve(source)
+    if resolved.name in sizes:
+        return sizes[resolved.name]
+    from pocketlens.data.folder import count_pictures
+
+    return count_pictures(_folder(resolved), seed=seed)
 
 
 def download_data(

@@ -19,9 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["build", "faults"]
 
 
-def faults(choice: Choice) -> list[str]:
-    """What is wrong with a recipe's `[network]`: an unknown name or unknown options."""
-    return named.faults(__name__, choice, "network")
+def faults(choice: Choice, input_spec: InputSpec | None) -> list[str]:
+    """What is wrong with a recipe's `[network]`: its name, its options, a size it cannot take.
+
+    Args:
+        choice: The table.
+        input_spec: What the network is to eat. It is built to find out whether it can, without
+            memory for its weights; None, where the input has faults itself, to leave that.
+    """
+    if input_spec is None:
+        return named.faults(__name__, choice, "network")
+    import torch
+
+    try:
+        with torch.device("meta"):
+            build(choice, input_spec, 2)
+    except RecipeError as error:
+        return list(error.faults)
+    return []
 
 
 def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
@@ -35,7 +50,7 @@ def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
     Raises:
         RecipeError: An unknown name or option, or a size that the network cannot take.
     """
-    if found := faults(choice):
+    if found := named.faults(__name__, choice, "network"):
         raise RecipeError(found)
     try:
         network: nn.Module = named.find(__name__, choice.name)(

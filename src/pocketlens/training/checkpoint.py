@@ -109,8 +109,8 @@ def fingerprint(data: Dataset, validation: Dataset) -> str:
     """A line that tells one pair of data sets from another, every pixel and label included."""
     checksum = zlib.crc32(repr(data.classes).encode())
     for part in (data, validation):
-        checksum = zlib.crc32(np.ascontiguousarray(part.images), checksum)
-        checksum = zlib.crc32(part.labels, checksum)
+        for array in (part.images, part.labels):
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
     return (
         f"{len(data)} + {len(validation)} images in {len(data.classes)} classes, "
         f"checksum {checksum:08x}"
