@@ -1,0 +1,107 @@
+"""`pocketlens evaluate --suite`, of a run and of its Core ML file."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pocketlens.cli import main
+from pocketlens.suite import SuiteResult
+
+
+def cli(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def fine(*words: object) -> str:
+    status, out, err = cli(*words)
+    assert status == 0, err
+    return out
+
+
+def bad(*words: object) -> str:
+    """The one line that bad input is answered with."""
+    status, _, err = cli(*words)
+    assert status == 2
+    assert err.startswith("pocketlens: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.fixture(scope="module")
+def source(bars_run: Path) -> str:
+    return json.loads((bars_run / "data.json").read_text())["source"]
+
+
+def test_the_suite_of_a_run_is_in_its_folder(bars_run: Path) -> None:
+    status, text, said = cli("evaluate", bars_run, "--suite", "--limit", 8)
+    assert status == 0
+    assert [line for line in said.splitlines() if line.endswith("…")] == [
+        f"{name} …"
+        for name in ("clean", "corruptions", "turns", "scale", "position", "polarity", "rejection")
+    ]
+    for words in ("Clean images", "zigzag", "Turned images", "AUROC", "Left out: camera"):
+        assert words in text
+    assert f"wrote {bars_run / 'suite'} (8 files)" in text
+    kept = SuiteResult.from_dict(json.loads((bars_run / "suite" / "suite.json").read_text()))
+    assert kept.limit == 8
+    assert kept.classes == ("lies", "slants", "stands")
+    assert kept.table("clean").scores[0][0].n == 60
+    assert (bars_run / "suite" / "corruptions.svg").stat().st_size > 1000
+    # A second time replaces the first.
+    fine("evaluate", bars_run, "--suite", "--limit", 2)
+    assert json.loads((bars_run / "suite" / "suite.json").read_text())["limit"] == 2
+
+
+def test_a_core_ml_file_gives_the_same(bars_run: Path, source: str, tmp_path: Path) -> None:
+    of_run = json.loads(fine("evaluate", bars_run, "--suite", "--limit", 4, "--json"))
+    model = bars_run / "Bars.mlpackage"
+    words = ["evaluate", model, "--data", source, "--suite", "--limit", 4]
+    of_file = json.loads(fine(*words, "--json", "--out", tmp_path / "out"))
+    assert [Path(f).name for f in of_file["files"]][:2] == ["suite.json", "clean.svg"]
+    assert all(Path(f).is_file() for f in of_file["files"])
+    for one, other in zip(of_run["tables"], of_file["tables"], strict=True):
+        for a, b in zip(chain(*one["scores"]), chain(*other["scores"]), strict=True):
+            assert (a["n"], a["accuracy"]) == (b["n"], b["accuracy"])
+    assert of_file["rejection"]["auroc"] == pytest.approx(of_run["rejection"]["auroc"], abs=0.07)
+    # Without --out, a file's tables are only printed.
+    before = sorted(bars_run.iterdir())
+    assert json.loads(fine(*words, "--json"))["files"] == []
+    assert sorted(bars_run.iterdir()) == before
+
+
+def test_what_cannot_be_is_refused_before_work_starts(
+    bars_run: Path, source: str, tmp_path: Path
+) -> None:
+    assert "--limit, --out: only with --suite; add it" in bad(
+        "evaluate", bars_run, "--limit", 3, "--out", tmp_path / "out"
+    )
+    assert "add --data, such as --data mnist" in bad(
+        "evaluate", bars_run / "Bars.mlpackage", "--suite"
+    )
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "mine.txt").touch()
+    words = ["evaluate", bars_run, "--suite", "--out", taken]
+    assert "taken exists; choose another output or pass --force" in bad(*words)
+    assert "holds something else than a suite's results" in bad(*words, "--force")
+    assert cli("evaluate", bars_run, "--suite", "--limit", 0)[0] == 2
+    assert cli("evaluate", bars_run, "--suite", "--threshold", 1.2)[0] == 2
+
+
+def test_interrupted_it_leaves_nothing(bars_run: Path, tmp_path: Path, monkeypatch) -> None:
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pocketlens.suite.examination.empty_scenes", interrupt)
+    out = tmp_path / "out"
+    status, _, _ = cli("evaluate", bars_run, "--suite", "--limit", 1, "--out", out)
+    assert status == 130
+    assert list(tmp_path.iterdir()) == []
