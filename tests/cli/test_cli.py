@@ -231,7 +231,8 @@ def test_ctrl_c_keeps_what_was_reached_and_resume_goes_on(
     words += ["--out", str(out), *sets]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not (out / "history.jsonl").exists() and time.monotonic() < deadline:
+    history = out / "history.jsonl"
+    while not (history.exists() and history.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(child.pid, signal.SIGINT)
     _, err = child.communicate(timeout=60)
