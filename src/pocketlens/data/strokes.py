@@ -1,217 +1,265 @@
 """`strokes`: digits drawn by a simulated pen, in the form of MNIST. No file is needed.
 
 A hand (see `hands`) gives the pen's path. Each image takes one and varies it as writers do: where
-the points lie, how sharp the corners are, slant, width, turn, a smooth wobble, the pen's thickness
-and pressure. The path is then fitted into MNIST's 20 × 20 box, inked from the distance of
-every pixel to it, so that edges are antialiased, and moved to its centre of mass.
+the points lie, hooks at the ends, how sharp the corners are, proportions, slant, width, turn, a
+smooth wobble, the pen's thickness and pressure, ink that fails, ends left out. The path is then
+fitted into MNIST's 20 × 20 box, inked from the distance of every pixel to it, so that edges are
+antialiased, and moved to its centre of mass.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.data.hands import HANDS, Hand
+from pocketlens.data.hands import HANDS
+from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError, did_you_mean
 
 __all__ = ["COUNTS", "draw_strokes"]
 
-COUNTS = {"train": 12_000, "test": 2_000}
+COUNTS = {"train": 36_000, "test": 2_000}
 """How many images each split has by default."""
 
 SIDE = 28
-BOX = 20.0
-"""Height or width, whichever is larger, of the ink in pixels."""
+"""The side of MNIST's images in pixels; lengths below are in pixels of such an image."""
 
-CENTRE = 14
-"""The pixel in which the centre of mass lies, as in MNIST."""
+BOX = 20.0
+"""Height or width, whichever is larger, of the ink."""
 
 MARGIN = 4
-"""The furthest that an image is moved to its centre of mass: the box's distance to the edge."""
+"""The box's distance to the edge, and so the furthest that the box is moved."""
 
-STEP = 2.5
+RADII = (0.6, 3.0)
+"""The thinnest and the thickest pen."""
+
+STEP = 3.0
 """Distance of the path's samples in the hands' per cent: half a pixel."""
 
 EDGE = 1.2
-"""Width of the soft edge of the ink in pixels."""
+"""Width of the soft edge of the ink in pixels of the image itself."""
+
+LIMITS = {"count": (1, 1_000_000), "side": (16, 128)}
+"""The least and the most that may be asked for."""
 
 BATCH = 64
-"""Images inked at once: their distances (200 kB) stay in a core's cache."""
+"""Images drawn at once: their distances (200 kB) stay in a core's cache."""
 
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class PenPath:
-    """A hand as linear maps from its distinct control points to the samples of its path.
-
-    Args:
-        points: `(P, 2)` the distinct control points; strokes that share one stay joined.
-        sharp: `(S, P)` samples with the corners as they are.
-        soft: `(S, P)` samples with the corners cut.
-        along: `(S,)` where on the pen's way a sample lies, from 0 to 1.
-    """
-
-    points: Array
-    sharp: Array
-    soft: Array
-    along: Array
-
-    @classmethod
-    def of(cls, hand: Hand) -> PenPath:
-        """The maps of `hand`."""
-        distinct = sorted({point for stroke in hand.strokes for point in stroke})
-        points = np.array(distinct, float)
-        order = {point: index for index, point in enumerate(distinct)}
-        curves = [_curve([order[p] for p in stroke], points) for stroke in hand.strokes]
-        sharp = np.concatenate(curves)
-        soft = np.concatenate([_smooth(curve) for curve in curves])
-        return cls(points, sharp, soft, np.linspace(0, 1, len(sharp)))
+# Every array below has the images of a batch, N, as its last axis, so that the loops over
+# samples and points run over long rows; x and y are `(S, N)`, one row a sample.
+Array = NDArray[np.float32]
 
 
-def _curve(stroke: list[int], points: Array) -> Array:
-    """The samples `(S, P)` of one stroke: a uniform Catmull-Rom curve through its points."""
-    closed = stroke[0] == stroke[-1]
-    before = stroke[-2] if closed else stroke[0]
-    after = stroke[1] if closed else stroke[-1]
-    row = [before, *stroke, after]
-    samples = []
-    for a, b, c, d in zip(row, row[1:], row[2:], row[3:], strict=False):
-        if b == c:
-            continue  # a corner: the curve arrives at the point, and leaves it anew
-        steps = math.ceil(math.dist(points[b], points[c]) / STEP)
-        for t in np.arange(steps) / steps:
-            weights = np.zeros(len(points))
-            weights[a] += (-t + 2 * t**2 - t**3) / 2
-            weights[b] += (2 - 5 * t**2 + 3 * t**3) / 2
-            weights[c] += (t + 4 * t**2 - 3 * t**3) / 2
-            weights[d] += (t**3 - t**2) / 2
-            samples.append(weights)
-    end = np.zeros(len(points))
-    end[stroke[-1]] = 1
-    return np.array([*samples, end])
-
-
-def _smooth(curve: Array, reach: int = 5) -> Array:
-    """`curve` averaged over `reach` samples on either side; its ends stay where they are."""
-    padded = np.concatenate(
-        [2 * curve[0] - curve[reach:0:-1], curve, 2 * curve[-1] - curve[-2 : -reach - 2 : -1]]
-    )
-    sums = np.cumsum(np.concatenate([np.zeros((1, curve.shape[1])), padded]), axis=0)
-    width = 2 * reach + 1
-    return (sums[width:] - sums[:-width]) / width
-
-
-def draw_strokes(split: str = "train", *, seed: int = 0, count: int | None = None) -> Dataset:
+def draw_strokes(
+    split: str = "train",
+    *,
+    seed: int = 0,
+    count: int | None = None,
+    side: int = SIDE,
+    radius: tuple[float, float] | None = None,
+) -> Dataset:
     """Draw digits: every class equally often (to within one), in random order.
 
     Args:
         split: `train` or `test`, drawn independently of each other.
         seed: The same seed gives the same images.
-        count: How many; default: 12,000 for `train`, 2,000 for `test`.
+        count: How many, up to 1,000,000; default: 36,000 for `train`, 2,000 for `test`.
+        side: Height and width of an image in pixels, from 16 to 128. Every side has the same
+            framing: the ink's box is 20/28 of it.
+        radius: Least and greatest radius of the pen, in pixels of an image 28 pixels high, from
+            0.2 to 4, all in between equally often; default: as MNIST's pens, about 1.25.
 
     Returns:
-        Images `(count, 28, 28, 1)`, white ink on black, classes `0` to `9`.
+        Images `(count, side, side, 1)`, white ink on black, classes `0` to `9`.
 
     Raises:
-        OptionError: An unknown split, or a count that is not positive.
+        OptionError: An unknown split, or a count, side or radius out of range.
     """
     if split not in COUNTS:
         raise OptionError(f"split {split!r} is not known; {did_you_mean(split, COUNTS)}")
     count = COUNTS[split] if count is None else count
-    if count < 1:
-        raise OptionError(f"a count of strokes is at least 1; received: {count}")
+    for name, value in (("count", count), ("side", side)):
+        low, high = LIMITS[name]
+        if type(value) is not int or not low <= value <= high:
+            raise OptionError(
+                f"the {name} of strokes is a whole number from {low} to {high:,}; "
+                f"received: {value!r}"
+            )
+    if radius is not None and not 0.2 <= radius[0] <= radius[1] <= 4:
+        raise OptionError(
+            "the radius of strokes is (least, greatest), from 0.2 to 4 pixels of 28; "
+            f"received: {radius!r}"
+        )
     random = np.random.default_rng([seed, list(COUNTS).index(split)])
     labels = random.permutation(np.arange(count) % len(HANDS))
-    images = np.empty((count, SIDE, SIDE), np.uint8)
+    images = np.empty((count, side, side), np.uint8)
     for label, hands in enumerate(HANDS.values()):
         members = np.flatnonzero(labels == label)
         weights = np.array([hand.weight for hand in hands])
         chosen = random.choice(len(hands), size=len(members), p=weights / weights.sum())
         for index, hand in enumerate(hands):
             mine = members[chosen == index]
-            images[mine] = _write(hand, len(mine), random)
+            path = PenPath.of(hand, STEP * SIDE / side)
+            for start in range(0, len(mine), BATCH):
+                part = mine[start : start + BATCH]
+                images[part] = _write(path, len(part), side, radius, random)
     return Dataset(
         images[..., np.newaxis], labels.astype(np.int64), tuple(HANDS), f"strokes/{split}"
     )
 
 
-def _write(hand: Hand, count: int, random: np.random.Generator) -> NDArray[np.uint8]:
-    """`count` images `(count, 28, 28)` of one hand."""
-    path = PenPath.of(hand)
-    radius = np.clip(random.lognormal(math.log(1.25), 0.32, (count, 1)), 0.6, 3)
+def _write(
+    path: PenPath,
+    count: int,
+    side: int,
+    radius: tuple[float, float] | None,
+    random: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """`count` images `(count, side, side)` of one hand."""
+    x, y = _trace(path, random, count)
+    down = _down(path, y, random)
+    # While the pen is up it stays, so to say, where it was first put down.
+    first = (down.argmax(axis=0), np.arange(count))
+    x, y = np.where(down, x, x[first]), np.where(down, y, y[first])
+    if radius is None:
+        pen = np.clip(np.exp(math.log(1.25) + _normal(random, 0.32, count)), *RADII)
+    else:
+        pen = _uniform(random, *radius, count)
+    pen *= np.float32(side / SIDE)
     # Pressure: a slow swing of the radius along the way.
-    swing = random.uniform(0, 0.15, (count, 1))
-    phase = random.uniform(0, 2 * np.pi, (count, 1))
-    turns = random.uniform(0.5, 2, (count, 1))
-    radii = radius * (1 + swing * np.sin(2 * np.pi * turns * path.along + phase))
-    pen = _fit(_trace(path, count, random), radii.max(axis=1))
-    images = np.empty((count, SIDE, SIDE), np.uint8)
-    for start in range(0, count, BATCH):
-        part = slice(start, start + BATCH)
-        images[part] = _centre(_ink(pen[part], radii[part]))
-    return images
+    swing, turns = _uniform(random, 0, 0.15, count), _uniform(random, 0.5, 2, count)
+    phase = _uniform(random, 0, 1, count)
+    radii = pen * (1 + swing * _wave(turns * path.along + phase))
+    box = side - 2 * (MARGIN * side // SIDE)
+    x, y = _fit(x, y, radii.max(axis=0), BOX * side / SIDE)
+    rough = np.abs(_normal(random, 0.2, count)) * _normal(random, 1, box, box, count)
+    middle = np.float32((box - 1) / 2)
+    return _centre(_ink(x + middle, y + middle, radii, pen, rough), side)
 
 
-def _trace(path: PenPath, count: int, random: np.random.Generator) -> Array:
-    """The pen's samples `(count, S, 2)` in per cent of the height, about the middle."""
-    untidiness = random.uniform(1, 6.5, (count, 1, 1))
-    points = path.points + untidiness * random.normal(0, 1, (count, *path.points.shape))
-    softness = random.uniform(0, 1, (count, 1, 1))
-    # einsum, not a matrix product: its sums run in the same order on every machine.
-    sharp = np.einsum("sp,npc->nsc", path.sharp, points)
-    soft = np.einsum("sp,npc->nsc", path.soft, points)
-    pen = sharp + softness * (soft - sharp) - (35, 50)
-    # Wobble: each coordinate is pushed by a slow wave across the plane.
-    for _ in range(2):
-        wave = random.uniform(-0.008, 0.008, (count, 1, 2))
-        phase = random.uniform(0, 2 * np.pi, (count, 1))
-        push = random.normal(0, 5, (count, 1, 2))
-        pen = pen + push * np.sin(2 * np.pi * (pen * wave).sum(2) + phase)[..., None]
-    slant = np.clip(random.normal(0.18, 0.28, count), -0.6, 0.9)
-    width = random.lognormal(0.12, 0.25, count)
-    turn = random.normal(0, 0.09, count)
-    x, y = pen[..., 0] * width[:, None], pen[..., 1]
-    x = x - slant[:, None] * y
-    cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=2)
+def _trace(path: PenPath, random: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """The pen's samples, x and y `(S, count)`, in per cent of the height, about the middle."""
+    points, strokes = len(path.points), path.strokes
+    spread = np.empty((path.sharp.shape[1], count), np.float32)
+    spread[:points] = _uniform(random, 1, 6.5, count)
+    spread[points : points + 2 * strokes] = 0.4 * _uniform(random, 0, 5, count) ** 2
+    spread[points + 2 * strokes :] = 4
+    softness = _uniform(random, 0, 1, count)
+    axes = []
+    for axis in range(2):
+        vectors = spread * _normal(random, 1, *spread.shape)
+        vectors[:points] += path.points[:, axis, None]
+        # einsum, not a matrix product: its sums run in the same order on every machine.
+        sharp = np.einsum("sp,pn->sn", path.sharp, vectors)
+        axes.append(sharp + softness * np.einsum("sp,pn->sn", path.soft, vectors))
+    x, y = axes
+    for _ in range(2):  # wobble: both coordinates are pushed by a slow wave across the plane
+        along = x * _uniform(random, -0.008, 0.008, count)
+        along += y * _uniform(random, -0.008, 0.008, count)
+        push = _wave(along + _uniform(random, 0, 1, count))
+        x, y = x + _normal(random, 5, count) * push, y + _normal(random, 5, count) * push
+    # Proportions: the waist moves up or down, the foot is wider or narrower, the stem bends.
+    height = np.clip(y / 50, -1, 1)
+    arch = 1 - height**2
+    y = y + _normal(random, 6, count) * arch
+    x = x * (1 + np.clip(_normal(random, 0.15, count), -0.3, 0.3) * height)
+    x = x + _normal(random, 4, count) * arch
+    slant = np.clip(0.18 + _normal(random, 0.28, count), -0.6, 0.9)
+    x = x * np.exp(0.12 + _normal(random, 0.25, count)) - slant * y
+    turn = _normal(random, 0.09, count)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return cos * x - sin * y, sin * x + cos * y
 
 
-def _fit(pen: Array, radius: Array) -> Array:
-    """`pen` in pixels: drawn with at most `radius`, it fills MNIST's box in the image's middle."""
-    low, high = pen.min(axis=1, keepdims=True), pen.max(axis=1, keepdims=True)
-    scale = (BOX - EDGE / 2 - 2 * radius) / (high - low).max(axis=(1, 2))
-    return (pen - (low + high) / 2) * scale[:, None, None] + (SIDE - 1) / 2
+def _down(path: PenPath, y: Array, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Where the pen leaves ink, `(S, N)`: not at ends left out, nor where ink or paper end."""
+    count = y.shape[1]
+    # Half of all ends are left out, at most about a tenth of the way.
+    down = (path.along >= _normal(random, 0.04, count)) & (
+        path.along <= 1 - _normal(random, 0.04, count)
+    )
+    # Ink that comes and goes, in 3 %.
+    gap = np.where(random.random(count) < 0.03, _uniform(random, -0.2, 0.9, count), 2)
+    beats, phase = _uniform(random, 2, 14, count), _uniform(random, 0, 1, count)
+    down &= _wave(beats * path.along + phase) <= gap
+    # Cut off by the field of the form, as many of MNIST's are: below in 7 %, above in 3 %.
+    low, high = y.min(axis=0), y.max(axis=0)
+    kind = random.random(count)
+    cut = (high - low) * _uniform(random, 0.03, 0.2, count)
+    down &= (y <= high - cut) | (kind > 0.07)
+    down &= (y >= low + 0.6 * cut) | (kind < 0.97)
+    return down
 
 
-def _ink(pen: Array, radii: Array) -> NDArray[np.uint8]:
-    """Ink `(N, 28, 28)` of the samples `pen` `(N, S, 2)` drawn with `radii` `(N, S)`, in pixels.
+def _fit(x: Array, y: Array, radius: Array, size: float) -> tuple[Array, Array]:
+    """The path in pixels about its middle: drawn with at most `radius`, it is of that `size`."""
+    low, high = np.stack([x.min(axis=0), y.min(axis=0)]), np.stack([x.max(axis=0), y.max(axis=0)])
+    # A scrap of ink, less than a fifth as high as a digit, is not blown up to one.
+    extent = np.maximum((high - low).max(axis=0), 20)
+    scale = (size - EDGE / 2 - 2 * radius) / extent
+    middle = (low + high) / 2
+    return (x - middle[0]) * scale, (y - middle[1]) * scale
 
-    The ink at a pixel follows from its distance to the nearest sample, in radii of that sample.
+
+def _ink(x: Array, y: Array, radii: Array, pen: Array, rough: Array) -> NDArray[np.uint8]:
+    """Ink `(N, B, B)` of the samples x and y `(S, N)` drawn with `radii` `(S, N)`, in pixels.
+
+    The ink at a pixel follows from its distance to the nearest sample, in radii of that sample,
+    times the radius `pen` `(N,)`. By `rough` `(B, B, N)` pixels it reaches further there.
     """
-    pixels = np.arange(SIDE)
-    offset = ((pixels - pen[..., None]) / radii[..., None, None]).astype(np.float32)
-    across, down = np.square(offset[:, :, 0]), np.square(offset[:, :, 1])
-    nearest = np.full((len(pen), SIDE, SIDE), np.inf, np.float32)
+    box, reach = len(rough), float(radii.max()) + EDGE
+    pixels = np.arange(box, dtype=np.float32)[:, None]
+    across = np.square((pixels - x[:, None]) / radii[:, None])  # (S, B, N)
+    down = np.square((pixels - y[:, None]) / radii[:, None])
+    nearest = np.full(rough.shape, box * box, np.float32)
     distance = np.empty_like(nearest)
-    for sample in range(pen.shape[1]):
-        np.add(down[:, sample, :, None], across[:, sample, None, :], out=distance)
-        np.minimum(nearest, distance, out=nearest)
-    inside = (1 - np.sqrt(nearest)) * radii.mean(axis=1, keepdims=True)[..., None]
-    return np.rint(255 * np.clip(inside / EDGE + 0.5, 0, 1)).astype(np.uint8)
+    # A sample concerns no pixel further off than `reach`.
+    left, right = _bounds(x, reach, box)
+    top, bottom = _bounds(y, reach, box)
+    for sample, (a, b, c, d) in enumerate(zip(top, bottom, left, right, strict=True)):
+        here = distance[: b - a, : d - c]
+        np.add(down[sample, a:b, None], across[sample, None, c:d], out=here)
+        np.minimum(nearest[a:b, c:d], here, out=nearest[a:b, c:d])
+    inside = (1 - np.sqrt(nearest)) * pen + rough
+    grey = np.rint(255 * np.clip(inside / EDGE + 0.5, 0, 1)).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(grey, -1, 0))
 
 
-def _centre(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Move images `(N, 28, 28)` by whole pixels, as MNIST's were, to their centre of mass."""
-    pixels = np.arange(SIDE)
-    mass = images.sum(axis=(1, 2), dtype=np.int64)
+def _bounds(x: Array, reach: float, box: int) -> tuple[list[int], list[int]]:
+    """For each sample, in any image, its first pixel within `reach` and the one after its last."""
+    first = np.clip(np.floor(x.min(axis=1) - reach), 0, box).astype(int)
+    last = np.clip(np.ceil(x.max(axis=1) + reach) + 1, 0, box).astype(int)
+    return first.tolist(), last.tolist()
+
+
+def _centre(ink: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Lay boxes `(N, B, B)` on paper `(N, side, side)`, their centre of mass on its middle pixel.
+
+    Boxes are moved by whole pixels, as MNIST's were.
+    """
+    box = ink.shape[1]
+    margin = (side - box) // 2
+    mass = ink.sum(axis=(1, 2), dtype=np.int64)
+    images = np.pad(ink, ((0, 0), (margin, margin), (margin, margin)))
     for axis in (1, 2):
-        moment = (images.sum(axis=3 - axis, dtype=np.int64) * pixels).sum(axis=1)
-        shift = np.clip(np.rint(moment / mass).astype(np.int64) - CENTRE, -MARGIN, MARGIN)
-        rows = (pixels + shift[:, None]) % SIDE
+        moment = (ink.sum(axis=3 - axis, dtype=np.int64) * np.arange(box)).sum(axis=1)
+        shift = np.rint(moment / mass).astype(np.int64) + margin - side // 2
+        rows = (np.arange(side) + np.clip(shift, -margin, margin)[:, None]) % side
         images = np.take_along_axis(images, np.expand_dims(rows, 3 - axis), axis)
     return images
+
+
+def _normal(random: np.random.Generator, spread: float, *shape: int) -> Array:
+    return np.float32(spread) * random.standard_normal(shape, dtype=np.float32)
+
+
+def _uniform(random: np.random.Generator, low: float, high: float, *shape: int) -> Array:
+    return np.float32(low) + np.float32(high - low) * random.random(shape, dtype=np.float32)
+
+
+def _wave(turns: Array) -> Array:
+    """The sine of an angle in full turns."""
+    return np.sin(np.float32(2 * math.pi) * turns)
