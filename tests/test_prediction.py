@@ -11,7 +11,7 @@ from PIL import Image
 
 from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Prediction, Predictor
+from pocketlens.prediction import Prediction, Predictor, Thresholds
 
 
 class Brightness(Predictor):
@@ -23,6 +23,31 @@ class Brightness(Predictor):
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         light = images.mean((1, 2, 3), dtype=np.float32) / 255
         return np.stack([1 - light, light], 1)
+
+
+def test_thresholds_come_back_the_same() -> None:
+    own = Thresholds(0.83, 0.61)
+    assert own.to_json() == '{"show":0.83,"keep":0.61}'
+    assert Thresholds.from_json(own.to_json()) == own
+    assert Brightness().thresholds == Thresholds(0.7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"show":1.5,"keep":0.5}', "thresholds.show is a number from 0 to 1; received: 1.5"),
+        ('{"show":0.5,"keep":true}', "thresholds.keep is a number from 0 to 1; received: True"),
+        ('{"show":0.5,"keep":0.6}', "thresholds.keep is at most thresholds.show; received: 0.6"),
+        ('{"shown":0.5}', 'a JSON object {"show": ..., "keep": ...}; received: \'{"shown"'),
+        ("[1]", "received: '[1]'"),
+        ("0.7", "received: '0.7'"),
+        ("[" * 9999, "received: '[[["),
+    ],
+)
+def test_thresholds_that_are_none(text: str, message: str) -> None:
+    with pytest.raises(OptionError) as error:
+        Thresholds.from_json(text)
+    assert message in str(error.value)
 
 
 def test_top_is_sorted() -> None:

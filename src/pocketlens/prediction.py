@@ -6,9 +6,10 @@ evaluates, compares, previews or serves takes either.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeAlias, overload
 
 import numpy as np
@@ -17,10 +18,20 @@ from numpy.typing import NDArray
 from pocketlens.errors import OptionError
 from pocketlens.image import ImageSource, InputSpec, prepare
 
-__all__ = ["NOTHING", "ImageSources", "Prediction", "Predictor"]
+__all__ = [
+    "NOTHING",
+    "THRESHOLDS_KEY",
+    "ImageSources",
+    "Prediction",
+    "Predictor",
+    "Thresholds",
+]
 
 NOTHING = "nothing"
 """The label of the background class: nothing to recognise is in view."""
+
+THRESHOLDS_KEY = "org.pocketlens.thresholds"
+"""The user-metadata key under which `Thresholds.to_json()` travels inside a Core ML file."""
 
 ImageSources: TypeAlias = Sequence[ImageSource] | NDArray[np.uint8]
 
@@ -53,6 +64,52 @@ class Prediction:
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
 
+@dataclass(frozen=True)
+class Thresholds:
+    """How sure a recogniser must be for a label to be shown, and to stay.
+
+    Args:
+        show: The confidence, in [0, 1], that a new label must reach.
+        keep: The one below which a shown label goes; at most `show`.
+
+    Raises:
+        OptionError: Numbers out of that range or order.
+    """
+
+    show: float = 0.7
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("show", "keep"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value <= 1:
+                raise OptionError(f"thresholds.{name} is a number from 0 to 1; received: {value!r}")
+        if self.keep > self.show:
+            raise OptionError(
+                "thresholds.keep is at most thresholds.show; "
+                f"received: {self.keep} over {self.show}"
+            )
+
+    def to_json(self) -> str:
+        """One line of JSON: the form in which they travel inside a file."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Thresholds:
+        """The inverse of `to_json`.
+
+        Raises:
+            OptionError: Text that is not the JSON of thresholds.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise OptionError(
+                'thresholds are a JSON object {"show": ..., "keep": ...}; '
+                f"received: {text[:80]!r}"
+            ) from error
+
+
 class Predictor(ABC):
     """Something that names what is in an image.
 
@@ -68,6 +125,11 @@ class Predictor(ABC):
     @abstractmethod
     def input_spec(self) -> InputSpec:
         """How an image is cropped, resized and scaled for this predictor."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """How sure it must be for its label to be shown; the usual ones unless it has its own."""
+        return Thresholds()
 
     @abstractmethod
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

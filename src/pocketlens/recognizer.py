@@ -1,4 +1,4 @@
-"""`Recognizer`: a trained network with its classes, InputSpec and temperature; one file on disk."""
+"""`Recognizer`: a trained network with all that it needs to name an image; one file on disk."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pocketlens import networks
 from pocketlens.errors import OutputExistsError, PocketlensError, RunError
 from pocketlens.files import write_aside
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from pocketlens.prediction import Predictor, Thresholds
 from pocketlens.recipe import Choice
 
 __all__ = ["Recognizer", "planes"]
 
-FORMAT = "pocketlens-weights-1"
+FORMAT = "pocketlens-weights-2"
 BATCH = 500
 
 
@@ -58,6 +58,7 @@ class Recognizer(Predictor):
         classes: The `K` class names.
         input_spec: What the network eats.
         temperature: Logits are divided by it before the softmax; above 1 means less sure.
+        thresholds: How sure it must be for its label to be shown.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class Recognizer(Predictor):
         input_spec: InputSpec,
         *,
         temperature: float = 1.0,
+        thresholds: Thresholds | None = None,
     ) -> None:
         self.network = network.eval()
         self.choice = choice
         self.temperature = temperature
+        self._thresholds = thresholds or Thresholds()
         self._classes = classes
         self._input_spec = input_spec
 
@@ -82,6 +85,10 @@ class Recognizer(Predictor):
     @property
     def input_spec(self) -> InputSpec:
         return self._input_spec
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self._thresholds
 
     @property
     def parameters(self) -> int:
@@ -108,7 +115,7 @@ class Recognizer(Predictor):
         return answer
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
-        """Write weights, classes, InputSpec and temperature as one safetensors file.
+        """Write weights, classes, InputSpec, temperature and thresholds as one safetensors file.
 
         Raises:
             OutputExistsError: The file is there and `force` is not set.
@@ -123,6 +130,7 @@ class Recognizer(Predictor):
             "classes": json.dumps(self.classes),
             "input": self.input_spec.to_json(),
             "temperature": repr(self.temperature),
+            "thresholds": self.thresholds.to_json(),
         }
         weights = {
             # Contiguous: a channels_last weight would be stored with its strides lost.
@@ -175,4 +183,7 @@ class Recognizer(Predictor):
         input_spec = InputSpec.from_json(header["input"])
         network = networks.build(choice, input_spec, len(classes))
         network.load_state_dict(weights)
-        return cls(network, choice, classes, input_spec, temperature=temperature)
+        thresholds = Thresholds.from_json(header["thresholds"])
+        return cls(
+            network, choice, classes, input_spec, temperature=temperature, thresholds=thresholds
+        )

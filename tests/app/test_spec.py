@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pocketlens.app import check_options
-from pocketlens.app.spec import AppSpec, RecognizerSpec, Thresholds, oldest_ios, suggest_name
+from pocketlens.app.spec import AppSpec, Display, RecognizerSpec, oldest_ios, suggest_name
 from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
+from pocketlens.prediction import Predictor, Thresholds
 
 AWKWARD = ('say "hi"', "back\\slash", "🦊", "שלום", "a/b", "new\nline", "«name»", "$(x)", "</a>")
 
@@ -93,8 +96,42 @@ def test_the_oldest_ios_for_a_model() -> None:
         oldest_ios(11)
 
 
+class Model(Predictor):
+    """A predictor of these classes that is never asked."""
+
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        input_spec: InputSpec | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self.classes = classes
+        self.input_spec = input_spec or InputSpec(28, 28)
+        self.thresholds = thresholds or Thresholds()
+
+    classes = ()  # type: ignore[assignment]
+    input_spec = InputSpec(1, 1)  # type: ignore[assignment]
+    thresholds = Thresholds()  # type: ignore[assignment]
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise AssertionError(f"asked about {len(images)} images")
+
+
+def test_the_models_own_thresholds_are_the_apps() -> None:
+    spec = RecognizerSpec.of("Digits", Model(("a", "b"), thresholds=Thresholds(0.83, 0.61)))
+    assert json.loads(spec.to_json())["thresholds"] == {
+        "show": 0.83,
+        "keep": 0.61,
+        "margin": 0.2,
+        "hold": 3,
+        "smoothing": 0.3,
+    }
+
+
 def test_recognizer_json_comes_back_the_same() -> None:
-    spec = RecognizerSpec.of("Digits", (*AWKWARD, "nothing"), InputSpec(28, 20, "rgb", crop="fit"))
+    spec = RecognizerSpec.of(
+        "Digits", Model((*AWKWARD, "nothing"), InputSpec(28, 20, "rgb", crop="fit"))
+    )
     text = spec.to_json()
     assert RecognizerSpec.from_json(text) == spec
     assert json.loads(text)["classes"][: len(AWKWARD)] == list(AWKWARD)
@@ -102,13 +139,13 @@ def test_recognizer_json_comes_back_the_same() -> None:
 
 
 def test_without_the_class_nothing_there_is_no_background() -> None:
-    spec = RecognizerSpec.of("Digits", ("a", "b"), InputSpec(28, 28))
+    spec = RecognizerSpec.of("Digits", Model(("a", "b")))
     assert json.loads(spec.to_json())["background"] is None
 
 
 def test_ten_thousand_classes() -> None:
     classes = tuple(f"class {i}" for i in range(10_000))
-    spec = RecognizerSpec.of("Many", classes, InputSpec(28, 28))
+    spec = RecognizerSpec.of("Many", Model(classes))
     assert RecognizerSpec.from_json(spec.to_json()).classes == classes
 
 
@@ -122,7 +159,7 @@ def test_ten_thousand_classes() -> None:
 )
 def test_classes_that_the_app_could_not_tell_apart(classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(AppError, match=message):
-        RecognizerSpec.of("Digits", classes, InputSpec(28, 28))
+        RecognizerSpec.of("Digits", Model(classes))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +174,7 @@ def test_classes_that_the_app_could_not_tell_apart(classes: tuple[str, ...], mes
 )
 def test_thresholds_out_of_range(values: dict[str, float], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        Thresholds(**values)
+        Display(**values)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from pocketlens.errors import (
     UnsupportedParameter,
 )
 from pocketlens.image import INPUT_SPEC_KEY, InputSpec
+from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
 COLOURS = {"gray": 10, "rgb": 20, "bgr": 30}
 H, W = 3, 5
@@ -220,6 +221,18 @@ def test_input_spec_travels_in_the_file(
     # `fit` keeps the whole picture: 10 columns become 5, one row stays of 3, black around it.
     wide = np.full((2, 10, 3), 255, np.uint8)
     assert load(path).predict(wide).confidence == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_thresholds_travel_in_the_file(
+    averages: Callable[..., Any], save: Callable[..., Path]
+) -> None:
+    spec = averages("rgb", ["a", "b", "c"])
+    assert load(save(spec)).thresholds == Thresholds(0.7, 0.5)
+    spec.description.metadata.userDefined[THRESHOLDS_KEY] = '{"show":0.83,"keep":0.61}'
+    assert load(save(spec)).thresholds == Thresholds(0.83, 0.61)
+    spec.description.metadata.userDefined[THRESHOLDS_KEY] = '{"show":2}'
+    with pytest.raises(ModelFileError, match=f"metadata {THRESHOLDS_KEY} cannot be used: thresh"):
+        load(save(spec))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def app_contents(
     Raises:
         AppError: A class name twice, or a package with links in it.
     """
-    recognizer = RecognizerSpec.of(spec.name, model.classes, model.input_spec)
+    recognizer = RecognizerSpec.of(spec.name, model)
     copies = _model_files(file)
     contents: dict[str, Content] = {
         f"{spec.name}/{path}": source for path, source in copies.items()

@@ -9,20 +9,19 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import NOTHING
+from pocketlens.prediction import NOTHING, Predictor
 
 __all__ = [
     "MODEL_NAME",
     "AppSpec",
+    "Display",
     "RecognizerSpec",
-    "Thresholds",
     "check_options",
     "oldest_ios",
     "suggest_name",
@@ -66,7 +65,7 @@ TEAM = re.compile(r"[A-Z0-9]{10}")
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class Display:
     """When the app shows a label. `show`, `keep` and `margin` are probabilities.
 
     Args:
@@ -125,7 +124,7 @@ class RecognizerSpec:
     classes: tuple[str, ...]
     input: InputSpec
     background: str | None = None
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: Display = field(default_factory=Display)
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -143,10 +142,11 @@ class RecognizerSpec:
             )
 
     @classmethod
-    def of(cls, name: str, classes: Sequence[str], input_spec: InputSpec) -> RecognizerSpec:
-        """With the usual thresholds; the class `nothing`, if there is one, is the background."""
-        background = NOTHING if NOTHING in classes else None
-        return cls(name, tuple(classes), input_spec, background)
+    def of(cls, name: str, model: Predictor) -> RecognizerSpec:
+        """Of a model: its own thresholds, and the class `nothing`, if it has it, as background."""
+        background = NOTHING if NOTHING in model.classes else None
+        shown = Display(show=model.thresholds.show, keep=model.thresholds.keep)
+        return cls(name, tuple(model.classes), model.input_spec, background, shown)
 
     @classmethod
     def from_json(cls, text: str) -> RecognizerSpec:
@@ -169,7 +169,7 @@ class RecognizerSpec:
                 tuple(classes),
                 InputSpec.from_dict(values["input"]),
                 values["background"],
-                Thresholds(**values["thresholds"]),
+                Display(**values["thresholds"]),
             )
             for part, complete in (("input", spec.input), ("thresholds", spec.thresholds)):
                 # The app has no defaults: to it a missing key is an error.

@@ -17,6 +17,7 @@ from pocketlens.conversion.metadata import ModelMetadata, describe
 from pocketlens.conversion.package import Format, check_target, write_model
 from pocketlens.errors import ConversionError, OptionError, did_you_mean
 from pocketlens.image import InputSpec
+from pocketlens.prediction import Thresholds
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +48,7 @@ class TrainedClassifier(Protocol):
     classes: tuple[str, ...]
     input_spec: InputSpec
     temperature: float
+    thresholds: Thresholds
 
 
 class _Source(NamedTuple):
@@ -55,6 +57,7 @@ class _Source(NamedTuple):
     temperature: float
     labels: tuple[str, ...]
     input_spec: InputSpec
+    thresholds: Thresholds | None = None
 
 
 def convert(
@@ -116,7 +119,8 @@ def convert(
             precision=cast("Precision", arithmetic),
             folder=Path(folder),
         )
-        describe(spec, metadata or ModelMetadata(), source.labels, source.input_spec)
+        about = metadata or ModelMetadata()
+        describe(spec, about, source.labels, source.input_spec, source.thresholds)
         write_model(spec, weights, target, force=force)
     return target
 
@@ -183,7 +187,7 @@ def _from_recognizer(model: TrainedClassifier) -> _Source:
     names = read_labels(model.classes)
     network = frozen_copy(model.network)
     check_logits(network, names, model.input_spec)
-    return _Source(network, "logits", float(temperature), names, model.input_spec)
+    return _Source(network, "logits", float(temperature), names, model.input_spec, model.thresholds)
 
 
 def _refuse_given(labels: Labels | None, input_spec: InputSpec | None, what: str) -> None:

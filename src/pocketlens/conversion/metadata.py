@@ -9,7 +9,7 @@ from typing import Any
 
 from pocketlens.errors import OptionError
 from pocketlens.image import INPUT_SPEC_KEY, InputSpec
-from pocketlens.prediction import NOTHING
+from pocketlens.prediction import NOTHING, THRESHOLDS_KEY, Thresholds
 
 __all__ = [
     "IMAGE_FEATURE",
@@ -57,9 +57,13 @@ class ModelMetadata:
 
 
 def describe(
-    model: Any, metadata: ModelMetadata, labels: Sequence[str], input_spec: InputSpec
+    model: Any,
+    metadata: ModelMetadata,
+    labels: Sequence[str],
+    input_spec: InputSpec,
+    thresholds: Thresholds | None = None,
 ) -> None:
-    """Write `metadata`, feature descriptions and the InputSpec into the spec message `model`.
+    """Write metadata, feature descriptions, InputSpec and thresholds into the spec message `model`.
 
     The date of conversion, which coremltools notes, is left out: equal weights give equal files.
     """
@@ -78,6 +82,8 @@ def describe(
     about.shortDescription = metadata.description or _model_text(labels)
     about.userDefined.pop("com.github.apple.coremltools.conversion_date", None)
     about.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
+    if thresholds:
+        about.userDefined[THRESHOLDS_KEY] = thresholds.to_json()
     about.userDefined[VERSION_KEY] = version("pocketlens")
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from pocketlens.coreml.package import ModelFile
 from pocketlens.errors import ModelFileError, OptionError, did_you_mean
 from pocketlens.image import INPUT_SPEC_KEY, InputSpec
+from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
-__all__ = ["Feature", "Interface", "declared_input_spec", "read_interface"]
+__all__ = ["Feature", "Interface", "declared_input_spec", "declared_thresholds", "read_interface"]
 
 COLOURS = {10: "gray", 20: "rgb", 30: "bgr", 40: "gray-float16"}
 ARRAY_TYPES = {
@@ -229,6 +230,21 @@ def _check_shape(shape: tuple[int, ...], where: str, channels: int) -> None:
             f"{where} has the shape {' × '.join(map(str, shape))}; "
             f"expected sizes of at least 1 and at most {MAX_ELEMENTS} elements"
         )
+
+
+def declared_thresholds(file: ModelFile) -> Thresholds:
+    """How sure the model must be for its label to be shown: from the user metadata, else the usual.
+
+    Raises:
+        ModelFileError: Metadata that is no thresholds.
+    """
+    text = file.spec.description.metadata.userDefined.get(THRESHOLDS_KEY)
+    try:
+        return Thresholds() if text is None else Thresholds.from_json(text)
+    except OptionError as error:
+        raise ModelFileError(
+            f"{file.path}: its metadata {THRESHOLDS_KEY} cannot be used: {error}"
+        ) from error
 
 
 def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | None:

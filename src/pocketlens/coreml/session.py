@@ -17,6 +17,7 @@ from pocketlens.coreml.features import (
     Feature,
     Interface,
     declared_input_spec,
+    declared_thresholds,
     read_interface,
 )
 from pocketlens.coreml.graph import Value
@@ -32,7 +33,7 @@ from pocketlens.errors import (
 )
 from pocketlens.files import aside
 from pocketlens.image import ImageSource, InputSpec
-from pocketlens.prediction import ImageSources, Prediction, Predictor
+from pocketlens.prediction import ImageSources, Prediction, Predictor, Thresholds
 
 __all__ = ["CoreMLModel", "load", "predict"]
 
@@ -106,6 +107,7 @@ class CoreMLModel(Predictor):
         self._lowered = lowered
         self._classes = tuple(str(name) for name in lowered.classes)
         self._spec = declared_input_spec(file, interface)
+        self._thresholds = declared_thresholds(file)
         graph = lowered.graph
         self._names = [value.name for value in graph.outputs]
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
@@ -137,6 +139,11 @@ class CoreMLModel(Predictor):
                 f"{self.path} takes {taken}, not one image; call run() with its inputs by name"
             )
         return self._spec
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """How sure it must be for its label to be shown: from the file, else the usual ones."""
+        return self._thresholds
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities `(N, K)` float32, in the order of `classes`.

@@ -20,7 +20,7 @@ from pocketlens.data import Dataset, load_data
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
-from pocketlens.prediction import NOTHING
+from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
 from pocketlens.training.checkpoint import (
@@ -33,11 +33,12 @@ from pocketlens.training.checkpoint import (
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.temperature import fit_temperature
+from pocketlens.training.thresholds import fit_thresholds
 
 __all__ = ["Step", "Training", "train"]
 
 REPORT_SECONDS = 0.1
-ENOUGH_FOR_TEMPERATURE = 200
+ENOUGH_TO_CALIBRATE = 200
 
 
 @dataclass(frozen=True)
@@ -333,10 +334,18 @@ class _Loop:
         images, labels = self.held
         return recognizer.logits(images.permute(0, 2, 3, 1)).cpu(), labels.cpu()
 
-    def recognizer(self, *, temperature: float = 1.0) -> Recognizer:
+    def recognizer(
+        self, *, temperature: float = 1.0, thresholds: Thresholds | None = None
+    ) -> Recognizer:
         """The network as it is now."""
-        choice, spec = self.recipe.network, self.recipe.input
-        return Recognizer(self.network, choice, self.classes, spec, temperature=temperature)
+        return Recognizer(
+            self.network,
+            self.recipe.network,
+            self.classes,
+            self.recipe.input,
+            temperature=temperature,
+            thresholds=thresholds,
+        )
 
     def keep(self, row: Epoch) -> None:
         """Add the epoch to the history, its weights to the best if they are, and save."""
@@ -409,13 +418,17 @@ class _Loop:
         self.best = {name: tensor.to(self.device) for name, tensor in found.best.items()}
 
     def finish(self, *, interrupted: bool) -> Training:
-        """Load the best weights and fit the temperature."""
+        """Load the best weights, fit the temperature and choose the thresholds."""
         if self.history:  # else: interrupted in the first epoch, what was reached is kept
             self.network.load_state_dict(self.best)
         recognizer = self.recognizer()
-        if len(self.held[1]) >= ENOUGH_FOR_TEMPERATURE:
+        if len(self.held[1]) >= ENOUGH_TO_CALIBRATE:
             logits, labels = self.validation_logits(recognizer)
-            recognizer.temperature = fit_temperature(logits, labels)
+            temperature = fit_temperature(logits, labels)
+            nothing = self.classes.index(NOTHING) if NOTHING in self.classes else None
+            probabilities = (logits / temperature).softmax(1)
+            thresholds = fit_thresholds(probabilities, labels, nothing)
+            recognizer = self.recognizer(temperature=temperature, thresholds=thresholds)
         return Training(
             recognizer, tuple(self.history), self.best_epoch, self.device.type, interrupted
         )

@@ -1,0 +1,46 @@
+"""Thresholds: the lowest confidences that can be relied upon."""
+
+from __future__ import annotations
+
+import torch
+
+from pocketlens.prediction import Thresholds
+from pocketlens.training.thresholds import fit_thresholds
+
+
+def rows(*answers: tuple[int, float]) -> torch.Tensor:
+    """Probabilities of three classes, each row sure of one."""
+    table = torch.zeros(len(answers), 3)
+    for row, (label, confidence) in zip(table, answers, strict=True):
+        row += (1 - confidence) / 2
+        row[label] = confidence
+    return table
+
+
+def test_always_right_is_shown_early() -> None:
+    sure = rows(*[(0, 0.6)] * 50, *[(1, 0.9)] * 50)
+    labels = torch.tensor([0] * 50 + [1] * 50)
+    assert fit_thresholds(sure, labels, None) == Thresholds(0.5, 0.5)
+
+
+def test_shown_from_where_one_in_a_hundred_is_wrong() -> None:
+    # Below 0.8 every tenth label is wrong, above it none is: with all 100 unsure ones shown,
+    # 10 of 300 are wrong; with half of them, 5 of 250.
+    answers = [(0, 0.9)] * 200 + [(0, 0.75)] * 45 + [(0, 0.65)] * 45
+    answers += [(1, 0.75)] * 5 + [(1, 0.65)] * 5
+    labels = torch.zeros(len(answers), dtype=torch.int64)
+    assert fit_thresholds(rows(*answers), labels, None) == Thresholds(0.76, 0.66)
+
+
+def test_shown_from_where_one_frame_of_nothing_in_a_hundred_is() -> None:
+    # 2,000 digits, so that the share of wrong labels is always small; of 100 empty frames five
+    # are taken for digits, with confidences up to 0.85.
+    answers = [(0, 0.99)] * 2000 + [(2, 0.9)] * 95
+    answers += [(1, 0.55), (1, 0.6), (1, 0.7), (1, 0.8), (1, 0.85)]
+    labels = torch.tensor([0] * 2000 + [2] * 100)
+    assert fit_thresholds(rows(*answers), labels, 2) == Thresholds(0.81, 0.61)
+
+
+def test_never_above_95_per_cent() -> None:
+    wrong = rows(*[(0, 0.99)] * 50)
+    assert fit_thresholds(wrong, torch.ones(50, dtype=torch.int64), None) == Thresholds(0.95, 0.95)
