@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pocketlens.suite.ranges import SIDE, Span
 
 __all__ = [
+    "WHOLE",
     "Array",
     "Homography",
     "X",
@@ -40,6 +41,11 @@ Array = NDArray[np.float32]
 Homography = NDArray[np.float64]
 Random = np.random.Generator
 
+Region = tuple[slice, slice]
+"""Rows and columns of the frame."""
+
+WHOLE: Region = (slice(0, SIDE), slice(0, SIDE))
+
 Y, X = (grid.astype(np.float32) + np.float32(0.5) for grid in np.mgrid[:SIDE, :SIDE])
 
 
@@ -60,16 +66,19 @@ def chance(random: Random, share: float) -> bool:
     return bool(random.random() < share)
 
 
-def slow_noise(random: Random, cells: int, rows: int | None = None) -> Array:
+def slow_noise(
+    random: Random, cells: int, rows: int | None = None, region: Region = WHOLE
+) -> Array:
     """Smooth noise of mean 0 and deviation about 1, with `cells` swings across the frame.
 
     Args:
         random: Where its values come from.
         cells: Grid points across; the noise is smooth between them.
         rows: Grid points down; default: as many as across.
+        region: The part of the frame that is wanted.
     """
     grid = random.standard_normal((rows or cells, cells), np.float32)
-    return np.asarray(_between(rows or cells) @ grid @ _between(cells).T)
+    return np.asarray(_between(rows or cells)[region[0]] @ grid @ _between(cells)[region[1]].T)
 
 
 @lru_cache(maxsize=256)
@@ -176,21 +185,25 @@ def coordinates(homography: Homography) -> tuple[Array, Array]:
     return x / w, y / w
 
 
-def sampled(field: NDArray[np.float32], homography: Homography, beyond: float) -> Array:
+def sampled(
+    field: NDArray[np.float32], homography: Homography, beyond: float, region: Region = WHOLE
+) -> Array:
     """A field of samples as the frame sees it.
 
     Args:
         field: `(H, W)`.
         homography: From samples to pixels.
         beyond: The value outside the field.
+        region: The part of the frame that is wanted.
     """
     from PIL import Image
 
-    inverse = np.linalg.inv(homography)
+    down, across = region
+    inverse = np.linalg.inv(homography) @ moved(across.start, down.start)
     inverse = (inverse / inverse[2, 2]).ravel()[:8]
     plane = Image.fromarray(field)
     seen = plane.transform(
-        (SIDE, SIDE),
+        (across.stop - across.start, down.stop - down.start),
         Image.Transform.PERSPECTIVE,
         tuple(inverse),
         Image.Resampling.BILINEAR,

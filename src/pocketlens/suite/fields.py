@@ -36,7 +36,7 @@ SLOPE = 3.2
 BLOT = 1.2
 """Ink deeper than this many times half the width of the drawing's thinner strokes is a blot."""
 
-DEEPEST = 12
+DEEPEST = 9
 """How far, in samples, the depth of ink is measured."""
 
 SMOOTHING = 4

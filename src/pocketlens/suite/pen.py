@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from pocketlens.suite.drawing import (
     Array,
-    Homography,
     Random,
+    Region,
     chance,
     moved,
     sampled,
@@ -17,8 +18,9 @@ from pocketlens.suite.drawing import (
     span,
     span_log,
 )
-from pocketlens.suite.fields import FINE, REACH
+from pocketlens.suite.fields import FINE, REACH, Fields
 from pocketlens.suite.ranges import RANGES, SIDE
+from pocketlens.suite.view import Box, View
 
 __all__ = ["Pen", "choose_pen", "written"]
 
@@ -70,40 +72,50 @@ def choose_pen(random: Random, *, chalk: bool = False) -> Pen:
 
 
 def written(
-    drawn: Array, middle: Array, pen: Pen, view: Homography, unit: float, random: Random
-) -> Array:
-    """How much ink each pixel has, 0 to 1.
+    fields: Fields, index: int, pen: Pen, view: View, random: Random
+) -> tuple[Array, Region]:
+    """How much ink the pixels have, 0 to 1, and which part of the frame these pixels are.
 
     Args:
-        drawn: `Fields.drawn` of one drawing.
-        middle: `Fields.pen` of the same.
+        fields: Of several drawings.
+        index: Which one is written.
         pen: What it is written with.
-        view: From samples to pixels.
-        unit: Pixels of a unit.
+        view: Where it stands.
         random: Draws pressure, gaps and grain.
     """
-    field = middle if pen.redrawn else drawn
-    distance = sampled(field, view, REACH)
+    unit = view.unit
+    region = _around(view.box, 3 + (RANGES.pressure[1] * abs(pen.radius) + pen.double) * unit)
+    field = (fields.pen if pen.redrawn else fields.drawn)[index]
+    distance = sampled(field, view.drawing, REACH, region)
     radius: Array | float = pen.radius
     if pen.redrawn:
         radius = max(radius, RANGES.least_stroke / 2 / unit)
-        radius = radius * (1 + pen.pressure * np.clip(slow_noise(random, 6), -1.6, 1.6))
+        swing = np.clip(slow_noise(random, 6, region=region), -1.6, 1.6)
+        radius = radius * (1 + pen.pressure * swing)
     ink = _coverage(distance, radius, unit)
     if pen.double:
         way = random.standard_normal(2)
         x, y = FINE * pen.double * way / np.hypot(*way)
-        again = _coverage(sampled(field, view @ moved(x, y), REACH), radius, unit)
+        again = _coverage(sampled(field, view.drawing @ moved(x, y), REACH, region), radius, unit)
         ink = np.maximum(ink, span(random, (0.4, 0.9)) * again)
     if pen.broken:
         # Cuts about half a unit wide: where one slow noise changes its sign and another is high.
-        across = np.abs(slow_noise(random, 4)) * (SIDE / 6)
-        whole = np.clip(0.5 - 4 * slow_noise(random, 4), 0, 1)
+        across = np.abs(slow_noise(random, 4, region=region)) * (SIDE / 6)
+        whole = np.clip(0.5 - 4 * slow_noise(random, 4, region=region), 0, 1)
         ink = ink * np.maximum(np.clip(across - unit / 4, 0, 1), whole)
     if pen.grain:
-        grains = slow_noise(random, int(random.integers(50, 130)))
+        grains = slow_noise(random, int(random.integers(50, 130)), region=region)
         ink = ink * np.clip(1 - pen.grain * (0.35 + 0.5 * grains), 0.25, 1)
-    strength = pen.opacity * (1 - pen.fading * np.clip(slow_noise(random, 5) / 2 + 0.5, 0, 1))
-    return np.asarray(ink * strength, np.float32)
+    fading = np.clip(slow_noise(random, 5, region=region) / 2 + 0.5, 0, 1)
+    return np.asarray(ink * (pen.opacity * (1 - pen.fading * fading)), np.float32), region
+
+
+def _around(box: Box, margin: float) -> Region:
+    """The pixels of a box and of a margin about it that are in the frame."""
+    left, top = max(0, math.floor(box.left - margin)), max(0, math.floor(box.top - margin))
+    right = min(SIDE, math.ceil(box.right + margin))
+    bottom = min(SIDE, math.ceil(box.bottom + margin))
+    return slice(top, max(top, bottom)), slice(left, max(left, right))
 
 
 def _coverage(distance: Array, radius: Array | float, unit: float) -> Array:

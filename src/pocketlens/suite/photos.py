@@ -136,12 +136,12 @@ def written_scene(
         scene = _showing_through(scene, fields, index, view, random)
     if chance(random, RANGES.faint_lines):
         scene = faint_lines(scene, random)
-    drawn, middle = fields.drawn[index], fields.pen[index]
-    coverage = written(drawn, middle, pen, view.drawing, view.unit, random)
+    views = [(index, view)]
     if chance(random, RANGES.neighbour):
-        other = (index + 1) % len(fields.pen)
-        coverage = np.maximum(coverage, _neighbour(fields, other, pen, view, random))
-    scene = blend(scene, ink, coverage)
+        views += _neighbour(fields, (index + 1) % len(fields.pen), pen, view, random)
+    for which, where in views:
+        coverage, region = written(fields, which, pen, where, random)
+        scene[region] = blend(scene[region], ink, coverage)
     if chance(random, RANGES.edge):
         scene = sheet_edge(scene, view.box, random)
     return scene
@@ -164,23 +164,24 @@ def _photo(fields: Fields, index: int, surface: Surface, random: Random) -> NDAr
     return take(scene, random, sharpness=pen.thickness * view.unit)
 
 
-def _neighbour(fields: Fields, other: int, pen: Pen, view: View, random: Random) -> Array:
-    """A part of another drawing, cut off by the frame's border; nothing where there is no room."""
-    nothing = np.zeros((SIDE, SIDE), np.float32)
+def _neighbour(
+    fields: Fields, other: int, pen: Pen, view: View, random: Random
+) -> list[tuple[int, View]]:
+    """Another drawing and where it stands, cut off by the frame's border; none without room."""
     points = inked(fields, other, pen)
     if not len(points):
-        return nothing
+        return []
     standing = box_of(map_points(view.drawing, points))
     depth = span(random, RANGES.neighbour_depth) * SIDE
     along = span(random, (-0.3, 1.3)) * SIDE
     side = random.integers(4)
     x = (depth - standing.right, SIDE - depth - standing.left, *(2 * [along - standing.left]))
     y = (*(2 * [along - standing.top]), depth - standing.bottom, SIDE - depth - standing.top)
-    homography = moved(float(x[side]), float(y[side])) @ view.drawing
-    place = box_of(map_points(homography, points))
-    if view.box.gap(place) < RANGES.gap * SIDE or _share_seen(place) > 0.5:
-        return nothing
-    return written(fields.drawn[other], fields.pen[other], pen, homography, view.unit, random)
+    drawing = moved(float(x[side]), float(y[side])) @ view.drawing
+    place = box_of(map_points(drawing, points))
+    if view.box.gap(place) < RANGES.gap * SIDE or not 0 < _share_seen(place) <= 0.5:
+        return []
+    return [(other, replace(view, drawing=drawing, box=place))]
 
 
 def _share_seen(box: Box) -> float:
