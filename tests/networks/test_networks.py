@@ -11,21 +11,51 @@ from pocketlens.image import InputSpec
 from pocketlens.recipe import Choice
 
 STRIDED = 16 * 25 + 32 * 16 * 9 + 64 * 32 * 9 + 2 * (16 + 32 + 64) + 64 * 9 * 10 + 10
+RESIDUAL = (
+    16 * 25 + 32 * 16 * 9 + 2 * 32 * 32 * 9 + 64 * 32 * 9 + 2 * 64 * 64 * 9
+    + 2 * (16 + 3 * 32 + 3 * 64) + 2 * 64 * 10 + 10
+)  # fmt: skip
 CLASSIC = 32 * 9 + 32 + 2 * (32 * 32 * 4 + 32) + 32 * 9 * 500 + 500 + 500 * 10 + 10
 
 
-@pytest.mark.parametrize(("name", "count"), [("strided", STRIDED), ("classic", CLASSIC)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("strided", STRIDED), ("residual", RESIDUAL), ("classic", CLASSIC)]
+)
 def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None:
     network = networks.build(Choice(name), gray28, 10)
     assert sum(p.numel() for p in network.parameters()) == count
     assert network.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("name", ["strided", "classic"])
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (31, 45), (64, 9), (13, 14)])
+@pytest.mark.parametrize(
+    ("name", "height", "width"),
+    [
+        *((name, *size) for name in ("strided", "classic") for size in [(8, 8), (13, 14)]),
+        *(("residual", *size) for size in [(16, 16), (17, 22)]),
+        *((name, 31, 45) for name in ("strided", "classic", "residual")),
+    ],
+)
 def test_other_sizes_and_colours(name: str, height: int, width: int) -> None:
     network = networks.build(Choice(name), InputSpec(height, width, "rgb"), 3)
     assert network.eval()(torch.zeros(1, 3, height, width)).shape == (1, 3)
+
+
+def test_residual_sees_neither_polarity_nor_brightness_nor_contrast() -> None:
+    torch.manual_seed(0)
+    network = networks.build(Choice("residual"), InputSpec(32, 32), 5).eval()
+    image = torch.rand(2, 1, 32, 32)
+    answer = network(image)
+    assert torch.allclose(network(1 - image), answer, atol=1e-4)
+    assert torch.allclose(network(0.5 * image + 0.2), answer, atol=0.01)
+    assert (network(image.flip(3)) - answer).abs().max() > 0.01
+
+
+def test_residual_does_not_amplify_a_plain_wall() -> None:
+    torch.manual_seed(0)
+    network = networks.build(Choice("residual"), InputSpec(32, 32), 5).eval()
+    wall = torch.full((1, 1, 32, 32), 0.6)
+    grainy = wall + 0.003 * torch.randn(wall.shape)
+    assert (network(wall) - network(grainy)).abs().max() < 0.1
 
 
 def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
@@ -42,6 +72,13 @@ def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
         (Choice("strided", {"channels": []}), 28, "network.channels is a list of whole numbers"),
         (Choice("strided", {"channels": [0]}), 28, r"from 1 to 4096; received: \[0\]"),
         (Choice("strided"), 4, "takes inputs of at least 5 × 5; received: 4 × 4"),
+        (Choice("residual"), 15, "takes inputs of at least 16 × 16; received: 15 × 15"),
+        (Choice("residual", {"channels": [8]}), 28, r"at least two whole .*; received: \[8\]"),
+        (
+            Choice("residual", {"blocks": -1}),
+            28,
+            "network.blocks is .* from 0 to 100; received: -1",
+        ),
         (Choice("classic"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
         (Choice("classic", {"dropout": 1}), 28, "not an option of 'classic'; it takes none"),
     ],
