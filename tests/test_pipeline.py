@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import pytest
 
 from pocketlens import pipeline
 from pocketlens.data import mnist
-from pocketlens.errors import CheckFailedError, DataNotFoundError, OptionError, RunError
+from pocketlens.errors import (
+    CheckFailedError,
+    DataNotFoundError,
+    OptionError,
+    RecipeError,
+    RunError,
+)
 from pocketlens.files import size_on_disk
 from pocketlens.pipeline import STAGES, Watcher, run
 from pocketlens.recipe import load_recipe
@@ -140,10 +147,75 @@ def test_unknown_stage() -> None:
 def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
     settings = ["network.chanels=[1]", "augment.name=spin", "app.team=abc", "model.name=a:b"]
     settings += ["name=../up"]
-    with pytest.raises(pipeline.RecipeError) as caught:
+    with pytest.raises(RecipeError) as caught:
         run("quick", out=tmp_path / "run", overrides=settings)
     assert len(caught.value.faults) == 5
     assert not (tmp_path / "run").exists()
+
+
+def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
+    """Those of the file and those of what it asks for, in one error."""
+    pictures = tmp_path / "pictures"
+    for name in ("cat", "dog"):
+        (pictures / name).mkdir(parents=True)
+    (pictures / "cat" / "1.png").touch()
+    settings = [f"data.source=folder:{pictures}", "training.epochs=0", "input.height=4"]
+    settings += ["augment={name='shift', pixels=99}", "data.extra=strkes", "app.bundle_id=x"]
+    with pytest.raises(RecipeError) as caught:
+        pipeline.check("quick", settings)
+    assert caught.value.faults[:5] == (
+        "training.epochs is from 1 to 100000; received: 0",
+        f"{pictures} has class folders without pictures: dog; add pictures to them or remove them",
+        "data source 'strkes' is not known; did you mean 'strokes'? "
+        "(more about them: pocketlens data list)",
+        "network 'strided' takes inputs of at least 5 × 5; received: 4 × 28",
+        "augment.pixels is a whole number from 0 to 4; received: 99",
+    )
+    assert len(caught.value.faults) == 6
+    assert "bundle" in caught.value.faults[5]
+    assert str(caught.value).startswith("recipe 'quick' has 6 faults: training.epochs is from")
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (["training.batch_size=97"],
+         "training.batch_size is at most the number of training images, 96; received: 97"),
+        (["training.batch_size=90", "data.validation=0.5"],
+         "training.batch_size is at most the number of training images, 60; received: 90"),
+        (["data.source=folder:nowhere"],
+         "nowhere is not a folder; expected a folder with one folder of pictures for each class"),
+        (["data.source=cifar"], "data source 'cifar' is not known; expected one of: auto, mnist, "
+         "strokes, folder:PATH (more about them: pocketlens data list)"),
+        (["data.nothing=0.1"], "data.nothing is 0.1, but augment 'none' has no frames without a "
+         "class; those that have: camera"),
+    ],
+)  # fmt: skip
+def test_what_the_data_cannot_give(
+    picture_folder: Path, tmp_path: Path, settings: list[str], fault: str
+) -> None:
+    few = tmp_path / "few"
+    for file in sorted(picture_folder.rglob("*.png"))[::2]:
+        (few / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, few / file.parent.name)
+    first = [f"data.source=folder:{few}", "data.validation=0.2", "training.batch_size=8"]
+    with pytest.raises(RecipeError) as caught:
+        run("quick", out=tmp_path / "run", overrides=[*SMALL, *first, *settings])
+    assert caught.value.faults == (fault,)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_once_loaded_are_not_looked_for_again(picture_folder: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    shutil.copytree(picture_folder, pictures)
+    settings = [*SMALL, f"data.source=folder:{pictures}", "training.batch_size=30"]
+    run("quick", out=tmp_path / "run", overrides=settings, until="train")
+    shutil.rmtree(pictures)
+    done = run("quick", out=tmp_path / "run", overrides=settings, until="train")
+    assert "train" in done.stages
+    with pytest.raises(RecipeError, match="pictures is not a folder"):
+        run("quick", out=tmp_path / "run", overrides=settings, until="train", force=True)
+    assert (tmp_path / "run" / "weights.safetensors").exists()
 
 
 def test_stages_json_is_whole_after_each_stage(bars_run: Path) -> None:

@@ -40,6 +40,7 @@ def test_overrides() -> None:
 def test_all_faults_are_told_at_once() -> None:
     settings = ["training.epoch=3", "training.device=gpu", "data.validation=2", "inptu.x=1"]
     settings += ["input.height=0", "network.name=3", "training.batch_size=1.5", "seed=true"]
+    settings += ["input.width='9'", "input.scale=[1, 2]", "input.crop=centre", "input.depth=3"]
     with pytest.raises(RecipeError) as caught:
         load_recipe("quick", settings)
     assert sorted(caught.value.faults) == sorted(
@@ -49,12 +50,36 @@ def test_all_faults_are_told_at_once() -> None:
             "data.validation is from 0 to 0.5; received: 2.0",
             "inptu is not a key; did you mean 'input'?",
             "input.height is a whole number from 1 to 4096; received: 0",
+            "input.width is a whole number from 1 to 4096; received: '9'",
+            "input.scale is a finite number, or one for each of the 1 channel(s) of gray; "
+            "received: [1, 2]",
+            "input.crop 'centre' is not known; expected one of: center-crop, fit, fill",
+            "input.depth is not a key; expected one of: height, width, colour, scale, bias, crop",
             "network.name is a string; received: 3",
             "training.batch_size is a whole number; received: 1.5",
             "seed is a whole number; received: True",
         ]
     )
-    assert str(caught.value).startswith("recipe 'quick' has 8 faults: ")
+    assert str(caught.value).startswith("recipe 'quick' has 12 faults: ")
+    assert set(caught.value.sound) == {"name", "model", "app"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("training.epochs=0", "training.epochs is from 1 to 100000; received: 0"),
+        ("training.batch_size=1", "training.batch_size is from 2 to 1000000; received: 1"),
+        (
+            "training.learning_rate=nan",
+            "training.learning_rate is from 1e-08 to 100; received: nan",
+        ),
+        ("seed=-1", "seed is from 0 to 2147483647; received: -1"),
+    ],
+)
+def test_values_out_of_range(setting: str, fault: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quick", [setting])
+    assert caught.value.faults == (fault,)
 
 
 @pytest.mark.parametrize(
