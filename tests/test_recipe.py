@@ -54,7 +54,7 @@ def test_all_faults_are_told_at_once() -> None:
             "input.scale is a finite number, or one for each of the 1 channel(s) of gray; "
             "received: [1, 2]",
             "input.crop 'centre' is not known; expected one of: center-crop, fit, fill",
-            "input.depth is not a key; expected one of: height, width, colour, scale, bias, crop",
+            "input.depth is not a key; did you mean 'width'?",
             "network.name is a string; received: 3",
             "training.batch_size is a whole number; received: 1.5",
             "seed is a whole number; received: True",
