@@ -64,8 +64,8 @@ CATALOG: tuple[Source, ...] = (
     Source(
         name="strokes",
         title="built-in drawn digits",
-        description="Digits drawn by a simulated pen, a dozen hands a digit and more, the European "
-        "1 and the crossed 7 among them; drawn anew from the seed, in the form of MNIST.",
+        description="Digits drawn by a simulated pen, ten hands a digit and more, the European 1 "
+        "and the crossed 7 among them; drawn anew from the seed, in the form of MNIST.",
         train=36_000,
         test=2_000,
         size=(28, 28, 1),
