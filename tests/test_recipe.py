@@ -61,7 +61,7 @@ def test_all_faults_are_told_at_once() -> None:
         ]
     )
     assert str(caught.value).startswith("recipe 'quick' has 12 faults: ")
-    assert set(caught.value.sound) == {"name", "model", "app"}
+    assert set(caught.value.sound) == {"name", "augment", "model", "app"}
 
 
 @pytest.mark.parametrize(
