@@ -86,6 +86,7 @@ def test_a_threshold_decides_what_is_shown(rules, drawings: Dataset) -> None:
     model = rules(DIGITS, by_light, InputSpec(28, 28))
     rejection = run_suite(model, drawings, limit=2, threshold=0.83).rejection
     assert (rejection.kept.share, rejection.false.share) == (0, 0)
+    assert run_suite(model, drawings, limit=2).rejection.threshold == 0.7  # the model's own
 
 
 def test_images_are_moved_on_the_models_own_canvas(rules, drawings: Dataset) -> None:

@@ -35,9 +35,20 @@ def test_the_same_line_under_a_thick_and_a_thin_pen() -> None:
 def test_a_loop_that_ran_full_stays_full() -> None:
     image = bar(2)
     image[0, 16:24, 10:18] = 255  # a blot at the stroke's end
-    inside = (slice(19 * FINE + MARGIN * FINE, 21 * FINE + MARGIN * FINE),) * 1
+    rows = slice((19 + MARGIN) * FINE, (21 + MARGIN) * FINE)
     columns = slice((12 + MARGIN) * FINE, (16 + MARGIN) * FINE)
-    assert ink_fields(image).pen[0, inside[0], columns].max() < 0.5
+    assert ink_fields(image).pen[0, rows, columns].max() < 0.5
+
+
+def test_the_width_of_a_drawings_own_strokes() -> None:
+    images = np.concatenate([bar(2), bar(4), bar(6)])
+    assert np.abs(ink_fields(images).own - (1, 2, 3)).max() < 0.4
+
+
+def test_a_dot_has_a_field_too() -> None:
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[0, 14, 14] = 255
+    assert 0 <= ink_fields(image).pen.min() < 0.6
 
 
 def test_drawings_of_any_size_have_the_same_fields() -> None:

@@ -73,7 +73,9 @@ def test_the_digit_is_wholly_inside_and_as_large_as_promised(drawings: Dataset) 
     heights = []
     for seed in range(200):
         random = np.random.default_rng(seed)
-        box = stand(inked(fields, seed % 8, choose_pen(random)), random).box
+        box = stand(
+            inked(fields, seed % 8, choose_pen(random, float(fields.own[seed % 8]))), random
+        ).box
         assert min(box.left, box.top) >= margin
         assert max(box.right, box.bottom) <= SIDE - margin
         heights.append(box.height / SIDE)

@@ -39,7 +39,7 @@ def evaluate(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Probability from which an answer is shown; default: 0.7.", min=0, max=1),
+        typer.Option(help="Show answers from here on; default: the model's own.", min=0, max=1),
     ] = None,
     out: Out = None,
     force: Force = False,
@@ -117,13 +117,13 @@ def _examined(
     predictor: Predictor, images: Dataset, limit: int | None, threshold: float | None
 ) -> SuiteResult:
     from pocketlens.suite import run_suite
-    from pocketlens.suite.examination import LIMIT, SHOW
+    from pocketlens.suite.examination import LIMIT
 
     return run_suite(
         predictor,
         images,
         limit=limit or LIMIT,
-        threshold=SHOW if threshold is None else threshold,
+        threshold=threshold,
         progress=lambda name: print(f"{name} …", file=sys.stderr, flush=True),
     )
 
@@ -139,3 +139,5 @@ def _show_suite(found: SuiteResult, folder: Path | None, *, force: bool, json: b
     print(f"\n{found.seconds:.0f} s")
     if folder:
         print(f"wrote {folder} ({len(written)} files)")
+    else:
+        print("nothing written; for the tables as figures and JSON add: --out FOLDER")

@@ -112,7 +112,7 @@ def _wide(like: Dataset) -> NDArray[np.int64]:
 def _written(drawing: Drawing, random: Random, *, cut: bool = False) -> NDArray[np.uint8]:
     fields = ink_fields(drawing[np.newaxis])
     surface = SURFACES[random.integers(len(SURFACES))]
-    pen = choose_pen(random, chalk=surface.chalk)
+    pen = choose_pen(random, float(fields.own[0]), chalk=surface.chalk)
     points = inked(fields, 0, pen)
     view = stand(points, random)
     if cut:

@@ -22,14 +22,11 @@ from pocketlens.suite.rejection import measure_rejection
 from pocketlens.suite.result import Rejection, Score, SuiteResult, Table
 from pocketlens.suite.warp import warped
 
-__all__ = ["LIMIT", "SHOW", "Progress", "run_suite"]
+__all__ = ["LIMIT", "Progress", "run_suite"]
 
 LIMIT = 1000
 """Images of each test: the suite then takes about two minutes with a small model on two cores, and
 an accuracy of 99 % is known to within 0.8 %."""
-
-SHOW = 0.7
-"""From which probability on an app shows a label, unless it says otherwise."""
 
 ANGLES = tuple(range(-45, 46, 5))
 SIZES = tuple(round(0.1 * step, 1) for step in range(3, 14))
@@ -49,7 +46,7 @@ def run_suite(
     *,
     limit: int = LIMIT,
     seed: int = 0,
-    threshold: float = SHOW,
+    threshold: float | None = None,
     progress: Progress | None = None,
 ) -> SuiteResult:
     """Examine a recogniser: clean, corrupted, turned, smaller, moved, photographed, and on nothing.
@@ -63,7 +60,8 @@ def run_suite(
         dataset: Test images, in their own size, of classes that the predictor knows.
         limit: Images of each test but the clean one, which takes all.
         seed: Chooses the images and draws the tests.
-        threshold: From which probability on an answer counts as shown, in [0, 1].
+        threshold: From which probability on an answer counts as shown, in [0, 1]; default: the
+            model's own.
         progress: Called with the name of each test as it begins.
 
     Raises:
@@ -72,8 +70,9 @@ def run_suite(
     """
     if limit < 1:
         raise OptionError(f"limit is a count of images from 1; received: {limit}")
-    if not 0 <= threshold <= 1:
-        raise OptionError(f"threshold is a probability from 0 to 1; received: {threshold}")
+    show = predictor.thresholds.show if threshold is None else threshold
+    if not 0 <= show <= 1:
+        raise OptionError(f"threshold is a probability from 0 to 1; received: {show}")
     began = time.perf_counter()
     say = progress or (lambda _: None)
     say("clean")
@@ -97,7 +96,7 @@ def run_suite(
         photos = photograph(drawn, seed=seed)
         tables.append(_camera(predictor, photos))
     say("rejection")
-    rejection = _rejection(predictor, some, drawn, photos, limit, seed, threshold)
+    rejection = _rejection(predictor, some, drawn, photos, limit, seed, show)
     return SuiteResult(
         data=dataset.name,
         classes=predictor.classes,

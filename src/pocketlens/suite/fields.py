@@ -53,10 +53,12 @@ class Fields:
     Args:
         drawn: `(N, GRID, GRID)` about the distance to the ink's outline, negative inside, in units.
         pen: `(N, GRID, GRID)` the distance to the middle of the nearest stroke, in units.
+        own: `(N,)` half the width of the drawing's own strokes, in units.
     """
 
     drawn: Array
     pen: Array
+    own: Array
 
 
 def ink_fields(images: NDArray[np.uint8]) -> Fields:
@@ -66,13 +68,19 @@ def ink_fields(images: NDArray[np.uint8]) -> Fields:
     drawn = SLOPE * (0.5 - fine / most)
     ink = drawn < 0
     middle = _thinned(ink)
-    middle |= _blots(ink, middle)
+    dots = ~middle.any(axis=(1, 2))  # thinning takes a square of two samples away whole
+    middle[dots] = ink[dots]
+    depth = np.sqrt(_squared_distance(~ink, DEEPEST))
+    thin, own = _widths(depth, middle)
+    # Ink deeper than strokes are is the inside of a loop that ran full. A middle line alone would
+    # lose it, and a person could no longer read on.
+    middle |= ink & (depth > BLOT * thin[:, None, None] + 0.5)
     squared = _squared_distance(middle, round(REACH * FINE))
     for _ in range(SMOOTHING):
         squared = _averaged(squared)
     # Of a straight line's squared distance x², averaging makes x² + variance.
     distance = np.sqrt(np.maximum(squared - SMOOTHING / 2, 0)) / FINE
-    return Fields(drawn.astype(np.float32), distance.astype(np.float32))
+    return Fields(drawn.astype(np.float32), distance.astype(np.float32), own / np.float32(FINE))
 
 
 def _enlarged(image: NDArray[np.uint8]) -> Array:
@@ -84,12 +92,11 @@ def _enlarged(image: NDArray[np.uint8]) -> Array:
     return np.pad(fine, margin)
 
 
-def _blots(ink: NDArray[np.bool_], middle: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is left of ink `(N, S, S)` once its strokes' thickness is taken off: the inside of loops
-    that ran full. A middle line alone would lose them, and a person could no longer read on."""
-    deep = np.sqrt(_squared_distance(~ink, DEEPEST))
-    widths = [np.quantile(d[m], 0.3) if m.any() else 0 for d, m in zip(deep, middle, strict=True)]
-    return ink & (deep > BLOT * np.array(widths)[:, None, None] + 0.5)
+def _widths(depth: Array, middle: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Half the width of each drawing's thinner strokes, and of its typical ones, in samples."""
+    found = [np.quantile(d[m], (0.3, 0.5)) for d, m in zip(depth, middle, strict=True)]
+    thin, own = np.array(found, np.float32).T
+    return thin, own
 
 
 def _thinned(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:

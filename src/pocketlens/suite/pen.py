@@ -55,18 +55,27 @@ class Pen:
         return self.radius if self.redrawn else max(self.radius + 1.2, 0.8)
 
 
-def choose_pen(random: Random, *, chalk: bool = False) -> Pen:
-    """Draw a pen; chalk is grainy, other pens sometimes are."""
+def choose_pen(random: Random, own: float, *, chalk: bool = False) -> Pen:
+    """Draw a pen.
+
+    Args:
+        random: Draws it.
+        own: Half the width of the drawing's own strokes, in units: what was written small with a
+            fine pen would run full under a marker.
+        chalk: Whether the ink is grainy; that of other pens sometimes is.
+    """
     redrawn = chance(random, RANGES.redrawn)
+    radius = min(span_log(random, RANGES.radius), own + RANGES.thicker)
+    double = span(random, RANGES.double_shift) if chance(random, RANGES.double) else 0
     grainy = chalk or chance(random, RANGES.grain)
     return Pen(
         redrawn=redrawn,
-        radius=span_log(random, RANGES.radius) if redrawn else span(random, RANGES.outline),
+        radius=radius if redrawn else span(random, RANGES.outline),
         pressure=span(random, RANGES.pressure),
         opacity=span(random, RANGES.opacity),
         fading=span(random, RANGES.fading),
-        broken=chance(random, RANGES.broken),
-        double=span(random, RANGES.double_shift) if chance(random, RANGES.double) else 0,
+        broken=chance(random, RANGES.broken) and not double,
+        double=double,
         grain=span(random, (0.3, 1)) if grainy else 0,
     )
 

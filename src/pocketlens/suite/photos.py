@@ -158,7 +158,7 @@ def inked(fields: Fields, index: int, pen: Pen) -> NDArray[np.float64]:
 
 
 def _photo(fields: Fields, index: int, surface: Surface, random: Random) -> NDArray[np.uint8]:
-    pen = choose_pen(random, chalk=surface.chalk)
+    pen = choose_pen(random, float(fields.own[index]), chalk=surface.chalk)
     view = stand(inked(fields, index, pen), random)
     scene = written_scene(fields, index, pen, view, surface, random)
     return take(scene, random, sharpness=pen.thickness * view.unit)

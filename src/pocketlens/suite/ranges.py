@@ -34,7 +34,8 @@ class Ranges:
     # The pen.
     redrawn: float = 0.75  # chance: the middle line drawn anew; else the drawing's own outline
     radius: Span = (0.35, 1.9)  # units, drawn evenly in the logarithm; ballpoint to marker
-    outline: Span = (-0.3, 0.5)  # units, by which the own outline is moved outwards
+    thicker: float = 0.35  # units, by which a pen may be thicker than the drawing's own
+    outline: Span = (-0.3, 0.4)  # units, by which the own outline is moved outwards
     least_stroke: float = 2.0  # pixels; a thinner pen than this is taken as this thick
     pressure: Span = (0, 0.22)  # swing of the radius along the stroke
     opacity: Span = (0.8, 1)  # of the ink
@@ -59,7 +60,7 @@ class Ranges:
     edge: float = 0.2  # chance of the sheet's edge
     faint_lines: float = 0.2  # chance of faint lines, folds or crosses across the frame
     show_through: float = 0.12  # chance of the back's writing showing through, mirrored
-    faint: Span = (0.04, 0.18)  # share by which faint things are darker or lighter
+    faint: Span = (0.04, 0.15)  # share by which faint things are darker or lighter
 
     # Light.
     gradient: Span = (0, 0.45)  # darkening from one side to the other
