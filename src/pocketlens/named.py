@@ -1,7 +1,8 @@
 """Rooms whose files are found by name: a network or an augmentation is one file of its room.
 
 A recipe says `name = "strided"`; the room `networks` then has a file `strided.py` with a class or
-function called in the recipe's word, and its keyword-only arguments are the options.
+function called in the recipe's word, and its keyword-only arguments are the options. A file whose name
+begins with `_` is what the others share.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ __all__ = ["faults", "find", "names"]
 def names(room: str) -> list[str]:
     """The names that a recipe may use in `room` (a package's dotted name), sorted."""
     paths = importlib.import_module(room).__path__
-    return sorted(module.name for module in pkgutil.iter_modules(paths))
+    found = (module.name for module in pkgutil.iter_modules(paths))
+    return sorted(name for name in found if not name.startswith("_"))
 
 
 def find(room: str, name: str) -> Callable[..., Any]:

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pocketlens.augment._planes import Random, blur_matrices
 from pocketlens.augment.camera import camera
-from pocketlens.augment.camera.fields import Random, blur_matrices
-from pocketlens.augment.camera.geometry import warp
 from pocketlens.augment.camera.light import lighting
 from pocketlens.augment.camera.paper import edges, marks, rulings, texture
 from pocketlens.augment.camera.pen import draw, ridges
+from pocketlens.augment.camera.placing import inside, outside
 from pocketlens.augment.camera.sensor import _jpeg, expose
 from pocketlens.augment.camera.shapes import KINDS, shapes
 from pocketlens.data import load_data
@@ -101,7 +101,7 @@ def test_pens_are_thin_and_thick(digits: Tensor) -> None:
 def test_without_turn_the_digit_stays_upright_and_inside(digits: Tensor) -> None:
     dot = torch.zeros(300, SIDE, SIDE)
     dot[:, 23:25, 23:25] = 1
-    placed = warp(dot, drawn(300), turn=0, smallest=0.5, largest=0.5)
+    placed = inside(dot, drawn(300), turn=0, smallest=0.5, largest=0.5)
     middles = [(plane == plane.max()).nonzero().float().mean(0) for plane in placed]
     places = torch.stack(middles) / SIDE * 2 - 1
     # Half as large, the digit's box reaches 0.36 from its middle: 0.7 is as far as it may go.
@@ -119,13 +119,21 @@ def test_size_and_turn_are_those_asked_for() -> None:
         low = torch.where(rows, y, 99).amin(1)
         return torch.where(rows, y, -1).amax(1) - low + 1
 
-    small = height(warp(bar, drawn(200), turn=0, smallest=0.5, largest=0.5))
-    large = height(warp(bar, drawn(200), turn=0, smallest=1.2, largest=1.2))
+    small = height(inside(bar, drawn(200), turn=0, smallest=0.5, largest=0.5))
+    large = height(inside(bar, drawn(200), turn=0, smallest=1.2, largest=1.2))
     assert 10 < small.median() < 18  # 28 pixels, halved
     assert 29 < large.median() < 39
-    flat = height(warp(bar, drawn(200), turn=90, smallest=1, largest=1))
+    flat = height(inside(bar, drawn(200), turn=90, smallest=1, largest=1))
     assert flat.min() < 14  # lying
     assert flat.max() > 24  # standing
+
+
+def test_what_is_outside_is_seen_in_part(digits: Tensor) -> None:
+    field = digits[:, 0].float() / 255
+    seen = outside(field, drawn(64), smallest=1, largest=1, nearest=1.1, furthest=1.4)
+    share = seen.sum((1, 2)) / field.sum((1, 2))
+    assert share.max() < 0.6
+    assert share.median() > 0.05
 
 
 def test_blur_is_a_gaussian_that_keeps_the_light() -> None:

@@ -1,6 +1,6 @@
 """`camera`: clean digits as a phone's camera would see them, and frames that show none.
 
-A frame is made in the order of nature: the ink is put somewhere into the frame (`geometry`), drawn
+A frame is made in the order of nature: the ink is put somewhere into the frame (`placing`), drawn
 with some pen (`pen`), laid on some paper among other things (`paper`), lit (`light`), and taken by
 a sensor (`sensor`). Frames of the class `nothing` take the same way with other ink (`shapes`), or
 with none.
@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pocketlens.augment.camera.fields import Random
-from pocketlens.augment.camera.geometry import DIGIT, warp
+from pocketlens.augment._planes import Random
 from pocketlens.augment.camera.light import lighting
 from pocketlens.augment.camera.paper import edges, marks, rulings, texture
 from pocketlens.augment.camera.pen import draw, ridges
+from pocketlens.augment.camera.placing import DIGIT, inside, outside
 from pocketlens.augment.camera.sensor import expose
 from pocketlens.augment.camera.shapes import shapes
 from pocketlens.errors import OptionError
@@ -63,7 +63,7 @@ def camera(
     count, _, side, _ = images.shape
     random = Random(generator, count, side)
     field = ridges(images[:, 0])
-    ink = draw(warp(field, random, turn=turn, smallest=smallest, largest=largest), random)
+    ink = draw(inside(field, random, turn=turn, smallest=smallest, largest=largest), random)
     _add_neighbours(ink, field, random)
     if empty:
         source = torch.arange(empty, device=images.device) % count
@@ -80,11 +80,8 @@ def _add_neighbours(ink: Tensor, field: Tensor, random: Random) -> None:
     if not len(some):
         return
     part = random.part(len(some))
-    angle = part.uniform(0, 2 * torch.pi)[:, 0, 0]
-    out = torch.stack([angle.cos(), angle.sin()], dim=1)
-    # To the border of the square, not of the circle in it; most of the neighbour is outside.
-    out = out / out.abs().amax(1, keepdim=True) * part.uniform(1.15, 1.5)[:, :, 0]
-    other = warp(field.roll(1, 0)[some], part, turn=25, smallest=0.5, largest=1.0, away=out)
+    other = field.roll(1, 0)[some]
+    other = outside(other, part, smallest=0.5, largest=1.0, nearest=1.15, furthest=1.5)
     ink[some] = torch.maximum(ink[some], draw(other, part))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pocketlens.augment.camera.fields import Random, coordinates, rotated
+from pocketlens.augment._planes import Random, coordinates, rotated
 
 __all__ = ["lighting"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pocketlens.augment.camera.fields import Random, blur_matrices
+from pocketlens.augment._planes import Random, blur_matrices
 
 __all__ = ["expose"]
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pocketlens.augment.camera.fields import Random, coordinates, rotated
-from pocketlens.augment.camera.geometry import warp
+from pocketlens.augment._planes import Random, coordinates, rotated
 from pocketlens.augment.camera.pen import draw, ridges
+from pocketlens.augment.camera.placing import inside, outside
 
 __all__ = ["LETTERS", "shapes"]
 
@@ -86,16 +86,15 @@ def _scrambled(images: Tensor, random: Random) -> Tensor:
     cells = cells[torch.arange(len(images), device=images.device)[:, None], order]
     cells = cells.unflatten(1, (tiles, tiles)).transpose(2, 3)
     mixed = cells.flatten(3, 4).flatten(1, 2)[:, :side, :side]
-    return draw(warp(ridges(mixed), random, turn=45, smallest=0.5, largest=1.25), random)
+    field = ridges(mixed)
+    return draw(inside(field, random, turn=45, smallest=0.5, largest=1.25), random)
 
 
 def _partial(images: Tensor, random: Random) -> Tensor:
     """Digits of which most lies outside the frame."""
-    angle = random.uniform(0, 2 * torch.pi)[:, 0, 0]
-    out = torch.stack([angle.cos(), angle.sin()], dim=1)
-    size = 0.72
-    out = out / out.abs().amax(1, keepdim=True) * (1 + size * random.uniform(0.15, 0.6)[:, :, 0])
-    return draw(warp(ridges(images), random, turn=25, smallest=0.8, largest=1.2, away=out), random)
+    field = ridges(images)
+    seen = outside(field, random, smallest=0.8, largest=1.2, nearest=1.1, furthest=1.45)
+    return draw(seen, random)
 
 
 def _scribble(images: Tensor, random: Random) -> Tensor:

@@ -1,4 +1,4 @@
-"""Random numbers and planes that every part of the simulation draws from.
+"""Random numbers and planes that the augmentations draw from.
 
 A *plane* here is a `(N, S, S)` float32 tensor: one value a pixel, one layer an image. Coordinates
 run from -1 to 1 over the frame, x to the right and y down, as in `torch.nn.functional.grid_sample`.
@@ -39,6 +39,10 @@ class Random:
     def uniform(self, low: float, high: float) -> Tensor:
         """`(N, 1, 1)` uniform in [low, high)."""
         return low + (high - low) * self._rand(self.count, 1, 1)
+
+    def either_way(self, most: float) -> Tensor:
+        """`(N, 1, 1)` uniform from -`most` to `most`."""
+        return self.uniform(-most, most)
 
     def log_uniform(self, low: float, high: float) -> Tensor:
         """`(N, 1, 1)` in [low, high), its logarithm uniform."""

@@ -1,0 +1,76 @@
+"""`warp`: seeded, within its ranges, and no change where the ranges are 0."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pocketlens.augment.warp import warp
+from pocketlens.errors import OptionError
+
+STILL = dict.fromkeys(["turn", "scale", "shift", "shear", "stretch", "elastic"], 0)
+
+
+def images(count: int = 20, channels: int = 1) -> Tensor:
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, channels, 28, 28), generator=random, dtype=torch.uint8)
+
+
+def changed(batch: Tensor, seed: int = 0, **options: float) -> Tensor:
+    return warp(batch, torch.Generator().manual_seed(seed), **options)
+
+
+def test_no_range_no_change() -> None:
+    assert torch.equal(changed(images(), **STILL), images())
+
+
+def test_the_same_seed_bends_the_same() -> None:
+    assert torch.equal(changed(images(), 3), changed(images(), 3))
+    assert not torch.equal(changed(images(), 3), changed(images(), 4))
+
+
+def test_channels_are_bent_alike() -> None:
+    grey = images().repeat(1, 3, 1, 1)
+    out = changed(grey)
+    assert torch.equal(out[:, 0], out[:, 1])
+    assert torch.equal(out[:, 0], out[:, 2])
+
+
+@pytest.mark.parametrize("option", STILL)
+def test_each_option_changes_by_itself(option: str) -> None:
+    bar = torch.zeros(50, 1, 28, 28, dtype=torch.uint8)
+    bar[:, :, 6:22, 10:14] = 255
+    most = 30 if option == "turn" else 0.2
+    out = changed(bar, **(STILL | {option: most}))
+    assert not torch.equal(out, bar)
+    assert (out.float().sum((1, 2, 3)) > 0.5 * bar[0].float().sum()).all()  # it is still there
+    assert (out[0] != out[1]).any()
+
+
+def test_shift_is_within_its_range() -> None:
+    dot = torch.zeros(200, 1, 28, 28, dtype=torch.uint8)
+    dot[:, :, 13:15, 13:15] = 255
+    out = changed(dot, **(STILL | {"shift": 0.2}))[:, 0].float()
+    place = torch.arange(28) + 0.5
+    down = (out.sum(2) * place).sum(1) / out.sum((1, 2))
+    assert 11.1 < down.min() < 11.8  # 14, less or more 0.2 of 14
+    assert 16.2 < down.max() < 16.9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"turn": 181}, "augment.turn is from 0 to 180; received: 181"),
+        ({"elastic": -0.1}, "augment.elastic is from 0 to 0.5; received: -0.1"),
+        ({"scale": True}, "augment.scale is from 0 to 1; received: True"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, float], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        changed(images(), **options)
+
+
+def test_only_squares() -> None:
+    with pytest.raises(OptionError, match="takes square images; received: 28 × 20"):
+        changed(torch.zeros(2, 1, 28, 20, dtype=torch.uint8))
