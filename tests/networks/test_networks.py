@@ -15,11 +15,16 @@ RESIDUAL = (
     16 * 25 + 32 * 16 * 9 + 2 * 32 * 32 * 9 + 64 * 32 * 9 + 2 * 64 * 64 * 9
     + 2 * (16 + 3 * 32 + 3 * 64) + 2 * 64 * 10 + 10
 )  # fmt: skip
+PLAIN = (
+    9 * (16 + 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64)
+    + 2 * 2 * (16 + 32 + 64) + 64 * 10 + 10
+)  # fmt: skip
 CLASSIC = 32 * 9 + 32 + 2 * (32 * 32 * 4 + 32) + 32 * 9 * 500 + 500 + 500 * 10 + 10
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("strided", STRIDED), ("residual", RESIDUAL), ("classic", CLASSIC)]
+    ("name", "count"),
+    [("strided", STRIDED), ("residual", RESIDUAL), ("plain", PLAIN), ("classic", CLASSIC)],
 )
 def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None:
     network = networks.build(Choice(name), gray28, 10)
@@ -30,9 +35,9 @@ def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None
 @pytest.mark.parametrize(
     ("name", "height", "width"),
     [
-        *((name, *size) for name in ("strided", "classic") for size in [(8, 8), (13, 14)]),
+        *((name, *size) for name in ("strided", "plain", "classic") for size in [(8, 8), (13, 14)]),
         *(("residual", *size) for size in [(16, 16), (17, 22)]),
-        *((name, 31, 45) for name in ("strided", "classic", "residual")),
+        *((name, 31, 45) for name in ("strided", "plain", "classic", "residual")),
     ],
 )
 def test_other_sizes_and_colours(name: str, height: int, width: int) -> None:
@@ -79,6 +84,10 @@ def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
             28,
             "network.blocks is .* from 0 to 100; received: -1",
         ),
+        (Choice("plain", {"stages": [8, 8]}), 28, r"list of lists .*; received: \[8, 8\]"),
+        (Choice("plain", {"stages": [[8], []]}), 28, "network.stages is a list of lists"),
+        (Choice("plain", {"dropout": 1}), 28, "network.dropout is from 0 .*; received: 1"),
+        (Choice("plain"), 3, "with 3 stages takes inputs of at least 4 × 4; received: 3 × 3"),
         (Choice("classic"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
         (Choice("classic", {"dropout": 1}), 28, "not an option of 'classic'; it takes none"),
     ],
