@@ -200,8 +200,9 @@ def test_the_text_has_every_table(found: SuiteResult) -> None:
 
 def test_what_cannot_be_is_refused(rules, drawings: Dataset) -> None:
     model = rules(DIGITS, by_light, InputSpec(28, 28))
-    with pytest.raises(OptionError, match="limit is a count of images from 1; received: 0"):
-        run_suite(model, drawings, limit=0)
+    for limit in (0, 10_001):
+        with pytest.raises(OptionError, match=f"images from 1 to 10000; received: {limit}"):
+            run_suite(model, drawings, limit=limit)
     with pytest.raises(OptionError, match=r"threshold is a probability from 0 to 1; received: 1.5"):
         run_suite(model, drawings, threshold=1.5)
     with pytest.raises(DataError, match="strokes/test is empty"):

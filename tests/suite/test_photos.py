@@ -99,6 +99,13 @@ def test_drawings_of_other_sizes_and_colours(drawings: Dataset) -> None:
     )
 
 
+def test_a_dot_is_photographed_too(drawings: Dataset) -> None:
+    images = np.zeros((24, 28, 28, 1), np.uint8)
+    images[:, 14, 14] = 255
+    dots = Dataset(images, np.zeros(24, np.int64), ("0",), "dots")
+    assert photograph(dots).images.shape == (24, SIDE, SIDE, 1)
+
+
 def test_what_is_no_drawing_is_refused(drawings: Dataset) -> None:
     some = drawings.subset(range(3))
     with pytest.raises(DataError, match=r"28 × 20 pixels; expected square drawings"):

@@ -150,7 +150,7 @@ def written_scene(
 def inked(fields: Fields, index: int, pen: Pen) -> NDArray[np.float64]:
     """The outermost samples (x, y) of each row that a pen leaves ink on, `(n, 2)`."""
     field = fields.pen[index] if pen.redrawn else fields.drawn[index]
-    ink = field < pen.radius
+    ink = field <= max(pen.radius, float(field.min()))  # a dot may be finer than a fine pen
     y = np.flatnonzero(ink.any(axis=1))
     left = ink[y].argmax(axis=1)
     right = GRID - 1 - ink[y, ::-1].argmax(axis=1)
@@ -169,8 +169,6 @@ def _neighbour(
 ) -> list[tuple[int, View]]:
     """Another drawing and where it stands, cut off by the frame's border; none without room."""
     points = inked(fields, other, pen)
-    if not len(points):
-        return []
     standing = box_of(map_points(view.drawing, points))
     depth = span(random, RANGES.neighbour_depth) * SIDE
     along = span(random, (-0.3, 1.3)) * SIDE
