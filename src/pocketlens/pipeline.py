@@ -257,6 +257,7 @@ class _Work:
         return Recognizer.load(self.folder)
 
     def data(self) -> None:
+        from pocketlens import augment
         from pocketlens.data import load_data, resolve
         from pocketlens.report import figures
 
@@ -279,6 +280,10 @@ class _Work:
         figures.draw_pixels(self.train_set, 0, self.figures / "pixels.png")
         figures.draw_one_hot(self.train_set, self.figures / "one_hot.svg")
         figures.draw_balance([self.train_set, self.test_set], self.figures / "balance.svg")
+        if self.recipe.augment.name != "none":
+            augmentation = augment.build(self.recipe.augment, nothing=self.recipe.data.nothing)
+            shown = augment.sample(self.train_set, augmentation, seed=seed)
+            figures.draw_samples(shown, self.figures / "augmented.png")
         summary = DataSummary(
             requested,
             resolved.name,

@@ -31,6 +31,7 @@ FIGURES = (
     "pixels.png",
     "one_hot.svg",
     "balance.svg",
+    "augmented.png",
     "history.svg",
     "confusion.svg",
     "mistakes.png",
@@ -174,6 +175,11 @@ class Run:
         )
 
     @property
+    def augmented(self) -> bool:
+        """Whether training sees other images than those of the data set."""
+        return self.recipe.augment.name != "none"
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """What a finished run would have and this one has not, by file name."""
         model = f"{self.recipe.model.name}.{self.recipe.model.format}"
@@ -186,7 +192,8 @@ class Run:
             "app/": self.app,
             "stages.json": self.stages,
         }
-        lost = [f"figures/{name}" for name in FIGURES if name not in self.figures]
+        drawn = [name for name in FIGURES if name != "augmented.png" or self.augmented]
+        lost = [f"figures/{name}" for name in drawn if name not in self.figures]
         return (*(name for name, part in parts.items() if not part), *lost)
 
 

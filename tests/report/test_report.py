@@ -18,7 +18,7 @@ from pocketlens.files import size_on_disk, size_text
 from pocketlens.recipe import load_recipe
 from pocketlens.report import figures, write_report
 from pocketlens.report.page import duration_text, milliseconds_text
-from pocketlens.run_folder import FIGURES
+from pocketlens.run_folder import FIGURES, read_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -81,7 +81,8 @@ def finished(tmp_path_factory, model, digits, evaluation, parity, history):
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("runs") / "quick"
     folder.mkdir()
-    recipe = load_recipe("quick", ["model.format=mlmodel", "model.name=Digits"])
+    settings = ["model.format=mlmodel", "model.name=Digits", "augment.name=shift"]
+    recipe = load_recipe("quick", settings)
     (folder / "recipe.toml").write_text(recipe.to_toml())
     (folder / "Digits.mlmodel").write_bytes(model.read_bytes())
     (folder / "app" / "Digits.xcodeproj").mkdir(parents=True)
@@ -200,6 +201,14 @@ def test_the_page_asks_no_host_for_anything(run):
     assert "@import" not in style[1]
     [policy] = [a["content"] for a in page.all("meta") if "http-equiv" in a]
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_without_augmentation_there_is_no_picture_of_it(run):
+    recipe = load_recipe(run / "recipe.toml", ["augment.name=none"])
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    (run / "figures" / "augmented.png").unlink()
+    assert "figures/augmented.png" not in read_run(run).missing
+    assert "What training sees" not in write_report(run).read_text()
 
 
 def test_the_page_is_accessible(run):

@@ -248,6 +248,12 @@ def _pictures(run: Run) -> dict[str, Picture]:
             "Where classes are filled unevenly, accuracy alone can mislead.",
         ),
         (
+            "augmented.png",
+            "What training sees of the first images, changed anew each time, over their labels.",
+            f"The augmentation '{run.recipe.augment.name}' makes them; quality is measured on "
+            "images that it did not touch.",
+        ),
+        (
             "history.svg",
             "Loss and accuracy after each epoch, in training and in validation.",
             "Validation images are held back from training; the best epoch by them is kept.",
