@@ -53,6 +53,14 @@ class Random:
         shape = (self.count, 1, 1)
         return deviation * torch.randn(shape, generator=self.generator, device=self.device)
 
+    def normals(self, columns: int) -> Tensor:
+        """`(N, columns)` Gaussian of deviation 1."""
+        return torch.randn((self.count, columns), generator=self.generator, device=self.device)
+
+    def points(self, columns: int) -> Tensor:
+        """`(N, columns, 2)` uniform in [-1, 1)."""
+        return 2 * self._rand(self.count, columns, 2) - 1
+
     def chance(self, share: float) -> Tensor:
         """`(N, 1, 1)` of 1 with probability `share`, else 0."""
         return (self._rand(self.count, 1, 1) < share).float()

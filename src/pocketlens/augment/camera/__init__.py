@@ -39,7 +39,7 @@ def camera(
     *,
     turn: float = 25.0,
     smallest: float = 0.45,
-    largest: float = 1.25,
+    largest: float = 1.35,
     clean: float = 0.1,
 ) -> Tensor:
     """Photograph each image, every frame in a scene of its own, and some scenes without a digit.

@@ -40,7 +40,7 @@ def rulings(random: Random) -> Tensor:
         phase = part.uniform(0, 1)
         lines = _lines(across, period, width, phase)
         squares = part.chance(0.6) * _lines(along, period, width, part.uniform(0, 1))
-        plane[some] = torch.maximum(lines, squares) * part.uniform(0.15, 0.9)
+        plane[some] = torch.maximum(lines, squares) * part.uniform(0.1, 0.7)
     return plane
 
 

@@ -29,7 +29,7 @@ def inside(
         smallest: Least size, as a share of that in the plane.
         largest: Greatest size.
     """
-    size = random.log_uniform(smallest, largest)
+    size = random.uniform(smallest, largest)
     room = (1 + OVER - DIGIT * size).clamp(min=0)
     right, down = room * random.either_way(1), room * random.either_way(1)
     return _placed(field, random, turn, size, right, down)
@@ -65,5 +65,5 @@ def outside(
 def _placed(
     field: Tensor, random: Random, turn: float, size: Tensor, right: Tensor, down: Tensor
 ) -> Tensor:
-    variation = Variation(turn, shear=0.25, stretch=0.16, perspective=0.16, elastic=0.07)
+    variation = Variation(turn, shear=0.2, stretch=0.16, perspective=0.12, elastic=0.07)
     return placed(field[:, None], random, variation, size=size, right=right, down=down)[:, 0]

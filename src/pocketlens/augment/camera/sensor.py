@@ -16,13 +16,13 @@ __all__ = ["expose"]
 BLURRED, MOVED, COMPRESSED = 0.5, 0.15, 0.25
 """Shares of frames out of focus, moved, and stored as JPEG."""
 
-SOFTEST = 1.3
+SOFTEST = 1.15
 """Largest deviation of the blur, in pixels of 48."""
 
 FASTEST = 0.1
 """Largest way of the picture while it is taken, as a share of the frame."""
 
-NOISE = 0.05
+NOISE = 0.04
 
 
 def expose(frame: Tensor, random: Random) -> Tensor:

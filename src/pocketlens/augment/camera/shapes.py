@@ -40,6 +40,17 @@ LETTERS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
     "triangle": (((0, -.8), (.9, .7), (-.9, .7), (0, -.8)),),
     "house": (((-.7, .9), (-.7, -.2), (0, -.9), (.7, -.2), (.7, .9), (-.7, .9)),),
     "tick": (((-.8, .1), (-.3, .8), (.9, -.9)),),
+    "V": (((-.6, -1), (0, 1), (.6, -1)),),
+    "h": (((-.4, -1), (-.4, 1)), ((-.4, .2), (0, -.2), (.4, .1), (.4, 1))),
+    "k": (((-.4, -1), (-.4, 1)), ((.4, -.2), (-.4, .4), (.45, 1))),
+    "n": (((-.4, -.5), (-.4, 1)), ((-.4, .1), (0, -.4), (.4, 0), (.4, 1))),
+    "r": (((-.3, -.4), (-.3, 1)), ((-.3, .2), (0, -.3), (.4, -.3))),
+    "ampersand": (((.7, 1), (-.4, -.5), (-.2, -1), (.2, -.9), (.2, -.5), (-.6, .3), (-.5, .9),
+                   (0, 1), (.4, .7), (.7, .1)),),
+    "at": (((.3, .3), (0, .4), (-.3, .1), (-.2, -.3), (.2, -.4), (.35, -.2), (.35, .3), (.7, .4),
+            (.9, -.1), (.6, -.8), (0, -1), (-.7, -.7), (-.9, 0), (-.7, .7), (0, 1), (.6, .9)),),
+    "heart": (((0, .9), (-.8, .1), (-.9, -.4), (-.5, -.8), (0, -.4), (.5, -.8), (.9, -.4),
+               (.8, .1), (0, .9)),),
     "plus": (((-.8, 0), (.8, 0)), ((0, -.8), (0, .8))),
     "equals": (((-.8, -.35), (.8, -.35)), ((-.8, .35), (.8, .35))),
 }
@@ -97,28 +108,35 @@ def _partial(images: Tensor, random: Random) -> Tensor:
     return draw(seen, random)
 
 
-def _scribble(images: Tensor, random: Random) -> Tensor:
-    """A pen that wanders over the frame, smoothly or with corners, and leaves it."""
+def _scribble(_images: Tensor, random: Random) -> Tensor:
+    """A pen that wanders over the frame and mostly leaves it, smoothly or with corners.
+
+    What is written small and closed may well be a 6 or a 9, so these reach the border.
+    """
     steps = 34
-    shape = (random.count, steps, 1)
-    bends = torch.randn(shape, generator=random.generator, device=images.device)[..., 0]
+    bends = random.normals(steps)
     turning = bends.cumsum(1) * random.uniform(0, 0.25)[:, 0] + bends * random.uniform(0, 1)[:, 0]
-    heading = random.uniform(0, 6.3)[:, 0] + turning.cumsum(1) * random.uniform(0.1, 1)[:, 0]
-    stride = random.uniform(0.1, 0.25)[:, 0]
-    x = (heading.cos() * stride).cumsum(1)
-    y = (heading.sin() * stride).cumsum(1)
-    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    # Most of them reach the border: what is written small and closed may well be a 6 or a 9.
-    size = random.uniform(0.85, 1.7)[:, 0] / torch.maximum(x.abs(), y.abs()).amax(1, keepdim=True)
-    x, y = x * size, y * size
-    path = torch.stack([x, y], dim=2)
-    middle = (path[:, 1:] + path[:, :-1]) / 2
-    return _inked(torch.cat([path, middle], dim=1), random)
+    heading = random.uniform(0, 2 * torch.pi)[:, 0] + turning.cumsum(1)
+    path = torch.stack([heading.cos(), heading.sin()], dim=2).cumsum(1)  # (N, steps, 2)
+    path = path - path.mean(1, keepdim=True)
+    path = path * (random.uniform(0.85, 1.7) / path.abs().amax((1, 2), keepdim=True))
+    return _inked(_denser(path, 2), random)
 
 
-def _lines(images: Tensor, random: Random) -> Tensor:
+def _tangle(_images: Tensor, random: Random) -> Tensor:
+    """A small heap of strokes to and fro, as when something is crossed out."""
+    corners = 14
+    path = torch.stack([random.normals(corners), random.normals(corners)], dim=2)
+    path[..., 1] *= random.uniform(0.3, 1)[:, 0]
+    path = path / path.abs().amax((1, 2), keepdim=True)
+    path = _turned(path, random.uniform(0, torch.pi)) * random.log_uniform(0.2, 0.7)
+    room = 1 - path.abs().amax((1, 2), keepdim=True)
+    return _inked(_denser(path + room * random.points(1), 5), random)
+
+
+def _lines(_images: Tensor, random: Random) -> Tensor:
     """One to four straight lines from border to border, or wide bars."""
-    ink = torch.zeros(images.shape, device=images.device)
+    ink = torch.zeros(random.count, random.side, random.side, device=random.device)
     wide = random.chance(0.25) * random.uniform(0.1, 0.4)
     for number in range(4):
         _, across = rotated(random.side, random.uniform(0, 6.3))
@@ -130,44 +148,81 @@ def _lines(images: Tensor, random: Random) -> Tensor:
     return ink
 
 
-def _letter(images: Tensor, random: Random) -> Tensor:
+def _letter(_images: Tensor, random: Random) -> Tensor:
     """One of `LETTERS`, written large or small."""
-    paths = _letter_paths(images.device)
-    pick = torch.randint(
-        len(paths), (random.count,), generator=random.generator, device=images.device
-    )
-    path = paths[pick]
-    shake = torch.randn(path.shape, generator=random.generator, device=images.device)
+    paths = _letter_paths(random.device)
+    path = paths[(random.uniform(0, len(paths))[:, 0, 0]).long()]
+    shake = torch.stack([random.normals(SAMPLES), random.normals(SAMPLES)], dim=2)
     path = path + random.uniform(0, 0.03) * shake
-    angle = random.uniform(-0.5, 0.5)
-    cos, sin = angle.cos()[..., 0], angle.sin()[..., 0]
-    x, y = path[..., 0] * random.uniform(0.6, 1.1)[..., 0], path[..., 1]
-    x, y = cos * x - sin * y, sin * x + cos * y
-    size = random.log_uniform(0.3, 0.9)[..., 0]
-    room = 1 - size
-    x = size * x + room * random.uniform(-1, 1)[..., 0]
-    y = size * y + room * random.uniform(-1, 1)[..., 0]
-    return _inked(torch.stack([x, y], dim=2), random)
+    path[..., 0] *= random.uniform(0.6, 1.1)[..., 0]
+    size = random.log_uniform(0.3, 0.95)
+    path = _turned(path, random.either_way(0.5)) * size
+    return _inked(path + (1 - size) * random.points(1), random)
 
 
-def _blob(images: Tensor, random: Random) -> Tensor:
-    """One to three filled bodies: fingers, coins, boxes, half of the frame."""
-    ink = torch.zeros(images.shape, device=images.device)
-    for number in range(3):
-        along, across = rotated(random.side, random.uniform(0, 6.3))
-        along = (along - random.uniform(-1, 1)) / random.log_uniform(0.15, 1.2)
-        across = (across - random.uniform(-1, 1)) / random.log_uniform(0.15, 1.2)
+def _blob(_images: Tensor, random: Random) -> Tensor:
+    """One to three filled bodies: coins, boxes, stains, half of the frame."""
+
+    def body() -> Tensor:
+        along, across = rotated(random.side, random.uniform(0, torch.pi))
+        along = (along - random.either_way(1)) / random.log_uniform(0.15, 1.2)
+        across = (across - random.either_way(1)) / random.log_uniform(0.15, 1.2)
         power = random.log_uniform(1.5, 8)  # from a lozenge over an ellipse to a box
         distance = along.abs_() ** power + across.abs_() ** power + 0.3 * random.smooth(4)
-        body = ((1 - distance) * random.log_uniform(1, 12) + 0.5).clamp_(0, 1)
-        there = random.chance(0.4) if number else 1
-        ink = torch.maximum(ink, body * there * random.uniform(0.3, 1))
+        return ((1 - distance) * random.log_uniform(1, 12) + 0.5).clamp_(0, 1)
+
+    return _several(body, random)
+
+
+def _polygon(_images: Tensor, random: Random) -> Tensor:
+    """One to three polygons, three to seven corners, filled or in outline, with round edges too."""
+
+    def body() -> Tensor:
+        x, y = coordinates(random.side, random.device)
+        x, y = x - random.either_way(0.8), y - random.either_way(0.8)
+        corners = random.uniform(3, 8).floor()
+        turn = random.uniform(0, 2 * torch.pi)
+        angle = torch.atan2(y, x) + turn
+        part = 2 * torch.pi / corners
+        edge = (angle.remainder(part) - part / 2).cos_()
+        # A straight edge has the distance cos(part / 2) / cos(angle from its middle).
+        reach = (part / 2).cos() / edge * (1 + random.uniform(0, 0.35) * (angle * 2).sin())
+        reach = reach * random.log_uniform(0.2, 0.9)
+        depth = (reach - (x * x + y * y).sqrt()) * random.side / 2
+        outlined = random.chance(0.4)
+        filled = (depth + 0.5).clamp(0, 1)
+        line = (random.uniform(0.8, 3) - depth.abs() + 0.5).clamp_(0, 1)
+        return filled * (1 - outlined) + line * outlined
+
+    return _several(body, random)
+
+
+def _finger(_images: Tensor, random: Random) -> Tensor:
+    """One to three thick round-ended bodies that reach in from the border, shaded."""
+
+    def body() -> Tensor:
+        along, across = rotated(random.side, random.uniform(0, 2 * torch.pi))
+        width = random.uniform(0.1, 0.35)
+        beyond = (along - random.either_way(0.6)).clamp_(min=0)
+        offset = across - random.either_way(0.8)
+        distance = (beyond * beyond + offset * offset).sqrt_() / width
+        cover = ((1 - distance) * width * random.side / 2 + 0.5).clamp_(0, 1)
+        return cover * (1 - random.uniform(0, 0.6) * distance.clamp_(max=1))
+
+    return _several(body, random)
+
+
+def _several(body: Callable[[], Tensor], random: Random) -> Tensor:
+    """One to three bodies, darker or lighter, over one another."""
+    ink = body() * random.uniform(0.3, 1)
+    for _ in range(2):
+        ink = torch.maximum(ink, body() * random.chance(0.4) * random.uniform(0.3, 1))
     return ink
 
 
 def _pattern(_images: Tensor, random: Random) -> Tensor:
     """Stripes, checks, waves, spots and noise of any scale."""
-    along, across = rotated(random.side, random.uniform(0, 6.3))
+    along, across = rotated(random.side, random.uniform(0, torch.pi))
     period = random.log_uniform(0.1, 1.2)
     bend = random.uniform(0, 0.6) * random.smooth(3)
     stripes = (torch.pi * (along / period + bend)).sin_()
@@ -177,6 +232,39 @@ def _pattern(_images: Tensor, random: Random) -> Tensor:
     cells = (3, 6, 12, 24)[int(random.part(1).uniform(0, 4))]
     waves = waves * (1 - noisy) + 2 * random.smooth(cells) * noisy
     return (waves * random.log_uniform(1, 8) + 0.5).clamp_(0, 1) * random.uniform(0.2, 1)
+
+
+def _tiles(_images: Tensor, random: Random) -> Tensor:
+    """Rows of rectangles with gaps, each in a shade of its own: bricks, keys, windows."""
+    along, across = rotated(random.side, random.uniform(0, torch.pi))
+    height = random.log_uniform(0.15, 0.7)
+    width = height * random.log_uniform(0.7, 3)
+    row = across / height + random.uniform(0, 1)
+    column = along / width + random.chance(0.5) * 0.5 * row.floor() + random.uniform(0, 1)
+    shades = torch.stack([random.uniform(0, 1)[:, 0, 0] for _ in range(31)], dim=1)
+    number = (row.floor() * 7 + column.floor() * 3).long() % 31
+    shade = shades.gather(1, number.flatten(1)).view_as(row)
+    gap = random.uniform(0.02, 0.15) * height
+    to_edge = torch.minimum(
+        (0.5 - (row.frac().abs_() - 0.5).abs_()) * height,
+        (0.5 - (column.frac().abs_() - 0.5).abs_()) * width,
+    )
+    tile = ((to_edge - gap / 2) * random.side / 2 + 0.5).clamp_(0, 1)
+    return tile * (1 - random.uniform(0, 1) * shade)
+
+
+def _turned(path: Tensor, angle: Tensor) -> Tensor:
+    """Paths `(N, P, 2)` turned about the origin by `angle` `(N, 1, 1)`."""
+    cos, sin = angle.cos()[..., 0], angle.sin()[..., 0]
+    x, y = path[..., 0], path[..., 1]
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=2)
+
+
+def _denser(path: Tensor, times: int) -> Tensor:
+    """Paths `(N, P, 2)` with points in between: `(N, (P - 1) * times + 1, 2)`."""
+    shares = torch.arange(times, device=path.device)[:, None] / times
+    steps = path[:, :-1, None] + shares * (path[:, 1:, None] - path[:, :-1, None])
+    return torch.cat([steps.flatten(1, 2), path[:, -1:]], dim=1)
 
 
 def _inked(path: Tensor, random: Random) -> Tensor:
@@ -208,13 +296,17 @@ def _letter_paths(device: torch.device) -> Tensor:
 
 
 KINDS: tuple[tuple[Callable[[Tensor, Random], Tensor], float], ...] = (
-    (_blank, 0.26),
+    (_blank, 0.2),
     (_scrambled, 0.1),
-    (_partial, 0.1),
-    (_scribble, 0.14),
-    (_lines, 0.1),
+    (_partial, 0.08),
+    (_scribble, 0.08),
+    (_tangle, 0.08),
+    (_lines, 0.07),
     (_letter, 0.14),
-    (_blob, 0.1),
-    (_pattern, 0.06),
+    (_blob, 0.06),
+    (_polygon, 0.07),
+    (_finger, 0.05),
+    (_pattern, 0.04),
+    (_tiles, 0.03),
 )
 """Each kind and its share of the frames without a digit."""
