@@ -113,14 +113,14 @@ def _scribble(_images: Tensor, random: Random) -> Tensor:
 
     What is written small and closed may well be a 6 or a 9, so these reach the border.
     """
-    steps = 34
+    steps = 30
     bends = random.normals(steps)
     turning = bends.cumsum(1) * random.uniform(0, 0.25)[:, 0] + bends * random.uniform(0, 1)[:, 0]
     heading = random.uniform(0, 2 * torch.pi)[:, 0] + turning.cumsum(1)
     path = torch.stack([heading.cos(), heading.sin()], dim=2).cumsum(1)  # (N, steps, 2)
     path = path - path.mean(1, keepdim=True)
     path = path * (random.uniform(0.85, 1.7) / path.abs().amax((1, 2), keepdim=True))
-    return _inked(_denser(path, 2), random)
+    return _inked(_denser(path, 3), random)
 
 
 def _tangle(_images: Tensor, random: Random) -> Tensor:
@@ -129,7 +129,7 @@ def _tangle(_images: Tensor, random: Random) -> Tensor:
     path = torch.stack([random.normals(corners), random.normals(corners)], dim=2)
     path[..., 1] *= random.uniform(0.3, 1)[:, 0]
     path = path / path.abs().amax((1, 2), keepdim=True)
-    path = _turned(path, random.uniform(0, torch.pi)) * random.log_uniform(0.2, 0.7)
+    path = _turned(path, random.uniform(0, torch.pi)) * random.log_uniform(0.25, 0.8)
     room = 1 - path.abs().amax((1, 2), keepdim=True)
     return _inked(_denser(path + room * random.points(1), 5), random)
 
@@ -175,7 +175,7 @@ def _blob(_images: Tensor, random: Random) -> Tensor:
 
 
 def _polygon(_images: Tensor, random: Random) -> Tensor:
-    """One to three polygons, three to seven corners, filled or in outline, with round edges too."""
+    """One to three polygons of three to seven corners; triangles and squares also in outline."""
 
     def body() -> Tensor:
         x, y = coordinates(random.side, random.device)
@@ -189,7 +189,7 @@ def _polygon(_images: Tensor, random: Random) -> Tensor:
         reach = (part / 2).cos() / edge * (1 + random.uniform(0, 0.35) * (angle * 2).sin())
         reach = reach * random.log_uniform(0.2, 0.9)
         depth = (reach - (x * x + y * y).sqrt()) * random.side / 2
-        outlined = random.chance(0.4)
+        outlined = random.chance(0.6) * (corners < 5)  # of more corners it would be a 0
         filled = (depth + 0.5).clamp(0, 1)
         line = (random.uniform(0.8, 3) - depth.abs() + 0.5).clamp_(0, 1)
         return filled * (1 - outlined) + line * outlined
@@ -202,7 +202,7 @@ def _finger(_images: Tensor, random: Random) -> Tensor:
 
     def body() -> Tensor:
         along, across = rotated(random.side, random.uniform(0, 2 * torch.pi))
-        width = random.uniform(0.1, 0.35)
+        width = random.uniform(0.14, 0.35)
         beyond = (along - random.either_way(0.6)).clamp_(min=0)
         offset = across - random.either_way(0.8)
         distance = (beyond * beyond + offset * offset).sqrt_() / width
