@@ -205,6 +205,18 @@ def test_what_the_data_cannot_give(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_is_lost_during_a_stage(picture_folder: Path, tmp_path: Path) -> None:
+    class Thief(Watcher):
+        def stage(self, name: str, *, done: bool) -> None:
+            shutil.rmtree(tmp_path / "run")
+
+    settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
+    with pytest.raises(
+        OutputError, match="run was removed or renamed during stage 'data'; put it back, or start"
+    ):
+        run("quick", out=tmp_path / "run", overrides=settings, until="data", watcher=Thief())
+
+
 def test_images_once_loaded_are_not_looked_for_again(picture_folder: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     shutil.copytree(picture_folder, pictures)
