@@ -235,7 +235,7 @@ def test_kinds_come_in_their_shares(digits: Tensor) -> None:
     share = {kind.__name__: share for kind, share in KINDS}["_blank"]
     ink = shapes(digits[:, 0].repeat(16, 1, 1), drawn(1024))
     blank = (ink.flatten(1).amax(1) == 0).float().mean()
-    assert abs(float(blank) - share / sum(s for _, s in KINDS)) < 0.06
+    assert abs(float(blank) - share / sum(s for _, s in KINDS)) < 0.08
 
 
 @pytest.mark.parametrize(
