@@ -15,6 +15,7 @@ from pocketlens.errors import (
     CheckFailedError,
     DataNotFoundError,
     OptionError,
+    OutputError,
     RecipeError,
     RunError,
 )
