@@ -34,6 +34,7 @@ def accuracy(recognizer: Recognizer, data: Dataset) -> float:
 
 VARIANTS = [
     ["training.optimizer=adamw", "training.learning_rate=0.02"],
+    ["training.optimizer=muon", "training.learning_rate=0.02"],
     ["training.optimizer=sgd", "training.learning_rate=0.05", "training.channels_last=false"],
     ["training.optimizer=adadelta", "training.learning_rate=1", "training.schedule=constant"],
     ["training.precision=bfloat16", "training.learning_rate=0.02"],

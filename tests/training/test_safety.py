@@ -190,6 +190,26 @@ def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Pa
     assert [row.epoch for row in ours] == list(range(1, 31))
 
 
+def test_frames_of_nothing_are_the_same_after_a_stop(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    """Camera and nothing draw much at random, in training and in validation."""
+    settings = ["augment={name='camera'}", "data.nothing=0.2", "training.optimizer=muon"]
+    recipe = load_recipe(bars_recipe, [*settings, "input.height=16", "input.width=16"])
+    few = bars_train.subset(slice(0, 150))
+    few = replace(few, images=np.pad(few.images, ((0, 0), (2, 2), (2, 2), (0, 0))))
+
+    def stop(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    whole = train(recipe, few)
+    assert len(train(recipe, few, folder=tmp_path, on_epoch=stop).history) == 1
+    rest = train(recipe, few, folder=tmp_path, resume=True)
+    assert equal(rest.recognizer, whole.recognizer)
+    assert [r.validation_loss for r in rest.history] == [r.validation_loss for r in whole.history]
+    assert rest.recognizer.classes[-1] == "nothing"
+
+
 def test_a_full_disk_while_it_trains(recipe_file: Path, begun: Path, tmp_path: Path) -> None:
     """The system itself refuses: no file of the process may grow past a size."""
     folder, output = tmp_path / "run", tmp_path / "output"
