@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pocketlens.errors import OutputError, OutputExistsError
-from pocketlens.files import aside, size_on_disk, write_aside
+from pocketlens.files import aside, remove_leftovers, size_on_disk, write_aside
 
 
 def test_a_file_and_its_folders(tmp_path: Path) -> None:
@@ -62,6 +62,34 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written: .*choose another output path"):
         write_aside(tmp_path / "file" / "below", "x")
+
+
+def test_a_lost_folder_is_not_made_again(tmp_path: Path) -> None:
+    with pytest.raises(
+        OutputError,
+        match="lost/x cannot be written: its folder was removed or renamed meanwhile; put it back",
+    ):
+        write_aside(tmp_path / "lost" / "x", "x", parents=False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_kill_leaves_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Left by a process that is really killed between the writing and the renaming."""
+    code = (
+        "import os, signal\n"
+        "from pocketlens.files import aside\n"
+        "with aside('inner/file') as new:\n    new.write_text('half')\n"
+        "    with aside('inner/folder') as other:\n        other.mkdir()\n"
+        "        (other / 'x').write_text('half')\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode < 0
+    assert len(os.listdir(tmp_path / "inner")) == 2
+    for name in (".hidden", ".notes.part", "a.0123abcd.part", ".x.0123abcd.parts"):
+        (tmp_path / "inner" / name).touch()
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path / "inner")) == [
+        ".hidden", ".notes.part", ".x.0123abcd.parts", "a.0123abcd.part"
+    ]  # fmt: skip
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:

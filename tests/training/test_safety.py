@@ -8,6 +8,7 @@ import re
 import runpy
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -33,6 +34,9 @@ KILLS = 20
 UNLIMITED = 1 << 40
 PATIENCE = 60.0
 """Seconds after which a process that tells nothing counts as hung."""
+
+if sys.platform == "win32":
+    pytest.skip("kills and limits as POSIX has them", allow_module_level=True)
 
 # Processes are forked from one that has imported everything and computed nothing: an import of
 # PyTorch costs more than a life here lasts. (Its first optimiser imports torch._dynamo.)
