@@ -123,4 +123,4 @@ def _compressed(plane: Array, random: Random) -> NDArray[np.uint8]:
     file = io.BytesIO()
     quality = int(random.integers(RANGES.jpeg[0], RANGES.jpeg[1] + 1))
     Image.fromarray(grey).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
+    return np.asarray(Image.open(file, formats=("JPEG",)))

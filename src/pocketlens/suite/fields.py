@@ -143,13 +143,16 @@ REMOVABLE = (_removable(0), _removable(1))
 
 
 def _squared_distance(points: NDArray[np.bool_], reach: int) -> Array:
-    """Squared distance in samples `(N, S, S)` to the nearest point, at most (reach + 1)²."""
+    """Squared distance in samples `(N, S, S)` to the nearest point, at most (reach + 1)².
+
+    A reach of at most 10 keeps every sum within 8 bits.
+    """
     far = (reach + 1) ** 2
-    squared = np.where(points, 0, far).astype(np.int16)
+    squared = np.where(points, np.uint8(0), np.uint8(far))
     for axis in (1, 2):
         nearest = squared.copy()
         for step in range(1, reach + 1):
-            there = squared + np.int16(step * step)
+            there = squared + np.uint8(step * step)
             before = [slice(None)] * 3
             after = [slice(None)] * 3
             before[axis], after[axis] = slice(None, -step), slice(step, None)
