@@ -137,7 +137,7 @@ def _cut_off(view: View, points: NDArray[np.float64], random: Random) -> View:
 def _scrambled(digit: Drawing, random: Random) -> Drawing:
     """The ink's box in 3 × 3 tiles, each turned and none where it was.
 
-    Of 2 × 2 tiles, one in twenty came out as another digit.
+    Of 2 × 2 tiles, some come out as other digits.
     """
     many = 3
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))

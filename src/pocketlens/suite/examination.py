@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.errors import DataError, OptionError
+from pocketlens.errors import DataError, OptionError, did_you_mean
 from pocketlens.evaluation import Evaluation, evaluate, listed, wilson_interval
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.suite.corruptions import CORRUPTIONS, STRENGTHS, corrupt
@@ -34,6 +34,9 @@ MOST = 10_000
 ANGLES = tuple(range(-45, 46, 5))
 SIZES = tuple(round(0.1 * step, 1) for step in range(3, 14))
 SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)
+TESTS = ("clean", "corruptions", "turns", "scale", "position", "polarity", "camera")
+"""The tests that end in a table, in order."""
+
 SHIFTED = 0.7
 """The size at which images are moved about: MNIST's 20 × 20 box is then half the frame, and stays
 inside."""
@@ -50,6 +53,7 @@ def run_suite(
     limit: int = LIMIT,
     seed: int = 0,
     threshold: float | None = None,
+    tests: Collection[str] = TESTS,
     progress: Progress | None = None,
 ) -> SuiteResult:
     """Examine a recogniser: clean, corrupted, turned, smaller, moved, photographed, and on nothing.
@@ -65,10 +69,11 @@ def run_suite(
         seed: Chooses the images and draws the tests.
         threshold: From which probability on an answer counts as shown, in [0, 1]; default: the
             model's own.
+        tests: Which tables to make, of `TESTS`; rejection is always measured.
         progress: Called with the name of each test as it begins.
 
     Raises:
-        OptionError: A limit or threshold out of range.
+        OptionError: A limit or threshold out of range, or an unknown test.
         DataError: No images, or a class that the predictor does not know.
     """
     if not 1 <= limit <= MOST:
@@ -76,10 +81,14 @@ def run_suite(
     show = predictor.thresholds.show if threshold is None else threshold
     if not 0 <= show <= 1:
         raise OptionError(f"threshold is a probability from 0 to 1; received: {show}")
+    if unknown := [name for name in tests if name not in TESTS]:
+        raise OptionError(f"there is no test '{unknown[0]}'; {did_you_mean(unknown[0], TESTS)}")
     began = time.perf_counter()
     say = progress or (lambda _: None)
-    say("clean")
-    tables = [_clean(evaluate(predictor, dataset))]
+    tables = []
+    if "clean" in tests:
+        say("clean")
+        tables.append(_clean(evaluate(predictor, dataset)))
     order = np.random.default_rng([seed, 3]).permutation(len(dataset))[:limit]
     some = replace(dataset.subset(np.sort(order)), name=dataset.name)
     for name, test in (
@@ -89,6 +98,8 @@ def run_suite(
         ("position", _positions),
         ("polarity", _polarity),
     ):
+        if name not in tests:
+            continue
         say(name)
         tables.append(test(predictor, some, seed))
     drawn, why = _drawings(some)
@@ -97,7 +108,8 @@ def run_suite(
     if drawn:
         say("camera")
         photos = photograph(drawn, seed=seed)
-        tables.append(_camera(predictor, photos))
+        if "camera" in tests:
+            tables.append(_camera(predictor, photos))
     say("rejection")
     rejection = _rejection(predictor, some, drawn, photos, limit, seed, show)
     return SuiteResult(
