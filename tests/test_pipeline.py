@@ -188,6 +188,8 @@ def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
          "nowhere is not a folder; expected a folder with one folder of pictures for each class"),
         (["data.source=cifar"], "data source 'cifar' is not known; expected one of: auto, mnist, "
          "strokes, folder:PATH (more about them: pocketlens data list)"),
+        (["data.extra=strokes"], "data.extra has classes that data.source has not: 0, 1, 2, 3, 4, "
+         "5, 6, 7, 8, 9; those of data.source are: lies, slants, stands"),
         (["data.nothing=0.1"], "data.nothing is 0.1, but augment 'none' has no frames without a "
          "class; those that have: camera"),
     ],

@@ -61,14 +61,15 @@ def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
 
-def count_pictures(path: Path, *, seed: int = 0) -> int:
-    """How many training pictures `load_folder` would take, without decoding one.
+def count_pictures(path: Path, *, seed: int = 0) -> dict[str, int]:
+    """How many training pictures of each class `load_folder` would take, without decoding one.
 
     Raises:
         DataNotFoundError: As `load_folder`.
         DataError: As `load_folder`, but for pictures that cannot be read.
     """
-    return len(_members(path, "train", seed)[1])
+    classes, _, labels = _members(path, "train", seed)
+    return {name: labels.count(label) for label, name in enumerate(classes)}
 
 
 def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[Path], list[int]]:

@@ -26,6 +26,8 @@ __all__ = ["SPLITS", "Resolved", "download_data", "faults", "load_data", "resolv
 
 SPLITS = ("train", "test")
 FOLDER = "folder:"
+SHOWN = 12
+"""How many class names an error lists."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,11 @@ def load_data(
         )
     from pocketlens.data.folder import load_folder
 
-    return load_folder(_folder(resolved), split, input_spec, seed=seed)
+    return load_folder(_folder(resolved.name), split, input_spec, seed=seed)
 
 
-def _folder(resolved: Resolved) -> Path:
-    return Path(resolved.name.removeprefix(FOLDER)).expanduser()
+def _folder(name: str) -> Path:
+    return Path(name.removeprefix(FOLDER)).expanduser()
 
 
 def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
@@ -163,15 +165,22 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
         seed: The recipe's; it splits a folder.
         batch_size: `training.batch_size`: more images than there are cannot be had in a step.
     """
-    found = []
-    images = 0
-    for source in filter(None, (options.source, options.extra)):
+    found, counts = [], []
+    for source, drawn in ((options.source, seed), (options.extra, seed + 1)):
         try:
-            images += _training_images(source, seed)
+            counts.append(_training_counts(source, drawn) if source else {})
         except (OptionError, DataError) as error:
             found.append(str(error))
-    images -= round(options.validation * images)
-    if not found and images < batch_size:
+    if found:
+        return found
+    first, second = counts
+    if unknown := [name for name in second if name not in first]:
+        found.append(
+            f"data.extra has classes that data.source has not: {', '.join(unknown[:SHOWN])}; "
+            f"those of data.source are: {', '.join([*first][:SHOWN])}"
+        )
+    images = sum(n - round(options.validation * n) for n in first.values()) + sum(second.values())
+    if images < batch_size:
         found.append(
             f"training.batch_size is at most the number of training images, {images}; "
             f"received: {batch_size}"
@@ -179,17 +188,18 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
     return found
 
 
-def _training_images(source: str, seed: int) -> int:
-    """How many there are, for `auto` at least. Raises as `load_data` does."""
+def _training_counts(source: str, seed: int) -> dict[str, int]:
+    """Images of each class, at least about so many. Raises as `load_data` does."""
     sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
-    if source == "auto":
-        return min(sizes.values())
-    resolved = resolve(source)
-    if resolved.name in sizes:
-        return sizes[resolved.name]
-    from pocketlens.data.folder import count_pictures
+    name = source if source == "auto" else resolve(source).name
+    if name.startswith(FOLDER):
+        from pocketlens.data.folder import count_pictures
 
-    return count_pictures(_folder(resolved), seed=seed)
+        return count_pictures(_folder(name), seed=seed)
+    from pocketlens.data.mnist import CLASSES
+
+    images = min(sizes.values()) if name == "auto" else sizes[name]
+    return dict.fromkeys(CLASSES, images // len(CLASSES))
 
 
 def download_data(
