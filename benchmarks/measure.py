@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,16 @@ from pocketlens.run_folder import read_run
 HERE = Path(__file__).parent
 
 
-def run_recipe(name: str, *settings: str, until: str = "report") -> dict[str, Any]:
-    """From process start to the end of stage `until`: seconds, phases, figures, peak memory."""
+def run_recipe(
+    name: str,
+    *settings: str,
+    until: str = "report",
+    examine: Callable[[Path], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """From process start to the end of stage `until`: seconds, phases, figures, peak memory.
+
+    `examine` is asked for more figures about the Core ML file, outside of the time measured.
+    """
     code = (
         "import sys, pocketlens\n"
         "pocketlens.run(sys.argv[1], out=sys.argv[2], until=sys.argv[3], overrides=sys.argv[4:])"
@@ -35,7 +42,8 @@ def run_recipe(name: str, *settings: str, until: str = "report") -> dict[str, An
             raise SystemExit(f"{' '.join(words)} failed")
         run = read_run(out)
         stages, check, evaluation = run.stages, run.check, run.evaluation
-        assert run.data and run.metrics and check and evaluation  # noqa: PT018
+        assert run.data and run.metrics and run.model and check and evaluation  # noqa: PT018
+        more = examine(run.model) if examine else {}
         return {
             "data": run.data.source,
             "seconds": seconds,
@@ -51,33 +59,8 @@ def run_recipe(name: str, *settings: str, until: str = "report") -> dict[str, An
             "parameters": run.metrics.parameters,
             "milliseconds_per_image": check.milliseconds_per_image,
             "peak_megabytes": usage.ru_maxrss / 1024,
+            **more,
         }
-
-
-def seeds(name: str, count: int, *, until: str = "report") -> dict[str, Any]:
-    """Run a recipe once a seed; medians of times and sizes, mean of accuracies, every run."""
-    runs = []
-    for seed in range(count):
-        runs.append(run_recipe(name, f"seed={seed}", until=until))
-        row = runs[-1]
-        print(
-            f"seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.1f} s, "
-            f"training {row['training_seconds']:.1f} s, {row['peak_megabytes']:.0f} MB",
-            flush=True,
-        )
-    numbers = [k for k, v in runs[0].items() if isinstance(v, (int, float))]
-    return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {sys.version.split()[0]}",
-        "seeds": count,
-        "mean_accuracy": statistics.mean(run["accuracy"] for run in runs),
-        "worst_accuracy": min(run["accuracy"] for run in runs),
-        "median": {key: statistics.median(run[key] for run in runs) for key in numbers},
-        "median_phases": {
-            phase: statistics.median(run["phases"][phase] for run in runs)
-            for phase in runs[0]["phases"]
-        },
-        "runs": runs,
-    }
 
 
 def write(script: str, found: dict[str, Any]) -> None:

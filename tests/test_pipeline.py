@@ -59,6 +59,22 @@ def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
     assert found.check and found.check.file_bytes == size_on_disk(bars_run / "Bars.mlpackage")
 
 
+def test_a_recogniser_that_knows_nothing_is_asked_about_empty_scenes(
+    picture_folder: Path, tmp_path: Path
+) -> None:
+    settings = [f"data.source=folder:{picture_folder}", "data.extra=", "training.epochs=1"]
+    found = run("digits", out=tmp_path / "bars", overrides=[*settings, "data.validation=0.2"])
+    assert found.missing == ()
+    assert found.evaluation and found.evaluation.classes[-1] == "nothing"
+    assert found.camera
+    assert found.camera.tables == ()
+    assert "taken of the digits 0 to 9" in found.camera.left_out[0]
+    assert found.camera.rejection.false.n == 1000
+    html = (tmp_path / "bars" / "report.html").read_text()
+    assert "In front of a camera" in html
+    assert "What training sees" in html
+
+
 def test_stages_go_on_where_they_were_left(picture_folder: Path, tmp_path: Path) -> None:
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     first, second = Listener(), Listener()

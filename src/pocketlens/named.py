@@ -1,8 +1,8 @@
 """Rooms whose files are found by name: a network or an augmentation is one file of its room.
 
 A recipe says `name = "strided"`; the room `networks` then has a file `strided.py` with a class or
-function called in the recipe's word, and its keyword-only arguments are the options. A file whose name
-begins with `_` is what the others share.
+function called in the recipe's word, and its keyword-only arguments are the options. A file whose
+name begins with `_` is what the others share.
 """
 
 from __future__ import annotations

@@ -26,10 +26,12 @@ from pocketlens.errors import (
     did_you_mean,
 )
 from pocketlens.files import remove_leftovers, size_on_disk, write_aside
+from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 
 if TYPE_CHECKING:
+    from pocketlens.coreml import CoreMLModel
     from pocketlens.data import Dataset
     from pocketlens.history import Epoch
     from pocketlens.recognizer import Recognizer
@@ -377,6 +379,17 @@ class _Work:
                 f"{self.model} does not agree with the trained network: "
                 f"{'; '.join(str(parity).splitlines())}; try --set model.precision=float32"
             )
+        if NOTHING in model.classes:
+            self.show_nothing(model)
+
+    def show_nothing(self, model: CoreMLModel) -> None:
+        """Ask the Core ML file about photographs, and about scenes with nothing in view."""
+        from pocketlens.report.suite_figures import draw_rejection
+        from pocketlens.suite import run_suite
+
+        found = run_suite(model, self.test_set, seed=self.recipe.seed, tests=("camera",))
+        draw_rejection(found.rejection, self.figures / "rejection.svg")
+        self.write("camera.json", found.to_dict())
 
     def app(self) -> None:
         from pocketlens.app import create_app

@@ -18,6 +18,7 @@ from pocketlens.evaluation import Evaluation, number, number_or_none, reading, w
 from pocketlens.history import Epoch
 from pocketlens.parity import Parity
 from pocketlens.recipe import Recipe
+from pocketlens.suite import SuiteResult
 
 __all__ = ["Check", "DataSummary", "Metrics", "Run", "read_bytes", "read_run"]
 
@@ -37,6 +38,7 @@ FIGURES = (
     "mistakes.png",
     "reliability.svg",
     "parity.svg",
+    "rejection.svg",
 )
 
 
@@ -132,6 +134,7 @@ class Run:
         metrics: The training in figures.
         evaluation: The trained network on the test images; `metrics.json` holds it too.
         check: The Core ML file's check.
+        camera: What the Core ML file makes of photographs and of empty scenes.
         stages: Seconds of each stage, in the order in which they ran.
         figures: The figures by file name.
         model: The Core ML file.
@@ -145,6 +148,7 @@ class Run:
     metrics: Metrics | None
     evaluation: Evaluation | None
     check: Check | None
+    camera: SuiteResult | None
     stages: dict[str, float]
     figures: dict[str, Path]
     model: Path | None
@@ -180,6 +184,11 @@ class Run:
         return self.recipe.augment.name != "none"
 
     @property
+    def knows_nothing(self) -> bool:
+        """Whether the recogniser has the class `nothing`, and is asked about empty scenes."""
+        return self.recipe.data.nothing > 0
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """What a finished run would have and this one has not, by file name."""
         model = f"{self.recipe.model.name}.{self.recipe.model.format}"
@@ -189,11 +198,16 @@ class Run:
             "metrics.json": self.evaluation,
             model: self.model,
             "parity.json": self.check,
+            "camera.json": self.camera or not self.knows_nothing,
             "app/": self.app,
             "stages.json": self.stages,
         }
-        drawn = [name for name in FIGURES if name != "augmented.png" or self.augmented]
-        lost = [f"figures/{name}" for name in drawn if name not in self.figures]
+        only = {"augmented.png": self.augmented, "rejection.svg": self.knows_nothing}
+        lost = [
+            f"figures/{name}"
+            for name in FIGURES
+            if only.get(name, True) and name not in self.figures
+        ]
         return (*(name for name, part in parts.items() if not part), *lost)
 
 
@@ -228,6 +242,7 @@ def read_run(folder: str | Path) -> Run:
         metrics=None if values is None else _made(metrics, Metrics, values),
         evaluation=_made(metrics, Evaluation, values["recognizer"]) if measured else None,
         check=check,
+        camera=_part(folder / "camera.json", SuiteResult),
         stages={} if stages is None else _stages(folder / "stages.json", stages),
         figures={name: path for name, path in figures.items() if path.is_file()},
         model=model if model.exists() else None,

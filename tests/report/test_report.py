@@ -19,6 +19,7 @@ from pocketlens.recipe import load_recipe
 from pocketlens.report import figures, write_report
 from pocketlens.report.page import duration_text, milliseconds_text
 from pocketlens.run_folder import FIGURES, read_run
+from pocketlens.suite import Rejection, Score, Share, SuiteResult, Table
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -130,6 +131,23 @@ def finished(tmp_path_factory, model, digits, evaluation, parity, history):
 
 
 @pytest.fixture
+def rejection():
+    return Rejection(
+        note="400 photographs of digits against 100 scenes without a digit",
+        threshold=0.62,
+        auroc=0.99,
+        fpr=0.03,
+        kept=Share.of("kept", 388, 400),
+        right=Share.of("kept and right", 384, 400),
+        false=Share.of("false answers to nothing", 2, 100),
+        kept_by_kind=(),
+        false_by_kind=(Share.of("walls", 2, 100),),
+        digits=(0,) * 19 + (400,),
+        nothing=(100,) + (0,) * 19,
+    )
+
+
+@pytest.fixture
 def run(finished, tmp_path):
     """A copy to damage."""
     return shutil.copytree(finished, tmp_path / "quick")
@@ -203,6 +221,32 @@ def test_the_page_asks_no_host_for_anything(run):
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+def test_a_recogniser_that_knows_nothing(run, rejection):
+    html = write_report(run).read_text()
+    assert "In front of a camera" not in html
+    settings = ["augment.name=camera", "data.nothing=0.1"]
+    recipe = load_recipe(run / "recipe.toml", settings)
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    assert "camera.json" in read_run(run).missing
+    assert "<code>camera.json</code>" in write_report(run).read_text()
+    photos = Table("camera", "Photographs", "simulated", ("accuracy",), ("all", "white paper"), (
+        (Score(400, 0.975, (0.95, 0.99), 0.01), Score(50, 0.9, (0.8, 0.97), None)),
+    ))  # fmt: skip
+    found = SuiteResult("mnist/test", ("0", "nothing"), 400, 0, (photos,), rejection, (), 3.5)
+    (run / "camera.json").write_text(json.dumps(found.to_dict()))
+    html = write_report(run).read_text()
+    for words in (
+        "In front of a camera",
+        "of 400 simulated photographs named rightly",
+        "97.50 %",
+        '<th scope="row">white paper</th><td>50</td>',
+        "90.00 %",
+        "2.00 % of the empty scenes are given a label",
+        "of 100 empty scenes are given a label; 97.00 % of the others are",
+    ):
+        assert words in html
+
+
 def test_without_augmentation_there_is_no_picture_of_it(run):
     recipe = load_recipe(run / "recipe.toml", ["augment.name=none"])
     (run / "recipe.toml").write_text(recipe.to_toml())
@@ -214,7 +258,7 @@ def test_without_augmentation_there_is_no_picture_of_it(run):
 def test_the_page_is_accessible(run):
     page = read(run)
     images = page.all("img")
-    assert len(images) == len(FIGURES)
+    assert len(images) == len(FIGURES) - 1  # this recogniser has no class `nothing`
     assert all(len(image["alt"]) > 20 for image in images)
     assert len({image["alt"] for image in images}) == len(images)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]

@@ -84,6 +84,7 @@ def summary(finished: Run) -> dict[str, Any]:
         "interval": list(evaluation.interval),
         "test_images": evaluation.n,
         "training_seconds": metrics.training_seconds,
+        "camera": _camera(finished),
         "parity": {
             "passed": parity.passed,
             "agreed": parity.n - parity.disagreed,
@@ -96,6 +97,18 @@ def summary(finished: Run) -> dict[str, Any]:
         "model": str(finished.model),
         "app": str(next(app.glob("*.xcodeproj"))),
         "report": str(finished.report),
+    }
+
+
+def _camera(finished: Run) -> dict[str, float | None] | None:
+    if finished.camera is None:
+        return None
+    photos, rejection = finished.camera.table("camera"), finished.camera.rejection
+    return {
+        "accuracy": photos.scores[0][0].accuracy if photos else None,
+        "threshold": rejection.threshold,
+        "kept": rejection.kept.share,
+        "false_answers": rejection.false.share,
     }
 
 
@@ -129,6 +142,12 @@ def print_summary(found: dict[str, Any]) -> None:
         ("Xcode project", found["app"]),
         ("Report", found["report"]),
     ]
+    if camera := found["camera"]:
+        named = camera["accuracy"]
+        rows[1:1] = [("Camera", f"{percent(named)} of simulated photographs")] if named else []
+        false = f"{percent(camera['false_answers'])} of empty scenes are given a label"
+        kept = f"{percent(camera['kept'])} of others are"
+        rows.insert(2 if named else 1, ("Nothing", f"{false}, {kept}"))
     if found["note"]:
         rows.insert(0, ("Note", found["note"]))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

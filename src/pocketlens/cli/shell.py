@@ -72,7 +72,7 @@ def command(*, example: tuple[str, ...], on: typer.Typer = app, name: str | None
                 failed = isinstance(error, CheckFailedError)
                 raise typer.Exit(CHECK_FAILED if failed else BAD_INPUT) from None
             except KeyboardInterrupt as interrupt:
-                print(f"pocketlens: {interrupt or 'interrupted'}", file=sys.stderr)
+                print(f"pocketlens: {str(interrupt) or 'interrupted'}", file=sys.stderr)
                 raise typer.Exit(INTERRUPTED) from None
 
         on.command(name or function.__name__, epilog=examples(*example))(guarded)

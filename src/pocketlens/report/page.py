@@ -31,7 +31,14 @@ CONFUSIONS = 6
 
 MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 
-CHARTS = ("balance.svg", "history.svg", "confusion.svg", "reliability.svg", "parity.svg")
+CHARTS = (
+    "balance.svg",
+    "history.svg",
+    "confusion.svg",
+    "reliability.svg",
+    "parity.svg",
+    "rejection.svg",
+)
 
 STAGES = {
     "data": "reading the data",
@@ -193,6 +200,17 @@ def _tiles(run: Run) -> list[Tile]:
         low, high = found.interval
         note = f"95 % interval {percent(low)} to {percent(high)}, {found.n:,} images"
         tiles.append(Tile("test accuracy", percent(found.accuracy), note, "main"))
+    if run.camera:
+        if photos := run.camera.table("camera"):
+            score = photos.scores[0][0]
+            note = f"of {score.n:,} simulated photographs named rightly by the Core ML file"
+            tiles.append(Tile("camera", percent(score.accuracy), note, "main"))
+        rejection = run.camera.rejection
+        note = (
+            f"of {rejection.false.n:,} empty scenes are given a label; "
+            f"{percent(rejection.kept.share)} of the others are"
+        )
+        tiles.append(Tile("false answers", percent(rejection.false.share), note))
     if run.check:
         parity = run.check.parity
         note = f"labels agree with the trained network; mean |Δp| {small(parity.mean_difference)}"
@@ -278,6 +296,12 @@ def _pictures(run: Run) -> dict[str, Picture]:
             "parity.svg",
             f"How many images have which |Δp| on a logarithmic scale; {agreement} of labels agree.",
             "|Δp| of an image is the largest difference between the two probabilities of a class.",
+        ),
+        (
+            "rejection.svg",
+            "How sure the Core ML file is where something is in view and where nothing is, and the "
+            "share of each kind of scene that it names.",
+            "Scenes are simulated by other code than that which training sees.",
         ),
     )
     return {

@@ -22,7 +22,10 @@ from pocketlens.suite.rejection import measure_rejection
 from pocketlens.suite.result import Rejection, Score, SuiteResult, Table
 from pocketlens.suite.warp import warped
 
-__all__ = ["LIMIT", "Progress", "run_suite"]
+__all__ = ["LIMIT", "TESTS", "Progress", "run_suite"]
+
+TESTS = ("clean", "corruptions", "turns", "scale", "position", "polarity", "camera")
+"""The tests that end in a table, in order."""
 
 LIMIT = 1000
 """Images of each test: the suite then takes about two minutes with a small model on two cores, and
@@ -34,9 +37,6 @@ MOST = 10_000
 ANGLES = tuple(range(-45, 46, 5))
 SIZES = tuple(round(0.1 * step, 1) for step in range(3, 14))
 SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)
-TESTS = ("clean", "corruptions", "turns", "scale", "position", "polarity", "camera")
-"""The tests that end in a table, in order."""
-
 SHIFTED = 0.7
 """The size at which images are moved about: MNIST's 20 × 20 box is then half the frame, and stays
 inside."""
