@@ -55,7 +55,7 @@ def test_the_images_of_seed_0_are_known() -> None:
     dataset = draw_strokes(count=100)
     assert dataset.labels[:12].tolist() == [2, 6, 0, 5, 3, 6, 4, 2, 2, 0, 3, 3]
     ink = dataset.images[:4].sum((1, 2, 3), dtype=np.int64)
-    np.testing.assert_allclose(ink, [27954, 35398, 18061, 21589], atol=8)
+    np.testing.assert_allclose(ink, [29822, 26197, 19155, 32086], atol=8)
 
 
 def test_other_seeds_and_the_other_split_give_other_images() -> None:

@@ -128,7 +128,7 @@ def _write(
     first = (down.argmax(axis=0), np.arange(count))
     x, y = np.where(down, x, x[first]), np.where(down, y, y[first])
     if radius is None:
-        pen = np.clip(np.exp(math.log(1.25) + _normal(random, 0.32, count)), *RADII)
+        pen = np.clip(np.exp(math.log(1.25) + _normal(random, 0.28, count)), *RADII)
     else:
         pen = _uniform(random, *radius, count)
     pen *= np.float32(side / SIDE)
@@ -150,7 +150,7 @@ def _trace(path: PenPath, random: np.random.Generator, count: int) -> tuple[Arra
     points, strokes = len(path.points), path.strokes
     # Some writers are tidier than others; most hooks are slight, a few as long as a serif.
     spread = np.empty((path.sharp.shape[1], count), np.float32)
-    spread[:points] = _uniform(random, 1, 6.5, count)
+    spread[:points] = _uniform(random, 1, 5.5, count)
     spread[points : points + 2 * strokes] = 0.4 * _uniform(random, 0, 5, count) ** 2
     spread[points + 2 * strokes :] = 4
     softness = _uniform(random, 0, 1, count)
@@ -173,8 +173,8 @@ def _trace(path: PenPath, random: np.random.Generator, count: int) -> tuple[Arra
     y = y + _normal(random, 6, count) * arch
     x = x * (1 + np.clip(_normal(random, 0.15, count), -0.3, 0.3) * height)
     x = x + _normal(random, 4, count) * arch
-    slant = np.clip(0.18 + _normal(random, 0.28, count), -0.6, 0.9)
-    x = x * np.exp(0.12 + _normal(random, 0.25, count)) - slant * y
+    slant = np.clip(0.16 + _normal(random, 0.23, count), -0.5, 0.8)
+    x = x * np.exp(0.1 + _normal(random, 0.22, count)) - slant * y
     turn = _normal(random, 0.09, count)
     cos, sin = np.cos(turn), np.sin(turn)
     return cos * x - sin * y, sin * x + cos * y
