@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -28,7 +31,7 @@ def test_what_is_no_kernel_moves_as_with_adamw() -> None:
     torch.manual_seed(0)
     mine, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
     theirs.load_state_dict(mine.state_dict())
-    ours = Muon([{"params": list(mine.parameters())}], lr=0.01, weight_decay=0.1)
+    ours = Muon([{"params": list(mine.parameters()), "weight_decay": 0.1}], lr=0.01)
     pytorchs = torch.optim.AdamW(theirs.parameters(), lr=0.01, weight_decay=0.1)
     for _ in range(20):
         x = torch.randn(7, 5)
@@ -42,7 +45,7 @@ def test_what_is_no_kernel_moves_as_with_adamw() -> None:
 
 def test_every_direction_of_a_kernel_is_learnt_equally_fast() -> None:
     kernel = nn.Parameter(torch.zeros(4, 4, 1, 1))
-    optimizer = Muon([{"params": [kernel]}], lr=0.5)
+    optimizer = Muon([{"params": [kernel], "weight_decay": 0.0}], lr=0.5)
     # A gradient a thousand times as steep in one direction as in another.
     kernel.grad = torch.diag(torch.tensor([1000.0, 100.0, 10.0, 1.0]))[:, :, None, None]
     optimizer.step()
@@ -53,5 +56,16 @@ def test_every_direction_of_a_kernel_is_learnt_equally_fast() -> None:
 
 def test_a_parameter_without_gradient_stays() -> None:
     kernel = nn.Parameter(torch.ones(2, 2, 3, 3))
-    Muon([{"params": [kernel]}], lr=0.5, weight_decay=0.5).step()
+    Muon([{"params": [kernel], "weight_decay": 0.5}], lr=0.5).step()
     assert torch.equal(kernel.detach(), torch.ones(2, 2, 3, 3))
+
+
+def test_it_does_not_import_the_compiler() -> None:
+    code = (
+        "import sys, torch\n"
+        "from pocketlens.training.muon import Muon\n"
+        "p = torch.nn.Parameter(torch.ones(2, 2, 3, 3)); p.grad = torch.ones_like(p)\n"
+        "Muon([{'params': [p], 'weight_decay': 0.1}], lr=0.1).step()\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pocketlens.data import Dataset
 from pocketlens.errors import RunError
 from pocketlens.files import write_aside
+from pocketlens.training.muon import Muon
 
 __all__ = ["Checkpoint"]
 
@@ -117,7 +118,7 @@ def fingerprint(data: Dataset, validation: Dataset) -> str:
     )
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Weights:
+def optimizer_tensors(optimizer: torch.optim.Optimizer | Muon) -> Weights:
     """The optimiser's state as tensors by name."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
@@ -126,7 +127,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Weights:
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Weights) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer | Muon, tensors: Weights) -> None:
     """The inverse of `optimizer_tensors`."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}

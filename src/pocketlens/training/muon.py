@@ -20,8 +20,11 @@ STEPS = 5
 """The quintic iteration of the paper: after five steps all singular values lie in [0.7, 1.2]."""
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Muon for kernels of convolutions, AdamW for everything else.
+
+    It is used as PyTorch's optimisers are, but is none of them: making the first of those imports
+    PyTorch's compiler, two seconds before the first step.
 
     An update of size `rate` is 0.2 root mean square in either, so that one rate and one weight
     decay serve both. Source: Jordan et al., "Muon: an optimizer for hidden layers in neural
@@ -29,18 +32,35 @@ class Muon(torch.optim.Optimizer):
     (arXiv 2502.16982). Adam: Kingma and Ba, 2014 (arXiv 1412.6980).
 
     Args:
-        groups: Parameter groups as PyTorch takes them.
+        groups: Parameter groups as PyTorch takes them, each with its `params` and `weight_decay`.
         lr: Learning rate.
-        weight_decay: Decoupled, for groups that do not name their own.
     """
 
-    def __init__(
-        self, groups: Iterable[dict[str, Any]], *, lr: float, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
+    def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"lr": lr, **group} for group in groups]
+        self.state: dict[Tensor, dict[str, Tensor]] = {
+            parameter: {} for group in self.param_groups for parameter in group["params"]
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, its parameters numbered in the order of the groups."""
+        return {"state": dict(enumerate(self.state.values())), "param_groups": self.param_groups}
+
+    def load_state_dict(self, stored: dict[str, Any]) -> None:
+        """Take up the state that `state_dict` gave."""
+        for number, parameter in enumerate(self.state):
+            self.state[parameter] = dict(stored["state"].get(number, {}))
+
+    def zero_grad(self, *, set_to_none: bool = True) -> None:
+        """Forget all gradients, or with `set_to_none` off make them 0."""
+        for parameter in self.state:
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Apply one update to every parameter that has a gradient."""
         for group in self.param_groups:
             rate, decay = group["lr"], group["weight_decay"]

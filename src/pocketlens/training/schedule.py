@@ -37,7 +37,7 @@ def constant(_progress: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": one_cycle, "constant": constant}
 
 
-def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.Optimizer | Muon:
     """The optimiser of a recipe; weight decay spares biases and normalisation."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
