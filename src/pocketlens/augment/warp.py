@@ -22,14 +22,12 @@ class Variation:
     """How far shapes vary; each value is drawn evenly up to the one here, either way.
 
     Args:
-        turn: Degrees.
         shear: Of x by y.
         stretch: Of width to height, as a logarithm.
         perspective: Change of scale from the middle of the frame to its border.
         elastic: Largest bend, as a share of half the frame.
     """
 
-    turn: float
     shear: float
     stretch: float
     perspective: float
@@ -77,7 +75,8 @@ def warp(
     moved = placed(
         images.float(),
         random,
-        Variation(turn, shear, stretch, 0.0, elastic),
+        Variation(shear, stretch, 0.0, elastic),
+        angle=random.either_way(turn) * (torch.pi / 180),
         size=random.either_way(scale).exp_(),
         right=random.either_way(shift),
         down=random.either_way(shift),
@@ -90,6 +89,7 @@ def placed(
     random: Random,
     variation: Variation,
     *,
+    angle: Tensor,
     size: Tensor,
     right: Tensor,
     down: Tensor,
@@ -100,6 +100,7 @@ def placed(
         images: `(N, C, S, S)` float.
         random: Draws for `N` frames.
         variation: How far shapes vary.
+        angle: `(N, 1, 1)` in radians, clockwise.
         size: `(N, 1, 1)` size as a share of that in the image.
         right: `(N, 1, 1)` where the image's middle goes, from -1 to 1 over the frame.
         down: `(N, 1, 1)` likewise.
@@ -107,7 +108,6 @@ def placed(
     Returns:
         `(N, C, S, S)`; what lies outside the source is 0.
     """
-    angle = random.either_way(variation.turn) * (torch.pi / 180)
     aspect = random.either_way(variation.stretch).exp_()
     slant = random.either_way(variation.shear)
     # From the frame back to the source: shift, turn, then shear, then stretch; each coordinate is

@@ -15,12 +15,15 @@ from pocketlens.augment._planes import Random
 from pocketlens.augment.camera.light import lighting
 from pocketlens.augment.camera.paper import edges, marks, rulings, texture
 from pocketlens.augment.camera.pen import draw, ridges
-from pocketlens.augment.camera.placing import DIGIT, inside, outside
+from pocketlens.augment.camera.placing import inside, outside
 from pocketlens.augment.camera.sensor import expose
 from pocketlens.augment.camera.shapes import shapes
 from pocketlens.errors import OptionError
 
 __all__ = ["camera"]
+
+LARGEST = 1.4
+"""At 1.4 times its size, MNIST's box of 20 of 28 pixels fills the frame."""
 
 FAINTEST = 0.3
 """Least difference between pen and paper, of 1 between black and white."""
@@ -122,10 +125,10 @@ def _check(images: Tensor, turn: float, smallest: float, largest: float, clean: 
         )
     if not 0 <= turn <= 180:
         raise OptionError(f"augment.turn is from 0 to 180 degrees; received: {turn!r}")
-    if not 0.2 <= smallest <= largest <= 1 / DIGIT:
+    if not 0.2 <= smallest <= largest <= LARGEST:
         raise OptionError(
             "augment.smallest and augment.largest are in that order from 0.2 to "
-            f"{1 / DIGIT:.2f}; received: {smallest!r} and {largest!r}"
+            f"{LARGEST}; received: {smallest!r} and {largest!r}"
         )
     if not 0 <= clean <= 1:
         raise OptionError(f"augment.clean is a share from 0 to 1; received: {clean!r}")

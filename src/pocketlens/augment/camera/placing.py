@@ -5,22 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pocketlens.augment._planes import Random
+from pocketlens.augment._planes import Random, coordinates
 from pocketlens.augment.warp import Variation, placed
 
-__all__ = ["DIGIT", "inside", "outside"]
+__all__ = ["inside", "outside"]
 
-DIGIT = 0.72
-"""Half the height of the ink in a clean image: MNIST's 20 of 28 pixels."""
+OVER = 0.03
+"""How far the ink's box may leave the frame."""
 
-OVER = 0.06
-"""How far the digit's box may leave the frame."""
+INK = 0.5
+"""From which value on a pixel of a plane counts as ink."""
 
 
 def inside(
     field: Tensor, random: Random, *, turn: float, smallest: float, largest: float
 ) -> Tensor:
-    """Planes `(N, S, S)` put into their frames.
+    """Planes `(N, S, S)` put into their frames, anywhere where their ink stays inside.
 
     Args:
         field: Planes `(N, S, S)`.
@@ -30,9 +30,19 @@ def inside(
         largest: Greatest size.
     """
     size = random.uniform(smallest, largest)
-    room = (1 + OVER - DIGIT * size).clamp(min=0)
-    right, down = room * random.either_way(1), room * random.either_way(1)
-    return _placed(field, random, turn, size, right, down)
+    angle = random.either_way(turn) * (torch.pi / 180)
+    cos, sin = angle.cos().abs(), angle.sin().abs()
+    wide, high = _extent(field, 1), _extent(field, 2)
+    right = (1 + OVER - size * (cos * wide + sin * high)).clamp_(min=0) * random.either_way(1)
+    down = (1 + OVER - size * (cos * high + sin * wide)).clamp_(min=0) * random.either_way(1)
+    return _placed(field, random, angle, size, right, down)
+
+
+def _extent(field: Tensor, axis: int) -> Tensor:
+    """How far the ink reaches from the middle across the other axis: `(N, 1, 1)` in [0, 1]."""
+    inked = field.amax(axis) > INK  # (N, S)
+    x, _ = coordinates(field.shape[-1], field.device)
+    return (inked * x.abs()).amax(1)[:, None, None]
 
 
 def outside(
@@ -59,11 +69,13 @@ def outside(
     right, down = angle.cos(), angle.sin()
     # To the border of the square, not of the circle in it.
     way = random.uniform(nearest, furthest) / torch.maximum(right.abs(), down.abs())
-    return _placed(field, random, 25, size, right * way, down * way)
+    lean = random.either_way(25) * (torch.pi / 180)
+    return _placed(field, random, lean, size, right * way, down * way)
 
 
 def _placed(
-    field: Tensor, random: Random, turn: float, size: Tensor, right: Tensor, down: Tensor
+    field: Tensor, random: Random, angle: Tensor, size: Tensor, right: Tensor, down: Tensor
 ) -> Tensor:
-    variation = Variation(turn, shear=0.2, stretch=0.16, perspective=0.12, elastic=0.07)
-    return placed(field[:, None], random, variation, size=size, right=right, down=down)[:, 0]
+    variation = Variation(shear=0.2, stretch=0.16, perspective=0.12, elastic=0.07)
+    place = {"angle": angle, "size": size, "right": right, "down": down}
+    return placed(field[:, None], random, variation, **place)[:, 0]

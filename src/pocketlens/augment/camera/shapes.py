@@ -299,13 +299,13 @@ def _letter_paths(device: torch.device) -> Tensor:
 
 
 KINDS: tuple[tuple[Callable[[Tensor, Random], Tensor], float], ...] = (
-    (_blank, 0.2),
+    (_blank, 0.16),
     (_scrambled, 0.1),
-    (_partial, 0.08),
+    (_partial, 0.06),
     (_scribble, 0.08),
     (_tangle, 0.08),
     (_lines, 0.07),
-    (_letter, 0.14),
+    (_letter, 0.2),
     (_blob, 0.06),
     (_polygon, 0.07),
     (_finger, 0.05),
