@@ -15,12 +15,21 @@ from pocketlens.training.muon import Muon, orthogonal
 @pytest.mark.parametrize("shape", [(16, 25), (64, 288), (96, 16), (32, 32)])
 def test_singular_values_come_near_to_one(shape: tuple[int, int]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonal(matrix))
+    [answer] = orthogonal([matrix])
+    assert answer.shape == matrix.shape
+    values = torch.linalg.svdvals(answer)
     assert values.min() > 0.3  # a square matrix has a very small one to begin with
     assert values.median() > 0.65
     assert values.max() < 1.25
     # The directions stay: what it does to the matrix is positive definite.
-    assert torch.linalg.eigvalsh(_symmetric(orthogonal(matrix) @ matrix.T)).min() > -1e-3
+    assert torch.linalg.eigvalsh(_symmetric(answer @ matrix.T)).min() > -1e-3
+
+
+def test_several_at_once_are_each_as_alone() -> None:
+    random = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(s, generator=random) for s in [(8, 20), (8, 50), (30, 8), (5, 5)]]
+    for together, matrix in zip(orthogonal(matrices), matrices, strict=True):
+        assert torch.allclose(together, orthogonal([matrix])[0], atol=1e-5)
 
 
 def _symmetric(matrix: torch.Tensor) -> torch.Tensor:

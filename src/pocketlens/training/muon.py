@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -63,43 +63,66 @@ class Muon:
     def step(self) -> None:
         """Apply one update to every parameter that has a gradient."""
         for group in self.param_groups:
-            rate, decay = group["lr"], group["weight_decay"]
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                update = self._kernel if parameter.ndim == 4 else self._adam
-                parameter.mul_(1 - rate * decay)
-                parameter.add_(update(parameter.grad, self.state[parameter]), alpha=-rate)
+            alive = [p for p in group["params"] if p.grad is not None]
+            kernels = [p for p in alive if p.ndim == 4]
+            others = [p for p in alive if p.ndim != 4]
+            updates = [*self._orthogonal(kernels), *self._adam(others)]
+            for parameter, update in zip([*kernels, *others], updates, strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"])
 
-    def _kernel(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        if not state:
-            state["momentum"] = torch.zeros_like(gradient)
-        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        matrix = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov; (out, in · k · k)
-        return (orthogonal(matrix) * (0.2 * math.sqrt(max(matrix.shape)))).view(gradient.shape)
+    def _orthogonal(self, kernels: Sequence[Tensor]) -> list[Tensor]:
+        matrices = []
+        for kernel in kernels:
+            assert kernel.grad is not None
+            state = self.state[kernel]
+            if not state:
+                state["momentum"] = torch.zeros_like(kernel)
+            momentum = state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
+            matrices.append(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))  # (out, in · k · k)
+        return [update.mul_(0.2 * math.sqrt(max(update.shape))) for update in orthogonal(matrices)]
 
-    def _adam(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+    def _adam(self, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """The update of each parameter, all in one row; the first keeps the row's state."""
+        if not parameters:
+            return []
+        row = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        state = self.state[parameters[0]]
         if not state:
             state["step"] = torch.zeros(())
-            state["mean"] = torch.zeros_like(gradient)
-            state["square"] = torch.zeros_like(gradient)
+            state["mean"] = torch.zeros_like(row)
+            state["square"] = torch.zeros_like(row)
         state["step"] += 1
         step = float(state["step"])
-        mean = state["mean"].lerp_(gradient, 1 - BETAS[0]) / (1 - BETAS[0] ** step)
-        square = state["square"].lerp_(gradient.square(), 1 - BETAS[1]) / (1 - BETAS[1] ** step)
-        return mean / square.sqrt().add_(EPSILON)
+        mean = state["mean"].lerp_(row, 1 - BETAS[0]) / (1 - BETAS[0] ** step)
+        square = state["square"].lerp_(row.square(), 1 - BETAS[1]) / (1 - BETAS[1] ** step)
+        update = mean / square.sqrt_().add_(EPSILON)
+        return list(update.split([parameter.numel() for parameter in parameters]))
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The orthogonal matrix nearest to `matrix` `(R, C)`, roughly: its singular values go to 1.
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """The orthogonal matrix nearest to each `(R, C)`, roughly: all singular values go to 1.
 
-    A Newton-Schulz iteration: an odd polynomial of the matrix acts on its singular values alone.
+    A Newton-Schulz iteration: an odd polynomial of a matrix x acts on its singular values alone.
+    Since that is a polynomial of the small matrix x·xᵀ, times x, all steps are done on x·xᵀ, for
+    all matrices of as many rows at once.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    wide = [matrix.T if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
+    wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
+    found: list[Tensor] = list(wide)
     a, b, c = COEFFICIENTS
-    for _ in range(STEPS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    for rows in {matrix.shape[0] for matrix in wide}:
+        places = [place for place, matrix in enumerate(wide) if matrix.shape[0] == rows]
+        square = torch.stack([wide[place] @ wide[place].T for place in places])
+        whole = torch.eye(rows, device=square.device)
+        factor = whole
+        for _ in range(STEPS):
+            step = a * whole + b * square + c * square @ square
+            factor = step @ factor
+            square = step @ square @ step
+        for place, matrix in zip(places, factor, strict=True):
+            found[place] = matrix @ wide[place]
+    return [
+        update.T if update.shape != matrix.shape else update
+        for update, matrix in zip(found, matrices, strict=True)
+    ]
