@@ -104,8 +104,8 @@ def test_without_turn_the_digit_stays_upright_and_inside(digits: Tensor) -> None
     placed = inside(dot, drawn(300), turn=0, smallest=0.5, largest=0.5)
     middles = [(plane == plane.max()).nonzero().float().mean(0) for plane in placed]
     places = torch.stack(middles) / SIDE * 2 - 1
-    assert places.abs().max() < 1
-    assert places.std(0).min() > 0.45
+    assert places.abs().max() <= 1
+    assert places.std(0).min() > 0.4
 
 
 def test_ink_stays_inside_and_reaches_every_border(digits: Tensor) -> None:
