@@ -62,7 +62,7 @@ def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
 def test_a_recogniser_that_knows_nothing_is_asked_about_empty_scenes(
     picture_folder: Path, tmp_path: Path
 ) -> None:
-    settings = [f"data.source=folder:{picture_folder}", "data.extra=", "training.epochs=1"]
+    settings = [f"data.source=folder:{picture_folder}", "data.extra=", "training.batch_size=64"]
     found = run("digits", out=tmp_path / "bars", overrides=[*settings, "data.validation=0.2"])
     assert found.missing == ()
     assert found.evaluation and found.evaluation.classes[-1] == "nothing"
