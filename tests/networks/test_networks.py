@@ -63,6 +63,16 @@ def test_residual_does_not_amplify_a_plain_wall() -> None:
     assert (network(wall) - network(grainy)).abs().max() < 0.1
 
 
+def test_strided_does_not_look_at_its_margin() -> None:
+    network = networks.build(Choice("strided", {"margin": 3}), InputSpec(20, 20), 4).eval()
+    image = torch.rand(1, 1, 20, 20)
+    framed = image.clone()
+    framed[..., :3] = framed[..., -3:] = framed[..., :3, :] = framed[..., -3:, :] = 0.5
+    assert torch.equal(network(framed), network(image))
+    framed[..., 9, 9] += 0.5
+    assert not torch.equal(network(framed), network(image))
+
+
 def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
     network = networks.build(Choice("classic"), InputSpec(8, 8), 2)
     pad = network.features[3]
@@ -76,7 +86,13 @@ def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
         (Choice("strided", {"chanels": [1]}), 28, "network.chanels is not an option of 'strided'"),
         (Choice("strided", {"channels": []}), 28, "network.channels is a list of whole numbers"),
         (Choice("strided", {"channels": [0]}), 28, r"from 1 to 4096; received: \[0\]"),
-        (Choice("strided"), 4, "takes inputs of at least 5 × 5; received: 4 × 4"),
+        (
+            Choice("strided"),
+            4,
+            "takes inputs of at least 5 × 5; received: 4 × 4",
+        ),
+        (Choice("strided", {"margin": 12}), 28, "at least 29 × 29 with its margin; received: 28"),
+        (Choice("strided", {"margin": -1}), 28, "network.margin is a whole .*; received: -1"),
         (Choice("residual"), 15, "takes inputs of at least 16 × 16; received: 15 × 15"),
         (Choice("residual", {"channels": [8]}), 28, r"at least two whole .*; received: \[8\]"),
         (

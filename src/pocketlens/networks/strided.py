@@ -21,16 +21,22 @@ class Strided(nn.Module):
         input_spec: What it eats, at least 5 × 5.
         classes: Number of logits.
         channels: Output channels of each convolution; each halves height and width.
+        margin: Pixels on every side that it does not look at, such as MNIST's black border.
 
     Shapes:
         `(N, C, H, W)` float → `(N, classes)` float.
 
     Raises:
-        OptionError: No channels, or an input smaller than 5 × 5.
+        OptionError: No channels, a margin below 0, or less than 5 × 5 pixels within it.
     """
 
     def __init__(
-        self, input_spec: InputSpec, classes: int, *, channels: Sequence[int] = (16, 32, 64)
+        self,
+        input_spec: InputSpec,
+        classes: int,
+        *,
+        channels: Sequence[int] = (16, 32, 64),
+        margin: int = 0,
     ) -> None:
         super().__init__()
         height, width, previous = input_spec.shape
@@ -43,10 +49,16 @@ class Strided(nn.Module):
                 "network.channels is a list of whole numbers from 1 to 4096; "
                 f"received: {channels!r}"
             )
-        if min(height, width) < 5:
+        if type(margin) is not int or margin < 0:
+            raise OptionError(f"network.margin is a whole number from 0; received: {margin!r}")
+        least = 5 + 2 * margin
+        if min(height, width) < least:
             raise OptionError(
-                f"network 'strided' takes inputs of at least 5 × 5; received: {height} × {width}"
+                f"network 'strided' takes inputs of at least {least} × {least}"
+                f"{' with its margin' if margin else ''}; received: {height} × {width}"
             )
+        self.margin = margin
+        height, width = height - 2 * margin, width - 2 * margin
         layers: list[nn.Module] = []
         for index, out in enumerate(channels):
             kernel, padding = (5, 0) if index == 0 else (3, 1)
@@ -61,5 +73,7 @@ class Strided(nn.Module):
         self.head = nn.Linear(previous * height * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        if self.margin:
+            x = x[:, :, self.margin : -self.margin, self.margin : -self.margin]
         x = self.features(x)  # (N, channels[-1], about H / 2**n, about W / 2**n)
         return self.head(x.flatten(1))  # (N, classes)

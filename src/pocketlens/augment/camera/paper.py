@@ -15,12 +15,12 @@ TEXTURED, RULED, MARKED, EDGED = 0.5, 0.35, 0.25, 0.2
 
 def texture(random: Random) -> Tensor:
     """Unevenness `(N, S, S)` about 0 of the paper: grain, clouds, fibres (wood, cardboard)."""
-    plane = random.uniform(0, 0.02) * random.smooth(random.side // 2)
+    plane = random.uniform(0, 0.012) * random.smooth(random.side // 2)
     some = random.some(TEXTURED)
     if len(some):
         part = random.part(len(some))
         clouds = part.uniform(0, 0.12) * part.smooth(5)
-        grain = part.uniform(0, 0.06) * part.smooth(random.side // 2)
+        grain = part.uniform(0, 0.04) * part.smooth(random.side // 2)
         _, across = rotated(random.side, part.uniform(0, torch.pi))
         waves = part.uniform(4, 30) * across + 2 * part.smooth(3)
         fibres = part.chance(0.4) * part.uniform(0, 0.08) * waves.sin_()

@@ -13,10 +13,10 @@ from pocketlens.augment._planes import Random, blur_matrices
 
 __all__ = ["expose"]
 
-BLURRED, MOVED, COMPRESSED = 0.5, 0.15, 0.25
+BLURRED, MOVED, COMPRESSED = 0.5, 0.15, 0.1
 """Shares of frames out of focus, moved, and stored as JPEG."""
 
-SOFTEST = 1.15
+SOFTEST = 1.1
 """Largest deviation of the blur, in pixels of 48."""
 
 FASTEST = 0.1
@@ -34,7 +34,8 @@ def expose(frame: Tensor, random: Random) -> Tensor:
     if len(moved):
         frame[moved] = _move(frame[moved], random.part(len(moved)))
     frame.mul_(random.log_uniform(0.7, 1.3)).add_(random.uniform(-0.08, 0.08))
-    deviation = random.uniform(0, 1) ** 2 * NOISE
+    # Mostly little: a photograph is made much smaller before it is looked at.
+    deviation = random.uniform(0, 1) ** 3 * NOISE
     frame.add_(random.noise().mul_(deviation)).clamp_(0, 1)
     compressed = random.some(COMPRESSED)
     if len(compressed):
