@@ -17,6 +17,7 @@ from pocketlens.errors import DataError, OptionError, RunError
 from pocketlens.evaluation import Evaluation, number, number_or_none, reading, whole
 from pocketlens.history import Epoch
 from pocketlens.parity import Parity
+from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
 from pocketlens.suite import SuiteResult
 
@@ -186,7 +187,8 @@ class Run:
     @property
     def knows_nothing(self) -> bool:
         """Whether the recogniser has the class `nothing`, and is asked about empty scenes."""
-        return self.recipe.data.nothing > 0
+        named = self.data.classes if self.data else ()
+        return self.recipe.data.nothing > 0 or NOTHING in named
 
     @property
     def missing(self) -> tuple[str, ...]:

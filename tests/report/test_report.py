@@ -221,6 +221,12 @@ def test_the_page_asks_no_host_for_anything(run):
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+def test_a_class_nothing_of_the_users_own_is_asked_about_too(run):
+    assert "camera.json" not in read_run(run).missing
+    change(run / "data.json", classes=["cup", "nothing"])
+    assert "camera.json" in read_run(run).missing
+
+
 def test_a_recogniser_that_knows_nothing(run, rejection):
     html = write_report(run).read_text()
     assert "In front of a camera" not in html
