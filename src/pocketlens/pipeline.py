@@ -282,8 +282,8 @@ class _Work:
         figures.draw_pixels(self.train_set, 0, self.figures / "pixels.png")
         figures.draw_one_hot(self.train_set, self.figures / "one_hot.svg")
         figures.draw_balance([self.train_set, self.test_set], self.figures / "balance.svg")
-        if self.recipe.augment.name != "none":
-            augmentation = augment.build(self.recipe.augment, nothing=self.recipe.data.nothing)
+        augmentation = augment.build(self.recipe.augment, nothing=self.recipe.data.nothing)
+        if augmentation.change:
             shown = augment.sample(self.train_set, augmentation, seed=seed)
             figures.draw_samples(shown, self.figures / "augmented.png")
         summary = DataSummary(

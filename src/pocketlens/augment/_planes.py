@@ -48,11 +48,6 @@ class Random:
         """`(N, 1, 1)` in [low, high), its logarithm uniform."""
         return low * (high / low) ** self._rand(self.count, 1, 1)
 
-    def normal(self, deviation: float) -> Tensor:
-        """`(N, 1, 1)` Gaussian about 0."""
-        shape = (self.count, 1, 1)
-        return deviation * torch.randn(shape, generator=self.generator, device=self.device)
-
     def normals(self, columns: int) -> Tensor:
         """`(N, columns)` Gaussian of deviation 1."""
         return torch.randn((self.count, columns), generator=self.generator, device=self.device)

@@ -100,8 +100,7 @@ def _augmentation(name: str) -> Augmentation:
     from pocketlens.recipe import Choice
 
     choice = Choice(name)
-    able = not faults(choice, nothing=1) and not faults(choice)
-    return build(choice, nothing=1 if able else 0)
+    return build(choice, nothing=0 if faults(choice, nothing=1) else 1)
 
 
 @command(on=data, example=("pocketlens data download mnist",))
