@@ -76,6 +76,7 @@ class TrainingOptions:
     Args:
         epochs: Passes over the training images.
         batch_size: Images a step; at least 2, of one alone batch norm learns nothing.
+        echo: How often each augmented batch is trained on, the later times among others.
         optimizer: `adamw`, `muon`, `sgd` (Nesterov momentum 0.9) or `adadelta`.
         learning_rate: The rate, or its peak with `one-cycle`.
         weight_decay: Decoupled for `adamw` and `muon`, L2 for the others.
@@ -90,6 +91,7 @@ class TrainingOptions:
 
     epochs: int = _between(1, 100_000)
     batch_size: int = _between(2, 1_000_000, default=128)
+    echo: int = _between(1, 100, default=1)
     optimizer: Literal["adamw", "muon", "sgd", "adadelta"] = "adamw"
     learning_rate: float = _between(1e-8, 100, default=0.01)
     weight_decay: float = _between(0, 10, default=0.01)

@@ -37,6 +37,7 @@ VARIANTS = [
     ["training.optimizer=muon", "training.learning_rate=0.02"],
     ["training.optimizer=sgd", "training.learning_rate=0.05", "training.channels_last=false"],
     ["training.optimizer=adadelta", "training.learning_rate=1", "training.schedule=constant"],
+    ["training.echo=3", "training.learning_rate=0.02"],
     ["training.precision=bfloat16", "training.learning_rate=0.02"],
     ["augment.name=shift", "augment.pixels=1", "training.learning_rate=0.02"],
     ["network={name='classic'}", "training.learning_rate=0.003"],  # has dropout

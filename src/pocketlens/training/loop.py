@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketlens import augment, networks
+from pocketlens import networks
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
@@ -23,6 +22,7 @@ from pocketlens.history import Epoch
 from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
+from pocketlens.training.batches import Batches
 from pocketlens.training.checkpoint import (
     Checkpoint,
     copy_of,
@@ -162,38 +162,24 @@ class _Loop:
     ) -> None:
         self.recipe = recipe
         self.options = recipe.training
-        self.augmentation = augment.build(recipe.augment, nothing=recipe.data.nothing)
-        self.classes = data.classes
-        if self.augmentation.shows_nothing and NOTHING not in data.classes:
-            self.classes += (NOTHING,)
+        self.batches = Batches(recipe, data, device)
+        self.classes = self.batches.classes
+        self.steps = self.batches.steps
         self.device = device
-        self.bfloat16 = use_bfloat16(self.options.precision, device)
         self.folder = folder
         torch.manual_seed(recipe.seed)
         network = networks.build(recipe.network, recipe.input, len(self.classes)).to(device)
         if self.options.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = network
+        blank = torch.zeros(1, *self.batches.images.shape[1:], device=device)
+        self.bfloat16 = use_bfloat16(self.options.precision, device, network, blank)
         self.optimizer = make_optimizer(self.options, self.network)
-        # uint8 and on the device: a quarter of the memory traffic of float32.
-        self.images = _tensor(data.channels_first(), device)
-        self.labels = _tensor(data.labels, device)
-        self.held = self.held_back(validation)
+        self.held = self.batches.held_back(validation)
         self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best = copy_of(self.network)
-
-    @property
-    def steps(self) -> int:
-        """Steps an epoch: full batches only, a different rest is left out each time."""
-        return max(1, len(self.labels) // (self.options.batch_size - self.empty))
-
-    @property
-    def empty(self) -> int:
-        """Frames of a batch that show nothing."""
-        share = self.recipe.data.nothing
-        return min(round(share * self.options.batch_size), self.options.batch_size - 1)
 
     def epoch(self, number: int, on_step: Callable[[Step], None] | None) -> Epoch:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
@@ -203,7 +189,7 @@ class _Loop:
         right = torch.zeros((), device=self.device)
         seen, rate, train_loss, told = 0, 0.0, 0.0, started
         self.network.train()
-        for step, (images, labels) in enumerate(self.batches(number), start=1):
+        for step, (images, labels) in enumerate(self.batches.epoch(number), start=1):
             rate = self.set_rate((number - 1) * self.steps + step - 1)
             loss, hits = self.step(images, labels)
             loss_sum += loss * len(labels)
@@ -255,47 +241,6 @@ class _Loop:
         return TrainingError(
             f"{what} in epoch {epoch}, step {step} of {self.steps}, at learning rate {rate:.3g}; "
             f"start again with a lower one, say --set training.learning_rate={lower} --force"
-        )
-
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The epoch's images and labels in its own seeded order, augmented."""
-        seed = self.recipe.seed * 1_000_003 + epoch
-        order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed)).to(
-            self.device
-        )
-        random = torch.Generator(self.device).manual_seed(seed)
-        for index in order.split(self.options.batch_size - self.empty)[: self.steps]:
-            yield self.augmented(self.images[index], self.labels[index], self.empty, random)
-
-    def augmented(
-        self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """A batch as it is trained on, and after it `empty` frames of the class `nothing`."""
-        frames = self.augmentation(images, random, empty)
-        if added := len(frames) - len(images):
-            label = self.classes.index(NOTHING)
-            labels = torch.cat([labels, labels.new_full((added,), label)])
-        return frames, labels
-
-    def held_back(self, validation: Dataset) -> tuple[Tensor, Tensor]:
-        """What is validated on: the images, and with a class `nothing` also their frames.
-
-        A recogniser that knows `nothing` is for frames like those it trains on, but is to read
-        clean images as well: so the best epoch and the temperature are chosen on both.
-        """
-        images = _tensor(validation.channels_first(), self.device)
-        labels = _tensor(validation.labels, self.device)
-        if not self.augmentation.shows_nothing or not len(labels):
-            return images, labels
-        share = self.recipe.data.nothing
-        random = torch.Generator(self.device).manual_seed(self.recipe.seed)
-        frames = [
-            self.augmented(part, answers, round(len(part) * share / (1 - share)), random)
-            for part, answers in zip(images.split(500), labels.split(500), strict=True)
-        ]
-        return (
-            torch.cat([images, *(part for part, _ in frames)]),
-            torch.cat([labels, *(answers for _, answers in frames)]),
         )
 
     def set_rate(self, done: int) -> float:
@@ -439,7 +384,3 @@ def _row(values: dict[str, Any]) -> Epoch:
         return Epoch(**values)
     except TypeError as error:
         raise RunError(f"the checkpoint's history is damaged: {error}") from error
-
-
-def _tensor(array: np.ndarray[Any, Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
