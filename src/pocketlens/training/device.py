@@ -6,6 +6,7 @@ import ctypes
 import platform
 
 import torch
+from torch import Tensor, nn
 
 from pocketlens.errors import TrainingError
 
@@ -36,16 +37,65 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def use_bfloat16(precision: str, device: torch.device) -> bool:
+def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image: Tensor) -> bool:
     """Whether to train under bfloat16 autocast, given a recipe's `training.precision`.
 
-    Without matrix units (CUDA from Ampere on, Intel AMX) bfloat16 is emulated and slower.
+    Without matrix units (CUDA from Ampere on, Intel AMX) bfloat16 is emulated and slower; and where
+    a CPU's gradients cannot be relied upon (`_narrow`), `auto` is float32.
+
+    Args:
+        precision: `auto`, `bfloat16` or `float32`.
+        device: What trains.
+        network: What is trained, on the device.
+        image: `(1, C, H, W)` float, as the network takes it.
+
+    Raises:
+        TrainingError: `bfloat16` asked for where a CPU's gradients would be wrong.
     """
-    if precision != "auto":
-        return precision == "bfloat16"
+    if precision == "float32":
+        return False
+    narrow = _narrow(network, image) if device.type == "cpu" else ""
+    if precision == "bfloat16":
+        if narrow:
+            raise TrainingError(
+                f"training.precision 'bfloat16' gives wrong gradients on a CPU for {narrow}; "
+                "use --set training.precision=auto"
+            )
+        return True
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported() and not narrow
+
+
+def _narrow(network: nn.Module, image: Tensor) -> str:
+    """A strided, padded convolution whose result is one pixel wide, if there is one.
+
+    There oneDNN 3.12 (PyTorch 2.13) leaves parts of the bfloat16 gradient of the weights unwritten:
+    NaN or any number. Compared with float32: from an input of width 1 always, from one of width 2
+    for some numbers of channels; unstrided, unpadded and 1 × 1 convolutions are right.
+    """
+    found: list[str] = []
+
+    def look(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        padded = layer.padding not in ((0, 0), "valid")
+        if max(layer.stride) > 1 and padded and output.shape[3] == 1:
+            found.append("a convolution with stride whose result is 1 pixel wide")
+
+    hooks = [
+        layer.register_forward_hook(look)
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(image)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else ""
 
 
 def keep_freed_memory() -> None:
