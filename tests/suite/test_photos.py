@@ -10,6 +10,7 @@ import pytest
 from pocketlens.data import Dataset
 from pocketlens.errors import DataError
 from pocketlens.suite import photograph, surface_of
+from pocketlens.suite.drawing import usual, usual_log
 from pocketlens.suite.fields import ink_fields
 from pocketlens.suite.pen import choose_pen
 from pocketlens.suite.photos import inked, tones
@@ -46,6 +47,21 @@ def test_every_frame_has_contrast_and_its_own_light(photos: Dataset) -> None:
     spread = np.percentile(frames, 99, axis=(1, 2)) - np.percentile(frames, 1, axis=(1, 2))
     assert spread.min() > 12
     assert frames.mean(axis=(1, 2)).std() > 15
+
+
+def test_most_frames_are_ordinary_and_few_extreme() -> None:
+    random = np.random.default_rng(0)
+    turns, shades, sizes = np.array(
+        [(usual(random, (-25, 25)), usual(random, (0, 1)), usual_log(random, (1, 16)))
+         for _ in range(4000)]
+    ).T  # fmt: skip
+    assert np.abs(turns).max() < 25
+    assert abs(turns.mean()) < 1
+    assert (np.abs(turns) < 12.5).mean() == pytest.approx(0.75, abs=0.03)
+    assert shades.min() >= 0
+    assert (shades < 0.5).mean() == pytest.approx(0.75, abs=0.03)
+    assert 1 <= sizes.min() < sizes.max() <= 16
+    assert ((sizes > 2) & (sizes < 8)).mean() == pytest.approx(0.75, abs=0.03)
 
 
 def test_surfaces_come_in_turn_and_set_the_polarity(photos: Dataset) -> None:

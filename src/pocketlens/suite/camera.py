@@ -19,8 +19,9 @@ from pocketlens.suite.drawing import (
     half_plane,
     slow_noise,
     span,
-    span_log,
     streaked,
+    usual,
+    usual_log,
 )
 from pocketlens.suite.ranges import RANGES, SIDE
 
@@ -52,21 +53,21 @@ def take(scene: Array, random: Random, *, sharpness: float) -> NDArray[np.uint8]
 def _lit(scene: Array, random: Random) -> Array:
     angle = span(random, (0, 2 * math.pi))
     across = (math.cos(angle) * (X - MIDDLE) + math.sin(angle) * (Y - MIDDLE)) / SIDE
-    light = 1 - span(random, RANGES.gradient) * (0.5 + across)
-    light += span(random, RANGES.unevenness) * slow_noise(random, 4)
+    light = 1 - usual(random, RANGES.gradient) * (0.5 + across)
+    light += usual(random, RANGES.unevenness) * slow_noise(random, 4)
     if chance(random, RANGES.shadow):
-        light *= 1 - span(random, RANGES.shadow_depth) * _shadow(random)
+        light *= 1 - usual(random, RANGES.shadow_depth) * _shadow(random)
     away = ((X - MIDDLE) ** 2 + (Y - MIDDLE) ** 2) / MIDDLE**2  # 2 in the corners
-    light *= 1 - span(random, RANGES.vignette) / 2 * away
+    light *= 1 - usual(random, RANGES.vignette) / 2 * away
     lit = scene * np.clip(light, 0.15, 1.4)
     if chance(random, RANGES.glare):
-        lit = blend(lit, 1.0, span(random, RANGES.glare_strength) * _spot(random))
+        lit = blend(lit, 1.0, usual(random, RANGES.glare_strength) * _spot(random))
     return lit.astype(np.float32)
 
 
 def _shadow(random: Random) -> Array:
     """1 in the shadow: of a straight thing, of a strip, or of a hand or a head."""
-    soft = span_log(random, RANGES.shadow_edge) * SIDE
+    soft = usual_log(random, RANGES.shadow_edge) * SIDE
     kind = random.integers(3)
     angle = span(random, (0, 2 * math.pi))
     middle = MIDDLE * (math.cos(angle) + math.sin(angle))
@@ -86,13 +87,13 @@ def _shadow(random: Random) -> Array:
 
 def _spot(random: Random) -> Array:
     x, y = span(random, (0, 1)) * SIDE, span(random, (0, 1)) * SIDE
-    wide = span(random, RANGES.glare_size) * SIDE
+    wide = usual(random, RANGES.glare_size) * SIDE
     tall = wide * span(random, (0.5, 2))
     return np.exp(-((X - x) ** 2) / (2 * wide**2) - (Y - y) ** 2 / (2 * tall**2))
 
 
 def _defocused(plane: Array, random: Random, sharpness: float) -> Array:
-    deviation = min(span(random, RANGES.defocus) * sharpness, RANGES.most_defocus)
+    deviation = min(usual(random, RANGES.defocus) * sharpness, RANGES.most_defocus)
     if deviation < 0.3:
         return plane
     return blurred(plane, deviation, (0, 1))
@@ -101,16 +102,16 @@ def _defocused(plane: Array, random: Random, sharpness: float) -> Array:
 def _moved_while_open(plane: Array, random: Random, sharpness: float) -> Array:
     if not chance(random, RANGES.motion):
         return plane
-    length = min(span(random, RANGES.motion_length) * sharpness, RANGES.most_motion)
+    length = min(usual(random, RANGES.motion_length) * sharpness, RANGES.most_motion)
     return streaked(plane, length, span(random, (0, math.pi)), (0, 1))
 
 
 def _sensed(plane: Array, random: Random) -> Array:
     # A phone meters, but not fully.
     metered = (0.5 / max(float(plane.mean()), 0.05)) ** 0.4
-    light = np.clip(plane * (metered * span_log(random, RANGES.exposure)), 0, 1)
-    light **= span(random, RANGES.gamma)
-    read, shot = span(random, RANGES.read_noise), span(random, RANGES.shot_noise)
+    light = np.clip(plane * (metered * usual_log(random, RANGES.exposure)), 0, 1)
+    light **= usual(random, RANGES.gamma)
+    read, shot = usual(random, RANGES.read_noise), usual(random, RANGES.shot_noise)
     start = random.integers(len(STRIP) - light.size)
     noise = STRIP[start : start + light.size].reshape(light.shape)
     return np.asarray(light + np.sqrt(read**2 + shot**2 * light) * noise, np.float32)

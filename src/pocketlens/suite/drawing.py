@@ -35,6 +35,8 @@ __all__ = [
     "span_log",
     "streaked",
     "turned",
+    "usual",
+    "usual_log",
 ]
 
 Array = NDArray[np.float32]
@@ -59,6 +61,22 @@ def span_log(random: Random, bounds: Span) -> float:
     """A number whose logarithm is drawn evenly between the bounds' logarithms."""
     low, high = bounds
     return low * (high / low) ** random.random()
+
+
+def usual(random: Random, bounds: Span) -> float:
+    """A number between the bounds, mostly an ordinary one.
+
+    That is one near the middle, or near 0 of bounds that start at 0: the density is a triangle.
+    """
+    low, high = bounds
+    one, other = random.random(2)
+    return high * min(one, other) if low == 0 else low + (high - low) * (one + other) / 2
+
+
+def usual_log(random: Random, bounds: Span) -> float:
+    """A number whose logarithm is mostly near the middle of the bounds' logarithms."""
+    low, high = bounds
+    return low * (high / low) ** (random.random(2).sum() / 2)
 
 
 def chance(random: Random, share: float) -> bool:

@@ -16,7 +16,8 @@ from pocketlens.suite.drawing import (
     sampled,
     slow_noise,
     span,
-    span_log,
+    usual,
+    usual_log,
 )
 from pocketlens.suite.fields import FINE, REACH, Fields
 from pocketlens.suite.ranges import RANGES, SIDE
@@ -65,15 +66,15 @@ def choose_pen(random: Random, own: float, *, chalk: bool = False) -> Pen:
         chalk: Whether the ink is grainy; that of other pens sometimes is.
     """
     redrawn = chance(random, RANGES.redrawn)
-    radius = min(span_log(random, RANGES.radius), own + RANGES.thicker)
-    double = span(random, RANGES.double_shift) if chance(random, RANGES.double) else 0
+    radius = min(usual_log(random, RANGES.radius), own + RANGES.thicker)
+    double = usual(random, RANGES.double_shift) if chance(random, RANGES.double) else 0
     grainy = chalk or chance(random, RANGES.grain)
     return Pen(
         redrawn=redrawn,
-        radius=radius if redrawn else span(random, RANGES.outline),
-        pressure=span(random, RANGES.pressure),
-        opacity=span(random, RANGES.opacity),
-        fading=span(random, RANGES.fading),
+        radius=radius if redrawn else usual(random, RANGES.outline),
+        pressure=usual(random, RANGES.pressure),
+        opacity=usual(random, RANGES.opacity),
+        fading=usual(random, RANGES.fading),
         broken=chance(random, RANGES.broken) and not double,
         double=double,
         grain=span(random, (0.3, 1)) if grainy else 0,

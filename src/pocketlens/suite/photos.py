@@ -25,6 +25,7 @@ from pocketlens.suite.drawing import (
     sampled,
     scaled,
     span,
+    usual,
 )
 from pocketlens.suite.fields import GRID, REACH, Fields, ink_fields
 from pocketlens.suite.pen import Pen, choose_pen, written
@@ -109,7 +110,7 @@ def check_drawings(dataset: Dataset) -> None:
 
 def tones(surface: Surface, random: Random) -> tuple[float, float]:
     """Reflectance of a sheet and of the ink on it, at least `RANGES.contrast` apart."""
-    paper = span(random, surface.paper)
+    paper = usual(random, surface.paper)
     low, high = surface.ink
     if low > paper:
         return paper, span(random, (max(low, paper + RANGES.contrast), high))
@@ -170,7 +171,7 @@ def _neighbour(
     """Another drawing and where it stands, cut off by the frame's border; none without room."""
     points = inked(fields, other, pen)
     standing = box_of(map_points(view.drawing, points))
-    depth = span(random, RANGES.neighbour_depth) * SIDE
+    depth = usual(random, RANGES.neighbour_depth) * SIDE
     along = span(random, (-0.3, 1.3)) * SIDE
     side = random.integers(4)
     x = (depth - standing.right, SIDE - depth - standing.left, *(2 * [along - standing.left]))
@@ -197,4 +198,4 @@ def _showing_through(sheet: Array, fields: Fields, index: int, view: View, rando
     shape = np.clip((span(random, (0.6, 1.4)) - distance) * view.unit / 2 + 0.5, 0, 1)
     # Through paper it is darker; on a dark board it is what a wet sponge left.
     sign = 1 if sheet[0, 0] < 0.35 else -1
-    return np.asarray(sheet * (1 + sign * span(random, RANGES.faint) * shape))
+    return np.asarray(sheet * (1 + sign * usual(random, RANGES.faint) * shape))

@@ -1,9 +1,11 @@
 """What the simulated photographs vary, and how far: one table.
 
-A pair is the lowest and highest value, drawn evenly between; a *chance* is how many frames of all
-have the thing at all. Lengths named `heights` are in heights of the digit, `units` in twentieths of
-it, `frames` in sides of the frame; reflectance, light and opacity are shares from 0 to 1 as the
-eye sees them (not linear light).
+A pair is the lowest and highest value. As on a roll of real pictures, most frames are ordinary and
+few extreme: what is drawn between the two has the density of a triangle, highest in the middle, or
+at 0 where the pair starts there. A *chance* is how many frames of all have the thing at all.
+Lengths named `heights` are in heights of the digit, `units` in twentieths of it, `frames` in sides
+of the frame; reflectance, light and opacity are shares from 0 to 1 as the eye sees them (not linear
+light).
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Ranges:
 
     # The pen.
     redrawn: float = 0.75  # chance: the middle line drawn anew; else the drawing's own outline
-    radius: Span = (0.35, 1.9)  # units, drawn evenly in the logarithm; ballpoint to marker
+    radius: Span = (0.35, 1.9)  # units, drawn in the logarithm; ballpoint to marker
     thicker: float = 0.35  # units, by which a pen may be thicker than the drawing's own
     outline: Span = (-0.3, 0.4)  # units, by which the own outline is moved outwards
     least_stroke: float = 2.0  # pixels; a thinner pen than this is taken as this thick
@@ -74,7 +76,7 @@ class Ranges:
     glare_size: Span = (0.08, 0.3)  # frames
 
     # The sensor.
-    exposure: Span = (0.65, 1.35)  # drawn evenly in the logarithm
+    exposure: Span = (0.65, 1.35)  # drawn in the logarithm
     gamma: Span = (0.8, 1.3)
     defocus: Span = (0, 1.0)  # standard deviation, in radii of the pen
     most_defocus: float = 2.4  # pixels

@@ -19,6 +19,7 @@ from pocketlens.suite.drawing import (
     half_plane,
     slow_noise,
     span,
+    usual,
 )
 from pocketlens.suite.ranges import RANGES, SIDE, Surface
 from pocketlens.suite.view import Box
@@ -29,7 +30,7 @@ __all__ = ["blank_sheet", "faint_lines", "ruled", "sheet_edge"]
 def blank_sheet(surface: Surface, tone: float, random: Random) -> Array:
     """A sheet with nothing on it, of reflectance about `tone`."""
     sheet = np.full((SIDE, SIDE), tone, np.float32)
-    rough = surface.rough * span(random, RANGES.texture)
+    rough = surface.rough * usual(random, RANGES.texture)
     cells = int(random.integers(30, 100))
     if surface.rough > 2:  # corrugated: ribs one way
         ribs = (cells, max(3, cells // 12))
@@ -55,13 +56,13 @@ def ruled(sheet: Array, kind: str, on: Homography, random: Random) -> Array:
     if not kind:
         return sheet
     u, v = coordinates(on)
-    pitch = span(random, RANGES.squares if kind == "squared" else RANGES.lines)
+    pitch = usual(random, RANGES.squares if kind == "squared" else RANGES.lines)
     height = float(abs(np.linalg.det(on[:2, :2])) ** 0.5)  # pixels
     width = span(random, (0.008, 0.022)) * height
     lines = _lines(v / pitch + random.random(), pitch * height, width)
     if kind == "squared":
         lines = np.maximum(lines, _lines(u / pitch + random.random(), pitch * height, width))
-    return sheet * (1 - span(random, RANGES.ruling) * lines)
+    return sheet * (1 - usual(random, RANGES.ruling) * lines)
 
 
 def _lines(phase: Array, pitch: float, width: float) -> Array:
@@ -101,7 +102,7 @@ def faint_lines(sheet: Array, random: Random) -> Array:
     for _ in range(int(random.integers(1, 4))):
         away = (X - middle[0]) * math.sin(angle) - (Y - middle[1]) * math.cos(angle)
         sign = 1 if chance(random, 0.4) else -1
-        strength = sign * span(random, RANGES.faint)
+        strength = sign * usual(random, RANGES.faint)
         sheet = sheet * (1 + strength * band(away, span(random, (0.6, 3))))
         angle += math.pi / 2 if chance(random, 0.5) else span(random, (0.3, 2.8))
     return sheet

@@ -16,6 +16,7 @@ from pocketlens.suite.drawing import (
     scaled,
     span,
     turned,
+    usual,
 )
 from pocketlens.suite.fields import FINE, GRID
 from pocketlens.suite.ranges import RANGES, SIDE
@@ -87,15 +88,15 @@ def stand(points: NDArray[np.float64], random: Random) -> View:
     """
     ink = box_of(points)
     middle = moved(-(ink.left + ink.right) / 2, -(ink.top + ink.bottom) / 2)
-    slanted = np.array([[1, -span(random, RANGES.shear), 0], [0, 1, 0], [0, 0, 1]])
-    turn = span(random, RANGES.turn)
-    sheet = turned(turn - span(random, RANGES.askew))
-    drawn = turned(turn) @ slanted @ scaled(span(random, RANGES.stretch), 1) @ middle
-    height = span(random, RANGES.height)
+    slanted = np.array([[1, -usual(random, RANGES.shear), 0], [0, 1, 0], [0, 0, 1]])
+    turn = usual(random, RANGES.turn)
+    sheet = turned(turn - usual(random, RANGES.askew))
+    drawn = turned(turn) @ slanted @ scaled(usual(random, RANGES.stretch), 1) @ middle
+    height = usual(random, RANGES.height)
     room = 1 - 2 * RANGES.margin
     upright = box_of(map_points(drawn, points))
     size = _fitting(upright, height, room)  # frames per sample
-    tilt = span(random, RANGES.tilt)
+    tilt = usual(random, RANGES.tilt)
     way = span(random, (0, 2 * math.pi))
     slant = np.array([[1, 0, 0], [0, 1, 0], [tilt * math.cos(way), tilt * math.sin(way), 1]])
     seen = slant @ scaled(size, size)
