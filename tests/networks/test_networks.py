@@ -12,8 +12,10 @@ from pocketlens.recipe import Choice
 
 STRIDED = 16 * 25 + 32 * 16 * 9 + 64 * 32 * 9 + 2 * (16 + 32 + 64) + 64 * 9 * 10 + 10
 RESIDUAL = (
-    16 * 25 + 32 * 16 * 9 + 2 * 32 * 32 * 9 + 64 * 32 * 9 + 2 * 64 * 64 * 9
-    + 2 * (16 + 3 * 32 + 3 * 64) + 2 * 64 * 10 + 10
+    16 * 25 + 32 * 16 * 9 + 2 * 32 * 32 * 9 + 40 * 32 * 9 + 3 * 2 * 40 * 40 * 9
+    + 2 * (16 + 3 * 32 + 7 * 40)  # batch norm
+    + 2 * 32 * 8 + 8 + 32 + 2 * 40 * 10 + 10 + 40  # gates
+    + 2 * 40 * 10 + 10
 )  # fmt: skip
 PLAIN = (
     9 * (16 + 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64)
@@ -63,6 +65,27 @@ def test_residual_does_not_amplify_a_plain_wall() -> None:
     assert (network(wall) - network(grainy)).abs().max() < 0.1
 
 
+def test_residual_sees_no_slow_change_of_the_light_and_no_edge_at_the_border() -> None:
+    torch.manual_seed(0)
+    network = networks.build(Choice("residual"), InputSpec(48, 48), 5).eval()
+    wall = torch.full((1, 1, 48, 48), 0.5)
+    slope = wall + torch.linspace(-0.05, 0.05, 48)
+    written = wall.clone()
+    written[..., 20:28, 20:28] = 0.6
+    far = (network(written) - network(wall)).abs().max()
+    assert (network(slope) - network(wall)).abs().max() < 0.5 * far
+
+
+def test_residual_takes_blocks_for_each_stage() -> None:
+    def count(blocks: object) -> int:
+        choice = Choice("residual", {"channels": [8, 8, 8], "blocks": blocks})
+        return sum(p.numel() for p in networks.build(choice, InputSpec(16, 16), 2).parameters())
+
+    one = 2 * (8 * 8 * 9 + 2 * 8)
+    assert count(1) == count([1, 1]) == count(0) + 2 * one
+    assert count([0, 3]) == count([3, 0]) == count(0) + 3 * one
+
+
 def test_strided_does_not_look_at_its_margin() -> None:
     network = networks.build(Choice("strided", {"margin": 3}), InputSpec(20, 20), 4).eval()
     image = torch.rand(1, 1, 20, 20)
@@ -98,7 +121,12 @@ def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
         (
             Choice("residual", {"blocks": -1}),
             28,
-            "network.blocks is .* from 0 to 100; received: -1",
+            "network.blocks is .* from 0 to 100, .*; received: -1",
+        ),
+        (
+            Choice("residual", {"blocks": [1, 2, 3]}),
+            28,
+            r"one for each of 2 stages; received: \[1, 2, 3\]",
         ),
         (Choice("plain", {"stages": [8, 8]}), 28, r"list of lists .*; received: \[8, 8\]"),
         (Choice("plain", {"stages": [[8], []]}), 28, "network.stages is a list of lists"),

@@ -18,21 +18,25 @@ DIM = 1e-3
 
 
 class Residual(nn.Module):
-    """standardise → conv 5×5 /2 → |·| → stages of conv 3×3 /2 and residual blocks → linear.
+    """normalise → conv 5×5 /2 → |·| → stages of conv 3×3 /2, residual blocks, gate → linear.
 
-    Each image is brought to mean 0 and variance 1. The first convolution is followed by the
+    From each pixel the mean of its surroundings is taken, and the image is brought to variance 1:
+    how bright it is, and how that slowly changes, is gone. The first convolution is followed by the
     absolute value: what is dark on light and what is light on dark give the same from there on, so
-    the network need not learn each digit twice. A residual block is two 3×3 convolutions whose
-    result is added to their input. Mean and maximum of the last plane of each channel, side by
-    side, go into the linear layer: what is where in the frame does not matter.
+    the network need not learn each digit twice. The frame's border is repeated before it: zeros
+    there would be an edge round every frame. A residual block is two 3×3 convolutions whose
+    result is added to their input. A gate at each stage's end weighs its channels by what is in the
+    whole frame. Mean and maximum of the last plane of each channel, side by side, go into the
+    linear layer: what is where in the frame does not matter.
 
-    Source of residual blocks: He et al., 2015 (arXiv 1512.03385).
+    Sources: residual blocks, He et al., 2015 (arXiv 1512.03385); gates, Hu et al.,
+    "Squeeze-and-Excitation Networks", 2017 (arXiv 1709.01507).
 
     Args:
         input_spec: What it eats, at least 16 × 16.
         classes: Number of logits.
         channels: Output channels of the first convolution, then of each stage.
-        blocks: Residual blocks of each stage.
+        blocks: Residual blocks of each stage: one number for all, or one each.
 
     Shapes:
         `(N, C, H, W)` float → `(N, classes)` float.
@@ -46,8 +50,8 @@ class Residual(nn.Module):
         input_spec: InputSpec,
         classes: int,
         *,
-        channels: Sequence[int] = (16, 32, 64),
-        blocks: int = 1,
+        channels: Sequence[int] = (16, 32, 40),
+        blocks: int | Sequence[int] = (1, 3),
     ) -> None:
         super().__init__()
         height, width, previous = input_spec.shape
@@ -60,30 +64,47 @@ class Residual(nn.Module):
                 "network.channels is a list of at least two whole numbers from 1 to 4096; "
                 f"received: {channels!r}"
             )
-        if type(blocks) is not int or not 0 <= blocks <= 100:
+        stages = len(channels) - 1
+        each = [blocks] * stages if isinstance(blocks, int) else blocks
+        if (
+            not isinstance(each, Sequence)
+            or len(each) != stages
+            or any(type(count) is not int or not 0 <= count <= 100 for count in each)
+        ):
             raise OptionError(
-                f"network.blocks is a whole number from 0 to 100; received: {blocks!r}"
+                "network.blocks is a whole number from 0 to 100, or a list of one for each of "
+                f"{stages} stages; received: {blocks!r}"
             )
         if min(height, width) < 16:
             raise OptionError(
                 f"network 'residual' takes inputs of at least 16 × 16; received: {height} × {width}"
             )
-        first, *rest = channels
-        self.edges = nn.Conv2d(previous, first, 5, stride=2, padding=2, bias=False)
+        first, last = channels[0], channels[-1]
+        self.edges = nn.Conv2d(previous, first, 5, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(first)
-        stages: list[nn.Module] = []
-        for before, after in zip(channels, rest, strict=False):
-            stages += [_convolution(before, after, stride=2), nn.ReLU()]
-            stages += [_Block(after) for _ in range(blocks)]
-        self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(2 * channels[-1], classes)
+        layers: list[nn.Module] = []
+        for before, after, count in zip(channels, channels[1:], each, strict=False):
+            layers += [_convolution(before, after, stride=2), nn.ReLU()]
+            layers += [_Block(after) for _ in range(count)]
+            layers += [_Gate(after)]
+        self.stages = nn.Sequential(*layers)
+        self.head = nn.Linear(2 * last, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        x = x - x.mean((1, 2, 3), keepdim=True)
+        x = x - _local_mean(x)
         x = x / (x.square().mean((1, 2, 3), keepdim=True) + DIM).sqrt()
+        x = F.pad(x, (2, 2, 2, 2), mode="replicate")
         x = self.norm(self.edges(x).abs())  # (N, channels[0], H/2, W/2)
         x = self.stages(x)  # (N, channels[-1], about H / 2**len(channels), likewise W)
         return self.head(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1))  # (N, classes)
+
+
+def _local_mean(x: Tensor) -> Tensor:
+    """The mean of about a quarter of the frame's width and height round each pixel."""
+    down, right = (2 * (side // 8) for side in x.shape[2:])  # neighbours, half of them each way
+    for size, reach in (((down + 1, 1), (down // 2, 0)), ((1, right + 1), (0, right // 2))):
+        x = F.avg_pool2d(x, size, stride=1, padding=reach, count_include_pad=False)
+    return x
 
 
 class _Block(nn.Module):
@@ -94,6 +115,18 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class _Gate(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        few = max(1, channels // 4)
+        self.squeeze = nn.Linear(channels, few)
+        self.excite = nn.Linear(few, channels)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        weights = self.excite(F.relu(self.squeeze(x.mean((2, 3))))).sigmoid()  # (N, C)
+        return x * weights[:, :, None, None]
 
 
 def _convolution(before: int, after: int, *, stride: int = 1) -> nn.Module:

@@ -12,7 +12,7 @@ __all__ = ["lighting"]
 GRADIENT = 0.45
 CLOUDS = 0.2
 VIGNETTE = 0.3
-SHADOWED, GLARING = 0.25, 0.12
+SHADOWED, GLARING = 0.4, 0.12
 """Shares of frames with a shadow, with glare."""
 
 
@@ -24,13 +24,10 @@ def lighting(random: Random) -> tuple[Tensor, Tensor]:
     bright += random.uniform(-GRADIENT, GRADIENT) * y
     bright += random.smooth(3).mul_(random.uniform(0, CLOUDS))
     bright.clamp_(min=0.3)
-    shadow = random.some(SHADOWED)
-    if len(shadow):
-        part = random.part(len(shadow))
-        _, across = rotated(random.side, part.uniform(0, 2 * torch.pi))
-        across = across + 0.5 * part.smooth(3)
-        cover = ((across - part.uniform(-0.6, 0.8)) * part.uniform(1, 15) + 0.5).clamp_(0, 1)
-        bright[shadow] *= 1 - part.uniform(0.15, 0.6) * cover
+    shadowed = random.some(SHADOWED)
+    if len(shadowed):
+        part = random.part(len(shadowed))
+        bright[shadowed] *= 1 - part.uniform(0.15, 0.6) * _shadow(part)
     glare = torch.zeros_like(bright)
     some = random.some(GLARING)
     if len(some):
@@ -41,3 +38,16 @@ def lighting(random: Random) -> tuple[Tensor, Tensor]:
         spot = (-((along / width) ** 2 + (across / height) ** 2)).exp_()
         glare[some] = part.uniform(0.1, 0.4) * spot
     return bright, glare
+
+
+def _shadow(random: Random) -> Tensor:
+    """1 in the shadow, with a hard or a soft edge: of something large, or a strip of it."""
+    along, across = rotated(random.side, random.uniform(0, 2 * torch.pi))
+    across = across + random.either_way(0.5) * along * along  # a head, a hand: its edge is round
+    across += random.uniform(0, 0.25) * random.smooth(3)
+    sharpness = random.log_uniform(1, random.side / 2)
+    depth = (across - random.uniform(-0.7, 0.8)) * sharpness
+    strip = random.chance(0.35) * sharpness * random.uniform(0.2, 1)
+    # Beyond a strip's width the depth falls again.
+    depth = torch.where(strip > 0, torch.minimum(depth, strip - depth), depth)
+    return (depth + 0.5).clamp_(0, 1)
