@@ -89,7 +89,7 @@ def test_stages_go_on_where_they_were_left(picture_folder: Path, tmp_path: Path)
 def test_force_starts_again_and_spares_what_is_not_ours(
     picture_folder: Path, tmp_path: Path
 ) -> None:
-    settings = [*SMALL, f"data.source=folder:{picture_folder}"]
+    settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     out = tmp_path / "run"
     run("quick", out=out, overrides=settings, until="data")
     (out / "notes.txt").write_text("mine")
@@ -185,7 +185,7 @@ def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
         f"{pictures} has class folders without pictures: dog; add pictures to them or remove them",
         "data source 'strkes' is not known; did you mean 'strokes'? "
         "(more about them: pocketlens data list)",
-        "network 'strided' takes inputs of at least 5 × 5; received: 4 × 28",
+        "network 'strided' takes inputs of at least 9 × 9 with its margin; received: 4 × 28",
         "augment.pixels is a whole number from 0 to 4; received: 99",
     )
     assert len(caught.value.faults) == 6

@@ -33,7 +33,7 @@ def test_overrides() -> None:
     recipe = load_recipe("quick", settings)
     assert recipe.training.epochs == 3
     assert recipe.model.name == "My Digits"
-    assert recipe.network.options == {"channels": [8]}
+    assert recipe.network.options == load_recipe("quick").network.options | {"channels": [8]}
     assert recipe.seed == 7
 
 

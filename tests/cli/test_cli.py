@@ -149,7 +149,7 @@ def test_report(bars_run: Path) -> None:
         (["run", "quik"], "there is no recipe 'quik'; did you mean 'quick'?"),
         (["run", "quick", "--set", "training.epoch=3"], "did you mean 'epochs'?"),
         (["run", "quick", "--set", "training.device=tpu"], "training.device 'tpu' is not known"),
-        (["run", "quick", "--set", "input.height=4"], "takes inputs of at least 5 × 5"),
+        (["run", "quick", "--set", "input.height=4"], "at least 9 × 9 with its margin; received"),
         (["run", "quick", "--set", "augment.name=spin"], "augment.name 'spin' is not known"),
         (["run", "quick", "--set", "model.name=a/b"], "model.name is a file name without"),
         (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),

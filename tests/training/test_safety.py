@@ -57,8 +57,10 @@ def start(job: str, *words: Any) -> BaseProcess:
 @pytest.fixture(scope="module")
 def recipe_file(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty epochs of some 40 ms each; the checkpoint of 2 MB takes time to write."""
-    settings = ["input.height=12", "input.width=12", "network.channels=[16, 64, 256]", "name=bars"]
-    settings += ["training.epochs=30", "training.batch_size=30", "data.validation=0.2"]
+    settings = ["input.height=12", "input.width=12", "name=bars", "data.validation=0.2"]
+    settings += ["network={name='strided', channels=[16, 64, 256]}"]
+    settings += ["training.epochs=30", "training.batch_size=30", "training.precision=float32"]
+    settings += ["training.optimizer=adamw", "training.learning_rate=0.03"]
     settings += ["augment.name=shift", "augment.pixels=1", f"data.source=folder:{picture_folder}"]
     file = tmp_path_factory.mktemp("recipe") / "bars.toml"
     file.write_text(load_recipe("quick", settings).to_toml())
