@@ -33,6 +33,7 @@ from pocketlens import load_data, train
 from pocketlens.data import Dataset
 from pocketlens.recipe import load_recipe
 from pocketlens.training import loop
+from pocketlens.training.batches import Batches
 
 PUBLISHED = 0.987
 """What the walk itself claims to reach, in six epochs."""
@@ -71,7 +72,7 @@ class Stopwatch:
         setattr(owner, name, new)
 
     def __enter__(self) -> Stopwatch:
-        start, batches = loop._Loop.__init__, loop._Loop.batches
+        start, batches = loop._Loop.__init__, Batches.epoch
 
         def started(this: Any, *args: Any, **kwargs: Any) -> None:
             start(this, *args, **kwargs)
@@ -80,7 +81,7 @@ class Stopwatch:
             timed = self.timed("forward", forward)
             this.network.forward = lambda x: (timed if this.network.training else forward)(x)
 
-        def waited(this: Any, epoch: int) -> Iterator[Any]:
+        def waited(this: Batches, epoch: int) -> Iterator[Any]:
             taken = self.timed("data and augmentation", batches(this, epoch).__next__)
             while True:
                 try:
@@ -89,7 +90,7 @@ class Stopwatch:
                     return
 
         self.replace(loop._Loop, "__init__", started)
-        self.replace(loop._Loop, "batches", waited)
+        self.replace(Batches, "epoch", waited)
         self.replace(loop._Loop, "validate", self.timed("validation", loop._Loop.validate))
         self.replace(torch.Tensor, "backward", self.timed("backward", torch.Tensor.backward))
         return self
