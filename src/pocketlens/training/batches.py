@@ -17,7 +17,7 @@ from pocketlens.recipe import Recipe
 __all__ = ["Batches"]
 
 KEPT_BYTES, KEPT_BATCHES = 1 << 28, 64
-"""How much is kept to be trained on again: one sixth of an epoch of `digits`."""
+"""How much is kept to be trained on again: a seventh of the frames of `digits`."""
 
 
 class Batches:
@@ -59,7 +59,7 @@ class Batches:
         """Images `(N, C, H, W)` uint8 and labels `(N,)` int64 of each step.
 
         With an echo of E each augmented batch comes E times, the later times among other batches:
-        augmenting costs as much as training, and what is trained on a few times teaches as much.
+        augmenting takes a good part of a step, which the later times are spared.
         Source: Choi et al., "Faster Neural Network Training with Data Echoing" (arXiv 1907.05550).
         """
         seed = self.recipe.seed * 1_000_003 + number

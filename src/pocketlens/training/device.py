@@ -54,33 +54,32 @@ def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image
     """
     if precision == "float32":
         return False
-    narrow = _narrow(network, image) if device.type == "cpu" else ""
-    if precision == "bfloat16":
-        if narrow:
+    if device.type == "cpu":
+        if precision == "auto":
+            return torch.cpu._is_amx_tile_supported() and not _narrow(network, image)
+        if _narrow(network, image):
             raise TrainingError(
-                f"training.precision 'bfloat16' gives wrong gradients on a CPU for {narrow}; "
-                "use --set training.precision=auto"
+                "training.precision 'bfloat16' gives wrong gradients on a CPU for a convolution "
+                "with stride whose result is 1 pixel wide; use --set training.precision=auto"
             )
+    if precision == "bfloat16":
         return True
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported() and not narrow
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def _narrow(network: nn.Module, image: Tensor) -> str:
-    """A strided, padded convolution whose result is one pixel wide, if there is one.
+def _narrow(network: nn.Module, image: Tensor) -> bool:
+    """Whether a strided, padded convolution has a result one pixel wide.
 
     There oneDNN 3.12 (PyTorch 2.13) leaves parts of the bfloat16 gradient of the weights unwritten:
     NaN or any number. Compared with float32: from an input of width 1 always, from one of width 2
     for some numbers of channels; unstrided, unpadded and 1 × 1 convolutions are right.
     """
-    found: list[str] = []
+    found = []
 
     def look(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
         padded = layer.padding not in ((0, 0), "valid")
-        if max(layer.stride) > 1 and padded and output.shape[3] == 1:
-            found.append("a convolution with stride whose result is 1 pixel wide")
+        found.append(max(layer.stride) > 1 and padded and output.shape[3] == 1)
 
     hooks = [
         layer.register_forward_hook(look)
@@ -95,7 +94,7 @@ def _narrow(network: nn.Module, image: Tensor) -> str:
         network.train(was_training)
         for hook in hooks:
             hook.remove()
-    return found[0] if found else ""
+    return any(found)
 
 
 def keep_freed_memory() -> None:
