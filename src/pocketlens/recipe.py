@@ -83,6 +83,8 @@ class TrainingOptions:
         schedule: `one-cycle` (up for 30 % of the steps, then down, both along a cosine) or
             `constant`.
         label_smoothing: Share of each label spread over all classes, in [0, 1).
+        teacher: Weight in the loss of seeing in each frame what a small network, trained first,
+            sees in the clean image that it was made of; 0 for no such network.
         precision: Of the arithmetic while training: `float32`, `bfloat16` (autocast), or `auto`:
             bfloat16 where the device has matrix units for it.
         channels_last: Keep activations NHWC in memory, which CPUs and tensor cores prefer.
@@ -97,6 +99,7 @@ class TrainingOptions:
     weight_decay: float = _between(0, 10, default=0.01)
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: float = _between(0, 0.99, default=0.0)
+    teacher: float = _between(0, 100, default=0.0)
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

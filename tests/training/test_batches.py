@@ -23,7 +23,7 @@ def made(recipe: Recipe, data: Dataset, *settings: str) -> Batches:
 
 def names(found: Batches, epoch: int) -> list[bytes]:
     """What the epoch's batches hold, as something to compare."""
-    return [images.numpy().tobytes() for images, _ in found.epoch(epoch)]
+    return [images.numpy().tobytes() for images, _, _ in found.epoch(epoch)]
 
 
 def test_each_image_comes_once_with_its_label(bars_recipe: Recipe, bars_train: Dataset) -> None:
@@ -36,7 +36,7 @@ def test_each_image_comes_once_with_its_label(bars_recipe: Recipe, bars_train: D
     assert len(steps) == found.steps == len(bars_train) // 16
     seen = [
         (image.numpy().tobytes(), int(label))
-        for images, labels in steps
+        for images, labels, _ in steps
         for image, label in zip(images, labels, strict=True)
     ]
     assert all(pairs[image] == label for image, label in seen)
@@ -86,5 +86,12 @@ def test_a_small_share_of_nothing_is_still_shown(bars_recipe: Recipe, bars_train
     recipe = load_recipe(bars_recipe, [*settings, "data.nothing=0.01"])
     found = made(recipe, replace(bars_train, images=images))
     assert found.empty == 1
-    _, labels = next(iter(found.epoch(1)))
+    _, labels, sources = next(iter(found.epoch(1)))
     assert labels.tolist().count(found.classes.index("nothing")) == 1
+    assert sources.tolist().index(-1) == labels.tolist().index(found.classes.index("nothing"))
+
+
+def test_sources_say_what_each_frame_was_made_of(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    for images, labels, sources in made(bars_recipe, bars_train, "training.echo=2").epoch(1):
+        assert np.array_equal(images.numpy(), bars_train.channels_first()[sources])
+        assert np.array_equal(labels.numpy(), bars_train.labels[sources])

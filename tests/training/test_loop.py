@@ -41,6 +41,7 @@ VARIANTS = [
     ["training.precision=bfloat16", "training.learning_rate=0.02"],
     ["augment.name=shift", "augment.pixels=1", "training.learning_rate=0.02"],
     ["network={name='classic'}", "training.learning_rate=0.003"],  # has dropout
+    ["training.teacher=2", "training.echo=2", "training.learning_rate=0.02"],
 ]
 
 

@@ -1,7 +1,8 @@
 """Network architectures: one a file, each readable whole.
 
 A network takes normalised planes `(N, C, H, W)` float and gives logits `(N, K)`. Scaling is the
-InputSpec's, softmax and temperature are the Recognizer's; neither is in here.
+InputSpec's, softmax and temperature are the Recognizer's; neither is in here. Its last layer is a
+linear one and called `head`.
 """
 
 from __future__ import annotations

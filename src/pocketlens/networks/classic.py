@@ -48,13 +48,13 @@ class Classic(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(2, 2),  # (N, 32, H/8, W/8)
         )
-        self.head = nn.Sequential(
+        self.hidden = nn.Sequential(
             nn.Dropout(0.3),
             nn.Linear(32 * (height // 8) * (width // 8), 500),
             nn.ReLU(),
             nn.Dropout(0.4),
-            nn.Linear(500, classes),
         )
+        self.head = nn.Linear(500, classes)
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.xavier_uniform_(layer.weight)
@@ -63,4 +63,4 @@ class Classic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         x = self.features(x)  # (N, 32, H/8, W/8)
-        return self.head(x.flatten(1))  # (N, classes)
+        return self.head(self.hidden(x.flatten(1)))  # (N, classes)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pocketlens import augment
 from pocketlens.data import Dataset
@@ -18,6 +19,11 @@ __all__ = ["Batches"]
 
 KEPT_BYTES, KEPT_BATCHES = 1 << 28, 64
 """How much is kept to be trained on again: a seventh of the frames of `digits`."""
+
+
+Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Images `(N, C, H, W)` uint8, labels `(N,)` int64, and sources `(N,)` int64: the place, among the
+training images, of the one that each was made of; -1 where it shows nothing."""
 
 
 class Batches:
@@ -55,8 +61,8 @@ class Batches:
         share, size = self.recipe.data.nothing, self.recipe.training.batch_size
         return min(max(round(share * size), 1), size - 1) if share else 0
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images `(N, C, H, W)` uint8 and labels `(N,)` int64 of each step.
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Images, labels and sources of each step.
 
         With an echo of E each augmented batch comes E times, the later times among other batches:
         augmenting takes a good part of a step, which the later times are spared.
@@ -65,11 +71,11 @@ class Batches:
         seed = self.recipe.seed * 1_000_003 + number
         order = torch.Generator().manual_seed(seed)
         again = self.recipe.training.echo - 1
-        kept: list[tuple[Tensor, Tensor]] = []
-        for images, labels in self._fresh(seed, order):
-            yield images, labels
-            room = min(KEPT_BATCHES, max(1, KEPT_BYTES // images.nbytes)) * again
-            kept += [(images, labels)] * again
+        kept: list[Batch] = []
+        for batch in self._fresh(seed, order):
+            yield batch
+            room = min(KEPT_BATCHES, max(1, KEPT_BYTES // batch[0].nbytes)) * again
+            kept += [batch] * again
             while len(kept) > room:
                 yield _drawn(kept, order)
         while kept:
@@ -100,13 +106,16 @@ class Batches:
     def _fresh_steps(self) -> int:
         return max(1, len(self.labels) // (self.recipe.training.batch_size - self.empty))
 
-    def _fresh(self, seed: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _fresh(self, seed: int, order: torch.Generator) -> Iterator[Batch]:
         """Each image once, augmented."""
         indices = torch.randperm(len(self.labels), generator=order).to(self.device)
         random = torch.Generator(self.device).manual_seed(seed)
         size = self.recipe.training.batch_size - self.empty
         for index in indices.split(size)[: self._fresh_steps]:
-            yield self._augmented(self.images[index], self.labels[index], self.empty, random)
+            frames, labels = self._augmented(
+                self.images[index], self.labels[index], self.empty, random
+            )
+            yield frames, labels, F.pad(index, (0, len(labels) - len(index)), value=-1)
 
     def _augmented(
         self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
@@ -119,7 +128,7 @@ class Batches:
         return frames, labels
 
 
-def _drawn(kept: list[tuple[Tensor, Tensor]], order: torch.Generator) -> tuple[Tensor, Tensor]:
+def _drawn(kept: list[Batch], order: torch.Generator) -> Batch:
     place = int(torch.randint(len(kept), (), generator=order))
     kept[place], kept[-1] = kept[-1], kept[place]
     return kept.pop()

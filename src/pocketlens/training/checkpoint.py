@@ -22,6 +22,7 @@ from pocketlens.training.muon import Muon
 __all__ = ["Checkpoint"]
 
 FORMAT = "pocketlens-checkpoint-2"
+GROUPS = ("weights", "best", "optimizer", "teacher")
 Weights = dict[str, Tensor]
 
 
@@ -37,6 +38,7 @@ class Checkpoint:
         weights: The network's state after the last epoch.
         best: The network's state after the best epoch.
         optimizer: Tensors of the optimiser, keyed `<parameter index>.<name>`.
+        teacher: The teacher's state, if there is one.
     """
 
     recipe: str
@@ -46,6 +48,7 @@ class Checkpoint:
     weights: Weights = field(default_factory=dict)
     best: Weights = field(default_factory=dict)
     optimizer: Weights = field(default_factory=dict)
+    teacher: Weights = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write one safetensors file, aside and renamed.
@@ -54,7 +57,7 @@ class Checkpoint:
             OutputError: It cannot be written, or its folder was lost meanwhile; an earlier
                 checkpoint stays as it was.
         """
-        groups = {"weights": self.weights, "best": self.best, "optimizer": self.optimizer}
+        groups = {group: getattr(self, group) for group in GROUPS}
         tensors = {
             f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
             for group, named in groups.items()
@@ -92,13 +95,10 @@ class Checkpoint:
                 )
                 for key in stored.keys():  # noqa: SIM118 - no mapping
                     group, _, name = key.partition("/")
-                    target = {
-                        "weights": found.weights,
-                        "best": found.best,
-                        "optimizer": found.optimizer,
-                    }[group]
+                    if group not in GROUPS:
+                        raise KeyError(key)
                     # Copied: what is got is a view of the file, in which training would live.
-                    target[name] = stored.get_tensor(key).clone()
+                    getattr(found, group)[name] = stored.get_tensor(key).clone()
                 return found
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise RunError(

@@ -32,6 +32,7 @@ from pocketlens.training.checkpoint import (
 )
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
+from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
 from pocketlens.training.temperature import fit_temperature
 from pocketlens.training.thresholds import fit_thresholds
 
@@ -174,7 +175,13 @@ class _Loop:
         self.network: nn.Module = network
         blank = torch.zeros(1, *self.batches.images.shape[1:], device=device)
         self.bfloat16 = use_bfloat16(self.options.precision, device, network, blank)
-        self.optimizer = make_optimizer(self.options, self.network)
+        self.data = data
+        self.teacher: Teacher | None = None
+        parts = nn.ModuleList([network])
+        if self.options.teacher:
+            self.teacher = Teacher(teacher_recipe(recipe), len(data.classes), network).to(device)
+            parts.append(self.teacher.projection)
+        self.optimizer = make_optimizer(self.options, parts)
         self.held = self.batches.held_back(validation)
         self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
@@ -183,15 +190,18 @@ class _Loop:
 
     def epoch(self, number: int, on_step: Callable[[Step], None] | None) -> Epoch:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
+        began = time.perf_counter()
+        if self.teacher is not None and not len(self.teacher.features):
+            self.ask_teacher(self.teacher)
         started = time.perf_counter()
         torch.manual_seed(self.recipe.seed * 1_000_003 + number)  # dropout
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device)
         seen, rate, train_loss, told = 0, 0.0, 0.0, started
         self.network.train()
-        for step, (images, labels) in enumerate(self.batches.epoch(number), start=1):
+        for step, (images, labels, sources) in enumerate(self.batches.epoch(number), start=1):
             rate = self.set_rate((number - 1) * self.steps + step - 1)
-            loss, hits = self.step(images, labels)
+            loss, hits = self.step(images, labels, sources)
             loss_sum += loss * len(labels)
             right += hits
             seen += len(labels)
@@ -220,7 +230,7 @@ class _Loop:
         row = Epoch(
             number,
             self.options.epochs,
-            time.perf_counter() - started,
+            time.perf_counter() - began,
             seen / trained,
             rate,
             train_loss,
@@ -230,6 +240,21 @@ class _Loop:
         )
         self.keep(row)
         return row
+
+    def ask_teacher(self, teacher: Teacher) -> None:
+        """What the teacher sees in the clean images; unless it is a checkpoint's, it learns first.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C while it learnt.
+        """
+        recipe = teacher_recipe(self.recipe)
+        data = halved(self.data, recipe.input)
+        if not self.history:
+            trained = train(recipe, data, validation=data.subset([]))
+            if trained.interrupted:
+                raise KeyboardInterrupt
+            teacher.network.load_state_dict(trained.recognizer.network.state_dict())
+        teacher.look(data.images)
 
     def steps_left(self, epoch: int, step: int) -> int:
         """Steps of the whole training after `step` of `epoch`."""
@@ -251,15 +276,20 @@ class _Loop:
             group["lr"] = self.options.learning_rate * share
         return self.options.learning_rate * share
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, images: Tensor, labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
         """One step; gives the mean negative log-likelihood and the number of right answers."""
         x = planes(images, self.recipe.input)
         if self.options.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
+            features_seen(self.network) as features,
+        ):
             logits = self.network(x)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+        if self.teacher is not None:
+            loss = loss + self.options.teacher * self.teacher.loss(features[0], sources)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -309,6 +339,7 @@ class _Loop:
             self.network.state_dict(),
             self.best,
             optimizer_tensors(self.optimizer),
+            self.teacher.state_dict() if self.teacher is not None else {},
         )
         try:
             now.write(self.folder / "checkpoint")
@@ -352,6 +383,8 @@ class _Loop:
             )
         try:
             self.network.load_state_dict(found.weights)
+            if self.teacher is not None:
+                self.teacher.load_state_dict(found.teacher)
             restore_optimizer(self.optimizer, found.optimizer)
         except (RuntimeError, LookupError, ValueError) as error:  # the network's code has changed
             raise RunError(
