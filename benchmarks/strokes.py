@@ -22,9 +22,13 @@ from pocketlens.recipe import load_recipe
 from pocketlens.training import train
 
 RECIPE = "quick"
-SETTINGS = [
+SETTINGS = [  # its network, and a longer training of its own
+    "network.margin=0",
     "training.epochs=5",
+    "training.batch_size=128",
+    "training.optimizer=adamw",
     "training.learning_rate=0.01",
+    "training.precision=float32",
     "augment.name=shift",
     "augment.pixels=1",
 ]
