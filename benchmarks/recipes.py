@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from measure import HERE, run_recipe
 from pocketlens import load_data
 from pocketlens.coreml import load
