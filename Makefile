@@ -43,8 +43,9 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	$(BIN)/python benchmarks/quick.py
-	$(BIN)/python benchmarks/classic.py
+	$(BIN)/python benchmarks/recipes.py
+	$(BIN)/python benchmarks/strokes.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/table.py
 

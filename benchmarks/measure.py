@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -63,32 +61,6 @@ def run_recipe(
             "peak_megabytes": usage.ru_maxrss / 1024,
             **more,
         }
-
-
-def seeds(name: str, count: int, *, until: str = "report") -> dict[str, Any]:
-    """Run a recipe once a seed; medians of times and sizes, mean of accuracies, every run."""
-    runs = []
-    for seed in range(count):
-        runs.append(run_recipe(name, f"seed={seed}", until=until))
-        row = runs[-1]
-        print(
-            f"seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.1f} s, "
-            f"training {row['training_seconds']:.1f} s, {row['peak_megabytes']:.0f} MB",
-            flush=True,
-        )
-    numbers = [k for k, v in runs[0].items() if isinstance(v, (int, float))]
-    return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {sys.version.split()[0]}",
-        "seeds": count,
-        "mean_accuracy": statistics.mean(run["accuracy"] for run in runs),
-        "worst_accuracy": min(run["accuracy"] for run in runs),
-        "median": {key: statistics.median(run[key] for run in runs) for key in numbers},
-        "median_phases": {
-            phase: statistics.median(run["phases"][phase] for run in runs)
-            for phase in runs[0]["phases"]
-        },
-        "runs": runs,
-    }
 
 
 def write(script: str, found: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
     python benchmarks/recipes.py              # all of them: more than an hour on two cores
     python benchmarks/recipes.py quick tiny   # these; what was measured of the others stays
 
-Each run is a process of its own, from start to a checked Core ML file. Clean: the MNIST test set.
+Each run is a process of its own, from start to a checked Core ML file; one for each of `SEEDS`.
+Clean: the MNIST test set.
 Camera: its 10,000 digits in simulated photographs. Nothing: 2,000 simulated scenes without a digit,
 when 97 % of the photographs are kept, and at the model's own threshold. Claims: `FLOORS`, and for
 `digits` those below it.

@@ -12,26 +12,35 @@ from pocketlens.files import size_text
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+FOR_CAMERAS = ("digits",)
+"""Recipes that were made for photographs; the others guess there."""
+
 BLOCK = re.compile(r"<!-- figures -->\n.*?<!-- /figures -->", re.DOTALL)
 
 
 def figures() -> str:
     """The block of README.md between its two comments."""
+    measured = json.loads((HERE / "recipes.json").read_text())
     lines = [
         "<!-- figures -->",
-        "| recipe | accuracy | seeds | training | whole run | peak memory | parameters "
-        "| Core ML file | mean \\|Δp\\| | one image |",
+        "| recipe | clean | photographs | nothing | calibration | parameters | Core ML file "
+        "| training | whole run | one image |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in ("quick", "classic"):
-        found = json.loads((HERE / f"{name}.json").read_text())
-        m = found["median"]
+    for name in sorted(measured, key=lambda name: measured[name]["mean"]["parameters"]):
+        mean, median = measured[name]["mean"], measured[name]["median"]
+        camera = ("–", "–", percent(mean["calibration_error"]))
+        if name in FOR_CAMERAS:
+            camera = (
+                percent(mean["camera_accuracy"]),
+                percent(mean["false_digits"]),
+                f"{camera[2]}, {percent(mean['camera_calibration_error'])}",
+            )
         lines.append(
-            f"| `{name}` | {percent(found['mean_accuracy'])} | {found['seeds']} "
-            f"| {m['training_seconds']:.1f} s | {m['seconds']:.0f} s "
-            f"| {m['peak_megabytes']:.0f} MB | {m['parameters']:,.0f} "
-            f"| {size_text(round(m['file_bytes']))} | {m['mean_difference']:.1e} "
-            f"| {m['milliseconds_per_image']:.2f} ms |"
+            f"| `{name}` | {percent(mean['accuracy'])} | {' | '.join(camera)} "
+            f"| {median['parameters']:,.0f} | {size_text(round(median['file_bytes']))} "
+            f"| {median['training_seconds']:.1f} s | {median['seconds']:.0f} s "
+            f"| {median['milliseconds_per_image']:.2f} ms |"
         )
     start = json.loads((HERE / "startup.json").read_text())
     lines += [

@@ -185,7 +185,7 @@ def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
         f"{pictures} has class folders without pictures: dog; add pictures to them or remove them",
         "data source 'strkes' is not known; did you mean 'strokes'? "
         "(more about them: pocketlens data list)",
-        "network 'strided' takes inputs of at least 9 × 9 with its margin; received: 4 × 28",
+        "network 'strided' takes inputs of at least 11 × 11 with its margin; received: 4 × 28",
         "augment.pixels is a whole number from 0 to 4; received: 99",
     )
     assert len(caught.value.faults) == 6

@@ -64,7 +64,7 @@ class Watcher:
 
 
 def run(
-    recipe: str | Path | Recipe = "quick",
+    recipe: str | Path | Recipe = "digits",
     *,
     out: str | Path | None = None,
     overrides: Iterable[str] = (),

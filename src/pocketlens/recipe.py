@@ -51,6 +51,7 @@ class DataOptions:
             temperature, in [0, 0.5].
         extra: A second source, such as `strokes`, whose training images are added to those of the
             first; never validated or tested on. Empty for none.
+        extra_share: Share of the second source's images that are added, in [0.01, 1].
         nothing: Share of each training batch that shows none of the classes, in [0, 0.9]; above 0
             the recogniser has a class `nothing`, and `[augment]` makes those frames.
     """
@@ -58,6 +59,7 @@ class DataOptions:
     source: str = "auto"
     validation: float = _between(0, 0.5, default=0.02)
     extra: str = ""
+    extra_share: float = _between(0.01, 1, default=1.0)
     nothing: float = _between(0, 0.9, default=0.0)
 
 

@@ -149,7 +149,7 @@ def test_report(bars_run: Path) -> None:
         (["run", "quik"], "there is no recipe 'quik'; did you mean 'quick'?"),
         (["run", "quick", "--set", "training.epoch=3"], "did you mean 'epochs'?"),
         (["run", "quick", "--set", "training.device=tpu"], "training.device 'tpu' is not known"),
-        (["run", "quick", "--set", "input.height=4"], "at least 9 × 9 with its margin; received"),
+        (["run", "quick", "--set", "input.height=4"], "at least 11 × 11 with its margin; received"),
         (["run", "quick", "--set", "augment.name=spin"], "augment.name 'spin' is not known"),
         (["run", "quick", "--set", "model.name=a/b"], "model.name is a file name without"),
         (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),
@@ -200,8 +200,13 @@ def test_ctrl_c_keeps_what_was_reached_and_resume_goes_on(
 ) -> None:
     """A real process, a real SIGINT."""
     out = tmp_path / "run"
-    settings = ["input.height=12", "input.width=12", "network.channels=[4, 8]", "name=bars"]
-    settings += ["training.epochs=100", "training.batch_size=30", "data.validation=0.2"]
+    settings = ["input.height=12", "input.width=12", "network={name='strided', channels=[4, 8]}"]
+    settings += [
+        "name=bars",
+        "training.epochs=400",
+        "training.batch_size=30",
+        "data.validation=0.2",
+    ]
     settings += [f"data.source=folder:{picture_folder}"]
     sets = [word for setting in settings for word in ("--set", setting)]
     words = [sys.executable, "-c", "from pocketlens.cli import main; main()", "train", "quick"]
@@ -217,11 +222,11 @@ def test_ctrl_c_keeps_what_was_reached_and_resume_goes_on(
     assert f"--out {out} --resume" in err
     assert (out / "weights.safetensors").exists()
     finished = len((out / "history.jsonl").read_text().splitlines())
-    assert 0 < finished < 100
+    assert 0 < finished < 400
 
     again = bad("train", out / "recipe.toml", "--out", out)
     assert "holds an unfinished training; go on with --resume, or start again with --force" in again
     done = json.loads(fine("train", out / "recipe.toml", "--out", out, "--resume", "--json"))
     rows = (out / "history.jsonl").read_text().splitlines()
-    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 101))
+    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 401))
     assert done["parameters"] > 0

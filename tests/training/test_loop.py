@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pocketlens.data import Dataset
+from pocketlens.data import Dataset, load_data
 from pocketlens.errors import OptionError, RunError, TrainingError
 from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe, load_recipe
@@ -109,6 +109,20 @@ def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(
     logits = done.recognizer.logits(held.images)
     found = torch.nn.functional.cross_entropy(logits, torch.from_numpy(held.labels))
     assert float(found) == pytest.approx(min(losses), rel=1e-5)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_share_of_a_second_source_is_added(
+    bars_recipe: Recipe, bars_train: Dataset, picture_folder: Path, share: float
+) -> None:
+    source = f"folder:{picture_folder}"
+    settings = [f"data.extra={source}", f"data.extra_share={share}", "training.epochs=1"]
+    more = load_data(source, input_spec=bars_recipe.input, seed=bars_recipe.seed + 1)
+    added = sum(round(share * count) for count in more.counts.values())
+    steps: list[Step] = []
+    train(load_recipe(bars_recipe, settings), bars_train, on_step=steps.append)
+    assert 0 < added <= len(more) * (share + 0.1)
+    assert steps[-1].steps == (480 + added) // 30
 
 
 def test_without_validation_the_last_epoch_counts(bars_recipe: Recipe, bars_train: Dataset) -> None:

@@ -29,7 +29,7 @@ Force = Annotated[bool, typer.Option("--force", help="Start again: remove the ru
     )
 )
 def run(
-    recipe: Recipe = "quick",
+    recipe: Recipe = "digits",
     out: Out = None,
     overrides: Overrides = None,
     resume: Resume = False,

@@ -15,7 +15,7 @@ from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
     )
 )
 def train(
-    recipe: Recipe = "quick",
+    recipe: Recipe = "digits",
     out: Out = None,
     overrides: Overrides = None,
     resume: Resume = False,

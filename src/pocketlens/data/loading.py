@@ -179,7 +179,8 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
             f"data.extra has classes that data.source has not: {', '.join(unknown[:SHOWN])}; "
             f"those of data.source are: {', '.join([*first][:SHOWN])}"
         )
-    images = sum(n - round(options.validation * n) for n in first.values()) + sum(second.values())
+    images = sum(n - round(options.validation * n) for n in first.values())
+    images += sum(round(options.extra_share * n) for n in second.values())
     if images < batch_size:
         found.append(
             f"training.batch_size is at most the number of training images, {images}; "

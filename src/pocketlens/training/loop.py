@@ -116,7 +116,8 @@ def train(
     if recipe.data.extra:
         # Another seed than the source's: should both be `strokes`, their images differ.
         more = load_data(recipe.data.extra, input_spec=recipe.input, seed=recipe.seed + 1)
-        data = data.joined(more)
+        share = recipe.data.extra_share
+        data = data.joined(more.split(share, seed=recipe.seed)[1] if share < 1 else more)
     _check_data(recipe, data)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
