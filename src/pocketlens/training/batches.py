@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -72,7 +73,8 @@ class Batches:
         order = torch.Generator().manual_seed(seed)
         again = self.recipe.training.echo - 1
         kept: list[Batch] = []
-        for batch in self._fresh(seed, order):
+        fresh = self._fresh(seed, order)
+        for batch in _ahead(fresh) if self._overlaps else fresh:
             yield batch
             room = min(KEPT_BATCHES, max(1, KEPT_BYTES // batch[0].nbytes)) * again
             kept += [batch] * again
@@ -103,6 +105,16 @@ class Batches:
         )
 
     @property
+    def _overlaps(self) -> bool:
+        """Whether a processor can be spared to augment the next batch meanwhile.
+
+        Two threads share the gradients of a small network badly: on two cores each thread at its
+        own work gives as many frames a second as both at either, and none need be trained on twice.
+        """
+        works = self.device.type == "cpu" and torch.get_num_threads() > 1
+        return works and self.recipe.augment.name != "none"
+
+    @property
     def _fresh_steps(self) -> int:
         return max(1, len(self.labels) // (self.recipe.training.batch_size - self.empty))
 
@@ -126,6 +138,22 @@ class Batches:
             label = self.classes.index(NOTHING)
             labels = torch.cat([labels, labels.new_full((added,), label)])
         return frames, labels
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each made by another thread while the one before is trained on."""
+    threads = torch.get_num_threads()
+    theirs = max(1, round(threads / 3))  # about the share of the time that augmenting takes
+    with ThreadPoolExecutor(1) as other:
+        try:
+            other.submit(torch.set_num_threads, theirs).result()
+            torch.set_num_threads(threads - theirs)
+            coming = other.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = other.submit(next, batches, None)
+                yield batch
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _drawn(kept: list[Batch], order: torch.Generator) -> Batch:
