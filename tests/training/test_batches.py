@@ -95,3 +95,32 @@ def test_sources_say_what_each_frame_was_made_of(bars_recipe: Recipe, bars_train
     for images, labels, sources in made(bars_recipe, bars_train, "training.echo=2").epoch(1):
         assert np.array_equal(images.numpy(), bars_train.channels_first()[sources])
         assert np.array_equal(labels.numpy(), bars_train.labels[sources])
+
+
+def test_augmenting_on_another_core_changes_nothing(
+    bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made(bars_recipe, bars_train, "augment.name=warp", "training.echo=2")
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(Batches, "_overlaps", False)
+    alone = names(found, 2)
+    monkeypatch.setattr(Batches, "_overlaps", True)
+    assert names(found, 2) == alone
+    steps = found.epoch(2)
+    next(steps)
+    steps.close()  # type: ignore[attr-defined] # a training that stops half-way
+    assert torch.get_num_threads() == threads
+
+
+def test_what_goes_wrong_on_another_core_is_told(
+    bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made(bars_recipe, bars_train, "augment.name=warp")
+    monkeypatch.setattr(Batches, "_overlaps", True)
+
+    def fails(*_args: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(found, "augmentation", fails)
+    with pytest.raises(MemoryError, match="no room"):
+        next(found.epoch(1))
