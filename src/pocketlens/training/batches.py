@@ -19,7 +19,7 @@ from pocketlens.recipe import Recipe
 __all__ = ["Batches"]
 
 KEPT_BYTES, KEPT_BATCHES = 1 << 28, 64
-"""How much is kept to be trained on again: a seventh of the frames of `digits`."""
+"""How much is kept to be trained on again, at most."""
 
 
 Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]

@@ -32,9 +32,10 @@ class Teacher(nn.Module):
     A frame's label says which digit it shows, but not how that is written: whether a 1 has a foot,
     a 2 a loop, how open a 4 is. The teacher's features, on which it decides, do. The network in
     training is to see in a frame what the teacher sees in the clean image that it was made of: a
-    linear layer of its own features is to point the same way as the teacher's. It then learns from
-    half as many frames. Sources: distillation, Hinton et al., 2015 (arXiv 1503.02531); of features,
-    Romero et al., "FitNets", 2014 (arXiv 1412.6550).
+    linear layer of its own features is to point the same way as the teacher's.
+
+    Sources: distillation, Hinton et al., 2015 (arXiv 1503.02531); of features, Romero et al.,
+    "FitNets", 2014 (arXiv 1412.6550).
 
     Args:
         recipe: That of the teacher, `teacher_recipe`.
