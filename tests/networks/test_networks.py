@@ -54,24 +54,24 @@ def test_residual_sees_neither_polarity_nor_brightness_nor_contrast() -> None:
     answer = network(image)
     assert torch.allclose(network(1 - image), answer, atol=1e-4)
     assert torch.allclose(network(0.5 * image + 0.2), answer, atol=0.01)
-    assert (network(image.flip(3)) - answer).abs().max() > 0.01
+    assert (network(image.flip(3)) - answer).abs().max() > 1e-3
 
 
-def test_residual_looks_twice_in_use_and_once_in_training() -> None:
+def test_residual_looks_three_times_in_use_and_once_in_training() -> None:
     torch.manual_seed(0)
-    network = networks.build(Choice("residual"), InputSpec(32, 32), 5)
+    network = networks.build(Choice("residual"), InputSpec(48, 48), 5)
     looks: list[int] = []
     network.edges.register_forward_pre_hook(  # type: ignore[union-attr]
         lambda _layer, inputs: looks.append(inputs[0].shape[3])
     )
-    network(torch.rand(2, 1, 32, 32))
-    assert looks == [32 + 2 * 2]
-    twice = network.eval()(image := torch.rand(2, 1, 32, 32))
-    assert looks[1:] == [32 + 2 * 2, 32 + 2 * (2 + 8 // 2)]
+    network(torch.rand(2, 1, 48, 48))
+    assert looks == [48 + 2 * 2]
+    answer = network.eval()(image := torch.rand(2, 1, 48, 48))
+    assert looks[1:] == [48 + 2 * 2, 48 + 2 * (2 + 8 // 2), 40 + 2 * (2 + 8 // 2)]
     heard: list[torch.Tensor] = []
     network.head.register_forward_hook(lambda _l, _i, logits: heard.append(logits))  # type: ignore[union-attr]
     network(image)
-    assert torch.allclose((heard[0] + heard[1]) / 2, twice, atol=1e-6)
+    assert torch.allclose(torch.stack(heard).mean(0), answer, atol=1e-6)
 
 
 def test_residual_does_not_amplify_a_plain_wall() -> None:

@@ -76,4 +76,4 @@ class Strided(nn.Module):
         if self.margin:
             x = x[:, :, self.margin : -self.margin, self.margin : -self.margin]
         x = self.features(x)  # (N, channels[-1], about H / 2**n, about W / 2**n)
-        return self.head(x.flatten(1))  # (N, classes)
+        return self.head(x.permute(0, 2, 3, 1).flatten(1))  # (N, classes)

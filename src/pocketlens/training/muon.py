@@ -104,25 +104,29 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     """The orthogonal matrix nearest to each `(R, C)`, roughly: all singular values go to 1.
 
     A Newton-Schulz iteration: an odd polynomial of a matrix x acts on its singular values alone.
-    Since that is a polynomial of the small matrix x·xᵀ, times x, all steps are done on x·xᵀ, for
-    all matrices of as many rows at once.
+    Since that is a polynomial of the small matrix x·xᵀ, times x, all steps are done on x·xᵀ; and on
+    those of all matrices at once, each with zeros round it up to the size of the largest.
     """
+    if not matrices:
+        return []
     wide = [matrix.T if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
-    found: list[Tensor] = list(wide)
+    most = max(matrix.shape[0] for matrix in wide)
+    square = wide[0].new_zeros(len(wide), most, most)
+    for place, matrix in enumerate(wide):
+        rows = matrix.shape[0]
+        torch.mm(matrix, matrix.T, out=square[place, :rows, :rows])
     a, b, c = COEFFICIENTS
-    for rows in {matrix.shape[0] for matrix in wide}:
-        places = [place for place, matrix in enumerate(wide) if matrix.shape[0] == rows]
-        square = torch.stack([wide[place] @ wide[place].T for place in places])
-        whole = torch.eye(rows, device=square.device)
-        factor = whole
-        for _ in range(STEPS):
-            step = a * whole + b * square + c * square @ square
-            factor = step @ factor
+    whole = a * torch.eye(most, device=square.device)
+    factor = torch.eye(most, device=square.device).expand_as(square)
+    for left in reversed(range(STEPS)):
+        step = whole + torch.baddbmm(square, square, square, beta=b, alpha=c)
+        factor = step @ factor
+        if left:
             square = step @ square @ step
-        for place, matrix in zip(places, factor, strict=True):
-            found[place] = matrix @ wide[place]
-    return [
-        update.T if update.shape != matrix.shape else update
-        for update, matrix in zip(found, matrices, strict=True)
-    ]
+    found = []
+    for matrix, given, part in zip(wide, matrices, factor, strict=True):
+        rows = matrix.shape[0]
+        update = part[:rows, :rows] @ matrix
+        found.append(update if update.shape == given.shape else update.T)
+    return found

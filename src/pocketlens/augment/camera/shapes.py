@@ -53,6 +53,22 @@ LETTERS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
                (.8, .1), (0, .9)),),
     "plus": (((-.8, 0), (.8, 0)), ((0, -.8), (0, .8))),
     "equals": (((-.8, -.35), (.8, -.35)), ((-.8, .35), (.8, .35))),
+    "percent": (((.7, -1), (-.7, 1)),
+                ((-.5, -.8), (-.2, -.5), (-.5, -.2), (-.8, -.5), (-.5, -.8)),
+                ((.5, .2), (.8, .5), (.5, .8), (.2, .5), (.5, .2))),
+    "et": (((.4, -.75), (0, -1), (-.45, -.8), (-.45, -.3), (0, -.05), (-.5, .1), (-.7, .5),
+            (-.5, .9), (0, 1), (.4, .75), (.45, -.05)), ((0, -.05), (.8, -.05))),
+    "euro": (((.6, -.8), (.1, -1), (-.4, -.6), (-.5, 0), (-.4, .6), (.1, 1), (.6, .8)),
+             ((-.9, -.2), (.3, -.2)), ((-.9, .2), (.2, .2))),
+    "face": (((0, -1), (.7, -.7), (1, 0), (.7, .7), (0, 1), (-.7, .7), (-1, 0), (-.7, -.7),
+              (0, -1)), ((-.35, -.4), (-.35, -.2)), ((.35, -.4), (.35, -.2)),
+             ((-.4, .3), (0, .55), (.4, .3))),
+    "pi": (((-.8, -.6), (.8, -.6)), ((-.35, -.6), (-.45, .9)), ((.35, -.6), (.45, .9))),
+    "sigma": (((.6, -.9), (-.6, -.9), (.1, 0), (-.6, .9), (.6, .9)),),
+    "omega": (((-.8, .9), (-.3, .9), (-.7, .2), (-.6, -.6), (0, -1), (.6, -.6), (.7, .2),
+               (.3, .9), (.8, .9)),),
+    "tree": (((0, -1), (-.7, .3), (.7, .3), (0, -1)), ((0, .3), (0, 1))),
+    "not equal": (((-.8, -.3), (.8, -.3)), ((-.8, .3), (.8, .3)), ((.5, -.8), (-.5, .8))),
 }
 # fmt: on
 """Signs that no one takes for a digit, however they are written: polylines, x and y in [-1, 1]."""
@@ -152,13 +168,16 @@ def _lines(_images: Tensor, random: Random) -> Tensor:
 
 
 def _letter(_images: Tensor, random: Random) -> Tensor:
-    """One of `LETTERS`, written large or small."""
+    """One of `LETTERS`, bent and slanted as a hand does, written large or small."""
     paths = _letter_paths(random.device)
     path = paths[(random.uniform(0, len(paths))[:, 0, 0]).long()]
     shake = torch.stack([random.normals(SAMPLES), random.normals(SAMPLES)], dim=2)
-    path = path + random.uniform(0, 0.03) * shake
+    phase = torch.cat([random.uniform(0, 2 * torch.pi), random.uniform(0, 2 * torch.pi)], dim=2)
+    bend = random.uniform(0, 0.15) * (2.5 * path.flip(2) + phase).sin()
+    path = path + bend + random.uniform(0, 0.03) * shake
     path[..., 0] *= random.uniform(0.6, 1.1)[..., 0]
-    size = random.log_uniform(0.3, 0.95)
+    path[..., 0] += random.either_way(0.25)[..., 0] * path[..., 1]
+    size = random.log_uniform(0.35, 0.95)
     path = _turned(path, random.either_way(0.5)) * size
     return _inked(path + (1 - size) * random.points(1), random)
 
