@@ -40,6 +40,11 @@ PUBLISHED = 0.987
 
 GOAL = 0.99
 
+TEACHER = "teacher"
+
+MEANWHILE = "augmentation, meanwhile"
+"""By another thread, so no part of the whole: what is left of it is waited for."""
+
 KERAS = {
     "tensorflow": ["tensorflow-cpu==2.21.0", "keras==3.15.1"],
     "torch": ["torch>=2.13,<2.14", "keras==3.15.1"],
@@ -50,20 +55,24 @@ class Stopwatch:
     """Adds up the seconds of each phase of the trainings within its `with` block.
 
     It wraps what the training loop calls, so that the loop measured is the loop shipped. On a CPU
-    a call returns when its work is done.
+    a call returns when its work is done. A teacher's own training is one phase.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.teaching = False
         self.originals: list[tuple[Any, str, Any]] = []
 
     def timed(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
+            if self.teaching:
+                return function(*args, **kwargs)
+            began, self.teaching = time.perf_counter(), phase == TEACHER
             try:
                 return function(*args, **kwargs)
             finally:
                 self.seconds[phase] += time.perf_counter() - began
+                self.teaching = False
 
         return call
 
@@ -82,7 +91,7 @@ class Stopwatch:
             this.network.forward = lambda x: (timed if this.network.training else forward)(x)
 
         def waited(this: Batches, epoch: int) -> Iterator[Any]:
-            taken = self.timed("data and augmentation", batches(this, epoch).__next__)
+            taken = self.timed("waiting for a batch", batches(this, epoch).__next__)
             while True:
                 try:
                     yield taken()
@@ -91,6 +100,8 @@ class Stopwatch:
 
         self.replace(loop._Loop, "__init__", started)
         self.replace(Batches, "epoch", waited)
+        self.replace(Batches, "_augmented", self.timed(MEANWHILE, Batches._augmented))
+        self.replace(loop._Loop, "ask_teacher", self.timed(TEACHER, loop._Loop.ask_teacher))
         self.replace(loop._Loop, "validate", self.timed("validation", loop._Loop.validate))
         self.replace(torch.Tensor, "backward", self.timed("backward", torch.Tensor.backward))
         return self
@@ -105,15 +116,19 @@ def phases(recipe: str, data: Dataset) -> dict[str, Any]:
     with Stopwatch() as watch:
         done = train(load_recipe(recipe, ["training.epochs=1"]), data)
     whole = done.seconds
-    images = done.history[0].images_per_second * (whole - watch.seconds["validation"])
-    seconds = {**watch.seconds, "rest": whole - sum(watch.seconds.values()), "whole": whole}
+    images = done.history[0].images_per_second * (
+        whole - watch.seconds["validation"] - watch.seconds[TEACHER]
+    )
+    inside = sum(value for name, value in watch.seconds.items() if name != MEANWHILE)
+    seconds = {**watch.seconds, "rest": whole - inside, "whole": whole}
     return {
         name: {
             "seconds": value,
             "share": value / whole,
-            "images_per_second": None if name == "validation" else images / value,
+            "images_per_second": None if name in ("validation", TEACHER) else images / value,
         }
         for name, value in seconds.items()
+        if value
     }
 
 
@@ -182,7 +197,7 @@ if __name__ == "__main__":
     found: dict[str, Any] = {
         "machine": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads of PyTorch",
         "load_before": os.getloadavg()[0],
-        "phases": {name: phases(name, train_set) for name in ("quick", "classic")},
+        "phases": {name: phases(name, train_set) for name in ("quick", "classic", "digits")},
     }
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary) / "mnist.npz"

@@ -134,7 +134,7 @@ def _averages(side: int) -> Tensor:  # (side, side)
 
 
 def _shrinks(side: int) -> Tensor:  # (5/6 of side, side)
-    """Each row what a pixel of the smaller image sees: bilinear weights, those of a row sum to 1."""
+    """Each row what a pixel of the smaller image sees: bilinear weights, whose sum is 1."""
     size = (round(side * 5 / 6), side)
     whole = torch.eye(side)[None, None]
     return F.interpolate(whole, size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
