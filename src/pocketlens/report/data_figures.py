@@ -59,7 +59,7 @@ def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: 
         raise OptionError(f"samples need rows and columns from 1; received: {rows} × {columns}")
     shown = dataset.subset(slice(rows * columns))
     captions = [[(short(dataset.classes[k], 12), INK)] for k in shown.labels]
-    title = f"What the network is shown: the first {plural(len(shown), 'image')}"
+    title = f"The first {plural(len(shown), 'image')}"
     height, width, channels = dataset.images.shape[1:]
     subtitle = (
         f"{dataset.name}: {plural(len(dataset), 'image')} of {width} × {height} pixels, "
