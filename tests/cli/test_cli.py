@@ -16,6 +16,7 @@ from asking import bad, cli, fine
 
 COMMANDS = [
     "run", "train", "evaluate", "convert", "inspect", "predict", "verify", "app", "report",
+    "ops", "onnx",
     "recipes list", "recipes show", "recipes copy", "data list", "data show", "data download",
 ]  # fmt: skip
 
@@ -117,6 +118,33 @@ def test_inspect(bars_run: Path) -> None:
         assert word in out
     found = json.loads(fine("inspect", bars_run / "Bars.mlpackage", "--json"))
     assert found["classes"] == ["lies", "slants", "stands"]
+
+
+def test_ops_lists_what_the_tables_hold() -> None:
+    rows = json.loads(fine("ops", "--json"))
+    names = {(row["dialect"], row["op"]) for row in rows}
+    assert {("mil", "conv"), ("neural_network", "convolution")} <= names
+    missing = json.loads(fine("ops", "--missing", "--json"))
+    assert missing == [row for row in rows if not row["supported"]]
+    assert all(row["remark"] for row in missing)
+    text = fine("ops", "--missing")
+    assert f"- {missing[0]['op']} " in text
+    assert "conv " not in text
+
+
+def test_onnx_writes_the_graph_that_runs(bars_run: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    target = tmp_path / "bars.onnx"
+    said = json.loads(fine("onnx", bars_run / "Bars.mlpackage", "-o", target, "--json"))
+    assert said == {"file": str(target), "bytes": target.stat().st_size}
+    session = onnxruntime.InferenceSession(target)
+    assert [given.name for given in session.get_inputs()] == ["image"]
+    assert "exists" in bad("onnx", bars_run / "Bars.mlpackage", "-o", target)
+    assert fine("onnx", bars_run / "Bars.mlpackage", "-o", target, "--force").strip() == str(target)
+    assert "has no function 'decode'" in bad(
+        "onnx", bars_run / "Bars.mlpackage", "-o", target, "--force", "--function", "decode"
+    )
 
 
 def test_convert_a_run_to_the_other_format(bars_run: Path, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pocketlens.cli import (  # noqa: F401, I001
     evaluate,
     convert,
     inspect,
+    ops,
+    onnx,
     predict,
     verify,
     app,

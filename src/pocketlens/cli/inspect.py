@@ -21,11 +21,12 @@ def inspect(
 ) -> None:
     """Print what is in a Core ML file.
 
-    Inputs, outputs, classes, how pixels become the input, metadata, ops, weights.
+    Inputs, outputs, classes, how pixels become the input, metadata, ops, weights; also of a model
+    that does not run here.
     """
-    from pocketlens.coreml import load
+    from pocketlens.coreml import describe
 
-    description = load(file).describe()
+    description = describe(file)
     if json:
         print_json(description)
     else:

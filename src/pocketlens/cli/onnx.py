@@ -1,0 +1,35 @@
+"""`pocketlens onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.shell import Force, Json, command, print_json
+
+
+@command(
+    example=(
+        "pocketlens onnx Digits.mlpackage -o digits.onnx",
+        "pocketlens onnx Translator.mlpackage -o decoder.onnx --function decode",
+    )
+)
+def onnx(
+    file: Annotated[Path, typer.Argument(help="A Core ML file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The ONNX file to write.")],
+    function: Annotated[
+        str | None, typer.Option(help="Which function of a program with several.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write the ONNX graph by which a Core ML file runs here."""
+    from pocketlens.coreml import load
+
+    written = load(file, function=function).to_onnx(out, force=force)
+    if json:
+        print_json({"file": str(written), "bytes": written.stat().st_size})
+    else:
+        print(written)

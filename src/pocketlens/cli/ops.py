@@ -1,0 +1,45 @@
+"""`pocketlens ops`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.shell import Json, command, print_json
+
+
+@command(
+    example=(
+        "pocketlens ops",
+        "pocketlens ops --missing",
+        "pocketlens ops --json",
+    )
+)
+def ops(
+    missing: Annotated[bool, typer.Option("--missing", help="Only what does not run.")] = False,
+    json: Json = False,
+) -> None:
+    """List the Core ML ops, layers and kinds of model that run here, and those that do not.
+
+    Generated from the tables that the runtime itself looks into.
+    """
+    from pocketlens.coreml import coverage
+
+    rows = [row for row in coverage() if not (missing and row.supported)]
+    if json:
+        print_json([asdict(row) for row in rows])
+        return
+    for dialect, group in groupby(rows, key=lambda row: row.dialect):
+        found = list(group)
+        running = sum(row.supported for row in found)
+        title = dialect.replace("_", " ")
+        print(f"{title}: {len(found)} {'missing' if missing else f'listed, {running} run'}")
+        width = max(len(row.op) for row in found)
+        for row in found:
+            since = ", ".join(f"CoreML{version}" for version in row.versions if version)
+            remarks = "; ".join(part for part in (since, row.remark) if part)
+            mark = " " if row.supported else "-"
+            print(f"{mark} {row.op:{width}}  {remarks}".rstrip())
