@@ -140,6 +140,14 @@ CONVOLUTIONS = [
             ("output shape", {"outputShape": [12, 11]}, np.s_[:, :, :12, :]),
         ]
     ),
+    Case(
+        "convolution",
+        [odd],
+        {"outputChannels": 3, "kernelChannels": 4, "weights": transposed}
+        | {"isDeconvolution": True, "dilationFactor": [2, 1], "valid": {}},
+        lambda x: F.conv_transpose2d(t(x), t(transposed), dilation=(2, 1)),
+        "transposed, dilated",
+    ),
 ]
 
 
@@ -437,6 +445,7 @@ ELEMENTWISE = [
             ("POWER", lambda x: x**1.7, {"alpha": 1.7}),
             ("EXP", np.exp, {}),
             ("LOG", lambda x: np.log(2 * x + 1), {"scale": 2.0, "shift": 1.0}),
+            ("LOG", lambda x: np.log(x + 0.25), {"epsilon": 0.25}),
             ("ABS", lambda x: np.abs(x - 2), {"shift": -2.0}),
             ("THRESHOLD", lambda x: np.maximum(x, 1), {"alpha": 1.0}),
         ]

@@ -366,7 +366,12 @@ whole, divisor = (
 )
 BINARY += [
     Case(op, {"x": whole, "y": divisor}, {}, f, "int32", only="int32", note="int32")
-    for op, f in [("floor_div", np.floor_divide), ("mod", np.mod), ("add", np.add)]
+    for op, f in [
+        ("floor_div", np.floor_divide),
+        ("mod", np.mod),
+        ("add", np.add),
+        ("real_div", lambda x, y: np.trunc(x / y)),
+    ]
 ]
 true, false = np.array([True, True, False, False]), np.array([True, False, True, False])
 BINARY += [
@@ -474,6 +479,22 @@ LINEAR = [
         {"values": [normal(1, 2, 3, 4), normal(1, 4, 3, 5)]},
         {"equation": "nchw,nwhu->nchu"},
         lambda a, b: np.einsum("nchw,nwhu->nchu", a, b),
+        tolerance=0.01,
+    ),
+    Case(
+        "einsum",
+        {"values": [normal(1, 2, 3, 4), normal(6, 4, 1, 5)]},
+        {"equation": "a b c d , a d c e -> a b c e"},
+        lambda a, b: np.einsum("nchw,nwu->nchu", np.repeat(a, 6, 0), b[:, :, 0]),
+        note="broadcast",
+        tolerance=0.01,
+    ),
+    Case(
+        "einsum",
+        {"values": [normal(2, 3, 4), normal(4, 3, 5)]},
+        {"equation": "chw,whr->chr"},
+        lambda a, b: np.stack([a[:, h] @ b[:, h] for h in range(3)], 1),
+        note="rank 3",
         tolerance=0.01,
     ),
     *(

@@ -6,7 +6,14 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 
-__all__ = ["floor_divide", "modulo"]
+__all__ = ["divide", "floor_divide", "modulo"]
+
+
+def divide(g: Graph, x: Value, y: Value) -> Value:
+    """`x / y` of integers, rounded towards zero."""
+    # Exact in float64 for 32-bit integers, and a division by zero does not end the process.
+    quotient = g.Div(g.cast(x, np.float64), g.cast(y, np.float64))
+    return g.cast(quotient, x.dtype)
 
 
 def floor_divide(g: Graph, x: Value, y: Value) -> Value:

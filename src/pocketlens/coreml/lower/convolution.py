@@ -16,6 +16,16 @@ def flat(pads: Pads) -> list[int]:
     return [before for before, _ in pads] + [after for _, after in pads]
 
 
+def _check_channels(x: Value, weight: Value, groups: int, wanted: int, divided: int) -> None:
+    """`wanted` input channels, as far as that is known now, and `divided` among `groups`."""
+    channels = x.shape[1] if x.shape is not None and len(x.shape) > 1 else None
+    if groups < 1 or channels not in (None, wanted) or divided % groups:
+        raise ModelFileError(
+            f"the weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
+            f"expected {wanted} input channels"
+        )
+
+
 def convolution(
     g: Graph,
     x: Value,
@@ -28,11 +38,7 @@ def convolution(
 ) -> Value:
     """Cross-correlation. x [n, Cin, *D], weight [Cout, Cin/groups, *K], bias [Cout]."""
     out, per_group = weight.sizes[:2]
-    if groups < 1 or x.size(1) != per_group * groups or out % groups:
-        raise ModelFileError(
-            f"the weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
-            f"expected {x.size(1)} input channels"
-        )
+    _check_channels(x, weight, groups, per_group * groups, out)
     return g.Conv(
         x,
         weight,
@@ -65,11 +71,7 @@ def deconvolution(
         output_size: The wanted *D, if given.
         lower: Where what is to be cut is odd, the extra element is cut before instead of after.
     """
-    if groups < 1 or weight.size(0) != x.size(1) or weight.size(0) % groups:
-        raise ModelFileError(
-            f"the weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
-            f"expected {x.size(1)} input channels"
-        )
+    _check_channels(x, weight, groups, weight.size(0), weight.size(0))
     extra = [0] * len(strides)
     if output_size is not None:
         full = [

@@ -10,7 +10,7 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.ordering import counting
 from pocketlens.errors import ModelFileError
 
-__all__ = ["reverse", "reverse_sequence", "slice_by_index", "slice_update", "windows"]
+__all__ = ["LAST", "reverse", "reverse_sequence", "slice_by_index", "slice_update", "windows"]
 
 LAST = 2**31 - 1  # beyond any size: up to the end
 

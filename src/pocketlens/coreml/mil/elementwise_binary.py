@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.lower.arithmetic import floor_divide, modulo
+from pocketlens.coreml.lower.arithmetic import divide, floor_divide, modulo
 from pocketlens.coreml.table import mil
-from pocketlens.errors import UnsupportedParameter
 
 # op of the specification -> ONNX operator of the same meaning
 SAME = {
@@ -44,12 +43,10 @@ def not_equal(g: Graph, x: Value, y: Value) -> Value:
     return g.Not(g.Equal(x, y))
 
 
-@mil(restrictions="floating-point tensors only")
+@mil()
 def real_div(g: Graph, x: Value, y: Value) -> Value:
-    if x.dtype.kind != "f":
-        # The specification names int32 but not how the quotient is rounded.
-        raise UnsupportedParameter(f"'x' is {x.dtype}; expected a floating-point tensor")
-    return g.Div(x, y)
+    # The specification does not say how it rounds integers; coremltools' tests do: towards zero.
+    return g.Div(x, y) if x.dtype.kind == "f" else divide(g, x, y)
 
 
 @mil()

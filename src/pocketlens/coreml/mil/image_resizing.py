@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.lower import resizing
-from pocketlens.coreml.lower.slicing import slice_by_index
+from pocketlens.coreml.lower.slicing import LAST, slice_by_index
 from pocketlens.coreml.table import IOS16, IOS17, mil, unsupported
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
@@ -17,9 +17,11 @@ unsupported("mil", "not lowered yet", "crop_resize")
 def crop(g: Graph, x: Value, crop_height: Ints, crop_width: Ints) -> Value:
     if len(crop_height) != 2 or len(crop_width) != 2:
         raise ModelFileError("'crop_height' and 'crop_width' have not two numbers each")
-    *lead, height, width = x.sizes
-    begin = [0] * len(lead) + [crop_height[0], crop_width[0]]
-    end = [*lead, height - crop_height[1], width - crop_width[1]]
+    if min(*crop_height, *crop_width) < 0:
+        raise ModelFileError(f"{list(crop_height)} rows and {list(crop_width)} columns are cut off")
+    lead = x.rank - 2
+    begin = [0] * lead + [crop_height[0], crop_width[0]]
+    end = [LAST] * lead + [-amount or LAST for amount in (crop_height[1], crop_width[1])]
     return slice_by_index(g, x, begin, end)
 
 

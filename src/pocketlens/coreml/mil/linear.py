@@ -6,6 +6,7 @@ from pocketlens.coreml.graph import Graph, Value, Values
 from pocketlens.coreml.lower.matrix import linear as linear_
 from pocketlens.coreml.lower.matrix import swapped
 from pocketlens.coreml.table import mil
+from pocketlens.errors import UnsupportedParameter
 
 
 @mil()
@@ -27,6 +28,29 @@ def matmul(
     return g.MatMul(left, right)
 
 
+# The specification's two equations; the letters are called a, b, … in the order they come.
+EQUATIONS = ("abcd,adce->abce", "abc,cbd->abd")
+
+
 @mil()
-def einsum(g: Graph, values: Values, equation: str) -> Value:
-    return g.Einsum(*values, equation=equation)
+def einsum(
+    g: Graph,
+    values: Values,  # [*B, C, H, W] and [*B, W, H, U]; B and H broadcast
+    equation: str,
+) -> Value:  # [*B, C, H, U]
+    letters = dict.fromkeys(filter(str.isalpha, equation))
+    names = {letter: chr(ord("a") + number) for number, letter in enumerate(letters)}
+    plain = "".join(names.get(each, each) for each in equation if each != " ")
+    if plain not in EQUATIONS or len(values) != 2:
+        raise UnsupportedParameter(
+            f"'equation' is {equation!r} for {len(values)} tensors; "
+            "expected nchw,nwhu->nchu or chw,whu->chu, in any letters, for two"
+        )
+    x, y = (_rows_outside(g, value) for value in values)
+    return _rows_outside(g, g.MatMul(x, y))
+
+
+def _rows_outside(g: Graph, x: Value) -> Value:
+    """`x` with the third and second dimension from the end swapped."""
+    axes = list(range(x.rank))
+    return g.transpose(x, [*axes[:-3], axes[-2], axes[-3], axes[-1]])

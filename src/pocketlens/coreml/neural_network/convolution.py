@@ -76,10 +76,10 @@ def convolution(
                 if same is not None
                 else None
             )
-            # Padding is ignored where the output's shape is given, and so is dilation.
+            # Padding is ignored where the output's shape is given.
             pads = None if outputShape else pads
             return lower.deconvolution(
-                g, v, weight, offset, strides, (1, 1), nGroups, pads, size, lower=top_left
+                g, v, weight, offset, strides, dilations, nGroups, pads, size, lower=top_left
             )
         around = pads or same_pads(v, kernel, strides, dilations, lower=top_left)
         return lower.convolution(g, v, weight, offset, strides, around, dilations, nGroups)

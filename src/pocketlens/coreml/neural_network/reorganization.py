@@ -84,15 +84,16 @@ def transpose(g: Graph, x: Value, *, axes: Ints) -> Value:
 
 @layer()
 def squeeze(g: Graph, x: Value, *, axes: Ints = (), squeezeAll: bool = False) -> Value:
-    sizes = x.sizes
+    rank = x.rank
     if squeezeAll:
-        drop = [i for i, size in enumerate(sizes) if size == 1]
+        drop = [i for i, size in enumerate(x.sizes) if size == 1]
     else:
-        drop = sorted({axis % len(sizes) for axis in axes})
-    kept = [size for i, size in enumerate(sizes) if i not in drop]
-    if any(sizes[i] != 1 for i in drop):
-        raise ModelFileError(f"axes {list(axes)} of the shape {list(sizes)} are not of size 1")
-    return g.reshape(x, kept or [1])  # a rank of 0 does not exist here
+        drop = sorted({axis % rank for axis in axes})
+    if any((x.shape or ())[i] not in (None, 1) for i in drop):
+        raise ModelFileError(f"axes {list(axes)} of {x!r} are not of size 1")
+    if len(drop) == rank:
+        return g.reshape(x, [1])  # a rank of 0 does not exist here
+    return g.Squeeze(x, np.array(drop, np.int64)) if drop else g.Identity(x)
 
 
 @layer()

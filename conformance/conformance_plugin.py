@@ -1,0 +1,202 @@
+"""The pytest plugin under which coremltools' own tests run: Pocketlens predicts, results are kept.
+
+Each test writes two lines of JSON to the file named by `--events`: one when it starts, one with how
+it went. What counts is written as it happens, so that a crash takes no result with it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pytest
+
+from pocketlens.coreml import coremltools_plugin
+from pocketlens.coreml.package import open_model
+from pocketlens.coreml.program import operations
+from pocketlens.errors import PocketlensError
+
+coremltools_plugin.install()  # before any test module asks coremltools whether this is a Mac
+
+MAX_REASON = 300
+
+
+class TimeLimitError(BaseException):
+    """A test ran longer than it may; no `except Exception` of a test can catch this."""
+
+
+class Record:
+    """What the models of the running test did."""
+
+    def __init__(self) -> None:
+        self.ops: set[tuple[str, str]] = set()
+        self.predictions = 0
+        self.refused: list[str] = []
+
+
+record = Record()
+
+
+def ops_of(spec: Any) -> set[tuple[str, str]]:
+    """Every (dialect, op) that a model uses, those of a pipeline's models among them."""
+    kind = spec.WhichOneof("Type")
+    if kind == "mlProgram":
+        return {
+            ("mil", operation.type)
+            for function in spec.mlProgram.functions.values()
+            for block in function.block_specializations.values()
+            for operation in operations(block)
+            if operation.type != "const"
+        }
+    if kind.startswith("neuralNetwork"):
+        return {("neural_network", each.WhichOneof("layer")) for each in getattr(spec, kind).layers}
+    if kind.startswith("pipeline"):
+        pipeline = getattr(spec, kind)
+        models = pipeline.models if kind == "pipeline" else pipeline.pipeline.models
+        return set[tuple[str, str]]().union(*map(ops_of, models))
+    return {("classic", kind)}
+
+
+def _watch() -> None:
+    """Count what passes through the stand-in for Core ML."""
+    proxy = coremltools_plugin._MLModelProxy
+    init, predict = proxy.__init__, proxy.predict
+
+    def watched_init(self: Any, filename: str, *rest: Any) -> None:
+        try:
+            record.ops |= ops_of(open_model(filename).spec)
+            init(self, filename, *rest)
+        except (PocketlensError, RuntimeError) as error:
+            record.refused.append(str(error)[:MAX_REASON])
+            raise error if isinstance(error, RuntimeError) else RuntimeError(str(error)) from error
+
+    def watched_predict(self: Any, *arguments: Any) -> Any:
+        outputs = predict(self, *arguments)
+        record.predictions += 1
+        return outputs
+
+    proxy.__init__, proxy.predict = watched_init, watched_predict  # type: ignore[method-assign]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance")
+    group.addoption("--events", required=True, help="the file of results, one JSON object a line")
+    group.addoption("--only", help="a file with the ids of the tests to run, one a line")
+    group.addoption("--limit", type=float, default=120, help="seconds that one test may take")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Events(config), "conformance-events")
+    _watch()
+
+
+class Events:
+    def __init__(self, config: pytest.Config) -> None:
+        self.file: TextIO = Path(config.getoption("--events")).open(  # noqa: SIM115 (closed below)
+            "a", encoding="utf-8"
+        )
+        only = config.getoption("--only")
+        self.only = set(Path(only).read_text(encoding="utf-8").splitlines()) if only else None
+        self.limit = config.getoption("--limit")
+        self.collecting = config.getoption("collectonly")
+        self.reports: dict[str, pytest.TestReport] = {}
+
+    def write(self, **event: Any) -> None:
+        self.file.write(json.dumps(event) + "\n")
+        self.file.flush()
+
+    def pytest_unconfigure(self) -> None:
+        self.file.close()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        _seed("collection")  # some tests draw their parameters when they are collected
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.outcome != "passed" and self.collecting:
+            self.write(file=report.nodeid, reason=_last_line(report))
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        if self.collecting:
+            for item in items:
+                self.write(id=item.nodeid)
+        if self.only is not None:
+            config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in self.only])
+            items[:] = [item for item in items if item.nodeid in self.only]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        record.__init__()  # type: ignore[misc]
+        self.reports = {}
+        self.write(id=item.nodeid, started=True)
+        began = time.perf_counter()
+        signal.signal(signal.SIGALRM, self._too_long)
+        signal.setitimer(signal.ITIMER_REAL, self.limit)
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            outcome, reason = self._outcome()
+            self.write(
+                id=item.nodeid,
+                outcome=outcome,
+                reason=reason,
+                predictions=record.predictions,
+                refused=record.refused,
+                ops=sorted(record.ops),
+                seconds=round(time.perf_counter() - began, 2),
+            )
+
+    def _too_long(self, *_: Any) -> None:
+        raise TimeLimitError(f"longer than {self.limit:g} s")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        _seed(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.reports[report.when or ""] = report
+
+    def _outcome(self) -> tuple[str, str]:
+        for report in self.reports.values():
+            expected = hasattr(report, "wasxfail")
+            if report.failed:
+                return "failed", _last_line(report)
+            if report.skipped:
+                return ("xfailed" if expected else "skipped"), _last_line(report)
+        return ("passed", "") if self.reports else ("failed", "it did not come to an end")
+
+
+def _seed(text: str) -> None:
+    """The same random numbers in every run, whichever tests ran before."""
+    seed = zlib.crc32(text.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.manual_seed(seed)
+
+
+def _last_line(report: Any) -> str:
+    """Why a test failed or was passed over, in one line."""
+    if getattr(report, "wasxfail", ""):
+        return str(report.wasxfail)[:MAX_REASON]
+    if isinstance(report.longrepr, tuple):  # of a skipped test: file, line, reason
+        return str(report.longrepr[2]).removeprefix("Skipped: ")[:MAX_REASON]
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if crash is None:  # a module that cannot be imported: the exception is the last line
+        lines = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")][-1:]
+    return " ".join(" ".join(lines).split())[:MAX_REASON]

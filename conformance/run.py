@@ -1,0 +1,206 @@
+"""Runs coremltools' own tests off macOS, with Pocketlens in Core ML's place, and keeps the score.
+
+    python conformance/run.py                          # all suites; writes table.json and TABLE.md
+    python conformance/run.py --suite neural-network   # one suite
+    python conformance/run.py --sample 0.1 --seed 7    # a tenth, drawn by the seed
+    python conformance/run.py --match '*test_conv.py*' # some tests
+    python conformance/run.py --results all.jsonl      # keep results; what passed is not run again
+
+Exit 0: every test passed that is not listed in `exceptions.toml`, and every listed one failed.
+Exit 1: not so; what differs is printed. The tests run in processes of their own, some hundred in
+each, so that one that hangs or crashes fails alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from table import Exceptions, Score, write_table
+
+HERE = Path(__file__).resolve().parent
+OPS = "converters/mil/mil/ops/tests"
+TORCH = "converters/mil/frontend/torch/test"
+SUITES = {
+    "mil-ops": (OPS,),
+    "neural-network": ("test/neural_network",),
+    "pipeline": ("test/pipeline",),
+    "torch-ops": (
+        f"{TORCH}/test_torch_ops.py",
+        f"{TORCH}/test_torch_stateful_model.py",
+        f"{TORCH}/test_torch_quantization_ops.py",
+    ),
+}
+
+CHUNK = 250
+SILENCE = 300.0
+"""Seconds without a sign of life after which a process is ended; a test may take 120."""
+
+
+class Suite:
+    """coremltools' tests on this computer: what there is, and running some of it."""
+
+    def __init__(self) -> None:
+        found = importlib.util.find_spec("coremltools")
+        if found is None or not found.submodule_search_locations:
+            raise SystemExit("coremltools is not installed; install it with: make test")
+        self.package = Path(found.submodule_search_locations[0])
+
+    def pytest(
+        self, folder: Path, events: Path, targets: Iterable[str], *options: str
+    ) -> subprocess.Popen[bytes]:
+        """Start pytest on `targets`, paths inside coremltools, in `folder`."""
+        paths = [os.environ.get("PYTHONPATH", ""), str(HERE)]
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "TMPDIR": str(folder),
+        }
+        command = [sys.executable, "-m", "pytest", "-q", "-c", str(HERE / "pytest.ini")]
+        command += ["--rootdir", str(self.package.parent), "--events", str(events), *options]
+        command += [str(self.package / target) for target in targets]
+        with (folder / "output.txt").open("wb") as output:
+            return subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def collect(self, targets: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+        """The ids of all tests, and the files that cannot be imported here with the reason."""
+        with tempfile.TemporaryDirectory() as name:
+            events = Path(name) / "events.jsonl"
+            process = self.pytest(Path(name), events, targets, "--collect-only")
+            process.wait()
+            found = list(read_events(events))
+            if not found:
+                raise SystemExit((Path(name) / "output.txt").read_text(errors="replace"))
+        ids = [event["id"] for event in found if "id" in event]
+        return ids, {event["file"]: event["reason"] for event in found if "file" in event}
+
+    def run(self, ids: list[str], limit: float) -> Iterator[dict[str, Any]]:
+        """The result of each test of `ids`; one that ends its process is failed by name."""
+        rest = list(ids)
+        while rest:
+            files = dict.fromkeys(
+                test.split("::")[0].removeprefix(f"{self.package.name}/") for test in rest
+            )
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+                folder = Path(name)
+                (folder / "only.txt").write_text("\n".join(rest), encoding="utf-8")
+                events = folder / "events.jsonl"
+                options = ["--only", str(folder / "only.txt"), "--limit", str(limit)]
+                process = self.pytest(folder, events, files, *options)
+                ending = _wait(process, events)
+                output = (folder / "output.txt").read_text(errors="replace")
+                found = list(read_events(events))
+            done = {event["id"]: event for event in found if "outcome" in event}
+            running = [e["id"] for e in found if "started" in e and e["id"] not in done]
+            for test in running:
+                done[test] = {"id": test, "outcome": "failed", "reason": ending}
+            yield from done.values()
+            missing = [test for test in rest if test not in done]
+            if missing and not done:
+                reason = f"{ending}; {' '.join(output.split())[-200:]}"
+                yield from ({"id": t, "outcome": "failed", "reason": reason} for t in missing)
+                return
+            rest = missing
+
+
+def _wait(process: subprocess.Popen[bytes], events: Path) -> str:
+    """How the process ended, in words."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(timeout=5)
+            return f"its process ended with {code}"
+        last = events.stat().st_mtime if events.exists() else None
+        if last is not None and time.time() - last > SILENCE:
+            process.kill()
+            process.wait()
+            return f"no sign of life for {SILENCE:g} s"
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file of results."""
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):  # the last line of a killed process
+                yield json.loads(line)
+
+
+def drawn(test: str, share: float, seed: int) -> bool:
+    """Whether the sample has this test; whether it does depends on no other test."""
+    digest = hashlib.sha256(f"{seed}:{test}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--suite", action="append", choices=SUITES, help="default: all")
+    parser.add_argument("--match", default="*", help="a pattern that the tests' ids match")
+    parser.add_argument("--sample", type=float, default=1.0, help="the share of tests to run")
+    parser.add_argument("--seed", type=int, default=0, help="what draws the sample")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument("--limit", type=float, default=120, help="seconds that a test may take")
+    parser.add_argument("--results", type=Path, help="a file that keeps the results between runs")
+    parser.add_argument("--out", type=Path, help="where the tables go; default: here, if all ran")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    suite = Suite()
+    exceptions = Exceptions.read(HERE / "exceptions.toml")
+    names = options.suite or list(SUITES)
+    score = Score({name: SUITES[name] for name in names}, exceptions)
+    ids, unimportable = suite.collect([path for name in names for path in SUITES[name]])
+    score.not_runnable.update(unimportable)
+    chosen = [
+        test
+        for test in ids
+        if exceptions.matches(options.match, test) and drawn(test, options.sample, options.seed)
+    ]
+    kept = {e["id"]: e for e in read_events(options.results)} if options.results else {}
+    known = [test for test in chosen if kept.get(test, {}).get("outcome", "failed") != "failed"]
+    for test in known:
+        score.add(kept[test])
+    todo = [test for test in chosen if test not in set(known)]
+    print(f"{len(ids)} tests, {len(chosen)} chosen, {len(todo)} to run, {options.jobs} at once")
+    share = max(1, min(CHUNK, -(-len(todo) // (4 * options.jobs))))
+    chunks = [todo[start : start + share] for start in range(0, len(todo), share)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(options.jobs) as pool, contextlib.ExitStack() as stack:
+        log = (
+            stack.enter_context(options.results.open("a", encoding="utf-8"))
+            if options.results
+            else None
+        )
+        for results in pool.map(lambda chunk: list(suite.run(chunk, options.limit)), chunks):
+            for result in results:
+                score.add(result)
+                if log:
+                    log.write(json.dumps(result) + "\n")
+            if log:
+                log.flush()
+            print(f"{score.tests} tests, {score.unexpected} unexpected", flush=True)
+    print(f"{time.perf_counter() - started:.0f} s")
+    whole = options.sample == 1 and options.match == "*" and not options.suite
+    if options.out or whole:
+        write_table(score, options.out or HERE)
+    return score.report()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
