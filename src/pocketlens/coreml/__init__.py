@@ -4,7 +4,8 @@
     model.predict("seven.jpg").label
     model.run({"image": "seven.png"})["classLabel"]
 
-A file is translated to an ONNX graph, op by op, and ONNX Runtime runs that.
+An ML Program or a neural network is translated to an ONNX graph, op by op, and ONNX Runtime runs
+that. Classic models (trees, linear models, ...) and what pipelines put between run in NumPy.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pocketlens.coreml.description import describe
-    from pocketlens.coreml.session import CoreMLModel, load, predict
+    from pocketlens.coreml.model import CoreMLModel
+    from pocketlens.coreml.session import load, predict
     from pocketlens.coreml.table import Coverage, coverage
 
 __all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load", "predict"]
 
 _HOMES = {
-    "CoreMLModel": "session",
+    "CoreMLModel": "model",
     "Coverage": "table",
     "coverage": "table",
     "describe": "description",

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from pocketlens.coreml.features import Feature, declared_input_spec, functions_of, read_interface
-from pocketlens.coreml.kinds import KINDS, NEVER, NOT_YET
+from pocketlens.coreml.kinds import KINDS, NETWORKS, NEVER
 from pocketlens.coreml.lowered import one_line
 from pocketlens.coreml.package import ModelFile, open_model
 
@@ -42,7 +42,7 @@ def describe_file(file: ModelFile) -> dict[str, Any]:
     content = _content(file, kind, interface.function)
     return {
         "path": str(file.path),
-        "kind": KINDS.get(kind) or NOT_YET.get(kind) or NEVER.get(kind) or kind,
+        "kind": KINDS.get(kind) or NEVER.get(kind) or kind,
         "specification_version": spec.specificationVersion,
         "opset": content["opset"],
         "functions": list(functions_of(file)),
@@ -87,17 +87,21 @@ def _feature(feature: Feature) -> dict[str, Any]:
         row["ranges"] = [list(bounds) for bounds in feature.ranges]
     if feature.optional:
         row["optional"] = True
+    if feature.default is not None:
+        row["default"] = feature.default
     return row
 
 
-def _content(file: ModelFile, kind: str, function: str) -> dict[str, Any]:
+def _content(file: ModelFile, kind: str | None, function: str) -> dict[str, Any]:
     """The opset, classes, ops and weights inside the model proper."""
     if kind == "mlProgram":
         from pocketlens.coreml.program import program_content
 
         return program_content(file, function)
-    if kind in KINDS:
+    if kind in NETWORKS:
         from pocketlens.coreml.network import network_content
 
         return network_content(file)
-    return {"opset": None, "classes": [], "ops": {}, "weights": {}}
+    from pocketlens.coreml.classic.content import classic_content
+
+    return classic_content(file, _content)

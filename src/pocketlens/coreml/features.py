@@ -40,8 +40,10 @@ class Feature:
             type (`string`, `int64`) of a dictionary or sequence.
         colour: `gray`, `rgb`, `bgr` or `gray-float16` of an image.
         shapes: Every allowed shape, if the file enumerates them.
-        ranges: Lowest and highest size per dimension (None: no bound), if the file gives ranges.
+        ranges: Lowest and highest size per dimension (None: no bound), if the file gives ranges;
+            of a sequence: those of its length.
         optional: The input may be left out.
+        default: What every element of an array is that is left out; None if the file is silent.
         description: What the author wrote of it.
     """
 
@@ -53,6 +55,7 @@ class Feature:
     shapes: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[Range, ...] = ()
     optional: bool = False
+    default: float | None = None
     description: str = ""
 
     @property
@@ -168,7 +171,8 @@ def _feature(file: ModelFile, message: Any) -> Feature:
         return Feature(kind="dictionary", dtype=key, **common)
     if kind == "sequenceType":
         key = "int64" if value.WhichOneof("Type") == "int64Type" else "string"
-        return Feature(kind="sequence", dtype=key, **common)
+        ranges = (_range(value.sizeRange),) if value.HasField("sizeRange") else ()
+        return Feature(kind="sequence", dtype=key, ranges=ranges, **common)
     return Feature(kind=kind.removesuffix("Type"), **common)
 
 
@@ -217,7 +221,16 @@ def _array(kind: str, value: Any, where: str, common: dict[str, Any]) -> Feature
     for each in (shape, *shapes):
         _check_shape(each, where, 1)
     dtype = ARRAY_TYPES.get(value.dataType, "")
-    return Feature(kind=kind, shape=shape, dtype=dtype, shapes=shapes, ranges=ranges, **common)
+    default = value.WhichOneof("defaultOptionalValue")
+    return Feature(
+        kind=kind,
+        shape=shape,
+        dtype=dtype,
+        shapes=shapes,
+        ranges=ranges,
+        default=None if default is None else getattr(value, default),
+        **common,
+    )
 
 
 def _range(value: Any) -> Range:

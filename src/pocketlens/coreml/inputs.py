@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,14 @@ from pocketlens.image import InputSpec, open_image, prepare
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["array_input", "image_input", "image_output"]
+__all__ = [
+    "array_input",
+    "default_input",
+    "feature_input",
+    "given_features",
+    "image_input",
+    "image_output",
+]
 
 
 def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
@@ -26,6 +34,14 @@ def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
         FeatureError: Not an image, or of a size that the feature does not allow.
         ImageError: A picture that cannot be read.
     """
+    planes = _pixels(given, feature).transpose(2, 0, 1)[None]
+    if feature.colour == "bgr":
+        planes = planes[:, ::-1]
+    return np.ascontiguousarray(planes, value.dtype)
+
+
+def _pixels(given: Any, feature: Feature) -> NDArray[np.uint8]:
+    """An image as [H, W, C] of pixels 0-255 in picture order."""
     from PIL import Image
 
     if isinstance(given, (str, os.PathLike)):
@@ -45,11 +61,7 @@ def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
             f"received: {height} × {width}; predict() crops and resizes, run() does not"
         )
     colour: Any = "gray" if feature.channels == 1 else "rgb"
-    pixels = prepare(given, InputSpec(height, width, colour))
-    planes = pixels.transpose(2, 0, 1)[None]
-    if feature.colour == "bgr":
-        planes = planes[:, ::-1]
-    return np.ascontiguousarray(planes, value.dtype)
+    return prepare(given, InputSpec(height, width, colour))
 
 
 def array_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
@@ -58,21 +70,28 @@ def array_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
     Raises:
         FeatureError: Not numbers, numbers that the declared type cannot hold, or another shape.
     """
+    held = _array(given, feature, value.dtype).astype(value.dtype)
+    if value.shape is not None and None not in value.shape:
+        held = held.reshape(value.sizes)
+    return np.ascontiguousarray(held)
+
+
+def _array(given: Any, feature: Feature, undeclared: Any) -> NDArray[Any]:
+    """A multi-array in the declared type, or in the type `undeclared` if the file is silent."""
+    declared = np.dtype(feature.dtype or undeclared)
     try:
         array = np.asarray(given)
     except ValueError as error:
         raise FeatureError(f"the input '{feature.name}' is no array: {error}") from error
     if array.dtype.kind not in "biuf":
         raise FeatureError(
-            f"the input '{feature.name}' is an array of {feature.dtype or value.dtype}; "
-            f"received: {_shown(given)}"
+            f"the input '{feature.name}' is an array of {declared}; received: {_shown(given)}"
         )
     if not feature.allows(array.shape):
         raise FeatureError(
             f"the input '{feature.name}' has the shape {feature.expected()}; "
             f"received: {' × '.join(map(str, array.shape)) or 'a single number'}"
         )
-    declared = np.dtype(feature.dtype or value.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         held = array.astype(declared)
     if declared.kind in "iu" and not np.array_equal(held, array):
@@ -80,10 +99,97 @@ def array_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
             f"the input '{feature.name}' is an array of {declared}; "
             f"received {array.dtype} with values that {declared} cannot hold"
         )
-    held = held.astype(value.dtype)
-    if value.shape is not None and None not in value.shape:
-        held = held.reshape(value.sizes)
-    return np.ascontiguousarray(held)
+    return held
+
+
+def default_input(feature: Feature) -> NDArray[Any]:
+    """What an optional array is when it is left out: the file's default everywhere, else zeros.
+
+    Raises:
+        FeatureError: It is no array, or one whose size only its value would tell.
+    """
+    if feature.kind != "array" or not feature.shape:
+        raise FeatureError(
+            f"the input '{feature.name}' ({feature.kind}) is optional, "
+            "but the file has no default for it; give it a value"
+        )
+    return np.full(feature.shape, feature.default or 0)
+
+
+def given_features(inputs: Mapping[str, Any], features: Iterable[Feature]) -> dict[str, Any]:
+    """What the caller gives for `features`, and the file's defaults for arrays left out.
+
+    Raises:
+        FeatureError: Something else than a feature's type takes.
+    """
+    given = {}
+    for feature in features:
+        if feature.name in inputs:
+            given[feature.name] = feature_input(inputs[feature.name], feature)
+        elif feature.default is not None:
+            given[feature.name] = feature_input(default_input(feature), feature)
+    return given
+
+
+def feature_input(given: Any, feature: Feature) -> Any:
+    """What the caller gives for a feature of any type, as Core ML would hold it.
+
+    Returns:
+        A Pillow image, an array of the declared type, `int`, `float`, `str`, a dictionary
+        `{str or int: float}`, or a list of `str` or `int`.
+
+    Raises:
+        FeatureError: Something else than the feature's type takes.
+    """
+    if feature.kind == "image":
+        from PIL import Image
+
+        pixels = _pixels(given, feature)
+        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    if feature.kind == "array":
+        return _array(given, feature, np.float64)
+    if feature.kind == "dictionary":
+        if not isinstance(given, Mapping):
+            raise _unlike(given, feature, f"a dictionary of numbers with {feature.dtype} keys")
+        return {
+            _scalar(key, feature.dtype, feature): _scalar(value, "double", feature)
+            for key, value in given.items()
+        }
+    if feature.kind == "sequence":
+        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+            raise _unlike(given, feature, f"a sequence of {feature.dtype}")
+        items = [_scalar(item, feature.dtype, feature) for item in given]
+        if not feature.allows((len(items),)):
+            raise FeatureError(
+                f"the input '{feature.name}' is a sequence of length {feature.expected()}; "
+                f"received: {len(items)}"
+            )
+        return items
+    return _scalar(given, feature.kind, feature)
+
+
+def _scalar(given: Any, kind: str, feature: Feature) -> Any:
+    """One `string`, `int64` or `double`; an array of one element is a number, too."""
+    if kind == "string":
+        if not isinstance(given, str):
+            raise _unlike(given, feature, "a string")
+        return str(given)
+    words = "a whole number (int64)" if kind == "int64" else "a number (double)"
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf" or array.size != 1:
+        raise _unlike(given, feature, words)
+    number = array.reshape(()).item()
+    if kind == "double":
+        return float(number)
+    if number != number or abs(number) >= 2**63 or number != int(number):
+        raise _unlike(given, feature, words)
+    return int(number)
+
+
+def _unlike(given: Any, feature: Feature, expected: str) -> FeatureError:
+    shown = repr(given)[:80] if isinstance(given, (int, float, str)) else _shown(given)
+    inside = f" ({feature.kind})" if feature.kind in ("dictionary", "sequence") else ""
+    return FeatureError(f"the input '{feature.name}'{inside} is {expected}; received: {shown}")
 
 
 def image_output(answer: NDArray[Any], feature: Feature) -> Image.Image:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pocketlens.coreml.package import ModelFile
-from pocketlens.errors import UnsupportedModelError
+from pocketlens.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["KINDS", "NEVER", "NOT_YET", "check_kind"]
+__all__ = ["KINDS", "NETWORKS", "NEVER", "PIPELINES", "check_kind"]
 
 KINDS = {
     "mlProgram": "ML Program",
     "neuralNetwork": "neural network",
     "neuralNetworkClassifier": "neural network",
     "neuralNetworkRegressor": "neural network",
-}
-
-NOT_YET = {
     "pipeline": "pipeline",
     "pipelineClassifier": "pipeline (classifier)",
     "pipelineRegressor": "pipeline (regressor)",
@@ -40,6 +37,9 @@ NOT_YET = {
     "identity": "identity",
 }
 
+NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
+PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
+
 # Their data or code is inside Apple's systems or in the app, not in the file.
 NEVER = {
     "customModel": "custom model, whose code is in the app",
@@ -59,14 +59,15 @@ def check_kind(file: ModelFile) -> None:
     """Refuse a kind of model that does not run here.
 
     Raises:
-        UnsupportedModelError: The kind, and whether it could ever run.
+        UnsupportedModelError: The kind, and why it does not run.
+        ModelFileError: A stage of a pipeline without a model.
     """
     kind = file.spec.WhichOneof("Type")
-    if kind in KINDS:
-        return
+    if kind is None:
+        raise ModelFileError(f"{file.path} has no model in it; export or download it again")
     if kind in NEVER:
         raise UnsupportedModelError(f"{file.path} is a {NEVER[kind]}; it cannot run here")
-    raise UnsupportedModelError(
-        f"{file.path} is a {NOT_YET.get(kind, kind)}; "
-        f"expected one of: {', '.join(sorted(set(KINDS.values())))}"
-    )
+    if kind not in KINDS:
+        raise UnsupportedModelError(
+            f"{file.path} is a {kind}; expected one of: {', '.join(sorted(set(KINDS.values())))}"
+        )

@@ -19,11 +19,7 @@ from pocketlens.coreml.lower.weights import precision
 from pocketlens.coreml.lowered import Lowered, in_place, missing
 from pocketlens.coreml.package import ModelFile
 from pocketlens.coreml.table import Lowering, lookup
-from pocketlens.errors import (
-    ModelFileError,
-    UnsupportedOp,
-    UnsupportedParameter,
-)
+from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
 __all__ = ["lower_network", "network_content"]
 
@@ -189,7 +185,7 @@ class _Reader:
             self.graph.scope(each.name or kind)
             lowering = lookup("neural_network", kind)
             inputs = [self._tensor(name) for name in each.input]
-            fields = self._fields(lowering, getattr(each, kind))
+            fields = lowering.bind(getattr(each, kind))
             _check_inputs(lowering, len(inputs))
             results = lowering.function(self.graph, *inputs, **fields)
             values = [results] if isinstance(results, Value) else list(results)
@@ -202,27 +198,6 @@ class _Reader:
         if name not in self.graph.tensors:
             raise ModelFileError(f"it takes {name!r}, which no input and no earlier layer gives")
         return self.graph.tensors[name]
-
-    def _fields(self, lowering: Lowering, message: Any) -> dict[str, Any]:
-        fields = {}
-        for field, value in message.ListFields():
-            parameter = lowering.parameters.get(field.name)
-            if parameter is None or parameter.positional:
-                shown = " ".join(str(value).split())[:80]
-                raise UnsupportedParameter(
-                    f"it sets {field.name} to {shown}, which does not run here"
-                )
-            if field.enum_type is not None:
-                known = field.enum_type.values_by_number
-                if value not in known:
-                    raise ModelFileError(f"{field.name} is number {value}; expected a known one")
-                fields[field.name] = known[value].name
-            else:
-                fields[field.name] = tuple(value) if field.is_repeated else value
-        for name, parameter in lowering.parameters.items():
-            if not parameter.positional and not parameter.optional and name not in fields:
-                raise ModelFileError(f"it has no {name!r}, which this layer needs")
-        return fields
 
     def finish(self, interface: Interface) -> Lowered:
         g = self.graph

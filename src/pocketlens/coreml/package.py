@@ -71,6 +71,12 @@ class ModelFile:
         self.size = size
         self._maps: dict[str, mmap.mmap] = {}
 
+    def part(self, spec: Any, name: str) -> ModelFile:
+        """A model inside this one, called `name` in messages; it shares the weights' files."""
+        inner = ModelFile(Path(f"{self.path} › {name}"), spec, self.folder, self.size)
+        inner._maps = self._maps
+        return inner
+
     def blob(self, file_name: str, offset: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """One weight of a blob file (MILBlob storage, version 2), read-only, of shape `shape`.
 

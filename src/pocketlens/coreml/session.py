@@ -5,35 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.description import describe_file
 from pocketlens.coreml.emission import onnx_model
-from pocketlens.coreml.features import (
-    Feature,
-    Interface,
-    declared_input_spec,
-    declared_thresholds,
-    read_interface,
-)
+from pocketlens.coreml.features import Feature, Interface, read_interface
 from pocketlens.coreml.graph import Value
-from pocketlens.coreml.inputs import array_input, image_input, image_output
-from pocketlens.coreml.kinds import KINDS, check_kind
+from pocketlens.coreml.inputs import array_input, default_input, image_input, image_output
+from pocketlens.coreml.kinds import NETWORKS, PIPELINES, check_kind
 from pocketlens.coreml.lowered import Lowered, one_line
+from pocketlens.coreml.model import CoreMLModel
 from pocketlens.coreml.package import ModelFile, open_model
-from pocketlens.errors import (
-    FeatureError,
-    ModelFileError,
-    UnsupportedModelError,
-    did_you_mean,
-)
-from pocketlens.files import aside
-from pocketlens.image import ImageSource, InputSpec
-from pocketlens.prediction import ImageSources, Prediction, Predictor, Thresholds
+from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
+from pocketlens.image import ImageSource
+from pocketlens.prediction import ImageSources, Prediction
 
 __all__ = ["CoreMLModel", "load", "predict"]
 
@@ -57,10 +44,7 @@ def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreML
         OptionError: No function of this name.
     """
     with one_line():
-        file = open_model(path)
-        check_kind(file)
-        interface = read_interface(file, function)
-        return CoreMLModel(file, interface, _lower(file, interface))
+        return _model(open_model(path), function)
 
 
 @overload
@@ -82,32 +66,34 @@ def predict(
     return load(path).predict(images)
 
 
-def _lower(file: ModelFile, interface: Interface) -> Lowered:
-    if file.spec.WhichOneof("Type") == "mlProgram":
+def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> CoreMLModel:
+    """The model of a file, or of a stage that is `depth` pipelines deep in it."""
+    check_kind(file)
+    interface = read_interface(file, function)
+    kind = file.spec.WhichOneof("Type")
+    if kind == "mlProgram":
         from pocketlens.coreml.program import lower_program
 
-        return lower_program(file, interface)
-    from pocketlens.coreml.network import lower_network
+        return GraphModel(file, interface, lower_program(file, interface))
+    if kind in NETWORKS:
+        from pocketlens.coreml.network import lower_network
 
-    return lower_network(file, interface)
+        return GraphModel(file, interface, lower_network(file, interface))
+    if kind in PIPELINES:
+        from pocketlens.coreml.classic.pipeline import PipelineModel
+
+        return PipelineModel(file, interface, lambda part, deep: _model(part, None, deep), depth)
+    from pocketlens.coreml.classic.model import ClassicModel
+
+    return ClassicModel(file, interface)
 
 
-class CoreMLModel(Predictor):
-    """A Core ML file that runs here. Made by `load`.
-
-    `run` is Core ML's own view: features in, features out, by name and type. `predict` and
-    `probabilities` are the classifier's view.
-    """
+class GraphModel(CoreMLModel):
+    """An ML Program or a neural network, run by ONNX Runtime."""
 
     def __init__(self, file: ModelFile, interface: Interface, lowered: Lowered) -> None:
-        self.path: Path = file.path
-        self.kind: str = KINDS[file.spec.WhichOneof("Type")]
-        self._file = file
-        self._interface = interface
+        super().__init__(file, interface, lowered.classes)
         self._lowered = lowered
-        self._classes = tuple(str(name) for name in lowered.classes)
-        self._spec = declared_input_spec(file, interface)
-        self._thresholds = declared_thresholds(file)
         graph = lowered.graph
         self._names = [value.name for value in graph.outputs]
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
@@ -115,56 +101,12 @@ class CoreMLModel(Predictor):
         self._session = _session(file, onnx_model(graph).SerializeToString(), graph.elements())
         self._debug: tuple[Any, list[str], list[str]] | None = None
 
-    def __repr__(self) -> str:
-        return f"<CoreMLModel {self.path} ({self.kind})>"
+    def _gives_probabilities(self) -> bool:
+        return bool(self.labels) and self._lowered.probabilities is not None
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names in the order of the probabilities; empty if this is no classifier.
-
-        Classes that the file numbers (int64) are named by their decimal digits.
-        """
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        """How a picture is made ready: from the file's metadata, else from its image input.
-
-        Raises:
-            FeatureError: The model does not take exactly one image.
-        """
-        if self._spec is None:
-            taken = ", ".join(f"{f.name} ({f.kind})" for f in self._interface.inputs)
-            raise FeatureError(
-                f"{self.path} takes {taken}, not one image; call run() with its inputs by name"
-            )
-        return self._spec
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """How sure it must be for its label to be shown: from the file, else the usual ones."""
-        return self._thresholds
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities `(N, K)` float32, in the order of `classes`.
-
-        Args:
-            images: `(N, H, W, C)` uint8 in picture order (grey or RGB), fitting `input_spec`.
-
-        Raises:
-            FeatureError: Not a classifier of one image, or images of another shape.
-        """
-        spec = self.input_spec
-        probabilities = self._lowered.probabilities
-        if not self._classes or probabilities is None:
-            raise FeatureError(
-                f"{self.path} is not a classifier: it has no classes; call run() for its outputs"
-            )
-        if images.ndim != 4 or images.shape[1:] != spec.shape or images.dtype != np.uint8:
-            raise FeatureError(
-                f"{self.path} takes images of shape (N, {spec.height}, {spec.width}, "
-                f"{spec.channels}) uint8; received: {images.shape} {images.dtype}"
-            )
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        spec, probabilities = self.input_spec, self._lowered.probabilities
+        assert probabilities is not None
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
@@ -189,25 +131,7 @@ class CoreMLModel(Predictor):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        """Run the model once, as Core ML would.
-
-        Args:
-            inputs: One entry per input. An image: a path, a Pillow image or an array `(H, W)`,
-                `(H, W, 1)` or `(H, W, 3)` uint8 of exactly the declared size; its colours are
-                converted. A multi-array: anything NumPy makes an array of the declared shape from.
-            state: A state made by `make_state`; a model without states takes none.
-            intermediate: Give every tensor that the model computes, by its Core ML name, too.
-
-        Returns:
-            The outputs by name: a class label as str or int, probabilities as a dictionary, an
-            image as a Pillow image, anything else as an array of the declared type.
-
-        Raises:
-            FeatureError: An input missing, unknown, or of another size or type than declared.
-            ImageError: A picture that cannot be read.
-        """
-        if state is not None:
-            raise FeatureError(f"{self.path} keeps no state; expected state=None")
+        self._check_stateless(state)
         feed = self._feed(inputs)
         if intermediate:
             session, names, keys = self._debug_session()
@@ -216,49 +140,24 @@ class CoreMLModel(Predictor):
         answers = self._run(self._session, self._names, feed)
         return {
             feature.name: self._output(feature, answer)
-            for feature, answer in zip(self._interface.outputs, answers, strict=True)
+            for feature, answer in zip(self.interface.outputs, answers, strict=True)
         }
 
-    def make_state(self) -> Any:
-        """An empty state, for a model that keeps one between predictions.
-
-        Raises:
-            UnsupportedModelError: This model keeps none.
-        """
-        raise UnsupportedModelError(f"{self.path} keeps no state between predictions")
-
-    def describe(self) -> dict[str, Any]:
-        """Everything that the file says of itself, ready for JSON; see `describe`."""
-        return describe_file(self._file)
-
-    def to_onnx(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
-        """Write the model as an ONNX file; pixels go in as 0-255, as they do in Core ML.
-
-        Raises:
-            OutputExistsError: The file is there already and `force` is not given.
-            OutputError: It cannot be written.
-        """
-        with aside(path, force=force) as new:
-            new.write_bytes(onnx_model(self._lowered.graph).SerializeToString())
-        return Path(path)
+    def _onnx(self) -> bytes:
+        content: bytes = onnx_model(self._lowered.graph).SerializeToString()
+        return content
 
     def _feed(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         values = {value.name: value for value in self._lowered.graph.inputs}
-        for name in inputs:
-            if name not in values:
-                raise FeatureError(
-                    f"{self.path} has no input {name!r}; {did_you_mean(str(name), values)}"
-                )
+        self._check_given(inputs)
         feed = {}
-        for feature in self._interface.inputs:
+        for feature in self.interface.inputs:
+            value = values[feature.name]
             if feature.name not in inputs:
-                raise FeatureError(
-                    f"{self.path} needs the input '{feature.name}' ({feature.kind}); "
-                    f"received: {', '.join(inputs) or 'nothing'}"
-                )
-            given, value = inputs[feature.name], values[feature.name]
+                feed[feature.name] = array_input(default_input(feature), feature, value)
+                continue
             convert = image_input if feature.kind == "image" else array_input
-            feed[feature.name] = convert(given, feature, value)
+            feed[feature.name] = convert(inputs[feature.name], feature, value)
         return feed
 
     def _run(
@@ -273,10 +172,7 @@ class CoreMLModel(Predictor):
 
     def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:
         if feature.kind == "dictionary":
-            return {
-                name: float(p)
-                for name, p in zip(self._lowered.classes, answer.reshape(-1), strict=True)
-            }
+            return {name: float(p) for name, p in zip(self.labels, answer.reshape(-1), strict=True)}
         if feature.kind == "string":
             return str(answer.reshape(()).item())
         if feature.kind in ("int64", "double"):

@@ -10,6 +10,9 @@ fields, with the specification's defaults. Registering it is one decorator:
 A later version of the op is a second function with a later `since`; a model gets the newest whose
 `since` is not beyond the model's own opset. An op without a lowering is listed by `unsupported`
 with the reason, so that nothing is merely forgotten.
+
+The kinds of model that are no graphs (trees, linear models, pipelines, ...) are a table of their
+own, `classic`: a function named as the kind, whose parameters are its message's fields.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from pocketlens.errors import UnsupportedOp
+from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
 __all__ = [
     "IOS15",
@@ -32,6 +35,7 @@ __all__ = [
     "IOS18",
     "Dialect",
     "Lowering",
+    "classic",
     "coverage",
     "layer",
     "lookup",
@@ -39,8 +43,8 @@ __all__ = [
     "unsupported",
 ]
 
-Dialect = Literal["mil", "neural_network"]
-DIALECTS: tuple[Dialect, ...] = ("mil", "neural_network")
+Dialect = Literal["classic", "mil", "neural_network"]
+DIALECTS: tuple[Dialect, ...] = ("classic", "mil", "neural_network")
 
 # MIL opsets by the number in their name: `CoreML5` came with iOS 15.
 IOS15, IOS16, IOS17, IOS18 = 5, 6, 7, 8
@@ -72,10 +76,11 @@ class Lowering:
     """One registered function.
 
     Attributes:
-        dialect: `mil` or `neural_network`.
-        op: The op's name in the specification.
-        since: The first opset (MIL) that it serves; 0 for a layer.
-        function: Takes the graph, then the op's fields; returns the op's outputs.
+        dialect: `mil`, `neural_network` or `classic`.
+        op: The op's name in the specification; of `classic`, the kind of model.
+        since: The first opset (MIL) that it serves; 0 for a layer or a kind.
+        function: Takes the graph (of `classic`, the model's interface), then the op's fields;
+            returns the op's outputs (of `classic`, the step that runs).
         restrictions: What of the op it does not take, in words; empty for nothing.
     """
 
@@ -109,6 +114,34 @@ class Lowering:
         least = sum(not p.optional and not p.several for p in given)
         return (max(least, 1) if several else least), (None if several else len(given))
 
+    def bind(self, message: Any) -> dict[str, Any]:
+        """The fields that a message sets, as the function's keyword arguments.
+
+        Raises:
+            UnsupportedParameter: A field that the function does not take.
+            ModelFileError: A field missing that it must have, or an enumeration's unknown value.
+        """
+        noun = "layer" if self.dialect == "neural_network" else "model"
+        fields = {}
+        for each, value in message.ListFields():
+            parameter = self.parameters.get(each.name)
+            if parameter is None or parameter.positional:
+                shown = " ".join(str(value).split())[:80]
+                raise UnsupportedParameter(
+                    f"it sets {each.name} to {shown}, which does not run here"
+                )
+            if each.enum_type is not None:
+                known = each.enum_type.values_by_number
+                if value not in known:
+                    raise ModelFileError(f"{each.name} is number {value}; expected a known one")
+                fields[each.name] = known[value].name
+            else:
+                fields[each.name] = tuple(value) if each.is_repeated else value
+        for name, parameter in self.parameters.items():
+            if not parameter.positional and not parameter.optional and name not in fields:
+                raise ModelFileError(f"it has no {name!r}, which this {noun} needs")
+        return fields
+
 
 _lowerings: dict[tuple[Dialect, str], dict[int, Lowering]] = {}
 _unsupported: dict[tuple[Dialect, str], str] = {}
@@ -139,6 +172,16 @@ def layer(*, name: str = "", restrictions: str = "") -> Callable[[F], F]:
 
     def register(function: F) -> F:
         _register("neural_network", name or function.__name__, 0, function, restrictions)
+        return function
+
+    return register
+
+
+def classic(*, name: str = "", restrictions: str = "") -> Callable[[F], F]:
+    """Register a kind of model that is no graph."""
+
+    def register(function: F) -> F:
+        _register("classic", name or function.__name__, 0, function, restrictions)
         return function
 
     return register
@@ -184,9 +227,9 @@ class Coverage:
     """One row of the coverage table.
 
     Attributes:
-        dialect: `mil` or `neural_network`.
-        op: The op's name in the specification.
-        versions: The opsets whose lowerings differ, oldest first; (0,) for a layer.
+        dialect: `mil`, `neural_network` or `classic`.
+        op: The op's name in the specification; of `classic`, the kind of model.
+        versions: The opsets whose lowerings differ, oldest first; (0,) for a layer or a kind.
         supported: Whether it runs.
         remark: Its restrictions, or why it does not run.
     """

@@ -1,0 +1,131 @@
+# ruff: noqa: N802 (kinds are functions named as the specification names them)
+"""Pipelines: models in a row, each taking what the caller or an earlier model gives, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.graph import Message, Values
+from pocketlens.coreml.inputs import given_features
+from pocketlens.coreml.lowered import in_place
+from pocketlens.coreml.model import CoreMLModel
+from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.table import classic, lookup
+from pocketlens.errors import ModelFileError
+
+__all__ = ["MAX_DEPTH", "MAX_STAGES", "PipelineModel", "stages_of"]
+
+MAX_DEPTH = 8
+MAX_STAGES = 256
+"""The most models that one pipeline may hold."""
+
+Named = tuple[tuple[str, Any], ...]
+
+
+@classic()
+def pipeline(_: Interface, *, models: Values = (), names: tuple[str, ...] = ()) -> Named:
+    if not models:
+        raise ModelFileError("it holds no models; expected at least one")
+    if len(models) > MAX_STAGES:
+        raise ModelFileError(f"it holds {len(models)} models; expected at most {MAX_STAGES}")
+    if names and len(names) != len(models):
+        raise ModelFileError(f"it has {len(names)} names for {len(models)} models")
+    if len(set(names)) != len(names):
+        raise ModelFileError("two of its models have the same name")
+    titles = names or tuple(f"model{number}" for number in range(len(models)))
+    return tuple(zip(titles, models, strict=True))
+
+
+@classic()
+def pipelineClassifier(model: Interface, *, pipeline: Message) -> Named:
+    return _inner(model, pipeline)
+
+
+@classic()
+def pipelineRegressor(model: Interface, *, pipeline: Message) -> Named:
+    return _inner(model, pipeline)
+
+
+def _inner(model: Interface, message: Message) -> Named:
+    lowering = lookup("classic", "pipeline")
+    named: Named = lowering.function(model, **lowering.bind(message))
+    return named
+
+
+def stages_of(file: ModelFile) -> list[ModelFile]:
+    """The models of a pipeline, in order, each called by its name in messages.
+
+    Raises:
+        ModelFileError: None, too many, or names that do not fit.
+    """
+    kind = file.spec.WhichOneof("Type")
+    with in_place(file, f"the model ({kind})"):
+        lowering = lookup("classic", kind)
+        named = lowering.function(None, **lowering.bind(getattr(file.spec, kind)))
+    return [file.part(spec, name) for name, spec in named]
+
+
+class PipelineModel(CoreMLModel):
+    """A pipeline of any of the three kinds; a stage may be a pipeline itself."""
+
+    def __init__(
+        self,
+        file: ModelFile,
+        interface: Interface,
+        make: Callable[[ModelFile, int], CoreMLModel],
+        depth: int = 0,
+    ) -> None:
+        """Open every stage and hold its features against those that come before.
+
+        Args:
+            file: The pipeline.
+            interface: Its inputs and outputs.
+            make: Opens a stage, a model of any kind, so many pipelines deep.
+            depth: How many pipelines this one is inside of.
+        """
+        if depth >= MAX_DEPTH:
+            raise ModelFileError(f"{file.path}: pipelines are nested more than {MAX_DEPTH} deep")
+        self._stages = [make(stage, depth + 1) for stage in stages_of(file)]
+        known = {feature.name: feature for feature in interface.inputs}
+        for stage in self._stages:
+            for feature in stage.interface.inputs:
+                if feature.name in known or not feature.optional:
+                    _check(feature, known, f"{stage.path} takes")
+            known |= {feature.name: feature for feature in stage.interface.outputs}
+        for feature in interface.outputs:
+            _check(feature, known, f"{file.path}: the description promises")
+        labels = [
+            s.labels for s in self._stages if s.labels and s.interface.label == interface.label
+        ]
+        super().__init__(file, interface, labels[-1] if labels else ())
+
+    def run(
+        self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
+    ) -> dict[str, Any]:
+        self._check_stateless(state)
+        self._check_given(inputs)
+        known = given_features(inputs, self.interface.inputs)
+        made: dict[str, Any] = {}
+        for stage in self._stages:
+            taken = [f.name for f in stage.interface.inputs if f.name in known]
+            made |= stage.run({name: known[name] for name in taken})
+            known |= made
+        outputs = {feature.name: known[feature.name] for feature in self.interface.outputs}
+        return made | outputs if intermediate else outputs
+
+
+def _check(feature: Feature, known: Mapping[str, Feature], what: str) -> None:
+    """`feature` is known by its name, and of the kind that it is declared as."""
+    source = known.get(feature.name)
+    if source is None:
+        raise ModelFileError(
+            f"{what} '{feature.name}', which neither an input nor an earlier model gives; "
+            f"known by then: {', '.join(known)}"
+        )
+    # The types of arrays may differ: a stage takes what its own type can hold.
+    if source.kind != feature.kind or (source.kind != "array" and source.dtype != feature.dtype):
+        raise ModelFileError(
+            f"{what} '{feature.name}' as {feature.kind}; by then it is {source.kind}"
+        )

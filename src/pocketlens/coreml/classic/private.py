@@ -1,0 +1,9 @@
+"""Kinds of model that cannot run here: what they do is not in the file."""
+
+from __future__ import annotations
+
+from pocketlens.coreml.kinds import NEVER
+from pocketlens.coreml.table import unsupported
+
+for _kind, _reason in NEVER.items():
+    unsupported("classic", _reason, _kind)
