@@ -905,6 +905,9 @@ CASES = [
     *MAKING,
 ]
 
+# Layers that are checked in the test named as their family.
+ELSEWHERE = {"biDirectionalLSTM", "gru", "simpleRecurrent", "uniDirectionalLSTM"}
+
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_layer(case: Case, run_layer: Callable[..., list[np.ndarray]]) -> None:
@@ -919,4 +922,4 @@ def test_layer(case: Case, run_layer: Callable[..., list[np.ndarray]]) -> None:
 
 def test_every_layer_that_runs_has_a_case() -> None:
     supported = {row.op for row in coverage("neural_network") if row.supported}
-    assert {case.layer for case in CASES} == supported
+    assert {case.layer for case in CASES} | ELSEWHERE == supported

@@ -1334,7 +1334,7 @@ CASES = [
 ]
 
 # Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
-# test_classifier.py.
+# test_classifier.py, others in the test named as their family.
 ELSEWHERE = {
     "classify",
     "constexpr_affine_dequantize",
@@ -1342,6 +1342,9 @@ ELSEWHERE = {
     "constexpr_cast",
     "constexpr_lut_to_dense",
     "constexpr_sparse_to_dense",
+    "gru",
+    "lstm",
+    "rnn",
 }
 
 

@@ -1,0 +1,432 @@
+"""Recurrent layers: the simple one, the gated one (GRU), and long short-term memory (LSTM).
+
+Each goes to the ONNX operator of the same equations. Only the limit that Core ML can put on an
+LSTM's cell state has no counterpart there (ONNX's `clip` is for what goes into an activation);
+where it could be reached, the steps are spelled out in a `Scan`.
+
+Every function takes x [S, B, I] and gives the outputs [S, B, D H] (only the last: [1, B, D H]) with
+D = 2 for two directions, and the last states, [B, H] each. The numbers are float32 from the first
+step to the last, whatever the type of x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, helper, numpy_helper
+
+from pocketlens.coreml.graph import Graph, Value, onnx_type
+from pocketlens.coreml.lower.slicing import reverse as reversed_along
+from pocketlens.errors import ModelFileError
+
+__all__ = ["ACTIVATIONS", "Activation", "Cell", "Recurrent", "gru", "lstm", "ordered", "rnn"]
+
+FLOAT = np.dtype(np.float32)
+BOUNDED = ("HardSigmoid", "Sigmoid", "Tanh")  # of magnitude at most 1
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation as ONNX calls it, with the parameters that it takes."""
+
+    operator: str
+    alpha: float | None = None
+    beta: float | None = None
+
+    def of(self, g: Graph, x: Value) -> Value:
+        """The activation of x, outside of a recurrent operator."""
+        if self.operator == "HardSigmoid":
+            return g.HardSigmoid(x, alpha=self.alpha, beta=self.beta)
+        if self.alpha is None or self.beta is None:
+            return g.op(self.operator, x)[0]
+        if self.operator == "Affine":
+            return g.Add(g.Mul(x, g.like(self.alpha, x)), g.like(self.beta, x))
+        return g.Mul(g.Tanh(g.Mul(x, g.like(self.beta, x))), g.like(self.alpha, x))
+
+
+ACTIVATIONS = {
+    "hard_sigmoid": Activation("HardSigmoid", 0.2, 0.5),
+    "linear": Activation("Affine", 1.0, 0.0),
+    "relu": Activation("Relu"),
+    "scaled_tanh": Activation("ScaledTanh", 1.0, 1.0),
+    "sigmoid": Activation("Sigmoid"),
+    "tanh": Activation("Tanh"),
+}
+"""By the specification's names, with the parameters that hold where a file gives none."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The weights of one direction, the gates one under the other in ONNX's order.
+
+    That order is update, reset, output for a GRU; input, output, forget, cell for an LSTM.
+
+    Attributes:
+        weight: For the input, [gates H, I].
+        recursion: For the previous output, [gates H, H].
+        bias: [gates H], or None for 0.
+        peephole: From the cell state to the input, output and forget gates, [3 H], or None for 0.
+    """
+
+    weight: NDArray[Any]
+    recursion: NDArray[Any]
+    bias: NDArray[Any] | None = None
+    peephole: NDArray[Any] | None = None
+
+    @property
+    def hidden(self) -> int:
+        """H, the size of the output."""
+        if self.recursion.ndim != 2:
+            raise ModelFileError(f"the recursion weights have the shape {self.recursion.shape}")
+        return int(self.recursion.shape[1])
+
+    def check(self, operator: str, inputs: int) -> None:
+        """Refuse weights that do not fit each other or an input of `inputs` numbers."""
+        rows = GATES[operator] * self.hidden
+        for name, array, shape in (
+            ("input", self.weight, (rows, inputs)),
+            ("recursion", self.recursion, (rows, self.hidden)),
+            ("bias", self.bias, (rows,)),
+            ("peephole", self.peephole, (3 * self.hidden,)),
+        ):
+            if array is not None and array.shape != shape:
+                raise ModelFileError(
+                    f"the {name} weights have the shape {array.shape}; expected {shape} for "
+                    f"{self.hidden} hidden and {inputs} input numbers"
+                )
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """What a recurrent layer gives.
+
+    Attributes:
+        output: [S or 1, B, D H], in the order in which the steps were taken (two directions: in
+            that of the input).
+        hidden: The last output of each direction, [B, H].
+        cell: So for the cell state of an LSTM.
+    """
+
+    output: Value
+    hidden: list[Value]
+    cell: list[Value]
+
+
+def ordered(array: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
+    """The gates of `array`, one under the other, in another order: `order[i]` becomes the i-th."""
+    if array.ndim < 1 or array.shape[0] % len(order):
+        raise ModelFileError(
+            f"weights of the shape {array.shape} are not those of {len(order)} gates"
+        )
+    parts = np.split(array, len(order))
+    return np.concatenate([parts[i] for i in order])
+
+
+def rnn(
+    g: Graph,
+    x: Value,
+    cell: Cell,
+    activation: Activation,
+    h: Value | None,
+    *,
+    backwards: bool,
+    sequence: bool,
+    limit: float | None = None,
+) -> Recurrent:
+    """`h = f(W x + R h + b)`.
+
+    Args:
+        h: The output before the first step, [B, H]; None for 0.
+        backwards: Take the steps from the last to the first.
+        sequence: Give every output, not only the last.
+        limit: What goes into an activation is kept between -limit and limit; so below.
+    """
+    return _run(
+        g, "RNN", _turned(g, x, backwards), [cell], [activation], [[h]], sequence, clip=limit
+    )
+
+
+def gru(
+    g: Graph,
+    x: Value,
+    cell: Cell,
+    activations: Sequence[Activation],
+    h: Value | None,
+    *,
+    backwards: bool,
+    sequence: bool,
+    limit: float | None = None,
+) -> Recurrent:
+    """`z, r = f(W x + R h + b)`, `o = g(W x + R (r h) + b)`, `h = (1 - z) o + z h`.
+
+    Args:
+        activations: f and g.
+    """
+    return _run(
+        g,
+        "GRU",
+        _turned(g, x, backwards),
+        [cell],
+        activations,
+        [[h]],
+        sequence,
+        clip=limit,
+        linear_before_reset=0,
+    )
+
+
+def lstm(
+    g: Graph,
+    x: Value,
+    cells: Sequence[Cell],
+    activations: Sequence[Activation],
+    h: Sequence[Value | None],
+    c: Sequence[Value | None],
+    *,
+    backwards: bool,
+    sequence: bool,
+    cell_limit: float | None = None,
+    limit: float | None = None,
+    coupled: bool = False,
+) -> Recurrent:
+    """`i, f, o = f(W x + R h + p c + b)`, `z = g(W x + R h + b)`, `c = f c + i z`, `h = o h(c)`.
+
+    Args:
+        cells: For one direction, or for the forward and the backward one.
+        activations: f, g and h.
+        h: The output before the first step of each direction, [B, H]; None for 0. So for c.
+        backwards: Take the steps of a single direction from the last to the first.
+        cell_limit: c is kept between -cell_limit and cell_limit.
+        coupled: The forget gate is 1 - i.
+    """
+    if cell_limit is not None and not cell_limit >= 0:
+        raise ModelFileError(f"the cell state is limited to ±{cell_limit}; expected 0 or more")
+    x = _turned(g, x, backwards)
+    if cell_limit is not None and _reaches(cell_limit, x, activations, c):
+        parts = [
+            _scan(g, x, cell, activations, h[i], c[i], i == 1, cell_limit, limit, coupled)
+            for i, cell in enumerate(cells)
+        ]
+        return _gathered(g, *map(list, zip(*parts, strict=True)), sequence=sequence)
+    return _run(
+        g,
+        "LSTM",
+        x,
+        cells,
+        activations,
+        [h, c],
+        sequence,
+        clip=limit,
+        input_forget=int(coupled),
+    )
+
+
+def _turned(g: Graph, x: Value, backwards: bool) -> Value:
+    if x.rank != 3:
+        raise ModelFileError(f"{x!r} has {x.rank} dimensions; expected 3")
+    wide = g.cast(x, FLOAT)
+    return reversed_along(g, wide, [0]) if backwards else wide
+
+
+def _run(
+    g: Graph,
+    operator: str,
+    x: Value,
+    cells: Sequence[Cell],
+    activations: Sequence[Activation],
+    states: Sequence[Sequence[Value | None]],
+    sequence: bool,
+    **attributes: Any,
+) -> Recurrent:
+    """ONNX's operator for the layer."""
+    for cell in cells:
+        cell.check(operator, x.size(2))
+    # ONNX wants two biases, which it adds.
+    biases = [
+        np.zeros(2 * len(cell.weight)) if cell.bias is None else _doubled(cell.bias)
+        for cell in cells
+    ]
+    peepholes = [
+        np.zeros(3 * cell.hidden) if cell.peephole is None else cell.peephole for cell in cells
+    ]
+    every = list(activations) * len(cells)
+    inputs = [
+        _stack([cell.weight for cell in cells]),
+        _stack([cell.recursion for cell in cells]),
+        _stack(biases) if any(cell.bias is not None for cell in cells) else None,
+        None,
+        *(_initial(g, each, x, cells[0].hidden) for each in states),
+    ]
+    if any(cell.peephole is not None for cell in cells):
+        inputs.append(_stack(peepholes))
+    y, *last = g.op(
+        operator,
+        x,
+        *inputs,
+        outputs=1 + len(states),
+        hidden_size=cells[0].hidden,
+        direction="forward" if len(cells) == 1 else "bidirectional",
+        activations=[each.operator for each in every],
+        activation_alpha=[each.alpha for each in every if each.alpha is not None] or None,
+        activation_beta=[each.beta for each in every if each.beta is not None] or None,
+        **attributes,
+    )
+    count = len(cells)
+    hidden, *cell_states = (_apart(g, each, 0, count) for each in last)
+    outputs = _apart(g, y, 1, count) if sequence else []
+    return _gathered(g, outputs, hidden, cell_states[0] if cell_states else [], sequence=sequence)
+
+
+def _doubled(bias: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([bias, np.zeros_like(bias)])
+
+
+def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    return np.stack(arrays).astype(np.float32)
+
+
+def _initial(g: Graph, states: Sequence[Value | None], x: Value, hidden: int) -> Value | None:
+    """The states [B, H] of all directions as ONNX wants them, [D, B, H]."""
+    if all(state is None for state in states):
+        return None
+    first = np.array([0], np.int64)
+    whole = [_zeros(g, x, hidden) if s is None else g.cast(s, FLOAT) for s in states]
+    return g.Concat(*(g.Unsqueeze(each, first) for each in whole), axis=0)
+
+
+def _zeros(g: Graph, x: Value, hidden: int) -> Value:
+    """[B, H], for the B of x."""
+    batch = g.Slice(g.Shape(x), np.array([1], np.int64), np.array([2], np.int64))
+    size = g.Concat(batch, np.array([hidden], np.int64), axis=0)
+    return g.Expand(g.constant(0, FLOAT), size)
+
+
+def _apart(g: Graph, value: Value, axis: int, count: int) -> list[Value]:
+    """Each direction's part of `value`, which has them along `axis`."""
+    at = np.array([axis], np.int64)
+    if count == 1:
+        return [g.Squeeze(value, at)]
+    parts = g.op("Split", value, np.ones(count, np.int64), outputs=count, axis=axis)
+    return [g.Squeeze(part, at) for part in parts]
+
+
+def _gathered(
+    g: Graph,
+    outputs: list[Value],
+    hidden: list[Value],
+    cell: list[Value],
+    *,
+    sequence: bool,
+) -> Recurrent:
+    if sequence:
+        output = g.Concat(*outputs, axis=2) if len(outputs) > 1 else outputs[0]
+    else:
+        last = g.Concat(*hidden, axis=1) if len(hidden) > 1 else hidden[0]
+        output = g.Unsqueeze(last, np.array([0], np.int64))
+    return Recurrent(output, hidden, cell)
+
+
+def _reaches(
+    limit: float, x: Value, activations: Sequence[Activation], c: Sequence[Value | None]
+) -> bool:
+    """Whether the cell state could get beyond `limit`, going by what is known beforehand."""
+    steps = x.shape[0] if x.shape is not None else None
+    if steps is None or any(each.operator not in BOUNDED for each in activations[:2]):
+        return True
+    start = 0.0
+    for state in c:
+        if state is not None and state.const is None:
+            return True
+        if state is not None and state.const is not None and state.const.size:
+            start = max(start, float(np.abs(state.const).max()))
+    return not start + steps <= limit  # a step adds at most 1
+
+
+def _scan(
+    g: Graph,
+    x: Value,
+    cell: Cell,
+    activations: Sequence[Activation],
+    h: Value | None,
+    c: Value | None,
+    backwards: bool,
+    cell_limit: float,
+    limit: float | None,
+    coupled: bool,
+) -> tuple[Value, Value, Value]:
+    """An LSTM in one direction step by step: every output [S, B, H], the last one, the cell."""
+    cell.check("LSTM", x.size(2))
+    given = g.MatMul(x, np.ascontiguousarray(cell.weight.T).astype(np.float32))
+    if cell.bias is not None:
+        given = g.Add(given, cell.bias.astype(np.float32))
+    body = _step(x, cell, activations, cell_limit, limit, coupled)
+    last_h, last_c, outputs = g.op(
+        "Scan",
+        *(_zeros(g, x, cell.hidden) if s is None else g.cast(s, FLOAT) for s in (h, c)),
+        given,
+        outputs=3,
+        body=body,
+        num_scan_inputs=1,
+        scan_input_directions=[int(backwards)],
+        scan_output_directions=[int(backwards)],
+    )
+    return outputs, last_h, last_c
+
+
+def _step(
+    x: Value,
+    cell: Cell,
+    activations: Sequence[Activation],
+    cell_limit: float,
+    limit: float | None,
+    coupled: bool,
+) -> GraphProto:
+    """One step of an LSTM: h, c and W x + b -> the new h and c, and h again as the output."""
+    g, (f, update, of_cell) = Graph(), activations
+    batch, hidden = x.shape[1] if x.shape is not None else None, cell.hidden
+    h, c = (g.input(name, FLOAT, (batch, hidden)) for name in ("h", "c"))
+    given = g.input("given", FLOAT, (batch, 4 * hidden))
+
+    def within(v: Value, bound: float | None) -> Value:
+        return v if bound is None else g.Clip(v, g.like(-bound, v), g.like(bound, v))
+
+    recursion = np.ascontiguousarray(cell.recursion.T).astype(np.float32)
+    sums = g.Add(given, g.MatMul(h, recursion))
+    i, o, forget, z = g.op("Split", sums, np.full(4, hidden), outputs=4, axis=-1)
+    if cell.peephole is not None:
+        to_i, to_o, to_forget = np.split(cell.peephole.astype(np.float32), 3)
+        i, forget = g.Add(i, g.Mul(c, to_i)), g.Add(forget, g.Mul(c, to_forget))
+    i = f.of(g, within(i, limit))
+    kept = g.Sub(g.like(1, i), i) if coupled else f.of(g, within(forget, limit))
+    z = update.of(g, within(z, limit))
+    new_c = within(g.Add(g.Mul(kept, c), g.Mul(i, z)), cell_limit)
+    if cell.peephole is not None:
+        o = g.Add(o, g.Mul(new_c, to_o))
+    new_h = g.Mul(f.of(g, within(o, limit)), of_cell.of(g, new_c))
+    return _subgraph(g, [new_h, new_c, g.Identity(new_h)])
+
+
+def _subgraph(g: Graph, outputs: Sequence[Value]) -> GraphProto:
+    constants = {
+        value.name: value.const
+        for node in g.nodes
+        for value in node.inputs
+        if value is not None and value.const is not None
+    }
+
+    def info(value: Value) -> Any:
+        return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape)
+
+    return helper.make_graph(
+        [node.proto() for node in g.nodes],
+        "step",
+        [info(value) for value in g.inputs],
+        [info(value) for value in outputs],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
