@@ -5,7 +5,8 @@ and drops the roundings in between, so that a value beyond 65504, which is infin
 would go unnoticed. So the model is written in float32, and each float16 tensor is rounded
 explicitly: a cast to float16 and back. A rounding is put off past operators that it commutes with
 (rounding is monotone, so ReLU and max pooling give the same whether it comes before or after),
-which leaves ONNX Runtime its fusions and rounds the smaller tensor.
+which leaves ONNX Runtime its fusions and rounds the smaller tensor. What leaves a branch or goes
+round a loop is rounded before.
 """
 
 from __future__ import annotations
@@ -66,15 +67,17 @@ def onnx_model(graph: Graph, outputs: Sequence[Value] | None = None) -> onnx.Mod
 
     Args:
         graph: The finished graph.
-        outputs: What the model gives; `graph.outputs` by default. A float16 value comes as float16.
+        outputs: What the model gives beside `graph.extra`; `graph.outputs` by default. A float16
+            value comes as float16.
     """
     emission = _Emission()
     for value in graph.inputs:
+        emission.defined.add(value.name)
         if value.dtype == HALF:
             emission.widen_input(value)
     for node in graph.nodes:
         emission.node(node)
-    wanted = list(graph.outputs if outputs is None else outputs)
+    wanted = [*(graph.outputs if outputs is None else outputs), *graph.extra]
     for value in wanted:
         if value.dtype == HALF and value not in graph.inputs:
             emission.half(value)
@@ -97,6 +100,16 @@ def _info(value: Value) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape)
 
 
+def _wide_info(name: str, value: Value) -> onnx.ValueInfoProto:
+    code = FLOAT if value.dtype == HALF else onnx_type(value.dtype)
+    return helper.make_tensor_value_info(name, code, value.shape)
+
+
+def _name(value: Value) -> str:
+    """What the tensor that is computed for the value is called."""
+    return f"{value.name}/wide" if value.dtype == HALF else value.name
+
+
 class _Emission:
     """The ONNX nodes under construction.
 
@@ -104,9 +117,11 @@ class _Emission:
     to float16; `v/rounded`, cast back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outer: _Emission | None = None) -> None:
+        self.outer = outer
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
+        self.constants: dict[str, onnx.TensorProto] = {} if outer is None else outer.constants
+        self.defined: set[str] = set()  # the values of this graph, not of one around it
         self._exact: set[str] = set()  # float16 values whose wide tensor needs no rounding
         self._made: set[str] = set()
 
@@ -115,8 +130,12 @@ class _Emission:
         self._exact.add(value.name)
 
     def node(self, node: Node) -> None:
+        self.defined.update(value.name for value in node.outputs)
         if node.op == "Cast":
             self._cast_node(node)
+            return
+        if any(isinstance(each, Graph) for each in node.attributes.values()):
+            self._nested_node(node)
             return
         delayed = node.op in COMMUTES
         if delayed and all(v is None or self._is_exact(v) for v in node.inputs):
@@ -125,8 +144,28 @@ class _Emission:
             "" if value is None else self._wide(value) if delayed else self._rounded(value)
             for value in node.inputs
         ]
-        outputs = [f"{v.name}/wide" if v.dtype == HALF else v.name for v in node.outputs]
-        self._add(node, names, outputs, node.attributes)
+        self._add(node, names, [_name(value) for value in node.outputs], node.attributes)
+
+    def _nested_node(self, node: Node) -> None:
+        names = ["" if value is None else self._rounded(value) for value in node.inputs]
+        graphs = {key: self._inner(graph, key) for key, graph in node.attributes.items()}
+        self._exact.update(value.name for value in node.outputs)
+        self._add(node, names, [_name(value) for value in node.outputs], graphs)
+
+    def _inner(self, graph: Graph, name: str) -> onnx.GraphProto:
+        emission = _Emission(self)
+        for value in graph.inputs:
+            emission.defined.add(value.name)
+            emission._exact.add(value.name)
+        for node in graph.nodes:
+            emission.node(node)
+        outputs = [(emission._rounded(value), value) for value in graph.outputs]
+        return helper.make_graph(
+            emission.nodes,
+            name,
+            [_wide_info(_name(value), value) for value in graph.inputs],
+            [_wide_info(each, value) for each, value in outputs],
+        )
 
     def _cast_node(self, node: Node) -> None:
         (source,), (target,) = node.inputs, node.outputs
@@ -140,22 +179,32 @@ class _Emission:
             self._add(node, [given], [target.name], node.attributes)
 
     def _is_exact(self, value: Value) -> bool:
-        return value.dtype != HALF or value.const is not None or value.name in self._exact
+        if value.dtype != HALF or value.const is not None:
+            return True
+        return value.name in self._home(value)._exact
+
+    def _home(self, value: Value) -> _Emission:
+        """The graph that the value is a tensor of: this one or one around it."""
+        emission = self
+        while value.name not in emission.defined and emission.outer is not None:
+            emission = emission.outer
+        return emission
 
     def _wide(self, value: Value) -> str:
         """A float32 tensor that holds the value, perhaps not rounded yet."""
         if value.const is not None:
             return self._constant(value)
-        return f"{value.name}/wide" if value.dtype == HALF else value.name
+        return _name(value)
 
     def _rounded(self, value: Value) -> str:
         """A tensor that holds exactly the value, float16 ones in float32."""
         if self._is_exact(value):
             return self._wide(value)
         rounded = f"{value.name}/rounded"
-        if rounded not in self._made:
-            self._made.add(rounded)
-            self._cast(self.half(value), rounded, FLOAT)
+        home = self._home(value)
+        if rounded not in home._made:
+            home._made.add(rounded)
+            home._cast(home.half(value), rounded, FLOAT)
         return rounded
 
     def half(self, value: Value) -> str:

@@ -9,8 +9,11 @@ bounded before anything is allocated.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -159,19 +162,42 @@ class Graph:
     `inputs` and `outputs` are what the finished model takes and gives. `tensors` maps every name
     that the Core ML model gives to a tensor to its Value. `emission.onnx_model` makes an ONNX model
     of it.
+
+    An `inner` graph is a branch or the body of a loop (`lower.control` makes them): it sees the
+    tensors of the graphs around it, and what is named in it is not seen outside.
+
+    Attributes:
+        extra: What the model gives beside its outputs, such as new states.
+        steps: How many steps loops may still take, once there is a loop.
+        loops: The name of every loop, in the graphs inside too.
+        place: After which operation of the Core ML model new tensors are named.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), outer: Graph | None = None) -> None:
         """`names`: every tensor name of the Core ML model; no tensor made here takes one of them
         except through `input`, `bind` and `output`."""
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
-        self.tensors: dict[str, Value] = {}
+        self.extra: list[Value] = []
+        self.tensors: MutableMapping[str, Value] = {}
         self.nodes: list[Node] = []
+        self.steps: Value | None = None
+        self.loops: list[str] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
         self._unnamed: set[str] = set()
-        self._scope = ""
+        self._named: dict[str, Value] = {}
+        self.place = ""
+        self._numbers = itertools.count()
+        if outer is not None:
+            self.tensors = ChainMap({}, outer.tensors)
+            self.steps = outer.steps
+            self.loops = outer.loops
+            self._constants = outer._constants
+            self._names = outer._names
+            self._unnamed = outer._unnamed
+            self.place = outer.place
+            self._numbers = outer._numbers
 
     def __getattr__(self, op: str) -> Callable[..., Value]:
         if not op[0].isupper():
@@ -194,18 +220,66 @@ class Graph:
             ModelFileError: The operator cannot take these inputs, or a result would be larger than
                 `MAX_TENSOR_BYTES`.
         """
-        if len(self.nodes) >= MAX_NODES:
-            raise ModelFileError(f"the model has more than {MAX_NODES} operations")
         values = [self.constant(v) if isinstance(v, np.ndarray) else v for v in inputs]
         attributes = {key: value for key, value in attributes.items() if value is not None}
-        name = self._unique(f"{self._scope}/{op}" if self._scope else op)
-        names = [name if i == 0 else self._unique(f"{name}.{i}") for i in range(outputs)]
-        results = [Value(each, STRING, None) for each in names]
-        node = Node(op, domain, name, values, results, attributes)
+        node = self._node(op, domain, values, outputs, attributes)
         self._infer(node)
         self.nodes.append(node)
-        self._unnamed.update(names)
         return node.outputs
+
+    def nested(
+        self,
+        op: str,
+        inputs: Sequence[Value | None],
+        graphs: Mapping[str, Graph],
+        types: Sequence[tuple[np.dtype[Any], Shape]],
+    ) -> list[Value]:
+        """Add a node that runs other graphs: ONNX's `If` or `Loop`.
+
+        Args:
+            op: The operator's name.
+            inputs: What it takes.
+            graphs: Its attributes: finished inner graphs of this one.
+            types: The element type and shape of each of its outputs.
+        """
+        for graph in graphs.values():
+            # Its own tensors, each one once: ONNX has no other outputs.
+            graph.outputs = [graph.Identity(value) for value in graph.outputs]
+        node = self._node(op, "", list(inputs), len(types), dict(graphs))
+        for value, (dtype, shape) in zip(node.outputs, types, strict=True):
+            value.dtype, value.shape = dtype, shape
+        self.nodes.append(node)
+        return node.outputs
+
+    def inner(self) -> Graph:
+        """A graph for a branch or the body of a loop of this one."""
+        return Graph(outer=self)
+
+    @contextmanager
+    def local(self) -> Iterator[None]:
+        """Forget afterwards the names that are given to tensors inside."""
+        around = self.tensors
+        self.tensors = ChainMap({}, around)
+        try:
+            yield
+        finally:
+            self.tensors = around
+
+    def _node(
+        self,
+        op: str,
+        domain: str,
+        inputs: list[Value | None],
+        outputs: int,
+        attributes: dict[str, Any],
+    ) -> Node:
+        if next(self._numbers) >= MAX_NODES:
+            raise ModelFileError(f"the model has more than {MAX_NODES} operations")
+        name = self._unique(f"{self.place}/{op}" if self.place else op)
+        names = [name if i == 0 else self._unique(f"{name}.{i}") for i in range(outputs)]
+        self._unnamed.update(names)
+        results = [Value(each, STRING, None) for each in names]
+        return Node(op, domain, name, inputs, results, attributes)
 
     def _infer(self, node: Node) -> None:
         given = [value for value in node.inputs if value is not None]
@@ -242,11 +316,17 @@ class Graph:
         """Declare a tensor that is given when the model runs."""
         if name in self.tensors:
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
-        value = Value(name, np.dtype(dtype), shape)
-        if shape is not None:
-            _check_size(name, value.dtype, shape)
-        self.inputs.append(value)
+        value = self.unnamed_input(name, dtype, shape)
+        value.name = name
         self.tensors[name] = value
+        return value
+
+    def unnamed_input(self, hint: str, dtype: Any, shape: Shape) -> Value:
+        """Declare a tensor that is given when the graph runs, called `hint` or much like it."""
+        value = Value(self._unique(hint), np.dtype(dtype), shape)
+        if shape is not None:
+            _check_size(hint, value.dtype, shape)
+        self.inputs.append(value)
         return value
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
@@ -305,7 +385,7 @@ class Graph:
 
     def scope(self, name: str) -> None:
         """Name the tensors made from here on after the operation `name`."""
-        self._scope = name
+        self.place = name
 
     def bind(self, name: str, value: Value) -> None:
         """Make `value` known under the Core ML model's own name for it.
@@ -315,12 +395,18 @@ class Graph:
         """
         if name in self.tensors:
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
-        if value.name in self._unnamed:
+        # In an inner graph the name may come again, in the graph beside it.
+        if value.name in self._unnamed and isinstance(self.tensors, dict):
             self._rename(value, name)
+        self.tensors[name] = value
+
+    def assign(self, name: str, value: Value) -> None:
+        """Make `value` known under `name`, whatever was known under it till now."""
         self.tensors[name] = value
 
     def _rename(self, value: Value, name: str) -> None:
         self._unnamed.discard(value.name)
+        self._named[name] = value
         value.name = name
 
     def output(self, name: str, value: Value) -> None:
@@ -333,11 +419,18 @@ class Graph:
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
         if value.const is not None or not (value.name == name or value.name in self._unnamed):
             value = self.Identity(value)
-        taken = self.tensors.get(name)
-        if taken is not None and taken is not value and taken.name == name:
+        taken = self._named.get(name)
+        if taken is not None and taken is not value:
             taken.name = self._unique(name)  # an output may be named as an inner tensor is
         self._rename(value, name)
         self.outputs.append(value)
+
+    def extra_output(self, name: str, value: Value) -> Value:
+        """Give `value` beside the outputs, called `name` or much like it."""
+        copy = self.Identity(value)
+        self._rename(copy, self._unique(name))
+        self.extra.append(copy)
+        return copy
 
     def elements(self) -> int:
         """How many numbers all computed tensors hold together, as far as sizes are known."""

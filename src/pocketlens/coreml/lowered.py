@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.package import ModelFile
@@ -16,7 +16,7 @@ from pocketlens.errors import (
     UnsupportedParameter,
 )
 
-__all__ = ["Lowered", "in_place", "missing", "one_line"]
+__all__ = ["Lowered", "finish", "in_place", "missing", "one_line"]
 
 MAX_MESSAGE = 2000
 """The longest error message, in characters."""
@@ -30,11 +30,30 @@ class Lowered:
         graph: The graph, its inputs and outputs declared under Core ML's names.
         classes: A classifier's labels in the order of its probabilities, else empty.
         probabilities: A classifier's probabilities, one for each class.
+        states: Where in `graph.extra` the new value of each state is that a run changes.
     """
 
     graph: Graph
     classes: tuple[str | int, ...] = ()
     probabilities: Value | None = None
+    states: Mapping[str, Value] = field(default_factory=dict)
+
+
+def finish(g: Graph, states: Iterable[str] = ()) -> dict[str, Value]:
+    """Have the graph give what it does beside the outputs: new states, and the loops' steps left.
+
+    Returns:
+        The new value of each of `states` that a run changes.
+    """
+    g.scope("")
+    changed = {
+        name: g.extra_output(f"{name}/new", g.tensors[name])
+        for name in states
+        if g.tensors[name] not in g.inputs
+    }
+    if g.steps is not None:
+        g.steps = g.extra_output("steps_left", g.steps)
+    return changed
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,22 @@ import numpy as np
 from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.graph import MAX_NODES, Graph, Value
 from pocketlens.coreml.lower.classifier import classifier
+from pocketlens.coreml.lower.control import NOTHING, Block, choose
 from pocketlens.coreml.lower.weights import precision
-from pocketlens.coreml.lowered import Lowered, in_place, missing
+from pocketlens.coreml.lowered import Lowered, finish, in_place, missing
+from pocketlens.coreml.neural_network.control_flow import BREAK, ENDED
 from pocketlens.coreml.package import ModelFile
 from pocketlens.coreml.table import Lowering, lookup
 from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
 __all__ = ["lower_network", "network_content"]
+
+MAX_DEPTH = 16
+
+NETWORKS_INSIDE = {
+    "branch": ("ifBranch", "elseBranch"),
+    "loop": ("conditionNetwork", "bodyNetwork"),
+}
 
 RANK5 = 0  # RANK5_ARRAY_MAPPING and RANK5_IMAGE_MAPPING, the older of two mappings each
 
@@ -35,8 +45,6 @@ def lower_network(file: ModelFile, interface: Interface) -> Lowered:
         UnsupportedParameter: A field that a layer's lowering does not take.
     """
     network = _network(file)
-    if len(network.layers) > MAX_NODES:
-        raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
     _check_layers(file, network)
     names = [name for each in network.layers for name in (*each.input, *each.output)]
     reader = _Reader(file, network, Graph([*names, *(f.name for f in interface.inputs)]))
@@ -44,15 +52,14 @@ def lower_network(file: ModelFile, interface: Interface) -> Lowered:
         with in_place(file, f"the input '{feature.name}'"):
             reader.input(feature)
     reader.preprocess(interface)
-    for each in network.layers:
-        reader.layer(each)
+    reader.layers(network.layers)
     return reader.finish(interface)
 
 
 def network_content(file: ModelFile) -> dict[str, Any]:
     """What `describe` says of a network: classes, layers, and numbers per precision."""
     network = _network(file)
-    layers = Counter(each.WhichOneof("layer") or "none" for each in network.layers)
+    layers = Counter(each.WhichOneof("layer") or "none" for each in every_layer(network.layers))
     weights: Counter[str] = Counter()
     for each in network.layers:
         _count(each, weights)
@@ -91,10 +98,28 @@ def _count(message: Any, weights: Counter[str]) -> None:
                 _count(inner, weights)
 
 
+def every_layer(layers: Iterable[Any], depth: int = 0) -> Iterator[Any]:
+    """Every layer of a network and of the networks inside it."""
+    if depth > MAX_DEPTH:
+        raise ModelFileError(f"networks are nested more than {MAX_DEPTH} deep")
+    for each in layers:
+        yield each
+        for inner in _inside(each):
+            yield from every_layer(inner.layers, depth + 1)
+
+
+def _inside(each: Any) -> list[Any]:
+    """The networks inside a layer."""
+    kind = each.WhichOneof("layer")
+    return [getattr(getattr(each, kind), name) for name in NETWORKS_INSIDE.get(kind, ())]
+
+
 def _check_layers(file: ModelFile, network: Any) -> None:
     """Every layer has a lowering; all that have none are named at once."""
     faults: dict[str, str] = {}
-    for each in network.layers:
+    for number, each in enumerate(every_layer(network.layers)):
+        if number > MAX_NODES:
+            raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
         kind = each.WhichOneof("layer")
         if kind is None:
             raise ModelFileError(f"{file.path}: the layer '{each.name}' has no type known here")
@@ -179,20 +204,46 @@ class _Reader:
             return g.Sub(x, mean.reshape(shape))
         raise ModelFileError("it is empty; expected a scaler or a mean image")
 
+    def layers(self, layers: Sequence[Any]) -> None:
+        for number, each in enumerate(layers, 1):
+            self.layer(each)
+            if _ends_step(each):
+                # What follows runs only where the step goes on.
+                rest = self._block(layers[number:])
+                choose(self.graph, self.graph.tensors[ENDED], NOTHING, rest)
+                return
+
+    def _block(self, layers: Sequence[Any]) -> Block:
+        """Layers that run under a condition or repeatedly."""
+
+        def lower(g: Graph) -> tuple[Value, ...]:
+            _Reader(self.file, self.network, g).layers(layers)
+            return ()
+
+        return Block(lower, frozenset(_given(layers)))
+
     def layer(self, each: Any) -> None:
         kind = each.WhichOneof("layer")
         with in_place(self.file, f"the layer '{each.name}' ({kind})"):
             self.graph.scope(each.name or kind)
             lowering = lookup("neural_network", kind)
             inputs = [self._tensor(name) for name in each.input]
-            fields = lowering.bind(getattr(each, kind))
+            fields = {
+                name: self._block(value.layers)
+                if lowering.parameters[name].kind == "Block"
+                else value
+                for name, value in lowering.bind(getattr(each, kind)).items()
+            }
             _check_inputs(lowering, len(inputs))
             results = lowering.function(self.graph, *inputs, **fields)
             values = [results] if isinstance(results, Value) else list(results)
             if len(values) != len(each.output):
                 raise ModelFileError(f"it has {len(each.output)} outputs; expected {len(values)}")
             for name, value in zip(each.output, values, strict=True):
-                self.graph.bind(name, value)
+                if kind == "copy" and name in self.graph.tensors:
+                    self.graph.assign(name, value)  # the one layer that may
+                else:
+                    self.graph.bind(name, value)
 
     def _tensor(self, name: str) -> Value:
         if name not in self.graph.tensors:
@@ -201,7 +252,7 @@ class _Reader:
 
     def finish(self, interface: Interface) -> Lowered:
         g = self.graph
-        g.scope("")
+        finish(g)
         classes = _classes(self.network)
         label = probabilities = None
         if self.file.spec.WhichOneof("Type") == "neuralNetworkClassifier":
@@ -247,6 +298,30 @@ class _Reader:
         if len(sizes) == 5 and sizes[:2] == (1, 1):
             return self.graph.reshape(value, sizes[2:3] if sizes[3:] == (1, 1) else sizes[2:])
         return value
+
+
+def _given(layers: Iterable[Any]) -> Iterator[str]:
+    """The names that the layers, and those inside them, may give to tensors."""
+    for each in layers:
+        yield from each.output
+        kind = each.WhichOneof("layer")
+        if kind in ("loopBreak", "loopContinue"):
+            yield from (BREAK, ENDED)
+        for inner in _inside(each):
+            # A loop that is left inside is none that is left here.
+            yield from (
+                name
+                for name in _given(inner.layers)
+                if kind != "loop" or name not in (BREAK, ENDED)
+            )
+
+
+def _ends_step(each: Any) -> bool:
+    """Whether the layer may end the step of the loop that it is in."""
+    kind = each.WhichOneof("layer")
+    if kind == "branch":
+        return any(_ends_step(other) for inner in _inside(each) for other in inner.layers)
+    return kind in ("loopBreak", "loopContinue")
 
 
 def _open_shape(feature: Feature) -> tuple[int | None, ...]:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.features import Interface
 from pocketlens.coreml.graph import MAX_NODES, Graph, Value
-from pocketlens.coreml.lowered import Lowered, in_place, missing
+from pocketlens.coreml.lower.control import Block
+from pocketlens.coreml.lowered import Lowered, finish, in_place, missing
 from pocketlens.coreml.package import ModelFile
 from pocketlens.coreml.table import Lowering, Parameter, lookup
-from pocketlens.coreml.values import constant_of, tensor_type
+from pocketlens.coreml.values import constant_of, held_type, tensor_type
 from pocketlens.errors import (
     ModelFileError,
     UnsupportedModelError,
@@ -35,6 +36,9 @@ NEWEST_OPSET = 9  # CoreML9, of iOS 26
 
 # Written by converters for their own use; they do not change what an op computes.
 IGNORED_ATTRIBUTES = ("name",)
+
+# The ops that write a state, and the parameter that names it.
+WRITERS = {"write_state": "input", "coreml_update_state": "state"}
 
 
 def active_block(file: ModelFile, name: str) -> tuple[Any, Any, int]:
@@ -88,7 +92,8 @@ def lower_program(file: ModelFile, interface: Interface) -> Lowered:
     _check_operations(file, block, opset)
     names = [each.name for op in block.operations for each in op.outputs]
     names += [each.name for each in function.inputs]
-    reader = _Reader(file, Graph(names), opset)
+    states = tuple(feature.name for feature in interface.states)
+    reader = _Reader(file, Graph(names), opset, states)
     reader.inputs(function.inputs, interface)
     for operation in block.operations:
         reader.operation(operation)
@@ -112,20 +117,18 @@ def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
 
 
 class _Reader:
-    def __init__(self, file: ModelFile, graph: Graph, opset: int) -> None:
+    """Reads the operations of one block into one graph."""
+
+    def __init__(self, file: ModelFile, graph: Graph, opset: int, states: tuple[str, ...]) -> None:
         self.file = file
         self.graph = graph
         self.opset = opset
+        self.states = states
         self.classes: tuple[str | int, ...] = ()
         self.probabilities: Value | None = None
 
     def inputs(self, declared: Iterable[Any], interface: Interface) -> None:
-        if interface.states:
-            raise UnsupportedModelError(
-                f"{self.file.path} keeps the state {interface.states[0].name!r} between "
-                "predictions; models with states do not run here yet"
-            )
-        features = {feature.name: feature for feature in interface.inputs}
+        features = {feature.name: feature for feature in (*interface.inputs, *interface.states)}
         listed = {each.name: each for each in declared}
         if set(listed) != set(features):
             raise ModelFileError(
@@ -134,9 +137,21 @@ class _Reader:
             )
         for name, feature in features.items():
             with in_place(self.file, f"the input '{name}'"):
-                declared_type = tensor_type(listed[name].type)
+                message = listed[name].type
+                if (feature.kind == "state") != (message.WhichOneof("type") == "stateType"):
+                    raise ModelFileError("it is a state in one place and none in another")
+                state = feature.kind == "state"
+                declared_type = held_type(message) if state else tensor_type(message)
                 if declared_type is None:
                     raise UnsupportedModelError("it is not a tensor; only tensors run here")
+                if state and (declared_type.shape, declared_type.name) != (
+                    feature.shape,
+                    feature.dtype,
+                ):
+                    raise ModelFileError(
+                        f"the description says {feature.dtype}{list(feature.shape)}; the program "
+                        f"keeps {declared_type.name}{list(declared_type.shape or ())}"
+                    )
                 if feature.kind == "image":
                     fits = (1, feature.channels, *feature.shape)
                     if (
@@ -156,14 +171,12 @@ class _Reader:
     def operation(self, operation: Any) -> None:
         with in_place(self.file, f"the op {operation.type} '{_title(operation)}'"):
             names = [each.name for each in operation.outputs]
-            if not names:
-                raise ModelFileError("it has no output")
             if operation.type == "const":
+                if len(names) != 1:
+                    raise ModelFileError(f"it has {len(names)} outputs; expected 1")
                 self.graph.bind(names[0], self.graph.constant(self._const(operation)))
                 return
-            if operation.blocks:
-                raise UnsupportedOp("ops with inner blocks do not run here yet")
-            self.graph.scope(names[0])
+            self.graph.scope(_title(operation))
             lowering = lookup("mil", operation.type, self.opset)
             arguments = self._arguments(operation, lowering)
             results = lowering.function(self.graph, **arguments)
@@ -174,8 +187,34 @@ class _Reader:
                 self.classes = tuple(arguments["classes"].tolist())
                 self.probabilities = values[1]
             for output, value in zip(operation.outputs, values, strict=True):
-                _check_type(output, value)
-                self.graph.bind(output.name, value)
+                self._bind(output, value)
+
+    def _bind(self, declared: Any, value: Value) -> None:
+        _check_type(declared, value)
+        self.graph.bind(declared.name, value)
+
+    def _block(self, block: Any) -> Block:
+        """A block inside an operation."""
+
+        def lower(g: Graph, *values: Value) -> list[Value]:
+            reader = _Reader(self.file, g, self.opset, self.states)
+            if len(values) != len(block.inputs):
+                raise ModelFileError(
+                    f"one of its blocks takes {len(block.inputs)} tensors; expected {len(values)}"
+                )
+            for declared, value in zip(block.inputs, values, strict=True):
+                reader._bind(declared, value)
+            for operation in block.operations:
+                reader.operation(operation)
+            return [reader._named(name) for name in block.outputs]
+
+        written = frozenset(
+            binding.name
+            for operation in operations(block)
+            if operation.type in WRITERS
+            for binding in operation.inputs[WRITERS[operation.type]].arguments
+        )
+        return Block(lower, written.intersection(self.states))
 
     def _const(self, operation: Any) -> NDArray[Any]:
         if "val" in operation.attributes:
@@ -201,23 +240,45 @@ class _Reader:
                     f"it sets {name!r} to {_shown(values)}, which does not run here; "
                     f"known: {', '.join(lowering.parameters)}"
                 )
-        return {
-            name: _convert(parameter, given[name])
-            for name, parameter in lowering.parameters.items()
-            if name in given or _required(parameter)
+        blocks = [name for name, each in lowering.parameters.items() if each.kind == "Block"]
+        if len(blocks) != len(operation.blocks):
+            raise ModelFileError(
+                f"it has {len(operation.blocks)} blocks inside; expected {len(blocks)}"
+            )
+        inner = dict(zip(blocks, map(self._block, operation.blocks), strict=True))
+        states = {
+            name: self._state(name, operation.inputs[name])
+            for name, each in lowering.parameters.items()
+            if each.kind == "State" and name in operation.inputs
         }
+        return inner | {
+            name: states[name] if name in states else _convert(parameter, given[name])
+            for name, parameter in lowering.parameters.items()
+            if name not in inner and (name in given or _required(parameter))
+        }
+
+    def _state(self, name: str, argument: Any) -> str:
+        """The name of the state that the argument is."""
+        names = [binding.name for binding in argument.arguments]
+        if len(names) != 1 or names[0] not in self.states:
+            raise ModelFileError(
+                f"{name!r} is {', '.join(map(repr, names)) or 'empty'}; expected one of the "
+                f"model's states: {', '.join(self.states) or 'it has none'}"
+            )
+        return names[0]
 
     def _value(self, binding: Any) -> Value:
         kind = binding.WhichOneof("binding")
         if kind == "value":
             return self.graph.constant(constant_of(self.file, binding.value))
-        if kind == "name" and binding.name in self.graph.tensors:
-            return self.graph.tensors[binding.name]
-        raise ModelFileError(
-            f"it takes {binding.name!r}, which no earlier op gives"
-            if kind == "name"
-            else "one of its arguments is empty"
-        )
+        if kind == "name":
+            return self._named(binding.name)
+        raise ModelFileError("one of its arguments is empty")
+
+    def _named(self, name: str) -> Value:
+        if name not in self.graph.tensors:
+            raise ModelFileError(f"it takes {name!r}, which no earlier op gives")
+        return self.graph.tensors[name]
 
     def finish(self, outputs: Iterable[str], interface: Interface) -> Lowered:
         given = list(outputs)
@@ -229,7 +290,8 @@ class _Reader:
                 )
             with in_place(self.file, f"the output '{feature.name}'"):
                 self.graph.output(feature.name, self.graph.tensors[feature.name])
-        return Lowered(self.graph, self.classes, self.probabilities)
+        states = finish(self.graph, self.states)
+        return Lowered(self.graph, self.classes, self.probabilities, states)
 
 
 def program_content(file: ModelFile, name: str) -> dict[str, Any]:
@@ -309,12 +371,12 @@ def _shown(values: list[Value]) -> str:
 
 
 def _title(operation: Any) -> str:
-    return operation.outputs[0].name if operation.outputs else ""
+    return operation.outputs[0].name if operation.outputs else operation.type
 
 
 def _check_type(output: Any, value: Value) -> None:
     """What came out is what the file declares; a size unknown till now is taken from the file."""
-    declared = tensor_type(output.type)
+    declared = held_type(output.type)
     if declared is None or value.dtype == np.dtype(object):
         return
     fits = declared.dtype == value.dtype

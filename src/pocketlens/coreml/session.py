@@ -15,9 +15,11 @@ from pocketlens.coreml.features import Feature, Interface, read_interface
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.inputs import array_input, default_input, image_input, image_output
 from pocketlens.coreml.kinds import NETWORKS, PIPELINES, check_kind
+from pocketlens.coreml.lower import control
 from pocketlens.coreml.lowered import Lowered, one_line
 from pocketlens.coreml.model import CoreMLModel
 from pocketlens.coreml.package import ModelFile, open_model
+from pocketlens.coreml.state import State
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
 from pocketlens.image import ImageSource
 from pocketlens.prediction import ImageSources, Prediction
@@ -105,6 +107,7 @@ class GraphModel(CoreMLModel):
         return bool(self.labels) and self._lowered.probabilities is not None
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self._states(None)
         spec, probabilities = self.input_spec, self._lowered.probabilities
         assert probabilities is not None
         value = self._lowered.graph.inputs[0]
@@ -131,17 +134,37 @@ class GraphModel(CoreMLModel):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        self._check_stateless(state)
-        feed = self._feed(inputs)
+        held = self._states(state)
+        feed = self._feed(inputs) | held
         if intermediate:
             session, names, keys = self._debug_session()
             tensors = dict(zip(keys, self._run(session, names, feed), strict=True))
-            return tensors | self.run(inputs)
-        answers = self._run(self._session, self._names, feed)
+            return tensors | self.run(inputs, state=state)
+        changed = self._lowered.states
+        names = [*self._names, *(value.name for value in changed.values())]
+        answers = self._run(self._session, names, feed)
+        count = len(self._names)
+        held.update(zip(changed, answers[count:], strict=True))
         return {
             feature.name: self._output(feature, answer)
-            for feature, answer in zip(self.interface.outputs, answers, strict=True)
+            for feature, answer in zip(self.interface.outputs, answers[:count], strict=True)
         }
+
+    def make_state(self) -> State:
+        return State(self) if self.interface.states else super().make_state()
+
+    def _states(self, state: Any) -> dict[str, NDArray[Any]]:
+        """The arrays of the state that a run is given."""
+        if not self.interface.states:
+            self._check_stateless(state)
+            return {}
+        if isinstance(state, State):
+            return state.arrays(self)
+        kept = ", ".join(repr(feature.name) for feature in self.interface.states)
+        raise FeatureError(
+            f"{self.path} keeps {kept} between predictions; expected a state made by its "
+            f"make_state(), as in run(inputs, state=state); received: {type(state).__name__}"
+        )
 
     def _onnx(self) -> bytes:
         content: bytes = onnx_model(self._lowered.graph).SerializeToString()
@@ -163,11 +186,21 @@ class GraphModel(CoreMLModel):
     def _run(
         self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
+        graph = self._lowered.graph
+        asked = names if graph.steps is None else [*names, graph.steps.name]
         try:
-            answers: list[NDArray[Any]] = session.run(names, feed)
+            answers: list[NDArray[Any]] = session.run(asked, feed)
         except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
             reason = " ".join(str(error).split())
             raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
+        if graph.steps is not None:
+            loop = control.unfinished(graph, int(answers.pop()))
+            if loop is not None:
+                raise FeatureError(
+                    f"{self.path}: the loop '{loop}' does not end on these inputs: it was stopped "
+                    f"after {control.MAX_STEPS} steps, the most that the model's loops may take "
+                    "together"
+                )
         return answers
 
     def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketlens.coreml.package import ModelFile
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["TensorType", "constant_of", "tensor_type"]
+__all__ = ["TensorType", "constant_of", "held_type", "tensor_type"]
 
 MAX_CONSTANT_BYTES = 2**31
 MAX_DEPTH = 8
@@ -76,6 +76,20 @@ def tensor_type(message: Any) -> TensorType | None:
     if message.WhichOneof("type") != "tensorType":
         return None
     return TensorType(message.tensorType)
+
+
+def held_type(message: Any) -> TensorType | None:
+    """The type of the tensor that runs here in place of a MIL ValueType: of a list, all its
+    elements behind each other; of a state, what it holds. None if it is something else."""
+    kind = message.WhichOneof("type")
+    if kind == "stateType":
+        return tensor_type(message.stateType.wrappedType)
+    if kind != "listType":
+        return tensor_type(message)
+    held = tensor_type(message.listType.type)
+    if held is not None and held.shape is not None:
+        held.shape = (None, *held.shape)
+    return held
 
 
 def constant_of(file: ModelFile, value: Any, depth: int = 0) -> NDArray[Any]:

@@ -1,7 +1,32 @@
-"""States kept between predictions."""
+# ruff: noqa: A002 (a parameter is named as the specification names it)
+"""States kept between predictions. A state is known by its name; what it holds is a tensor."""
 
 from __future__ import annotations
 
-from pocketlens.coreml.table import unsupported
+from typing import TypeAlias
 
-unsupported("mil", "states are not lowered yet", "read_state", "coreml_update_state")
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.table import IOS18, mil
+from pocketlens.errors import ModelFileError
+
+State: TypeAlias = str  # its name
+
+
+@mil(since=IOS18)
+def read_state(g: Graph, input: State) -> Value:
+    return g.Identity(g.tensors[input])
+
+
+@mil(since=IOS18)
+def write_state(g: Graph, input: State, data: Value) -> tuple[Value, ...]:
+    held = g.tensors[input]
+    if (held.dtype, held.shape) != (data.dtype, data.shape):
+        raise ModelFileError(f"it writes {data!r} to the state {held!r}; expected the same type")
+    g.assign(input, data)
+    return ()
+
+
+@mil(since=IOS18)
+def coreml_update_state(g: Graph, state: State, value: Value) -> Value:
+    write_state(g, state, value)
+    return read_state(g, state)
