@@ -906,7 +906,18 @@ CASES = [
 ]
 
 # Layers that are checked in the test named as their family.
-ELSEWHERE = {"biDirectionalLSTM", "gru", "simpleRecurrent", "uniDirectionalLSTM"}
+ELSEWHERE = {
+    "biDirectionalLSTM",
+    "categoricalDistribution",
+    "gru",
+    *(
+        f"random{kind}{form}"
+        for kind in ("Bernoulli", "Normal", "Uniform")
+        for form in ("Dynamic", "Like", "Static")
+    ),
+    "simpleRecurrent",
+    "uniDirectionalLSTM",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -1344,6 +1344,10 @@ ELSEWHERE = {
     "constexpr_sparse_to_dense",
     "gru",
     "lstm",
+    "random_bernoulli",
+    "random_categorical",
+    "random_normal",
+    "random_uniform",
     "rnn",
 }
 
