@@ -246,6 +246,36 @@ def test_mil_gru_resets_before_the_product(run_op) -> None:
     np.testing.assert_allclose(last, [[4.0, 3.0]], atol=1e-6)
 
 
+def rzo_to_roz(array: np.ndarray) -> np.ndarray:
+    r, z, o = np.split(array, 3)
+    return np.concatenate([r, o, z])
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_mil_gru_of_ios18_is_pytorchs(run_op, biased: bool) -> None:
+    """Where it resets after the product, with a bias of its own for each product."""
+    module = torch.nn.GRU(D, H, bias=biased)
+    weights = {n: rzo_to_roz(v.detach().numpy()) for n, v in module.state_dict().items()}
+    fields: dict[str, Any] = {"reset_after": True, "output_sequence": True}
+    fields |= {"weight_ih": weights["weight_ih_l0"], "weight_hh": weights["weight_hh_l0"]}
+    if biased:
+        fields |= {"input_bias": weights["bias_ih_l0"], "bias": weights["bias_hh_l0"]}
+    got = run_mil(run_op, "gru", fields, shapes("gru", True), "CoreML8")
+    with torch.no_grad():
+        y, h = module(torch.from_numpy(x), torch.from_numpy(h0)[None])
+    close(got, [y.numpy(), h[0].numpy()])
+
+
+def test_mil_gru_of_ios18_by_default(run_op) -> None:
+    """It resets before the product as ever, and both biases are added."""
+    w, r, b = weights("gru")
+    more = normal(3 * H)
+    fields = {"weight_ih": w, "weight_hh": r, "bias": b, "input_bias": more}
+    got = run_mil(run_op, "gru", fields, shapes("gru", False), "CoreML8")
+    out, h, _ = recurrence("gru", x, h0, c0, w, r, b + more, USUAL["gru"])
+    close(got, [out[-1:], h])
+
+
 @pytest.mark.parametrize("limit", [None, 0.3])
 def test_mil_any_number_of_steps(files, save, limit: float | None) -> None:
     """A length and a batch that are known only at run time."""

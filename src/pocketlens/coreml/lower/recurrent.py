@@ -72,12 +72,15 @@ class Cell:
         recursion: For the previous output, [gates H, H].
         bias: [gates H], or None for 0.
         peephole: From the cell state to the input, output and forget gates, [3 H], or None for 0.
+        recursion_bias: A second bias, [gates H], or None for 0. It makes a difference only to a
+            GRU that resets after the product.
     """
 
     weight: NDArray[Any]
     recursion: NDArray[Any]
     bias: NDArray[Any] | None = None
     peephole: NDArray[Any] | None = None
+    recursion_bias: NDArray[Any] | None = None
 
     @property
     def hidden(self) -> int:
@@ -93,6 +96,7 @@ class Cell:
             ("input", self.weight, (rows, inputs)),
             ("recursion", self.recursion, (rows, self.hidden)),
             ("bias", self.bias, (rows,)),
+            ("recursion bias", self.recursion_bias, (rows,)),
             ("peephole", self.peephole, (3 * self.hidden,)),
         ):
             if array is not None and array.shape != shape:
@@ -162,11 +166,13 @@ def gru(
     backwards: bool,
     sequence: bool,
     limit: float | None = None,
+    reset_after: bool = False,
 ) -> Recurrent:
     """`z, r = f(W x + R h + b)`, `o = g(W x + R (r h) + b)`, `h = (1 - z) o + z h`.
 
     Args:
         activations: f and g.
+        reset_after: Reset after the product: `o = g(W x + b + r (R h + recursion_bias))`.
     """
     return _run(
         g,
@@ -177,7 +183,7 @@ def gru(
         [[h]],
         sequence,
         clip=limit,
-        linear_before_reset=0,
+        linear_before_reset=int(reset_after),
     )
 
 
@@ -247,11 +253,9 @@ def _run(
     """ONNX's operator for the layer."""
     for cell in cells:
         cell.check(operator, x.size(2))
-    # ONNX wants two biases, which it adds.
-    biases = [
-        np.zeros(2 * len(cell.weight)) if cell.bias is None else _doubled(cell.bias)
-        for cell in cells
-    ]
+    pairs = [(cell.bias, cell.recursion_bias) for cell in cells]
+    none = np.zeros(len(cells[0].weight))
+    biases = [np.concatenate([none if b is None else b for b in pair]) for pair in pairs]
     peepholes = [
         np.zeros(3 * cell.hidden) if cell.peephole is None else cell.peephole for cell in cells
     ]
@@ -259,7 +263,7 @@ def _run(
     inputs = [
         _stack([cell.weight for cell in cells]),
         _stack([cell.recursion for cell in cells]),
-        _stack(biases) if any(cell.bias is not None for cell in cells) else None,
+        _stack(biases) if any(b is not None for pair in pairs for b in pair) else None,
         None,
         *(_initial(g, each, x, cells[0].hidden) for each in states),
     ]
@@ -281,10 +285,6 @@ def _run(
     hidden, *cell_states = (_apart(g, each, 0, count) for each in last)
     outputs = _apart(g, y, 1, count) if sequence else []
     return _gathered(g, outputs, hidden, cell_states[0] if cell_states else [], sequence=sequence)
-
-
-def _doubled(bias: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate([bias, np.zeros_like(bias)])
 
 
 def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -6,10 +6,12 @@ outputs come in the order of the steps, that is, with the last element's first.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pocketlens.coreml.graph import Array, Graph, Value
 from pocketlens.coreml.lower import recurrent as lower
 from pocketlens.coreml.lower.recurrent import ACTIVATIONS, Activation, Cell
-from pocketlens.coreml.table import mil
+from pocketlens.coreml.table import IOS18, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 # The place of each of ONNX's gates (GRU: z r o; LSTM: i o f z; peepholes: i o f) in MIL's order.
@@ -96,14 +98,47 @@ def gru(
     recurrent_activation: str = "sigmoid",
     activation: str = "tanh",
 ) -> tuple[Value, ...]:
+    return gru_ios18(
+        g,
+        x,
+        initial_h,
+        weight_ih,
+        weight_hh,
+        bias,
+        direction,
+        output_sequence,
+        recurrent_activation,
+        activation,
+    )
+
+
+@mil(since=IOS18, name="gru")
+def gru_ios18(
+    g: Graph,
+    x: Value,
+    initial_h: Value,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias: Array | None = None,
+    direction: str = "forward",
+    output_sequence: bool = False,
+    recurrent_activation: str = "sigmoid",
+    activation: str = "tanh",
+    reset_after: bool = False,  # r (R h + bias) instead of R (r h) + bias, as PyTorch has it
+    input_bias: Array | None = None,  # [3 H]
+) -> tuple[Value, ...]:
+    cell = _cell(weight_ih, weight_hh, input_bias, GRU_GATES)
+    if bias is not None:
+        cell = replace(cell, recursion_bias=lower.ordered(bias, GRU_GATES))
     result = lower.gru(
         g,
         x,
-        _cell(weight_ih, weight_hh, bias, GRU_GATES),
+        cell,
         [_activation(recurrent_activation), _activation(activation)],
         initial_h,
         backwards=_backwards(direction),
         sequence=output_sequence,
+        reset_after=reset_after,
     )
     return _narrow(g, x, result.output, *result.hidden)
 
