@@ -129,7 +129,7 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
         tuple(_feature(file, message) for message in messages)
         for messages in (source.input, source.output, source.state)
     )
-    for group, features in (("inputs", inputs), ("outputs", outputs)):
+    for group, features in (("inputs", (*inputs, *states)), ("outputs", outputs)):
         if not features:
             raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
     seen = [f.name for f in (*inputs, *states)]
@@ -217,7 +217,8 @@ def _array(kind: str, value: Any, where: str, common: dict[str, Any]) -> Feature
         shape = shape or (shapes[0] if shapes else ())
     elif flexibility == "shapeRange":
         ranges = tuple(_range(each) for each in value.shapeRange.sizeRanges)
-        shape = shape or tuple(low for low, _ in ranges)
+        # An output may have no rows; what is shown as its usual shape has one.
+        shape = shape or tuple(max(low, 1) for low, _ in ranges)
     for each in (shape, *shapes):
         _check_shape(each, where, 1)
     dtype = ARRAY_TYPES.get(value.dataType, "")

@@ -49,7 +49,7 @@ def finish(g: Graph, states: Iterable[str] = ()) -> dict[str, Value]:
     changed = {
         name: g.extra_output(f"{name}/new", g.tensors[name])
         for name in states
-        if g.tensors[name] not in g.inputs
+        if g.tensors[name].name != name  # no longer the input itself
     }
     if g.steps is not None:
         g.steps = g.extra_output("steps_left", g.steps)
