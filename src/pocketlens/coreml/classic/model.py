@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pocketlens.coreml.classic.step import Step, feature_output
 from pocketlens.coreml.features import Interface
 from pocketlens.coreml.inputs import given_features
@@ -47,7 +49,9 @@ class ClassicModel(CoreMLModel):
     ) -> dict[str, Any]:
         self._check_stateless(state)
         self._check_given(inputs)
-        answers = self._step.run(given_features(inputs, self.interface.inputs))
+        given = given_features(inputs, self.interface.inputs)
+        with np.errstate(all="ignore"):  # infinity and NaN are answers like any others
+            answers = self._step.run(given)
         return {
             feature.name: feature_output(answers[feature.name], feature)
             for feature in self.interface.outputs

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pocketlens.coreml.features import Feature, Interface
-from pocketlens.coreml.graph import Message, Values
+from pocketlens.coreml.graph import Message
 from pocketlens.coreml.inputs import given_features
 from pocketlens.coreml.lowered import in_place
 from pocketlens.coreml.model import CoreMLModel
@@ -25,7 +25,9 @@ Named = tuple[tuple[str, Any], ...]
 
 
 @classic()
-def pipeline(_: Interface, *, models: Values = (), names: tuple[str, ...] = ()) -> Named:
+def pipeline(
+    _: Interface, *, models: tuple[Message, ...] = (), names: tuple[str, ...] = ()
+) -> Named:
     if not models:
         raise ModelFileError("it holds no models; expected at least one")
     if len(models) > MAX_STAGES:

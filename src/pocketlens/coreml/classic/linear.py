@@ -1,0 +1,105 @@
+# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
+"""Generalised linear models: a link function of weights · x + offset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.classic.labels import Labels
+from pocketlens.coreml.classic.links import log_logistic, logistic, probit, softmax
+from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.vector import Vector
+from pocketlens.coreml.features import Interface
+from pocketlens.coreml.graph import Floats, Message
+from pocketlens.coreml.table import classic
+from pocketlens.errors import ModelFileError
+
+Row = NDArray[np.float64]
+
+LINKS: dict[str, Callable[[Row], Row]] = {
+    "NoTransform": lambda x: x,
+    "Logit": logistic,
+    "Probit": probit,
+}
+
+
+@classic()
+def glmRegressor(
+    model: Interface,
+    *,
+    weights: tuple[Message, ...],
+    offset: Floats,
+    postEvaluationTransform: str = "NoTransform",
+) -> Step:
+    output = predicted(model, "double", "array", "int64")
+    scores = _scores(model, weights, offset)
+    if len(offset) > 1 and output.kind != "array":
+        raise ModelFileError(
+            f"it predicts {len(offset)} numbers; "
+            f"its output '{output.name}' is declared as {output.kind}; expected an array"
+        )
+    link = LINKS[postEvaluationTransform]
+    return Step(lambda given: {output.name: link(scores(given))}, (output.name,))
+
+
+@classic()
+def glmClassifier(
+    model: Interface,
+    *,
+    weights: tuple[Message, ...],
+    offset: Floats,
+    postEvaluationTransform: str = "Logit",
+    classEncoding: str = "ReferenceClass",
+    stringClassLabels: Message | None = None,
+    int64ClassLabels: Message | None = None,
+) -> Step:
+    labels = Labels(model, stringClassLabels, int64ClassLabels)
+    scores = _scores(model, weights, offset)
+    classes = len(labels.classes)
+    # Of two classes the first one's score follows from the second's, whichever the encoding.
+    rows = classes - 1 if classEncoding == "ReferenceClass" or classes == 2 else classes
+    if len(offset) != rows:
+        raise ModelFileError(
+            f"it has {len(offset)} rows of weights for {classes} classes ({classEncoding}); "
+            f"expected {rows}"
+        )
+    if postEvaluationTransform == "Probit" and classes != 2:
+        raise ModelFileError(f"Probit serves two classes; it has {classes}")
+    if classes == 2:
+        link = LINKS[postEvaluationTransform]
+
+        def probabilities(z: Row) -> Row:
+            return np.concatenate([link(-z), link(z)])
+
+    elif classEncoding == "ReferenceClass":
+
+        def probabilities(z: Row) -> Row:
+            return softmax(np.concatenate([[0.0], z]))
+
+    else:
+
+        def probabilities(z: Row) -> Row:
+            # Each class's own probability, over the sum of all; in logarithms, as all may be 0.
+            return softmax(log_logistic(z))
+
+    def run(given: Features) -> dict[str, object]:
+        return labels.answer(probabilities(scores(given)))
+
+    return Step(run, labels.outputs, labels.classes)
+
+
+def _scores(
+    model: Interface, weights: tuple[Message, ...], offset: Floats
+) -> Callable[[Features], Row]:
+    """weights [rows, width] · x [width] + offset [rows]."""
+    rows = [list(row.value) for row in weights]
+    if len(rows) != len(offset):
+        raise ModelFileError(f"it has {len(rows)} rows of weights and {len(offset)} offsets")
+    if not rows[0] or any(len(row) != len(rows[0]) for row in rows):
+        raise ModelFileError("its rows of weights are empty or of different lengths")
+    matrix, constant = np.array(rows, np.float64), np.array(offset, np.float64)
+    vector = Vector(model.inputs, width=matrix.shape[1])
+    return lambda given: matrix @ vector.row(given) + constant

@@ -1,0 +1,257 @@
+# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
+"""Support vector machines, with the sums, votes and probabilities of libsvm.
+
+Sources: SVM.proto; Chang and Lin, "LIBSVM: a library for support vector machines" (2011), for the
+decision functions and votes; Wu, Lin and Weng, "Probability estimates for multi-class
+classification by pairwise coupling" (2004), second method, for the probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.classic.labels import Labels
+from pocketlens.coreml.classic.links import logistic
+from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.vector import Vector
+from pocketlens.coreml.features import Interface
+from pocketlens.coreml.graph import Floats, Ints, Message
+from pocketlens.coreml.table import classic
+from pocketlens.errors import ModelFileError
+
+Row = NDArray[np.float64]
+
+LEAST = 1e-7  # libsvm keeps each pair's probability this far from 0 and 1
+MAX_CLASSES = 4096
+"""The most classes: libsvm's coupling holds a number for every pair of them."""
+
+
+@classic()
+def supportVectorRegressor(
+    model: Interface,
+    *,
+    kernel: Message,
+    sparseSupportVectors: Message | None = None,
+    denseSupportVectors: Message | None = None,
+    coefficients: Message,
+    rho: float = 0.0,
+) -> Step:
+    output = predicted(model, "double", "int64")
+    kernels, count = _kernels(model, kernel, sparseSupportVectors, denseSupportVectors)
+    alpha = np.array(coefficients.alpha, np.float64)
+    if alpha.size != count:
+        raise ModelFileError(f"it has {alpha.size} coefficients for {count} support vectors")
+    return Step(lambda given: {output.name: alpha @ kernels(given) - rho}, (output.name,))
+
+
+@classic(
+    restrictions="with probA and probB the label is the likeliest class, without them the one "
+    "with the most votes, as in libsvm"
+)
+def supportVectorClassifier(
+    model: Interface,
+    *,
+    kernel: Message,
+    numberOfSupportVectorsPerClass: Ints,
+    sparseSupportVectors: Message | None = None,
+    denseSupportVectors: Message | None = None,
+    coefficients: tuple[Message, ...],
+    rho: Floats,
+    probA: Floats = (),
+    probB: Floats = (),
+    stringClassLabels: Message | None = None,
+    int64ClassLabels: Message | None = None,
+) -> Step:
+    labels = Labels(model, stringClassLabels, int64ClassLabels)
+    classes = len(labels.classes)
+    if not 2 <= classes <= MAX_CLASSES:
+        raise ModelFileError(f"it has {classes} classes; expected 2 to {MAX_CLASSES}")
+    kernels, count = _kernels(model, kernel, sparseSupportVectors, denseSupportVectors)
+    pairs = classes * (classes - 1) // 2
+    sizes = numberOfSupportVectorsPerClass
+    if len(sizes) != classes or min(sizes) < 0 or sum(sizes) != count:
+        raise ModelFileError(
+            f"its classes have {list(sizes)[:8]} support vectors; "
+            f"expected {classes} numbers, {count} together"
+        )
+    alpha = [np.array(each.alpha, np.float64) for each in coefficients]
+    if len(alpha) != classes - 1 or any(row.size != count for row in alpha):
+        raise ModelFileError(
+            f"it has {len(alpha)} rows of coefficients; "
+            f"expected {classes - 1} of {count} support vectors each"
+        )
+    if len(rho) != pairs:
+        raise ModelFileError(
+            f"it has {len(rho)} values of rho; expected {pairs}, one for each pair"
+        )
+    if len(probA) != len(probB) or len(probA) not in (0, pairs):
+        raise ModelFileError(
+            f"it has {len(probA)} values of probA and {len(probB)} of probB; "
+            f"expected {pairs} each, or none"
+        )
+    if model.probabilities and not probA:
+        raise ModelFileError(
+            f"the description promises the probabilities '{model.probabilities}'; "
+            "the model has no probA and probB, from which they follow"
+        )
+    ends = np.cumsum(sizes)
+    spans = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
+
+    def decisions(given: Features) -> Row:
+        """For each pair of classes (i, j), i < j: above 0 for i, else for j."""
+        k = kernels(given)
+        sums = [
+            alpha[j - 1][spans[i]] @ k[spans[i]] + alpha[i][spans[j]] @ k[spans[j]]
+            for i, j in combinations(range(classes), 2)
+        ]
+        return np.array(sums) - np.array(rho)
+
+    def vote(given: Features) -> dict[str, object]:
+        winners = np.where(decisions(given) > 0, *np.triu_indices(classes, 1))
+        return labels.answer(None, best=int(np.argmax(np.bincount(winners, minlength=classes))))
+
+    def estimate(given: Features) -> dict[str, object]:
+        first = logistic(-(np.array(probA) * decisions(given) + np.array(probB)))
+        return labels.answer(coupled(np.clip(first, LEAST, 1 - LEAST), classes))
+
+    return Step(estimate if probA else vote, labels.outputs, labels.classes)
+
+
+def coupled(pairwise: Row, classes: int) -> Row:
+    """The classes' probabilities that agree best with those of each pair.
+
+    They minimise Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)², by the paper's iteration and libsvm's bounds:
+    at most 100 rounds (or one a class), till every derivative is within 0.005 / classes.
+
+    Args:
+        pairwise: r_ij, that of class i against class j, for i < j in order, [K (K - 1) / 2].
+        classes: K.
+    """
+    if classes == 2:
+        return np.array([pairwise[0], 1 - pairwise[0]])
+    r = np.zeros((classes, classes))
+    i, j = np.triu_indices(classes, 1)
+    r[i, j], r[j, i] = pairwise, 1 - pairwise
+    q = -r.T * r
+    np.fill_diagonal(q, (r.T**2).sum(1))
+    p = np.full(classes, 1 / classes)
+    for _ in range(max(100, classes)):
+        slope = q @ p
+        total = p @ slope
+        if np.abs(slope - total).max() < 0.005 / classes:
+            break
+        for t in range(classes):
+            step = (total - slope[t]) / q[t, t]
+            p[t] += step
+            total = (total + step * (step * q[t, t] + 2 * slope[t])) / (1 + step) ** 2
+            slope = (slope + step * q[:, t]) / (1 + step)
+            p /= 1 + step
+    return p
+
+
+class _Vectors(Protocol):
+    """The support vectors beside an input x [width]."""
+
+    def dot(self, x: Row) -> Row:
+        """x · x' of each support vector x', [count]."""
+
+    def distance(self, x: Row) -> Row:
+        """|x - x'|² of each, [count]."""
+
+
+class _Dense:
+    def __init__(self, matrix: Row) -> None:
+        self._matrix = matrix
+
+    def dot(self, x: Row) -> Row:
+        row: Row = self._matrix @ x
+        return row
+
+    def distance(self, x: Row) -> Row:
+        row: Row = ((self._matrix - x) ** 2).sum(1)
+        return row
+
+
+class _Sparse:
+    def __init__(
+        self, count: int, rows: list[int], columns: list[int], values: list[float]
+    ) -> None:
+        self._count = count
+        self._rows = np.array(rows, np.int64)
+        self._columns = np.array(columns, np.int64)
+        self._values = np.array(values, np.float64)
+
+    def _sums(self, terms: Row) -> Row:
+        row: Row = np.bincount(self._rows, terms, self._count).astype(np.float64)
+        return row
+
+    def dot(self, x: Row) -> Row:
+        return self._sums(self._values * x[self._columns])
+
+    def distance(self, x: Row) -> Row:
+        # Where a support vector has no entry, it is 0 and x alone makes the distance.
+        near = x[self._columns]
+        return np.maximum(x @ x + self._sums((near - self._values) ** 2 - near**2), 0.0)
+
+
+def _kernels(
+    model: Interface, kernel: Message, sparse: Message | None, dense: Message | None
+) -> tuple[Callable[[Features], Row], int]:
+    """The kernel of the inputs with every support vector, [count]; and the count."""
+    vectors: _Vectors
+    if dense is not None:
+        rows = [list(each.values) for each in dense.vectors]
+        width = len(rows[0]) if rows else 0
+        if not width or any(len(row) != width for row in rows):
+            raise ModelFileError("its support vectors are empty or of different lengths")
+        count, vectors = len(rows), _Dense(np.array(rows, np.float64))
+        vector = Vector(model.inputs, width=width)
+    elif sparse is not None:
+        count = len(sparse.vectors)
+        nodes = [(row, node) for row, each in enumerate(sparse.vectors) for node in each.nodes]
+        places = [(row, node.index) for row, node in nodes]
+        if min((index for _, index in places), default=1) < 1:
+            raise ModelFileError("a support vector has an index below 1; libsvm counts from 1")
+        if len(set(places)) != len(places):
+            raise ModelFileError("a support vector has two values at one index")
+        vectors = _Sparse(
+            count,
+            [row for row, _ in places],
+            [index - 1 for _, index in places],
+            [node.value for _, node in nodes],
+        )
+        width = max((index for _, index in places), default=0)
+        vector = Vector(model.inputs, width=width, exact=False)
+    else:
+        raise ModelFileError("it has no support vectors, neither sparse nor dense ones")
+    function = _kernel(kernel, vectors)
+    return (lambda given: function(vector.row(given))), count
+
+
+def _kernel(kernel: Message, vectors: _Vectors) -> Callable[[Row], Row]:
+    kind = kernel.WhichOneof("kernel")
+    if kind == "linearKernel":
+        return vectors.dot
+    if kind == "rbfKernel":
+        gamma = _gamma(kernel.rbfKernel)
+        return lambda x: np.exp(-gamma * vectors.distance(x))
+    if kind == "polyKernel":
+        gamma, c, degree = _gamma(kernel.polyKernel), kernel.polyKernel.c, kernel.polyKernel.degree
+        if degree < 0:
+            raise ModelFileError(f"its kernel has the degree {degree}; expected at least 0")
+        return lambda x: (gamma * vectors.dot(x) + c) ** degree
+    if kind == "sigmoidKernel":
+        gamma, c = _gamma(kernel.sigmoidKernel), kernel.sigmoidKernel.c
+        return lambda x: np.tanh(gamma * vectors.dot(x) + c)
+    raise ModelFileError("it has no kernel; expected a linear, RBF, polynomial or sigmoid one")
+
+
+def _gamma(kernel: Message) -> float:
+    if not kernel.gamma >= 0:
+        raise ModelFileError(f"its kernel has the gamma {kernel.gamma}; expected at least 0")
+    return float(kernel.gamma)

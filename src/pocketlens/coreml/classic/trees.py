@@ -1,0 +1,232 @@
+# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
+"""Tree ensembles: every tree adds its leaf's values to a base prediction.
+
+A node's test, the way a missing value takes, and the transforms are TreeEnsemble.proto's. Two
+things the specification leaves open are as coremltools' converters count on them: two classes with
+a single score have the score as the second one's probability, and a half goes to the second class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.classic.labels import Labels
+from pocketlens.coreml.classic.links import logistic, softmax
+from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.vector import Vector
+from pocketlens.coreml.features import Interface
+from pocketlens.coreml.graph import Message
+from pocketlens.coreml.table import classic
+from pocketlens.errors import ModelFileError, UnsupportedParameter
+
+Row = NDArray[np.float64]
+
+LEAF = 6
+MAX_FEATURES = 2**31
+
+TRANSFORMS: dict[str, Callable[[Row], Row]] = {
+    "NoTransform": lambda x: x,
+    "Classification_SoftMax": softmax,
+    "Regression_Logistic": logistic,
+    # The first class has the score 0 and is not among the predictions.
+    "Classification_SoftMaxWithZeroClassReference": lambda x: softmax(np.concatenate([[0.0], x])),
+}
+ZERO_CLASS = "Classification_SoftMaxWithZeroClassReference"
+
+
+@classic()
+def treeEnsembleClassifier(
+    model: Interface,
+    *,
+    treeEnsemble: Message,
+    postEvaluationTransform: str = "NoTransform",
+    stringClassLabels: Message | None = None,
+    int64ClassLabels: Message | None = None,
+) -> Step:
+    labels = Labels(model, stringClassLabels, int64ClassLabels)
+    forest = _Forest(model, treeEnsemble)
+    transform = TRANSFORMS[postEvaluationTransform]
+    classes = len(labels.classes)
+    single = forest.dimensions == 1 and classes == 2 and postEvaluationTransform != ZERO_CLASS
+    if single and postEvaluationTransform == "Classification_SoftMax":
+        raise ModelFileError(
+            "it has one score for two classes, of which a softmax makes nothing; "
+            "expected two scores, or Regression_Logistic"
+        )
+    expected = classes - 1 if postEvaluationTransform == ZERO_CLASS else classes
+    if not single and forest.dimensions != expected:
+        raise ModelFileError(
+            f"it has {forest.dimensions} prediction dimensions for {classes} classes "
+            f"({postEvaluationTransform}); expected {expected}"
+        )
+
+    def run(given: Features) -> dict[str, object]:
+        values = transform(forest.predict(given))
+        if not single:
+            return labels.answer(values)
+        second = float(values[0])
+        return labels.answer(np.array([1 - second, second]), best=int(second >= 0.5))
+
+    return Step(run, labels.outputs, labels.classes)
+
+
+@classic()
+def treeEnsembleRegressor(
+    model: Interface, *, treeEnsemble: Message, postEvaluationTransform: str = "NoTransform"
+) -> Step:
+    if postEvaluationTransform == ZERO_CLASS:
+        raise UnsupportedParameter(
+            f"it sets postEvaluationTransform to {ZERO_CLASS}; a regressor has no classes"
+        )
+    output = predicted(model, "double", "array", "int64")
+    forest = _Forest(model, treeEnsemble)
+    if forest.dimensions > 1 and output.kind != "array":
+        raise ModelFileError(
+            f"it predicts {forest.dimensions} numbers; "
+            f"its output '{output.name}' is declared as {output.kind}; expected an array"
+        )
+    transform = TRANSFORMS[postEvaluationTransform]
+    return Step(lambda given: {output.name: transform(forest.predict(given))}, (output.name,))
+
+
+class _Forest:
+    """All nodes of all trees side by side, so that a step goes down one level in every tree."""
+
+    def __init__(self, model: Interface, parameters: Message) -> None:
+        nodes = parameters.nodes
+        self.dimensions = int(parameters.numPredictionDimensions)
+        self._base = np.array(parameters.basePredictionValue, np.float64)
+        if self.dimensions < 1 or self._base.size != self.dimensions:
+            raise ModelFileError(
+                f"it has {self._base.size} base prediction values; "
+                f"expected as many as its {self.dimensions} prediction dimensions, at least 1"
+            )
+        places = {(node.treeId, node.nodeId): place for place, node in enumerate(nodes)}
+        if len(places) != len(nodes):
+            raise ModelFileError("two nodes of one tree have the same nodeId")
+        self._behaviour = np.array([node.nodeBehavior for node in nodes], np.int64)
+        if not np.all((self._behaviour >= 0) & (self._behaviour <= LEAF)):
+            raise ModelFileError("a node has a nodeBehavior that is unknown here")
+        leaf = self._behaviour == LEAF
+        features = [0 if end else n.branchFeatureIndex for n, end in zip(nodes, leaf, strict=True)]
+        if max(features, default=0) >= MAX_FEATURES:
+            raise ModelFileError(f"a node tests the feature {max(features)}; its inputs have fewer")
+        self._feature = np.array(features, np.int64)
+        self._threshold = np.array([node.branchFeatureValue for node in nodes], np.float64)
+        self._missing = np.array([node.missingValueTracksTrueChild for node in nodes], bool)
+        self._true, self._false = (
+            np.array(
+                [
+                    place if leaf[place] else _child(places, node, branch)
+                    for place, node in enumerate(nodes)
+                ],
+                np.int64,
+            )
+            for branch in ("true", "false")
+        )
+        self._roots = _roots(nodes, leaf, self._true, self._false)
+        self._depth = _depth(self._roots, leaf, self._true, self._false)
+        self._starts, self._index, self._value = _leaves(nodes, leaf, self.dimensions)
+        self._vector = Vector(
+            model.inputs,
+            width=int(self._feature.max(initial=-1)) + 1 if not leaf.all() else 0,
+            exact=False,
+            missing=True,
+        )
+
+    def predict(self, given: Features) -> Row:
+        """The base prediction and the values of every tree's leaf, [dimensions]."""
+        x = self._vector.row(given)
+        at = self._roots
+        for _ in range(self._depth):
+            branch = at[self._behaviour[at] != LEAF]
+            v, t = x[self._feature[branch]], self._threshold[branch]
+            outcomes = np.stack([v <= t, v < t, v >= t, v > t, v == t, v != t])
+            true = outcomes[self._behaviour[branch], np.arange(branch.size)]
+            true = np.where(np.isnan(v), self._missing[branch], true)
+            at = at.copy()
+            at[self._behaviour[at] != LEAF] = np.where(
+                true, self._true[branch], self._false[branch]
+            )
+        counts = self._starts[at + 1] - self._starts[at]
+        before = np.cumsum(counts) - counts
+        chosen = np.arange(counts.sum()) + np.repeat(self._starts[at] - before, counts)
+        result = self._base.copy()
+        np.add.at(result, self._index[chosen], self._value[chosen])
+        return result
+
+
+def _child(places: dict[tuple[int, int], int], node: Message, branch: str) -> int:
+    wanted = node.trueChildNodeId if branch == "true" else node.falseChildNodeId
+    place = places.get((node.treeId, wanted))
+    if place is None:
+        raise ModelFileError(
+            f"the node {node.nodeId} of tree {node.treeId} has the {branch} child {wanted}, "
+            "which the tree does not have"
+        )
+    return place
+
+
+def _roots(
+    nodes: Message, leaf: NDArray[np.bool_], true: NDArray[np.int64], false: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The place of every tree's root, which is the one node without a parent."""
+    parents = np.bincount(true[~leaf], minlength=leaf.size)
+    parents += np.bincount(false[~leaf], minlength=leaf.size)
+    if (parents > 1).any():
+        node = nodes[int(np.argmax(parents > 1))]
+        raise ModelFileError(
+            f"the node {node.nodeId} of tree {node.treeId} has several parents; expected one"
+        )
+    roots = np.flatnonzero(parents == 0)
+    trees = sorted(nodes[int(place)].treeId for place in roots)
+    twice = [one for one, other in pairwise(trees) if one == other]
+    if twice:
+        raise ModelFileError(f"the tree {twice[0]} has several roots; expected one")
+    return roots
+
+
+def _depth(
+    roots: NDArray[np.int64],
+    leaf: NDArray[np.bool_],
+    true: NDArray[np.int64],
+    false: NDArray[np.int64],
+) -> int:
+    """The most branches from a root to a leaf.
+
+    Raises:
+        ModelFileError: Nodes that no root leads to: as no node has two parents, they go in circles.
+    """
+    level, depth, reached = roots, 0, roots.size
+    while True:
+        branches = level[~leaf[level]]
+        if not branches.size:
+            break
+        level = np.concatenate([true[branches], false[branches]])
+        depth, reached = depth + 1, reached + level.size
+    if reached != leaf.size:
+        raise ModelFileError("a tree goes in circles: no root leads to some of its nodes")
+    return depth
+
+
+def _leaves(
+    nodes: Message, leaf: NDArray[np.bool_], dimensions: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Row]:
+    """Where each node's values start, and the values' dimensions and numbers, one after another."""
+    starts, index, value = [0], [], []
+    for node, end in zip(nodes, leaf, strict=True):
+        if end:
+            own = [info.evaluationIndex for info in node.evaluationInfo]
+            if not own or len(set(own)) != len(own) or max(own) >= dimensions:
+                raise ModelFileError(
+                    f"the leaf {node.nodeId} of tree {node.treeId} gives values for the dimensions "
+                    f"{own[:8]}; expected at least one, each once and below {dimensions}"
+                )
+            index += own
+            value += [info.evaluationValue for info in node.evaluationInfo]
+        starts.append(len(index))
+    return np.array(starts), np.array(index, np.int64), np.array(value, np.float64)

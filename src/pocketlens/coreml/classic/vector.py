@@ -1,0 +1,91 @@
+"""`Vector`: the inputs of a model, one after another, as one row of doubles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.classic.step import Features
+from pocketlens.coreml.features import Feature
+from pocketlens.errors import FeatureError, ModelFileError
+
+__all__ = ["Vector"]
+
+NUMBERS = ("int64", "double", "array")
+
+
+class Vector:
+    """Makes a row of doubles of a model's inputs: numbers and arrays, in their declared order."""
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        *,
+        width: int,
+        exact: bool = True,
+        missing: bool = False,
+    ) -> None:
+        """Check that the inputs are numbers and give as many as the model needs.
+
+        Args:
+            features: The declared inputs.
+            width: How many numbers the model needs.
+            exact: It takes no more than those.
+            missing: A number that is left out is NaN; else it is refused.
+
+        Raises:
+            ModelFileError: Another type than a number or an array, or another width.
+        """
+        self._features = tuple(features)
+        self._width = width
+        self._exact = exact
+        self._missing = missing
+        for feature in self._features:
+            if feature.kind not in NUMBERS:
+                raise ModelFileError(
+                    f"its input '{feature.name}' is a {feature.kind}; "
+                    "expected a number or a multi-array"
+                )
+        if all(f.kind != "array" or _fixed(f) for f in self._features):
+            found = sum(math.prod(f.shape) for f in self._features)
+            if not self._fits(found):
+                raise ModelFileError(
+                    f"its inputs hold {found} numbers; the model needs {self._needed()}"
+                )
+
+    def row(self, given: Features) -> NDArray[np.float64]:
+        """The numbers of the inputs, [width].
+
+        Raises:
+            FeatureError: An input that must be given is not, or arrays of another size.
+        """
+        parts = []
+        for feature in self._features:
+            if feature.name in given:
+                parts.append(np.asarray(given[feature.name], np.float64).reshape(-1))
+            elif self._missing and (feature.kind != "array" or _fixed(feature)):
+                parts.append(np.full(math.prod(feature.shape), np.nan))
+            else:
+                raise FeatureError(
+                    f"the input '{feature.name}' ({feature.kind}) is left out; "
+                    "this model needs a value for it"
+                )
+        row = np.concatenate(parts)
+        if not self._fits(row.size):
+            raise FeatureError(
+                f"the inputs hold {row.size} numbers; the model needs {self._needed()}"
+            )
+        return row
+
+    def _fits(self, count: int) -> bool:
+        return count == self._width if self._exact else count >= self._width
+
+    def _needed(self) -> str:
+        return f"{self._width}" if self._exact else f"at least {self._width}"
+
+
+def _fixed(feature: Feature) -> bool:
+    return bool(feature.shape) and not feature.shapes and not feature.ranges
