@@ -485,6 +485,7 @@ REDUCTIONS = [
         Case(name, [small], {"axes": [0, -1]}, lambda x, f=f: f(x, (0, 2), False))
         for name, f in REDUCE.items()
     ),
+    Case("reduceSum", [small], {"reduceAll": True}, lambda x: x.sum().reshape(1), "no rank 0"),
     Case(
         "reduceSum",
         [small],
@@ -575,6 +576,7 @@ MOVES = [
     Case("split", [x4], {"nOutputs": 2}, lambda x: np.split(x, 2, 1)),
     Case("splitND", [one], {"axis": -1, "splitSizes": [1, 3]}, lambda x: np.split(x, [1], 2)),
     Case("splitND", [one], {"numSplits": 2}, lambda x: np.split(x, 2, 0), "even"),
+    Case("splitND", [one], {"numSplits": 3, "axis": 2}, lambda x: np.array_split(x, 3, 2), "rest"),
     Case(
         "sliceStatic",
         [normal(5, 5, 5)],
@@ -659,6 +661,7 @@ MOVES = [
     ),
     Case("reverse", [one], {"reverseDim": [True, False, True]}, lambda x: x[::-1, :, ::-1]),
     Case("tile", [one], {"reps": [2, 3]}, lambda x: np.tile(x, (1, 2, 3))),
+    Case("tile", [one, np.float32([2, 3])], {}, lambda x, _: np.tile(x, (1, 2, 3)), "computed"),
     Case("loadConstant", [], {"shape": [2, 3, 4], "data": one}, lambda: one[None, None]),
     Case("loadConstantND", [], {"shape": [2, 3, 4], "data": one}, lambda: one),
 ]
@@ -862,6 +865,13 @@ MAKING = [
         {"axis": 1, "K": 3, "useBottomK": True},
         lambda x: [np.sort(x, 1), np.argsort(x, 1)],
         "bottom",
+    ),
+    Case(
+        "topK",
+        [one, np.float32([2])],
+        {"axis": -1},
+        lambda x, _: [-np.sort(-x, -1)[..., :2], np.argsort(-x, -1)[..., :2]],
+        "computed",
     ),
     # The examples of the specification.
     Case(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import load
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import ModelFileError
 
 R = np.random.default_rng(3)
 
@@ -240,6 +240,8 @@ def test_layer_weights_quantised_by_coremltools(
         ({"rawValue": b"abc", "quantization": {"numberOfBits": 8}}, "has 3 bytes; expected 12"),
         ({"rawValue": b"a" * 12, "quantization": {"numberOfBits": 8}}, "without a scale"),
         ({"rawValue": b"a" * 12, "quantization": {"numberOfBits": 99}}, "99 bits"),
+        ({"int8RawValue": b"abc", "quantization": {"numberOfBits": 8}}, "has 3 bytes; expected 12"),
+        ({"int8RawValue": b"a" * 12}, "without a scale"),
     ],
 )
 def test_layer_weights_damaged(
@@ -253,9 +255,12 @@ def test_layer_weights_damaged(
 
 
 def test_layer_weights_for_a_quantised_input(save: Callable[..., Path], files: Any) -> None:
-    spec = dense_spec(files, int8RawValue=b"a" * 12)
-    with pytest.raises(UnsupportedParameter, match="int8DynamicQuantize"):
-        load(save(spec))
+    codes = R.integers(-128, 128, (3, 4)).astype(np.int8)
+    linear = {"numberOfBits": 8, "linearQuantization": {"scale": [0.25]}}
+    spec = dense_spec(files, int8RawValue=codes.tobytes(), quantization=linear)
+    spec.neuralNetwork.layers[0].innerProduct.int8DynamicQuantize = True
+    answer = load(save(spec)).run({"x0": ROW})["y0"]
+    np.testing.assert_allclose(answer, ROW @ (0.25 * codes.T), rtol=1e-5)
 
 
 def test_layer_larger_than_memory(save: Callable[..., Path], files: Any) -> None:

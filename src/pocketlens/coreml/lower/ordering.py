@@ -30,7 +30,7 @@ def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:
     return g.in_float32(g.Range, *(g.reshape(value, []) for value in (start, end, step)))
 
 
-def top(g: Graph, x: Value, k: int, axis: int, *, ascending: bool) -> tuple[Value, Value]:
+def top(g: Graph, x: Value, k: int | Value, axis: int, *, ascending: bool) -> tuple[Value, Value]:
     """The `k` largest (ascending: smallest) elements along `axis`, sorted, and their indices.
 
     Among equal elements the first comes first.
@@ -38,21 +38,30 @@ def top(g: Graph, x: Value, k: int, axis: int, *, ascending: bool) -> tuple[Valu
     Args:
         k: How many; -1 for all.
     """
-    count = x.size(axis) if k == -1 else k
-    if count < 1:
-        raise ModelFileError(f"the {count} largest elements are asked for; expected 1 or more")
     narrow = x.dtype.kind in "iu" and x.dtype.itemsize < 4
     wide = g.cast(x, np.int32) if narrow else x
     values, indices = g.op(
         "TopK",
         wide,
-        np.array([count], np.int64),
+        _count(g, x, k, axis),
         outputs=2,
         axis=axis,
         largest=int(not ascending),
         sorted=1,
     )
     return g.cast(values, x.dtype), indices
+
+
+def _count(g: Graph, x: Value, k: int | Value, axis: int) -> Value:
+    if isinstance(k, Value):
+        return g.reshape(g.cast(k, np.int64), [1])
+    axis %= x.rank
+    if k == -1 and x.shape is not None and x.shape[axis] is None:
+        return g.Shape(x, start=axis, end=axis + 1)
+    count = x.size(axis) if k == -1 else k
+    if count < 1:
+        raise ModelFileError(f"the {count} largest elements are asked for; expected 1 or more")
+    return g.constant([count], np.int64)
 
 
 def argsort(g: Graph, x: Value, axis: int, *, ascending: bool) -> Value:

@@ -10,7 +10,16 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.ordering import counting
 from pocketlens.errors import ModelFileError
 
-__all__ = ["LAST", "reverse", "reverse_sequence", "slice_by_index", "slice_update", "windows"]
+__all__ = [
+    "LAST",
+    "reverse",
+    "reverse_sequence",
+    "slice_by_index",
+    "slice_by_size",
+    "slice_computed",
+    "slice_update",
+    "windows",
+]
 
 LAST = 2**31 - 1  # beyond any size: up to the end
 
@@ -72,6 +81,59 @@ def slice_by_index(
     )
     drop = [i for i, single in enumerate(masks[2]) if single]
     return g.Squeeze(y, np.array(drop, np.int64)) if drop else y
+
+
+def slice_computed(
+    g: Graph,
+    x: Value,
+    begin: Value,
+    end: Value,
+    stride: Value | None = None,
+    begin_mask: Sequence[bool] | None = None,
+    end_mask: Sequence[bool] | None = None,
+    squeeze_mask: Sequence[bool] | None = None,
+) -> Value:
+    """`slice_by_index` with bounds that are computed while the model runs."""
+    rank = x.rank
+    from_start, to_end, single = (
+        np.array(mask or [False] * rank) for mask in (begin_mask, end_mask, squeeze_mask)
+    )
+    if not from_start.size == to_end.size == single.size == rank:
+        raise ModelFileError(f"a slice of {rank} dimensions has masks of another number")
+    first, last = (g.reshape(g.cast(each, np.int64), [rank]) for each in (begin, end))
+    one, far = g.constant(1, np.int64), g.constant(LAST, np.int64)
+    steps = (
+        g.constant(np.ones(rank, np.int64))
+        if stride is None
+        else g.reshape(g.cast(stride, np.int64), [rank])
+    )
+    forwards = g.Greater(steps, g.constant(0, np.int64))
+    behind = g.Where(g.Equal(first, g.constant(-1, np.int64)), far, g.Add(first, one))
+    starts = g.Where(from_start & ~single, g.Where(forwards, g.constant(0, np.int64), far), first)
+    ends = g.Where(to_end, g.Where(forwards, far, g.constant(-LAST, np.int64)), last)
+    y = g.Slice(
+        x,
+        starts,
+        g.Where(single, behind, ends),
+        np.arange(rank),
+        g.Where(single, one, steps),
+    )
+    drop = np.flatnonzero(single)
+    return g.Squeeze(y, drop) if drop.size else y
+
+
+def slice_by_size(g: Graph, x: Value, begin: Value, size: Value) -> Value:
+    """`size` elements from `begin` on, one of each a dimension.
+
+    Args:
+        begin: Where to start; a negative one counts from the end.
+        size: How many; -1 for all that follow.
+    """
+    first, count = (g.reshape(g.cast(each, np.int64), [x.rank]) for each in (begin, size))
+    zero = g.constant(0, np.int64)
+    first = g.Where(g.Less(first, zero), g.Add(first, g.Shape(x)), first)
+    end = g.Where(g.Less(count, zero), g.constant(LAST, np.int64), g.Add(first, count))
+    return g.Slice(x, first, end, np.arange(x.rank))
 
 
 def windows(g: Graph, x: Value, axis: int, size: int, stride: int) -> Value:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import ModelFileError
 
 __all__ = ["numbers", "precision"]
 
@@ -39,7 +39,6 @@ def numbers(
 
     Raises:
         ModelFileError: No values, values in two forms, or another number of them.
-        UnsupportedParameter: int8 weights for a layer that quantises its input.
     """
     shape = tuple(shape)
     count = math.prod(shape)
@@ -65,9 +64,7 @@ def numbers(
     elif given[0] == "rawValue":
         return _quantised(weights, shape, what, axis)
     else:
-        raise UnsupportedParameter(
-            f"{what} is int8 for an input quantised while the model runs (int8DynamicQuantize)"
-        )
+        return _whole(weights, shape, what, axis)
     if array.size != count:
         raise ModelFileError(f"{what} has {array.size} values; expected {count} for {shape}")
     return array.reshape(shape)
@@ -92,12 +89,26 @@ def _quantised(weights: Any, shape: tuple[int, ...], what: str, axis: int) -> ND
         if table.size != 1 << bits:
             raise ModelFileError(f"{what} has a table of {table.size}; expected {1 << bits}")
         return table[index]
-    if kind != "linearQuantization":
+    return _dequantised(index, weights, what, axis)
+
+
+def _whole(weights: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:
+    """int8 weights, as layers that quantise their input (int8DynamicQuantize) have them."""
+    if len(weights.int8RawValue) != math.prod(shape):
+        raise ModelFileError(
+            f"{what} has {len(weights.int8RawValue)} bytes; expected {math.prod(shape)}"
+        )
+    codes = np.frombuffer(weights.int8RawValue, np.int8).reshape(shape)
+    return _dequantised(codes, weights, what, axis)
+
+
+def _dequantised(codes: NDArray[Any], weights: Any, what: str, axis: int) -> NDArray[np.float32]:
+    if weights.quantization.WhichOneof("QuantizationType") != "linearQuantization":
         raise ModelFileError(f"{what} is quantised without a scale or a table")
-    linear = quantization.linearQuantization
-    scale = _per_channel(linear.scale, shape, what, axis)
-    bias = _per_channel(linear.bias or [0.0], shape, what, axis)
-    return index.astype(np.float32) * scale + bias
+    linear = weights.quantization.linearQuantization
+    scale = _per_channel(linear.scale, codes.shape, what, axis)
+    bias = _per_channel(linear.bias or [0.0], codes.shape, what, axis)
+    return codes.astype(np.float32) * scale + bias
 
 
 def _per_channel(values: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:

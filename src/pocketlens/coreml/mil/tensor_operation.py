@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value, Values
@@ -53,8 +51,7 @@ def split(
 
 @mil()
 def flatten2d(g: Graph, x: Value, axis: int = 1) -> Value:
-    sizes = x.sizes
-    return g.reshape(x, [math.prod(sizes[:axis]), math.prod(sizes[axis:])])
+    return g.Flatten(x, axis=axis)
 
 
 @mil(restrictions="constant amounts only")
@@ -65,11 +62,12 @@ def pad(g: Graph, x: Value, pad: Ints, mode: str = "constant", constant_val: flo
     return padding.pad(g, x, amounts, constant_val, padding.pad_value(mode))
 
 
-@mil(restrictions="constant repetitions only")
-def tile(g: Graph, x: Value, reps: Ints) -> Value:
-    if len(reps) != x.rank or any(count < 1 for count in reps):
-        raise ModelFileError(f"'reps' is {list(reps)}; expected {x.rank} positive numbers")
-    return g.Tile(x, np.array(reps, np.int64))
+@mil()
+def tile(g: Graph, x: Value, reps: Value) -> Value:
+    counts = reps.const
+    if counts is not None and (counts.size != x.rank or (counts < 1).any()):
+        raise ModelFileError(f"'reps' is {counts.tolist()}; expected {x.rank} positive numbers")
+    return g.Tile(x, g.cast(reps, np.int64))
 
 
 @mil()

@@ -10,11 +10,14 @@ from pocketlens.coreml.table import IOS16, IOS18, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 
-@mil(restrictions="a constant shape only")
-def reshape(g: Graph, x: Value, shape: Ints) -> Value:
+@mil()
+def reshape(g: Graph, x: Value, shape: Value) -> Value:
     # A 0 keeps the size of x where the ranks agree; -1 is what is left.
+    if shape.const is None or None in (x.shape or (None,)):
+        return g.Reshape(x, g.cast(shape, np.int64))
+    sizes = shape.const.tolist()
     wanted = [
-        x.size(i) if size == 0 and len(shape) == x.rank else size for i, size in enumerate(shape)
+        x.size(i) if size == 0 and len(sizes) == x.rank else size for i, size in enumerate(sizes)
     ]
     return g.reshape(x, wanted)
 
@@ -36,35 +39,42 @@ def expand_dims(g: Graph, x: Value, axes: Ints) -> Value:
 @mil()
 def squeeze(g: Graph, x: Value, axes: Ints | None = None) -> Value:
     # As in PyTorch, an axis that is not of size 1 stays.
-    sizes = x.sizes
+    sizes = x.sizes if axes is None else x.shape or x.sizes
     chosen = range(len(sizes)) if axes is None else sorted({axis % len(sizes) for axis in axes})
-    drop = [axis for axis in chosen if sizes[axis] == 1]
+    drop = [axis for axis in chosen if sizes[axis] in (1, None)]
     return g.Squeeze(x, np.array(drop, np.int64)) if drop else g.Identity(x)
 
 
-@mil(restrictions="constant bounds only")
+@mil()
 def slice_by_index(
     g: Graph,
     x: Value,
-    begin: Ints,
-    end: Ints,
-    stride: Ints | None = None,
+    begin: Value,
+    end: Value,
+    stride: Value | None = None,
     begin_mask: Bools | None = None,
     end_mask: Bools | None = None,
     squeeze_mask: Bools | None = None,
 ) -> Value:
-    return slicing.slice_by_index(g, x, begin, end, stride, begin_mask, end_mask, squeeze_mask)
+    masks = begin_mask, end_mask, squeeze_mask
+    step = None if stride is None else stride.const
+    if begin.const is None or end.const is None or (stride is not None and step is None):
+        return slicing.slice_computed(g, x, begin, end, stride, *masks)
+    bounds = begin.const.tolist(), end.const.tolist()
+    return slicing.slice_by_index(g, x, *bounds, None if step is None else step.tolist(), *masks)
 
 
-@mil(restrictions="constant bounds only")
-def slice_by_size(g: Graph, x: Value, begin: Ints, size: Ints) -> Value:
-    sizes = x.sizes
-    if not len(begin) == len(size) == len(sizes):
+@mil()
+def slice_by_size(g: Graph, x: Value, begin: Value, size: Value) -> Value:
+    if begin.const is None or size.const is None or None in (x.shape or (None,)):
+        return slicing.slice_by_size(g, x, begin, size)
+    sizes, first, count = x.sizes, begin.const.tolist(), size.const.tolist()
+    if not len(first) == len(count) == len(sizes):
         raise ModelFileError(f"'begin' and 'size' have not {len(sizes)} numbers, one a dimension")
-    starts = [b % s if b < 0 else b for b, s in zip(begin, sizes, strict=True)]
+    starts = [b % s if b < 0 else b for b, s in zip(first, sizes, strict=True)]
     ends = [
-        total if count == -1 else start + count
-        for start, count, total in zip(starts, size, sizes, strict=True)
+        total if some == -1 else start + some
+        for start, some, total in zip(starts, count, sizes, strict=True)
     ]
     return slicing.slice_by_index(g, x, starts, ends)
 

@@ -32,7 +32,7 @@ def border(amounts: Message | None) -> Pads:
     return edges or [(0, 0), (0, 0)]
 
 
-@layer(restrictions="no int8DynamicQuantize")
+@layer()
 def convolution(
     g: Graph,
     x: Value,

@@ -111,11 +111,17 @@ def argSort(g: Graph, x: Value, *, axis: int = 0, descending: bool = False) -> V
     return g.cast(ordering.argsort(g, x, axis, ascending=not descending), np.float32)
 
 
-@layer(restrictions="constant K only")
+@layer()
 def topK(
-    g: Graph, x: Value, *, axis: int = 0, K: int = 0, useBottomK: bool = False
+    g: Graph,
+    x: Value,
+    count: Value | None = None,
+    *,
+    axis: int = 0,
+    K: int = 0,
+    useBottomK: bool = False,
 ) -> tuple[Value, Value]:
-    if not 1 <= K <= x.size(axis):
+    if count is None and not 1 <= K <= x.size(axis):
         raise ModelFileError(f"K is {K}; expected 1 to {x.size(axis)}")
-    values, indices = ordering.top(g, x, K, axis, ascending=useBottomK)
+    values, indices = ordering.top(g, x, K if count is None else count, axis, ascending=useBottomK)
     return values, g.cast(indices, np.float32)

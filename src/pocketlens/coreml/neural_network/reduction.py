@@ -46,7 +46,8 @@ def _same(operator: str) -> Callable[..., Value]:
         if not axes and not reduceAll:
             raise ModelFileError("it has neither axes nor reduceAll")
         over = None if reduceAll else np.array(axes, np.int64)
-        return g.op(operator, x, over, keepdims=int(keepDims))[0]
+        y = g.op(operator, x, over, keepdims=int(keepDims))[0]
+        return g.reshape(y, [1]) if y.rank == 0 else y  # a rank of 0 does not exist here
 
     return lowering
 

@@ -35,8 +35,7 @@ def flatten(g: Graph, x: Value, *, mode: str = "CHANNEL_FIRST") -> Value:
 
 @layer()
 def flattenTo2D(g: Graph, x: Value, *, axis: int = 0) -> Value:
-    sizes = x.sizes
-    return g.reshape(x, [math.prod(sizes[:axis]), math.prod(sizes[axis:])])
+    return g.Flatten(x, axis=axis)
 
 
 @layer()
@@ -126,7 +125,14 @@ def split(g: Graph, x: Value, *, nOutputs: int) -> list[Value]:
 def splitND(
     g: Graph, x: Value, *, axis: int = 0, numSplits: int = 0, splitSizes: Ints = ()
 ) -> list[Value]:
-    return _split(g, x, axis, splitSizes or _even(x.size(axis), numSplits))
+    if splitSizes:
+        return _split(g, x, axis, splitSizes)
+    size = x.size(axis)
+    if not 1 <= numSplits <= size:
+        raise ModelFileError(f"{size} elements do not split into {numSplits} parts")
+    # What is left over goes to the first parts, one element each, as coremltools' tests expect.
+    least, over = divmod(size, numSplits)
+    return _split(g, x, axis, tuple(least + (i < over) for i in range(numSplits)))
 
 
 def _even(size: int, parts: int) -> Ints:
@@ -263,12 +269,18 @@ def copy(g: Graph, x: Value) -> Value:
     return g.Identity(x)
 
 
-@layer(restrictions="constant repetitions only")
-def tile(g: Graph, x: Value, *, reps: Ints) -> Value:
-    if len(reps) > x.rank or any(count < 1 for count in reps):
-        raise ModelFileError(f"reps is {list(reps)}; expected at most {x.rank} positive numbers")
-    full = (1,) * (x.rank - len(reps)) + reps
-    return g.Tile(x, np.array(full, np.int64))
+@layer()
+def tile(g: Graph, x: Value, counts: Value | None = None, *, reps: Ints = ()) -> Value:
+    given = len(reps) if counts is None else counts.size(0)
+    if not 1 <= given <= x.rank or any(count < 1 for count in reps):
+        raise ModelFileError(
+            f"{given} repetitions {list(reps)} are given; "
+            f"expected at most {x.rank} positive numbers"
+        )
+    ones = np.ones(x.rank - given, np.int64)
+    if counts is None:
+        return g.Tile(x, np.array([*ones, *reps], np.int64))
+    return g.Tile(x, g.Concat(g.constant(ones), g.cast(counts, np.int64), axis=0))
 
 
 @layer()
