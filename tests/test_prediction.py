@@ -26,8 +26,8 @@ class Brightness(Predictor):
 
 
 def test_thresholds_come_back_the_same() -> None:
-    own = Thresholds(0.83, 0.61)
-    assert own.to_json() == '{"show":0.83,"keep":0.61}'
+    own = Thresholds(0.83, 0.61, 0.97)
+    assert own.to_json() == '{"show":0.83,"keep":0.61,"present":0.97}'
     assert Thresholds.from_json(own.to_json()) == own
     assert Brightness().thresholds == Thresholds(0.7, 0.5)
 
@@ -37,8 +37,12 @@ def test_thresholds_come_back_the_same() -> None:
     [
         ('{"show":1.5,"keep":0.5}', "thresholds.show is a number from 0 to 1; received: 1.5"),
         ('{"show":0.5,"keep":true}', "thresholds.keep is a number from 0 to 1; received: True"),
+        ('{"present":-1}', "thresholds.present is a number from 0 to 1; received: -1"),
         ('{"show":0.5,"keep":0.6}', "thresholds.keep is at most thresholds.show; received: 0.6"),
-        ('{"shown":0.5}', 'a JSON object {"show": ..., "keep": ...}; received: \'{"shown"'),
+        (
+            '{"shown":0.5}',
+            'a JSON object {"show": ..., "keep": ..., "present": ...}; received: \'{"shown"',
+        ),
         ("[1]", "received: '[1]'"),
         ("0.7", "received: '0.7'"),
         ("[" * 9999, "received: '[[["),

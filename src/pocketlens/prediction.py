@@ -71,6 +71,9 @@ class Thresholds:
     Args:
         show: The confidence, in [0, 1], that a new label must reach.
         keep: The one below which a shown label goes; at most `show`.
+        present: How probable it must be, for a new label, that there is something at all: one less
+            the probability of `nothing`. Two classes that look alike share the confidence, but a
+            wall is like neither.
 
     Raises:
         OptionError: Numbers out of that range or order.
@@ -78,9 +81,10 @@ class Thresholds:
 
     show: float = 0.7
     keep: float = 0.5
+    present: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("show", "keep"):
+        for name in ("show", "keep", "present"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 <= value <= 1:
                 raise OptionError(f"thresholds.{name} is a number from 0 to 1; received: {value!r}")
@@ -105,7 +109,7 @@ class Thresholds:
             return cls(**json.loads(text))
         except (ValueError, TypeError, RecursionError) as error:
             raise OptionError(
-                'thresholds are a JSON object {"show": ..., "keep": ...}; '
+                'thresholds are a JSON object {"show": ..., "keep": ..., "present": ...}; '
                 f"received: {text[:80]!r}"
             ) from error
 

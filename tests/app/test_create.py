@@ -50,6 +50,7 @@ def test_recognizer_json_says_what_the_model_says(digits_app: Path, digits_model
     assert values["thresholds"] == {
         "show": 0.7,
         "keep": 0.5,
+        "present": 0.5,
         "margin": 0.2,
         "hold": 3,
         "smoothing": 0.3,

@@ -118,10 +118,11 @@ class Model(Predictor):
 
 
 def test_the_models_own_thresholds_are_the_apps() -> None:
-    spec = RecognizerSpec.of("Digits", Model(("a", "b"), thresholds=Thresholds(0.83, 0.61)))
+    spec = RecognizerSpec.of("Digits", Model(("a", "b"), thresholds=Thresholds(0.83, 0.61, 0.94)))
     assert json.loads(spec.to_json())["thresholds"] == {
         "show": 0.83,
         "keep": 0.61,
+        "present": 0.94,
         "margin": 0.2,
         "hold": 3,
         "smoothing": 0.3,

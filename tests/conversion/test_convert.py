@@ -116,7 +116,7 @@ def test_what_the_file_says_of_itself(kind: str, tmp_path: Path, make_recognizer
     assert (meta.author, meta.license, meta.versionString) == ("Ada", "MIT", "1.2")
     assert meta.shortDescription == "Knows pets."
     assert InputSpec.from_json(meta.userDefined["org.pocketlens.input"]) == SPECS["bgr"]
-    assert meta.userDefined["org.pocketlens.thresholds"] == '{"show":0.7,"keep":0.5}'
+    assert meta.userDefined["org.pocketlens.thresholds"] == '{"show":0.7,"keep":0.5,"present":0.5}'
     assert meta.userDefined["org.pocketlens.version"]
     assert not any("date" in key for key in meta.userDefined)
 

@@ -48,6 +48,7 @@ def rejection() -> Rejection:
     return Rejection(
         note="by hand",
         threshold=0.7,
+        present=0.9,
         auroc=0.9876,
         fpr=0.125,
         kept=Share.of("kept", 45, 50),
@@ -127,7 +128,7 @@ def test_of_many_classes_the_worst_are_drawn(drawn, tmp_path: Path) -> None:
 def test_rejection_shows_scores_and_kinds(rejection: Rejection, drawn, tmp_path: Path) -> None:
     draw_rejection(rejection, tmp_path / "rejection.png")
     upper, lower = drawn[0].axes
-    assert upper.lines[0].get_xdata()[0] == 0.7
+    assert upper.lines[0].get_xdata()[0] == 0.9
     assert [bar.get_width() for bar in lower.patches] == pytest.approx([100, 250 / 3, 0, 20])
     assert any("AUROC 0.9876" in text and "90.00 % of digits" in text for text in texts(drawn[0]))
 

@@ -8,6 +8,7 @@ import pytest
 from pocketlens.data import Dataset
 from pocketlens.errors import DataError
 from pocketlens.image import InputSpec
+from pocketlens.prediction import Thresholds
 from pocketlens.suite.rejection import area_under_roc, false_positives, measure_rejection
 
 CLASSES = ("cat", "nothing", "dog")
@@ -65,7 +66,7 @@ def found(rules):
         rules(CLASSES, table(ROWS), InputSpec(2, 2)),
         images(0, 4, [1, 1, 0, 0], ("dog", "cat")),
         images(4, 2, [0, 0], ("nothing",)),
-        threshold=0.7,
+        thresholds=Thresholds(0.7),
         note="by hand",
         kinds=(["grass", "sofa", "grass", "sofa"], ["wall", "wall"]),
     )
@@ -74,12 +75,25 @@ def found(rules):
 def test_what_is_kept_right_and_false(found) -> None:
     assert (found.kept.share, found.right.share, found.false.share) == (0.5, 0.25, 0.5)
     assert found.kept.interval[0] < 0.5 < found.kept.interval[1]
-    # Scores: 0.92 0.8 0.3 0.6 against 0.2 0.75: of eight pairs two are the wrong way round.
-    assert found.auroc == pytest.approx(6 / 8)
-    assert found.fpr == 0.5  # all four are kept from 0.3 on
+    # Scores: 0.96 0.9 0.4 0.95 against 0.3 0.8: of eight pairs one is the wrong way round.
+    assert found.auroc == pytest.approx(7 / 8)
+    assert found.fpr == 0.5  # all four are kept from 0.4 on
     assert sum(found.digits) == 4
     assert sum(found.nothing) == 2
-    assert found.digits[18] == 1  # 0.92
+    assert sum(found.digits[7:9]) == 1  # 0.4, on the border of two bins
+
+
+def test_what_may_be_nothing_is_not_shown(rules) -> None:
+    found = measure_rejection(
+        rules(CLASSES, table(ROWS), InputSpec(2, 2)),
+        images(0, 4, [1, 1, 0, 0], ("dog", "cat")),
+        images(4, 2, [0, 0], ("nothing",)),
+        thresholds=Thresholds(0.7, present=0.85),
+        note="",
+        kinds=((), ()),
+    )
+    assert (found.kept.share, found.right.share, found.false.share) == (0.5, 0.25, 0)
+    assert "a probability of 0.7, and 0.85 that there is something, on" in str(found)
 
 
 def test_shares_by_kind(found) -> None:
@@ -96,18 +110,20 @@ def test_a_model_without_the_class_nothing(rules) -> None:
         rules(("cat", "dog"), table(rows), InputSpec(2, 2)),
         images(0, 1, [0], ("cat",)),
         images(1, 1, [0], ("nothing",)),
-        threshold=0.7,
+        thresholds=Thresholds(0.7),
         note="",
         kinds=((), ()),
     )
     assert (found.kept.share, found.false.share, found.auroc) == (1, 0, 1)
     assert found.kept_by_kind == ()
+    assert found.present is None
+    assert "shown from a probability of 0.7 on" in str(found)
 
 
 def test_what_cannot_be_is_refused(rules) -> None:
     one, none = images(0, 1, [0], ("cat",)), images(0, 0, [], ("cat",))
     sure = rules(CLASSES, table(ROWS), InputSpec(2, 2))
-    options = {"threshold": 0.5, "note": "", "kinds": ((), ())}
+    options = {"thresholds": Thresholds(), "note": "", "kinds": ((), ())}
     with pytest.raises(DataError, match="made is empty; expected at least one image"):
         measure_rejection(sure, none, one, **options)
     with pytest.raises(DataError, match="made is empty"):

@@ -66,11 +66,12 @@ TEAM = re.compile(r"[A-Z0-9]{10}")
 
 @dataclass(frozen=True)
 class Display:
-    """When the app shows a label. `show`, `keep` and `margin` are probabilities.
+    """When the app shows a label. `show`, `keep`, `present` and `margin` are probabilities.
 
     Args:
         show: The smoothed probability that a new label must reach.
         keep: The one below which a shown label goes.
+        present: For a new label, one less the smoothed probability of the background must reach it.
         margin: How far a new label must lead the second.
         hold: For how many frames in a row it must do so.
         smoothing: The weight of the newest frame in the running average, in (0, 1].
@@ -78,6 +79,7 @@ class Display:
 
     show: float = 0.7
     keep: float = 0.5
+    present: float = 0.5
     margin: float = 0.2
     hold: int = 3
     smoothing: float = 0.3
@@ -90,7 +92,7 @@ class Display:
         """What is out of range, in words; empty when all is well."""
         faults = [
             f"thresholds.{name} is a number from 0 to 1; received: {value!r}"
-            for name in ("show", "keep", "margin", "smoothing")
+            for name in ("show", "keep", "present", "margin", "smoothing")
             if type(value := getattr(self, name)) not in (int, float) or not 0 <= value <= 1
         ]
         if not faults and self.keep > self.show:
@@ -145,7 +147,7 @@ class RecognizerSpec:
     def of(cls, name: str, model: Predictor) -> RecognizerSpec:
         """Of a model: its own thresholds, and the class `nothing`, if it has it, as background."""
         background = NOTHING if NOTHING in model.classes else None
-        shown = Display(show=model.thresholds.show, keep=model.thresholds.keep)
+        shown = Display(**asdict(model.thresholds))
         return cls(name, tuple(model.classes), model.input_spec, background, shown)
 
     @classmethod

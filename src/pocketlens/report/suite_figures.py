@@ -114,7 +114,7 @@ def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
         8,
         2.6 + 0.2 * len(kinds) + 0.5,
         "Does it know when nothing is there?",
-        f"AUROC {rejection.auroc:.4f}; at the threshold {rejection.threshold:g}, "
+        f"AUROC {rejection.auroc:.4f}; shown from {rejection.rule} on: "
         f"{percent(rejection.kept.share)} of digits are kept and "
         f"{percent(rejection.false.share)} of nothing is answered",
     )
@@ -127,9 +127,12 @@ def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
         shares = 100 * np.array(counts) / max(sum(counts), 1)
         upper.stairs(shares, edges, color=colour, label=name, fill=True, alpha=0.35)
         upper.stairs(shares, edges, color=colour, linewidth=1.6)
-    upper.axvline(rejection.threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    there = rejection.present is not None
+    line = rejection.present if there else rejection.threshold
+    upper.axvline(line, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
     upper.set(xlim=(0, 1), ylim=(0, 105), ylabel="% of images")
-    upper.set_xlabel("largest probability of a class other than “nothing”; dashed: threshold")
+    score = "probability that there is something" if there else "largest probability"
+    upper.set_xlabel(f"{score}; dashed: from where on a label is shown")
     upper.legend(loc="upper center", borderaxespad=0.2)
     _share_bars(lower, rejection.kept_by_kind, rejection.false_by_kind)
     return save(figure, path)

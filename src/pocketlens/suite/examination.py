@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError, did_you_mean
 from pocketlens.evaluation import Evaluation, evaluate, listed, wilson_interval
-from pocketlens.prediction import NOTHING, Predictor
+from pocketlens.prediction import NOTHING, Predictor, Thresholds
 from pocketlens.suite.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from pocketlens.suite.drawing import moved, scaled, turned
 from pocketlens.suite.empty import empty_kind, empty_scenes
@@ -78,9 +78,11 @@ def run_suite(
     """
     if not 1 <= limit <= MOST:
         raise OptionError(f"limit is a count of images from 1 to {MOST}; received: {limit}")
-    show = predictor.thresholds.show if threshold is None else threshold
-    if not 0 <= show <= 1:
-        raise OptionError(f"threshold is a probability from 0 to 1; received: {show}")
+    thresholds = predictor.thresholds
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise OptionError(f"threshold is a probability from 0 to 1; received: {threshold}")
+        thresholds = replace(thresholds, show=threshold, keep=min(thresholds.keep, threshold))
     if unknown := [name for name in tests if name not in TESTS]:
         raise OptionError(f"there is no test '{unknown[0]}'; {did_you_mean(unknown[0], TESTS)}")
     began = time.perf_counter()
@@ -111,7 +113,7 @@ def run_suite(
         if "camera" in tests:
             tables.append(_camera(predictor, photos))
     say("rejection")
-    rejection = _rejection(predictor, some, drawn, photos, limit, seed, show)
+    rejection = _rejection(predictor, some, drawn, photos, limit, seed, thresholds)
     return SuiteResult(
         data=dataset.name,
         classes=predictor.classes,
@@ -265,7 +267,7 @@ def _rejection(
     photos: Dataset | None,
     limit: int,
     seed: int,
-    threshold: float,
+    thresholds: Thresholds,
 ) -> Rejection:
     there, what = photos, "photographs of digits"
     if there is None:
@@ -284,7 +286,7 @@ def _rejection(
         predictor,
         there,
         nothing,
-        threshold=threshold,
+        thresholds=thresholds,
         note=note,
         kinds=(_surfaces(len(there)).tolist() if photos is not None else (), kinds),
     )

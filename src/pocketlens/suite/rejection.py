@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError
 from pocketlens.evaluation import answers
-from pocketlens.prediction import NOTHING, Predictor
+from pocketlens.prediction import NOTHING, Predictor, Thresholds
 from pocketlens.suite.result import BINS, Rejection, Share
 
-__all__ = ["area_under_roc", "false_positives", "measure_rejection"]
+__all__ = ["area_under_roc", "false_positives", "measure_rejection", "presence"]
 
 KEPT = 0.95
 """The share of digits kept at which the false positives are counted."""
@@ -30,7 +30,7 @@ class _Answers:
     """What a predictor says of `N` images.
 
     Args:
-        score: `(N,)` the largest probability of a class other than `nothing`.
+        score: `(N,)` how probable it is that there is something; see `presence`.
         shown: `(N,)` whether an answer is shown.
         answer: `(N,)` the answers' class names.
     """
@@ -45,7 +45,7 @@ def measure_rejection(
     digits: Dataset,
     nothing: Dataset,
     *,
-    threshold: float,
+    thresholds: Thresholds,
     note: str,
     kinds: tuple[Sequence[str], Sequence[str]],
 ) -> Rejection:
@@ -55,7 +55,7 @@ def measure_rejection(
         predictor: Of any classes; at least one besides `nothing`.
         digits: What is to be recognised; its labels tell right from wrong.
         nothing: Scenes with nothing to recognise; their labels do not matter.
-        threshold: From which probability on an answer is shown.
+        thresholds: From where on an answer is shown.
         note: Which images these are.
         kinds: The kind of each image of `digits` and of `nothing`; empty for no table by kind.
 
@@ -68,13 +68,14 @@ def measure_rejection(
             raise DataError(f"{dataset.name} is empty; expected at least one image")
     if set(predictor.classes) <= {NOTHING}:
         raise DataError(f"the model knows only the class {NOTHING!r}; expected one besides")
-    there = _ask(predictor, digits, threshold)
-    empty = _ask(predictor, nothing, threshold)
+    there = _ask(predictor, digits, thresholds)
+    empty = _ask(predictor, nothing, thresholds)
     truth = np.array(digits.classes)[digits.labels]
     right = there.shown & (there.answer == truth)
     return Rejection(
         note=note,
-        threshold=threshold,
+        threshold=thresholds.show,
+        present=thresholds.present if NOTHING in predictor.classes else None,
         auroc=area_under_roc(there.score, empty.score),
         fpr=false_positives(there.score, empty.score),
         kept=Share.of("kept", int(there.shown.sum()), len(digits)),
@@ -85,6 +86,20 @@ def measure_rejection(
         digits=_histogram(there.score),
         nothing=_histogram(empty.score),
     )
+
+
+def presence(classes: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
+    """How probable it is that there is something, `(N,)`: one less the probability of `nothing`.
+
+    Of a model without that class, the largest probability.
+
+    Args:
+        classes: The model's `K` classes.
+        probabilities: `(N, K)`.
+    """
+    if NOTHING in classes:
+        return 1 - probabilities[:, list(classes).index(NOTHING)].astype(np.float64)
+    return probabilities.max(axis=1).astype(np.float64)
 
 
 def area_under_roc(positive: Array, negative: Array) -> float:
@@ -116,18 +131,17 @@ def false_positives(positive: Array, negative: Array, *, kept: float = KEPT) -> 
     return float((negative >= lowest).mean())
 
 
-def _ask(predictor: Predictor, dataset: Dataset, threshold: float) -> _Answers:
+def _ask(predictor: Predictor, dataset: Dataset, thresholds: Thresholds) -> _Answers:
     classes = predictor.classes
-    something = np.array([name != NOTHING for name in classes])
     parts = list(answers(predictor, dataset, classes, batch=BATCH))
     probabilities = np.concatenate([part.probabilities for part in parts])
     best = np.concatenate([part.predicted for part in parts])
     confidence = probabilities[np.arange(len(best)), best]
-    return _Answers(
-        score=probabilities[:, something].max(axis=1),
-        shown=something[best] & (confidence >= threshold),
-        answer=np.array(classes)[best],
-    )
+    score, answer = presence(classes, probabilities), np.array(classes)[best]
+    shown = (answer != NOTHING) & (confidence >= thresholds.show)
+    if NOTHING in classes:
+        shown &= score >= thresholds.present
+    return _Answers(score, shown, answer)
 
 
 def _by_kind(hits: NDArray[np.bool_], kinds: Sequence[str]) -> tuple[Share, ...]:

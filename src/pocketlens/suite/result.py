@@ -155,13 +155,14 @@ class Table:
 class Rejection:
     """How well a model tells digits (or what else it was trained for) from nothing.
 
-    The score of an image is the largest probability of a class other than `nothing`, so a model
-    without that class is measured too. An answer is *shown* if it is not `nothing` and its
-    probability reaches the threshold.
+    The score of an image is how probable it is that there is something: one less the probability
+    of `nothing`. Of a model without that class it is the largest probability. An answer is *shown*
+    if it is not `nothing`, its probability reaches the threshold, and the score reaches `present`.
 
     Args:
         note: Which images were asked about.
         threshold: From which probability on an answer is shown.
+        present: From which score on; None for a model without the class `nothing`.
         auroc: Area under the ROC curve: how often a digit scores higher than nothing does, ties
             counting half. 1 is best, 0.5 is guessing.
         fpr: Of the scenes of nothing, the share that scores as high as 95 % of the digits do.
@@ -176,6 +177,7 @@ class Rejection:
 
     note: str
     threshold: float
+    present: float | None
     auroc: float
     fpr: float
     kept: Share
@@ -186,13 +188,20 @@ class Rejection:
     digits: tuple[int, ...]
     nothing: tuple[int, ...]
 
+    @property
+    def rule(self) -> str:
+        """From where on an answer is shown, in words."""
+        if self.present is None:
+            return f"a probability of {self.threshold:g}"
+        return f"a probability of {self.threshold:g}, and {self.present:g} that there is something,"
+
     def __str__(self) -> str:
         lines = [
             "Does it know when nothing is there?",
             f"  {self.note}",
             f"  AUROC {self.auroc:.4f}; {percent(self.fpr)} of nothing scores as high as 95 % of "
             "what is there",
-            f"  at the threshold {self.threshold:g}:",
+            f"  shown from {self.rule} on:",
         ]
         shares = (self.kept, self.right, self.false, *self.kept_by_kind, *self.false_by_kind)
         wide = max(len(share.name) for share in shares)
@@ -216,6 +225,7 @@ class Rejection:
         found = cls(
             note=str(values["note"]),
             threshold=number(values["threshold"]),
+            present=None if values["present"] is None else number(values["present"]),
             auroc=number(values["auroc"]),
             fpr=number(values["fpr"]),
             kept=Share.from_dict(values["kept"]),

@@ -1,6 +1,8 @@
-"""From which confidence on a label is shown: chosen on images that were not trained on."""
+"""From which probabilities on a label is shown: chosen on images that were not trained on."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -9,19 +11,23 @@ from pocketlens.prediction import Thresholds
 
 __all__ = ["fit_thresholds"]
 
-SHOWN_WRONG, KEPT_WRONG = 0.03, 0.06
-"""Share of shown labels that may be wrong, and of frames of nothing that may be given one. Frames
-of the `camera` augmentation are harder than most photographs, where fewer are."""
+SHOWN_WRONG, KEPT_WRONG, EMPTY_SHOWN = 0.03, 0.06, 0.02
+"""Share of shown labels that may be wrong, at first and later; and of frames of nothing that may be
+given a label. Frames of the `camera` augmentation are harder than most photographs, where fewer
+are."""
 
-LEAST, MOST = 0.5, 0.95
-"""Between these: one who is less sure than even says nothing, one who must be surer is silent."""
+LEAST, MOST, SUREST = 0.5, 0.95, 0.99
+"""Between these: one who is less sure than even says nothing, one who must be surer is silent. That
+there is nothing is learnt from many more frames, so of that one may be surer."""
+
+STEP = 0.005
 
 
 def fit_thresholds(probabilities: Tensor, labels: Tensor, nothing: int | None) -> Thresholds:
-    """The lowest confidences from which on a label can be relied upon.
+    """The lowest probabilities from which on a label can be relied upon.
 
-    At `show`, at most 3 % of the labels shown are wrong, and at most 3 % of the images of
-    `nothing` are given a label; at `keep`, at most 6 %. Both lie in [0.5, 0.95].
+    From `present` on, at most 2 % of the images of `nothing` are given a label. From `show` on, at
+    most 3 % of the labels shown are wrong; from `keep` on, at most 6 %, whatever is present.
 
     Args:
         probabilities: `(N, K)` of images that were not trained on.
@@ -29,16 +35,30 @@ def fit_thresholds(probabilities: Tensor, labels: Tensor, nothing: int | None) -
         nothing: The index of the class `nothing`, if there is one.
     """
     confidence, answers = probabilities.max(1)
-    named = answers != nothing if nothing is not None else torch.ones_like(labels, dtype=torch.bool)
-    wrong = named & (answers != labels)
-    empty = labels == nothing if nothing is not None else torch.zeros_like(named)
+    named = torch.ones_like(labels, dtype=torch.bool)
+    present = LEAST
+    if nothing is not None:
+        named = answers != nothing
+        something, empty = 1 - probabilities[:, nothing], labels == nothing
+        present = _lowest(
+            SUREST,
+            lambda least: _share(named & (something >= least), empty) <= EMPTY_SHOWN,
+        )
+    wrong = answers != labels
+    shown = named if nothing is None else named & (something >= present)
+    show = _lowest(MOST, lambda least: _share(wrong, shown & (confidence >= least)) <= SHOWN_WRONG)
+    keep = _lowest(MOST, lambda least: _share(wrong, named & (confidence >= least)) <= KEPT_WRONG)
+    return Thresholds(show, min(keep, show), present)
 
-    def lowest(share: float) -> float:
-        for percent in range(round(100 * LEAST), round(100 * MOST)):
-            shown = named & (confidence >= percent / 100)
-            mistaken = int((wrong & shown).sum()) <= share * int(shown.sum())
-            if mistaken and int((empty & shown).sum()) <= share * int(empty.sum()):
-                return percent / 100
-        return MOST
 
-    return Thresholds(lowest(SHOWN_WRONG), lowest(KEPT_WRONG))
+def _share(which: Tensor, of: Tensor) -> float:
+    """The share of the images `of` that are `which` also; 0 of none."""
+    return float((which & of).sum()) / max(int(of.sum()), 1)
+
+
+def _lowest(most: float, enough: Callable[[float], bool]) -> float:
+    """The lowest threshold from `LEAST` on that is `enough`; `most` if none below it is."""
+    for number in range(round(LEAST / STEP), round(most / STEP)):
+        if enough(number * STEP):
+            return round(number * STEP, 3)
+    return most

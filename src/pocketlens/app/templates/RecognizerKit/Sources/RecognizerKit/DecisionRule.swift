@@ -1,7 +1,8 @@
 /// Decides from frame to frame which label is shown, so that it neither flickers nor guesses.
 ///
-/// A new label needs a high probability and a clear lead, several frames in a row; a shown label
-/// stays while its probability is above a lower threshold. The background class is never shown.
+/// A new label needs a high probability, a clear lead and hardly any background, several frames in
+/// a row; a shown label stays while its probability is above a lower threshold. The background class
+/// is never shown.
 public struct DecisionRule: Sendable {
     /// The index of a class and its smoothed probability.
     public struct Decision: Equatable, Sendable {
@@ -58,7 +59,9 @@ public struct DecisionRule: Sendable {
             .map { probabilities[$0] }
             .max() ?? 0
         let first = probabilities[best]
-        guard best != background, first >= thresholds.show, first - second >= thresholds.margin
+        let present = background.map { 1 - probabilities[$0] } ?? 1
+        guard best != background, first >= thresholds.show, first - second >= thresholds.margin,
+            present >= thresholds.present
         else { return nil }
         return best
     }

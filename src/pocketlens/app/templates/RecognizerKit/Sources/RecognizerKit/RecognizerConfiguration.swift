@@ -60,6 +60,9 @@ public struct Thresholds: Codable, Equatable, Sendable {
     public let show: Double
     /// The one below which a shown label goes.
     public let keep: Double
+    /// How probable it must be, for a new label, that there is something at all: one less the
+    /// smoothed probability of the background.
+    public let present: Double
     /// How far a new label must lead the second.
     public let margin: Double
     /// For how many frames in a row a new label must do so.
@@ -67,9 +70,12 @@ public struct Thresholds: Codable, Equatable, Sendable {
     /// The weight of the newest frame in the running average.
     public let smoothing: Double
 
-    public init(show: Double, keep: Double, margin: Double, hold: Int, smoothing: Double) {
+    public init(
+        show: Double, keep: Double, present: Double, margin: Double, hold: Int, smoothing: Double
+    ) {
         self.show = show
         self.keep = keep
+        self.present = present
         self.margin = margin
         self.hold = hold
         self.smoothing = smoothing
@@ -77,8 +83,8 @@ public struct Thresholds: Codable, Equatable, Sendable {
 
     var areInRange: Bool {
         let range = 0.0...1.0
-        return range.contains(show) && range.contains(keep) && range.contains(margin)
-            && keep <= show && hold >= 1 && smoothing > 0 && smoothing <= 1
+        return range.contains(show) && range.contains(keep) && range.contains(present)
+            && range.contains(margin) && keep <= show && hold >= 1 && smoothing > 0 && smoothing <= 1
     }
 }
 

@@ -14,7 +14,8 @@ import Testing
             {
               "name": "Digits", "model": "Recognizer", "background": \(background),
               "thresholds": {
-                "show": 0.7, "keep": \(keep), "margin": 0.2, "hold": 3, "smoothing": 0.3
+                "show": 0.7, "keep": \(keep), "present": 0.9, "margin": 0.2, "hold": 3,
+                "smoothing": 0.3
               },
               "input": {
                 "height": 28, "width": 24, "colour": "gray", "scale": [1], "bias": [0],
@@ -38,7 +39,9 @@ import Testing
         )
         #expect(
             configuration.thresholds
-                == Thresholds(show: 0.7, keep: 0.5, margin: 0.2, hold: 3, smoothing: 0.3)
+                == Thresholds(
+                    show: 0.7, keep: 0.5, present: 0.9, margin: 0.2, hold: 3, smoothing: 0.3
+                )
         )
     }
 

@@ -2,7 +2,9 @@ import RecognizerKit
 import Testing
 
 @Suite struct DecisionTests {
-    private let usual = Thresholds(show: 0.7, keep: 0.5, margin: 0.2, hold: 3, smoothing: 0.3)
+    private let usual = Thresholds(
+        show: 0.7, keep: 0.5, present: 0.5, margin: 0.2, hold: 3, smoothing: 0.3
+    )
     private let clear = [0.9, 0.1]
 
     /// The index shown after each frame.
@@ -28,14 +30,18 @@ import Testing
     }
 
     @Test func anotherLabelTakesOverAfterThreeFrames() {
-        let lasting = Thresholds(show: 0.7, keep: 0.1, margin: 0.2, hold: 3, smoothing: 0.3)
+        let lasting = Thresholds(
+            show: 0.7, keep: 0.1, present: 0.5, margin: 0.2, hold: 3, smoothing: 0.3
+        )
         let other = [0.2, 0.8]
         let frames = [clear, clear, clear, other, other, other]
         #expect(shown(frames, by: lasting) == [nil, nil, 0, 0, 0, 1])
     }
 
     @Test func theLeadOverTheSecondCounts() {
-        let quick = Thresholds(show: 0.4, keep: 0.4, margin: 0.2, hold: 1, smoothing: 1)
+        let quick = Thresholds(
+            show: 0.4, keep: 0.4, present: 0.5, margin: 0.2, hold: 1, smoothing: 1
+        )
         #expect(shown([[0.5, 0.45, 0.05], [0.6, 0.35, 0.05]], by: quick) == [nil, 0])
     }
 
@@ -43,6 +49,15 @@ import Testing
         let wall = [0.01, 0.99]
         let answers = shown([wall, wall, wall, wall], by: usual, background: 1)
         #expect(answers == [nil, nil, nil, nil])
+    }
+
+    @Test func whatMayBeBackgroundIsNotShown() {
+        let strict = Thresholds(
+            show: 0.5, keep: 0.3, present: 0.9, margin: 0.2, hold: 1, smoothing: 1
+        )
+        let frames = [[0.8, 0.0, 0.2], [0.6, 0.35, 0.05], [0.4, 0.0, 0.6]]
+        #expect(shown(frames, by: strict, background: 2) == [nil, 0, 0])
+        #expect(shown(frames, by: strict) == [0, 0, 0])
     }
 
     @Test func aSingleClassNeedsNoSecond() {
@@ -98,7 +113,9 @@ import Testing
         name: "Test",
         model: "Recognizer",
         background: "nothing",
-        thresholds: Thresholds(show: 0.7, keep: 0.5, margin: 0.2, hold: 2, smoothing: 1),
+        thresholds: Thresholds(
+            show: 0.7, keep: 0.5, present: 0.5, margin: 0.2, hold: 2, smoothing: 1
+        ),
         input: InputSpec(height: 28, width: 28, colour: .gray, crop: .centerCrop),
         classes: ["one", "two", "nothing"]
     )
