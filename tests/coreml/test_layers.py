@@ -919,6 +919,7 @@ CASES = [
 ELSEWHERE = {
     "biDirectionalLSTM",
     "categoricalDistribution",
+    "cropResize",
     "gru",
     *(
         f"random{kind}{form}"

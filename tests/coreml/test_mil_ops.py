@@ -1378,6 +1378,7 @@ ELSEWHERE = {
     "constexpr_cast",
     "constexpr_lut_to_dense",
     "constexpr_sparse_to_dense",
+    "crop_resize",
     "gru",
     "lstm",
     "random_bernoulli",

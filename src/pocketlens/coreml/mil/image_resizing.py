@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value
-from pocketlens.coreml.lower import resizing
+from pocketlens.coreml.lower import cropping, resizing
+from pocketlens.coreml.lower.ordering import counting
 from pocketlens.coreml.lower.slicing import LAST, slice_by_index
-from pocketlens.coreml.table import IOS16, IOS17, mil, unsupported
+from pocketlens.coreml.table import IOS16, IOS17, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
-
-unsupported("mil", "not lowered yet", "crop_resize")
 
 
 @mil()
@@ -207,3 +206,87 @@ def affine(
         return g.GridSample(v, g.AffineGrid(theta, size, align_corners=1), align_corners=1)
 
     return g.in_float32(formula, x, transform_matrix)
+
+
+@mil()
+def crop_resize(
+    g: Graph,
+    x: Value,  # [B, C, H, W]
+    roi: Value,  # [N, 1, 4, 1, 1], or with the index of an image in front [N, 1, 5, 1, 1]
+    target_height: int = 1,
+    target_width: int = 1,
+    normalized_coordinates: bool = False,
+    spatial_scale: float = 1.0,
+    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
+    sampling_mode: str = "DEFAULT",
+) -> Value:
+    return crop_resize_ios16(
+        g,
+        x,
+        roi,
+        target_height,
+        target_width,
+        normalized_coordinates,
+        spatial_scale,
+        box_coordinate_mode,
+        sampling_mode,
+    )
+
+
+@mil(since=IOS16, name="crop_resize")
+def crop_resize_ios16(
+    g: Graph,
+    x: Value,
+    roi: Value,
+    target_height: int = 1,
+    target_width: int = 1,
+    normalized_coordinates: bool = False,
+    spatial_scale: float = 1.0,
+    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
+    sampling_mode: str = "DEFAULT",
+    pad_value: float = 0.0,
+) -> Value:
+    boxes, images = cropping.apart(g, roi)
+    return cropping.crop_resize(
+        g,
+        x,
+        boxes,
+        images,
+        resizing.resized_sides(target_height, target_width),
+        order=box_coordinate_mode,
+        normalized=normalized_coordinates,
+        scale=spatial_scale,
+        sampling=sampling_mode,
+        pad_value=pad_value,
+    )
+
+
+@mil(since=IOS17, name="crop_resize")
+def crop_resize_ios17(
+    g: Graph,
+    x: Value,  # [B, C, H, W]
+    boxes: Value,  # [N, 4]
+    box_indices: Value | None = None,  # [N]; the box's own place by default
+    target_height: int = 1,
+    target_width: int = 1,
+    normalized_coordinates: bool = False,
+    spatial_scale: float = 1.0,
+    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
+    sampling_mode: str = "DEFAULT",
+    pad_value: float = 0.0,
+) -> Value:
+    if normalized_coordinates and boxes.dtype.kind != "f":
+        raise ModelFileError(f"{boxes!r} has normalised coordinates; expected floating-point ones")
+    y = cropping.crop_resize(
+        g,
+        x,
+        boxes,
+        counting(g, boxes.size(0)) if box_indices is None else box_indices,
+        resizing.resized_sides(target_height, target_width),
+        order=box_coordinate_mode,
+        normalized=normalized_coordinates,
+        scale=spatial_scale,
+        sampling=sampling_mode,
+        pad_value=pad_value,
+    )
+    return g.Squeeze(y, np.array([1], np.int64))
