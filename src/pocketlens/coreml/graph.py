@@ -168,8 +168,8 @@ class Graph:
 
     Attributes:
         extra: What the model gives beside its outputs, such as new states.
-        steps: How many steps loops may still take, once there is a loop.
-        loops: The name of every loop, in the graphs inside too.
+        steps: How many steps loops may still take, once there is a loop; see `lower.control`.
+        faults: What can go wrong in a run, in words, in the graphs inside too.
         place: After which operation of the Core ML model new tensors are named.
     """
 
@@ -182,7 +182,7 @@ class Graph:
         self.tensors: MutableMapping[str, Value] = {}
         self.nodes: list[Node] = []
         self.steps: Value | None = None
-        self.loops: list[str] = []
+        self.faults: list[str] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
         self._unnamed: set[str] = set()
@@ -192,7 +192,7 @@ class Graph:
         if outer is not None:
             self.tensors = ChainMap({}, outer.tensors)
             self.steps = outer.steps
-            self.loops = outer.loops
+            self.faults = outer.faults
             self._constants = outer._constants
             self._names = outer._names
             self._unnamed = outer._unnamed
@@ -249,7 +249,7 @@ class Graph:
         for value, (dtype, shape) in zip(node.outputs, types, strict=True):
             value.dtype, value.shape = dtype, shape
         self.nodes.append(node)
-        return node.outputs
+        return list(node.outputs)
 
     def inner(self) -> Graph:
         """A graph for a branch or the body of a loop of this one."""

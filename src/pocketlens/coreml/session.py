@@ -194,13 +194,9 @@ class GraphModel(CoreMLModel):
             reason = " ".join(str(error).split())
             raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
         if graph.steps is not None:
-            loop = control.unfinished(graph, int(answers.pop()))
-            if loop is not None:
-                raise FeatureError(
-                    f"{self.path}: the loop '{loop}' does not end on these inputs: it was stopped "
-                    f"after {control.MAX_STEPS} steps, the most that the model's loops may take "
-                    "together"
-                )
+            fault = control.fault(graph, int(answers.pop()))
+            if fault is not None:
+                raise FeatureError(f"{self.path}: {fault}")
         return answers
 
     def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:

@@ -5,8 +5,8 @@ writes states. Such a tensor leaves a branch as one more output and goes round a
 variable.
 
 All loops of a run together may take `MAX_STEPS` steps. What is left of them goes through every loop
-as `Graph.steps`; the loop that has used them up ends, and leaves there which one it was
-(`unfinished` tells), for its results are not what the model means.
+as `Graph.steps`. A loop that has used them up ends, but its results are not what the model means:
+it leaves its number among `Graph.faults` there, negative, and whoever runs the graph asks `fault`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.errors import ModelFileError
 
-__all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "repeat", "unfinished"]
+__all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "fail", "fault", "repeat"]
 
 MAX_STEPS = 1_000_000
 
@@ -115,8 +115,11 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
 
     start = test(g, [*values, *(g.tensors[each] for each in names)])
     shapes = [value.shape for value in start[1:]]
-    number = len(g.loops)
-    g.loops.append(g.place)
+    number = _fault_number(
+        g,
+        f"the loop '{g.place}' does not end on these inputs: it was stopped after {MAX_STEPS} "
+        "steps, the most that the model's loops may take together",
+    )
     while True:  # each time round at least one size more is left open
         inner = g.inner()
         inner.unnamed_input("step", np.int64, ())
@@ -146,15 +149,25 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
         "Loop", [None, start[0], _steps(g), *start[1:]], {"body": inner}, types
     )
     here = g.Equal(left, np.array(-1, np.int64))
-    g.steps = g.Where(here, np.array(-2 - number, np.int64), left)
+    g.steps = g.Where(here, np.array(number, np.int64), left)
     for each, value in zip(names, results[count:], strict=True):
         g.assign(each, value)
     return results[:count]
 
 
-def unfinished(g: Graph, steps: int) -> str | None:
-    """The loop that was cut off, or None: from what the run gave as `Graph.steps`."""
-    return g.loops[-2 - steps] if steps < 0 else None
+def fail(g: Graph, message: str) -> None:
+    """Have a run that comes here end with an error."""
+    g.steps = g.constant(_fault_number(g, message), np.int64)
+
+
+def fault(g: Graph, steps: int) -> str | None:
+    """What went wrong in a run that gave `steps` as `Graph.steps`, or None."""
+    return g.faults[-2 - steps] if steps < 0 else None
+
+
+def _fault_number(g: Graph, message: str) -> int:
+    g.faults.append(message)
+    return -1 - len(g.faults)  # -1 is what a loop has left that is stopped
 
 
 def _steps(g: Graph) -> Value:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.lower.control import NOTHING, Block, choose, repeat
+from pocketlens.coreml.lower.control import NOTHING, Block, choose, fail, repeat
 from pocketlens.coreml.table import layer, unsupported
 from pocketlens.errors import ModelFileError
 
@@ -34,8 +34,27 @@ def _true(g: Graph, value: Value) -> Value:
 def branch(
     g: Graph, condition: Value, *, ifBranch: Block, elseBranch: Block | None = None
 ) -> tuple[Value, ...]:
-    choose(g, _true(g, condition), ifBranch, elseBranch or NOTHING)
+    choose(g, _true(g, condition), _if_possible(ifBranch), _if_possible(elseBranch or NOTHING))
     return ()
+
+
+def _if_possible(block: Block) -> Block:
+    """Layers that do not fit the tensors are an error only where they come to run: coremltools
+    writes lists with such a branch, which is never taken."""
+
+    def lower(g: Graph) -> tuple[Value, ...]:
+        try:
+            with g.local():
+                block.lower(g)
+                made = {name: g.tensors[name] for name in block.gives if name in g.tensors}
+        except ModelFileError as error:
+            fail(g, f"this branch cannot run: {error}")
+        else:
+            for name, value in made.items():
+                g.assign(name, value)
+        return ()
+
+    return Block(lower, block.gives)
 
 
 @layer(restrictions="what only the body makes is unknown after the loop")

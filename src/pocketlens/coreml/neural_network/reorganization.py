@@ -19,7 +19,7 @@ from pocketlens.coreml.neural_network.convolution import border
 from pocketlens.coreml.table import layer, unsupported
 from pocketlens.errors import ModelFileError
 
-unsupported("neural_network", "not lowered yet", "sliceDynamic", "NonMaximumSuppression")
+unsupported("neural_network", "not lowered yet", "sliceDynamic")
 unsupported("neural_network", "the order of the repetitions is not specified", "sequenceRepeat")
 
 
@@ -84,6 +84,8 @@ def transpose(g: Graph, x: Value, *, axes: Ints) -> Value:
 @layer()
 def squeeze(g: Graph, x: Value, *, axes: Ints = (), squeezeAll: bool = False) -> Value:
     rank = x.rank
+    if squeezeAll and None in (x.shape or ()):
+        return g.Squeeze(x)
     if squeezeAll:
         drop = [i for i, size in enumerate(x.sizes) if size == 1]
     else:
