@@ -1,0 +1,139 @@
+"""The recommender against its formula: Σ_i sim(k, i) · (score_i - shift_k)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketlens.coreml import CoreMLModel
+from pocketlens.errors import FeatureError, ModelFileError
+
+Open = Callable[[Any], CoreMLModel]
+
+# sim[i][k]: how similar k is to the given item i; shift of each item.
+SIMILAR = {0: {1: 0.5, 2: 0.25}, 1: {0: 0.5, 3: 1.0}, 2: {0: 0.25, 4: 0.125}, 4: {2: 2.0}}
+SHIFT = {0: 0.0, 1: 0.5, 2: -1.0, 4: 0.25}
+NAMES = ["tea", "milk", "sugar", "cake", "jam"]
+
+
+def recommender(spec_of: Callable[..., Any], inputs: dict[str, Any], named: bool) -> Any:
+    key = "string" if named else "int64"
+    outputs = {"list": f"sequence {key}", "scores": f"dictionary {key}"}
+    spec = spec_of("itemSimilarityRecommender", inputs, outputs)
+    message = spec.itemSimilarityRecommender
+    for item, others in SIMILAR.items():
+        made = message.itemItemSimilarities.add(itemId=item, itemScoreAdjustment=SHIFT[item])
+        for other, similarity in others.items():
+            made.similarItemList.add(itemId=other, similarityScore=similarity)
+    if named:
+        message.itemStringIds.vector.extend(NAMES)
+    message.itemInputFeatureName = "items"
+    for name, field in (("k", "numRecommendations"), ("in", "itemRestriction")):
+        if name in inputs:
+            setattr(message, f"{field}InputFeatureName", name)
+    if "out" in inputs:
+        message.itemExclusionInputFeatureName = "out"
+    message.recommendedItemListOutputFeatureName = "list"
+    message.recommendedItemScoreOutputFeatureName = "scores"
+    return spec
+
+
+def expected(observed: dict[int, float], allowed: list[int]) -> dict[int, float]:
+    scores = {
+        k: sum(SIMILAR.get(i, {}).get(k, 0) * (s - SHIFT.get(k, 0)) for i, s in observed.items())
+        for k in allowed
+    }
+    return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+
+def test_scores_of_items_that_are_not_given(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    model = open_spec(recommender(spec_of, {"items": "dictionary int64"}, False))
+    answer = model.run({"items": {0: 3.0, 4: -1.0}})
+    wanted = expected({0: 3.0, 4: -1.0}, [1, 2, 3])
+    assert answer["list"] == list(wanted)
+    assert answer["scores"] == pytest.approx(wanted)
+    # An item that the model does not know is similar to none.
+    assert model.run({"items": {0: 3.0, 4: -1.0, 99: 5.0}}) == answer
+
+
+def test_names_restriction_exclusion_and_number(
+    spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    inputs = {
+        "items": "dictionary string",
+        "k": "int64?",
+        "in": "sequence string?",
+        "out": "sequence string?",
+    }
+    model = open_spec(recommender(spec_of, inputs, True))
+    given = {"items": {"tea": 2.0, "milk": 1.0}}
+    observed = {0: 2.0, 1: 1.0}
+    everything = expected(observed, [0, 1, 2, 3, 4])
+
+    def run(**more: Any) -> list[str]:
+        answer = model.run(given | more)
+        numbers = {NAMES.index(name): score for name, score in answer["scores"].items()}
+        assert numbers == pytest.approx({k: everything[k] for k in numbers})
+        assert list(answer["scores"]) == answer["list"]
+        return list(answer["list"])
+
+    def names(*allowed: int) -> list[str]:
+        return [NAMES[k] for k in expected(observed, list(allowed))]
+
+    assert run() == names(2, 3, 4)
+    assert run(k=2) == names(2, 3, 4)[:2]
+    assert run(k=0) == []
+    assert run(out=[]) == names(0, 1, 2, 3, 4)
+    assert run(out=["cake", "unknown"]) == names(0, 1, 2, 4)
+    assert run(**{"in": ["tea", "jam", "cake"]}) == names(3, 4)
+    assert run(**{"in": ["tea", "jam"], "out": ["jam"]}) == ["tea"]
+    with pytest.raises(FeatureError, match="the input 'k' is -1; expected at least 0"):
+        run(k=-1)
+
+
+@pytest.mark.parametrize("kind", ["sequence int64", ("int32", 2)])
+def test_items_without_scores_count_one(
+    kind: Any, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    model = open_spec(recommender(spec_of, {"items": kind}, False))
+    answer = model.run({"items": np.array([1, 2])})
+    assert answer["scores"] == pytest.approx(expected({1: 1.0, 2: 1.0}, [0, 3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("number", "it has an item number 1000000000000; expected numbers below 16777216"),
+        ("names", "it has an item number 4; expected numbers below 3"),
+        ("both", "it names its items by strings and by numbers; expected one"),
+        ("twice", "two of its items have the same name"),
+        ("again", "the similarities of item 0 are listed twice"),
+        ("keys", "the feature 'items' holds items as int64; the model's are string"),
+        ("missing", "its items should be 'gone'; the description has: items"),
+    ],
+)
+def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+    spec = recommender(spec_of, {"items": "dictionary int64"}, False)
+    message = spec.itemSimilarityRecommender
+    match fault:
+        case "number":
+            message.itemItemSimilarities[0].similarItemList[0].itemId = 10**12
+        case "names":
+            message.itemInt64Ids.vector.extend([7, 8, 9])
+        case "both":
+            message.itemInt64Ids.vector.extend(range(5))
+            message.itemStringIds.vector.extend(NAMES)
+        case "twice":
+            message.itemInt64Ids.vector.extend([1, 2, 3, 4, 4])
+        case "again":
+            message.itemItemSimilarities.add(itemId=0)
+        case "keys":
+            message.itemStringIds.vector.extend(NAMES)
+        case "missing":
+            message.itemInputFeatureName = "gone"
+    with pytest.raises(ModelFileError) as caught:
+        open_spec(spec)
+    assert words in str(caught.value)
