@@ -917,6 +917,7 @@ CASES = [
 
 # Layers that are checked in the test named as their family.
 ELSEWHERE = {
+    "NonMaximumSuppression",
     "biDirectionalLSTM",
     "categoricalDistribution",
     "cropResize",

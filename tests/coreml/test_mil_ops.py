@@ -1381,6 +1381,7 @@ ELSEWHERE = {
     "crop_resize",
     "gru",
     "lstm",
+    "non_maximum_suppression",
     "random_bernoulli",
     "random_categorical",
     "random_normal",

@@ -8,10 +8,9 @@ from pocketlens.coreml.graph import Graph, Ints, Value, Values
 from pocketlens.coreml.lower import ordering, padding
 from pocketlens.coreml.lower.joining import concatenate
 from pocketlens.coreml.lower.matrix import band
-from pocketlens.coreml.table import IOS16, IOS17, mil, unsupported
+from pocketlens.coreml.lower.suppression import suppressed
+from pocketlens.coreml.table import IOS16, IOS17, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
-
-unsupported("mil", "not lowered yet", "non_maximum_suppression")
 
 
 @mil()
@@ -170,3 +169,45 @@ def topk_ios17(
         )
     values, indices = ordering.top(g, x, k, axis, ascending=ascending)
     return (values, g.cast(indices, types[output_indices_dtype])) if return_indices else (values,)
+
+
+@mil()
+def non_maximum_suppression(
+    g: Graph,
+    boxes: Value,  # [n, B, 4]
+    scores: Value,  # [n, B, K]
+    iou_threshold: Value,
+    score_threshold: Value,
+    max_boxes: Value,
+    per_class_suppression: bool = False,
+) -> tuple[Value, ...]:
+    return suppressed(
+        g,
+        boxes,
+        scores,
+        iou_threshold,
+        score_threshold,
+        max_boxes,
+        per_class=per_class_suppression,
+    )
+
+
+@mil(since=IOS17, name="non_maximum_suppression")
+def non_maximum_suppression_ios17(
+    g: Graph,
+    boxes: Value,  # [n, 4, B]
+    scores: Value,  # [n, K, B]
+    iou_threshold: Value,
+    max_boxes: Value,
+    per_class_suppression: bool = False,
+) -> tuple[Value, ...]:
+    left, of_left, indices, _ = suppressed(
+        g,
+        g.transpose(boxes, [0, 2, 1]),
+        g.transpose(scores, [0, 2, 1]),
+        iou_threshold,
+        None,
+        max_boxes,
+        per_class=per_class_suppression,
+    )
+    return g.transpose(left, [0, 2, 1]), g.transpose(of_left, [0, 2, 1]), indices
