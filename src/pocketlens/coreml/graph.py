@@ -258,12 +258,12 @@ class Graph:
     @contextmanager
     def local(self) -> Iterator[None]:
         """Forget afterwards the names that are given to tensors inside."""
-        around = self.tensors
-        self.tensors = ChainMap({}, around)
+        tensors, place = self.tensors, self.place
+        self.tensors = ChainMap({}, tensors)
         try:
             yield
         finally:
-            self.tensors = around
+            self.tensors, self.place = tensors, place
 
     def _node(
         self,

@@ -124,7 +124,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
         inner = g.inner()
         inner.unnamed_input("step", np.int64, ())
         inner.unnamed_input("go", np.bool_, ())
-        left = inner.unnamed_input("steps_left", np.int64, ())
+        left = inner.unnamed_input("steps", np.int64, ())
         inner.steps = inner.Sub(left, np.array(1, np.int64))
         given = [
             inner.unnamed_input("variable", value.dtype, shape)
