@@ -30,6 +30,28 @@ def test_every_layer_is_listed() -> None:
     assert {row.op for row in coverage("neural_network")} == layers
 
 
+def test_every_kind_of_model_is_listed() -> None:
+    """Held against the protobuf descriptor; programs and networks have tables of their own."""
+    message = generated("Model_pb2").Model.DESCRIPTOR
+    graphs = {"mlProgram", "neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor"}
+    kinds = {field.name for field in message.oneofs_by_name["Type"].fields}
+    assert {row.op for row in coverage("classic")} == kinds - graphs
+    assert {row.op for row in coverage("classic") if not row.supported} == {
+        "customModel", "linkedModel", "textClassifier", "wordTagger", "visionFeaturePrint",
+        "soundAnalysisPreprocessing", "gazetteer", "wordEmbedding", "audioFeaturePrint",
+        "serializedModel",
+    }  # fmt: skip
+
+
+def test_every_kind_takes_the_fields_of_its_message() -> None:
+    message = generated("Model_pb2").Model.DESCRIPTOR
+    for row in coverage("classic"):
+        if row.supported:
+            fields = {field.name for field in message.fields_by_name[row.op].message_type.fields}
+            taken = lookup("classic", row.op).parameters.values()
+            assert {p.name for p in taken if not p.positional} == fields, row.op
+
+
 def test_every_parameter_is_the_specifications() -> None:
     """A lowering takes the fields of its op and no others, under their own names."""
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry

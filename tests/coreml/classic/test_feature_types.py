@@ -1,0 +1,149 @@
+"""What may be given for a feature of each type, and what it becomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketlens.coreml import CoreMLModel, describe, load
+from pocketlens.errors import FeatureError
+
+Open = Callable[[Any], CoreMLModel]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        ("double", 3, 3.0),
+        ("double", np.float32(0.5), 0.5),
+        ("double", np.array([2.5]), 2.5),
+        ("double", math.inf, math.inf),
+        ("int64", 3.0, 3),
+        ("int64", np.int8(-3), -3),
+        ("int64", 2**63 - 1, 2**63 - 1),
+        ("int64", np.array([7]), 7),
+        ("string", "ä", "ä"),
+        ("dictionary string", {"a": 1}, {"a": 1.0}),
+        ("dictionary int64", {np.int64(3): np.float32(0.5)}, {3: 0.5}),
+        ("dictionary int64", {}, {}),
+        ("sequence string", ("a", "b"), ["a", "b"]),
+        ("sequence int64", np.array([4, 5]), [4, 5]),
+    ],
+)
+def test_taken(
+    kind: str, given: Any, expected: Any, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    answer = open_spec(spec_of("identity", {"x": kind}, {"x": kind})).run({"x": given})["x"]
+    assert answer == expected
+    assert type(answer) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("double", "3", "is a number (double); received: '3'"),
+        ("double", [1, 2], "is a number (double); received: list"),
+        ("double", None, "is a number (double); received: NoneType"),
+        ("int64", 2.5, "is a whole number (int64); received: 2.5"),
+        ("int64", math.nan, "is a whole number (int64); received: nan"),
+        ("int64", 2**70, "is a whole number (int64); received: 118059"),
+        ("int64", 1e30, "is a whole number (int64); received: 1e+30"),
+        ("string", 3, "is a string; received: 3"),
+        ("string", b"x", "is a string; received: bytes"),
+        ("dictionary string", [1], "is a dictionary of numbers with string keys; received: list"),
+        ("dictionary string", {1: 1}, "'x' (dictionary) is a string; received: 1"),
+        ("dictionary int64", {1: "a"}, "'x' (dictionary) is a number (double); received: 'a'"),
+        ("sequence string", "abc", "'x' (sequence) is a sequence of string; received: 'abc'"),
+        ("sequence int64", [1, "a"], "'x' (sequence) is a whole number (int64); received: 'a'"),
+        ("sequence int64", 3, "'x' (sequence) is a sequence of int64; received: 3"),
+        (("int32", 2), [1.5, 2], "is an array of int32; received float64 with values that"),
+        ((2,), [1, 2, 3], "has the shape 2; received: 3"),
+    ],
+)
+def test_refused(
+    kind: Any, given: Any, words: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    model = open_spec(spec_of("identity", {"x": kind}, {"x": kind}))
+    with pytest.raises(FeatureError) as caught:
+        model.run({"x": given})
+    assert str(caught.value).startswith("the input 'x'")
+    assert words in str(caught.value)
+
+
+def test_length_of_a_sequence(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    spec = spec_of("identity", {"x": "sequence int64"}, {"x": "sequence int64"})
+    size = spec.description.input[0].type.sequenceType.sizeRange
+    size.lowerBound, size.upperBound = 2, 3
+    model = open_spec(spec)
+    assert model.run({"x": [1, 2, 3]}) == {"x": [1, 2, 3]}
+    with pytest.raises(FeatureError, match="is a sequence of length 2–3; received: 1"):
+        model.run({"x": [1]})
+
+
+def test_image(spec_of: Callable[..., Any], open_spec: Open, tmp_path: Path) -> None:
+    spec = spec_of("identity", {"x": "double"}, {"x": "double"})
+    for feature in (spec.description.input[0], spec.description.output[0]):
+        image = feature.type.imageType
+        image.height, image.width, image.colorSpace = 2, 3, 30
+    picture = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    Image.fromarray(picture).save(tmp_path / "x.png")
+    model = open_spec(spec)
+    for given in (picture, tmp_path / "x.png"):
+        np.testing.assert_array_equal(np.asarray(model.run({"x": given})["x"]), picture)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [("floatDefaultValue", 1.5, [1.5, 1.5]), (None, None, [0, 0])],
+)
+@pytest.mark.parametrize("dialect", ["program", "network"])
+def test_optional_array_of_a_graph(
+    dialect: str,
+    field: str | None,
+    value: Any,
+    expected: Any,
+    files: Any,
+    save: Callable[..., Path],
+) -> None:
+    """Left out, it is the file's default everywhere; without one, zeros."""
+    x = np.zeros((1, 2), np.float32)
+    if dialect == "program":
+        spec = files.program_spec("add", {"x": x}, {"y": np.float32(0)}, [("float32", (1, 2))])
+    else:
+        linear = {"linear": {"alpha": 1.0, "beta": 0.0}}
+        spec = files.network_spec("activation", [x], linear, [(1, 2)])
+    feature = spec.description.input[0]
+    feature.type.isOptional = True
+    if field is not None:
+        setattr(feature.type.multiArrayType, field, value)
+    path = save(spec)
+    model = load(path)
+    np.testing.assert_array_equal(model.run({})["y0"], [expected])
+    np.testing.assert_array_equal(model.run({feature.name: [[3, 4]]})["y0"], [[3, 4]])
+    assert describe(path)["inputs"][0].get("default") == value
+    assert describe(path)["inputs"][0]["optional"] is True
+
+
+def test_optional_array_of_a_classic_model(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    spec = spec_of("scaler", {"x": ("int32?", 2)}, {"y": (2,)})
+    spec.description.input[0].type.multiArrayType.intDefaultValue = 7
+    spec.scaler.shiftValue.append(0.5)
+    np.testing.assert_array_equal(open_spec(spec).run({})["y"], [7.5, 7.5])
+
+
+def test_optional_image(files: Any, save: Callable[..., Path]) -> None:
+    """No default is known for it, so it is asked for."""
+    x = np.zeros((1, 3, 2, 2), np.float32)
+    spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3, 2, 2))])
+    feature = spec.description.input[0]
+    feature.type.isOptional = True
+    image = feature.type.imageType
+    image.height, image.width, image.colorSpace = 2, 2, 20
+    with pytest.raises(FeatureError, match=r"'x' \(image\) is optional, but the file has no defau"):
+        load(save(spec)).run({})

@@ -1,0 +1,297 @@
+"""Pipelines: features by name from stage to stage, of every kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketlens.coreml import CoreMLModel, describe, load
+from pocketlens.coreml.proto import generated
+from pocketlens.errors import (
+    FeatureError,
+    ModelFileError,
+    OptionError,
+    UnsupportedModelError,
+    UnsupportedOp,
+)
+
+Open = Callable[[Any], CoreMLModel]
+
+
+def scaler(spec_of: Callable[..., Any], taken: str, given: str, scale: float) -> Any:
+    spec = spec_of("scaler", {taken: (2,)}, {given: (2,)})
+    spec.scaler.scaleValue.append(scale)
+    return spec
+
+
+def regressor(spec_of: Callable[..., Any], taken: str) -> Any:
+    spec = spec_of("glmRegressor", {taken: (2,)}, {"y": "double"}, "y")
+    spec.glmRegressor.weights.add().value.extend([1.0, 10.0])
+    spec.glmRegressor.offset.append(0.5)
+    return spec
+
+
+def pipeline(
+    spec_of: Callable[..., Any], inputs: Any, outputs: Any, *stages: Any, kind: str = "pipeline"
+) -> Any:
+    label = "y" if kind != "pipeline" else ""
+    spec = spec_of(kind, inputs, outputs, label)
+    message = getattr(spec, kind)
+    inner = message if kind == "pipeline" else message.pipeline
+    for stage in stages:
+        inner.models.add().CopyFrom(stage)
+    return spec
+
+
+def test_stages_in_a_row(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """A later stage sees the pipeline's own inputs, too; a name may be given anew."""
+    stages = [
+        scaler(spec_of, "x", "scaled", 2.0),
+        scaler(spec_of, "scaled", "scaled", 3.0),
+        regressor(spec_of, "scaled"),
+    ]
+    spec = pipeline(spec_of, {"x": (2,)}, {"y": "double"}, *stages, kind="pipelineRegressor")
+    model = open_spec(spec)
+    assert model.run({"x": [1, 2]}) == {"y": 6 + 120 + 0.5}
+    features = model.run({"x": [1, 2]}, intermediate=True)
+    assert set(features) == {"scaled", "y"}
+    np.testing.assert_array_equal(features["scaled"], [6, 12])
+    assert model.kind == "pipeline (regressor)"
+    assert model.describe()["ops"] == {"scaler": 2, "glmRegressor": 1}
+    assert model.describe()["weights"] == {"float64": 5}
+
+
+def test_pipelines_in_pipelines(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    inner = scaler(spec_of, "x", "x", 2.0)
+    for _ in range(7):
+        inner = pipeline(spec_of, {"x": (2,)}, {"x": (2,)}, inner, inner)
+        del inner.pipeline.models[1]
+    np.testing.assert_array_equal(open_spec(inner).run({"x": [1, 2]})["x"], [2, 4])
+    for _ in range(2):
+        inner = pipeline(spec_of, {"x": (2,)}, {"x": (2,)}, inner)
+    with pytest.raises(ModelFileError, match="pipelines are nested more than 8 deep"):
+        open_spec(inner)
+
+
+def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """What table data goes through: a word and a number, gathered, then classified."""
+    encoder = spec_of("oneHotEncoder", {"colour": "string"}, {"hot": "dictionary int64"})
+    encoder.oneHotEncoder.stringCategories.vector.extend(["red", "green"])
+    encoder.oneHotEncoder.outputSparse = True
+    encoder.oneHotEncoder.handleUnknown = 1
+    gather = spec_of("featureVectorizer", {"hot": "dictionary int64", "n": "double?"}, {"v": (3,)})
+    gather.featureVectorizer.inputList.add(inputColumn="hot", inputDimensions=2)
+    gather.featureVectorizer.inputList.add(inputColumn="n", inputDimensions=1)
+    outputs = {"y": "string", "p": "dictionary string"}
+    trees = spec_of("treeEnsembleClassifier", {"v": (3,)}, outputs, "y", "p")
+    message = trees.treeEnsembleClassifier
+    message.stringClassLabels.vector.extend(["no", "yes"])
+    message.treeEnsemble.numPredictionDimensions = 1
+    message.treeEnsemble.basePredictionValue.append(0.25)
+    root = message.treeEnsemble.nodes.add(nodeId=0, branchFeatureIndex=1, branchFeatureValue=0.5)
+    root.nodeBehavior, root.trueChildNodeId, root.falseChildNodeId = 3, 1, 2
+    inner = message.treeEnsemble.nodes.add(nodeId=2, branchFeatureIndex=2, branchFeatureValue=7)
+    inner.nodeBehavior, inner.trueChildNodeId, inner.falseChildNodeId = 0, 3, 4
+    inner.missingValueTracksTrueChild = True
+    for number, value in ((1, 0.5), (3, 0.125), (4, -0.125)):
+        leaf = message.treeEnsemble.nodes.add(nodeId=number, nodeBehavior=6)
+        leaf.evaluationInfo.add(evaluationValue=value)
+    spec = pipeline(
+        spec_of,
+        {"colour": "string", "n": "double?"},
+        outputs,
+        encoder,
+        gather,
+        trees,
+        kind="pipelineClassifier",
+    )
+    spec.description.predictedProbabilitiesName = "p"
+    model = open_spec(spec)
+    rows = [
+        ({"colour": "green", "n": 9}, "yes", 0.75),
+        ({"colour": "red", "n": 7}, "no", 0.375),
+        ({"colour": "blue", "n": 8}, "no", 0.125),
+        ({"colour": "blue"}, "no", 0.375),
+    ]
+    for given, label, second in rows:
+        assert model.run(given) == {"y": label, "p": {"no": 1 - second, "yes": second}}
+    assert model.classes == ("no", "yes")
+    assert model.describe()["classes"] == ["no", "yes"]
+
+
+def test_network_then_program_then_classic(
+    files: Any, spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Graphs as stages; weights stay in the package's own file."""
+    x = np.zeros((1, 2), np.float32)
+    network = files.network_spec(
+        "activation", [x], {"linear": {"alpha": 3.0, "beta": 1.0}}, [(1, 2)]
+    )
+    program = files.program_spec("add", {"x": x}, {"y": x + 1}, [("float32", (1, 2))])
+    program.description.input[0].name = program.description.output[0].name = "features"
+    function = program.mlProgram.functions["main"]
+    block = function.block_specializations[function.opset]
+    function.inputs[0].name = block.operations[-1].inputs["x"].arguments[0].name = "features_in"
+    program.description.input[0].name = "features_in"
+    block.operations[-1].outputs[0].name = block.outputs[0] = "features"
+    data, (offset,) = files.blob_file(("float32", np.float32([[10, 20]])))
+    constant = block.operations[0].attributes["val"]
+    constant.ClearField("immediateValue")
+    constant.blobFileValue.fileName = "@model_path/weights/weight.bin"
+    constant.blobFileValue.offset = offset
+    network.description.output[0].name = "features_in"
+    network.neuralNetwork.layers[0].output[0] = "features_in"
+    last = regressor(spec_of, "features")
+    del last.description.input[0].type.multiArrayType.shape[:]
+    last.description.input[0].type.multiArrayType.shape.extend([1, 2])
+    spec = pipeline(spec_of, {"x0": ("float32", 1, 2)}, {"y": "double"}, network, program, last)
+    spec.specificationVersion = 8
+    path = files.write_package(tmp_path / "p.mlpackage", spec, data)
+    model = load(path)
+    assert model.run({"x0": [[1, 2]]}) == {"y": (3 + 1 + 10) + 10 * (6 + 1 + 20) + 0.5}
+    assert describe(path)["ops"] == {"activation": 1, "add": 1, "glmRegressor": 1}
+
+
+def test_a_picture_is_classified(
+    spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """An image goes through a network into a linear classifier; predict() works as ever."""
+    network = generated("Model_pb2").Model()
+    network.specificationVersion = 5
+    image = network.description.input.add(name="image").type.imageType
+    image.height, image.width, image.colorSpace = 3, 5, 30
+    output = network.description.output.add(name="means").type.multiArrayType
+    output.dataType = 65600
+    output.shape.extend([1, 3, 1, 1])
+    net = network.neuralNetwork
+    net.arrayInputShapeMapping = net.imageInputShapeMapping = 1
+    net.preprocessing.add(featureName="image").scaler.channelScale = 1 / 255
+    pool = net.layers.add(name="means", input=["image"], output=["means"]).pooling
+    pool.type, pool.globalPooling = 1, True
+    outputs = {"y": "string", "p": "dictionary string"}
+    last = spec_of("glmClassifier", {"means": (1, 3, 1, 1)}, outputs, "y", "p")
+    for blue, green, red in ((1.0, 0, 0), (0, 0, 1.0)):
+        last.glmClassifier.weights.add().value.extend([blue, green, red])
+        last.glmClassifier.offset.append(0.0)
+    last.glmClassifier.stringClassLabels.vector.extend(["dark", "blue", "red"])
+    spec = pipeline(spec_of, {}, outputs, network, last, kind="pipelineClassifier")
+    spec.description.input.add().CopyFrom(network.description.input[0])
+    spec.description.predictedProbabilitiesName = "p"
+    spec.specificationVersion = 5
+    model = load(save(spec))
+    picture = np.zeros((3, 5, 3), np.uint8)
+    picture[..., 0], picture[..., 2] = 255, 51
+    expected = np.exp([0, 0.2, 1]) / np.exp([0, 0.2, 1]).sum()
+    Image.fromarray(picture).save(tmp_path / "red.png")
+    for given in (picture, Image.fromarray(picture), tmp_path / "red.png"):
+        scores = model.run({"image": given})["p"]
+        np.testing.assert_allclose(list(scores.values()), expected, rtol=1e-6)
+    np.testing.assert_allclose(model.probabilities(picture[None])[0], expected, rtol=1e-6)
+    prediction = model.predict(picture)
+    assert (prediction.label, model.input_spec.colour) == ("red", "bgr")
+    with pytest.raises(FeatureError, match="height × width 3 × 5; received: 2 × 5"):
+        model.run({"image": picture[:2]})
+
+
+def test_the_pipeline_of_coremltools(open_spec: Open) -> None:
+    """Two linear regressors, built and joined by coremltools."""
+    from coremltools.models import MLModel, datatypes
+    from coremltools.models.pipeline import PipelineRegressor
+
+    def linear(taken: str, given: str, weight: float) -> Any:
+        spec = generated("Model_pb2").Model()
+        spec.specificationVersion = 1
+        spec.description.input.add(name=taken).type.doubleType.SetInParent()
+        spec.description.output.add(name=given).type.doubleType.SetInParent()
+        spec.description.predictedFeatureName = given
+        spec.glmRegressor.weights.add().value.append(weight)
+        spec.glmRegressor.offset.append(1.0)
+        return MLModel(spec, skip_model_load=True)
+
+    joined = PipelineRegressor(["x"], [("y", datatypes.Double())])
+    joined.spec.description.input[0].type.doubleType.SetInParent()
+    joined.add_model(linear("x", "m", 2.0))
+    joined.add_model(linear("m", "y", 5.0))
+    assert open_spec(joined.spec).run({"x": 3}) == {"y": 36.0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("none", "it holds no models; expected at least one"),
+        ("many", "it holds 257 models; expected at most 256"),
+        ("names", "it has 1 names for 2 models"),
+        ("same", "two of its models have the same name"),
+        ("empty", "› model1 has no model in it"),
+        ("unknown", "› model1 takes 'gone', which neither an input nor an earlier model gives"),
+        ("kind", "› model1 takes 'scaled' as double; by then it is array"),
+        ("output", "the description promises 'z', which neither an input nor an earlier model"),
+        ("output kind", "the description promises 'y' as string; by then it is double"),
+        ("stage", "› second: the model (glmRegressor): it has 2 rows of weights and 1 offsets"),
+    ],
+)
+def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+    outputs = {"output": {"z": "double"}, "output kind": {"y": "string"}}.get(
+        fault, {"y": "double"}
+    )
+    stages = [scaler(spec_of, "x", "scaled", 2.0), regressor(spec_of, "scaled")]
+    spec = pipeline(spec_of, {"x": (2,)}, outputs, *stages)
+    models = spec.pipeline.models
+    match fault:
+        case "none":
+            del models[:]
+        case "many":
+            models.extend([stages[0]] * 255)
+        case "names":
+            spec.pipeline.names.append("one")
+        case "same":
+            spec.pipeline.names.extend(["one", "one"])
+        case "empty":
+            models[1].ClearField("glmRegressor")
+        case "unknown":
+            models[1].description.input[0].name = "gone"
+        case "kind":
+            models[1].description.input[0].type.doubleType.SetInParent()
+            del models[1].glmRegressor.weights[0].value[1]
+        case "stage":
+            spec.pipeline.names.extend(["first", "second"])
+            models[1].glmRegressor.weights.add()
+    with pytest.raises(ModelFileError) as caught:
+        open_spec(spec)
+    assert words in str(caught.value)
+
+
+def test_stages_that_do_not_run(
+    files: Any, spec_of: Callable[..., Any], open_spec: Open, save: Callable[..., Path]
+) -> None:
+    private = spec_of("visionFeaturePrint", {"x": (2,)}, {"scaled": (2,)})
+    spec = pipeline(spec_of, {"x": (2,)}, {"y": "double"}, private, regressor(spec_of, "scaled"))
+    with pytest.raises(UnsupportedModelError, match=r"› model0 is a Vision feature print"):
+        open_spec(spec)
+    assert describe(save(spec))["ops"] == {"glmRegressor": 1}
+    x = np.zeros((1, 2), np.float32)
+    nonsense = files.program_spec("nonsense", {"x": x}, {}, [("float32", (1, 2))])
+    spec = pipeline(spec_of, {"x": ("float32", 1, 2)}, {"y0": ("float32", 1, 2)}, nonsense)
+    with pytest.raises(UnsupportedOp, match="› model0 .CoreML6. needs 1 op that cannot run here"):
+        open_spec(spec)
+
+
+def test_what_a_model_that_is_no_graph_has_not(
+    spec_of: Callable[..., Any], open_spec: Open, save: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = open_spec(scaler(spec_of, "x", "y", 2.0))
+    with pytest.raises(UnsupportedModelError, match="is a scaler, which runs here without ONNX"):
+        model.to_onnx(tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedModelError, match="keeps no state between predictions"):
+        model.make_state()
+    with pytest.raises(FeatureError, match="keeps no state; expected state=None"):
+        model.run({"x": [1, 2]}, state=object())
+    with pytest.raises(FeatureError, match=r"takes x \(array\), not one image"):
+        model.predict(np.zeros((2, 2), np.uint8))
+    with pytest.raises(OptionError, match="has no function 'other'"):
+        load(save(scaler(spec_of, "x", "y", 2.0)), function="other")
