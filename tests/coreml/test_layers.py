@@ -920,8 +920,11 @@ ELSEWHERE = {
     "NonMaximumSuppression",
     "biDirectionalLSTM",
     "categoricalDistribution",
+    "convolution3d",
     "cropResize",
+    "globalPooling3d",
     "gru",
+    "pooling3d",
     *(
         f"random{kind}{form}"
         for kind in ("Bernoulli", "Normal", "Uniform")

@@ -1,5 +1,5 @@
 # ruff: noqa: N803 (layers and fields are named as the specification names them)
-"""Convolution. x is [*B, C, H, W]."""
+"""Convolution. x is [*B, C, H, W], or [*B, C, D, H, W] where three dimensions are spatial."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pocketlens.coreml.lower import convolution as lower
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.padding import Pads, same_pads
 from pocketlens.coreml.lower.weights import numbers
-from pocketlens.coreml.table import layer, unsupported
+from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError, UnsupportedParameter
-
-unsupported("neural_network", "not lowered yet", "convolution3d")
 
 
 def pair(numbers: Ints, default: Ints, name: str) -> Ints:
@@ -85,3 +83,77 @@ def convolution(
         return lower.convolution(g, v, weight, offset, strides, around, dilations, nGroups)
 
     return over_batch(g, x, formula)
+
+
+def custom_pads(padding_type: str, *amounts: int) -> Pads | None:
+    """The padding of three dimensions, from (front, back, top, bottom, left, right); None: same."""
+    if padding_type == "SAME":
+        return None
+    if padding_type == "VALID":
+        return [(0, 0)] * 3
+    if any(amount < 0 for amount in amounts):
+        raise ModelFileError(f"the custom padding is {list(amounts)}; expected 0 or more")
+    return list(zip(amounts[::2], amounts[1::2], strict=True))
+
+
+def positive(what: str, *sizes: int) -> Ints:
+    """The sizes, none below 1."""
+    if any(size < 1 for size in sizes):
+        raise ModelFileError(f"the {what} is {list(sizes)}; expected positive numbers")
+    return sizes
+
+
+@layer()
+def convolution3d(
+    g: Graph,
+    x: Value,
+    *,
+    outputChannels: int,
+    inputChannels: int,
+    nGroups: int,
+    kernelDepth: int,
+    kernelHeight: int,
+    kernelWidth: int,
+    strideDepth: int,
+    strideHeight: int,
+    strideWidth: int,
+    dilationDepth: int,
+    dilationHeight: int,
+    dilationWidth: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Cin/groups, *K]; of a deconvolution [Cin, Cout/groups, *K]
+    bias: Message | None = None,
+    paddingType: str = "CUSTOM",
+    customPaddingFront: int = 0,
+    customPaddingBack: int = 0,
+    customPaddingTop: int = 0,
+    customPaddingBottom: int = 0,
+    customPaddingLeft: int = 0,
+    customPaddingRight: int = 0,
+    isDeconvolution: bool = False,
+    outputShape: Ints = (),
+) -> Value:
+    channels = positive("number of channels or groups", inputChannels, outputChannels, nGroups)
+    kernel = positive("kernel", kernelDepth, kernelHeight, kernelWidth)
+    strides = positive("stride", strideDepth, strideHeight, strideWidth)
+    dilations = positive("dilation", dilationDepth, dilationHeight, dilationWidth)
+    first, second = channels[:2] if isDeconvolution else (outputChannels, inputChannels)
+    weight = g.constant(numbers(weights, (first, second // nGroups, *kernel)))
+    offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+    pads = custom_pads(
+        paddingType,
+        *(customPaddingFront, customPaddingBack),
+        *(customPaddingTop, customPaddingBottom),
+        *(customPaddingLeft, customPaddingRight),
+    )
+
+    def formula(v: Value) -> Value:
+        if not isDeconvolution:
+            around = pads or same_pads(v, kernel, strides, dilations, lower=False)
+            return lower.convolution(g, v, weight, offset, strides, around, dilations, nGroups)
+        size = outputShape or None
+        if pads is None and size is None:
+            size = tuple(v.size(i + 2) * stride for i, stride in enumerate(strides))
+        return lower.deconvolution(g, v, weight, offset, strides, dilations, nGroups, pads, size)
+
+    return over_batch(g, x, formula, inner=4)

@@ -1,5 +1,5 @@
-# ruff: noqa: N803 (layers and fields are named as the specification names them)
-"""Pooling. x is [*B, C, H, W]."""
+# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
+"""Pooling. x is [*B, C, H, W], or [*B, C, D, H, W] where three dimensions are spatial."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pocketlens.coreml.graph import Graph, Ints, Message, Value
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.padding import Pads, same_pads
 from pocketlens.coreml.lower.pooling import Kind, ceil_pads, pool
-from pocketlens.coreml.neural_network.convolution import border, pair
-from pocketlens.coreml.table import layer, unsupported
+from pocketlens.coreml.neural_network.convolution import border, custom_pads, pair, positive
+from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError
-
-unsupported("neural_network", "not lowered yet", "pooling3d", "globalPooling3d")
 
 KINDS: dict[str, Kind] = {"MAX": "max", "AVERAGE": "average", "L2": "l2"}
 
@@ -53,3 +51,54 @@ def pooling(
         )
 
     return over_batch(g, x, formula)
+
+
+@layer(restrictions="MAX: padding is never the largest, as with two dimensions")
+def pooling3d(
+    g: Graph,
+    x: Value,
+    *,
+    type: str = "MAX",  # noqa: A002 (the specification's name)
+    kernelDepth: int,
+    kernelHeight: int,
+    kernelWidth: int,
+    strideDepth: int,
+    strideHeight: int,
+    strideWidth: int,
+    paddingType: str = "CUSTOM",
+    customPaddingFront: int = 0,
+    customPaddingBack: int = 0,
+    customPaddingTop: int = 0,
+    customPaddingBottom: int = 0,
+    customPaddingLeft: int = 0,
+    customPaddingRight: int = 0,
+    countExcludePadding: bool = False,
+) -> Value:
+    kernel = positive("window", kernelDepth, kernelHeight, kernelWidth)
+    strides = positive("stride", strideDepth, strideHeight, strideWidth)
+    amounts = custom_pads(
+        paddingType,
+        *(customPaddingFront, customPaddingBack),
+        *(customPaddingTop, customPaddingBottom),
+        *(customPaddingLeft, customPaddingRight),
+    )
+
+    def formula(v: Value) -> Value:
+        pads = amounts or same_pads(v, kernel, strides, (1, 1, 1), lower=False)
+        counted = not countExcludePadding
+        return pool(g, KINDS[type], v, kernel, strides, pads, count_padding=counted)
+
+    return over_batch(g, x, formula, inner=4)
+
+
+@layer()
+def globalPooling3d(
+    g: Graph,
+    x: Value,
+    *,
+    type: str = "MAX",  # noqa: A002 (the specification's name)
+) -> Value:
+    average = KINDS[type] == "average"
+    return over_batch(
+        g, x, lambda v: g.GlobalAveragePool(v) if average else g.GlobalMaxPool(v), inner=4
+    )
