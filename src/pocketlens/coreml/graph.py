@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import defs, helper, numpy_helper, shape_inference
+from onnx import checker, defs, helper, numpy_helper, shape_inference
 
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
@@ -298,7 +298,7 @@ class Graph:
                 opset_imports=[helper.make_operatorsetid("", OPSET)],
                 ir_version=IR_VERSION,
             )
-        except (shape_inference.InferenceError, RuntimeError) as error:
+        except (shape_inference.InferenceError, checker.ValidationError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ModelFileError(
                 f"{node.op} cannot take {', '.join(map(repr, given))}: {reason}"

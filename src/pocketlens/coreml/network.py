@@ -116,10 +116,12 @@ def _inside(each: Any) -> list[Any]:
 
 def _check_layers(file: ModelFile, network: Any) -> None:
     """Every layer has a lowering; all that have none are named at once."""
+    with in_place(file, "the network"):
+        layers = list(every_layer(network.layers))
+    if len(layers) > MAX_NODES:
+        raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
     faults: dict[str, str] = {}
-    for number, each in enumerate(every_layer(network.layers)):
-        if number > MAX_NODES:
-            raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
+    for each in layers:
         kind = each.WhichOneof("layer")
         if kind is None:
             raise ModelFileError(f"{file.path}: the layer '{each.name}' has no type known here")

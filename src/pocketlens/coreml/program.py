@@ -102,10 +102,12 @@ def lower_program(file: ModelFile, interface: Interface) -> Lowered:
 
 def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
     """Every op has a lowering; all that have none are named at once."""
+    with in_place(file, "the program"):
+        every = list(operations(block))
+    if len(every) > MAX_NODES:
+        raise ModelFileError(f"{file.path}: more than {MAX_NODES} operations")
     faults: dict[str, str] = {}
-    for number, operation in enumerate(operations(block)):
-        if number > MAX_NODES:
-            raise ModelFileError(f"{file.path}: more than {MAX_NODES} operations")
+    for operation in every:
         if operation.type == "const" or operation.type in faults:
             continue
         try:
