@@ -88,7 +88,7 @@ def _watch() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--events", required=True, help="the file of results, one JSON object a line")
-    group.addoption("--only", help="a file with the ids of the tests to run, one a line")
+    group.addoption("--only", help="a file with the ids of the tests to run, a JSON list")
     group.addoption("--limit", type=float, default=120, help="seconds that one test may take")
 
 
@@ -103,7 +103,7 @@ class Events:
             "a", encoding="utf-8"
         )
         only = config.getoption("--only")
-        self.only = set(Path(only).read_text(encoding="utf-8").splitlines()) if only else None
+        self.only = set(json.loads(Path(only).read_text(encoding="utf-8"))) if only else None
         self.limit = config.getoption("--limit")
         self.collecting = config.getoption("collectonly")
         self.reports: dict[str, pytest.TestReport] = {}

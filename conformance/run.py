@@ -97,9 +97,9 @@ class Suite:
             )
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
                 folder = Path(name)
-                (folder / "only.txt").write_text("\n".join(rest), encoding="utf-8")
+                (folder / "only.json").write_text(json.dumps(rest), encoding="utf-8")
                 events = folder / "events.jsonl"
-                options = ["--only", str(folder / "only.txt"), "--limit", str(limit)]
+                options = ["--only", str(folder / "only.json"), "--limit", str(limit)]
                 process = self.pytest(folder, events, files, *options)
                 ending = _wait(process, events)
                 output = (folder / "output.txt").read_text(errors="replace")

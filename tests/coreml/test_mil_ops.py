@@ -753,6 +753,13 @@ RESIZING = [
     Case(
         "upsample_nearest_neighbor",
         {"x": x4},
+        {"scale_factor_height": 1.3, "scale_factor_width": 0.67},
+        lambda x: x[:, :, [0, 0, 1, 2, 3, 3, 4, 5, 6]][..., [0, 1, 3, 4]],
+        note="a part of a row left over",
+    ),
+    Case(
+        "upsample_nearest_neighbor",
+        {"x": x4},
         {"scale_factor_height": 2.0, "scale_factor_width": 3.0},
         lambda x: x.repeat(2, 2).repeat(3, 3),
     ),
@@ -1292,6 +1299,17 @@ zero_to_one, both = "normalized_zero_to_one", "normalized_minus_one_to_one"
 dots = R.uniform(-2.4, 7.4, (2, 3, 4, 2)).astype(np.float32)
 ends = np.float32([5, 6])
 RESAMPLING = [
+    Case(  # published in coremltools' own tests; the last point lies between two elements
+        "resample",
+        {
+            "x": np.float32([[[[11, 22], [33, 44]]]]),
+            "coordinates": np.float32([-1, -2, -3.7, -1, 0, 0, 3.5, 1.2]).reshape(1, 2, 2, 2),
+        },
+        {"sampling_mode": "nearest", "padding_mode": "symmetric", "padding_value": -1.0}
+        | {"coordinates_mode": zero_to_one, "align_corners": False},
+        lambda *_: np.float32([[[[22, 33], [11, 33]]]]),
+        note="between two",
+    ),
     *(
         resample_case((mode, padding, both), corners, sampled(mode, torch_padding, corners))
         for mode in ("bilinear", "nearest")
@@ -1453,9 +1471,9 @@ REFUSALS = [
     Refusal(
         "upsample_nearest_neighbor",
         {"x": x4},
-        {"scale_factor_height": 1.3},
+        {"scale_factor_height": 0.34},
         UnsupportedParameter,
-        "make 9.1 × 6 of .* expected whole numbers",
+        "make 2.38 × 6 of .* expected whole numbers",
     ),
     Refusal(
         "resize_bilinear",

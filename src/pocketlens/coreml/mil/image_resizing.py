@@ -6,6 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.lower import cropping, resizing
+from pocketlens.coreml.lower.arithmetic import modulo
 from pocketlens.coreml.lower.ordering import counting
 from pocketlens.coreml.lower.slicing import LAST, slice_by_index
 from pocketlens.coreml.table import IOS16, IOS17, mil
@@ -169,6 +170,10 @@ def resample(
         elif pixels:
             spans = np.array([width, height], at.dtype) - int(corners)
             at = g.Add(g.Mul(at, 2 / spans), (0 if corners else 1) / spans - np.ones_like(spans))
+        if padding == "reflection" and sampling_mode == "nearest":
+            # ONNX rounds to an element first and reflects that, which differs between two elements.
+            turns = modulo(g, g.Add(at, g.like(1, at)), g.like(4, at))
+            at = g.Sub(g.like(1, at), g.Abs(g.Sub(turns, g.like(2, at))))
         y = g.GridSample(
             g.Sub(v, g.like(border, v)) if border else v,
             at,
