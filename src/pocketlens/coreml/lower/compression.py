@@ -13,9 +13,11 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 __all__ = [
     "affine",
     "by_block",
+    "by_block_sparse",
     "cast",
     "palette",
     "palette_by_block",
+    "palette_sparse",
     "sparse",
     "sparse_by_mask",
 ]
@@ -139,6 +141,27 @@ def sparse_by_mask(values: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
     dense = np.zeros(mask.shape, values.dtype)
     dense[where] = values.reshape(-1)
     return dense
+
+
+def by_block_sparse(
+    values: NDArray[Any], mask: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | None
+) -> NDArray[Any]:
+    """`by_block` of the values where the mask is 1, as one row."""
+    return by_block(sparse_by_mask(values, mask), scale, offset)[mask.astype(bool)]
+
+
+def palette_sparse(
+    indices: NDArray[Any], mask: NDArray[Any], lut: NDArray[Any], vector_axis: int | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`palette_by_block` of the indices where the mask is 1.
+
+    Returns:
+        The mask, spread along `vector_axis` as the vectors are; the numbers as one row.
+    """
+    dense = palette_by_block(sparse_by_mask(indices, mask), lut, vector_axis)
+    if lut.shape[-1] > 1 and vector_axis is not None:
+        mask = np.repeat(mask, lut.shape[-1], vector_axis)
+    return mask, dense[mask.astype(bool)]
 
 
 def _blocks(shape: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
