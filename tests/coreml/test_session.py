@@ -159,6 +159,33 @@ def test_gray_and_paths(
     assert scores["only"] == pytest.approx((0.299 * 255 + 0.587 * 51) / 255, abs=0.005)
 
 
+def test_floating_point_gray(files: Any, save: Callable[..., Path]) -> None:
+    """Grey of 16-bit floating point: such images go in and come out as they are."""
+    spec = files.program_spec(
+        "linear_activation",
+        {"x": np.zeros((1, 1, H, W), np.float16)},
+        {"alpha": np.float16(1), "beta": np.float16(0.25)},
+        [("float16", (1, 1, H, W))],
+    )
+    for feature in (spec.description.input[0], spec.description.output[0]):
+        image = feature.type.imageType
+        image.height, image.width, image.colorSpace = H, W, 40
+    model = load(save(spec))
+    fine = np.random.default_rng(1).uniform(-2, 300, (H, W)).astype(np.float16)
+    whole = np.arange(H * W, dtype=np.uint8).reshape(H, W)
+    for given, values in (
+        (fine, fine),
+        (fine.astype(np.float32), fine),
+        (Image.fromarray(fine.astype(np.float32)), fine),
+        (whole, whole.astype(np.float16)),
+    ):
+        answer = model.run({"x": given})["y0"]
+        assert answer.mode == "F"
+        np.testing.assert_array_equal(np.asarray(answer), values + np.float16(0.25))
+    with pytest.raises(FeatureError, match="height × width 3 × 5; received: 2 × 5"):
+        model.run({"x": fine[:2]})
+
+
 def test_numbered_classes(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
     model = load(save(averages("rgb", [10, 20, 30])))
     answer = model.run({"image": RED})

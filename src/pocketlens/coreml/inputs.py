@@ -30,6 +30,9 @@ __all__ = [
 def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
     """An image as [1, C, H, W] of pixels 0-255, channels in the order that the model declares.
 
+    Where the model declares 16-bit floating-point grey, an image or array of such numbers (Pillow's
+    mode F, NumPy's float16 or float32) is taken as it is; of another one the pixels are.
+
     Raises:
         FeatureError: Not an image, or of a size that the feature does not allow.
         ImageError: A picture that cannot be read.
@@ -40,14 +43,24 @@ def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
     return np.ascontiguousarray(planes, value.dtype)
 
 
-def _pixels(given: Any, feature: Feature) -> NDArray[np.uint8]:
+def _pixels(given: Any, feature: Feature) -> NDArray[Any]:
     """An image as [H, W, C] of pixels 0-255 in picture order."""
     from PIL import Image
 
     if isinstance(given, (str, os.PathLike)):
         given = open_image(given)
+    fine = False
     if isinstance(given, Image.Image):
         height, width = given.height, given.width
+        fine = feature.colour == "gray-float16" and given.mode == "F"
+    elif (
+        feature.colour == "gray-float16"
+        and isinstance(given, np.ndarray)
+        and given.dtype in (np.float16, np.float32)
+        and given.ndim == 2
+    ):
+        height, width = given.shape
+        fine = True
     elif isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.ndim in (2, 3):
         height, width = given.shape[:2]
     else:
@@ -60,6 +73,8 @@ def _pixels(given: Any, feature: Feature) -> NDArray[np.uint8]:
             f"the input '{feature.name}' is an image of height × width {feature.expected()}; "
             f"received: {height} × {width}; predict() crops and resizes, run() does not"
         )
+    if fine:
+        return np.asarray(given)[..., None]
     colour: Any = "gray" if feature.channels == 1 else "rgb"
     return prepare(given, InputSpec(height, width, colour))
 
@@ -145,6 +160,8 @@ def feature_input(given: Any, feature: Feature) -> Any:
         from PIL import Image
 
         pixels = _pixels(given, feature)
+        if pixels.dtype == np.float16:  # Pillow has no such pixels
+            pixels = pixels.astype(np.float32)
         return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     if feature.kind == "array":
         return _array(given, feature, np.float64)
