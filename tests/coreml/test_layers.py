@@ -930,7 +930,9 @@ ELSEWHERE = {
         for kind in ("Bernoulli", "Normal", "Uniform")
         for form in ("Dynamic", "Like", "Static")
     ),
+    "sequenceRepeat",
     "simpleRecurrent",
+    "sliceDynamic",
     "uniDirectionalLSTM",
 }
 

@@ -218,6 +218,14 @@ def test_faults(run_op, op: str, fields: dict[str, Any], error: type[Exception],
         run_op(op, {}, {"shape": shape} | fields, [("float32", SHAPE)])
 
 
+def test_a_shape_beyond_memory(run_layer) -> None:
+    fields = {"outputShape": [2**63], "maxVal": 1.0}
+    with pytest.raises(ModelFileError, match="outputShape is .9223372036854775808.; expected at"):
+        run_layer("randomUniformStatic", [], fields, [(1,)])
+    with pytest.raises(ModelFileError, match="expected at most 2147483648 bytes"):
+        run_layer("randomUniformStatic", [], {"outputShape": [2**30, 2**30]}, [(1,)])
+
+
 def test_categorical_faults(run_op, run_layer) -> None:
     x, outputs = P[None], [("float32", (1, 1))]
     with pytest.raises(UnsupportedParameter, match="'mode' is 'odds'; expected logits or probs"):

@@ -180,3 +180,11 @@ def test_faults(run_op, wrong: dict[str, Any], text: str) -> None:
     inputs = {"boxes": boxes, "scores": scores}
     with pytest.raises(ModelFileError, match=text):
         run_op("non_maximum_suppression", inputs, fields, outputs(2, 3, 1))
+
+
+def test_layer_faults(run_layer) -> None:
+    boxes, scores = example(3)
+    with pytest.raises(ModelFileError, match="maxBoxes is 9223372036854775808; expected at most"):
+        run_layer("NonMaximumSuppression", [boxes, scores], {"maxBoxes": 2**63}, LAYER_SHAPES)
+    with pytest.raises(ModelFileError, match="expected 3 dimensions each"):
+        run_layer("NonMaximumSuppression", [boxes[0], scores], {"maxBoxes": 9}, LAYER_SHAPES)

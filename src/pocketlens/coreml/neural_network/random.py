@@ -10,10 +10,11 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.lower import random as lower
 from pocketlens.coreml.table import layer
-from pocketlens.errors import UnsupportedParameter
+from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 NOTE = "the same distribution, not the same numbers as on a device"
 FLOAT = np.float32
+MAX_SIZE = 2**31 - 1
 
 # From a shape to numbers of that shape.
 Draw = Callable[[Value], Value]
@@ -25,6 +26,8 @@ def _like(g: Graph, x: Value, draw: Draw) -> Value:
 
 
 def _static(g: Graph, shape: Ints, draw: Draw) -> Value:
+    if any(size > MAX_SIZE for size in shape):
+        raise ModelFileError(f"outputShape is {list(shape)}; expected at most {MAX_SIZE} each")
     return draw(g.constant(shape, np.int64))
 
 

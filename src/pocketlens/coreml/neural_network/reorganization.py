@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Reshaping, transposing, joining, splitting, slicing and padding."""
+"""Reshaping, transposing, joining, splitting, cropping and padding."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from pocketlens.coreml.graph import Bools, Graph, Ints, Message, Value
 from pocketlens.coreml.lower import padding as pads
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.joining import concatenate
-from pocketlens.coreml.lower.ordering import counting
 from pocketlens.coreml.lower.slicing import reverse as reversed_along
-from pocketlens.coreml.lower.slicing import reverse_sequence, slice_by_index, windows
+from pocketlens.coreml.lower.slicing import (
+    reverse_sequence,
+    slice_by_index,
+)
 from pocketlens.coreml.lower.weights import numbers
 from pocketlens.coreml.neural_network.convolution import border
-from pocketlens.coreml.table import layer, unsupported
+from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError
-
-unsupported("neural_network", "not lowered yet", "sliceDynamic")
-unsupported("neural_network", "the order of the repetitions is not specified", "sequenceRepeat")
 
 
 @layer()
@@ -148,39 +147,6 @@ def _split(g: Graph, x: Value, axis: int, sizes: Ints) -> list[Value]:
 
 
 @layer()
-def sliceStatic(
-    g: Graph,
-    x: Value,
-    *,
-    beginIds: Ints,
-    beginMasks: Bools,
-    endIds: Ints,
-    endMasks: Bools,
-    strides: Ints,
-    squeezeMasks: Bools = (),
-) -> Value:
-    masks = squeezeMasks or None
-    return slice_by_index(g, x, beginIds, endIds, strides, beginMasks, endMasks, masks)
-
-
-@layer(name="slice")
-def slice_(
-    g: Graph,
-    x: Value,
-    *,
-    startIndex: int = 0,
-    endIndex: int = 0,
-    stride: int = 1,
-    axis: str = "CHANNEL_AXIS",
-) -> Value:
-    at = x.rank - {"CHANNEL_AXIS": 3, "HEIGHT_AXIS": 2, "WIDTH_AXIS": 1}[axis]
-    if at < 0:
-        raise ModelFileError(f"{x!r} has no {axis}")
-    bounds = [np.array([number], np.int64) for number in (startIndex, endIndex, at, stride)]
-    return g.Slice(x, *bounds)
-
-
-@layer()
 def crop(
     g: Graph,
     x: Value,
@@ -285,6 +251,23 @@ def tile(g: Graph, x: Value, counts: Value | None = None, *, reps: Ints = ()) ->
     return g.Tile(x, g.Concat(g.constant(ones), g.cast(counts, np.int64), axis=0))
 
 
+MAX_REPETITIONS = 2**31 - 1
+
+
+@layer()
+def sequenceRepeat(g: Graph, x: Value, *, nRepetitions: int = 1) -> Value:
+    # "Repetitions of the input blob along the sequence axis", coremltools' builder says: all of
+    # it, then all of it again.
+    if x.rank < 5 or nRepetitions > MAX_REPETITIONS:
+        raise ModelFileError(
+            f"{x!r} should be repeated {nRepetitions} times; expected at least 5 dimensions and "
+            f"at most {MAX_REPETITIONS} times"
+        )
+    counts = np.ones(x.rank, np.int64)
+    counts[-5] = nRepetitions
+    return g.Tile(x, counts)
+
+
 @layer()
 def reverse(g: Graph, x: Value, *, reverseDim: Bools) -> Value:
     if len(reverseDim) != x.rank:
@@ -297,19 +280,6 @@ def reverseSeq(
     g: Graph, x: Value, lengths: Value, *, batchAxis: int = 0, sequenceAxis: int = 0
 ) -> Value:
     return reverse_sequence(g, x, lengths, sequenceAxis, batchAxis)
-
-
-@layer()
-def slidingWindows(g: Graph, x: Value, *, axis: int = 0, windowSize: int, step: int) -> Value:
-    return windows(g, x, axis, windowSize, step)
-
-
-@layer()
-def sliceBySize(g: Graph, x: Value, begin: Value, *, size: int, axis: int = 0) -> Value:
-    if not 1 <= size <= x.size(axis):
-        raise ModelFileError(f"size is {size}; expected 1 to {x.size(axis)}")
-    first = g.reshape(g.cast(begin, np.int64), [])
-    return g.Gather(x, g.Add(counting(g, size), first), axis=axis)
 
 
 @layer()

@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.lower.suppression import suppressed
+from pocketlens.coreml.lower.suppression import MAX_BOXES, suppressed
 from pocketlens.coreml.table import layer
+from pocketlens.errors import ModelFileError
 
 
 @layer()
@@ -24,6 +25,8 @@ def NonMaximumSuppression(
     maxBoxes: int = 0,
     perClassSuppression: bool = False,
 ) -> tuple[Value, ...]:
+    if maxBoxes > MAX_BOXES:
+        raise ModelFileError(f"maxBoxes is {maxBoxes}; expected at most {MAX_BOXES}")
     left, of_left, indices, count = suppressed(
         g,
         boxes,
