@@ -321,6 +321,59 @@ def test_elements_of_a_size_known_later(program: Callable[..., CoreMLModel]) -> 
     np.testing.assert_array_equal(y, [b, 0 * a, 0 * a, a])
 
 
+@pytest.mark.parametrize(("length", "works"), [(0, True), (3, True), (2**30, False), (-1, False)])
+def test_list_of_a_length_known_later(
+    length: int, works: bool, program: Callable[..., CoreMLModel]
+) -> None:
+    """Checked before there is a list of that length."""
+
+    def build(mb: Any, a: Any) -> Any:
+        count = mb.squeeze(x=mb.cast(x=a, dtype="int32"))
+        return mb.list_length(ls=mb.make_list(init_length=count, elem_shape=(2, 3)))
+
+    model = program(build, (1,))
+    if works:
+        assert answers(model, [length]) == [length]
+    else:
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answers(model, [length])
+
+
+def test_list_grows_as_far_as_memory_may(program: Callable[..., CoreMLModel]) -> None:
+    def build(mb: Any, a: Any, b: Any) -> Any:
+        index = mb.squeeze(x=mb.cast(x=a, dtype="int32"))
+        ls = mb.make_list(init_length=1, elem_shape=(2,))
+        ls = mb.list_write(ls=ls, index=index, value=b)
+        return mb.list_length(ls=ls), mb.list_read(ls=ls, index=index)
+
+    model = program(build, (1,), (2,))
+    length, last = answers(model, [1000], [4, 5])
+    assert (length, last.tolist()) == (1001, [4, 5])
+    with pytest.raises(FeatureError, match="fails on these inputs: .*ind"):
+        answers(model, [2**30], [4, 5])
+
+
+def test_what_grows_in_a_loop_is_bounded(
+    program: Callable[..., CoreMLModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as large with each step: a million steps are no bound on that."""
+    monkeypatch.setattr(control, "MAX_TENSOR_BYTES", 4 * 3 * 2**10)
+
+    def build(mb: Any, a: Any, b: Any) -> Any:
+        def go(i: Any, _: Any) -> Any:
+            return mb.less(x=i, y=b)
+
+        def body(i: Any, x: Any) -> Any:
+            return mb.add(x=i, y=np.float32([1])), mb.concat(values=[x, x], axis=0)
+
+        return mb.while_loop(_cond=go, _body=body, loop_vars=(np.float32([0]), a))[1]
+
+    model = program(build, (3,), (1,))
+    assert answers(model, [1, 2, 3], [10])[0].size == 3 * 2**10
+    with pytest.raises(FeatureError, match="a tensor of the loop '.*' grows beyond 12288 bytes"):
+        answers(model, [1, 2, 3], [10**9])
+
+
 def endless(mb: Any, a: Any) -> Any:
     """Counts from `a` on up to 7, which it may miss."""
 

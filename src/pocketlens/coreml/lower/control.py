@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
 from pocketlens.errors import ModelFileError
 
 __all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "fail", "fault", "repeat"]
@@ -91,6 +91,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
         condition: Takes the values, gives one bool.
         body: Takes the values, gives as many of the same types; sizes may change.
     """
+    place = g.place
     names = sorted(each for each in condition.gives | body.gives if each in g.tensors)
     count = len(values)
 
@@ -117,7 +118,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
     shapes = [value.shape for value in start[1:]]
     number = _fault_number(
         g,
-        f"the loop '{g.place}' does not end on these inputs: it was stopped after {MAX_STEPS} "
+        f"the loop '{place}' does not end on these inputs: it was stopped after {MAX_STEPS} "
         "steps, the most that the model's loops may take together",
     )
     while True:  # each time round at least one size more is left open
@@ -135,6 +136,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
             raise ModelFileError(
                 f"the loop's body gives {len(results) - len(names)} tensors; expected {count}"
             )
+        _bound(inner, place, results)
         go, *results = test(inner, results)
         for one, other in zip(given, results, strict=True):
             _same_type(one, other)
@@ -153,6 +155,18 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
     for each, value in zip(names, results[count:], strict=True):
         g.assign(each, value)
     return results[:count]
+
+
+def _bound(g: Graph, place: str, values: Sequence[Value]) -> None:
+    """Have the run fail once one of `values`, of a size known only then, is too large."""
+    for value in values:
+        if value.shape is None or None in value.shape:
+            most = MAX_TENSOR_BYTES // value.dtype.itemsize
+            number = _fault_number(
+                g, f"a tensor of the loop '{place}' grows beyond {MAX_TENSOR_BYTES} bytes"
+            )
+            large = g.Greater(g.Size(value), np.array(most, np.int64))
+            g.steps = g.Where(large, np.array(number, np.int64), _steps(g))
 
 
 def fail(g: Graph, message: str) -> None:

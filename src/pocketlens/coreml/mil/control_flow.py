@@ -6,9 +6,11 @@ known before the model runs; where the file fixes it to a length, an index beyon
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from pocketlens.coreml.graph import Graph, Value, Values
+from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value, Values
 from pocketlens.coreml.lower import control, indexing
 from pocketlens.coreml.lower.control import Block
 from pocketlens.coreml.mil.elementwise_unary import TYPES
@@ -42,13 +44,28 @@ def make_list(
     if dtype not in TYPES:
         raise UnsupportedParameter(f"'dtype' is {dtype!r}; expected one of {', '.join(TYPES)}")
     sizes = [_size(value) for value in elem_shape]
-    length = g.constant(1, np.int64) if init_length is None else g.cast(init_length, np.int64)
     # A size that is not known yet is 0 until the first element is written.
-    shape = [g.reshape(length, [1]), np.array([size or 0 for size in sizes], np.int64)]
-    made = g.Expand(g.constant(0, TYPES[dtype]), g.Concat(*shape, axis=0))
-    fixed = None if dynamic_length or length.const is None else int(length.const.item())
-    made.shape = (fixed, *sizes)
+    known = np.array([size or 0 for size in sizes], np.int64)
+    zero = g.constant(0, TYPES[dtype])
+    if init_length is None:
+        init_length = g.constant(1, np.int32)
+    if init_length.const is not None:
+        length = int(init_length.const.item())
+        made = g.Expand(zero, np.array([length, *known], np.int64))
+        made.shape = (None if dynamic_length else length, *sizes)
+        return made
+    count = g.reshape(g.cast(init_length, np.int64), [1])
+    most = g.constant(_most(zero, math.prod(size or 1 for size in sizes)), np.int64)
+    impossible = np.array([-1], np.int64)
+    count = g.Where(g.Greater(count, most), impossible, count)
+    made = g.Expand(zero, g.Concat(count, known, axis=0))
+    made.shape = (None, *sizes)
     return made
+
+
+def _most(value: Value, size: int) -> int:
+    """How many elements of `size` numbers, of the type of `value`, a list may have."""
+    return MAX_TENSOR_BYTES // (value.dtype.itemsize * max(size, 1))
 
 
 def _size(value: Value) -> int | None:
@@ -101,9 +118,13 @@ def list_scatter(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
 def _room(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
     """The list with zeros behind, as many as it takes for the indices and the elements' size."""
     length = g.Shape(ls, start=0, end=1)
-    after = g.Add(g.cast(indices, np.int64), np.array(1, np.int64))
+    one = np.array([1], np.int64)
+    after = g.Add(g.cast(indices, np.int64), one)
     wanted = g.ReduceMax(g.Concat(length, after, axis=0), keepdims=1)
     sizes, given = g.Shape(ls, start=1), g.Shape(value, start=1)
+    # Beyond that the list stays too short, and the index stops the run.
+    most = g.Div(np.array(_most(value, 1), np.int64), g.Max(g.ReduceProd(given), one))
+    wanted = g.Min(wanted, most)
     zero = np.array(0, np.int64)
     more = g.Concat(g.Sub(wanted, length), g.Where(g.Equal(sizes, zero), given, zero), axis=0)
     return g.Pad(ls, g.Concat(np.zeros(ls.rank, np.int64), more, axis=0))
