@@ -434,6 +434,7 @@ UNARY = [
 ]
 
 matrix, matrix_bias = normal(6, 5), normal(6)
+counts = np.random.default_rng(4).integers(-5, 6, (6, 5)).astype(np.int32)
 REDUCE = {
     "reduce_l1_norm": lambda x, a, k: np.abs(x).sum(a, keepdims=k),
     "reduce_l2_norm": lambda x, a, k: np.sqrt((x**2).sum(a, keepdims=k)),
@@ -473,6 +474,34 @@ LINEAR = [
         lambda x, y: x.swapaxes(1, 2) @ y.T,
         note="transposed",
         tolerance=0.01,
+    ),
+    Case(
+        "linear",
+        {"x": x2},
+        {"weight": counts, "bias": counts[:, 0]},
+        lambda x: x @ counts.T + counts[:, 0],
+        opset="CoreML7",
+        note="int32 weights",
+        tolerance=0.01,
+    ),
+    Case(
+        "matmul",
+        {"x": x2},
+        {"y": counts, "transpose_y": True},
+        lambda x: x @ counts.T,
+        opset="CoreML7",
+        note="int32 constant",
+        tolerance=0.01,
+    ),
+    Case(
+        "matmul",
+        {"y": whole},
+        {"x": np.float32([[0.5], [1.5]])},
+        lambda y: np.trunc([[0.5], [1.5]] @ y),
+        "int32",
+        opset="CoreML7",
+        only="int32",
+        note="whole numbers by a constant",
     ),
     Case(
         "einsum",

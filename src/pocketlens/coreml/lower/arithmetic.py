@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 
-__all__ = ["divide", "floor_divide", "modulo"]
+__all__ = ["divide", "floor_divide", "in_type_of", "modulo"]
 
 
 def divide(g: Graph, x: Value, y: Value) -> Value:
@@ -22,6 +24,17 @@ def floor_divide(g: Graph, x: Value, y: Value) -> Value:
         return g.in_float32(lambda a, b: g.Floor(g.Div(a, b)), x, y)
     quotient = g.Div(g.cast(x, np.float64), g.cast(y, np.float64))  # exact for 32-bit integers
     return g.cast(g.Floor(quotient), x.dtype)
+
+
+def in_type_of(g: Graph, function: Callable[..., Value], x: Value, *rest: Value | None) -> Value:
+    """`function(x, *rest)` in the type of `x`; the others may be of another type (iOS 17).
+
+    Operands of several types are worked out in float32.
+    """
+    if {each.dtype for each in rest if each is not None} <= {x.dtype}:
+        return function(x, *rest)
+    wide = [None if each is None else g.cast(each, np.float32) for each in (x, *rest)]
+    return g.cast(function(*wide), x.dtype)
 
 
 def modulo(g: Graph, x: Value, y: Value) -> Value:

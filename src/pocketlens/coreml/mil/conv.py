@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pocketlens.coreml.graph import Graph, Ints, Value
+from pocketlens.coreml.lower.arithmetic import in_type_of
 from pocketlens.coreml.lower.convolution import convolution, deconvolution
 from pocketlens.coreml.lower.padding import Pads, same_pads
-from pocketlens.coreml.table import mil, unsupported
+from pocketlens.coreml.table import IOS17, mil, unsupported
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 unsupported("mil", "experimental in the specification, no converter writes it", "conv_quantized")
@@ -56,6 +57,24 @@ def conv(
     return convolution(g, x, weight, bias, strides, pads, dilations, groups)
 
 
+@mil(since=IOS17, name="conv")
+def conv_ios17(
+    g: Graph,
+    x: Value,
+    weight: Value,
+    bias: Value | None = None,
+    strides: Ints | None = None,
+    pad_type: str = "valid",
+    pad: Ints | None = None,
+    dilations: Ints | None = None,
+    groups: int = 1,
+) -> Value:
+    def formula(*operands: Value) -> Value:
+        return conv(g, *operands, strides, pad_type, pad, dilations, groups)
+
+    return in_type_of(g, formula, x, weight, bias)
+
+
 @mil()
 def conv_transpose(
     g: Graph,
@@ -78,3 +97,22 @@ def conv_transpose(
     else:
         pads = window_pads(x, pad_type, pad, weight.sizes[2:], strides, dilations)
     return deconvolution(g, x, weight, bias, strides, dilations, groups, pads, size)
+
+
+@mil(since=IOS17, name="conv_transpose")
+def conv_transpose_ios17(
+    g: Graph,
+    x: Value,
+    weight: Value,
+    bias: Value | None = None,
+    pad: Ints | None = None,
+    output_shape: Ints | None = None,
+    pad_type: str = "valid",
+    strides: Ints | None = None,
+    dilations: Ints | None = None,
+    groups: int = 1,
+) -> Value:
+    def formula(*operands: Value) -> Value:
+        return conv_transpose(g, *operands, pad, output_shape, pad_type, strides, dilations, groups)
+
+    return in_type_of(g, formula, x, weight, bias)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pocketlens.coreml.graph import Graph, Value, Values
+from pocketlens.coreml.lower.arithmetic import in_type_of
 from pocketlens.coreml.lower.matrix import linear as linear_
 from pocketlens.coreml.lower.matrix import swapped
-from pocketlens.coreml.table import mil
+from pocketlens.coreml.table import IOS17, mil
 from pocketlens.errors import UnsupportedParameter
 
 
@@ -19,6 +20,11 @@ def linear(
     return linear_(g, x, weight, bias)
 
 
+@mil(since=IOS17, name="linear")
+def linear_ios17(g: Graph, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    return in_type_of(g, lambda *operands: linear_(g, *operands), x, weight, bias)
+
+
 @mil()
 def matmul(
     g: Graph, x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = False
@@ -26,6 +32,15 @@ def matmul(
     left = swapped(g, x) if transpose_x else x
     right = swapped(g, y) if transpose_y else y
     return g.MatMul(left, right)
+
+
+@mil(since=IOS17, name="matmul")
+def matmul_ios17(
+    g: Graph, x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = False
+) -> Value:
+    if x.const is not None:  # the result is of the type of the one that is no constant
+        return in_type_of(g, lambda b, a: matmul(g, a, b, transpose_x, transpose_y), y, x)
+    return in_type_of(g, lambda a, b: matmul(g, a, b, transpose_x, transpose_y), x, y)
 
 
 # The specification's two equations; the letters are called a, b, … in the order they come.
