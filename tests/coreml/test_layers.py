@@ -919,11 +919,15 @@ CASES = [
 ELSEWHERE = {
     "NonMaximumSuppression",
     "biDirectionalLSTM",
+    "branch",
     "categoricalDistribution",
     "convolution3d",
     "cropResize",
     "globalPooling3d",
     "gru",
+    "loop",
+    "loopBreak",
+    "loopContinue",
     "pooling3d",
     *(
         f"random{kind}{form}"

@@ -1420,6 +1420,7 @@ CASES = [
 # test_classifier.py, others in the test named as their family.
 ELSEWHERE = {
     "classify",
+    "cond",
     "constexpr_affine_dequantize",
     "constexpr_blockwise_shift_scale",
     "constexpr_cast",
@@ -1427,15 +1428,25 @@ ELSEWHERE = {
     "constexpr_lut_to_sparse",
     "constexpr_sparse_blockwise_shift_scale",
     "constexpr_sparse_to_dense",
+    "coreml_update_state",
     "crop_resize",
     "gru",
+    "list_gather",
+    "list_length",
+    "list_read",
+    "list_scatter",
+    "list_write",
     "lstm",
+    "make_list",
     "non_maximum_suppression",
     "random_bernoulli",
     "random_categorical",
     "random_normal",
     "random_uniform",
+    "read_state",
     "rnn",
+    "while_loop",
+    "write_state",
 }
 
 

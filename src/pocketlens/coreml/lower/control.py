@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
+from pocketlens.coreml.nodes import Shape
 from pocketlens.errors import ModelFileError
 
 __all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "fail", "fault", "repeat"]
 
 MAX_STEPS = 1_000_000
-
-Shape = tuple[int | None, ...] | None
 
 
 @dataclass(frozen=True)
