@@ -585,3 +585,35 @@ def test_names_of_a_damaged_file_stay_on_one_line(files: Any, save: Callable[...
     spec.description.input[0].name = "x\n"
     with pytest.raises(ModelFileError, match="a name with control characters"):
         load(save(spec))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("stringType", "the output 'y0' is declared as string; the model gives float32[1, 3]"),
+        ("doubleType", "the output 'y0' is declared as double; the model gives float32[1, 3]"),
+        ("int64Type", "the output 'y0' is declared as int64; the model gives float32[1, 3]"),
+        ("dictionaryType", "the output 'y0' is declared as dictionary; the model gives float32"),
+        ("sequenceType", "the output 'y0' is declared as sequence; the model gives float32[1, 3]"),
+    ],
+)
+def test_output_of_another_type(
+    kind: str, words: str, files: Any, save: Callable[..., Path]
+) -> None:
+    x = np.zeros((1, 3), np.float32)
+    spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3))])
+    getattr(spec.description.output[0].type, kind).SetInParent()
+    with pytest.raises(ModelFileError) as caught:
+        load(save(spec))
+    assert words in str(caught.value)
+
+
+def test_input_of_another_type_or_size(files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 3), np.float32)
+    spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3))])
+    spec.description.input[0].type.multiArrayType.shape[:] = [4]
+    with pytest.raises(FeatureError, match="declared as 4; the model inside takes 1 × 3; the file"):
+        load(save(spec)).run({"x": np.zeros(4)})
+    spec.description.input[0].type.sequenceType.stringType.SetInParent()
+    with pytest.raises(ModelFileError, match="'x' is a sequence; expected an image or an array"):
+        load(save(spec))

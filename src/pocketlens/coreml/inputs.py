@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,11 @@ def array_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
     """
     held = _array(given, feature, value.dtype).astype(value.dtype)
     if value.shape is not None and None not in value.shape:
+        if held.size != math.prod(value.sizes):
+            raise FeatureError(
+                f"the input '{feature.name}' is declared as {feature.expected()}; "
+                f"the model inside takes {' × '.join(map(str, value.sizes))}; the file is damaged"
+            )
         held = held.reshape(value.sizes)
     return np.ascontiguousarray(held)
 
@@ -128,7 +134,7 @@ def default_input(feature: Feature) -> NDArray[Any]:
             f"the input '{feature.name}' ({feature.kind}) is optional, "
             "but the file has no default for it; give it a value"
         )
-    return np.full(feature.shape, feature.default or 0)
+    return np.broadcast_to(np.asarray(feature.default or 0), feature.shape)
 
 
 def given_features(inputs: Mapping[str, Any], features: Iterable[Feature]) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class CoreMLModel(Predictor):
                 anything NumPy makes an array of the declared shape from. A string, a whole number
                 (int64), a number (double), a dictionary of numbers with string or int64 keys, a
                 sequence of strings or int64.
-            state: A state made by `make_state`; a model without states takes none.
+            state: A state made by `make_state`, which the run reads and changes; a model that keeps
+                nothing between predictions takes none.
             intermediate: Give what is computed on the way, by its Core ML name, too: every tensor
                 of a graph, every feature of a pipeline.
 
@@ -125,7 +126,7 @@ class CoreMLModel(Predictor):
         """
 
     def make_state(self) -> Any:
-        """An empty state, for a model that keeps one between predictions.
+        """A new `state.State`, all zeros, for a model that keeps one between predictions.
 
         Raises:
             UnsupportedModelError: This model keeps none.
@@ -139,6 +140,10 @@ class CoreMLModel(Predictor):
     def to_onnx(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write the model as an ONNX file; pixels go in as 0-255, as they do in Core ML.
 
+        What the model keeps between predictions goes in under its name and comes out as `NAME/new`.
+        A model with loops also gives `steps_left`: where it is negative, a loop was stopped before
+        its end, or a branch was taken that cannot run, and the outputs mean nothing.
+
         Raises:
             UnsupportedModelError: It is neither an ML Program nor a neural network.
             OutputExistsError: The file is there already and `force` is not given.
@@ -151,7 +156,7 @@ class CoreMLModel(Predictor):
 
     def _onnx(self) -> bytes:
         raise UnsupportedModelError(
-            f"{self.path} is a {self.kind}, which runs here without ONNX; "
+            f"{self.path} ({self.kind}) runs here without ONNX; "
             "only an ML Program or a neural network can be written as an ONNX file"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,14 @@ class GraphModel(CoreMLModel):
         self._lowered = lowered
         graph = lowered.graph
         self._names = [value.name for value in graph.outputs]
+        for feature in interface.inputs:
+            if feature.kind not in ("image", "array"):
+                raise ModelFileError(
+                    f"{file.path}: the input '{feature.name}' is a {feature.kind}; "
+                    "expected an image or an array"
+                )
+        for feature, value in zip(interface.outputs, graph.outputs, strict=True):
+            _check_output(file, feature, value, len(lowered.classes))
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
             graph.outputs.append(lowered.probabilities)
         self._session = _session(file, onnx_model(graph).SerializeToString(), graph.elements())
@@ -202,11 +211,14 @@ class GraphModel(CoreMLModel):
     def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:
         if feature.kind == "dictionary":
             return {name: float(p) for name, p in zip(self.labels, answer.reshape(-1), strict=True)}
-        if feature.kind == "string":
-            return str(answer.reshape(()).item())
-        if feature.kind in ("int64", "double"):
-            number = answer.reshape(()).item()
-            return int(number) if feature.kind == "int64" else float(number)
+        if feature.kind in ("string", "int64", "double"):
+            if answer.size != 1:
+                raise FeatureError(
+                    f"{self.path}: the output '{feature.name}' is one {feature.kind}; "
+                    f"the model gives {answer.size} values"
+                )
+            item = answer.reshape(()).item()
+            return {"string": str, "int64": int, "double": float}[feature.kind](item)
         if feature.kind == "image":
             return image_output(answer, feature)
         return answer.astype(feature.dtype) if feature.dtype else answer
@@ -224,6 +236,28 @@ class GraphModel(CoreMLModel):
             session = _session(self._file, model, graph.elements())
             self._debug = (session, [v.name for v in tensors.values()], list(tensors))
         return self._debug
+
+
+def _check_output(file: ModelFile, feature: Feature, value: Value, classes: int) -> None:
+    """A graph can give what the description says of an output."""
+    sizes = None if value.shape is None or None in value.shape else value.sizes
+    count = None if sizes is None else math.prod(sizes)
+    if feature.kind == "dictionary":
+        fits = classes > 0 and count == classes
+    elif feature.kind in ("string", "int64", "double"):
+        kinds = {"string": "O", "int64": "iub", "double": "fiu"}[feature.kind]
+        fits = value.dtype.kind in kinds and count in (None, 1)
+    elif feature.kind == "image":
+        fits = value.dtype.kind in "fiu" and (
+            sizes is None or (len(sizes) >= 2 and count == feature.channels * math.prod(sizes[-2:]))
+        )
+    else:
+        fits = feature.kind == "array" and value.dtype.kind != "O"
+    if not fits:
+        raise ModelFileError(
+            f"{file.path}: the output '{feature.name}' is declared as {feature.kind}; "
+            f"the model gives {value.dtype}{list(value.shape or ())}"
+        )
 
 
 def _session(file: ModelFile, model: bytes, elements: int) -> Any:

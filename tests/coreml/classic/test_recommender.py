@@ -106,7 +106,7 @@ def test_items_without_scores_count_one(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("number", "it has an item number 1000000000000; expected numbers below 16777216"),
+        ("number", "it has an item number 1000000000000; expected numbers below 1048576"),
         ("names", "it has an item number 4; expected numbers below 3"),
         ("both", "it names its items by strings and by numbers; expected one"),
         ("twice", "two of its items have the same name"),

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.classic.step import MAX_ITEMS, Features, Step, declared
+from pocketlens.coreml.classic.step import Features, Step, declared
 from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.table import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
 LISTS = ("sequence", "array")
+MAX_UNNAMED = 2**20
+"""The most items of a model that does not list them: all of them are recommended by default."""
 
 
 @classic(
@@ -119,16 +121,16 @@ class _Items:
             if item in self._similar or len(set(others)) != len(others):
                 raise ModelFileError(f"the similarities of item {item} are listed twice")
             highest = max(highest, item, *others)
-            if highest >= MAX_ITEMS:
+            if highest >= MAX_UNNAMED:
                 break
             values = np.array([other.similarityScore for other in near], np.float64)
             self._similar[item] = (np.array(others, np.int64), values)
             shifts[item] = each.itemScoreAdjustment
         self.count = highest + 1 if self._names is None else len(self._names)
-        if highest >= min(self.count, MAX_ITEMS):
+        if highest >= min(self.count, MAX_UNNAMED):
             raise ModelFileError(
                 f"it has an item number {highest}; expected numbers below "
-                f"{MAX_ITEMS if self._names is None else self.count}"
+                f"{MAX_UNNAMED if self._names is None else self.count}"
             )
         self._places = {name: place for place, name in enumerate(self._names or ())}
         if self._names is not None and len(self._places) != self.count:
