@@ -1227,6 +1227,23 @@ MAKING = [
         opset="CoreML8",
         note="squeeze",
     ),
+    Case(
+        "slice_update",
+        {"x": deep, "update": normal(2, 2, 3)},
+        {"begin": np.int32([0, -1, 3, 0]), "end": np.int32([2, 0, 0, 5])}
+        | {"stride": np.int32([1, 1, -2, 2]), "squeeze_mask": [False, True, False, False]},
+        lambda x, update: updated(x, np.s_[:, -1, 3:0:-2, ::2], update),
+        opset="CoreML8",
+        note="steps",
+    ),
+    Case(
+        "slice_update",
+        {"x": deep, "update": normal(2, 1, 4, 2), "begin": np.int32([9, -1, 0, 2])},
+        {"end": np.int32([2, 3, 4, 4]), "begin_mask": [True, False, False, False]},
+        lambda x, update, begin: updated(x, np.s_[:, -1:, :, 2:4], update),
+        opset="CoreML8",
+        note="computed",
+    ),
 ]  # fmt: skip
 
 wide_range = np.float32([[-70, 0.25, 0.75], [1.25, 31, 200]])
@@ -1584,10 +1601,10 @@ REFUSALS = [
     ),
     Refusal(
         "slice_update",
-        {"x": one, "update": one[:, :, :2]},
-        {"begin": np.int32([0, 0, 0]), "end": np.int32([2, 3, 4]), "stride": np.int32([1, 1, 2])},
-        UnsupportedParameter,
-        "'stride' is .1, 1, 2.; expected 1 throughout",
+        {"x": one, "update": one[:, :, :3]},
+        {"begin": np.int32([0, 0, 0]), "end": np.int32([2, 2, 4]), "stride": np.int32([1, 1, 2])},
+        ModelFileError,
+        "the slice has the sizes .2, 2, 2.; expected those of",
         "CoreML8",
     ),
     Refusal(

@@ -18,6 +18,7 @@ __all__ = [
     "slice_by_size",
     "slice_computed",
     "slice_update",
+    "slice_update_computed",
     "windows",
 ]
 
@@ -187,3 +188,47 @@ def slice_update(
             parts.append(g.Slice(region, after, np.array([LAST], np.int64), here))
         update = g.Concat(*parts, axis=axis) if len(parts) > 1 else update
     return update
+
+
+def slice_update_computed(
+    g: Graph,
+    x: Value,
+    update: Value,
+    begin: Value,
+    stride: Value | None,
+    begin_mask: Sequence[bool],
+    squeeze_mask: Sequence[bool],
+) -> Value:
+    """`x` with `update` at every `stride`-th element from `begin` on, computed while it runs.
+
+    Args:
+        begin: Where `update` starts, one a dimension; a negative one counts from the end.
+        begin_mask: True: start at the beginning (going backwards: at the end).
+        squeeze_mask: True: `update` has no such dimension; it is one element wide.
+    """
+    rank = x.rank
+    kept = [axis for axis in range(rank) if not squeeze_mask[axis]]
+    if len(kept) != update.rank or len(begin_mask) != rank:
+        raise ModelFileError(f"the slice has {len(kept)} dimensions; expected those of {update!r}")
+    sizes = [1] * rank
+    for axis, size in zip(kept, update.sizes, strict=True):
+        sizes[axis] = size
+    zero, shape = g.constant(0, np.int64), g.Shape(x)
+    steps = (
+        g.constant(np.ones(rank, np.int64))
+        if stride is None
+        else g.Where(np.array(squeeze_mask), g.constant(1, np.int64), g.cast(stride, np.int64))
+    )
+    first = g.cast(begin, np.int64)
+    first = g.Where(g.Less(first, zero), g.Add(first, shape), first)
+    edge = g.Where(g.Less(steps, zero), g.Sub(shape, g.constant(1, np.int64)), zero)
+    first = g.Where(np.array(begin_mask) & ~np.array(squeeze_mask), edge, first)
+    full = np.array([*sizes, 1], np.int64)
+    places = []
+    for axis, size in enumerate(sizes):
+        at = np.array([axis], np.int64)
+        start, step = (g.Gather(each, at) for each in (first, steps))
+        along = g.Add(start, g.Mul(step, g.constant(np.arange(size))))
+        line = [size if other == axis else 1 for other in range(rank)]
+        places.append(g.Expand(g.reshape(along, [*line, 1]), full))
+    return g.ScatterND(x, g.Concat(*places, axis=-1), g.reshape(update, sizes))

@@ -177,36 +177,48 @@ def _block(x: Value, block_shape: Ints, edges: Array, name: str) -> tuple[int, i
     return block_shape[0], block_shape[1]
 
 
-@mil(since=IOS18, restrictions="constant bounds and a stride of 1 only")
+@mil(since=IOS18)
 def slice_update(
     g: Graph,
     x: Value,
     update: Value,
-    begin: Ints,
-    end: Ints,
-    stride: Ints | None = None,
+    begin: Value,
+    end: Value,
+    stride: Value | None = None,
     begin_mask: Bools | None = None,
     end_mask: Bools | None = None,
     squeeze_mask: Bools | None = None,
 ) -> Value:
-    sizes = x.sizes
-    if any(step != 1 for step in stride or ()):
-        raise UnsupportedParameter(f"'stride' is {list(stride or ())}; expected 1 throughout")
-    none = (False,) * len(sizes)
+    none = (False,) * x.rank
     masks = [mask or none for mask in (begin_mask, end_mask, squeeze_mask)]
-    if any(len(each) != len(sizes) for each in (begin, end, *masks)):
+    steps = g.constant(np.ones(x.rank, np.int32)) if stride is None else stride
+    given = [each.const for each in (begin, end, steps)]
+    if any(each is None for each in given) or None in (x.shape or (None,)):
+        return slicing.slice_update_computed(g, x, update, begin, stride, masks[0], masks[2])
+    bounds = _bounds(x.sizes, [each.tolist() for each in given if each is not None], masks)
+    wanted = [len(range(*each)) for each in bounds]
+    if min(wanted) < 1 or tuple(
+        size for size, single in zip(wanted, masks[2], strict=True) if not single
+    ) != (update.sizes):
+        raise ModelFileError(f"the slice has the sizes {wanted}; expected those of {update!r}")
+    if any(step != 1 for _, _, step in bounds):
+        return slicing.slice_update_computed(g, x, update, begin, stride, masks[0], masks[2])
+    starts, ends, _ = zip(*bounds, strict=True)
+    return slicing.slice_update(g, x, g.reshape(update, wanted), starts, ends)
+
+
+def _bounds(
+    sizes: Ints, given: list[list[int]], masks: list[tuple[bool, ...]]
+) -> list[tuple[int, int, int]]:
+    """First, last and step of a slice along each dimension, as Python's `range` takes them."""
+    if any(len(each) != len(sizes) for each in (*given, *masks)) or 0 in given[2]:
         raise ModelFileError(f"the bounds and masks have not {len(sizes)} numbers, one a dimension")
     bounds = []
-    for i, size in enumerate(sizes):
-        from_start, to_end, single = (mask[i] for mask in masks)
-        first = begin[i] % size if single else None if from_start else begin[i]
-        last = begin[i] % size + 1 if single else None if to_end else end[i]
-        bounds.append(slice(first, last).indices(size)[:2])
-    starts, ends = zip(*bounds, strict=True)
-    wanted = [last - first for first, last in bounds]
-    dropped = [i for i, single in enumerate(masks[2]) if single]
-    if min(wanted) < 1 or [n for i, n in enumerate(wanted) if i not in dropped] != list(
-        update.sizes
+    for size, first, last, step, from_start, to_end, single in zip(
+        sizes, *given, *masks, strict=True
     ):
-        raise ModelFileError(f"the slice has the sizes {wanted}; expected those of {update!r}")
-    return slicing.slice_update(g, x, g.reshape(update, wanted), starts, ends)
+        part = slice(None if from_start else first, None if to_end else last, step)
+        if single:
+            part = slice(first % size, first % size + 1)
+        bounds.append(part.indices(size))
+    return bounds
