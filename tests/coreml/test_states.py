@@ -303,6 +303,26 @@ def test_update_as_one_op(files: Any, save: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(state.read("s"), x)
 
 
+def test_written_in_another_shape(files: Any, save: Callable[..., Path]) -> None:
+    """Found when the file is loaded; and in the run, where sizes are open till then."""
+    spec = stateful_spec(files, [("write_state", {"input": "s", "data": "x"}, ""), READ])
+    given = spec.mlProgram.functions["main"].inputs[0]
+    given.type.CopyFrom(files.type_message("float16", (3,)))
+    spec.description.input[0].type.multiArrayType.shape[0] = 3
+    words = r"it writes x: float16\[3\] to the state s: float16\[2\]; expected the same type"
+    with pytest.raises(ModelFileError, match=words):
+        load(save(spec))
+    given.type.CopyFrom(files.type_message("float16", (None,)))
+    sizes = spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
+    sizes.add(lowerBound=1, upperBound=9)
+    model = load(save(spec))
+    state = model.make_state()
+    model.run({"x": np.float16([4, 5])}, state=state)
+    with pytest.raises(FeatureError, match="fails on these inputs"):
+        model.run({"x": np.float16([4, 5, 6])}, state=state)
+    assert state.read("s").tolist() == [4, 5]
+
+
 @pytest.mark.parametrize(
     ("operation", "words"),
     [

@@ -335,11 +335,13 @@ class Graph:
 
     def elements(self) -> int:
         """How many numbers all computed tensors hold together, as far as sizes are known."""
-        return sum(
+        own = sum(
             math.prod(size or 1 for size in value.shape or ())
             for node in self.nodes
             for value in node.outputs
         )
+        inside = (each for node in self.nodes for each in node.attributes.values())
+        return own + sum(each.elements() for each in inside if isinstance(each, Graph))
 
     def _unique(self, name: str) -> str:
         candidate, number = name, 1

@@ -46,8 +46,9 @@ def lower_network(file: ModelFile, interface: Interface) -> Lowered:
     """
     network = _network(file)
     _check_layers(file, network)
-    names = [name for each in network.layers for name in (*each.input, *each.output)]
-    reader = _Reader(file, network, Graph([*names, *(f.name for f in interface.inputs)]))
+    names = [name for each in every_layer(network.layers) for name in (*each.input, *each.output)]
+    names += [feature.name for feature in (*interface.inputs, *interface.outputs)]
+    reader = _Reader(file, network, Graph(names))
     for feature in interface.inputs:
         with in_place(file, f"the input '{feature.name}'"):
             reader.input(feature)

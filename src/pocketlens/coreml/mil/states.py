@@ -20,9 +20,13 @@ def read_state(g: Graph, input: State) -> Value:
 @mil(since=IOS18)
 def write_state(g: Graph, input: State, data: Value) -> tuple[Value, ...]:
     held = g.tensors[input]
-    if (held.dtype, held.shape) != (data.dtype, data.shape):
+    sizes = held.sizes if data.shape is None else data.shape
+    if held.dtype != data.dtype or not (
+        len(sizes) == held.rank
+        and all(one in (None, other) for one, other in zip(sizes, held.sizes, strict=True))
+    ):
         raise ModelFileError(f"it writes {data!r} to the state {held!r}; expected the same type")
-    g.assign(input, data)
+    g.assign(input, g.reshape(data, held.sizes))  # checked in the run where a size is open
     return ()
 
 
