@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from pocketlens.errors import UnsupportedModelError
+from pocketlens.errors import ModelFileError, UnsupportedModelError
 
 __all__ = [
     "STRING",
@@ -78,10 +78,15 @@ class Value:
 
     def size(self, axis: int) -> int:
         """The size along `axis`; the other sizes may be unknown."""
-        size = self._known()[axis]
+        sizes = self._known()
+        if not -len(sizes) <= axis < len(sizes):
+            raise ModelFileError(
+                f"the tensor {self.name!r} has the shape {list(sizes)}; it has no axis {axis}"
+            )
+        size = sizes[axis]
         if size is None:
             raise UnsupportedModelError(
-                f"the tensor {self.name!r} has the shape {list(self._known())}; expected axis "
+                f"the tensor {self.name!r} has the shape {list(sizes)}; expected axis "
                 f"{axis} to be known before the model runs"
             )
         return size
