@@ -295,3 +295,32 @@ def test_what_a_model_that_is_no_graph_has_not(
         model.predict(np.zeros((2, 2), np.uint8))
     with pytest.raises(OptionError, match="has no function 'other'"):
         load(save(scaler(spec_of, "x", "y", 2.0)), function="other")
+
+
+def test_make_pipeline_of_coremltools(tmp_path: Path) -> None:
+    """An ML Program and a neural network with weights of their own, joined and saved by it."""
+    import coremltools as ct
+    from coremltools.converters.mil.mil import Builder as mb
+
+    random = np.random.default_rng(0)
+    first, second = (random.normal(size=(16, 16)).astype(np.float32) for _ in range(2))
+
+    @mb.program(input_specs=[mb.TensorSpec((1, 16))])
+    def one(x: Any) -> Any:
+        return mb.relu(x=mb.matmul(x=x, y=first), name="hidden")
+
+    @mb.program(input_specs=[mb.TensorSpec((1, 16))])
+    def two(hidden: Any) -> Any:
+        return mb.matmul(x=hidden, y=second, name="out")
+
+    parts = [
+        ct.convert(one, compute_precision=ct.precision.FLOAT32, convert_to="mlprogram"),
+        ct.convert(two, compute_precision=ct.precision.FLOAT32, convert_to="mlprogram"),
+        ct.convert(two, convert_to="neuralnetwork"),
+    ]
+    x = random.normal(size=(1, 16)).astype(np.float32)
+    expected = np.maximum(x @ first, 0) @ second
+    for last in parts[1:]:
+        path = tmp_path / f"{last.get_spec().WhichOneof('Type')}.mlpackage"
+        ct.utils.make_pipeline(parts[0], last).save(str(path))
+        np.testing.assert_allclose(load(path).run({"x": x})["out"], expected, rtol=1e-5, atol=1e-5)
