@@ -566,6 +566,13 @@ one, two = normal(2, 3, 4), normal(2, 3, 4)
 MOVES = [
     Case(
         "concat",
+        {"values": [np.array(2.5, np.float32), np.array(-3, np.float32)]},
+        {"axis": 0},
+        lambda a, b: np.stack([a, b]),
+        note="numbers",
+    ),
+    Case(
+        "concat",
         {"values": [one, two[:, :1]]},
         {"axis": 1},
         lambda a, b: np.concatenate([a, b], 1),

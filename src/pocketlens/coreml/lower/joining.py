@@ -12,7 +12,12 @@ __all__ = ["concatenate"]
 
 
 def concatenate(g: Graph, values: Sequence[Value], axis: int, *, interleave: bool = False) -> Value:
-    """Join along `axis`; interleaved, the first element of each comes before the second of any."""
+    """Join along `axis`; interleaved, the first element of each comes before the second of any.
+
+    Single numbers, which have no axis, are joined to one row.
+    """
+    if values[0].shape == ():
+        values, axis = [g.reshape(value, [1]) for value in values], 0
     if not interleave:
         return g.Concat(*values, axis=axis)
     rank = values[0].rank
