@@ -268,3 +268,13 @@ def test_one_by_one_as_all_together(converted: Callable[..., Path]) -> None:
     apart = np.concatenate([model.probabilities(images[i : i + 1]) for i in range(200)])
     np.testing.assert_array_equal(together, apart)
     assert isinstance(model, CoreMLModel)
+
+
+def test_an_output_has_its_declared_shape(save: Callable[..., Path], files: Any) -> None:
+    """As coremltools' tests expect of a network between an image and a declared [C, H, W]."""
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for declared in ((2, 3), (3, 2), (1, 2, 3)):
+        spec = files.network_spec("expandDims", [x], {"axes": [0]}, [declared])
+        assert np.array_equal(load(save(spec)).run({"x0": x})["y0"], x.reshape(declared))
+    spec = files.network_spec("expandDims", [x], {"axes": [0]}, [(4, 4)])
+    assert load(save(spec)).run({"x0": x})["y0"].shape == (1, 2, 3)

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from pocketlens.coreml import describe, load, predict
+from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.proto import generated
+from pocketlens.coreml.table import Lowering
 from pocketlens.errors import (
     FeatureError,
     ImageError,
@@ -408,15 +410,21 @@ def test_unknown_field_is_an_error(files: Any, save: Callable[..., Path]) -> Non
     )
 
 
-def test_unknown_layer_field_is_an_error(files: Any, save: Callable[..., Path]) -> None:
+def test_unknown_layer_field_is_an_error(
+    files: Any, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def softmax_without_axis(g: Graph, x: Value) -> Value:
+        return g.Softmax(x)
+
+    # As it is, every layer takes every field that the specification gives it.
+    older = Lowering("neural_network", "softmaxND", 0, softmax_without_axis)
+    monkeypatch.setattr("pocketlens.coreml.network.lookup", lambda *_: older)
     x = np.zeros((1, 2), np.float32)
-    fields = {"inputChannels": 2, "outputChannels": 1, "weights": x, "int8DynamicQuantize": True}
-    path = save(files.network_spec("innerProduct", [x], fields, [(1, 1)]))
+    path = save(files.network_spec("softmaxND", [x], {"axis": 1}, [(1, 2)]))
     with pytest.raises(UnsupportedParameter) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path}: the layer 'the_layer' (innerProduct): it sets int8DynamicQuantize to True, "
-        "which does not run here"
+        f"{path}: the layer 'the_layer' (softmaxND): it sets axis to 1, which does not run here"
     )
 
 
@@ -570,7 +578,7 @@ def test_weights_that_do_not_fit(files: Any, save: Callable[..., Path]) -> None:
     x = np.zeros((1, 4, 6, 6), np.float32)
     fields = {"weight": np.zeros((3, 3, 2, 2), np.float32)}
     path = save(files.program_spec("conv", {"x": x}, fields, [("float32", (1, 3, 5, 5))]))
-    with pytest.raises(ModelFileError, match="in 1 groups do not fit.*expected 4 input channels"):
+    with pytest.raises(ModelFileError, match="in 1 groups do not fit.*expected 3 input channels"):
         load(path)
 
 

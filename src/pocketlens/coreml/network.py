@@ -292,15 +292,21 @@ class _Reader:
         return self.graph.tensors[source.output[0]]
 
     def _output(self, value: Value, feature: Feature) -> Value:
-        """An output in the rank in which Core ML gives it."""
-        if feature.kind != "array" or self.network.arrayInputShapeMapping != RANK5:
+        """An output in the shape in which Core ML gives it: the declared one, if that holds it."""
+        older = self.network.arrayInputShapeMapping == RANK5
+        if feature.kind != "array" or not (older or _all_known(value)):
             return value
         sizes = value.sizes
-        if feature.shape and math.prod(feature.shape) == math.prod(sizes):
+        declared = feature.shape and not (feature.shapes or feature.ranges)
+        if declared and math.prod(feature.shape) == math.prod(sizes):
             return self.graph.reshape(value, feature.shape)
-        if len(sizes) == 5 and sizes[:2] == (1, 1):
+        if older and len(sizes) == 5 and sizes[:2] == (1, 1):
             return self.graph.reshape(value, sizes[2:3] if sizes[3:] == (1, 1) else sizes[2:])
         return value
+
+
+def _all_known(value: Value) -> bool:
+    return value.shape is not None and None not in value.shape
 
 
 def _given(layers: Iterable[Any]) -> Iterator[str]:

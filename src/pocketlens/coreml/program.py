@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.features import Interface
+from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.graph import MAX_NODES, Graph, Value
 from pocketlens.coreml.lower.control import Block
 from pocketlens.coreml.lowered import Lowered, finish, in_place, missing
 from pocketlens.coreml.package import ModelFile
 from pocketlens.coreml.table import Lowering, Parameter, lookup
-from pocketlens.coreml.values import constant_of, held_type, tensor_type
+from pocketlens.coreml.values import TensorType, constant_of, held_type, tensor_type
 from pocketlens.errors import (
     ModelFileError,
     UnsupportedModelError,
@@ -168,7 +168,7 @@ class _Reader:
                             f"the image has the shape {fits}; "
                             f"the program takes {declared_type.shape}"
                         )
-                self.graph.input(name, declared_type.dtype, declared_type.shape)
+                self.graph.input(name, declared_type.dtype, _sizes(declared_type, feature))
 
     def operation(self, operation: Any) -> None:
         with in_place(self.file, f"the op {operation.type} '{_title(operation)}'"):
@@ -294,6 +294,17 @@ class _Reader:
                 self.graph.output(feature.name, self.graph.tensors[feature.name])
         states = finish(self.graph, self.states)
         return Lowered(self.graph, self.classes, self.probabilities, states)
+
+
+def _sizes(declared: TensorType, feature: Feature) -> tuple[int | None, ...] | None:
+    """What the program leaves open and the description fixes is fixed."""
+    shape = declared.shape
+    if shape is None or None not in shape or feature.shapes or feature.ranges:
+        return shape
+    fixed = (1, feature.channels, *feature.shape) if feature.kind == "image" else feature.shape
+    if len(fixed) != len(shape):
+        return shape
+    return tuple(one if one is not None else other for one, other in zip(shape, fixed, strict=True))
 
 
 def program_content(file: ModelFile, name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.emission import onnx_model
 from pocketlens.coreml.features import Feature, Interface, read_interface
+from pocketlens.coreml.flexible import FlexibleModel, is_flexible
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.inputs import array_input, default_input, image_input, image_output
 from pocketlens.coreml.kinds import NETWORKS, PIPELINES, check_kind
@@ -21,7 +22,12 @@ from pocketlens.coreml.lowered import Lowered, one_line
 from pocketlens.coreml.model import CoreMLModel
 from pocketlens.coreml.package import ModelFile, open_model
 from pocketlens.coreml.state import State
-from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
+from pocketlens.errors import (
+    FeatureError,
+    ModelFileError,
+    UnsupportedModelError,
+    UnsupportedOp,
+)
 from pocketlens.image import ImageSource
 from pocketlens.prediction import ImageSources, Prediction
 
@@ -77,11 +83,11 @@ def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> Core
     if kind == "mlProgram":
         from pocketlens.coreml.program import lower_program
 
-        return GraphModel(file, interface, lower_program(file, interface))
+        return _graph_model(file, interface, lower_program)
     if kind in NETWORKS:
         from pocketlens.coreml.network import lower_network
 
-        return GraphModel(file, interface, lower_network(file, interface))
+        return _graph_model(file, interface, lower_network)
     if kind in PIPELINES:
         from pocketlens.coreml.classic.pipeline import PipelineModel
 
@@ -89,6 +95,24 @@ def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> Core
     from pocketlens.coreml.classic.model import ClassicModel
 
     return ClassicModel(file, interface)
+
+
+def _graph_model(
+    file: ModelFile, interface: Interface, lower: Callable[[ModelFile, Interface], Lowered]
+) -> CoreMLModel:
+    """One graph for all shapes of the inputs or, where that cannot be, one for each."""
+
+    def make(fixed: Interface) -> CoreMLModel:
+        return GraphModel(file, fixed, lower(file, fixed))
+
+    try:
+        return make(interface)
+    except UnsupportedOp:
+        raise
+    except UnsupportedModelError:
+        if not is_flexible(interface):
+            raise
+        return FlexibleModel(file, interface, make)
 
 
 class GraphModel(CoreMLModel):

@@ -1,0 +1,114 @@
+"""A graph whose inputs may have several shapes, made anew for each shape that it is given.
+
+Most ops are translated without knowing every size of their inputs, and one ONNX graph then serves
+all shapes. A few need a size, such as that of a pooling over everything. A model with one of these
+is translated when a shape first comes, with all sizes known, as Core ML itself does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.model import CoreMLModel
+from pocketlens.coreml.package import ModelFile
+from pocketlens.errors import FeatureError, UnsupportedModelError
+from pocketlens.image import open_image
+
+__all__ = ["FlexibleModel", "is_flexible"]
+
+MAX_MODELS = 8
+"""How many shapes are kept ready; of more, those used last."""
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def is_flexible(interface: Interface) -> bool:
+    """Whether some input may have more than one shape, and none is kept between predictions."""
+    return any(each.shapes or each.ranges for each in interface.inputs) and not interface.states
+
+
+class FlexibleModel(CoreMLModel):
+    """An ML Program or a neural network that is translated for each shape of its inputs."""
+
+    def __init__(
+        self, file: ModelFile, interface: Interface, make: Callable[[Interface], CoreMLModel]
+    ) -> None:
+        """`make` translates the model for an interface of which every shape is fixed.
+
+        Raises:
+            UnsupportedModelError, ModelFileError: The default shapes do not run here either.
+        """
+        self._make = make
+        self._models: OrderedDict[Shapes, CoreMLModel] = OrderedDict()
+        self._features = interface.inputs
+        self._whole = interface
+        self._default = self._model(tuple(each.shape for each in interface.inputs))
+        super().__init__(file, interface, self._default.labels)
+
+    def run(
+        self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
+    ) -> dict[str, Any]:
+        self._check_stateless(state)
+        self._check_given(inputs)
+        shapes = tuple(
+            _shape(inputs[each.name], each) if each.name in inputs else each.shape
+            for each in self._features
+        )
+        return self._model(shapes).run(inputs, intermediate=intermediate)
+
+    def _gives_probabilities(self) -> bool:
+        return self._default._gives_probabilities()
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._default._probabilities(images)
+
+    def _onnx(self) -> bytes:
+        raise UnsupportedModelError(
+            f"{self.path} needs the sizes of its inputs to be translated, which it leaves open; "
+            "only a model of fixed shapes can be written as an ONNX file"
+        )
+
+    def _model(self, shapes: Shapes) -> CoreMLModel:
+        if shapes not in self._models:
+            fixed = tuple(
+                replace(feature, shape=shape, shapes=(), ranges=())
+                if feature.kind in ("image", "array")
+                else feature
+                for feature, shape in zip(self._features, shapes, strict=True)
+            )
+            self._models[shapes] = self._make(replace(self._whole, inputs=fixed))
+            if len(self._models) > MAX_MODELS:
+                self._models.popitem(last=False)
+        self._models.move_to_end(shapes)
+        return self._models[shapes]
+
+
+def _shape(given: Any, feature: Feature) -> tuple[int, ...]:
+    """The shape of an input, one that the feature allows."""
+    if feature.kind not in ("image", "array"):
+        return feature.shape
+    if isinstance(given, (str, os.PathLike)):
+        given = open_image(given)
+    if hasattr(given, "height") and hasattr(given, "width"):
+        shape: tuple[int, ...] = (given.height, given.width)
+    else:
+        try:
+            shape = np.shape(given)
+        except ValueError as error:
+            raise FeatureError(f"the input '{feature.name}' is no array: {error}") from error
+        if feature.kind == "image":
+            shape = shape[:2]
+    if not feature.allows(shape):
+        raise FeatureError(
+            f"the input '{feature.name}' has the shape {feature.expected()}; "
+            f"received: {' × '.join(map(str, shape)) or 'a single number'}"
+        )
+    return shape

@@ -1,0 +1,80 @@
+"""Models whose inputs may have several shapes, where an op needs to know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketlens.coreml import flexible, load
+from pocketlens.errors import FeatureError, UnsupportedModelError, UnsupportedParameter
+
+R = np.random.default_rng(8)
+
+
+def pooled(files: Any, **pool: Any) -> Any:
+    """Local response normalisation, which needs every size, of [1, C, H, W]."""
+    x = np.zeros((1, 4, 3, 3), np.float32)
+    spec = files.network_spec(
+        "lrn", [x], {"alpha": 2.0, "beta": 0.5, "k": 1.0, "localSize": 3}, [()]
+    )
+    ranges = spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
+    for low, high in ((1, 1), (4, 4), (1, 9), (2, -1)):
+        ranges.add(lowerBound=low, upperBound=high)
+    return spec
+
+
+def expected(x: np.ndarray) -> np.ndarray:
+    squares = np.pad(x**2, [(0, 0), (1, 1), (0, 0), (0, 0)])
+    total = sum(squares[:, i : i + x.shape[1]] for i in range(3))
+    return x / np.sqrt(1 + 2 / 3 * total)
+
+
+def test_each_shape_is_translated(files: Any, save: Callable[..., Path]) -> None:
+    model = load(save(pooled(files)))
+    assert isinstance(model, flexible.FlexibleModel)
+    for height, width in ((3, 3), (1, 2), (9, 20), (3, 3)):
+        x = R.standard_normal((1, 4, height, width)).astype(np.float32)
+        np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x), rtol=1e-5)
+    tensors = model.run({"x0": np.ones((1, 4, 2, 2))}, intermediate=True)
+    assert tensors["y0"].shape == (1, 4, 2, 2)
+
+
+def test_only_the_last_shapes_are_kept(files: Any, save: Callable[..., Path]) -> None:
+    model = load(save(pooled(files)))
+    for width in range(2, 2 + 2 * flexible.MAX_MODELS):
+        x = np.full((1, 4, 1, width), 0.5, np.float32)
+        np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x), rtol=1e-5)
+    assert len(model._models) == flexible.MAX_MODELS
+
+
+def test_a_shape_that_is_not_allowed(files: Any, save: Callable[..., Path]) -> None:
+    model = load(save(pooled(files)))
+    with pytest.raises(FeatureError) as caught:
+        model.run({"x0": np.zeros((1, 4, 10, 3))})
+    assert str(caught.value) == (
+        "the input 'x0' has the shape 1 × 4 × 1–9 × 2–∞; received: 1 × 4 × 10 × 3"
+    )
+    with pytest.raises(FeatureError, match="is no array"):
+        model.run({"x0": [[1], [1, 2]]})
+    with pytest.raises(FeatureError, match="needs the input 'x0'"):
+        model.run({})
+
+
+def test_it_is_no_onnx_file(files: Any, save: Callable[..., Path], tmp_path: Path) -> None:
+    model = load(save(pooled(files)))
+    with pytest.raises(UnsupportedModelError, match="only a model of fixed shapes"):
+        model.to_onnx(tmp_path / "m.onnx")
+
+
+def test_what_runs_in_no_shape_is_refused_at_once(files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 4, 3, 3), np.float32)
+    spec = files.program_spec("gelu", {"x": x}, {"mode": "UNKNOWN"}, [("float32", x.shape)])
+    array = spec.description.input[0].type.multiArrayType
+    for size in x.shape:
+        array.shapeRange.sizeRanges.add(lowerBound=1, upperBound=size)
+    with pytest.raises(UnsupportedParameter, match="UNKNOWN"):
+        load(save(spec))
