@@ -91,6 +91,21 @@ def test_a_small_share_of_nothing_is_still_shown(bars_recipe: Recipe, bars_train
     assert sources.tolist().index(-1) == labels.tolist().index(found.classes.index("nothing"))
 
 
+def test_thresholds_are_chosen_on_a_thousand_frames_of_nothing(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
+    settings = ["augment={name='camera'}", "input.height=16", "input.width=16"]
+    images = np.pad(bars_train.images, ((0, 0), (2, 2), (2, 2), (0, 0)))[:7]
+    held = replace(bars_train, images=images, labels=bars_train.labels[:7])
+    recipe = load_recipe(bars_recipe, [*settings, "data.nothing=0.1"])
+    found = made(recipe, held, "training.batch_size=4")
+    frames = found.nothing(held)
+    assert frames.shape == (1000, 1, 16, 16)
+    assert frames.dtype == torch.uint8
+    assert len(frames.unique(dim=0)) > 990
+    assert torch.equal(frames, made(recipe, held, "training.batch_size=4").nothing(held))
+
+
 def test_sources_say_what_each_frame_was_made_of(bars_recipe: Recipe, bars_train: Dataset) -> None:
     for images, labels, sources in made(bars_recipe, bars_train, "training.echo=2").epoch(1):
         assert np.array_equal(images.numpy(), bars_train.channels_first()[sources])

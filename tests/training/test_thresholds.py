@@ -20,7 +20,7 @@ def rows(*answers: tuple[int, float]) -> torch.Tensor:
 def test_always_right_is_shown_early() -> None:
     sure = rows(*[(0, 0.6)] * 50, *[(1, 0.9)] * 50)
     labels = torch.tensor([0] * 50 + [1] * 50)
-    assert fit_thresholds(sure, labels, None) == Thresholds(0.5, 0.5)
+    assert fit_thresholds(sure, labels) == Thresholds(0.5, 0.5)
 
 
 def test_shown_from_where_three_in_a_hundred_are_wrong() -> None:
@@ -28,7 +28,7 @@ def test_shown_from_where_three_in_a_hundred_are_wrong() -> None:
     answers = [(0, 0.9)] * 200 + [(0, 0.75)] * 42 + [(0, 0.65)] * 35
     answers += [(1, 0.75)] * 8 + [(1, 0.65)] * 15
     labels = torch.zeros(len(answers), dtype=torch.int64)
-    assert fit_thresholds(rows(*answers), labels, None) == Thresholds(0.755, 0.655)
+    assert fit_thresholds(rows(*answers), labels) == Thresholds(0.755, 0.655)
 
 
 def test_present_from_where_two_frames_of_nothing_in_a_hundred_are_shown() -> None:
@@ -37,7 +37,16 @@ def test_present_from_where_two_frames_of_nothing_in_a_hundred_are_shown() -> No
     answers = [(0, 0.99)] * 2000 + [(2, 0.9)] * 93
     answers += [(1, confidence) for confidence in (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)]
     labels = torch.tensor([0] * 2000 + [2] * 100)
-    assert fit_thresholds(rows(*answers), labels, 2) == Thresholds(0.5, 0.5, 0.88)
+    assert fit_thresholds(rows(*answers), labels, nothing=2) == Thresholds(0.5, 0.5, 0.88)
+
+
+def test_present_is_chosen_on_other_frames_of_nothing_if_there_are() -> None:
+    answers = [(0, 0.99)] * 50 + [(2, 0.9)] * 10
+    labels = torch.tensor([0] * 50 + [2] * 10)
+    empty = rows(*[(2, 0.9)] * 97, *[(1, 0.9)] * 3)
+    assert fit_thresholds(rows(*answers), labels, nothing=2).present == 0.5
+    assert fit_thresholds(rows(*answers), labels, nothing=2, empty=empty).present == 0.955
+    assert fit_thresholds(rows(*answers), labels, nothing=2, empty=empty[:0]).present == 0.5
 
 
 def test_what_is_kept_need_not_be_surer_than_what_is_shown() -> None:
@@ -45,9 +54,9 @@ def test_what_is_kept_need_not_be_surer_than_what_is_shown() -> None:
     # is present counts.
     answers = [(0, 0.99)] * 50 + [(2, 0.9)] * 93 + [(1, 0.65)] * 7
     labels = torch.tensor([0] * 50 + [2] * 100)
-    assert fit_thresholds(rows(*answers), labels, 2) == Thresholds(0.5, 0.5, 0.83)
+    assert fit_thresholds(rows(*answers), labels, nothing=2) == Thresholds(0.5, 0.5, 0.83)
 
 
 def test_never_above_95_per_cent() -> None:
     wrong = rows(*[(0, 0.99)] * 50)
-    assert fit_thresholds(wrong, torch.ones(50, dtype=torch.int64), None) == Thresholds(0.95, 0.95)
+    assert fit_thresholds(wrong, torch.ones(50, dtype=torch.int64)) == Thresholds(0.95, 0.95)

@@ -21,6 +21,7 @@ __all__ = ["Batches"]
 KEPT_BYTES, KEPT_BATCHES = 1 << 28, 64
 """How much is kept to be trained on again, at most."""
 
+EMPTY_FRAMES = 1000
 
 Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Images `(N, C, H, W)` uint8, labels `(N,)` int64, and sources `(N,)` int64: the place, among the
@@ -103,6 +104,20 @@ class Batches:
             torch.cat([images, *(part for part, _ in frames)]),
             torch.cat([labels, *(answers for _, answers in frames)]),
         )
+
+    def nothing(self, validation: Dataset) -> Tensor:
+        """Frames of the class `nothing`, `(1000, C, H, W)` uint8, to choose thresholds on.
+
+        What is validated on holds few of them; of so many one can tell 2 % from 1 %.
+        """
+        images = _tensor(validation.channels_first(), self.device)
+        places = torch.arange(EMPTY_FRAMES, device=self.device) % len(images)
+        random = torch.Generator(self.device).manual_seed(self.recipe.seed + 1)
+        parts = [
+            self.augmentation(images[part], random, len(part))[len(part) :]
+            for part in places.split(250)
+        ]
+        return torch.cat(parts)
 
     @property
     def _overlaps(self) -> bool:

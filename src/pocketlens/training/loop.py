@@ -184,6 +184,7 @@ class _Loop:
             parts.append(self.teacher.projection)
         self.optimizer = make_optimizer(self.options, parts)
         self.held = self.batches.held_back(validation)
+        self.validation = validation
         self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
         self.best_epoch = 0
@@ -404,13 +405,23 @@ class _Loop:
         if len(self.held[1]) >= ENOUGH_TO_CALIBRATE:
             logits, labels = self.validation_logits(recognizer)
             temperature = fit_temperature(logits, labels)
-            nothing = self.classes.index(NOTHING) if NOTHING in self.classes else None
-            probabilities = (logits / temperature).softmax(1)
-            thresholds = fit_thresholds(probabilities, labels, nothing)
+            recognizer = self.recognizer(temperature=temperature)
+            thresholds = self.thresholds(recognizer, (logits / temperature).softmax(1), labels)
             recognizer = self.recognizer(temperature=temperature, thresholds=thresholds)
         return Training(
             recognizer, tuple(self.history), self.best_epoch, self.device.type, interrupted
         )
+
+    def thresholds(
+        self, recognizer: Recognizer, probabilities: Tensor, labels: Tensor
+    ) -> Thresholds:
+        """From where on its labels are shown."""
+        nothing = self.classes.index(NOTHING) if NOTHING in self.classes else None
+        empty = None
+        if self.batches.augmentation.shows_nothing:
+            frames = self.batches.nothing(self.validation).permute(0, 2, 3, 1)
+            empty = (recognizer.logits(frames).cpu() / recognizer.temperature).softmax(1)
+        return fit_thresholds(probabilities, labels, nothing=nothing, empty=empty)
 
 
 def _row(values: dict[str, Any]) -> Epoch:

@@ -23,7 +23,13 @@ there is nothing is learnt from many more frames, so of that one may be surer.""
 STEP = 0.005
 
 
-def fit_thresholds(probabilities: Tensor, labels: Tensor, nothing: int | None) -> Thresholds:
+def fit_thresholds(
+    probabilities: Tensor,
+    labels: Tensor,
+    *,
+    nothing: int | None = None,
+    empty: Tensor | None = None,
+) -> Thresholds:
     """The lowest probabilities from which on a label can be relied upon.
 
     From `present` on, at most 2 % of the images of `nothing` are given a label. From `show` on, at
@@ -33,22 +39,25 @@ def fit_thresholds(probabilities: Tensor, labels: Tensor, nothing: int | None) -
         probabilities: `(N, K)` of images that were not trained on.
         labels: `(N,)` int64.
         nothing: The index of the class `nothing`, if there is one.
+        empty: `(M, K)` of images of that class; by default, those of it among the others.
     """
     confidence, answers = probabilities.max(1)
     named = torch.ones_like(labels, dtype=torch.bool)
     present = LEAST
     if nothing is not None:
         named = answers != nothing
-        something, empty = 1 - probabilities[:, nothing], labels == nothing
-        present = _lowest(
-            SUREST,
-            lambda least: _share(named & (something >= least), empty) <= EMPTY_SHOWN,
-        )
+        present = _present(probabilities[labels == nothing] if empty is None else empty, nothing)
     wrong = answers != labels
-    shown = named if nothing is None else named & (something >= present)
+    shown = named if nothing is None else named & (1 - probabilities[:, nothing] >= present)
     show = _lowest(MOST, lambda least: _share(wrong, shown & (confidence >= least)) <= SHOWN_WRONG)
     keep = _lowest(MOST, lambda least: _share(wrong, named & (confidence >= least)) <= KEPT_WRONG)
     return Thresholds(show, min(keep, show), present)
+
+
+def _present(empty: Tensor, nothing: int) -> float:
+    named, something = empty.argmax(1) != nothing, 1 - empty[:, nothing]
+    every = torch.ones_like(named)
+    return _lowest(SUREST, lambda least: _share(named & (something >= least), every) <= EMPTY_SHOWN)
 
 
 def _share(which: Tensor, of: Tensor) -> float:
