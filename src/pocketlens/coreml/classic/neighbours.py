@@ -51,7 +51,8 @@ def kNearestNeighborsClassifier(
     votes_for = np.array([places[label] for label in each])
 
     def run(given: Features) -> dict[str, object]:
-        distances = ((samples - vector.row(given)) ** 2).sum(1)
+        apart = samples - vector.row(given)
+        distances = np.einsum("ij,ij->i", apart, apart)
         nearest = np.argsort(distances, kind="stable")[:count]
         weights = np.ones(nearest.size)
         if inverseDistanceWeighting is not None:

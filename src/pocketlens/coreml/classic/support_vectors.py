@@ -173,7 +173,8 @@ class _Dense:
         return row
 
     def distance(self, x: Row) -> Row:
-        row: Row = ((self._matrix - x) ** 2).sum(1)
+        apart = self._matrix - x
+        row: Row = np.einsum("ij,ij->i", apart, apart)
         return row
 
 

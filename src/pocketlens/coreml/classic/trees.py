@@ -9,7 +9,9 @@ a single score have the score as the second one's probability, and a half goes t
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,16 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 Row = NDArray[np.float64]
 
 LEAF = 6
+FIELDS = (
+    "treeId",
+    "nodeId",
+    "nodeBehavior",
+    "branchFeatureIndex",
+    "branchFeatureValue",
+    "trueChildNodeId",
+    "falseChildNodeId",
+    "missingValueTracksTrueChild",
+)
 MAX_FEATURES = 2**31
 
 TRANSFORMS: dict[str, Callable[[Row], Row]] = {
@@ -105,29 +117,18 @@ class _Forest:
                 f"it has {self._base.size} base prediction values; "
                 f"expected as many as its {self.dimensions} prediction dimensions, at least 1"
             )
-        places = {(node.treeId, node.nodeId): place for place, node in enumerate(nodes)}
-        if len(places) != len(nodes):
-            raise ModelFileError("two nodes of one tree have the same nodeId")
-        self._behaviour = np.array([node.nodeBehavior for node in nodes], np.int64)
+        columns = _columns(nodes)
+        self._behaviour = np.array(columns["nodeBehavior"], np.int64)
         if not np.all((self._behaviour >= 0) & (self._behaviour <= LEAF)):
             raise ModelFileError("a node has a nodeBehavior that is unknown here")
         leaf = self._behaviour == LEAF
-        features = [0 if end else n.branchFeatureIndex for n, end in zip(nodes, leaf, strict=True)]
+        features = columns["branchFeatureIndex"]
         if max(features, default=0) >= MAX_FEATURES:
             raise ModelFileError(f"a node tests the feature {max(features)}; its inputs have fewer")
-        self._feature = np.array(features, np.int64)
-        self._threshold = np.array([node.branchFeatureValue for node in nodes], np.float64)
-        self._missing = np.array([node.missingValueTracksTrueChild for node in nodes], bool)
-        self._true, self._false = (
-            np.array(
-                [
-                    place if leaf[place] else _child(places, node, branch)
-                    for place, node in enumerate(nodes)
-                ],
-                np.int64,
-            )
-            for branch in ("true", "false")
-        )
+        self._feature = np.where(leaf, 0, np.array(features, np.int64))
+        self._threshold = np.array(columns["branchFeatureValue"], np.float64)
+        self._missing = np.array(columns["missingValueTracksTrueChild"], bool)
+        self._true, self._false = _children(columns, leaf)
         self._roots = _roots(nodes, leaf, self._true, self._false)
         self._depth = _depth(self._roots, leaf, self._true, self._false)
         self._starts, self._index, self._value = _leaves(nodes, leaf, self.dimensions)
@@ -160,15 +161,34 @@ class _Forest:
         return result
 
 
-def _child(places: dict[tuple[int, int], int], node: Message, branch: str) -> int:
-    wanted = node.trueChildNodeId if branch == "true" else node.falseChildNodeId
-    place = places.get((node.treeId, wanted))
-    if place is None:
-        raise ModelFileError(
-            f"the node {node.nodeId} of tree {node.treeId} has the {branch} child {wanted}, "
-            "which the tree does not have"
-        )
-    return place
+def _columns(nodes: Message) -> dict[str, tuple[Any, ...]]:
+    """Each field of all nodes, in one pass: reading a message's field is what takes time."""
+    read = attrgetter(*FIELDS)
+    rows = [read(node) for node in nodes]
+    return dict(zip(FIELDS, zip(*rows, strict=True) if rows else repeat(()), strict=False))
+
+
+def _children(
+    columns: dict[str, tuple[Any, ...]], leaf: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of each node's true and false child; a leaf's are -1."""
+    trees, ids = columns["treeId"], columns["nodeId"]
+    places = {key: place for place, key in enumerate(zip(trees, ids, strict=True))}
+    if len(places) != len(ids):
+        raise ModelFileError("two nodes of one tree have the same nodeId")
+    found = []
+    for branch in ("true", "false"):
+        wanted = columns[f"{branch}ChildNodeId"]
+        child = np.array([places.get(key, -1) for key in zip(trees, wanted, strict=True)], np.int64)
+        lost = np.flatnonzero((child < 0) & ~leaf)
+        if lost.size:
+            place = int(lost[0])
+            raise ModelFileError(
+                f"the node {ids[place]} of tree {trees[place]} has the {branch} child "
+                f"{wanted[place]}, which the tree does not have"
+            )
+        found.append(np.where(leaf, -1, child))
+    return found[0], found[1]
 
 
 def _roots(
@@ -217,16 +237,18 @@ def _leaves(
     nodes: Message, leaf: NDArray[np.bool_], dimensions: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Row]:
     """Where each node's values start, and the values' dimensions and numbers, one after another."""
-    starts, index, value = [0], [], []
-    for node, end in zip(nodes, leaf, strict=True):
-        if end:
-            own = [info.evaluationIndex for info in node.evaluationInfo]
-            if not own or len(set(own)) != len(own) or max(own) >= dimensions:
-                raise ModelFileError(
-                    f"the leaf {node.nodeId} of tree {node.treeId} gives values for the dimensions "
-                    f"{own[:8]}; expected at least one, each once and below {dimensions}"
-                )
-            index += own
-            value += [info.evaluationValue for info in node.evaluationInfo]
-        starts.append(len(index))
-    return np.array(starts), np.array(index, np.int64), np.array(value, np.float64)
+    counts = np.zeros(leaf.size, np.int64)
+    index, value = [], []
+    for place in np.flatnonzero(leaf).tolist():
+        infos = nodes[place].evaluationInfo
+        own = [info.evaluationIndex for info in infos]
+        if not own or len(set(own)) != len(own) or max(own) >= dimensions:
+            raise ModelFileError(
+                f"the leaf {nodes[place].nodeId} of tree {nodes[place].treeId} gives values for "
+                f"the dimensions {own[:8]}; expected at least one, each once and below {dimensions}"
+            )
+        counts[place] = len(own)
+        index += own
+        value += [info.evaluationValue for info in infos]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return starts, np.array(index, np.int64), np.array(value, np.float64)
