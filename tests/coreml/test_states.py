@@ -33,8 +33,12 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
                 warnings.simplefilter("ignore")
                 import coremltools as ct
 
-                program = PROGRAMS[name]()
-                ct.convert(program, minimum_deployment_target=ct.target.iOS18).save(str(path))
+                rows = [ct.TensorType("x", (ct.RangeDim(1, 5, 2), 2), dtype=np.float16)]
+                ct.convert(
+                    PROGRAMS[name](),
+                    inputs=rows if name == "of_any_length" else None,
+                    minimum_deployment_target=ct.target.iOS18,
+                ).save(str(path))
         return path
 
     return convert
@@ -121,7 +125,24 @@ def in_a_branch() -> Any:
     return program
 
 
-PROGRAMS = {each.__name__: each for each in (mean, only_a_state, in_a_loop, in_a_branch)}
+def of_any_length() -> Any:
+    """The sum of all that came, in rows of any number: an op here needs to know how many."""
+    from coremltools.converters.mil import Builder as mb
+    from coremltools.converters.mil.mil import get_new_symbol
+
+    @_program(_tensor((get_new_symbol(), 2)), _tensor((1,), state=True))
+    def program(x: Any, total: Any) -> Any:
+        row = mb.flatten2d(x=x, axis=0)
+        here = mb.reduce_sum(x=row, axes=[0, 1], keep_dims=False)
+        everything = mb.add(x=mb.read_state(input=total), y=here)
+        return mb.coreml_update_state(state=total, value=everything), row
+
+    return program
+
+
+PROGRAMS = {
+    each.__name__: each for each in (mean, only_a_state, in_a_loop, in_a_branch, of_any_length)
+}
 
 
 def test_each_run_reads_and_writes(converted: Callable[[str], Path]) -> None:
@@ -209,6 +230,30 @@ def test_written_in_a_branch(converted: Callable[[str], Path]) -> None:
         assert size == abs(n)
         counts.append(int(count[0]))
     assert counts == [1, 1, 1, 2]
+
+
+def test_one_state_for_every_shape(converted: Callable[[str], Path]) -> None:
+    model = load(converted("of_any_length"))
+    state = model.make_state()
+    total = 0.0
+    for length in (1, 4, 2, 1):
+        x = np.arange(2 * length).reshape(length, 2) + 1
+        total += float(x.sum())
+        given, row = model.run({"x": x}, state=state).values()
+        assert given == total
+        np.testing.assert_array_equal(row, x.reshape(1, -1))
+    with pytest.raises(FeatureError, match="keeps 'total' between predictions; expected a state"):
+        model.run({"x": x})
+
+
+def test_only_programs_keep_states(files: Any, save: Callable[..., Path]) -> None:
+    spec = files.network_spec("copy", [np.zeros((1, 2), np.float32)], {}, [(1, 2)])
+    feature = spec.description.state.add(name="s").type.stateType.arrayType
+    feature.shape.append(2)
+    feature.dataType = 65552
+    words = r"\(neural network\) keeps 's' between predictions, as only an ML Program can here"
+    with pytest.raises(UnsupportedModelError, match=words):
+        load(save(spec))
 
 
 def test_wrong_states(converted: Callable[[str], Path]) -> None:

@@ -31,8 +31,8 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def is_flexible(interface: Interface) -> bool:
-    """Whether some input may have more than one shape, and none is kept between predictions."""
-    return any(each.shapes or each.ranges for each in interface.inputs) and not interface.states
+    """Whether some input may have more than one shape."""
+    return any(each.shapes or each.ranges for each in interface.inputs)
 
 
 class FlexibleModel(CoreMLModel):
@@ -56,13 +56,12 @@ class FlexibleModel(CoreMLModel):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        self._check_stateless(state)
         self._check_given(inputs)
         shapes = tuple(
             _shape(inputs[each.name], each) if each.name in inputs else each.shape
             for each in self._features
         )
-        return self._model(shapes).run(inputs, intermediate=intermediate)
+        return self._model(shapes).run(inputs, state=state, intermediate=intermediate)
 
     def _gives_probabilities(self) -> bool:
         return self._default._gives_probabilities()

@@ -19,6 +19,7 @@ from pocketlens.coreml.description import describe_file
 from pocketlens.coreml.features import Interface, declared_input_spec, declared_thresholds
 from pocketlens.coreml.kinds import KINDS
 from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.state import State
 from pocketlens.errors import FeatureError, UnsupportedModelError, did_you_mean
 from pocketlens.files import aside
 from pocketlens.image import InputSpec
@@ -39,6 +40,11 @@ class CoreMLModel(Predictor):
     ) -> None:
         self.path: Path = file.path
         self.kind: str = KINDS[file.spec.WhichOneof("Type")]
+        if interface.states and file.spec.WhichOneof("Type") != "mlProgram":
+            raise UnsupportedModelError(
+                f"{file.path} ({self.kind}) keeps {interface.states[0].name!r} between "
+                "predictions, as only an ML Program can here"
+            )
         self.interface: Interface = interface
         self.labels: tuple[str | int, ...] = classes
         self._file = file
@@ -125,13 +131,15 @@ class CoreMLModel(Predictor):
             ImageError: A picture that cannot be read.
         """
 
-    def make_state(self) -> Any:
-        """A new `state.State`, all zeros, for a model that keeps one between predictions.
+    def make_state(self) -> State:
+        """A new state, all zeros, for a model that keeps one between predictions.
 
         Raises:
             UnsupportedModelError: This model keeps none.
         """
-        raise UnsupportedModelError(f"{self.path} keeps no state between predictions")
+        if not self.interface.states:
+            raise UnsupportedModelError(f"{self.path} keeps no state between predictions")
+        return State(self._file, self.interface.states)
 
     def describe(self) -> dict[str, Any]:
         """Everything that the file says of itself, ready for JSON; see `describe`."""

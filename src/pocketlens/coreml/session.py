@@ -183,16 +183,13 @@ class GraphModel(CoreMLModel):
             for feature, answer in zip(self.interface.outputs, answers[:count], strict=True)
         }
 
-    def make_state(self) -> State:
-        return State(self) if self.interface.states else super().make_state()
-
     def _states(self, state: Any) -> dict[str, NDArray[Any]]:
         """The arrays of the state that a run is given."""
         if not self.interface.states:
             self._check_stateless(state)
             return {}
         if isinstance(state, State):
-            return state.arrays(self)
+            return state.arrays(self._file)
         kept = ", ".join(repr(feature.name) for feature in self.interface.states)
         raise FeatureError(
             f"{self.path} keeps {kept} between predictions; expected a state made by its "
@@ -245,7 +242,8 @@ class GraphModel(CoreMLModel):
             return {"string": str, "int64": int, "double": float}[feature.kind](item)
         if feature.kind == "image":
             return image_output(answer, feature)
-        return answer.astype(feature.dtype) if feature.dtype else answer
+        array = answer.reshape(1) if answer.ndim == 0 else answer  # as a multi-array has it
+        return array.astype(feature.dtype) if feature.dtype else array
 
     def _debug_session(self) -> tuple[Any, list[str], list[str]]:
         if self._debug is None:

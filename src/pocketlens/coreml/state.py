@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.features import Feature
+from pocketlens.coreml.package import ModelFile
 from pocketlens.errors import FeatureError, did_you_mean
-
-if TYPE_CHECKING:
-    from pocketlens.coreml.model import CoreMLModel
 
 __all__ = ["State"]
 
@@ -25,16 +25,15 @@ class State:
         state.read("cache")
     """
 
-    def __init__(self, model: CoreMLModel) -> None:
-        self._model = model
+    def __init__(self, file: ModelFile, features: Iterable[Feature]) -> None:
+        self._file = file
         self._arrays: dict[str, NDArray[Any]] = {
-            feature.name: np.zeros(feature.shape, feature.dtype)
-            for feature in model.interface.states
+            feature.name: np.zeros(feature.shape, feature.dtype) for feature in features
         }
 
     def __repr__(self) -> str:
         kept = (f"{name} {array.dtype}{list(array.shape)}" for name, array in self._arrays.items())
-        return f"<State of {self._model.path}: {', '.join(kept)}>"
+        return f"<State of {self._file.path}: {', '.join(kept)}>"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,25 +63,25 @@ class State:
         held, given = self._arrays[name], np.asarray(array)
         if given.dtype.kind not in "biuf" or given.shape != held.shape:
             raise FeatureError(
-                f"the state {name!r} of {self._model.path} is {held.dtype}{list(held.shape)}; "
+                f"the state {name!r} of {self._file.path} is {held.dtype}{list(held.shape)}; "
                 f"received: {given.dtype}{list(given.shape)}"
             )
         with np.errstate(over="ignore"):
             self._arrays[name] = np.array(given, held.dtype)
 
-    def arrays(self, model: CoreMLModel) -> dict[str, NDArray[Any]]:
-        """The arrays themselves, for a run of `model` to read and to replace.
+    def arrays(self, file: ModelFile) -> dict[str, NDArray[Any]]:
+        """The arrays themselves, for a run of the model of `file` to read and to replace.
 
         Raises:
             FeatureError: Another model made this state.
         """
-        if model is not self._model:
+        if file is not self._file:
             raise FeatureError(
-                f"{model.path} takes a state made by its own make_state(); received: {self!r}"
+                f"{file.path} takes a state made by its own make_state(); received: {self!r}"
             )
         return self._arrays
 
     def _check(self, name: str) -> None:
         if name not in self._arrays:
             known = did_you_mean(str(name), self._arrays)
-            raise FeatureError(f"{self._model.path} keeps no state {name!r}; {known}")
+            raise FeatureError(f"{self._file.path} keeps no state {name!r}; {known}")
