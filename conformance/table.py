@@ -15,29 +15,43 @@ from typing import Any
 PACKAGES = ("coremltools", "numpy", "onnxruntime", "torch", "scipy")
 
 
+def matches(pattern: str, text: str) -> bool:
+    """Whether the text is what the pattern says, in which `*` stands for anything."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None
+
+
 @dataclass(frozen=True)
 class Exceptions:
-    """Tests known to fail: patterns of their ids (`*` is anything), each with its cause."""
+    """Failures that are known, each with its cause.
 
-    causes: dict[str, str]
+    Each is a pattern of the tests' ids. Every such test must fail; where a pattern of the reason is
+    given too, only a failure with that reason is meant, and the others may pass.
+    """
+
+    rows: tuple[tuple[str, str, str], ...]  # test, reason, cause
 
     @classmethod
     def read(cls, path: Path) -> Exceptions:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        causes: dict[str, str] = {}
+        rows = []
         for each in content.get("exception", []):
-            if set(each) != {"test", "cause"} or not each["cause"] or each["test"] in causes:
-                raise SystemExit(f"{path}: expected one `test` and its `cause`; received: {each}")
-            causes[each["test"]] = each["cause"]
-        return cls(causes)
+            if not {"test", "cause"} <= set(each) <= {"test", "reason", "cause"}:
+                raise SystemExit(
+                    f"{path}: expected a test, its cause and perhaps a reason; received: {each}"
+                )
+            rows.append((each["test"], each.get("reason", ""), each["cause"]))
+        return cls(tuple(rows))
 
-    @staticmethod
-    def matches(pattern: str, test: str) -> bool:
-        return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), test) is not None
+    def cause(self, test: str, reason: str) -> str | None:
+        """Why this failure is known, or None."""
+        for pattern, why, cause in self.rows:
+            if matches(pattern, test) and (not why or matches(why, reason)):
+                return cause
+        return None
 
-    def pattern_of(self, test: str) -> str | None:
-        """The pattern that lists this test, or None."""
-        return next((each for each in self.causes if self.matches(each, test)), None)
+    def must_fail(self, test: str) -> str | None:
+        """The pattern by which this test is listed whatever the reason, or None."""
+        return next((row[0] for row in self.rows if not row[1] and matches(row[0], test)), None)
 
 
 # How a test can end. The first two made predictions and compared their numbers.
@@ -74,13 +88,14 @@ class Score:
     def add(self, result: Mapping[str, Any]) -> None:
         """Count one test's result."""
         test, outcome = result["id"], result["outcome"]
-        pattern = self.exceptions.pattern_of(test)
-        if outcome == "failed" and pattern is not None:
+        cause = self.exceptions.cause(test, result["reason"]) if outcome == "failed" else None
+        if cause is not None:
             outcome = "listed"
-            self.listed[pattern] += 1
+            self.listed[cause] += 1
         elif outcome == "failed":
             self.failed[test] = result["reason"]
         elif outcome == "passed":
+            pattern = self.exceptions.must_fail(test)
             if pattern is not None:
                 self.stale[test] = pattern
             if not result["predictions"]:
@@ -131,10 +146,7 @@ def write_table(score: Score, folder: Path) -> None:
             for dialect in sorted({dialect for dialect, _ in score.ops})
         },
         "failed": score.failed,
-        "listed": {
-            pattern: {"tests": count, "cause": score.exceptions.causes[pattern]}
-            for pattern, count in sorted(score.listed.items())
-        },
+        "listed": dict(score.listed.most_common()),
         "skipped": dict(score.skipped.most_common()),
         "not_runnable": score.not_runnable,
     }
@@ -175,9 +187,8 @@ def _markdown(content: Mapping[str, Any]) -> str:
             lines += ["", f"## {title}", ""]
             lines += [f"- `{test}`: {_cell(reason)}" for test, reason in rows.items()]
     if content["listed"]:
-        lines += ["", "## Listed exceptions", "", "| tests | pattern | cause |", "|--:|---|---|"]
-        for pattern, each in content["listed"].items():
-            lines.append(f"| {each['tests']} | `{_cell(pattern)}` | {_cell(each['cause'])} |")
+        lines += ["", "## Listed exceptions", "", "| tests | cause |", "|--:|---|"]
+        lines += [f"| {count} | {_cell(cause)} |" for cause, count in content["listed"].items()]
     if content["skipped"]:
         lines += ["", "## Skipped by coremltools itself", "", "| tests | reason |", "|--:|---|"]
         lines += [f"| {count} | {_cell(reason)} |" for reason, count in content["skipped"].items()]

@@ -573,6 +573,13 @@ MOVES = [
     ),
     Case(
         "concat",
+        {"values": [np.float32([1, 2]), np.array(-3, np.float32)]},
+        {"axis": 0},
+        lambda a, b: np.append(a, b),
+        note="a row and a number",
+    ),
+    Case(
+        "concat",
         {"values": [one, two[:, :1]]},
         {"axis": 1},
         lambda a, b: np.concatenate([a, b], 1),
@@ -1092,6 +1099,14 @@ MAKING = [
         note="reverse",
     ),
     Case("band_part", {"x": one}, {}, lambda x: x),
+    Case(
+        "band_part",
+        {"x": np.ones((3, 4), np.bool_)},
+        {"lower": 0},
+        lambda x: np.triu(x),
+        "bool",
+        only="bool",
+    ),
     *(
         Case(
             "band_part",

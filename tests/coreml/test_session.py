@@ -625,3 +625,20 @@ def test_input_of_another_type_or_size(files: Any, save: Callable[..., Path]) ->
     spec.description.input[0].type.sequenceType.stringType.SetInParent()
     with pytest.raises(ModelFileError, match="'x' is a sequence; expected an image or an array"):
         load(save(spec))
+
+
+def test_an_input_goes_out_under_its_own_name(files: Any, save: Callable[..., Path]) -> None:
+    x = np.float32([[1, 2, 3]])
+    spec = files.program_spec("relu", {"x": x}, {}, [("float32", x.shape)])
+    spec.description.output.add().CopyFrom(spec.description.input[0])
+    block = spec.mlProgram.functions["main"].block_specializations["CoreML6"]
+    block.outputs.append("x")
+    answer = load(save(spec)).run({"x": -x})
+    assert np.array_equal(answer["x"], -x)
+    assert np.array_equal(answer["y0"], 0 * x)
+
+
+def test_a_single_number_comes_as_an_array_of_one(files: Any, save: Callable[..., Path]) -> None:
+    x = np.float32([[1, 2, 3]])
+    spec = files.program_spec("reduce_sum", {"x": x}, {}, [("float32", ())])
+    assert load(save(spec)).run({"x": x})["y0"].tolist() == [6]

@@ -316,8 +316,11 @@ class Graph:
         Raises:
             ModelFileError: An output or another tensor has this name.
         """
-        if any(each.name == name for each in (*self.inputs, *self.outputs)):
+        if any(each.name == name for each in self.outputs):
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+        if any(each.name == name for each in self.inputs):
+            self.outputs.append(self.Identity(value))  # ONNX gives a name once
+            return
         if value.const is not None or not (value.name == name or value.name in self._unnamed):
             value = self.Identity(value)
         taken = self._named.get(name)

@@ -8,7 +8,16 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 
-__all__ = ["divide", "floor_divide", "in_type_of", "modulo"]
+__all__ = ["choose", "divide", "floor_divide", "in_type_of", "modulo"]
+
+
+def choose(g: Graph, condition: Value, x: Value, y: Value) -> Value:
+    """`x` where `condition` is true, else `y`."""
+    if x.dtype.kind in "biu" and x.dtype not in (np.int32, np.int64):
+        # ONNX Runtime has no kernel for booleans and the narrow integers.
+        chosen = g.Where(condition, g.cast(x, np.int32), g.cast(y, np.int32))
+        return g.cast(chosen, x.dtype)
+    return g.Where(condition, x, y)
 
 
 def divide(g: Graph, x: Value, y: Value) -> Value:

@@ -14,10 +14,11 @@ __all__ = ["concatenate"]
 def concatenate(g: Graph, values: Sequence[Value], axis: int, *, interleave: bool = False) -> Value:
     """Join along `axis`; interleaved, the first element of each comes before the second of any.
 
-    Single numbers, which have no axis, are joined to one row.
+    Single numbers, which have no axis, are joined to one row, as rows beside them are.
     """
-    if values[0].shape == ():
-        values, axis = [g.reshape(value, [1]) for value in values], 0
+    if any(value.shape == () for value in values):
+        values = [g.reshape(value, [1]) if value.shape == () else value for value in values]
+        axis = 0
     if not interleave:
         return g.Concat(*values, axis=axis)
     rank = values[0].rank

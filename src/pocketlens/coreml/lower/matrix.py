@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.arithmetic import choose
 from pocketlens.coreml.lower.ordering import counting
 
 __all__ = ["band", "linear", "swapped"]
@@ -33,7 +34,7 @@ def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
     for far, limit in ((below, lower), (g.Neg(below), upper)):
         if limit is not None:
             inside = g.LessOrEqual(far, g.constant(limit, np.int64))
-            x = g.Where(inside, x, g.like(0, x))
+            x = choose(g, inside, x, g.like(0, x))
     return x
 
 

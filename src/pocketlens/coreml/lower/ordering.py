@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.arithmetic import choose
 from pocketlens.errors import ModelFileError
 
 __all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "top"]
@@ -87,4 +88,4 @@ def one_hot(
     axis %= rank
     index = g.Unsqueeze(g.cast(indices, np.int64), np.array([axis], np.int64))
     places = counting(g, size, dims_after=rank - 1 - axis)
-    return g.Where(g.Equal(index, places), on_value, off_value)
+    return choose(g, g.Equal(index, places), on_value, off_value)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value, Values
 from pocketlens.coreml.lower import control, indexing
+from pocketlens.coreml.lower.arithmetic import choose
 from pocketlens.coreml.lower.control import Block
 from pocketlens.coreml.mil.elementwise_unary import TYPES
 from pocketlens.coreml.table import mil
@@ -20,7 +21,7 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 @mil()
 def select(g: Graph, cond: Value, a: Value, b: Value) -> Value:
-    return g.Where(cond, a, b)
+    return choose(g, cond, a, b)
 
 
 @mil()

@@ -69,8 +69,8 @@ def conv_ios17(
     dilations: Ints | None = None,
     groups: int = 1,
 ) -> Value:
-    def formula(*operands: Value) -> Value:
-        return conv(g, *operands, strides, pad_type, pad, dilations, groups)
+    def formula(v: Value, w: Value, b: Value | None) -> Value:
+        return conv(g, v, w, b, strides, pad_type, pad, dilations, groups)
 
     return in_type_of(g, formula, x, weight, bias)
 
@@ -112,7 +112,7 @@ def conv_transpose_ios17(
     dilations: Ints | None = None,
     groups: int = 1,
 ) -> Value:
-    def formula(*operands: Value) -> Value:
-        return conv_transpose(g, *operands, pad, output_shape, pad_type, strides, dilations, groups)
+    def formula(v: Value, w: Value, b: Value | None) -> Value:
+        return conv_transpose(g, v, w, b, pad, output_shape, pad_type, strides, dilations, groups)
 
     return in_type_of(g, formula, x, weight, bias)

@@ -39,7 +39,9 @@ def expand_dims(g: Graph, x: Value, axes: Ints) -> Value:
 @mil()
 def squeeze(g: Graph, x: Value, axes: Ints | None = None) -> Value:
     # As in PyTorch, an axis that is not of size 1 stays.
-    sizes = x.sizes if axes is None else x.shape or x.sizes
+    if axes is None and None in (x.shape or ()):
+        return g.Squeeze(x)
+    sizes = x.shape or ()
     chosen = range(len(sizes)) if axes is None else sorted({axis % len(sizes) for axis in axes})
     drop = [axis for axis in chosen if sizes[axis] in (1, None)]
     return g.Squeeze(x, np.array(drop, np.int64)) if drop else g.Identity(x)
