@@ -401,6 +401,40 @@ def test_damaged_programs(
     assert words in str(caught.value)
 
 
+def test_size_that_the_file_fixes_changes(files: Any, save: Callable[..., Path]) -> None:
+    """The body makes the variable longer; the file says that it is of size 1 in every step."""
+    spec = loop_spec(files)
+    test, block = main_loop(spec).blocks
+    test.inputs[0].type.CopyFrom(files.type_message("float32", (None,)))
+    test.operations[0].outputs[0].type.CopyFrom(files.type_message("bool", (None,)))
+    block.operations[0].type = "concat"
+    del block.operations[0].inputs["x"], block.operations[0].inputs["y"]
+    for _ in range(2):
+        block.operations[0].inputs["values"].arguments.add().name = "v"
+    axis = block.operations[0].inputs["axis"].arguments.add()
+    axis.value.CopyFrom(files.value_message(np.int32(0)))
+    block.operations[0].outputs[0].type.CopyFrom(files.type_message("float32", (2,)))
+    with pytest.raises(ModelFileError, match=r"the loop changes the sizes of .*\[1\] to \[2\]"):
+        load(save(spec))
+
+
+def test_branches_of_two_types(files: Any, save: Callable[..., Path]) -> None:
+    spec = files.program_spec("cond", {"pred": np.ones(1, np.int32)}, {}, [("float32", (1,))])
+    operation = main_loop(spec)
+    spec.mlProgram.functions["main"].inputs[0].type.CopyFrom(files.type_message("bool", (1,)))
+    for kind in ("float32", "int32"):
+        block = operation.blocks.add(outputs=["v"])
+        made = block.operations.add(type="const")
+        value = files.value_message(np.ones(1, kind))
+        made.attributes["val"].CopyFrom(value)
+        made.outputs.add(name="v").type.CopyFrom(value.type)
+    with pytest.raises(ModelFileError, match=r"float32\[1\] and .*int32\[1\] come from two branch"):
+        load(save(spec))
+    del operation.blocks[1].outputs[:]
+    with pytest.raises(ModelFileError, match="one branch gives 1 tensors, the other 0"):
+        load(save(spec))
+
+
 def test_blocks_nested_too_deep(files: Any, save: Callable[..., Path]) -> None:
     spec = loop_spec(files)
     block = main_loop(spec).blocks[1]

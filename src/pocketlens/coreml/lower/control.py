@@ -84,7 +84,7 @@ def choose(g: Graph, condition: Value, then: Block, otherwise: Block) -> list[Va
 
 
 def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Value]:
-    """`values` once `body` has run on them as often as `condition` says of them.
+    """`values` once `body` has run on them as long as `condition` is true of them.
 
     Args:
         condition: Takes the values, gives one bool.
@@ -139,6 +139,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
         go, *results = test(inner, results)
         for one, other in zip(given, results, strict=True):
             _same_type(one, other)
+        _check_narrowed(shapes, given, results)
         wider = [_common(shape, value.shape) for shape, value in zip(shapes, results, strict=True)]
         if wider == shapes:
             break
@@ -154,6 +155,20 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
     for each, value in zip(names, results[count:], strict=True):
         g.assign(each, value)
     return results[:count]
+
+
+def _check_narrowed(
+    shapes: Sequence[Shape], given: Sequence[Value], results: Sequence[Value]
+) -> None:
+    """A size that is left open here is known to the file: then the loop must not change it."""
+    for shape, one, other in zip(shapes, given, results, strict=True):
+        if one.shape != shape and one.shape is not None and other.shape is not None:
+            pairs = zip(one.shape, other.shape, strict=False)
+            same = all(a == b or None in (a, b) for a, b in pairs)
+            if len(one.shape) != len(other.shape) or not same:
+                raise ModelFileError(
+                    f"the loop changes the sizes of {one!r} to {list(other.shape)}"
+                )
 
 
 def _bound(g: Graph, place: str, values: Sequence[Value]) -> None:
@@ -189,7 +204,10 @@ def _steps(g: Graph) -> Value:
 
 def _same_type(one: Value, other: Value) -> np.dtype[Any]:
     if one.dtype != other.dtype:
-        raise ModelFileError(f"{one!r} and {other!r} are the same tensor, of one type or another")
+        raise ModelFileError(
+            f"{one!r} and {other!r} come from two branches, or from before and after a step of a "
+            "loop; expected one type"
+        )
     return one.dtype
 
 
