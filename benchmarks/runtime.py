@@ -1,0 +1,202 @@
+"""Our Core ML runtime beside PyTorch, and beside ONNX Runtime on what PyTorch itself exports.
+
+    python benchmarks/runtime.py                # all networks
+    python benchmarks/runtime.py quick vit      # these
+
+Every contender runs in a process of its own, one image at a time; the contenders take turns for
+`ROUNDS` rounds, so that a slow spell of the machine meets all of them. Load: from the file to ready
+(PyTorch: from nothing, its weights are drawn). Memory: the most that the process ever held beyond
+what it held before it loaded the model; it is read from Linux's /proc.
+
+Claims: in float32 an image takes at most 1.1 times what PyTorch's own ONNX export takes; and memory
+is at most 1.3 times the file more than ONNX Runtime holds for that export.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from measure import write
+
+ROUNDS = 5
+SECONDS = 1.0
+"""How long each contender runs in a round, at least."""
+
+MOST_TIME, MOST_MEMORY = 1.1, 1.3
+
+LARGE = {"resnet50": "resnet50_like", "mobilenet": "mobilenet_like", "vit": "vit_like"}
+SMALL = ("quick", "classic", "tiny", "digits", "best")
+
+CONTENDERS = ("pytorch", "onnx", "float32", "float16")
+
+
+def network(name: str) -> tuple[Any, Any]:
+    """The network, its weights drawn from seed 0, and its InputSpec."""
+    import torch
+
+    from pocketlens import networks
+    from pocketlens.image import InputSpec
+    from pocketlens.recipe import load_recipe
+
+    torch.manual_seed(0)
+    if name in LARGE:
+        import architectures
+
+        spec = InputSpec(224, 224, "rgb")
+        return getattr(architectures, LARGE[name])().eval(), spec
+    recipe = load_recipe(name)
+    return networks.build(recipe.network, recipe.input, 10).eval(), recipe.input
+
+
+def files(name: str, folder: Path) -> None:
+    """Write what the contenders load: two Core ML files and PyTorch's own ONNX export."""
+    import torch
+
+    from pocketlens import convert
+
+    module, spec = network(name)
+    with torch.no_grad():
+        classes = module(torch.zeros(1, spec.channels, spec.height, spec.width)).shape[1]
+    labels = [f"class {number}" for number in range(classes)]
+    for precision in ("float32", "float16"):
+        convert(
+            module, folder / f"{precision}.mlpackage", precision=precision, labels=labels,
+            input_spec=spec,
+        )  # fmt: skip
+    blank = torch.zeros(1, spec.channels, spec.height, spec.width)
+    whole = torch.nn.Sequential(module, torch.nn.Softmax(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer one wants more packages
+        torch.onnx.export(whole, (blank,), folder / "torch.onnx", dynamo=False)
+
+
+def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
+    """Load a contender's model; what names one image with it."""
+    random = np.random.default_rng(0)
+    if contender == "pytorch":
+        import torch
+
+        module, spec = network(name)
+        x = torch.rand(1, spec.channels, spec.height, spec.width)
+
+        def ask() -> object:
+            with torch.inference_mode():
+                return module(x).softmax(1)
+
+        return ask
+    if contender == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(folder / "torch.onnx")
+        given = session.get_inputs()[0]
+        feed = {given.name: random.random(given.shape, np.float32)}
+        return lambda: session.run(None, feed)
+    from pocketlens.coreml import load
+
+    model = load(folder / f"{contender}.mlpackage")
+    spec = model.input_spec
+    image = random.integers(0, 256, (spec.height, spec.width, spec.channels), np.uint8)
+    return lambda: model.run({"image": image})
+
+
+def peak() -> float:
+    """The most that this process ever held, in megabytes. `getrusage` would tell its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def contend(contender: str, name: str, folder: Path) -> dict[str, float]:
+    """In a process of its own: load, then name an image again and again."""
+    if contender == "pytorch":
+        import torch  # noqa: F401 - not part of loading a model
+    else:
+        import onnxruntime  # noqa: F401
+    if contender.startswith("float"):
+        import pocketlens.coreml.session  # noqa: F401
+    before, began = peak(), time.perf_counter()
+    ask = ready(contender, name, folder)
+    load = time.perf_counter() - began
+    ask()
+    times: list[float] = []
+    while sum(times) < SECONDS or len(times) < 5:
+        began = time.perf_counter()
+        ask()
+        times.append(time.perf_counter() - began)
+    return {
+        "milliseconds": statistics.median(times) * 1000,
+        "load_seconds": load,
+        "megabytes": peak() - before,
+    }
+
+
+def measured(name: str) -> dict[str, Any]:
+    """All contenders in turn; medians over the rounds."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        files(name, folder)
+        rounds: dict[str, list[dict[str, float]]] = {each: [] for each in CONTENDERS}
+        for _ in range(ROUNDS):
+            for contender, found in rounds.items():
+                words = [sys.executable, __file__, "--contend", contender, name, temporary]
+                done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+                found.append(json.loads(done.stdout.splitlines()[-1]))
+        weights = sum(f.stat().st_size for f in (folder / "float32.mlpackage").rglob("*.bin"))
+    row = {
+        contender: {key: statistics.median(one[key] for one in found) for key in found[0]}
+        for contender, found in rounds.items()
+    }
+    ratios = [
+        ours["milliseconds"] / theirs["milliseconds"]
+        for ours, theirs in zip(rounds["float32"], rounds["onnx"], strict=True)
+    ]
+    more = row["float32"]["megabytes"] - row["onnx"]["megabytes"]
+    found = {
+        **row,
+        "times_of_onnx": statistics.median(ratios),
+        "weights_megabytes": weights / 2**20,
+        "more_megabytes_than_onnx": more,
+    }
+    print(
+        f"{name}: {row['float32']['milliseconds']:.3f} ms in float32, "
+        f"{row['float16']['milliseconds']:.3f} in float16; PyTorch's ONNX "
+        f"{row['onnx']['milliseconds']:.3f}, PyTorch {row['pytorch']['milliseconds']:.3f}; "
+        f"{found['times_of_onnx']:.2f} times the ONNX; {more:+.0f} MB",
+        flush=True,
+    )
+    return found
+
+
+def main(names: list[str]) -> None:
+    """Measure, write, and tell which claims do not hold."""
+    found = {name: measured(name) for name in names}
+    write(__file__, found)
+    wrong = [
+        f"{name}: {row['times_of_onnx']:.2f} times what PyTorch's ONNX takes"
+        for name, row in found.items()
+        if row["times_of_onnx"] > MOST_TIME
+    ] + [
+        f"{name}: {row['more_megabytes_than_onnx']:.0f} MB more than PyTorch's ONNX"
+        for name, row in found.items()
+        if row["more_megabytes_than_onnx"] > MOST_MEMORY * row["weights_megabytes"] + 1
+    ]
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--contend"]:
+        _, _, contender, name, folder = sys.argv
+        print(json.dumps(contend(contender, name, Path(folder))))
+    else:
+        main(sys.argv[1:] or [*SMALL, *LARGE])
