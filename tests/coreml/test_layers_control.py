@@ -406,7 +406,7 @@ def test_size_that_the_file_fixes_changes(files: Any, save: Callable[..., Path])
     spec = loop_spec(files)
     test, block = main_loop(spec).blocks
     test.inputs[0].type.CopyFrom(files.type_message("float32", (None,)))
-    test.operations[0].outputs[0].type.CopyFrom(files.type_message("bool", (None,)))
+    test.operations[0].inputs["x"].arguments[0].value.CopyFrom(files.value_message(np.zeros(1)))
     block.operations[0].type = "concat"
     del block.operations[0].inputs["x"], block.operations[0].inputs["y"]
     for _ in range(2):
