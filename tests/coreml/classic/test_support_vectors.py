@@ -203,7 +203,7 @@ def test_coupling_that_is_consistent() -> None:
         ("gamma", "its kernel has the gamma -1.0; expected at least 0"),
         ("kernel", "it has no kernel; expected a linear, RBF, polynomial or sigmoid one"),
         ("vectors", "it has no support vectors, neither sparse nor dense ones"),
-        ("classes", "it has 1 classes; expected 2 to 4096"),
+        ("classes", "it has 1 classes; expected 2 to 1024"),
     ],
 )
 def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:

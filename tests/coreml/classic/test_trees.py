@@ -304,6 +304,21 @@ def test_a_long_thin_tree(regressor: Make) -> None:
     assert model.run({"x": 0.5}) == {"y": -399.0}
 
 
+def test_a_tree_that_is_too_deep(
+    spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]
+) -> None:
+    spec = spec_of("treeEnsembleRegressor", {"x": "double"}, {"y": "double"}, "y")
+    message = spec.treeEnsembleRegressor.treeEnsemble
+    message.numPredictionDimensions = 1
+    message.basePredictionValue.append(0.0)
+    for number in range(0, 2 * 16385, 2):
+        message.nodes.add(nodeId=number, trueChildNodeId=number + 1, falseChildNodeId=number + 2)
+        message.nodes.add(nodeId=number + 1, nodeBehavior=6).evaluationInfo.add()
+    message.nodes.add(nodeId=2 * 16385, nodeBehavior=6).evaluationInfo.add()
+    with pytest.raises(ModelFileError, match="a tree is more than 16384 branches deep"):
+        open_spec(spec)
+
+
 def test_what_a_regressor_cannot_be(
     regressor: Make, spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]
 ) -> None:

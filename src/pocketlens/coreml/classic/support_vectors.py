@@ -27,7 +27,7 @@ from pocketlens.errors import ModelFileError
 Row = NDArray[np.float64]
 
 LEAST = 1e-7  # libsvm keeps each pair's probability this far from 0 and 1
-MAX_CLASSES = 4096
+MAX_CLASSES = 1024
 """The most classes: libsvm's coupling holds a number for every pair of them."""
 
 

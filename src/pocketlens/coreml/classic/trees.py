@@ -39,6 +39,8 @@ FIELDS = (
     "missingValueTracksTrueChild",
 )
 MAX_FEATURES = 2**31
+MAX_DEPTH = 2**14
+"""The most branches from a root to a leaf: each is a step of every prediction."""
 
 TRANSFORMS: dict[str, Callable[[Row], Row]] = {
     "NoTransform": lambda x: x,
@@ -219,13 +221,16 @@ def _depth(
     """The most branches from a root to a leaf.
 
     Raises:
-        ModelFileError: Nodes that no root leads to: as no node has two parents, they go in circles.
+        ModelFileError: More than `MAX_DEPTH`; or nodes that no root leads to: as no node has two
+            parents, they go in circles.
     """
     level, depth, reached = roots, 0, roots.size
     while True:
         branches = level[~leaf[level]]
         if not branches.size:
             break
+        if depth == MAX_DEPTH:
+            raise ModelFileError(f"a tree is more than {MAX_DEPTH} branches deep")
         level = np.concatenate([true[branches], false[branches]])
         depth, reached = depth + 1, reached + level.size
     if reached != leaf.size:
