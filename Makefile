@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check format benchmark clean
+.PHONY: help demo test check format benchmark conformance clean
 
 help:
 	@echo "make demo       from handwritten digits to a checked Core ML file, an Xcode project, a report"
@@ -18,6 +18,7 @@ help:
 	@echo "make check      ruff and mypy"
 	@echo "make format     format the code"
 	@echo "make benchmark  measure every figure that the README claims"
+	@echo "make conformance  coremltools' own tests, with Pocketlens in Core ML's place"
 	@echo "make clean      remove the environment and the runs"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -48,6 +49,11 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/table.py
+
+# Hours for all of it; a tenth: make conformance CONFORMANCE='--sample 0.1'
+conformance: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
+	$(BIN)/python conformance/run.py $(CONFORMANCE)
 
 clean:
 	rm -rf $(VENV) runs

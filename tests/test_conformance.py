@@ -1,0 +1,109 @@
+"""The runner of coremltools' own tests: what it draws, how it keeps score, what it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "conformance"
+TEST = "coremltools/converters/mil/mil/ops/tests/iOS14/test_pool.py::TestMaxPool"
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import run
+    import table
+
+    return run, table
+
+
+def result(test: str, outcome: str, **more: Any) -> dict[str, Any]:
+    return {"id": test, "outcome": outcome, "reason": "", "predictions": 1, "ops": []} | more
+
+
+def test_the_sample_is_drawn_by_seed_and_test_alone(modules: Any) -> None:
+    run, _ = modules
+    tests = [f"coremltools/test_{number}" for number in range(5000)]
+    first = [test for test in tests if run.drawn(test, 0.1, 1)]
+    assert 400 < len(first) < 600
+    assert first == [test for test in reversed(tests) if run.drawn(test, 0.1, 1)][::-1]
+    assert first != [test for test in tests if run.drawn(test, 0.1, 2)]
+    assert all(run.drawn(test, 1.0, 1) for test in tests)
+
+
+def test_a_pattern_is_taken_at_its_word_but_for_stars(modules: Any) -> None:
+    _, table = modules
+    assert table.matches("a[b]*", "a[b]c=(1, 2)")
+    assert not table.matches("a[b]*", "ab")
+    assert not table.matches("a.c", "abc")
+
+
+def test_the_score(modules: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, table = modules
+    (tmp_path / "e.toml").write_text(
+        '[[exception]]\ntest = "coremltools/x/b"\ncause = "random"\n'
+        '[[exception]]\ntest = "*"\nreason = "TypeError*"\ncause = "NumPy"\n'
+    )
+    score = table.Score({"x": ("x/",)}, table.Exceptions.read(tmp_path / "e.toml"))
+    op = [["mil", "relu"]]
+    score.add(result("coremltools/x/a", "passed", ops=op))
+    score.add(result("coremltools/x/b", "failed", ops=op))
+    score.add(result("coremltools/x/c", "failed", reason="TypeError: old"))
+    score.add(result("coremltools/x/d", "passed", predictions=0))
+    score.add(result("coremltools/x/e", "skipped", reason="no TensorFlow"))
+    score.add(result("coremltools/x/f", "xfailed"))
+    assert score.unexpected == 0
+    assert score.report() == 0
+    score.add(result("coremltools/x/g", "failed", reason="wrong by 1"))
+    score.add(result("coremltools/x/b", "passed"))
+    assert score.unexpected == 2
+    assert score.report() == 1
+    said = capsys.readouterr().out
+    assert "failed: coremltools/x/g\n        wrong by 1" in said
+    assert "passed, but listed in exceptions.toml: coremltools/x/b" in said
+    table.write_table(score, tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert written["suites"] == {
+        "x": {"expected": 1, "failed": 1, "listed": 2, "passed": 2, "skipped": 1, "without": 1}
+    }
+    assert written["ops"] == {"mil": {"relu": {"passed": 1, "listed": 1}}}
+    assert written["listed"] == {"random": 1, "NumPy": 1}
+    text = (tmp_path / "out" / "TABLE.md").read_text()
+    assert "| relu | 1 | 0 | 1 | 0 | 0 | 0 |" in text
+    assert "- `coremltools/x/g`: wrong by 1" in text
+
+
+def test_an_exception_without_a_cause_is_refused(modules: Any, tmp_path: Path) -> None:
+    _, table = modules
+    (tmp_path / "e.toml").write_text('[[exception]]\ntest = "a"\n')
+    with pytest.raises(SystemExit, match="expected a test, its cause"):
+        table.Exceptions.read(tmp_path / "e.toml")
+
+
+def test_the_exceptions_are_well_formed(modules: Any) -> None:
+    _, table = modules
+    rows = table.Exceptions.read(FOLDER / "exceptions.toml").rows
+    assert rows
+    assert len({row[:2] for row in rows}) == len(rows)
+
+
+def test_a_test_of_coremltools_predicts_here(modules: Any) -> None:
+    """One case in a process of its own, its numbers compared by coremltools itself."""
+    run, _ = modules
+    backend = "BackendConfig(backend='neuralnetwork', precision='fp32', opset_version="
+    test = (
+        f"{TEST}::test_builder_to_backend_smoke[compute_unit=ComputeUnit.CPU_ONLY-backend="
+        f"{backend}<AvailableTarget.iOS14: 5>)-num_dims=2]"
+    )
+    gone = f"{TEST}::test_that_is_not_there"
+    done = {each["id"]: each for each in run.Suite().run([test, gone], limit=120)}
+    assert done[test]["outcome"] == "passed"
+    assert done[test]["predictions"] >= 1
+    assert ["neural_network", "pooling"] in done[test]["ops"]
+    assert done[gone]["outcome"] == "failed"
+    assert "its process ended with" in done[gone]["reason"]
