@@ -76,6 +76,8 @@ def _pixels(given: Any, feature: Feature) -> NDArray[Any]:
         )
     if fine:
         return np.asarray(given)[..., None]
+    if isinstance(given, np.ndarray) and (given.shape[2:] or (1,)) == (feature.channels,):
+        return given.reshape(height, width, feature.channels)  # as it is wanted already
     colour: Any = "gray" if feature.channels == 1 else "rgb"
     return prepare(given, InputSpec(height, width, colour))
 
