@@ -72,6 +72,32 @@ def test_labels_probabilities_and_images(plugin: None, files: Any) -> None:
     assert list(answer["p"].values()) == pytest.approx(expected)
 
 
+def test_states(plugin: None) -> None:
+    half = coremltools.converters.mil.mil.types.fp16
+
+    @mb.program(
+        input_specs=[mb.TensorSpec((2,), dtype=half), mb.StateTensorSpec((2,), dtype=half)],
+        opset_version=coremltools.target.iOS18,
+    )
+    def summing(x: Any, total: Any) -> Any:
+        y = mb.add(x=mb.read_state(input=total), y=x, name="y")
+        mb.coreml_update_state(state=total, value=y)
+        return y
+
+    model = converted(summing)
+    first, second = model.make_state(), model.make_state()
+    for expected in ([1, 2], [2, 4], [3, 6]):
+        assert model.predict({"x": np.float32([1, 2])}, first)["y"].tolist() == expected
+    assert second.read_state("total").tolist() == [0, 0]
+    second.write_state("total", np.float16([10, 20]))
+    assert model.predict({"x": np.float32([1, 2])}, state=second)["y"].tolist() == [11, 22]
+    assert first.read_state("total").tolist() == [3, 6]
+    with pytest.raises(RuntimeError, match="keeps no state 'sum'; expected one of: total"):
+        first.read_state("sum")
+    with pytest.raises(RuntimeError, match="expected a state made by its make_state"):
+        model.predict({"x": np.float32([1, 2])})
+
+
 def test_answers_as_a_mac_with_macos_15(plugin: None) -> None:
     assert coremltools_utils._is_macos() is True
     assert coremltools_utils._macos_version() == (15, 0)
