@@ -45,8 +45,10 @@ SUITES = {
 }
 
 CHUNK = 250
-SILENCE = 300.0
-"""Seconds without a sign of life after which a process is ended; a test may take 120."""
+LIMIT = 600.0
+"""Seconds that a test may take; a few make tensors of 100 million numbers."""
+GRACE = 60.0
+"""Seconds beyond the limit without a sign of life, after which a process is ended."""
 
 
 class Suite:
@@ -101,7 +103,7 @@ class Suite:
                 events = folder / "events.jsonl"
                 options = ["--only", str(folder / "only.json"), "--limit", str(limit)]
                 process = self.pytest(folder, events, files, *options)
-                ending = _wait(process, events)
+                ending = _wait(process, events, limit + GRACE)
                 output = (folder / "output.txt").read_text(errors="replace")
                 found = list(read_events(events))
             done = {event["id"]: event for event in found if "outcome" in event}
@@ -117,17 +119,17 @@ class Suite:
             rest = missing
 
 
-def _wait(process: subprocess.Popen[bytes], events: Path) -> str:
+def _wait(process: subprocess.Popen[bytes], events: Path, silence: float) -> str:
     """How the process ended, in words."""
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = process.wait(timeout=5)
             return f"its process ended with {code}"
         last = events.stat().st_mtime if events.exists() else None
-        if last is not None and time.time() - last > SILENCE:
+        if last is not None and time.time() - last > silence:
             process.kill()
             process.wait()
-            return f"no sign of life for {SILENCE:g} s"
+            return f"no sign of life for {silence:g} s"
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -153,7 +155,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=float, default=1.0, help="the share of tests to run")
     parser.add_argument("--seed", type=int, default=0, help="what draws the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--limit", type=float, default=120, help="seconds that a test may take")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a test may take")
     parser.add_argument("--results", type=Path, help="a file that keeps the results between runs")
     parser.add_argument("--out", type=Path, help="where the tables go; default: here, if all ran")
     return parser.parse_args()
