@@ -50,7 +50,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/table.py
 
-# Hours for all of it; a tenth: make conformance CONFORMANCE='--sample 0.1'
+# Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'
 conformance: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
 	$(BIN)/python conformance/run.py $(CONFORMANCE)

@@ -123,6 +123,7 @@ class Events:
         if report.outcome != "passed" and self.collecting:
             self.write(file=report.nodeid, reason=_last_line(report))
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:

@@ -78,11 +78,11 @@ class Suite:
                 command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
 
-    def collect(self, targets: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    def collect(self, targets: Iterable[str], *options: str) -> tuple[list[str], dict[str, str]]:
         """The ids of all tests, and the files that cannot be imported here with the reason."""
         with tempfile.TemporaryDirectory() as name:
             events = Path(name) / "events.jsonl"
-            process = self.pytest(Path(name), events, targets, "--collect-only")
+            process = self.pytest(Path(name), events, targets, "--collect-only", *options)
             process.wait()
             found = list(read_events(events))
             if not found:
@@ -152,6 +152,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--suite", action="append", choices=SUITES, help="default: all")
     parser.add_argument("--match", default="*", help="a pattern that the tests' ids match")
+    parser.add_argument("--quick", action="store_true", help="not what coremltools marks as slow")
     parser.add_argument("--sample", type=float, default=1.0, help="the share of tests to run")
     parser.add_argument("--seed", type=int, default=0, help="what draws the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
@@ -167,7 +168,11 @@ def main() -> int:
     exceptions = Exceptions.read(HERE / "exceptions.toml")
     names = options.suite or list(SUITES)
     score = Score({name: SUITES[name] for name in names}, exceptions)
-    ids, unimportable = suite.collect([path for name in names for path in SUITES[name]])
+    ids, unimportable = suite.collect(
+        [path for name in names for path in SUITES[name]],
+        *(["-m", "not slow"] if options.quick else []),
+    )
+    score.there = len(ids)
     score.not_runnable.update(unimportable)
     chosen = [
         test
@@ -198,8 +203,8 @@ def main() -> int:
                 log.flush()
             print(f"{score.tests} tests, {score.unexpected} unexpected", flush=True)
     print(f"{time.perf_counter() - started:.0f} s")
-    whole = options.sample == 1 and options.match == "*" and not options.suite
-    if options.out or whole:
+    part = options.sample < 1 or options.match != "*" or options.suite or options.quick
+    if options.out or not part:
         write_table(score, options.out or HERE)
     return score.report()
 

@@ -71,6 +71,7 @@ class Score:
 
     suites: Mapping[str, Sequence[str]]
     exceptions: Exceptions
+    there: int = 0  # tests that there are; `tests` of them were run
     tests: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     ops: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -136,6 +137,7 @@ def write_table(score: Score, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "versions": _versions(),
+        "tests": {"run": score.tests, "of": score.there},
         "suites": {name: dict(sorted(counts.items())) for name, counts in score.counts.items()},
         "ops": {
             dialect: {
@@ -173,7 +175,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
         "coremltools' own tests, run off macOS with Pocketlens in Core ML's place. Written by "
         "`make conformance`; do not edit.",
         "",
-        f"Versions: {versions}.",
+        f"Versions: {versions}. Tests run: {content['tests']['run']} of {content['tests']['of']}.",
         "",
         *_rows("suite", content["suites"]),
     ]
