@@ -33,6 +33,12 @@ class CoreMLModel(Predictor):
 
     `run` is Core ML's own view: features in, features out, by name and type. `predict` and
     `probabilities` are the classifier's view.
+
+    Attributes:
+        path: The file; of a pipeline's stage, the file and the stage's name.
+        kind: The kind of model in words, such as `ML Program` or `tree ensemble (classifier)`.
+        interface: The features that it takes and gives, as its description declares them.
+        labels: A classifier's labels as the file has them, str or int; else empty.
     """
 
     def __init__(
