@@ -123,6 +123,14 @@ class Events:
         if report.outcome != "passed" and self.collecting:
             self.write(file=report.nodeid, reason=_last_line(report))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Parameters from an iterator serve the tests that inherit them too, not the first only."""
+        for mark in metafunc.definition.iter_markers("parametrize"):
+            if len(mark.args) > 1 and isinstance(mark.args[1], Iterator):
+                names, values, *rest = mark.args
+                object.__setattr__(mark, "args", (names, list(values), *rest))
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
