@@ -355,6 +355,10 @@ def two_conditions(operation: Any) -> None:
     operation.blocks[0].outputs.append("less")
 
 
+def no_condition(operation: Any) -> None:
+    del operation.blocks[0].outputs[:]
+
+
 def unknown_output(operation: Any) -> None:
     operation.blocks[1].outputs[0] = "gone"
 
@@ -382,6 +386,7 @@ def taken_name(operation: Any) -> None:
         (no_input, "one of its blocks takes 0 tensors; expected 1"),
         (two_outputs, "the loop's body gives 2 tensors; expected 1"),
         (two_conditions, "the loop's condition gives 2 tensors; expected one"),
+        (no_condition, "the loop's condition gives 0 tensors; expected one"),
         (unknown_output, "it takes 'gone', which no earlier op gives"),
         (number_for_a_condition, "And cannot take "),
         (condition_for_a_number, "declares 'v' as float32[1]; from its inputs follows bool[1]"),
@@ -433,6 +438,24 @@ def test_branches_of_two_types(files: Any, save: Callable[..., Path]) -> None:
     del operation.blocks[1].outputs[:]
     with pytest.raises(ModelFileError, match="one branch gives 1 tensors, the other 0"):
         load(save(spec))
+
+
+def test_list_of_no_number(files: Any, save: Callable[..., Path]) -> None:
+    fields = {"init_length": "x", "elem_shape": (np.int32(2),)}
+    path = save(files.program_spec("make_list", {}, fields, [("float32", (1, 2))]))
+    with pytest.raises(ModelFileError, match=r"'init_length' is .*; expected a whole number"):
+        load(path)
+
+
+def test_fill_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+    """A shape that comes with the inputs is checked before there is a tensor of it."""
+    top = builder("x", size=2)
+    top.add_fill_dynamic("fill", "x", "y", value=3.0)
+    model = load(save(top.spec))
+    assert answer(model, x=[2, 3])["y"].tolist() == [[3, 3, 3], [3, 3, 3]]
+    for sizes in ([2**30, 2], [2**31, 2**31], [-1, 2], [-2, -2]):
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answer(model, x=sizes)
 
 
 def test_blocks_nested_too_deep(files: Any, save: Callable[..., Path]) -> None:

@@ -255,8 +255,11 @@ class Graph:
         dtype = np.dtype(dtype)
         if value.dtype == dtype:
             return value
+        if STRING in (value.dtype, dtype):
+            raise ModelFileError(f"{value!r} cannot be made {dtype}")
         if value.const is not None:
-            return self.constant(value.const.astype(dtype))
+            with np.errstate(invalid="ignore", over="ignore"):  # as in the run
+                return self.constant(value.const.astype(dtype))
         return self.Cast(value, to=helper.np_dtype_to_tensor_dtype(dtype))
 
     def in_float32(self, function: Callable[..., Value], value: Value, *rest: Any) -> Value:

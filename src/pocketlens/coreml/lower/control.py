@@ -104,11 +104,12 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
 
     def test(inner: Graph, given: Sequence[Value]) -> list[Value]:
         """Whether to go on, then the values."""
-        asked, *assigned = run(inner, condition, given)
-        if len(assigned) != len(names):
+        answers = run(inner, condition, given)
+        if len(answers) != 1 + len(names):
             raise ModelFileError(
-                f"the loop's condition gives {1 + len(assigned) - len(names)} tensors; expected one"
+                f"the loop's condition gives {len(answers) - len(names)} tensors; expected one"
             )
+        asked, *assigned = answers
         left = inner.GreaterOrEqual(_steps(inner), np.array(0, np.int64))
         go = inner.And(inner.reshape(asked, []), left)
         return [go, *given[:count], *assigned]

@@ -6,14 +6,13 @@ known before the model runs; where the file fixes it to a length, an index beyon
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value, Values
 from pocketlens.coreml.lower import control, indexing
 from pocketlens.coreml.lower.arithmetic import choose
 from pocketlens.coreml.lower.control import Block
+from pocketlens.coreml.lower.filling import filled
 from pocketlens.coreml.mil.elementwise_unary import TYPES
 from pocketlens.coreml.table import mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
@@ -50,23 +49,13 @@ def make_list(
     zero = g.constant(0, TYPES[dtype])
     if init_length is None:
         init_length = g.constant(1, np.int32)
-    if init_length.const is not None:
-        length = int(init_length.const.item())
-        made = g.Expand(zero, np.array([length, *known], np.int64))
-        made.shape = (None if dynamic_length else length, *sizes)
-        return made
-    count = g.reshape(g.cast(init_length, np.int64), [1])
-    most = g.constant(_most(zero, math.prod(size or 1 for size in sizes)), np.int64)
-    impossible = np.array([-1], np.int64)
-    count = g.Where(g.Greater(count, most), impossible, count)
-    made = g.Expand(zero, g.Concat(count, known, axis=0))
-    made.shape = (None, *sizes)
+    if init_length.dtype.kind not in "iu" or init_length.shape not in ((), (1,)):
+        raise ModelFileError(f"'init_length' is {init_length!r}; expected a whole number")
+    length = g.reshape(g.cast(init_length, np.int64), [1])
+    made = filled(g, zero, g.Concat(length, known, axis=0))
+    fixed = None if init_length.const is None else int(init_length.const.item())
+    made.shape = (None if dynamic_length else fixed, *sizes)
     return made
-
-
-def _most(value: Value, size: int) -> int:
-    """How many elements of `size` numbers, of the type of `value`, a list may have."""
-    return MAX_TENSOR_BYTES // (value.dtype.itemsize * max(size, 1))
 
 
 def _size(value: Value) -> int | None:
@@ -124,7 +113,8 @@ def _room(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
     wanted = g.ReduceMax(g.Concat(length, after, axis=0), keepdims=1)
     sizes, given = g.Shape(ls, start=1), g.Shape(value, start=1)
     # Beyond that the list stays too short, and the index stops the run.
-    most = g.Div(np.array(_most(value, 1), np.int64), g.Max(g.ReduceProd(given), one))
+    bytes_each = g.Mul(g.ReduceProd(given), np.array(value.dtype.itemsize, np.int64))
+    most = g.Div(np.array(MAX_TENSOR_BYTES, np.int64), g.Max(bytes_each, one))
     wanted = g.Min(wanted, most)
     zero = np.array(0, np.int64)
     more = g.Concat(g.Sub(wanted, length), g.Where(g.Equal(sizes, zero), given, zero), axis=0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value, Values
 from pocketlens.coreml.lower import ordering, padding
+from pocketlens.coreml.lower.filling import filled
 from pocketlens.coreml.lower.joining import concatenate
 from pocketlens.coreml.lower.matrix import band
 from pocketlens.coreml.lower.suppression import suppressed
@@ -79,7 +80,7 @@ def shape(g: Graph, x: Value) -> Value:
 @mil()
 def fill(g: Graph, shape: Value, value: Value | None = None) -> Value:  # 0.0 by default
     content = g.constant(0.0, np.float32) if value is None else value
-    return g.Expand(content, g.cast(shape, np.int64))
+    return filled(g, content, shape)
 
 
 @mil(since=IOS16)

@@ -7,6 +7,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.lower import ordering
+from pocketlens.coreml.lower.filling import filled
 from pocketlens.coreml.lower.matrix import band
 from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError
@@ -33,7 +34,7 @@ def fillStatic(g: Graph, *, value: float = 0.0, targetShape: Ints) -> Value:
 
 @layer()
 def fillDynamic(g: Graph, shape: Value, *, value: float = 0.0) -> Value:
-    return g.Expand(_number(g, value), g.cast(shape, np.int64))
+    return filled(g, _number(g, value), shape)
 
 
 @layer()
