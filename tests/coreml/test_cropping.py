@@ -249,6 +249,33 @@ def test_faults(run_op, run_layer) -> None:
         run_layer("cropResize", [x, boxes.reshape(1, 1, 4, 1, 1)], {}, [(1, 3, 2, 1, 1)])
 
 
+@pytest.mark.parametrize("sampling", ["DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"])
+def test_a_box_that_goes_backwards(run_op, sampling: str) -> None:
+    """Its points are specified only for the samplings that go from end to end."""
+    fields = {"sampling_mode": sampling, "target_height": 2, "target_width": 2}
+    words = f"a box goes backwards, for which {sampling} is not specified; expected the first"
+    output = [("float32", (1, 3, 2, 2, 2))]
+    boxes = {"CORNERS_HEIGHT_FIRST": [2, 2, 1, 1], "CENTER_SIZE_WIDTH_FIRST": [2, 2, 1, -1]}
+    for order, box in boxes.items():
+        roi = np.float32(box).reshape(1, 1, 4, 1, 1)
+        given = fields | {"roi": roi, "box_coordinate_mode": order}
+        with pytest.raises(UnsupportedParameter, match=words):
+            run_op("crop_resize", {"x": x}, given, output, "CoreML5")
+
+
+def test_constant_boxes(run_op) -> None:
+    """Kept in the file, with and without the index of an image."""
+    fields = {"sampling_mode": "ALIGN_CORNERS", "target_height": 2, "target_width": 2}
+    roi = BOXES[:1].reshape(1, 1, 4, 1, 1)
+    output = [("float32", (1, 3, 2, 2, 2))]
+    (y,) = run_op("crop_resize", {"x": x}, fields | {"roi": roi}, output)
+    wanted = [crop(image, BOXES[0], (2, 2), "ALIGN_CORNERS") for image in x]
+    np.testing.assert_allclose(y[0], wanted, atol=2e-6)
+    roi = np.float32([2, *BOXES[0]]).reshape(1, 1, 5, 1, 1)
+    (y,) = run_op("crop_resize", {"x": x}, fields | {"roi": roi}, [("float32", (1, 1, 2, 2, 2))])
+    np.testing.assert_allclose(y[0, 0], wanted[2], atol=2e-6)
+
+
 @pytest.mark.parametrize("image", [-1, 3])
 def test_an_image_that_is_not_there(run_op, image: int) -> None:
     inputs = {"x": x, "boxes": np.float32([[0, 0, 1, 1]]), "box_indices": np.int32([image])}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.graph import Array, Graph, Value
 from pocketlens.coreml.lower.ordering import counting
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
@@ -27,6 +27,9 @@ SAMPLINGS = (
     "DEFAULT",
     "OFFSET_CORNERS",
 )
+
+TO_THE_ENDS = ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS")
+"""Samplings that begin at one end of a box and end at the other, whichever lies behind."""
 
 BEYOND = 2**40  # an image that no tensor has
 
@@ -70,6 +73,8 @@ def crop_resize(
     height, width = x.size(2), x.size(3)
     if 0 in (height, width):
         raise ModelFileError(f"{x!r} has no elements to crop")
+    if boxes.const is not None and sampling not in TO_THE_ENDS:
+        _check_forwards(boxes.const, order, sampling)
     numbers = g.op("Split", g.cast(boxes, np.float32), np.ones(4, np.int64), outputs=4, axis=1)
 
     def points(which: int, size: int, count: int) -> Value:
@@ -112,11 +117,26 @@ def apart(g: Graph, roi: Value) -> tuple[Value, Value | None]:
     """The boxes [N, 4] of regions [N, 1, 4 or 5, 1, 1] and, of 5 numbers the first, the image."""
     if roi.rank != 5 or roi.size(2) not in (4, 5):
         raise ModelFileError(f"the regions are {roi!r}; expected [N, 1, 4 or 5, 1, 1]")
+    if roi.const is not None:
+        numbers = roi.const.reshape(roi.const.shape[0], -1)
+        image = None if numbers.shape[1] == 4 else g.constant(numbers[:, 0])
+        return g.constant(numbers[:, -4:]), image
     rows = g.Squeeze(roi, np.array([1, 3, 4], np.int64))
     if roi.size(2) == 4:
         return rows, None
     image, boxes = g.op("Split", rows, np.array([1, 4], np.int64), outputs=2, axis=1)
     return boxes, g.Squeeze(image, np.array([1], np.int64))
+
+
+def _check_forwards(boxes: Array, order: str, sampling: str) -> None:
+    lengths = boxes[:, 2:].astype(np.float32)
+    if not order.startswith("CENTER"):
+        lengths = lengths - boxes[:, :2]
+    if (lengths < 0).any():
+        raise UnsupportedParameter(
+            f"a box goes backwards, for which {sampling} is not specified; expected the first "
+            f"corner before the second, or one of {list(TO_THE_ENDS)}"
+        )
 
 
 def _dimensions(g: Graph, value: Value, new: tuple[int, ...]) -> Value:
@@ -126,7 +146,7 @@ def _dimensions(g: Graph, value: Value, new: tuple[int, ...]) -> Value:
 def _points(g: Graph, first: Value, last: Value, count: int, sampling: str) -> Value:
     """`count` points of the interval from `first` to `last`, both [N, 1], never outside of it.
 
-    Where the interval goes backwards, so do the points.
+    Where the interval goes backwards, so do the points: the mirror image of forwards.
     """
     places = np.arange(count, dtype=np.float32)
     if sampling == "ALIGN_CORNERS" and count == 1:

@@ -213,7 +213,7 @@ def affine(
     return g.in_float32(formula, x, transform_matrix)
 
 
-@mil()
+@mil(restrictions="a box that goes backwards: with STRICT_ALIGN_CORNERS and ALIGN_CORNERS only")
 def crop_resize(
     g: Graph,
     x: Value,  # [B, C, H, W]
@@ -238,7 +238,11 @@ def crop_resize(
     )
 
 
-@mil(since=IOS16, name="crop_resize")
+@mil(
+    since=IOS16,
+    name="crop_resize",
+    restrictions="a box that goes backwards: with STRICT_ALIGN_CORNERS and ALIGN_CORNERS only",
+)
 def crop_resize_ios16(
     g: Graph,
     x: Value,
@@ -266,7 +270,11 @@ def crop_resize_ios16(
     )
 
 
-@mil(since=IOS17, name="crop_resize")
+@mil(
+    since=IOS17,
+    name="crop_resize",
+    restrictions="a box that goes backwards: with STRICT_ALIGN_CORNERS and ALIGN_CORNERS only",
+)
 def crop_resize_ios17(
     g: Graph,
     x: Value,  # [B, C, H, W]

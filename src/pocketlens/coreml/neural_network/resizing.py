@@ -54,7 +54,7 @@ def resizeBilinear(
 ORDERS = tuple(cropping.ORDERS)
 
 
-@layer()
+@layer(restrictions="a box that goes backwards: with the two ALIGN_ENDPOINTS modes only")
 def cropResize(
     g: Graph,
     x: Value,  # [1, B, C, H, W]
