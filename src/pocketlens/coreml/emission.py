@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pocketlens.coreml.graph import (
@@ -28,6 +29,8 @@ from pocketlens.coreml.graph import (
 )
 
 __all__ = ["onnx_model"]
+
+LARGE = 1024
 
 HALF = np.dtype(np.float16)
 FLOAT = onnx.TensorProto.FLOAT
@@ -62,15 +65,22 @@ COMMUTES = frozenset(
 )
 
 
-def onnx_model(graph: Graph, outputs: Sequence[Value] | None = None) -> onnx.ModelProto:
+def onnx_model(
+    graph: Graph,
+    outputs: Sequence[Value] | None = None,
+    *,
+    apart: dict[str, NDArray[Any]] | None = None,
+) -> onnx.ModelProto:
     """The ONNX model of a graph.
 
     Args:
         graph: The finished graph.
         outputs: What the model gives beside `graph.extra`; `graph.outputs` by default. A float16
             value comes as float16.
+        apart: Constants of at least `LARGE` bytes are put in here, by name, and the model holds
+            only their types and shapes: for a session that is given them as they lie in the file.
     """
-    emission = _Emission()
+    emission = _Emission(apart=apart)
     for value in graph.inputs:
         emission.defined.add(value.name)
         if value.dtype == HALF:
@@ -117,8 +127,11 @@ class _Emission:
     to float16; `v/rounded`, cast back.
     """
 
-    def __init__(self, outer: _Emission | None = None) -> None:
+    def __init__(
+        self, outer: _Emission | None = None, apart: dict[str, NDArray[Any]] | None = None
+    ) -> None:
         self.outer = outer
+        self.apart: dict[str, NDArray[Any]] | None = apart if outer is None else outer.apart
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {} if outer is None else outer.constants
         self.defined: set[str] = set()  # the values of this graph, not of one around it
@@ -215,12 +228,34 @@ class _Emission:
         return value.name
 
     def _constant(self, value: Value) -> str:
-        assert value.const is not None
+        array = np.asarray(value.const)
+        if self.apart is not None and array.nbytes >= LARGE and array.dtype != object:
+            return self._constant_apart(value, array, self.apart)
         if value.name not in self.constants:
-            array = np.asarray(value.const)
             wide = array.astype(np.float32) if array.dtype == HALF else array
             self.constants[value.name] = numpy_helper.from_array(wide, value.name)
         return value.name
+
+    def _constant_apart(
+        self, value: Value, array: NDArray[Any], apart: dict[str, NDArray[Any]]
+    ) -> str:
+        """ONNX Runtime widens float16 itself, once, when it loads the model."""
+        name = _name(value)
+        if value.name not in self.constants:
+            apart[value.name] = np.require(array, requirements=["C", "ALIGNED"])
+            self.constants[value.name] = onnx.TensorProto(
+                name=value.name,
+                data_type=onnx_type(array.dtype),
+                dims=array.shape,
+                data_location=onnx.TensorProto.EXTERNAL,
+                external_data=[onnx.StringStringEntryProto(key="location", value="apart")],
+            )
+            if name != value.name:
+                root = self
+                while root.outer is not None:
+                    root = root.outer
+                root._cast(value.name, name, FLOAT)
+        return name
 
     def _cast(self, source: str, target: str, to: int) -> None:
         self.nodes.append(helper.make_node("Cast", [source], [target], f"{source}→{target}", to=to))

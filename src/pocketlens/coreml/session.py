@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pocketlens.coreml.emission import onnx_model
 from pocketlens.coreml.features import Feature, Interface, read_interface
 from pocketlens.coreml.flexible import FlexibleModel, is_flexible
-from pocketlens.coreml.graph import Value
+from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.inputs import array_input, default_input, image_input, image_output
 from pocketlens.coreml.kinds import NETWORKS, PIPELINES, check_kind
 from pocketlens.coreml.lower import control
@@ -133,7 +133,7 @@ class GraphModel(CoreMLModel):
             _check_output(file, feature, value, len(lowered.classes))
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
             graph.outputs.append(lowered.probabilities)
-        self._session = _session(file, onnx_model(graph).SerializeToString(), graph.elements())
+        self._session, self._weights = _session(file, graph)
         self._debug: tuple[Any, list[str], list[str]] | None = None
 
     def _gives_probabilities(self) -> bool:
@@ -254,8 +254,8 @@ class GraphModel(CoreMLModel):
                 if value.const is None and name not in {each.name for each in graph.inputs}
             }
             values: Iterable[Value] = {v.name: v for v in tensors.values()}.values()
-            model = onnx_model(graph, list(values)).SerializeToString()
-            session = _session(self._file, model, graph.elements())
+            session, weights = _session(self._file, graph, list(values))
+            self._weights += weights
             self._debug = (session, [v.name for v in tensors.values()], list(tensors))
         return self._debug
 
@@ -282,9 +282,14 @@ def _check_output(file: ModelFile, feature: Feature, value: Value, classes: int)
         )
 
 
-def _session(file: ModelFile, model: bytes, elements: int) -> Any:
+def _session(
+    file: ModelFile, graph: Graph, outputs: Sequence[Value] | None = None
+) -> tuple[Any, list[Any]]:
+    """What runs the graph, and the weights, which must live as long: they are not copied here."""
     import onnxruntime
 
+    weights: dict[str, NDArray[Any]] = {}
+    model = onnx_model(graph, outputs, apart=weights).SerializeToString()
     if len(model) > MAX_ONNX_BYTES:
         raise UnsupportedModelError(
             f"{file.path} has {len(model)} bytes as an ONNX graph; "
@@ -292,10 +297,12 @@ def _session(file: ModelFile, model: bytes, elements: int) -> Any:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong comes as an exception, not as a log line
-    if elements < SMALL_GRAPH:
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+    options.add_external_initializers(list(weights), values)
+    if graph.elements() < SMALL_GRAPH:
         options.intra_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             model,
             options,
             providers=["CPUExecutionProvider"],
@@ -306,3 +313,4 @@ def _session(file: ModelFile, model: bytes, elements: int) -> Any:
     except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{file.path} cannot be run: {reason}") from error
+    return session, values
