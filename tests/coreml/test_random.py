@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import load
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import FeatureError, ModelFileError, UnsupportedParameter
 
 COUNT = 40_000
 SHAPE = (4, 100, 100)
@@ -224,6 +224,8 @@ def test_a_shape_beyond_memory(run_layer) -> None:
         run_layer("randomUniformStatic", [], fields, [(1,)])
     with pytest.raises(ModelFileError, match="expected at most 2147483648 bytes"):
         run_layer("randomUniformStatic", [], {"outputShape": [2**30, 2**30]}, [(1,)])
+    with pytest.raises(FeatureError, match="fails on these inputs"):
+        run_layer("randomUniformDynamic", [np.float32([2**20, 2**20])], {}, [(1, 1)])
 
 
 def test_categorical_faults(run_op, run_layer) -> None:

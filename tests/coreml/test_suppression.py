@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketlens.errors import ModelFileError
+from pocketlens.errors import FeatureError, ModelFileError
 
 R = np.random.default_rng(41)
 
@@ -163,6 +163,13 @@ def test_layer_with_every_number_given(run_layer) -> None:
     got = run_layer("NonMaximumSuppression", [boxes, scores, *numbers], {}, LAYER_SHAPES)
     for each, array in zip(got, expected(boxes, scores, 0.2, -20, 9, False), strict=True):
         np.testing.assert_array_equal(each, array)
+
+
+def test_too_many_boxes_at_run_time(run_layer) -> None:
+    boxes, scores = example(3)
+    numbers = [np.float32([each]) for each in (0.2, -20, 2**30)]
+    with pytest.raises(FeatureError, match="fails on these inputs"):
+        run_layer("NonMaximumSuppression", [boxes, scores, *numbers], {}, LAYER_SHAPES)
 
 
 FAULTS = [

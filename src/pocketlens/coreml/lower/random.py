@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.filling import filled
 from pocketlens.errors import ModelFileError
 
 __all__ = ["bernoulli", "categorical", "normal", "uniform"]
@@ -28,16 +29,12 @@ def _attribute(seed: int) -> float | None:
     return float(((seed + 1) * 0x9E3779B1 % 2**32) >> 8)
 
 
-def _blank(g: Graph, shape: Value) -> Value:
-    return g.Expand(g.constant(0, np.float32), g.cast(shape, np.int64))
-
-
 def uniform(g: Graph, shape: Value, low: float, high: float, seed: int, dtype: Any) -> Value:
     """From `low` on, below `high`; `low` itself where the two are equal."""
     if not low <= high:
         raise ModelFileError(f"random numbers from {low:g} to {high:g}; expected them ascending")
     below = np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))
-    unit = g.RandomUniformLike(_blank(g, shape), seed=_attribute(seed))
+    unit = g.RandomUniformLike(filled(g, g.constant(0, np.float32), shape), seed=_attribute(seed))
     spread = g.Add(g.Mul(unit, g.like(high - low, unit)), g.like(low, unit))
     # The sum may be rounded to `high`, above all in float16.
     return g.Min(g.cast(spread, dtype), g.constant(below, dtype))
@@ -47,7 +44,7 @@ def normal(g: Graph, shape: Value, mean: float, deviation: float, seed: int, dty
     """Of this mean and standard deviation."""
     if not deviation >= 0:
         raise ModelFileError(f"the standard deviation is {deviation:g}; expected 0 or more")
-    unit = g.RandomNormalLike(_blank(g, shape), seed=_attribute(seed))
+    unit = g.RandomNormalLike(filled(g, g.constant(0, np.float32), shape), seed=_attribute(seed))
     return g.cast(g.Add(g.Mul(unit, g.like(deviation, unit)), g.like(mean, unit)), dtype)
 
 
@@ -55,7 +52,7 @@ def bernoulli(g: Graph, shape: Value, probability: float, seed: int, dtype: Any)
     """1 with this probability, else 0."""
     if not 0 <= probability <= 1:
         raise ModelFileError(f"the probability is {probability:g}; expected 0 to 1")
-    unit = g.RandomUniformLike(_blank(g, shape), seed=_attribute(seed))
+    unit = g.RandomUniformLike(filled(g, g.constant(0, np.float32), shape), seed=_attribute(seed))
     return g.cast(g.Less(unit, g.like(probability, unit)), dtype)
 
 

@@ -60,6 +60,10 @@ def suppressed(
     wide = g.cast(scores, FLOAT)
     best = g.ReduceMax(wide, np.array([2], np.int64), keepdims=0)  # [B, N]
     limit = _single(g, most, np.int64)
+    if limit.const is None:
+        # One element is all there is to gather: asking for the second one stops the run.
+        over = g.Greater(limit, g.constant(MAX_BOXES, np.int64))
+        limit = g.Add(limit, g.Gather(np.zeros(1, np.int64), g.cast(over, np.int64)))
     left = _left(g, g.cast(boxes, FLOAT), wide, best, iou, least, limit, per_class)
     lowest = g.like(-np.inf, best)
     # There may be fewer boxes than are to be selected; what is put behind them makes up for it.
