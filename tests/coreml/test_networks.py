@@ -278,3 +278,20 @@ def test_an_output_has_its_declared_shape(save: Callable[..., Path], files: Any)
         assert np.array_equal(load(save(spec)).run({"x0": x})["y0"], x.reshape(declared))
     spec = files.network_spec("expandDims", [x], {"axes": [0]}, [(4, 4)])
     assert load(save(spec)).run({"x0": x})["y0"].shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 4, 5, 6), (1, 1, 2, 1, 3)])
+def test_leading_dimensions_of_any_size(
+    sizes: tuple[int, ...], save: Callable[..., Path], files: Any
+) -> None:
+    """Layers that see [N, C, H, W] are given more dimensions, every size of them open."""
+    x = np.arange(np.prod(sizes), dtype=np.float32).reshape(sizes)
+    fields = {"type": "AVERAGE", "globalPooling": True}
+    spec = files.network_spec("pooling", [x], fields, [()])
+    ranges = spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
+    for _ in sizes:
+        ranges.add(lowerBound=1, upperBound=-1)
+    model = load(save(spec))
+    answer = model.run({"x0": x})["y0"]
+    np.testing.assert_allclose(answer, x.mean((3, 4), keepdims=True), rtol=1e-5)
+    assert type(model).__name__ == "GraphModel", "one graph serves all shapes"

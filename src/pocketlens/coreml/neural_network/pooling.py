@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pocketlens.coreml.graph import Graph, Ints, Message, Value
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.padding import Pads, same_pads
@@ -12,6 +14,9 @@ from pocketlens.coreml.table import layer
 from pocketlens.errors import ModelFileError
 
 KINDS: dict[str, Kind] = {"MAX": "max", "AVERAGE": "average", "L2": "l2"}
+
+# over the whole of height and width, whose sizes may be unknown
+GLOBAL: dict[Kind, str] = {"max": "ReduceMax", "average": "ReduceMean", "l2": "ReduceL2"}
 
 
 @layer()
@@ -33,7 +38,7 @@ def pooling(
     def formula(v: Value) -> Value:
         pads: Pads = [(0, 0), (0, 0)]
         if globalPooling:
-            return pool(g, kind, v, v.sizes[2:], (1, 1), pads)
+            return g.op(GLOBAL[kind], v, np.array([2, 3], np.int64))[0]
         kernel, strides = pair(kernelSize, (3, 3), "kernelSize"), pair(stride, (1, 1), "stride")
         extra = None
         if same is not None:
