@@ -295,3 +295,26 @@ def test_leading_dimensions_of_any_size(
     answer = model.run({"x0": x})["y0"]
     np.testing.assert_allclose(answer, x.mean((3, 4), keepdims=True), rtol=1e-5)
     assert type(model).__name__ == "GraphModel", "one graph serves all shapes"
+
+
+def test_quantised_and_back_without_a_zero_point(tmp_path: Path) -> None:
+    import coremltools as ct
+    from coremltools.converters.mil import Builder as mb
+
+    step = np.float32([0.5, 2, 0.25])
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(2, 3))], opset_version=ct.target.iOS17)
+    def program(x: Any) -> Any:
+        codes = mb.quantize(input=x, scale=np.float32(1), output_dtype="int8")
+        return mb.dequantize(input=codes, scale=step, axis=1, name="y")
+
+    path = tmp_path / "m.mlpackage"
+    ct.convert(
+        program,
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+    ).save(str(path))
+    x = np.float32([[1.2, -3.7, 200], [0, -300, 5]])
+    expected = np.float32([[1, -4, 127], [0, -128, 5]]) * step
+    assert load(path).run({"x": x})["y"].tolist() == expected.tolist()

@@ -41,7 +41,9 @@ def dequantize(
     axis: int | None = None,
 ) -> Value:
     _check(input, scale, zero_point, axis)
-    return g.DequantizeLinear(input, scale, zero_point, axis=axis)
+    # ONNX Runtime joins it to a `quantize` before it, and fails if it has no zero point itself.
+    zero = zero_point or g.constant(np.zeros(scale.sizes, input.dtype))
+    return g.DequantizeLinear(input, scale, zero, axis=axis)
 
 
 def _check(x: Value, scale: Value, zero_point: Value | None, axis: int | None) -> None:
