@@ -551,3 +551,29 @@ def test_layer_faults(run_layer) -> None:
     wrong = fields | {"activations": usual, "inputVectorSize": D + 1}
     with pytest.raises(ModelFileError, match="has 12 values; expected 16"):
         run_layer("gru", [expanded(x)], wrong, outputs)
+
+
+def test_a_limited_lstm_in_a_chain(files, save) -> None:
+    """Two of them, with tensors called as those of the loop inside are."""
+    w, r, b = weights("lstm")
+    w2 = 0.7 * normal(4 * H, H)
+    fields = {"weight_ih": w, "weight_hh": r, "bias": b, "output_sequence": True, "clip": 0.3}
+    inputs = {"x": x, "initial_h": h0, "initial_c": c0}
+    spec = files.program_spec("lstm", inputs, fields, shapes("lstm", True))
+    block = spec.mlProgram.functions["main"].block_specializations["CoreML6"]
+    first = block.operations[-1]
+    second = type(first)()
+    second.CopyFrom(first)
+    for output, name in zip(first.outputs, ("h", "c", "go"), strict=True):
+        output.name = name
+    constant = block.operations.add(type="const")
+    message = files.value_message(w2)
+    constant.outputs.add(name="second_weight").type.CopyFrom(message.type)
+    constant.attributes["val"].CopyFrom(message)
+    second.inputs["x"].arguments[0].name = "h"
+    second.inputs["weight_ih"].arguments[0].name = "second_weight"
+    block.operations.append(second)
+    answers = load(save(spec)).run(inputs)
+    middle, _, _ = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], limit=0.3)
+    wanted = recurrence("lstm", middle, h0, c0, w2, r, b, USUAL["lstm"], limit=0.3)
+    close([answers[f"y{i}"] for i in range(3)], wanted)

@@ -2,7 +2,7 @@
 
 Each goes to the ONNX operator of the same equations. Only the limit that Core ML can put on an
 LSTM's cell state has no counterpart there (ONNX's `clip` is for what goes into an activation);
-where it could be reached, the steps are spelled out in a `Scan`.
+where it could be reached, the steps are spelled out in a `Loop`.
 
 Every function takes x [S, B, I] and gives the outputs [S, B, D H] (only the last: [1, B, D H]) with
 D = 2 for two directions, and the last states, [B, H] each. The numbers are float32 from the first
@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, helper, numpy_helper
 
-from pocketlens.coreml.graph import Graph, Value, onnx_type
+from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.slicing import reverse as reversed_along
 from pocketlens.errors import ModelFileError
 
@@ -216,7 +215,7 @@ def lstm(
     x = _turned(g, x, backwards)
     if cell_limit is not None and _reaches(cell_limit, x, activations, c):
         parts = [
-            _scan(g, x, cell, activations, h[i], c[i], i == 1, cell_limit, limit, coupled)
+            _stepwise(g, x, cell, activations, h[i], c[i], i == 1, cell_limit, limit, coupled)
             for i, cell in enumerate(cells)
         ]
         return _gathered(g, *map(list, zip(*parts, strict=True)), sequence=sequence)
@@ -348,7 +347,7 @@ def _reaches(
     return not start + steps <= limit  # a step adds at most 1
 
 
-def _scan(
+def _stepwise(
     g: Graph,
     x: Value,
     cell: Cell,
@@ -360,45 +359,50 @@ def _scan(
     limit: float | None,
     coupled: bool,
 ) -> tuple[Value, Value, Value]:
-    """An LSTM in one direction step by step: every output [S, B, H], the last one, the cell."""
+    """An LSTM in one direction as a loop: every output [S, B, H], the last one, the cell."""
     cell.check("LSTM", x.size(2))
-    given = g.MatMul(x, np.ascontiguousarray(cell.weight.T).astype(np.float32))
+    given = g.MatMul(_turned(g, x, backwards), _transposed(g, cell.weight))
     if cell.bias is not None:
         given = g.Add(given, cell.bias.astype(np.float32))
-    body = _step(x, cell, activations, cell_limit, limit, coupled)
-    last_h, last_c, outputs = g.op(
-        "Scan",
-        *(_zeros(g, x, cell.hidden) if s is None else g.cast(s, FLOAT) for s in (h, c)),
-        given,
-        outputs=3,
-        body=body,
-        num_scan_inputs=1,
-        scan_input_directions=[int(backwards)],
-        scan_output_directions=[int(backwards)],
+    body = g.inner()
+    step, go = body.unnamed_input("step", np.int64, ()), body.unnamed_input("go", np.bool_, ())
+    size = x.shape[1] if x.shape is not None else None, cell.hidden
+    old_h, old_c = (body.unnamed_input(name, FLOAT, size) for name in ("h", "c"))
+    sums = body.Gather(given, step, axis=0)
+    new = _step(body, cell, activations, sums, old_h, old_c, cell_limit, limit, coupled)
+    body.outputs = [go, *new, new[0]]
+    last_h, last_c, outputs = g.nested(
+        "Loop",
+        [
+            g.Squeeze(g.Shape(x, end=1)),
+            None,
+            *(_zeros(g, x, cell.hidden) if s is None else g.cast(s, FLOAT) for s in (h, c)),
+        ],
+        {"body": body},
+        [(FLOAT, size), (FLOAT, size), (FLOAT, (x.shape[0] if x.shape else None, *size))],
     )
-    return outputs, last_h, last_c
+    return reversed_along(g, outputs, [0]) if backwards else outputs, last_h, last_c
 
 
 def _step(
-    x: Value,
+    g: Graph,
     cell: Cell,
     activations: Sequence[Activation],
+    sums: Value,
+    h: Value,
+    c: Value,
     cell_limit: float,
     limit: float | None,
     coupled: bool,
-) -> GraphProto:
-    """One step of an LSTM: h, c and W x + b -> the new h and c, and h again as the output."""
-    g, (f, update, of_cell) = Graph(), activations
-    batch, hidden = x.shape[1] if x.shape is not None else None, cell.hidden
-    h, c = (g.input(name, FLOAT, (batch, hidden)) for name in ("h", "c"))
-    given = g.input("given", FLOAT, (batch, 4 * hidden))
+) -> tuple[Value, Value]:
+    """One step of an LSTM: W x + b [B, 4 H], h and c [B, H] -> the new h and c."""
+    f, update, of_cell = activations
 
     def within(v: Value, bound: float | None) -> Value:
         return v if bound is None else g.Clip(v, g.like(-bound, v), g.like(bound, v))
 
-    recursion = np.ascontiguousarray(cell.recursion.T).astype(np.float32)
-    sums = g.Add(given, g.MatMul(h, recursion))
-    i, o, forget, z = g.op("Split", sums, np.full(4, hidden), outputs=4, axis=-1)
+    sums = g.Add(sums, g.MatMul(h, _transposed(g, cell.recursion)))
+    i, o, forget, z = g.op("Split", sums, np.full(4, cell.hidden), outputs=4, axis=-1)
     if cell.peephole is not None:
         to_i, to_o, to_forget = np.split(cell.peephole.astype(np.float32), 3)
         i, forget = g.Add(i, g.Mul(c, to_i)), g.Add(forget, g.Mul(c, to_forget))
@@ -408,25 +412,8 @@ def _step(
     new_c = within(g.Add(g.Mul(kept, c), g.Mul(i, z)), cell_limit)
     if cell.peephole is not None:
         o = g.Add(o, g.Mul(new_c, to_o))
-    new_h = g.Mul(f.of(g, within(o, limit)), of_cell.of(g, new_c))
-    return _subgraph(g, [new_h, new_c, g.Identity(new_h)])
+    return g.Mul(f.of(g, within(o, limit)), of_cell.of(g, new_c)), new_c
 
 
-def _subgraph(g: Graph, outputs: Sequence[Value]) -> GraphProto:
-    constants = {
-        value.name: value.const
-        for node in g.nodes
-        for value in node.inputs
-        if value is not None and value.const is not None
-    }
-
-    def info(value: Value) -> Any:
-        return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape)
-
-    return helper.make_graph(
-        [node.proto() for node in g.nodes],
-        "step",
-        [info(value) for value in g.inputs],
-        [info(value) for value in outputs],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
+def _transposed(g: Graph, matrix: NDArray[Any]) -> Value:
+    return g.constant(np.ascontiguousarray(matrix.T), FLOAT)
