@@ -318,3 +318,11 @@ def test_quantised_and_back_without_a_zero_point(tmp_path: Path) -> None:
     x = np.float32([[1.2, -3.7, 200], [0, -300, 5]])
     expected = np.float32([[1, -4, 127], [0, -128, 5]]) * step
     assert load(path).run({"x": x})["y"].tolist() == expected.tolist()
+
+
+def test_a_program_that_takes_nothing(files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 3), np.float32)
+    spec = files.program_spec("add", {}, {"x": x + 1, "y": x + 2}, [("float32", x.shape)])
+    del spec.description.input[:]
+    del spec.mlProgram.functions["main"].inputs[:]
+    assert load(save(spec)).run({})["y0"].tolist() == [[3, 3, 3]]

@@ -129,8 +129,10 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
         tuple(_feature(file, message) for message in messages)
         for messages in (source.input, source.output, source.state)
     )
-    for group, features in (("inputs", (*inputs, *states)), ("outputs", outputs)):
-        if not features:
+    # An ML Program may take nothing: its result may be a constant.
+    program = file.spec.WhichOneof("Type") == "mlProgram"
+    for group, there in (("inputs", program or inputs or states), ("outputs", outputs)):
+        if not there:
             raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
     seen = [f.name for f in (*inputs, *states)]
     for each in (seen, [f.name for f in outputs]):
