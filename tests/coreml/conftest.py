@@ -80,7 +80,8 @@ def value_message(value: Any) -> Any:
     elif kind == "int64":
         tensor.longInts.values.extend(map(int, flat))
     else:
-        tensor.bytes.values = flat.tobytes()
+        bits = int(kind.strip("uintfloa"))
+        tensor.bytes.values = pack_bits(flat, bits) if bits < 8 else flat.tobytes()
     return message
 
 

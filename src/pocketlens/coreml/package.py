@@ -22,7 +22,7 @@ from pocketlens.coreml.proto import generated
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 from pocketlens.files import size_on_disk
 
-__all__ = ["MAX_SPECIFICATION", "ModelFile", "open_model"]
+__all__ = ["BLOB_TYPES", "MAX_SPECIFICATION", "ModelFile", "open_model", "unpack"]
 
 MAX_SPECIFICATION = 10
 """The newest specification version known here: iOS 26, Core ML 9."""
@@ -127,7 +127,7 @@ class ModelFile:
             return np.frombuffer(data, dtype, count, start).reshape(shape)
         if padding >= 8:
             raise ModelFileError(f"{where} has {padding} padding bits; expected fewer than 8")
-        return _unpack(np.frombuffer(data, np.uint8, size, start), bits, count, kind).reshape(shape)
+        return unpack(np.frombuffer(data, np.uint8, size, start), bits, count, kind).reshape(shape)
 
     def _map(self, file_name: str) -> mmap.mmap:
         if file_name not in self._maps:
@@ -156,7 +156,7 @@ class ModelFile:
         return self._maps[file_name]
 
 
-def _unpack(data: NDArray[np.uint8], bits: int, count: int, kind: str) -> NDArray[Any]:
+def unpack(data: NDArray[np.uint8], bits: int, count: int, kind: str) -> NDArray[Any]:
     """Elements of fewer than 8 bits, packed from the lowest bit up, one a byte."""
     if bits == 4:  # the common case, without a detour over single bits
         values = np.stack([data & 15, data >> 4], -1).reshape(-1)[:count]

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.package import BLOB_TYPES, ModelFile, unpack
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
 __all__ = ["TensorType", "constant_of", "held_type", "tensor_type"]
 
 MAX_CONSTANT_BYTES = 2**31
+MAX_SIZE = 2**31
 MAX_DEPTH = 8
+
+# The types of fewer than 8 bits, which are packed; those of blobs are the same.
+NARROW = {name: bits for name, bits, _ in BLOB_TYPES.values() if bits < 8}
 
 # MIL's DataType -> its name, the NumPy type that holds one element.
 DATA_TYPES: dict[int, tuple[str, Any]] = {
@@ -62,6 +66,11 @@ class TensorType:
                     f"a tensor is declared with {message.rank} dimensions, "
                     f"but {len(self.shape)} sizes are listed"
                 )
+            if any(size is not None and size > MAX_SIZE for size in self.shape):
+                raise ModelFileError(
+                    f"a tensor is declared with the shape {list(self.shape)}; "
+                    f"expected no size above {MAX_SIZE}"
+                )
 
     @property
     def fixed(self) -> tuple[int, ...]:
@@ -103,7 +112,7 @@ def constant_of(file: ModelFile, value: Any, depth: int = 0) -> NDArray[Any]:
         raise ModelFileError("a constant is nested too deeply")
     declared = tensor_type(value.type)
     if declared is not None:
-        count = math.prod(declared.fixed)
+        count = math.prod(max(size, 1) for size in declared.fixed)
         if count * max(declared.dtype.itemsize, 1) > MAX_CONSTANT_BYTES:
             raise ModelFileError(
                 f"a constant is declared as {declared.name} of shape {declared.fixed}; "
@@ -158,9 +167,12 @@ def _tensor(tensor: Any, declared: TensorType) -> NDArray[Any]:
 def _from_bytes(data: bytes, declared: TensorType, count: int) -> NDArray[Any]:
     if declared.dtype == object:
         raise ModelFileError("a constant string is given as bytes")
-    size = declared.dtype.itemsize
-    if len(data) != count * size:
+    bits = NARROW.get(declared.name, 8 * declared.dtype.itemsize)
+    expected = (count * bits + 7) // 8
+    if len(data) != expected:
         raise ModelFileError(
-            f"a constant of {count} {declared.name} has {len(data)} bytes; expected {count * size}"
+            f"a constant of {count} {declared.name} has {len(data)} bytes; expected {expected}"
         )
+    if declared.name in NARROW:
+        return unpack(np.frombuffer(data, np.uint8), bits, count, declared.name)
     return np.frombuffer(data, declared.dtype.newbyteorder("<"), count).astype(declared.dtype)
