@@ -33,6 +33,7 @@ from pocketlens.coreml.nodes import (
     Value,
     Values,
 )
+from pocketlens.coreml.values import MAX_RANK
 from pocketlens.errors import ModelFileError
 
 __all__ = [
@@ -373,7 +374,13 @@ def _numpy_type(code: int) -> np.dtype[Any]:
 
 def _check_size(name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
     known = [size for size in shape if size is not None]
-    if any(size < 0 for size in known) or math.prod(known) * dtype.itemsize > MAX_TENSOR_BYTES:
+    # An empty tensor's other sizes are bounded, too: 0 × 2**64 is nothing, but no size.
+    count = math.prod(max(size, 1) for size in known)
+    if len(shape) > MAX_RANK:
+        raise ModelFileError(
+            f"the tensor {name!r} would have {len(shape)} dimensions; expected at most {MAX_RANK}"
+        )
+    if any(size < 0 for size in known) or count * dtype.itemsize > MAX_TENSOR_BYTES:
         raise ModelFileError(
             f"the tensor {name!r} would be {dtype}{list(shape)}; "
             f"expected at most {MAX_TENSOR_BYTES} bytes"

@@ -71,6 +71,11 @@ def in_place(file: ModelFile, place: str) -> Iterator[None]:
         if message.startswith(f"{file.path}: "):
             raise
         raise type(error)(f"{file.path}: {place}: {message}") from error
+    except OverflowError as error:  # sizes come from the file, and no size has more than 64 bits
+        raise ModelFileError(
+            f"{file.path}: {place}: a number is larger than any size can be ({error}); "
+            "the file is damaged: export or download it again"
+        ) from error
 
 
 @contextmanager

@@ -358,6 +358,8 @@ def _convert(parameter: Parameter, values: list[Value]) -> Any:
         )
     array = value.const
     if kind == "Array":
+        if array.dtype == object and name != "classes":  # labels are the only array of strings
+            raise ModelFileError(f"{name!r} is {_shown(values)}; expected numbers")
         return array
     element, several = {
         "int": (int, False),

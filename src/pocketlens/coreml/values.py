@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pocketlens.coreml.package import BLOB_TYPES, ModelFile, unpack
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["TensorType", "constant_of", "held_type", "tensor_type"]
+__all__ = ["MAX_RANK", "TensorType", "constant_of", "held_type", "tensor_type"]
 
 MAX_CONSTANT_BYTES = 2**31
 MAX_SIZE = 2**31
+MAX_RANK = 32  # NumPy's own limit, before its version 2
 MAX_DEPTH = 8
 
 # The types of fewer than 8 bits, which are packed; those of blobs are the same.
@@ -65,6 +66,11 @@ class TensorType:
                 raise ModelFileError(
                     f"a tensor is declared with {message.rank} dimensions, "
                     f"but {len(self.shape)} sizes are listed"
+                )
+            if len(self.shape) > MAX_RANK:
+                raise ModelFileError(
+                    f"a tensor is declared with {len(self.shape)} dimensions; "
+                    f"expected at most {MAX_RANK}"
                 )
             if any(size is not None and size > MAX_SIZE for size in self.shape):
                 raise ModelFileError(

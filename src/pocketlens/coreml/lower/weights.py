@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.values import MAX_RANK
 from pocketlens.errors import ModelFileError
 
 __all__ = ["numbers", "precision"]
@@ -42,7 +43,9 @@ def numbers(
     """
     shape = tuple(shape)
     count = math.prod(shape)
-    if count > MAX_ELEMENTS:
+    if len(shape) > MAX_RANK:
+        raise ModelFileError(f"{what} has {len(shape)} dimensions; expected at most {MAX_RANK}")
+    if math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise ModelFileError(
             f"{what} has the shape {shape}; expected at most {MAX_ELEMENTS} elements"
         )
