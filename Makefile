@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check format benchmark conformance clean
+.PHONY: help demo test check format benchmark conformance fuzz clean
 
 help:
 	@echo "make demo       from handwritten digits to a checked Core ML file, an Xcode project, a report"
@@ -19,6 +19,7 @@ help:
 	@echo "make format     format the code"
 	@echo "make benchmark  measure every figure that the README claims"
 	@echo "make conformance  coremltools' own tests, with Pocketlens in Core ML's place"
+	@echo "make fuzz       damaged Core ML files, two minutes; more: make fuzz FUZZ_SECONDS=600"
 	@echo "make clean      remove the environment and the runs"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -54,6 +55,17 @@ benchmark: $(VENV)/.installed
 conformance: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
 	$(BIN)/python conformance/run.py $(CONFORMANCE)
+
+# Half of the time damages files by seed; the other half is led by coverage, which needs atheris.
+FUZZ_SECONDS ?= 120
+fuzz: $(VENV)/.installed
+	$(BIN)/python -W ignore fuzz/structured.py --seconds $$(($(FUZZ_SECONDS) / 2)) --seeds $$(date +%s) 1000000
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+		{ echo "The coverage-guided half needs atheris; install it with: $(BIN)/pip install -e '.[fuzz]'"; exit 2; }
+	mkdir -p build/fuzz/model build/fuzz/weights build/fuzz/manifest
+	cd build/fuzz && for target in model weights manifest; do \
+		$(abspath $(BIN))/python -W ignore ../../fuzz/guided.py $$target $$target ../../fuzz/corpus/$$target \
+			-max_total_time=$$(($(FUZZ_SECONDS) / 6)) || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs

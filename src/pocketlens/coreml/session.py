@@ -213,6 +213,7 @@ class GraphModel(CoreMLModel):
             feed[feature.name] = convert(inputs[feature.name], feature, value)
         return feed
 
+    @one_line()
     def _run(
         self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:

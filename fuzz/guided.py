@@ -1,0 +1,139 @@
+"""The coverage-guided fuzzer (atheris, libFuzzer underneath) over the readers of untrusted bytes.
+
+    python fuzz/guided.py model    fuzz/corpus/model    -max_total_time=300
+    python fuzz/guided.py weights  fuzz/corpus/weights  -max_total_time=120
+    python fuzz/guided.py manifest fuzz/corpus/manifest -max_total_time=60
+
+`model` reads the bytes as a `.mlmodel`, loads and runs it; bytes that are a message are damaged as
+one. `weights` takes four bytes as an offset, one as an element type, the rest as `weight.bin`.
+`manifest` takes the bytes as `Manifest.json`. What is not one of our errors stops it, and libFuzzer
+writes the bytes to a file. Further options are libFuzzer's own; the first folder gathers what
+reaches new code, so give a folder of its own in front of the committed corpus to keep that small.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+try:
+    import atheris
+except ImportError:
+    sys.exit("fuzz/guided.py needs atheris; install it with: pip install -e '.[fuzz]'")
+
+with atheris.instrument_imports(include=["pocketlens.coreml", "pocketlens.files"]):
+    # What would be imported on first use, and so not be seen: every op and kind of model.
+    for name in ("network", "program", "classic.model", "classic.pipeline", "description"):
+        import_module(f"pocketlens.coreml.{name}")
+    from pocketlens.coreml import coverage
+    from pocketlens.coreml.package import open_model
+    from pocketlens.coreml.proto import generated
+    from pocketlens.coreml.values import DATA_TYPES
+    from pocketlens.errors import PocketlensError
+    from trial import lower_limits, trial
+
+    coverage()
+
+from google.protobuf.message import DecodeError
+
+from mutator import damage_spec
+
+LARGEST = 16_384
+FOLDER = Path(tempfile.mkdtemp(prefix="pocketlens-fuzz-"))
+OUTSIDE = FOLDER / "outside"
+
+
+def model(data: bytes) -> None:
+    path = FOLDER / "m.mlmodel"
+    path.write_bytes(data)
+    trial(path, random.Random(0))
+
+
+def weights(data: bytes) -> None:
+    if len(data) < 5:
+        return
+    offset, number = struct.unpack_from("<IB", data)
+    names = [name for name, _ in DATA_TYPES.values()]
+    kind = names[number % len(names)]
+    file = _package() / "Data" / "weights"
+    file.mkdir(exist_ok=True)
+    (file / "weight.bin").write_bytes(data[5:])
+    opened = open_model(_package())
+    try:
+        array = opened.blob(
+            "@model_path/weights/weight.bin", offset, names[kind % len(names)], (8,)
+        )
+    except PocketlensError:
+        return
+    assert array.shape == (8,)
+    array.tobytes()  # every byte of it can be read
+
+
+def manifest(data: bytes) -> None:
+    package = _package()
+    (package / "Manifest.json").write_bytes(data)
+    try:
+        opened = open_model(package)
+    except PocketlensError:
+        return
+    assert package.resolve() in (opened.folder, *opened.folder.parents), opened.folder
+
+
+def _package() -> Path:
+    """A package with a model, a link out of it, and a secret beside it."""
+    package = FOLDER / "m.mlpackage"
+    if not package.exists():
+        (package / "Data" / "inner").mkdir(parents=True)
+        spec = generated("Model_pb2").Model(specificationVersion=1)
+        spec.identity.SetInParent()
+        for path in (package / "Data" / "m.mlmodel", OUTSIDE):
+            path.write_bytes(spec.SerializeToString())
+        (package / "Data" / "link").symlink_to(OUTSIDE)
+        (package / "Data" / "inner" / "up").symlink_to(FOLDER)
+        (package / "Manifest.json").write_text(
+            '{"rootModelIdentifier": "M", "itemInfoEntries": {"M": {"path": "m.mlmodel"}}}'
+        )
+    return package
+
+
+def mutate_model(data: bytes, limit: int, seed: int) -> bytes:
+    """A message is damaged as one, two times in three; anything else as bytes."""
+    chance = random.Random(seed)
+    if chance.random() < 0.67:
+        try:
+            spec = generated("Model_pb2").Model.FromString(data)
+        except DecodeError:
+            return bytes(atheris.Mutate(data, limit))
+        damage_spec(spec, chance)
+        damaged: bytes = spec.SerializeToString()
+        if 0 < len(damaged) <= limit:
+            return damaged
+    return bytes(atheris.Mutate(data, limit))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "model": model,
+    "weights": weights,
+    "manifest": manifest,
+}
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        sys.exit(f"expected one of: {', '.join(TARGETS)}\n\n{__doc__}")
+    name = sys.argv.pop(1)
+    lower_limits()
+    options: dict[str, Any] = {"custom_mutator": mutate_model} if name == "model" else {}
+    given = [f"-max_len={LARGEST}", "-timeout=20", "-rss_limit_mb=3000", "-malloc_limit_mb=1500"]
+    atheris.Setup([sys.argv[0], *given, *sys.argv[1:]], TARGETS[name], **options)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
