@@ -20,16 +20,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from measure import HERE, run_recipe
 from pocketlens import load_data
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
-from pocketlens.evaluation import answers, evaluate
+from pocketlens.evaluation import evaluate
 from pocketlens.recipe import list_recipes
 from pocketlens.suite import empty_scenes, photograph
-from pocketlens.suite.rejection import false_positives, measure_rejection, presence
+from pocketlens.suite.rejection import measure_rejection
 
 SEEDS = {"quick": 10, "classic": 3, "digits": 3, "tiny": 3, "best": 1}
 
@@ -58,22 +56,19 @@ class Examiner:
     def __call__(self, file: Path) -> dict[str, float]:
         model = load(file)
         found = evaluate(model, self.photos)
-        there, empty = (
-            presence(
-                model.classes,
-                np.concatenate(
-                    [part.probabilities for part in answers(model, data, model.classes, batch=500)]
-                ),
-            )
-            for data in (self.photos, self.empty)
-        )
         shown = measure_rejection(
-            model, self.photos, self.empty, thresholds=model.thresholds, note="", kinds=((), ())
+            model,
+            self.photos,
+            self.empty,
+            thresholds=model.thresholds,
+            note="",
+            kinds=((), ()),
+            kept=KEPT,
         )
         return {
             "camera_accuracy": found.accuracy,
             "camera_calibration_error": found.calibration.error,
-            "false_digits": false_positives(there, empty, kept=KEPT),
+            "false_digits": shown.fpr,
             "auroc": shown.auroc,
             "show": model.thresholds.show,
             "present": model.thresholds.present,

@@ -15,10 +15,9 @@ from pocketlens.evaluation import answers
 from pocketlens.prediction import NOTHING, Predictor, Thresholds
 from pocketlens.suite.result import BINS, Rejection, Share
 
-__all__ = ["area_under_roc", "false_positives", "measure_rejection", "presence"]
+__all__ = ["area_under_roc", "false_positives", "measure_rejection"]
 
 KEPT = 0.95
-"""The share of digits kept at which the false positives are counted."""
 
 BATCH = 500
 
@@ -30,7 +29,7 @@ class _Answers:
     """What a predictor says of `N` images.
 
     Args:
-        score: `(N,)` how probable it is that there is something; see `presence`.
+        score: `(N,)` how probable it is that there is something; see `_presence`.
         shown: `(N,)` whether an answer is shown.
         answer: `(N,)` the answers' class names.
     """
@@ -48,6 +47,7 @@ def measure_rejection(
     thresholds: Thresholds,
     note: str,
     kinds: tuple[Sequence[str], Sequence[str]],
+    kept: float = KEPT,
 ) -> Rejection:
     """Ask a predictor about digits and about scenes without any.
 
@@ -58,6 +58,7 @@ def measure_rejection(
         thresholds: From where on an answer is shown.
         note: Which images these are.
         kinds: The kind of each image of `digits` and of `nothing`; empty for no table by kind.
+        kept: The share of digits kept at which the false positives are counted, in (0, 1].
 
     Raises:
         DataError: No images, or no class besides `nothing`.
@@ -77,7 +78,7 @@ def measure_rejection(
         threshold=thresholds.show,
         present=thresholds.present if NOTHING in predictor.classes else None,
         auroc=area_under_roc(there.score, empty.score),
-        fpr=false_positives(there.score, empty.score),
+        fpr=false_positives(there.score, empty.score, kept=kept),
         kept=Share.of("kept", int(there.shown.sum()), len(digits)),
         right=Share.of("kept and right", int(right.sum()), len(digits)),
         false=Share.of("false answers to nothing", int(empty.shown.sum()), len(nothing)),
@@ -88,7 +89,7 @@ def measure_rejection(
     )
 
 
-def presence(classes: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
+def _presence(classes: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
     """How probable it is that there is something, `(N,)`: one less the probability of `nothing`.
 
     Of a model without that class, the largest probability.
@@ -137,7 +138,7 @@ def _ask(predictor: Predictor, dataset: Dataset, thresholds: Thresholds) -> _Ans
     probabilities = np.concatenate([part.probabilities for part in parts])
     best = np.concatenate([part.predicted for part in parts])
     confidence = probabilities[np.arange(len(best)), best]
-    score, answer = presence(classes, probabilities), np.array(classes)[best]
+    score, answer = _presence(classes, probabilities), np.array(classes)[best]
     shown = (answer != NOTHING) & (confidence >= thresholds.show)
     if NOTHING in classes:
         shown &= score >= thresholds.present

@@ -11,7 +11,7 @@ from pocketlens.prediction import Thresholds
 
 __all__ = ["fit_thresholds"]
 
-SHOWN_WRONG, KEPT_WRONG, EMPTY_SHOWN = 0.03, 0.06, 0.02
+SHOWN_WRONG, KEPT_WRONG, EMPTY_SHOWN = 0.03, 0.06, 0.03
 """Share of shown labels that may be wrong, at first and later; and of frames of nothing that may be
 given a label. Frames of the `camera` augmentation are harder than most photographs, where fewer
 are."""
@@ -32,7 +32,7 @@ def fit_thresholds(
 ) -> Thresholds:
     """The lowest probabilities from which on a label can be relied upon.
 
-    From `present` on, at most 2 % of the images of `nothing` are given a label. From `show` on, at
+    From `present` on, at most 3 % of the images of `nothing` are given a label. From `show` on, at
     most 3 % of the labels shown are wrong; from `keep` on, at most 6 %, whatever is present.
 
     Args:
