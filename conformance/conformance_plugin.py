@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import coremltools_plugin
+from pocketlens.coreml.functions import operations
 from pocketlens.coreml.package import open_model
-from pocketlens.coreml.program import operations
 from pocketlens.errors import PocketlensError
 
 coremltools_plugin.install()  # before any test module asks coremltools whether this is a Mac

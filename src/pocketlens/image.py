@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "CROPS",
+    "INKS",
     "INPUT_SPEC_KEY",
     "MAX_PIXELS",
     "ImageSource",
@@ -38,10 +39,12 @@ __all__ = [
 
 Colour: TypeAlias = Literal["gray", "rgb", "bgr"]
 Crop: TypeAlias = Literal["center-crop", "fit", "fill"]
+Ink: TypeAlias = Literal["dark", "light"]
 ImageSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
 
 COLOURS: tuple[Colour, ...] = ("gray", "rgb", "bgr")
 CROPS: tuple[Crop, ...] = ("center-crop", "fit", "fill")
+INKS: tuple[Ink, ...] = ("dark", "light")
 
 INPUT_SPEC_KEY = "org.pocketlens.input"
 """The user-metadata key under which `InputSpec.to_json()` travels inside a Core ML file."""
@@ -68,6 +71,9 @@ class InputSpec:
         crop: `center-crop` cuts the largest centred part of the input's shape, `fit` keeps the
             whole picture and pads with black, `fill` stretches it. The names follow Vision's
             `centerCrop`, `scaleToFit` and `scaleToFill`.
+        ink: How a drawing for it is made, on the phone or in the browser: `dark` lines on light
+            ground, as on paper, or `light` ones on dark ground, as in MNIST. Pictures are taken as
+            they are.
 
     Raises:
         OptionError: A field of the wrong type or out of range.
@@ -79,6 +85,7 @@ class InputSpec:
     scale: tuple[float, ...] = (1 / 255,)
     bias: tuple[float, ...] = (0.0,)
     crop: Crop = "center-crop"
+    ink: Ink = "dark"
 
     def __post_init__(self) -> None:
         if found := self.faults(vars(self)):
@@ -109,6 +116,7 @@ class InputSpec:
         for name, value, names in (
             ("colour", colour, COLOURS),
             ("crop", values.get("crop", cls.crop), CROPS),
+            ("ink", values.get("ink", cls.ink), INKS),
         ):
             if value not in names:
                 found.append(

@@ -15,6 +15,7 @@ from pocketlens.errors import AppError
 PROJECT = "Digits.xcodeproj/project.pbxproj"
 SCHEME = "Digits.xcodeproj/xcshareddata/xcschemes/Digits.xcscheme"
 ASSETS = "Digits/Assets.xcassets"
+TEXTS = "Digits/Localizable.xcstrings"
 ICON = f"{ASSETS}/AppIcon.appiconset/AppIcon.png"
 
 
@@ -73,6 +74,10 @@ IN_THE_PROJECT = [
     (r"buildRules = \(\s+\)", "buildRules = x", "buildRules is a string; expected a list"),
     ("productName = RecognizerKit", "productName = Other", "makes no library called Other"),
     ("sourceTree = BUILT_PRODUCTS_DIR", "sourceTree = SDKROOT", "sourceTree is 'SDKROOT'"),
+    ("TEST_TARGET_NAME = Digits;", "", "lacks the setting TEST_TARGET_NAME in Debug"),
+    ("TEST_TARGET_NAME = Digits;", "TEST_TARGET_NAME = Other;", "sets TEST_TARGET_NAME to 'Other'"),
+    (r"/Digits.app/Digits", "/Other.app/Other", "expected it to name the app Digits"),
+    (r"path = DigitsUITests;", "path = Pressing;", "the target folder Pressing is missing"),
     ("name = Release", "name = Rel", "expected Debug and Release"),
     ("defaultConfigurationName = Release", "defaultConfigurationName = Z", "by default Z"),
 ]
@@ -115,6 +120,30 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "scheme of another project",
         lambda app: edit(app / SCHEME, "container:Digits", "container:Other"),
         "ReferencedContainer is 'container:Other.xcodeproj'",
+    ),
+    (
+        "a text without its German",
+        lambda app: edit(
+            app / TEXTS,
+            r'"Undo" : \{\s+"localizations" : \{\s+"de"',
+            r'"Undo" : {"localizations" : {"es"',
+        ),
+        "Localizable.xcstrings: 'Undo' is missing in de",
+    ),
+    (
+        "a text without its placeholder",
+        lambda app: edit(app / TEXTS, "%@ fehlt in der App", "Etwas fehlt in der App"),
+        "'%@ is missing from the app.' has other placeholders in de",
+    ),
+    (
+        "a catalogue of another form",
+        lambda app: (app / TEXTS).write_text('{"strings": {"a": []}}'),
+        "Localizable.xcstrings: a key is missing or of the wrong type",
+    ),
+    (
+        "no permission text",
+        lambda app: (app / "Digits/InfoPlist.xcstrings").unlink(),
+        "Digits/InfoPlist.xcstrings is missing",
     ),
     (
         "scheme without tests",

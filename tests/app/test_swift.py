@@ -1,6 +1,7 @@
 """The Swift files, as far as they can be judged without Apple's compiler."""
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -43,6 +44,7 @@ def parts(digits_app: Path) -> dict[str, list[Path]]:
     return {
         "app": swift_files(digits_app / "Digits"),
         "app tests": swift_files(digits_app / "DigitsTests"),
+        "pressing tests": swift_files(digits_app / "DigitsUITests"),
         "kit": swift_files(digits_app / "RecognizerKit/Sources"),
         "kit tests": swift_files(digits_app / "RecognizerKit/Tests"),
     }
@@ -64,6 +66,7 @@ def test_the_reader_of_swift_is_not_blind(tmp_path: Path) -> None:
     [
         ("app", ["kit"], ["swift", "foundation", "interface", "camera", "model"]),
         ("app tests", ["app", "kit"], ["swift", "foundation", "testing"]),
+        ("pressing tests", [], ["swift", "foundation", "pressing"]),
         ("kit", [], ["swift"]),
         ("kit tests", ["kit"], ["swift", "testing"]),
     ],
@@ -106,6 +109,24 @@ def test_the_package_needs_foundation_only(parts: dict[str, list[Path]]) -> None
     assert imported == {"Foundation"}
     tests = set().union(*(swift_names.imports(path) for path in parts["kit tests"]))
     assert tests == {"Foundation", "RecognizerKit", "Testing"}
+
+
+def words(path: Path) -> set[str]:
+    """The texts for people in a Swift file: in quotes, with a capital or a value in front."""
+    found = set()
+    for node in swift_names.nodes(swift_names.tree(path)):
+        if node.type == "line_string_literal":
+            text = swift_names.text(node).strip('"')
+            text = re.sub(r"\\\(.*?\)", "%@", text)
+            if re.match("%@ |[A-Z]", text):
+                found.add(text)
+    return found
+
+
+def test_every_text_for_people_is_in_the_catalogue(digits_app: Path) -> None:
+    written = set().union(*map(words, swift_files(digits_app / "Digits")))
+    catalogue = json.loads((digits_app / "Digits/Localizable.xcstrings").read_text("utf-8"))
+    assert written == set(catalogue["strings"])
 
 
 def test_no_class_name_is_in_the_code(digits_app: Path) -> None:

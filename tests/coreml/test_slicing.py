@@ -39,6 +39,15 @@ def test_slice(run_layer, row, given: int) -> None:
     np.testing.assert_array_equal(y, expected)
 
 
+def test_slice_with_five_of_each_field(run_layer) -> None:
+    """As coremltools writes it, however few dimensions there are."""
+    begin, end, *_ = ROWS[0]
+    fields = {"endIds": [1] * 5, "strides": [1] * 5} | dict.fromkeys(NAMES[2:], [False] * 5)
+    inputs = [x, np.float32(begin), np.float32(end)]
+    (y,) = run_layer("sliceDynamic", inputs, fields, [(3, 6, 2)])
+    np.testing.assert_array_equal(y, x[1:4, :, 2:])
+
+
 def test_slice_that_drops_dimensions(run_layer) -> None:
     """Of a dropped dimension, the element at `begin` is taken; -1 is the last."""
     fields = {"endIds": [5, 0, 3], "squeezeMasks": [False, True, True]}

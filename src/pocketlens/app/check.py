@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -25,6 +26,9 @@ __all__ = ["check_app"]
 MAX_TEXT = 16_000_000
 """The largest project, JSON or property list that is read, in bytes."""
 
+PLACEHOLDER = re.compile(r"%(?:\d+\$)?(?:@|lld|lf)")
+CATALOGUES = ("InfoPlist.xcstrings", "Localizable.xcstrings")
+
 UNREADABLE = object()
 
 
@@ -33,7 +37,8 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
 
     Looked at: the Xcode project (every reference leads to an object of the expected kind, no
     object is unused or doubled, folders exist, settings are there), the scheme, the one model, the
-    asset catalogue, the privacy manifest, `recognizer.json` and the fixtures of the tests.
+    asset catalogue, the privacy manifest, the texts in every language, `recognizer.json` and the
+    fixtures of the tests.
 
     Raises:
         AppError: No such folder, or not one Xcode project in it.
@@ -52,7 +57,9 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
         _check_scheme(projects[0], facts, faults)
         recognizer = _check_app_folder(folder / facts.app_folder, faults)
         _check_fixtures(folder / facts.tests_folder, recognizer, faults)
-        for name in (facts.app_folder, facts.tests_folder):
+        for name in CATALOGUES:
+            _check_texts(folder / facts.app_folder / name, facts.languages, faults)
+        for name in (facts.app_folder, facts.tests_folder, facts.ui_tests_folder):
             faults += [
                 f"{path.relative_to(folder)}: an Info.plist in a target's folder would be copied "
                 "as a resource; delete it, Xcode makes one from the build settings"
@@ -186,6 +193,34 @@ def _check_privacy(path: Path, faults: list[str]) -> None:
         for key, kind in expected.items()
         if not isinstance(values, dict) or not isinstance(values.get(key), kind)
     ]
+
+
+def _check_texts(path: Path, languages: tuple[str, ...], faults: list[str]) -> None:
+    """A string catalogue has each of its texts in every language, with the same placeholders."""
+    catalogue = _json(path, faults)
+    if catalogue is UNREADABLE:
+        return
+    try:
+        source, texts = str(catalogue["sourceLanguage"]), dict(catalogue["strings"])
+        for key, entry in texts.items():
+            # A key without a text in the source's language is that text itself.
+            written = {
+                language: str(text["stringUnit"]["value"])
+                for language, text in entry.get("localizations", {}).items()
+            }
+            original = written.setdefault(source, key)
+            faults += [
+                f"{path.name}: {key!r} is missing in {language}"
+                for language in languages
+                if language not in written
+            ]
+            faults += [
+                f"{path.name}: {key!r} has other placeholders in {language}"
+                for language, text in written.items()
+                if sorted(PLACEHOLDER.findall(text)) != sorted(PLACEHOLDER.findall(original))
+            ]
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        faults.append(f"{path.name}: a key is missing or of the wrong type: {error!r}")
 
 
 def _check_fixtures(folder: Path, recognizer: RecognizerSpec | None, faults: list[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketlens.app.pbxproj import OBJECT_VERSION, ParseError, parse
-from pocketlens.app.project import APPLICATION, UNIT_TESTS
+from pocketlens.app.project import APPLICATION, UI_TESTS, UNIT_TESTS
 
 __all__ = ["ProjectFacts", "Target", "check_project"]
 
@@ -145,6 +145,12 @@ TARGET_SETTINGS: dict[str, dict[str, str | None]] = {
         "PRODUCT_NAME": None,
         "TEST_HOST": None,
     },
+    UI_TESTS: {
+        "GENERATE_INFOPLIST_FILE": "YES",
+        "PRODUCT_BUNDLE_IDENTIFIER": None,
+        "PRODUCT_NAME": None,
+        "TEST_TARGET_NAME": None,
+    },
 }
 # With it a camera delegate, called on its own queue, traps at run time.
 FORBIDDEN_SETTINGS = {"SWIFT_DEFAULT_ACTOR_ISOLATION": "MainActor"}
@@ -160,11 +166,21 @@ class Target:
 
 @dataclass(frozen=True)
 class ProjectFacts:
-    """What the other rules need of a project: its targets by id, and their folders."""
+    """What the other rules need of a project.
+
+    Args:
+        targets: By id.
+        app_folder: Of the application.
+        tests_folder: Of the unit tests.
+        ui_tests_folder: Of the tests that press the app's buttons.
+        languages: That the app speaks.
+    """
 
     targets: dict[str, Target]
     app_folder: str
     tests_folder: str
+    ui_tests_folder: str
+    languages: tuple[str, ...]
 
 
 def check_project(project: Path, faults: list[str]) -> ProjectFacts | None:
@@ -197,7 +213,7 @@ def check_project(project: Path, faults: list[str]) -> ProjectFacts | None:
     folder = project.parent
     _check_paths(objects, folder, faults)
     _check_settings("project", objects, objects[root], PROJECT_SETTINGS, faults)
-    return _check_targets(objects, objects[root]["targets"], faults)
+    return _check_targets(objects, objects[root], faults)
 
 
 def _check_objects(objects: dict[str, dict[str, Any]], faults: list[str]) -> None:
@@ -285,11 +301,12 @@ def _check_package(
 
 
 def _check_targets(
-    objects: dict[str, dict[str, Any]], targets: list[str], faults: list[str]
+    objects: dict[str, dict[str, Any]], project: dict[str, Any], faults: list[str]
 ) -> ProjectFacts | None:
     found: dict[str, Target] = {}
     folders: dict[str, str] = {}
-    for identifier in targets:
+    names: dict[str, str] = {}
+    for identifier in project["targets"]:
         target = objects[identifier]
         name, kind = str(target["name"]), str(target["productType"])
         phases = [objects[phase]["isa"] for phase in target["buildPhases"]]
@@ -306,6 +323,7 @@ def _check_targets(
             faults.append(f"the product of {name} has no explicitFileType")
         _check_settings(f"target {name}", objects, target, TARGET_SETTINGS[kind], faults)
         found[identifier] = Target(name, str(product["path"]))
+        names[kind] = name
         for group in target["fileSystemSynchronizedGroups"]:
             folders[kind] = str(objects[group]["path"])
     for kind in TARGET_SETTINGS:
@@ -313,7 +331,26 @@ def _check_targets(
             faults.append(f"the project has no target of the kind {kind} with a folder")
     if len(folders) < len(TARGET_SETTINGS):
         return None
-    return ProjectFacts(found, folders[APPLICATION], folders[UNIT_TESTS])
+    for target in map(objects.__getitem__, project["targets"]):
+        _check_tested(objects, target, names[APPLICATION], faults)
+    languages = tuple(str(each) for each in project.get("knownRegions", []) if each != "Base")
+    return ProjectFacts(
+        found, folders[APPLICATION], folders[UNIT_TESTS], folders[UI_TESTS], languages
+    )
+
+
+def _check_tested(
+    objects: dict[str, dict[str, Any]], target: dict[str, Any], app: str, faults: list[str]
+) -> None:
+    """The target, if it is one of tests, names the app as what it tests."""
+    expected = {"TEST_HOST": f"/{app}.app/{app}", "TEST_TARGET_NAME": app}
+    for name, settings in _configurations(objects, target):
+        faults += [
+            f"the target {target['name']} sets {key} to {settings[key]!r} in {name}; "
+            f"expected it to name the app {app}"
+            for key, ending in expected.items()
+            if key in settings and not f"/{settings[key]}".endswith(ending)
+        ]
 
 
 def _check_settings(

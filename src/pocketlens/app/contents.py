@@ -63,10 +63,12 @@ def app_contents(
     values = {
         "name": spec.name,
         "tests": spec.tests,
+        "ui_tests": spec.ui_tests,
         "bundle_id": spec.bundle_id_setting,
         "team": spec.team or "",
         "app_id": project.app_id,
         "tests_id": project.tests_id,
+        "ui_tests_id": project.ui_tests_id,
         "model": next(iter(copies)).split("/")[0],
         "class_count": len(recognizer.classes),
         "ios": spec.ios,
@@ -86,7 +88,12 @@ def _place(path: str, spec: AppSpec) -> str:
         "contents.xcworkspacedata": f"{project}/project.xcworkspace/contents.xcworkspacedata",
         "gitignore": ".gitignore",
     }
-    folders = {"App": spec.name, "AppTests": spec.tests, "github": ".github"}
+    folders = {
+        "App": spec.name,
+        "AppTests": spec.tests,
+        "AppUITests": spec.ui_tests,
+        "github": ".github",
+    }
     if path in moved:
         return moved[path]
     first, slash, rest = path.partition("/")

@@ -19,8 +19,12 @@ XCCONFIG = "App.xcconfig"
 
 APPLICATION = "com.apple.product-type.application"
 UNIT_TESTS = "com.apple.product-type.bundle.unit-test"
+UI_TESTS = "com.apple.product-type.bundle.ui-testing"
 BUILD_ACTION_MASK = 2147483647
 XCODE = "1600"
+
+LANGUAGES = ("en", "de", "fr")
+"""That the app speaks; the first is the one in its source."""
 
 ORIENTATIONS = (
     "UIInterfaceOrientationPortrait UIInterfaceOrientationLandscapeLeft "
@@ -52,7 +56,7 @@ BY_CONFIGURATION: dict[str, dict[str, Value]] = {
         "VALIDATE_PRODUCT": "YES",
     },
 }
-BOTH_TARGETS: dict[str, Value] = {
+EVERY_TARGET: dict[str, Value] = {
     "CODE_SIGN_STYLE": "Automatic",
     "CURRENT_PROJECT_VERSION": "1",
     "GENERATE_INFOPLIST_FILE": "YES",
@@ -70,10 +74,11 @@ class BuiltProject:
     text: str
     app_id: str
     tests_id: str
+    ui_tests_id: str
 
 
 def build_project(spec: AppSpec) -> BuiltProject:
-    """The project of an app and its unit tests, around a local package `RecognizerKit`."""
+    """The project of an app and its tests, around a local package `RecognizerKit`."""
     project = XcodeProject(spec.name)
     common = COMMON | {"IPHONEOS_DEPLOYMENT_TARGET": f"{spec.ios}.0"}
     root = project.reference("PBXProject", spec.name, "Project object")
@@ -99,22 +104,24 @@ def build_project(spec: AppSpec) -> BuiltProject:
         productName=PACKAGE,
     )
     linked = project.add("PBXBuildFile", PACKAGE, f"{PACKAGE} in Frameworks", productRef=product)
-    app_folder = _folder(project, spec.name)
-    tests_folder = _folder(project, spec.tests)
+    folders = [_folder(project, name) for name in (spec.name, spec.tests, spec.ui_tests)]
     app_product = _product(project, f"{spec.name}.app", "wrapper.application")
-    tests_product = _product(project, f"{spec.tests}.xctest", "wrapper.cfbundle")
+    test_products = [
+        _product(project, f"{name}.xctest", "wrapper.cfbundle")
+        for name in (spec.tests, spec.ui_tests)
+    ]
     products = project.add(
         "PBXGroup",
         "Products",
         "Products",
-        children=[app_product, tests_product],
+        children=[app_product, *test_products],
         name="Products",
         sourceTree="<group>",
     )
     main = project.add(
         "PBXGroup",
         "main",
-        children=[app_folder, tests_folder, xcconfig, products],
+        children=[*folders, xcconfig, products],
         sourceTree="<group>",
     )
     app = project.add(
@@ -122,34 +129,44 @@ def build_project(spec: AppSpec) -> BuiltProject:
         spec.name,
         spec.name,
         buildConfigurationList=_configurations(
-            project, "PBXNativeTarget", spec.name, BOTH_TARGETS | _app_settings(spec)
+            project, "PBXNativeTarget", spec.name, EVERY_TARGET | _app_settings(spec)
         ),
         buildPhases=_phases(project, spec.name, [linked]),
         buildRules=[],
         dependencies=[],
-        fileSystemSynchronizedGroups=[app_folder],
+        fileSystemSynchronizedGroups=[folders[0]],
         name=spec.name,
         packageProductDependencies=[product],
         productName=spec.name,
         productReference=app_product,
         productType=APPLICATION,
     )
-    tests = project.add(
-        "PBXNativeTarget",
-        spec.tests,
-        spec.tests,
-        buildConfigurationList=_configurations(
-            project, "PBXNativeTarget", spec.tests, BOTH_TARGETS | _test_settings(spec)
-        ),
-        buildPhases=_phases(project, spec.tests, []),
-        buildRules=[],
-        dependencies=[_dependency(project, root, app)],
-        fileSystemSynchronizedGroups=[tests_folder],
-        name=spec.tests,
-        packageProductDependencies=[],
-        productName=spec.tests,
-        productReference=tests_product,
-        productType=UNIT_TESTS,
+    tests, ui_tests = (
+        project.add(
+            "PBXNativeTarget",
+            name,
+            name,
+            buildConfigurationList=_configurations(
+                project, "PBXNativeTarget", name, EVERY_TARGET | settings
+            ),
+            buildPhases=_phases(project, name, []),
+            buildRules=[],
+            dependencies=[_dependency(project, root, app, name)],
+            fileSystemSynchronizedGroups=[folder],
+            name=name,
+            packageProductDependencies=[],
+            productName=name,
+            productReference=product,
+            productType=kind,
+        )
+        for name, kind, settings, folder, product in zip(
+            (spec.tests, spec.ui_tests),
+            (UNIT_TESTS, UI_TESTS),
+            (_test_settings(spec), _ui_test_settings(spec)),
+            folders[1:],
+            test_products,
+            strict=True,
+        )
     )
     project.add(
         "PBXProject",
@@ -161,15 +178,18 @@ def build_project(spec: AppSpec) -> BuiltProject:
             "LastUpgradeCheck": XCODE,
             "TargetAttributes": {
                 app.id: {"CreatedOnToolsVersion": "16.0"},
-                tests.id: {"CreatedOnToolsVersion": "16.0", "TestTargetID": Reference(app.id)},
+                **{
+                    each.id: {"CreatedOnToolsVersion": "16.0", "TestTargetID": Reference(app.id)}
+                    for each in (tests, ui_tests)
+                },
             },
         },
         buildConfigurationList=_configurations(
             project, "PBXProject", spec.name, common, BY_CONFIGURATION, xcconfig
         ),
-        developmentRegion="en",
+        developmentRegion=LANGUAGES[0],
         hasScannedForEncodings=0,
-        knownRegions=["en", "Base"],
+        knownRegions=[*LANGUAGES, "Base"],
         mainGroup=main,
         minimizedProjectReferenceProxies=1,
         packageReferences=[package],
@@ -177,9 +197,9 @@ def build_project(spec: AppSpec) -> BuiltProject:
         productRefGroup=products,
         projectDirPath="",
         projectRoot="",
-        targets=[app, tests],
+        targets=[app, tests, ui_tests],
     )
-    return BuiltProject(project.to_text(root), app.id, tests.id)
+    return BuiltProject(project.to_text(root), app.id, tests.id, ui_tests.id)
 
 
 def _app_settings(spec: AppSpec) -> dict[str, Value]:
@@ -212,6 +232,13 @@ def _test_settings(spec: AppSpec) -> dict[str, Value]:
         "COMPRESS_PNG_FILES": "NO",
         "PRODUCT_BUNDLE_IDENTIFIER": "$(APP_BUNDLE_ID).tests",
         "TEST_HOST": f"$(BUILT_PRODUCTS_DIR)/{spec.name}.app/{spec.name}",
+    }
+
+
+def _ui_test_settings(spec: AppSpec) -> dict[str, Value]:
+    return {
+        "PRODUCT_BUNDLE_IDENTIFIER": "$(APP_BUNDLE_ID).uitests",
+        "TEST_TARGET_NAME": spec.name,
     }
 
 
@@ -282,10 +309,11 @@ def _configurations(
     )
 
 
-def _dependency(project: XcodeProject, root: Reference, app: Reference) -> Reference:
+def _dependency(project: XcodeProject, root: Reference, app: Reference, target: str) -> Reference:
+    """That `target` is built after the app."""
     proxy = project.add(
         "PBXContainerItemProxy",
-        str(app.comment),
+        target,
         "PBXContainerItemProxy",
         containerPortal=root,
         proxyType=1,
@@ -294,7 +322,7 @@ def _dependency(project: XcodeProject, root: Reference, app: Reference) -> Refer
     )
     return project.add(
         "PBXTargetDependency",
-        str(app.comment),
+        target,
         "PBXTargetDependency",
         target=app,
         targetProxy=proxy,

@@ -174,8 +174,8 @@ class RecognizerSpec:
                 Display(**values["thresholds"]),
             )
             for part, complete in (("input", spec.input), ("thresholds", spec.thresholds)):
-                # The app has no defaults: to it a missing key is an error.
-                if missing := asdict(complete).keys() - values[part].keys():
+                # But for `ink`, the app has no defaults: to it a missing key is an error.
+                if missing := asdict(complete).keys() - values[part].keys() - {"ink"}:
                     raise AppError(f'"{part}" lacks {", ".join(sorted(missing))}')
             return spec
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -223,6 +223,11 @@ class AppSpec:
     def tests(self) -> str:
         """The name of the unit-test target."""
         return f"{self.name}Tests"
+
+    @property
+    def ui_tests(self) -> str:
+        """The name of the target whose tests press the app's buttons."""
+        return f"{self.name}UITests"
 
     @property
     def bundle_id_setting(self) -> str:

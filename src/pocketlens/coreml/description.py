@@ -95,7 +95,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
 def _content(file: ModelFile, kind: str | None, function: str) -> dict[str, Any]:
     """The opset, classes, ops and weights inside the model proper."""
     if kind == "mlProgram":
-        from pocketlens.coreml.program import program_content
+        from pocketlens.coreml.functions import program_content
 
         return program_content(file, function)
     if kind in NETWORKS:

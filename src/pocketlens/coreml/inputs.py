@@ -23,8 +23,10 @@ __all__ = [
     "default_input",
     "feature_input",
     "given_features",
+    "held_in",
     "image_input",
     "image_output",
+    "int64_or_none",
 ]
 
 
@@ -115,9 +117,8 @@ def _array(given: Any, feature: Feature, undeclared: Any) -> NDArray[Any]:
             f"the input '{feature.name}' has the shape {feature.expected()}; "
             f"received: {' × '.join(map(str, array.shape)) or 'a single number'}"
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        held = array.astype(declared)
-    if declared.kind in "iu" and not np.array_equal(held, array):
+    held = held_in(array, declared)
+    if held is None:
         raise FeatureError(
             f"the input '{feature.name}' is an array of {declared}; "
             f"received {array.dtype} with values that {declared} cannot hold"
@@ -206,8 +207,23 @@ def _scalar(given: Any, kind: str, feature: Feature) -> Any:
     number = array.reshape(()).item()
     if kind == "double":
         return float(number)
-    if number != number or abs(number) >= 2**63 or number != int(number):
+    whole = int64_or_none(number)
+    if whole is None:
         raise _unlike(given, feature, words)
+    return whole
+
+
+def held_in(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """The array in another type; None if that is one of integers and cannot hold its values."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        held = array.astype(dtype)
+    return None if dtype.kind in "iu" and not np.array_equal(held, array) else held
+
+
+def int64_or_none(number: float) -> int | None:
+    """The number as an integer of 64 bits; None if it is not one."""
+    if number != number or abs(number) >= 2**63 or number != int(number):
+        return None
     return int(number)
 
 

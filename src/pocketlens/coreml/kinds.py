@@ -66,8 +66,9 @@ def check_kind(file: ModelFile) -> None:
     if kind is None:
         raise ModelFileError(f"{file.path} has no model in it; export or download it again")
     if kind in NEVER:
-        raise UnsupportedModelError(f"{file.path} is a {NEVER[kind]}; it cannot run here")
+        raise UnsupportedModelError(f"{file.path} holds no model that can run here: {NEVER[kind]}")
     if kind not in KINDS:
         raise UnsupportedModelError(
-            f"{file.path} is a {kind}; expected one of: {', '.join(sorted(set(KINDS.values())))}"
+            f"{file.path} holds a model of the kind {kind!r}; expected one of: "
+            f"{', '.join(sorted(set(KINDS.values())))}"
         )

@@ -105,11 +105,14 @@ class Batches:
             torch.cat([labels, *(answers for _, answers in frames)]),
         )
 
-    def nothing(self, validation: Dataset) -> Tensor:
+    def nothing(self, validation: Dataset) -> Tensor | None:
         """Frames of the class `nothing`, `(1000, C, H, W)` uint8, to choose thresholds on.
 
-        What is validated on holds few of them; of so many one can tell 2 % from 1 %.
+        What is validated on holds few of them; of so many one can tell 3 % from 2 %. None when
+        no frames of nothing are trained on.
         """
+        if not self.augmentation.shows_nothing:
+            return None
         images = _tensor(validation.channels_first(), self.device)
         places = torch.arange(EMPTY_FRAMES, device=self.device) % len(images)
         random = torch.Generator(self.device).manual_seed(self.recipe.seed + 1)

@@ -19,10 +19,10 @@ from pocketlens.data import Dataset, load_data
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
-from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
 from pocketlens.training.batches import Batches
+from pocketlens.training.calibration import calibrated
 from pocketlens.training.checkpoint import (
     Checkpoint,
     copy_of,
@@ -33,8 +33,6 @@ from pocketlens.training.checkpoint import (
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
-from pocketlens.training.temperature import fit_temperature
-from pocketlens.training.thresholds import fit_thresholds
 
 __all__ = ["Step", "Training", "train"]
 
@@ -303,26 +301,14 @@ class _Loop:
         """Mean negative log-likelihood and accuracy on the held-back images."""
         if not len(self.held[1]):
             return None, None
-        logits, labels = self.validation_logits(self.recognizer())
+        images, labels = self.held
+        logits = self.recognizer().logits(images.permute(0, 2, 3, 1))
         accuracy = (logits.argmax(1) == labels).float().mean()
         return float(F.cross_entropy(logits, labels)), float(accuracy)
 
-    def validation_logits(self, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
-        images, labels = self.held
-        return recognizer.logits(images.permute(0, 2, 3, 1)).cpu(), labels.cpu()
-
-    def recognizer(
-        self, *, temperature: float = 1.0, thresholds: Thresholds | None = None
-    ) -> Recognizer:
+    def recognizer(self) -> Recognizer:
         """The network as it is now."""
-        return Recognizer(
-            self.network,
-            self.recipe.network,
-            self.classes,
-            self.recipe.input,
-            temperature=temperature,
-            thresholds=thresholds,
-        )
+        return Recognizer(self.network, self.recipe.network, self.classes, self.recipe.input)
 
     def keep(self, row: Epoch) -> None:
         """Add the epoch to the history, its weights to the best if they are, and save."""
@@ -398,30 +384,16 @@ class _Loop:
         self.best = {name: tensor.to(self.device) for name, tensor in found.best.items()}
 
     def finish(self, *, interrupted: bool) -> Training:
-        """Load the best weights, fit the temperature and choose the thresholds."""
+        """Load the best weights and calibrate them."""
         if self.history:  # else: interrupted in the first epoch, what was reached is kept
             self.network.load_state_dict(self.best)
         recognizer = self.recognizer()
         if len(self.held[1]) >= ENOUGH_TO_CALIBRATE:
-            logits, labels = self.validation_logits(recognizer)
-            temperature = fit_temperature(logits, labels)
-            recognizer = self.recognizer(temperature=temperature)
-            thresholds = self.thresholds(recognizer, (logits / temperature).softmax(1), labels)
-            recognizer = self.recognizer(temperature=temperature, thresholds=thresholds)
+            empty = self.batches.nothing(self.validation)
+            recognizer = calibrated(recognizer, *self.held, empty=empty)
         return Training(
             recognizer, tuple(self.history), self.best_epoch, self.device.type, interrupted
         )
-
-    def thresholds(
-        self, recognizer: Recognizer, probabilities: Tensor, labels: Tensor
-    ) -> Thresholds:
-        """From where on its labels are shown."""
-        nothing = self.classes.index(NOTHING) if NOTHING in self.classes else None
-        empty = None
-        if self.batches.augmentation.shows_nothing:
-            frames = self.batches.nothing(self.validation).permute(0, 2, 3, 1)
-            empty = (recognizer.logits(frames).cpu() / recognizer.temperature).softmax(1)
-        return fit_thresholds(probabilities, labels, nothing=nothing, empty=empty)
 
 
 def _row(values: dict[str, Any]) -> Epoch:

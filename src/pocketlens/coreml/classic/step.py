@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.inputs import held_in, int64_or_none
 from pocketlens.errors import FeatureError, ModelFileError
 
 __all__ = ["MAX_ITEMS", "Features", "Step", "declared", "feature_output", "only", "predicted"]
@@ -106,9 +107,8 @@ def _array(array: NDArray[Any], feature: Feature) -> NDArray[Any]:
             f"the model gives {' × '.join(map(str, array.shape))}"
         )
     dtype = np.dtype(feature.dtype or np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        held = array.astype(dtype)
-    if dtype.kind in "iu" and not np.array_equal(held, array):
+    held = held_in(array, dtype)
+    if held is None:
         raise FeatureError(
             f"the output '{feature.name}' is an array of {dtype}; "
             f"the model gives values that {dtype} cannot hold"
@@ -117,8 +117,9 @@ def _array(array: NDArray[Any], feature: Feature) -> NDArray[Any]:
 
 
 def _whole(number: float, feature: Feature) -> int:
-    if number != number or abs(number) >= 2**63 or number != int(number):
+    whole = int64_or_none(number)
+    if whole is None:
         raise FeatureError(
             f"the output '{feature.name}' is a whole number (int64); the model gives {number}"
         )
-    return int(number)
+    return whole

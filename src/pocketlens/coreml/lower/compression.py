@@ -100,8 +100,9 @@ def by_block(data: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | Non
         return numbers.astype(np.float32)
 
     wide = data.astype(np.float32)
-    shifted = wide if offset is None else wide - spread(offset)
-    return (shifted * spread(scale)).astype(scale.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifted = wide if offset is None else wide - spread(offset)
+        return (shifted * spread(scale)).astype(scale.dtype)
 
 
 def palette_by_block(

@@ -86,10 +86,8 @@ def nearest(
 def upsample_nearest(g: Graph, x: Value, height: float, width: float) -> Value:
     """`x` [*B, H, W] with its elements repeated.
 
-    Raises:
-        UnsupportedParameter: A factor with which no whole number of rows or columns results, and
-            with which it makes a difference whether the step between elements is its inverse or
-            follows from the sizes: which of the two is not specified.
+    By what is no whole number, the size is the product rounded down, and the element taken is that
+    at the ratio of the sizes, as in coremltools' own tests.
     """
     if all(factor >= 1 and factor == int(factor) for factor in (height, width)):
         # Whole factors need no known sizes.
@@ -107,15 +105,7 @@ def upsample_nearest(g: Graph, x: Value, height: float, width: float) -> Value:
     # coremltools adds 1e-4 to the size that it wants before it divides by the given one.
     if all(abs(size - whole) <= 1e-3 for size, whole in zip(exact, rounded, strict=True)):
         return nearest(g, x, resized_sides(*rounded), edges)
-    sides = scaled(x, height, width)
-    for size, side, factor in zip(x.sizes[-2:], sides, (height, width), strict=True):
-        stepped = np.floor(np.arange(side) / factor)
-        if not np.array_equal(np.minimum(stepped, size - 1), edges(size, side)):
-            raise UnsupportedParameter(
-                f"the scale factors {height:g} and {width:g} make {exact[0]:g} × {exact[1]:g} of "
-                f"{x!r}; expected whole numbers"
-            )
-    return nearest(g, x, sides, edges)
+    return nearest(g, x, scaled(x, height, width), edges)
 
 
 def centres(size: int, side: int) -> Array:

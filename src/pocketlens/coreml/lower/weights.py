@@ -111,7 +111,8 @@ def _dequantised(codes: NDArray[Any], weights: Any, what: str, axis: int) -> NDA
     linear = weights.quantization.linearQuantization
     scale = _per_channel(linear.scale, codes.shape, what, axis)
     bias = _per_channel(linear.bias or [0.0], codes.shape, what, axis)
-    return codes.astype(np.float32) * scale + bias
+    with np.errstate(over="ignore", invalid="ignore"):
+        return codes.astype(np.float32) * scale + bias
 
 
 def _per_channel(values: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:

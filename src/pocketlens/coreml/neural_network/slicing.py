@@ -47,13 +47,16 @@ def sliceDynamic(
 ) -> Value:
     no = np.zeros(x.rank, np.bool_)
 
+    # coremltools fills each field with five defaults, however many dimensions there are.
     def mask(given: Value | None, field: Bools) -> Value:
         if given is None:
-            return g.constant(np.array(field) if field else no)
+            return g.constant(np.array(field[: x.rank]) if field else no)
         return g.cast(given, np.bool_)
 
-    ends = g.constant(endIds, np.int64) if end is None else end
-    steps = g.constant(strides or (1,) * x.rank, np.int64) if stride is None else stride
+    ends = g.constant(endIds[: x.rank], np.int64) if end is None else end
+    steps = stride
+    if steps is None:
+        steps = g.constant(strides[: x.rank] or (1,) * x.rank, np.int64)
     single = mask(squeeze_mask, squeezeMasks)
     if single.const is None:
         raise UnsupportedParameter(

@@ -2,11 +2,11 @@ import SwiftUI
 
 @main
 struct RecognizerApp: App {
-    @State private var model = CameraModel()
+    @State private var model = AppModel()
 
     var body: some Scene {
         WindowGroup {
-            CameraScreen(model: model)
+            RootScreen(model: model)
         }
     }
 }

@@ -11,7 +11,8 @@ import Testing
         let recognizer = try Recognizer(bundle: .main)
         for picture in fixtures.pictures {
             var said: [String: Double] = [:]
-            for (label, probability) in try await recognizer.recognize(fixtures.data(of: picture)) {
+            let recognition = try await recognizer.recognize(fixtures.load(picture))
+            for (label, probability) in recognition.labels {
                 said[label] = probability
             }
             for expected in picture.top {
@@ -29,15 +30,15 @@ import Testing
         let recognizer = try Recognizer(bundle: .main)
         let classes = Set(recognizer.configuration.classes)
         let picture = try #require(fixtures.pictures.first)
-        let labels = try await recognizer.recognize(fixtures.data(of: picture))
-        let unknown = labels.map { $0.label }.filter { !classes.contains($0) }
+        let recognition = try await recognizer.recognize(fixtures.load(picture))
+        let unknown = recognition.labels.map { $0.label }.filter { !classes.contains($0) }
         #expect(unknown.isEmpty)
     }
 }
 
 /// `fixtures.json` and the pictures beside it.
 private struct Fixtures {
-    struct Picture: Decodable {
+    struct Listed: Decodable {
         let file: String
         let top: [Answer]
     }
@@ -48,11 +49,11 @@ private struct Fixtures {
     }
 
     let tolerance: Double
-    let pictures: [Picture]
+    let pictures: [Listed]
 
     private struct Contents: Decodable {
         let tolerance: Double
-        let pictures: [Picture]
+        let pictures: [Listed]
     }
 
     private final class Marker {}
@@ -65,8 +66,8 @@ private struct Fixtures {
         pictures = contents.pictures
     }
 
-    func data(of picture: Picture) throws -> Data {
-        let file = try #require(Self.bundle.url(forResource: picture.file, withExtension: nil))
-        return try Data(contentsOf: file)
+    func load(_ listed: Listed) throws -> Picture {
+        let file = try #require(Self.bundle.url(forResource: listed.file, withExtension: nil))
+        return try Picture(fileContents: Data(contentsOf: file))
     }
 }

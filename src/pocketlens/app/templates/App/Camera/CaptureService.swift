@@ -17,6 +17,8 @@ enum CaptureState: Equatable, Sendable {
 struct CameraInfo: Equatable, Sendable {
     let id: String
     let hasTorch: Bool
+    /// Whether there is a camera on the other side.
+    let hasOther: Bool
 }
 
 /// The preview's way to the capture session, which otherwise only `CaptureService` touches.
@@ -83,6 +85,23 @@ actor CaptureService {
         run()
     }
 
+    /// Stops the camera, as when its screen is left; `start` starts it again.
+    func stop() {
+        session.stopRunning()
+    }
+
+    /// Changes to the camera on the other side. Stays with this one if the other cannot be used.
+    func switchCamera() {
+        guard let current = camera, let other = Self.camera(opposite: current) else { return }
+        do {
+            try configure(other)
+        } catch {
+            stateUpdates.yield(.failed(error.localizedDescription))
+            return
+        }
+        run()
+    }
+
     /// Turns frames so that they are upright. `angle` is in degrees, as the preview's.
     func rotateFrames(to angle: CGFloat) {
         guard let connection = output.connection(with: .video),
@@ -131,7 +150,12 @@ actor CaptureService {
         }
         if session.isRunning, let camera {
             setFrameRate(of: camera)
-            stateUpdates.yield(.running(CameraInfo(id: camera.uniqueID, hasTorch: camera.hasTorch)))
+            let info = CameraInfo(
+                id: camera.uniqueID,
+                hasTorch: camera.hasTorch,
+                hasOther: Self.camera(opposite: camera) != nil
+            )
+            stateUpdates.yield(.running(info))
         } else {
             stateUpdates.yield(.interrupted)
         }
@@ -141,22 +165,35 @@ actor CaptureService {
 // MARK: - Set-up
 
 extension CaptureService {
+    private static func camera(opposite camera: AVCaptureDevice) -> AVCaptureDevice? {
+        let side: AVCaptureDevice.Position = camera.position == .front ? .back : .front
+        return AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: side)
+    }
+
+    /// Puts `device` in the place of the camera before it, if there was one; all or nothing.
     private func configure(_ device: AVCaptureDevice) throws {
         let input = try AVCaptureDeviceInput(device: device)
 
         session.beginConfiguration()
         defer { session.commitConfiguration() }
+        let former = session.inputs
+        former.forEach(session.removeInput)
+        // A preset that the new camera does not have would keep it out.
+        session.sessionPreset = .high
         guard session.canAddInput(input) else {
-            throw CaptureError.refused("input")
+            former.forEach(session.addInput)
+            throw CaptureError.refused
         }
         session.addInput(input)
-        output.alwaysDiscardsLateVideoFrames = true
-        output.setSampleBufferDelegate(receiver, queue: frameQueue)
-        guard session.canAddOutput(output) else {
-            session.removeInput(input)
-            throw CaptureError.refused("output")
+        if session.outputs.isEmpty {
+            output.alwaysDiscardsLateVideoFrames = true
+            output.setSampleBufferDelegate(receiver, queue: frameQueue)
+            guard session.canAddOutput(output) else {
+                session.removeInput(input)
+                throw CaptureError.refused
+            }
+            session.addOutput(output)
         }
-        session.addOutput(output)
         // 720p is more than any small network needs; a camera may not have it.
         for preset in [AVCaptureSession.Preset.hd1280x720, .high]
         where session.canSetSessionPreset(preset) {
@@ -245,12 +282,12 @@ extension CaptureService {
 }
 
 enum CaptureError: LocalizedError {
-    case refused(String)
+    case refused
 
     var errorDescription: String? {
         switch self {
-        case .refused(let part):
-            String(localized: "The camera does not accept its \(part).")
+        case .refused:
+            String(localized: "The camera cannot be used.")
         }
     }
 }

@@ -17,17 +17,30 @@ struct Frame: @unchecked Sendable {
     }
 }
 
+/// What the model says of one picture.
+struct Recognition: Sendable {
+    /// Every class with its probability, in no fixed order.
+    let labels: [(label: String, probability: Double)]
+    /// How long it took from the picture to the labels.
+    let duration: Duration
+}
+
 /// Runs the model. It is loaded once, at the first picture.
 actor Recognizer {
-    /// What the model says of one picture: every class with its probability, in no fixed order.
-    typealias Labels = [(label: String, probability: Double)]
-
     nonisolated let configuration: RecognizerConfiguration
 
     private typealias Perform = @Sendable (CoreMLRequest) async throws -> [any VisionObservation]
     private let modelURL: URL
-    private var request: CoreMLRequest?
+    private var loading: Task<Loaded, any Error>?
     private var computeUnits = MLComputeUnits.all
+    private var plan: ComputePlan?
+
+    /// The request with the model inside.
+    private struct Loaded: @unchecked Sendable {
+        // Safe to pass on: only this actor's methods ever see it.
+        let request: CoreMLRequest
+        let computeUnits: MLComputeUnits
+    }
 
     /// Finds `recognizer.json` and the compiled model in the bundle; loads nothing yet.
     init(bundle: Bundle) throws {
@@ -43,44 +56,78 @@ actor Recognizer {
     }
 
     /// Classifies a frame that is upright already.
-    func recognize(_ frame: Frame) async throws -> Labels {
+    func recognize(_ frame: Frame) async throws -> Recognition {
         try await classify { try await $0.perform(on: frame.pixelBuffer) }
     }
 
-    /// Classifies the contents of a picture file.
-    func recognize(_ picture: Data) async throws -> Labels {
-        try await classify { try await $0.perform(on: picture) }
+    /// Classifies a still picture.
+    func recognize(_ picture: Picture) async throws -> Recognition {
+        try await classify { try await $0.perform(on: picture.image) }
     }
 
-    private func classify(_ perform: Perform) async throws -> Labels {
-        let observations: [any VisionObservation]
-        do {
-            observations = try await perform(loadedRequest())
-        } catch let error where computeUnits != .cpuOnly && !(error is CancellationError) {
-            // Some models do not run on some devices' Neural Engine or GPU. All run on the CPU.
-            computeUnits = .cpuOnly
-            request = nil
-            observations = try await perform(loadedRequest())
+    /// The processor that most of the model runs on; `nil` when Core ML does not tell.
+    func processor() async -> ComputePlan.Processor? {
+        if plan == nil {
+            // Core ML tells nothing about some models. That is no reason to stop.
+            plan = try? await ComputePlan(model: modelURL, computeUnits: computeUnits)
         }
+        return plan?.busiest
+    }
+
+    private func classify(_ perform: Perform) async throws -> Recognition {
+        let loaded = try await loadedModel()
+        do {
+            return try await recognition(by: loaded, perform)
+        } catch let error where loaded.computeUnits != .cpuOnly && !(error is CancellationError) {
+            fallBackToCPU()
+            return try await recognition(by: loadedModel(), perform)
+        }
+    }
+
+    private func recognition(by loaded: Loaded, _ perform: Perform) async throws -> Recognition {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let observations = try await perform(loaded.request)
+        let duration = clock.now - start
         let classes = observations.compactMap { $0 as? ClassificationObservation }
         guard !classes.isEmpty else {
             throw RecognizerError.noClassifier
         }
-        return classes.map { (label: $0.identifier, probability: Double($0.confidence)) }
+        return Recognition(
+            labels: classes.map { (label: $0.identifier, probability: Double($0.confidence)) },
+            duration: duration
+        )
     }
 
-    private func loadedRequest() async throws -> CoreMLRequest {
-        if let request {
-            return request
+    /// Two who ask at once get the same model, loaded once.
+    private func loadedModel() async throws -> Loaded {
+        let task = loading ?? Task { try await load() }
+        loading = task
+        let units = computeUnits
+        do {
+            return try await task.value
+        } catch let error where units != .cpuOnly && !(error is CancellationError) {
+            fallBackToCPU()
+            return try await loadedModel()
         }
+    }
+
+    /// Some models do not load or run on some devices' Neural Engine or GPU. All run on the CPU.
+    private func fallBackToCPU() {
+        guard computeUnits != .cpuOnly else { return }
+        computeUnits = .cpuOnly
+        loading = nil
+        plan = nil
+    }
+
+    private func load() async throws -> Loaded {
         let options = MLModelConfiguration()
         options.computeUnits = computeUnits
         let model = try await MLModel.load(contentsOf: modelURL, configuration: options)
-        var loaded = CoreMLRequest(model: try CoreMLModelContainer(model: model))
+        var request = CoreMLRequest(model: try CoreMLModelContainer(model: model))
         // Vision stretches the picture unless it is told otherwise.
-        loaded.cropAndScaleAction = configuration.input.crop.visionAction
-        request = loaded
-        return loaded
+        request.cropAndScaleAction = configuration.input.crop.visionAction
+        return Loaded(request: request, computeUnits: options.computeUnits)
     }
 }
 
@@ -97,6 +144,7 @@ extension Crop {
 enum RecognizerError: LocalizedError {
     case missing(String)
     case noClassifier
+    case unreadablePicture
 
     var errorDescription: String? {
         switch self {
@@ -104,6 +152,8 @@ enum RecognizerError: LocalizedError {
             String(localized: "\(file) is missing from the app.")
         case .noClassifier:
             String(localized: "The model gave no classes: it is not an image classifier.")
+        case .unreadablePicture:
+            String(localized: "This picture cannot be read.")
         }
     }
 }

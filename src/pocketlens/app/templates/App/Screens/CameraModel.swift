@@ -11,14 +11,29 @@ final class CameraModel {
     private(set) var label: StableLabel?
     private(set) var frameSize = CGSize.zero
     private(set) var isTorchOn = false
+    /// What the recogniser does behind the label; kept only while it is shown.
+    private(set) var details: RecognitionDetails?
     /// Why nothing can be recognised, in words for the user.
     private(set) var problem: String?
-    private(set) var input: InputSpec?
 
+    var showsDetails = false {
+        didSet {
+            if !showsDetails { details = nil }
+        }
+    }
+
+    let input: InputSpec
     private let capture = CaptureService()
-    private var recognizer: Recognizer?
+    private let recognizer: Recognizer
+    private var tracker: RecognitionTracker
     private var following: Task<Void, Never>?
     private var recognizing: Task<Void, Never>?
+
+    init(recognizer: Recognizer) {
+        self.recognizer = recognizer
+        input = recognizer.configuration.input
+        tracker = RecognitionTracker(configuration: recognizer.configuration)
+    }
 
     var preview: PreviewSource {
         capture.preview
@@ -40,6 +55,17 @@ final class CameraModel {
         await capture.start()
     }
 
+    /// The screen is left: nobody looks, so nothing is recorded.
+    func stop() async {
+        await capture.stop()
+        forget()
+    }
+
+    func switchCamera() {
+        forget()
+        Task { await capture.switchCamera() }
+    }
+
     func rotateFrames(to angle: CGFloat) {
         Task { await capture.rotateFrames(to: angle) }
     }
@@ -56,22 +82,24 @@ final class CameraModel {
         for await state in capture.states {
             self.state = state
             if camera == nil {
-                label = nil
-                isTorchOn = false
+                forget()
             }
         }
     }
 
     private func recognizeFrames() async {
         do {
-            let recognizer = try self.recognizer ?? Recognizer(bundle: .main)
-            self.recognizer = recognizer
-            input = recognizer.configuration.input
-            var tracker = RecognitionTracker(configuration: recognizer.configuration)
             // One frame at a time: the next is taken only when this one has been recognised.
             for await frame in capture.frames {
-                let labels = try await recognizer.recognize(frame)
-                show(try tracker.add(labels), of: frame.size)
+                let recognition = try await recognizer.recognize(frame)
+                show(try tracker.add(recognition.labels), of: frame.size)
+                if showsDetails {
+                    details = RecognitionDetails(
+                        ranking: tracker.ranking,
+                        duration: recognition.duration,
+                        processor: await recognizer.processor()
+                    )
+                }
             }
         } catch {
             label = nil
@@ -89,4 +117,18 @@ final class CameraModel {
             frameSize = size
         }
     }
+
+    private func forget() {
+        tracker.reset()
+        label = nil
+        details = nil
+        isTorchOn = false
+    }
+}
+
+/// How the recogniser came to its label.
+struct RecognitionDetails: Equatable {
+    let ranking: [StableLabel]
+    let duration: Duration
+    let processor: ComputePlan.Processor?
 }

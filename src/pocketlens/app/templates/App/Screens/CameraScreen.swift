@@ -5,19 +5,10 @@ import UIKit
 /// The live picture with the part that the model sees, and the label it found there.
 struct CameraScreen: View {
     let model: CameraModel
-    @Environment(\.scenePhase) private var scenePhase
+    /// Goes to the canvas, where there is no camera.
+    let draw: () -> Void
 
     var body: some View {
-        content
-            .task(id: scenePhase) {
-                // Also on coming back, perhaps from the Settings with a permission.
-                if scenePhase == .active {
-                    await model.start()
-                }
-            }
-    }
-
-    @ViewBuilder private var content: some View {
         if let problem = model.problem {
             FailureView(title: "Nothing can be recognised", reason: problem, model: model)
         } else {
@@ -27,11 +18,13 @@ struct CameraScreen: View {
             case .denied:
                 CameraDeniedView()
             case .noCamera:
-                ContentUnavailableView(
-                    "No camera",
-                    systemImage: "video.slash",
-                    description: Text("Run this app on an iPhone or iPad.")
-                )
+                ContentUnavailableView {
+                    Label("No camera", systemImage: "video.slash")
+                } description: {
+                    Text("Draw something, or choose a photo.")
+                } actions: {
+                    Button("Draw", action: draw)
+                }
             case .failed(let reason):
                 FailureView(title: "The camera stopped", reason: reason, model: model)
             }
@@ -48,21 +41,50 @@ struct CameraScreen: View {
                 onTap: model.focus(at:)
             )
             .accessibilityLabel("Camera")
-            if let input = model.input {
-                ViewfinderView(
-                    frameSize: model.frameSize, input: input, isActive: model.label != nil
-                )
-            }
+            ViewfinderView(
+                frameSize: model.frameSize, input: model.input, isActive: model.label != nil
+            )
         }
         .ignoresSafeArea()
         .overlay(alignment: .bottom) {
-            LabelView(label: model.label, isInterrupted: model.state == .interrupted)
-        }
-        .overlay(alignment: .topTrailing) {
-            if model.camera?.hasTorch == true {
-                TorchButton(isOn: model.isTorchOn, action: model.toggleTorch)
+            VStack(spacing: 0) {
+                if let details = model.details {
+                    DetailsView(details: details)
+                }
+                LabelView(label: model.label, isInterrupted: model.state == .interrupted)
             }
         }
+        .overlay(alignment: .topTrailing) {
+            controls
+        }
+    }
+
+    private var controls: some View {
+        VStack {
+            if model.camera?.hasTorch == true {
+                RoundButton(
+                    title: "Light",
+                    systemImage: model.isTorchOn ? "flashlight.on.fill" : "flashlight.off.fill",
+                    isOn: model.isTorchOn,
+                    action: model.toggleTorch
+                )
+            }
+            if model.camera?.hasOther == true {
+                RoundButton(
+                    title: "Other camera",
+                    systemImage: "arrow.triangle.2.circlepath.camera",
+                    isOn: nil,
+                    action: model.switchCamera
+                )
+            }
+            RoundButton(
+                title: "Details",
+                systemImage: "list.number",
+                isOn: model.showsDetails,
+                action: { model.showsDetails.toggle() }
+            )
+        }
+        .padding()
     }
 }
 
@@ -104,19 +126,19 @@ private struct CameraDeniedView: View {
     }
 }
 
-private struct TorchButton: View {
-    let isOn: Bool
+private struct RoundButton: View {
+    let title: LocalizedStringKey
+    let systemImage: String
+    /// `nil` for a button that is no switch.
+    let isOn: Bool?
     let action: () -> Void
 
     var body: some View {
-        Button(action: action) {
-            Image(systemName: isOn ? "flashlight.on.fill" : "flashlight.off.fill")
-                .font(.title2)
-                .padding()
-                .background(.regularMaterial, in: Circle())
-        }
-        .padding()
-        .accessibilityLabel("Light")
-        .accessibilityValue(isOn ? Text("On") : Text("Off"))
+        Button(title, systemImage: systemImage, action: action)
+            .labelStyle(.iconOnly)
+            .font(.title2)
+            .frame(minWidth: 44, minHeight: 44)
+            .background(.regularMaterial, in: .circle)
+            .accessibilityAddTraits(isOn == true ? .isSelected : [])
     }
 }

@@ -17,6 +17,8 @@ struct LabelView: View {
                 // A class name is data: it is shown as it is, never translated.
                 Text(verbatim: label.label)
                     .font(.largeTitle.bold())
+                    .minimumScaleFactor(0.5)
+                    .lineLimit(2)
                 Text(label.confidence, format: .percent.precision(.fractionLength(0)))
                     .font(.title3)
                     .foregroundStyle(.secondary)

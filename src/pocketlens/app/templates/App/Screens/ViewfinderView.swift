@@ -6,9 +6,11 @@ struct ViewfinderView: View {
     let frameSize: CGSize
     let input: InputSpec
     let isActive: Bool
+    @Environment(\.colorSchemeContrast) private var contrast
 
     var body: some View {
         GeometryReader { proxy in
+            let shade = contrast == .increased ? 0.7 : 0.4
             let geometry = FrameGeometry(frameSize: frameSize, viewSize: proxy.size)
             let seen = geometry.seenInView(by: input)
             if !seen.isEmpty {
@@ -16,7 +18,7 @@ struct ViewfinderView: View {
                     path.addRect(CGRect(origin: .zero, size: proxy.size))
                     path.addRect(seen)
                 }
-                .fill(.black.opacity(0.4), style: FillStyle(eoFill: true))
+                .fill(.black.opacity(shade), style: FillStyle(eoFill: true))
                 Path(roundedRect: seen.insetBy(dx: 2, dy: 2), cornerRadius: 12)
                     .stroke(isActive ? Color.accentColor : .white, lineWidth: 3)
             }

@@ -29,6 +29,15 @@ public struct LabelMap: Sendable {
         }
         return probabilities
     }
+
+    /// The `count` most probable classes, most probable first.
+    public func ranking(of probabilities: [Double], count: Int = 3) -> [StableLabel] {
+        zip(classes, probabilities)
+            .map { StableLabel(label: $0, confidence: $1) }
+            .sorted { $0.confidence > $1.confidence }
+            .prefix(count)
+            .map { $0 }
+    }
 }
 
 public enum LabelError: Error, Equatable {

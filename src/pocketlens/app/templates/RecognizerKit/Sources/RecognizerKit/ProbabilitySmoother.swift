@@ -1,7 +1,8 @@
 /// The exponential average of probabilities from frame to frame.
 public struct ProbabilitySmoother: Sendable {
     private let weight: Double
-    private var average: [Double] = []
+    /// The average so far; empty before the first frame.
+    public private(set) var average: [Double] = []
 
     /// `weight` is that of the newest frame, above 0 and at most 1. With 1 nothing is smoothed.
     public init(weight: Double) {

@@ -35,6 +35,11 @@ public struct RecognitionTracker: Sendable {
         }
     }
 
+    /// The most probable classes of late, smoothed as what is shown, most probable first.
+    public var ranking: [StableLabel] {
+        map.ranking(of: smoother.average)
+    }
+
     /// Starts anew, as after a pause.
     public mutating func reset() {
         smoother.reset()

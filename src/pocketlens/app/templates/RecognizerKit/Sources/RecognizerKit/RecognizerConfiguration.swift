@@ -81,6 +81,13 @@ public struct Thresholds: Codable, Equatable, Sendable {
         self.smoothing = smoothing
     }
 
+    /// The same for a single picture: it is not smoothed, and need not hold.
+    var forStills: Thresholds {
+        Thresholds(
+            show: show, keep: keep, present: present, margin: margin, hold: 1, smoothing: 1
+        )
+    }
+
     var areInRange: Bool {
         let range = 0.0...1.0
         return range.contains(show) && range.contains(keep) && range.contains(present)
@@ -89,23 +96,45 @@ public struct Thresholds: Codable, Equatable, Sendable {
 }
 
 /// The picture that the model eats. The model file holds `scale`, `bias` and the order of the
-/// colours itself; the app needs the shape and the crop.
+/// colours itself; the app needs the shape, the crop, and how to draw for it.
 public struct InputSpec: Codable, Equatable, Sendable {
     public let height: Int
     public let width: Int
     public let colour: Colour
     public let crop: Crop
+    public let ink: Ink
 
-    public init(height: Int, width: Int, colour: Colour, crop: Crop) {
+    public init(height: Int, width: Int, colour: Colour, crop: Crop, ink: Ink = .dark) {
         self.height = height
         self.width = width
         self.colour = colour
         self.crop = crop
+        self.ink = ink
     }
 
     public enum Colour: String, Codable, Sendable {
         case gray, rgb, bgr
     }
+}
+
+extension InputSpec {
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        height = try values.decode(Int.self, forKey: .height)
+        width = try values.decode(Int.self, forKey: .width)
+        colour = try values.decode(Colour.self, forKey: .colour)
+        crop = try values.decode(Crop.self, forKey: .crop)
+        // An older file does not tell.
+        ink = try values.decodeIfPresent(Ink.self, forKey: .ink) ?? .dark
+    }
+}
+
+/// How strokes lie on their ground in the pictures that the model has learnt from.
+public enum Ink: String, Codable, Sendable {
+    /// Dark on light, as on paper.
+    case dark
+    /// Light on dark, as in MNIST.
+    case light
 }
 
 /// How a picture of another shape is made to fit the model's input.

@@ -7,7 +7,8 @@ import Testing
         classes: String = #"["a", "\"b\" 🦊", "שלום"]"#,
         background: String = "null",
         crop: String = "center-crop",
-        keep: String = "0.5"
+        keep: String = "0.5",
+        ink: String = ""
     ) -> Data {
         Data(
             """
@@ -19,7 +20,7 @@ import Testing
               },
               "input": {
                 "height": 28, "width": 24, "colour": "gray", "scale": [1], "bias": [0],
-                "crop": "\(crop)"
+                "crop": "\(crop)"\(ink)
               },
               "classes": \(classes)
             }
@@ -48,6 +49,13 @@ import Testing
     @Test(arguments: [("center-crop", Crop.centerCrop), ("fit", Crop.fit), ("fill", Crop.fill)])
     func everyCropIsKnown(name: String, crop: Crop) throws {
         #expect(try RecognizerConfiguration(json: json(crop: name)).input.crop == crop)
+    }
+
+    @Test(arguments: [
+        (#", "ink": "light""#, Ink.light), (#", "ink": "dark""#, Ink.dark), ("", Ink.dark),
+    ])
+    func inkIsDarkUnlessItIsSaid(field: String, ink: Ink) throws {
+        #expect(try RecognizerConfiguration(json: json(ink: field)).input.ink == ink)
     }
 
     @Test func backgroundIsOneOfTheClasses() throws {

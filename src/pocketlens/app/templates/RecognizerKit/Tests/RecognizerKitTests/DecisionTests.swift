@@ -141,6 +141,38 @@ import Testing
         }
     }
 
+    @Test func theRankingIsThatOfTheAverage() throws {
+        var tracker = RecognitionTracker(configuration: configuration)
+        #expect(tracker.ranking.isEmpty)
+        _ = try tracker.add([
+            (label: "one", probability: 0.25), (label: "nothing", probability: 0.75),
+        ])
+        let expected = [
+            StableLabel(label: "nothing", confidence: 0.75),
+            StableLabel(label: "one", confidence: 0.25),
+            StableLabel(label: "two", confidence: 0),
+        ]
+        #expect(tracker.ranking == expected)
+        tracker.reset()
+        #expect(tracker.ranking.isEmpty)
+    }
+
+    @Test func aSinglePictureNeedsNotHold() throws {
+        let rule = StillRule(configuration: configuration)
+        let answer = try rule.answer(to: [
+            (label: "two", probability: 0.875), (label: "one", probability: 0.125),
+        ])
+        #expect(answer.label == StableLabel(label: "two", confidence: 0.875))
+        #expect(answer.ranking.map { $0.label } == ["two", "one", "nothing"])
+    }
+
+    @Test func aSinglePictureOfNothingHasNoLabel() throws {
+        let rule = StillRule(configuration: configuration)
+        let answer = try rule.answer(to: [(label: "nothing", probability: 0.99)])
+        #expect(answer.label == nil)
+        #expect(answer.ranking.first?.label == "nothing")
+    }
+
     @Test func aLabelThatIsNoClassIsAnError() {
         #expect(throws: LabelError.unknown("three")) {
             var tracker = RecognitionTracker(configuration: configuration)

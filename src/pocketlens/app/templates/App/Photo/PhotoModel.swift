@@ -1,0 +1,45 @@
+import Foundation
+import Observation
+import RecognizerKit
+
+/// A photo that the user has chosen, and what the recogniser says of it.
+@MainActor
+@Observable
+final class PhotoModel {
+    private(set) var picture: Picture?
+    private(set) var answer: Answer?
+    /// Why nothing can be recognised, in words for the user.
+    private(set) var problem: String?
+
+    let input: InputSpec
+    private let recognizer: Recognizer
+    private let rule: StillRule
+
+    init(recognizer: Recognizer) {
+        self.recognizer = recognizer
+        rule = StillRule(configuration: recognizer.configuration)
+        input = recognizer.configuration.input
+    }
+
+    /// Shows a photo and recognises it. `load` fetches the contents of its file, perhaps from afar;
+    /// `nil` when there is none.
+    func choose(_ load: () async throws -> Data?) async {
+        answer = nil
+        problem = nil
+        do {
+            guard let contents = try await load() else {
+                throw RecognizerError.unreadablePicture
+            }
+            let picture = try await Task.detached { try Picture(fileContents: contents) }.value
+            try Task.checkCancellation()
+            self.picture = picture
+            let recognition = try await recognizer.recognize(picture)
+            try Task.checkCancellation()
+            answer = try rule.answer(to: recognition.labels)
+        } catch is CancellationError {
+            // Another photo was chosen meanwhile.
+        } catch {
+            problem = error.localizedDescription
+        }
+    }
+}

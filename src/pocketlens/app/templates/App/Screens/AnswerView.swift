@@ -1,0 +1,71 @@
+import Accessibility
+import RecognizerKit
+import SwiftUI
+
+/// What a single picture was taken for, with the next best; spoken when it changes.
+struct AnswerView: View {
+    let answer: Answer?
+    let problem: String?
+    /// Shown while there is no answer yet.
+    let invitation: LocalizedStringKey
+
+    var body: some View {
+        VStack(spacing: 8) {
+            if let problem {
+                Text(verbatim: problem)
+                    .foregroundStyle(.secondary)
+            } else if let answer {
+                headline(answer)
+                RankingView(ranking: answer.ranking)
+            } else {
+                Text(invitation)
+                    .font(.headline)
+                    .foregroundStyle(.secondary)
+            }
+        }
+        .multilineTextAlignment(.center)
+        .frame(maxWidth: .infinity)
+        .sensoryFeedback(.selection, trigger: answer?.label?.label)
+        .onChange(of: answer?.label?.label) { _, name in
+            if let name {
+                AccessibilityNotification.Announcement(name).post()
+            }
+        }
+    }
+
+    @ViewBuilder private func headline(_ answer: Answer) -> some View {
+        if let label = answer.label {
+            // A class name is data: it is shown as it is, never translated.
+            Text(verbatim: label.label)
+                .font(.largeTitle.bold())
+                .minimumScaleFactor(0.5)
+                .lineLimit(2)
+        } else {
+            Text("Nothing that I know")
+                .font(.title2)
+        }
+    }
+}
+
+/// The most probable classes, each with a bar.
+struct RankingView: View {
+    let ranking: [StableLabel]
+
+    var body: some View {
+        Grid(alignment: .leading, verticalSpacing: 4) {
+            ForEach(ranking, id: \.label) { row in
+                GridRow {
+                    Text(verbatim: row.label)
+                        .lineLimit(1)
+                    ProgressView(value: min(max(row.confidence, 0), 1))
+                        .accessibilityHidden(true)
+                    Text(row.confidence, format: .percent.precision(.fractionLength(0)))
+                        .monospacedDigit()
+                        .gridColumnAlignment(.trailing)
+                }
+                .accessibilityElement(children: .combine)
+            }
+        }
+        .font(.callout)
+    }
+}
