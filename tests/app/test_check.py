@@ -74,7 +74,7 @@ IN_THE_PROJECT = [
     (r"buildRules = \(\s+\)", "buildRules = x", "buildRules is a string; expected a list"),
     ("productName = RecognizerKit", "productName = Other", "makes no library called Other"),
     ("sourceTree = BUILT_PRODUCTS_DIR", "sourceTree = SDKROOT", "sourceTree is 'SDKROOT'"),
-    ("TEST_TARGET_NAME = Digits;", "", "lacks the setting TEST_TARGET_NAME in Debug"),
+    ("TEST_TARGET_NAME = Digits;", "", "lacks the setting TEST_TARGET_NAME in "),
     ("TEST_TARGET_NAME = Digits;", "TEST_TARGET_NAME = Other;", "sets TEST_TARGET_NAME to 'Other'"),
     (r"/Digits.app/Digits", "/Other.app/Other", "expected it to name the app Digits"),
     (r"path = DigitsUITests;", "path = Pressing;", "the target folder Pressing is missing"),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Augmentation", "build", "faults", "sample"]
 
 NONE = "none"
+COSTLY = ("camera",)
+"""Those that take about half as long as training on what they give; others take a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class Augmentation:
     Args:
         change: The file's function with the recipe's options; None to leave images as they are.
         shows_nothing: Whether frames of the class `nothing` are wanted.
+        costly: Whether it is worth a processor of its own.
     """
 
     change: Callable[..., torch.Tensor] | None = None
     shows_nothing: bool = False
+    costly: bool = False
 
     def __call__(
         self, images: torch.Tensor, generator: torch.Generator, empty: int = 0
@@ -103,7 +107,7 @@ def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
     if choice.name == NONE:
         return Augmentation()
     change = partial(named.find(__name__, choice.name), **choice.options)
-    return Augmentation(change, shows_nothing=nothing > 0)
+    return Augmentation(change, shows_nothing=nothing > 0, costly=choice.name in COSTLY)
 
 
 def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: int = 72) -> Dataset:

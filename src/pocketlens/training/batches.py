@@ -130,7 +130,7 @@ class Batches:
         own work gives as many frames a second as both at either, and none need be trained on twice.
         """
         works = self.device.type == "cpu" and torch.get_num_threads() > 1
-        return works and self.recipe.augment.name != "none"
+        return works and self.augmentation.costly
 
     @property
     def _fresh_steps(self) -> int:
