@@ -21,14 +21,14 @@ imported = time.perf_counter()
 class Clock(keras.callbacks.Callback):
     """When the epoch and its first batch began and ended; evaluation is outside."""
 
-    def on_epoch_begin(self, *_: object) -> None:
+    def on_epoch_begin(self, *_: object, **__: object) -> None:
         self.began = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, *_: object) -> None:
+    def on_train_batch_end(self, batch: int, **_: object) -> None:
         if batch == 0:
             self.first_batch = time.perf_counter() - self.began
 
-    def on_epoch_end(self, *_: object) -> None:
+    def on_epoch_end(self, *_: object, **__: object) -> None:
         self.seconds = time.perf_counter() - self.began
 
 

@@ -14,6 +14,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -194,24 +195,31 @@ def _numbers(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def open_image(source: str | os.PathLike[str]) -> Image.Image:
+def open_image(
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Open a picture file, upright (EXIF orientation applied), decoded, as `L` or `RGB`.
 
     Transparency is laid over white paper. Of an animation the first frame counts.
 
+    Args:
+        source: The file's path, or its contents.
+        max_pixels: The largest picture that is decoded.
+
     Raises:
-        ImageError: No such file, not a picture, cut short, or more than `MAX_PIXELS` pixels.
+        ImageError: No such file, not a picture, cut short, or more than `max_pixels` pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
-    path = Path(source)
+    path = "the picture" if isinstance(source, bytes) else Path(source)
+    file = BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
         with warnings.catch_warnings():
             # Of size Pillow only warns, ours below is the limit that counts; and what it warns of
             # in a damaged file either does not matter or becomes the error below.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                _check_pixels(image.size, str(path))
+            with Image.open(file, formats=FORMATS) as image:
+                _check_pixels(image.size, str(path), max_pixels)
                 image.load()
                 return _upright(image)
     except UnidentifiedImageError as error:
@@ -258,11 +266,11 @@ def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
     return np.asarray(_resize(image, spec), np.uint8).reshape(spec.shape)
 
 
-def _check_pixels(size: tuple[int, int], what: str) -> None:
+def _check_pixels(size: tuple[int, int], what: str, most: int = MAX_PIXELS) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
+    if width * height > most:
         raise ImageError(
-            f"{what} has {width} × {height} pixels; expected at most {MAX_PIXELS}; make it smaller"
+            f"{what} has {width} × {height} pixels; expected at most {most}; make it smaller"
         )
 
 

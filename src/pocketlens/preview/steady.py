@@ -1,0 +1,76 @@
+"""From frame to frame: which label is shown, so that it neither flickers nor guesses.
+
+The same rule as in the app (`DecisionRule` and `ProbabilitySmoother` of its `RecognizerKit`): a new
+label needs a high probability, a clear lead and hardly any background, several frames in a row; a
+shown label stays while its probability is above a lower threshold; `nothing` is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.app.spec import Display
+from pocketlens.prediction import NOTHING, Predictor
+
+__all__ = ["Steady"]
+
+
+class Steady:
+    """What is shown of a stream of probabilities.
+
+    Args:
+        classes: The model's `K` classes.
+        display: When a label is shown.
+    """
+
+    def __init__(self, classes: Sequence[str], display: Display) -> None:
+        self.classes = tuple(classes)
+        self.display = display
+        self.background = self.classes.index(NOTHING) if NOTHING in self.classes else None
+        self.reset()
+
+    @classmethod
+    def of(cls, model: Predictor, *, still: bool = False) -> Steady:
+        """By a model's own thresholds. A `still` picture is not smoothed and need not hold."""
+        display = Display(**asdict(model.thresholds))
+        return cls(model.classes, replace(display, hold=1, smoothing=1.0) if still else display)
+
+    def reset(self) -> None:
+        """Forget every frame: after a pause, or for another camera."""
+        self.average: NDArray[np.float64] | None = None
+        self.shown: int | None = None
+        self._candidate: int | None = None
+        self._frames = 0
+
+    def add(self, probabilities: NDArray[np.floating]) -> str | None:
+        """Take in one frame's probabilities `(K,)`; what to show now, None for nothing."""
+        if self.average is None:
+            self.average = probabilities.astype(np.float64)
+        else:
+            self.average += self.display.smoothing * (probabilities - self.average)
+        winner = self._clear_winner(self.average)
+        same = winner is not None and winner == self._candidate
+        self._frames = self._frames + 1 if same else int(winner is not None)
+        self._candidate = winner
+        if winner is not None and self._frames >= self.display.hold:
+            self.shown = winner
+        if self.shown is not None and self.average[self.shown] < self.display.keep:
+            self.shown = None
+        return None if self.shown is None else self.classes[self.shown]
+
+    def _clear_winner(self, average: NDArray[np.float64]) -> int | None:
+        best = int(average.argmax())
+        second = float(np.delete(average, best).max(initial=0.0))
+        first, display = float(average[best]), self.display
+        present = 1.0 if self.background is None else 1 - float(average[self.background])
+        clear = (
+            best != self.background
+            and first >= display.show
+            and first - second >= display.margin
+            and present >= display.present
+        )
+        return best if clear else None
