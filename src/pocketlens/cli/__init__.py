@@ -15,6 +15,7 @@ from pocketlens.cli import (  # noqa: F401, I001
     ops,
     onnx,
     predict,
+    preview,
     verify,
     app,
     report,
