@@ -49,6 +49,8 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/strokes.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/app.py
+	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/table.py
 
 # Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'
