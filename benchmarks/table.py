@@ -18,6 +18,13 @@ FOR_CAMERAS = ("digits",)
 BLOCK = re.compile(r"<!-- figures -->\n.*?<!-- /figures -->", re.DOTALL)
 
 
+def duration(seconds: float) -> str:
+    """`2.9 s`, `91 s`, `36 min`."""
+    if seconds >= 600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
 def figures() -> str:
     """The block of README.md between its two comments."""
     measured = json.loads((HERE / "recipes.json").read_text())
@@ -39,7 +46,7 @@ def figures() -> str:
         lines.append(
             f"| `{name}` | {percent(mean['accuracy'])} | {' | '.join(camera)} "
             f"| {median['parameters']:,.0f} | {size_text(round(median['file_bytes']))} "
-            f"| {median['training_seconds']:.1f} s | {median['seconds']:.0f} s "
+            f"| {duration(median['training_seconds'])} | {duration(median['seconds'])} "
             f"| {median['milliseconds_per_image']:.2f} ms |"
         )
     start = json.loads((HERE / "startup.json").read_text())

@@ -458,6 +458,26 @@ def test_fill_as_large_as_memory_may(save: Callable[..., Path]) -> None:
             answer(model, x=sizes)
 
 
+def test_tile_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+    top = builder("x", "times")
+    top.add_tile("tile", ["x", "times"], "y")
+    model = load(save(top.spec))
+    assert answer(model, x=[5], times=[3])["y"].tolist() == [5, 5, 5]
+    for times in (2**30, 1e18):
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answer(model, x=[5], times=[times])
+
+
+def test_range_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+    top = builder("x", size=1)
+    top.add_range_dynamic("range", ["x"], "y", start=0.0, step=1.0)
+    model = load(save(top.spec))
+    assert answer(model, x=[4])["y"].tolist() == [0, 1, 2, 3]
+    for end in (2**31, 1e30, np.inf):
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answer(model, x=[end])
+
+
 def test_blocks_nested_too_deep(files: Any, save: Callable[..., Path]) -> None:
     spec = loop_spec(files)
     block = main_loop(spec).blocks[1]

@@ -6,6 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.arithmetic import choose
+from pocketlens.coreml.lower.filling import stop_if_large
 from pocketlens.errors import ModelFileError
 
 __all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "top"]
@@ -28,7 +29,13 @@ def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:
             raise ModelFileError(f"a range has the bound or step {value.const}")
     if step.const is not None and not step.const.all():
         raise ModelFileError("a range has the step 0; expected a number other than 0")
-    return g.in_float32(g.Range, *(g.reshape(value, []) for value in (start, end, step)))
+    start, end, step = (g.reshape(value, []) for value in (start, end, step))
+    if any(value.const is None for value in (start, end, step)):
+        wide = [g.cast(value, np.float64) for value in (start, end, step)]
+        count = g.Div(g.Sub(wide[1], wide[0]), wide[2])
+        nothing = stop_if_large(g, count, end.dtype.itemsize)
+        end = g.Add(end, g.cast(nothing, end.dtype))
+    return g.in_float32(g.Range, start, end, step)
 
 
 def top(g: Graph, x: Value, k: int | Value, axis: int, *, ascending: bool) -> tuple[Value, Value]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value, Values
 from pocketlens.coreml.lower import ordering, padding
-from pocketlens.coreml.lower.filling import filled
+from pocketlens.coreml.lower.filling import filled, repeated
 from pocketlens.coreml.lower.joining import concatenate
 from pocketlens.coreml.lower.matrix import band
 from pocketlens.coreml.lower.suppression import suppressed
@@ -67,7 +67,7 @@ def tile(g: Graph, x: Value, reps: Value) -> Value:
     counts = reps.const
     if counts is not None and (counts.size != x.rank or (counts < 1).any()):
         raise ModelFileError(f"'reps' is {counts.tolist()}; expected {x.rank} positive numbers")
-    return g.Tile(x, g.cast(reps, np.int64))
+    return repeated(g, x, reps)
 
 
 @mil()

@@ -10,6 +10,7 @@ import numpy as np
 from pocketlens.coreml.graph import Bools, Graph, Ints, Message, Value
 from pocketlens.coreml.lower import padding as pads
 from pocketlens.coreml.lower.batch import over_batch
+from pocketlens.coreml.lower.filling import repeated
 from pocketlens.coreml.lower.joining import concatenate
 from pocketlens.coreml.lower.slicing import reverse as reversed_along
 from pocketlens.coreml.lower.slicing import (
@@ -248,7 +249,7 @@ def tile(g: Graph, x: Value, counts: Value | None = None, *, reps: Ints = ()) ->
     ones = np.ones(x.rank - given, np.int64)
     if counts is None:
         return g.Tile(x, np.array([*ones, *reps], np.int64))
-    return g.Tile(x, g.Concat(g.constant(ones), g.cast(counts, np.int64), axis=0))
+    return repeated(g, x, g.Concat(g.constant(ones), g.cast(counts, np.int64), axis=0))
 
 
 MAX_REPETITIONS = 2**31 - 1
