@@ -17,7 +17,8 @@ SOURCE = Path(pocketlens.__file__).parent
 ORDER = [
     "errors", "files", "image", "prediction", "recipe", "history", "named", "data", "augment",
     "networks", "recognizer", "training", "evaluation", "suite", "conversion", "coreml", "parity",
-    "run_folder", "app", "preview", "report", "pipeline", "cli",
+    "run_folder", "app", "preview", "report", "pipeline", "correcting",
+    "cli",
 ]  # fmt: skip
 
 # These see less than all that stands before them, see DESIGN: what ships is the Core ML file.

@@ -49,17 +49,20 @@ class DataOptions:
             reach).
         validation: Fraction of the training images held back to choose the best epoch and the
             temperature, in [0, 0.5].
-        extra: A second source, such as `strokes`, whose training images are added to those of the
-            first; never validated or tested on. Empty for none.
-        extra_share: Share of the second source's images that are added, in [0.01, 1].
+        share: Share of the source's training images that are used, in [0.001, 1].
+        extra: A second source, such as `strokes`, whose training images (of a folder: all) are
+            added to those of the first; never validated or tested on. Empty for none.
+        extra_share: Share of the second source's images that are added, in [0.01, 1000]; with 3
+            each is there three times.
         nothing: Share of each training batch that shows none of the classes, in [0, 0.9]; above 0
             the recogniser has a class `nothing`, and `[augment]` makes those frames.
     """
 
     source: str = "auto"
     validation: float = _between(0, 0.5, default=0.02)
+    share: float = _between(0.001, 1, default=1.0)
     extra: str = ""
-    extra_share: float = _between(0.01, 1, default=1.0)
+    extra_share: float = _between(0.01, 1000, default=1.0)
     nothing: float = _between(0, 0.9, default=0.0)
 
 
@@ -87,6 +90,8 @@ class TrainingOptions:
         label_smoothing: Share of each label spread over all classes, in [0, 1).
         teacher: Weight in the loss of seeing in each frame what a small network, trained first,
             sees in the clean image that it was made of; 0 for no such network.
+        start: A run, or its weights, that training goes on from instead of from random weights;
+            of the same network, input and classes. Empty for none.
         precision: Of the arithmetic while training: `float32`, `bfloat16` (autocast), or `auto`:
             bfloat16 where the device has matrix units for it.
         channels_last: Keep activations NHWC in memory, which CPUs and tensor cores prefer.
@@ -102,6 +107,7 @@ class TrainingOptions:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: float = _between(0, 0.99, default=0.0)
     teacher: float = _between(0, 100, default=0.0)
+    start: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -13,7 +13,7 @@ from PIL import Image
 from pocketlens.data import Dataset, load_data
 from pocketlens.data import folder as folder_module
 from pocketlens.data.folder import load_folder
-from pocketlens.errors import DataError, DataNotFoundError
+from pocketlens.errors import DataError, DataNotFoundError, OptionError
 from pocketlens.image import InputSpec, prepare
 
 SPEC = InputSpec(8, 8)
@@ -80,6 +80,20 @@ def test_images_are_prepared(root: Path) -> None:
 def test_load_data_takes_folders(root: Path) -> None:
     dataset = load_data(f"folder:{root}", split="test", input_spec=SPEC, seed=3)
     assert levels(dataset) == levels(both(root, 3)[1])
+
+
+def test_all_pictures_and_one_class_will_do(root: Path, tmp_path: Path) -> None:
+    both = load_data(f"folder:{root}", split="all", input_spec=SPEC)
+    assert levels(both) == [*range(10), *range(100, 110)]
+    shutil.rmtree(root / "10")
+    single = load_folder(root, "all", SPEC)
+    assert (single.classes, len(single)) == (("2",), 10)
+    for part in ("train", "test"):
+        paint(tmp_path / "split" / part / "2" / f"{part}.png", 7)
+    with pytest.raises(DataError, match="expected at least 2"):
+        load_folder(tmp_path / "split", "all", SPEC)
+    with pytest.raises(OptionError, match="split 'all' is not known"):
+        load_data("strokes", split="all")
 
 
 def test_given_splits_are_used(tmp_path: Path) -> None:

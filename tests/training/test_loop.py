@@ -111,18 +111,56 @@ def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(
     assert float(found) == pytest.approx(min(losses), rel=1e-5)  # type: ignore[type-var]
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("share", [1.0, 0.5, 2.5])
 def test_a_share_of_a_second_source_is_added(
     bars_recipe: Recipe, bars_train: Dataset, picture_folder: Path, share: float
 ) -> None:
     source = f"folder:{picture_folder}"
     settings = [f"data.extra={source}", f"data.extra_share={share}", "training.epochs=1"]
-    more = load_data(source, input_spec=bars_recipe.input, seed=bars_recipe.seed + 1)
+    more = load_data(source, split="all", input_spec=bars_recipe.input)
     added = sum(round(share * count) for count in more.counts.values())
     steps: list[Step] = []
     train(load_recipe(bars_recipe, settings), bars_train, on_step=steps.append)
     assert 0 < added <= len(more) * (share + 0.1)
     assert steps[-1].steps == (480 + added) // 30
+
+
+def test_a_share_of_the_first_source_is_used(bars_recipe: Recipe, bars_train: Dataset) -> None:
+    steps: list[Step] = []
+    settings = ["data.share=0.25", "training.epochs=1"]
+    train(load_recipe(bars_recipe, settings), bars_train, on_step=steps.append)
+    assert steps[-1].steps == 480 // 4 // 30
+
+
+def test_training_goes_on_from_another_runs_weights(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    first = train(bars_recipe, bars_train).recognizer
+    first.save(tmp_path / "weights.safetensors")
+    settings = ["training.learning_rate=1e-8", "training.epochs=1", "training.weight_decay=0"]
+    settings += [f"training.start={tmp_path}", "input.ink=dark"]
+    second = train(load_recipe(bars_recipe, settings), bars_train).recognizer
+    ours, theirs = dict(first.network.named_parameters()), second.network.named_parameters()
+    for name, weight in theirs:
+        torch.testing.assert_close(weight, ours[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["network.channels=[4, 9]"], "it has the network Choice.*; start from a run of the same"),
+        (["input.scale=1"], r"it has the input InputSpec.*the recipe has InputSpec"),
+        (["training.start=nowhere"], "nowhere does not exist; train first"),
+    ],
+)
+def test_what_training_cannot_start_from(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path, settings: list[str], words: str
+) -> None:
+    once = load_recipe(bars_recipe, ["training.epochs=1"])
+    train(once, bars_train).recognizer.save(tmp_path / "weights.safetensors")
+    recipe = load_recipe(once, [f"training.start={tmp_path / 'weights.safetensors'}", *settings])
+    with pytest.raises(RunError, match=words):
+        train(recipe, bars_train)
 
 
 def test_without_validation_the_last_epoch_counts(bars_recipe: Recipe, bars_train: Dataset) -> None:

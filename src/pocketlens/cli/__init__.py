@@ -19,6 +19,7 @@ from pocketlens.cli import (  # noqa: F401, I001
     verify,
     app,
     report,
+    correct,
 )
 from pocketlens.cli.shell import app as main
 

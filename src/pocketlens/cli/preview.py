@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pocketlens.cli.inputs import is_run
-from pocketlens.cli.shell import command
+from pocketlens.cli.shell import Json, command
 from pocketlens.errors import OptionError, RunError
 
 
@@ -31,6 +31,7 @@ def preview(
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
+    as_json: Json = False,
 ) -> None:
     """Draw, hold up or drop something, and see what a Core ML file takes it for."""
     from pocketlens.coreml import load
@@ -40,22 +41,24 @@ def preview(
     if len(files) > 2:
         raise OptionError(f"preview shows one Core ML file or two; received: {len(files)}")
     paths = [_core_ml_file(path) for path in files]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise OptionError("preview compares two different files; received the same twice")
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in files]
-    if len(set(names)) < len(names):
-        raise OptionError("preview compares two different files; received the same twice")
     models = dict(zip(names, map(load, paths), strict=True))
 
     def ready(address: str) -> None:
-        if lan:
+        if as_json:
+            print(json.dumps({"address": address, "models": names}), flush=True)
+        elif lan:
             print(qr_code(address))
             print(
                 "Scan the code with a phone in this network. Its browser will say that it does not "
                 "know the certificate, which was made for this run: go on."
             )
-        print(f"{address}   (Ctrl-C ends it)")
-        sys.stdout.flush()
+        if not as_json:
+            print(f"{address}   (Ctrl-C ends it)", flush=True)
         if open_page and not lan:
             typer.launch(address)
 

@@ -5,7 +5,14 @@ Every source ends in a `Dataset`. Importing this package imports NumPy and nothi
 
 from pocketlens.data.catalog import CATALOG, Source
 from pocketlens.data.dataset import Dataset
-from pocketlens.data.loading import Resolved, download_data, faults, load_data, resolve
+from pocketlens.data.loading import (
+    Resolved,
+    download_data,
+    faults,
+    load_data,
+    resolve,
+    training_images,
+)
 
 __all__ = [
     "CATALOG",
@@ -16,4 +23,5 @@ __all__ = [
     "faults",
     "load_data",
     "resolve",
+    "training_images",
 ]

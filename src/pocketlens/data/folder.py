@@ -38,11 +38,12 @@ def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     holds both `train` and `test`, they are the splits; else a fifth of every class, chosen by
     `seed`, is the test split, at least one picture, and at least one stays for training. Copies of
     one picture stay on one side, so that no test picture was trained on. Hidden files and folders
-    are passed over, as are links that lead out of `path`.
+    are passed over, as are links that lead out of `path`. The split `all` is every picture; a
+    single class is enough for it.
 
     Args:
         path: The folder.
-        split: `train` or `test`.
+        split: `train`, `test` or `all`.
         input_spec: Size, colours and crop of the prepared images.
         seed: Chooses the test pictures.
 
@@ -61,14 +62,14 @@ def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
 
-def count_pictures(path: Path, *, seed: int = 0) -> dict[str, int]:
-    """How many training pictures of each class `load_folder` would take, without decoding one.
+def count_pictures(path: Path, split: str = "train", *, seed: int = 0) -> dict[str, int]:
+    """How many pictures of each class `load_folder` would take, without decoding one.
 
     Raises:
         DataNotFoundError: As `load_folder`.
         DataError: As `load_folder`, but for pictures that cannot be read.
     """
-    classes, _, labels = _members(path, "train", seed)
+    classes, _, labels = _members(path, split, seed)
     return {name: labels.count(label) for label, name in enumerate(classes)}
 
 
@@ -94,28 +95,35 @@ def _chosen(path: Path, split: str, seed: int) -> dict[str, list[Path]]:
     inside = path.resolve()
     if (path / "train").is_dir() and (path / "test").is_dir():
         both = {part: _scan(path / part, inside) for part in ("train", "test")}
-        chosen = both[split]
         odd = sorted(set(both["train"]) ^ set(both["test"]), key=_natural)
         if odd:
             raise DataError(
                 f"{path / 'train'} and {path / 'test'} have different classes: only one of them "
                 f"has {_listed(odd)}; expected the same folders in both"
             )
+        if split == "all":
+            chosen = {name: files + both["test"][name] for name, files in both["train"].items()}
+        else:
+            chosen = both[split]
+        _same_pictures(chosen)
+        return chosen
+    if split == "all":
+        chosen = _scan(path, inside, least=1)
         _same_pictures(chosen)
         return chosen
     return _split(_scan(path, inside), split, seed)
 
 
-def _scan(path: Path, inside: Path) -> dict[str, list[Path]]:
+def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
     """The files of each class folder in `path`, both in natural order."""
     folders = sorted(
         (entry for entry in path.iterdir() if entry.is_dir() and _counts(entry, inside)),
         key=lambda entry: _natural(entry.name),
     )
-    if len(folders) < 2:
+    if len(folders) < least:
         raise DataError(
             f"{path} has {len(folders)} class folder(s) ({_listed([f.name for f in folders])}); "
-            "expected at least 2, each named as its class and full of its pictures"
+            f"expected at least {least}, each named as its class and full of its pictures"
         )
     found = {folder.name: _files(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]

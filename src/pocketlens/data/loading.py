@@ -7,6 +7,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pocketlens.data.catalog import CATALOG
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress
@@ -22,9 +24,18 @@ from pocketlens.errors import (
 from pocketlens.image import InputSpec
 from pocketlens.recipe import DataOptions
 
-__all__ = ["SPLITS", "Resolved", "download_data", "faults", "load_data", "resolve"]
+__all__ = [
+    "SPLITS",
+    "Resolved",
+    "download_data",
+    "faults",
+    "load_data",
+    "resolve",
+    "training_images",
+]
 
 SPLITS = ("train", "test")
+ALL = "all"
 FOLDER = "folder:"
 SHOWN = 12
 """How many class names an error lists."""
@@ -111,7 +122,7 @@ def load_data(
     Args:
         source: `mnist`, `strokes`, `folder:PATH` (one folder a class), or `auto`: mnist if it is
             here or can be downloaded, else strokes with a warning.
-        split: `train` or `test`.
+        split: `train` or `test`; of a folder also `all`.
         input_spec: The size and colours wanted; default: those of the source. A folder needs it.
         seed: Draws the strokes and splits a folder; nothing else depends on it.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
@@ -127,8 +138,9 @@ def load_data(
         >>> load_data("strokes", split="test").images.shape
         (2000, 28, 28, 1)
     """
-    if split not in SPLITS:
-        raise OptionError(f"split {split!r} is not known; {did_you_mean(split, SPLITS)}")
+    splits = (*SPLITS, ALL) if source.startswith(FOLDER) else SPLITS
+    if split not in splits:
+        raise OptionError(f"split {split!r} is not known; {did_you_mean(split, splits)}")
     if type(seed) is not int or seed < 0:
         raise OptionError(f"a seed is a whole number from 0; received: {seed!r}")
     resolved = resolve(source, folder=folder, progress=progress)
@@ -166,9 +178,10 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
         batch_size: `training.batch_size`: more images than there are cannot be had in a step.
     """
     found, counts = [], []
-    for source, drawn in ((options.source, seed), (options.extra, seed + 1)):
+    sources = ((options.source, "train", seed), (options.extra, _extra_split(options), seed + 1))
+    for source, split, drawn in sources:
         try:
-            counts.append(_training_counts(source, drawn) if source else {})
+            counts.append(_training_counts(source, split, drawn) if source else {})
         except (OptionError, DataError) as error:
             found.append(str(error))
     if found:
@@ -179,7 +192,7 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
             f"data.extra has classes that data.source has not: {', '.join(unknown[:SHOWN])}; "
             f"those of data.source are: {', '.join([*first][:SHOWN])}"
         )
-    images = sum(n - round(options.validation * n) for n in first.values())
+    images = sum(round(options.share * (n - round(options.validation * n))) for n in first.values())
     images += sum(round(options.extra_share * n) for n in second.values())
     if images < batch_size:
         found.append(
@@ -189,14 +202,43 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
     return found
 
 
-def _training_counts(source: str, seed: int) -> dict[str, int]:
+def training_images(
+    data: Dataset, options: DataOptions, *, input_spec: InputSpec, seed: int
+) -> Dataset:
+    """What a recipe trains on: a share of its source's images, and its second source.
+
+    Args:
+        data: The source's training images, without those held back.
+        options: The table.
+        input_spec: The recipe's input.
+        seed: The recipe's.
+    """
+    if options.share < 1:
+        data = data.split(options.share, seed=seed)[1]
+    if not options.extra:
+        return data
+    # Another seed than the source's: should both be `strokes`, their images differ.
+    more = load_data(
+        options.extra, split=_extra_split(options), input_spec=input_spec, seed=seed + 1
+    )
+    times, share = divmod(options.extra_share, 1)
+    data = data.joined(more.subset(np.tile(np.arange(len(more)), int(times))))
+    return data.joined(more.split(share, seed=seed)[1]) if share else data
+
+
+def _extra_split(options: DataOptions) -> str:
+    """Which images of `data.extra` are trained on: of a folder all, none is tested on."""
+    return ALL if options.extra.startswith(FOLDER) else "train"
+
+
+def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
     """Images of each class, at least about so many. Raises as `load_data` does."""
     sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
     name = source if source == "auto" else resolve(source).name
     if name.startswith(FOLDER):
         from pocketlens.data.folder import count_pictures
 
-        return count_pictures(_folder(name), seed=seed)
+        return count_pictures(_folder(name), split, seed=seed)
     from pocketlens.data.mnist import CLASSES
 
     images = min(sizes.values()) if name == "auto" else sizes[name]

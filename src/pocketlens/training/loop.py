@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketlens import networks
-from pocketlens.data import Dataset, load_data
+from pocketlens.data import Dataset, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch
@@ -32,6 +32,7 @@ from pocketlens.training.checkpoint import (
 )
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
+from pocketlens.training.start import start_from
 from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
 
 __all__ = ["Step", "Training", "train"]
@@ -111,11 +112,7 @@ def train(
     recipe = load_recipe(recipe)
     if validation is None:
         data, validation = data.split(recipe.data.validation, seed=recipe.seed)
-    if recipe.data.extra:
-        # Another seed than the source's: should both be `strokes`, their images differ.
-        more = load_data(recipe.data.extra, input_spec=recipe.input, seed=recipe.seed + 1)
-        share = recipe.data.extra_share
-        data = data.joined(more.split(share, seed=recipe.seed)[1] if share < 1 else more)
+    data = training_images(data, recipe.data, input_spec=recipe.input, seed=recipe.seed)
     _check_data(recipe, data)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
@@ -171,6 +168,8 @@ class _Loop:
         network = networks.build(recipe.network, recipe.input, len(self.classes)).to(device)
         if self.options.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.options.start:
+            start_from(self.options.start, network, recipe, self.classes)
         self.network: nn.Module = network
         blank = torch.zeros(1, *self.batches.images.shape[1:], device=device)
         self.bfloat16 = use_bfloat16(self.options.precision, device, network, blank)

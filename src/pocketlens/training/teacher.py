@@ -88,8 +88,8 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
         replace(recipe.input, height=height, width=width),
         Choice("strided"),
         TrainingOptions(
-            1,
-            options.batch_size,
+            epochs=1,
+            batch_size=options.batch_size,
             optimizer="muon",
             learning_rate=0.05,
             label_smoothing=0.05,
