@@ -106,7 +106,12 @@ actor Recognizer {
         let units = computeUnits
         do {
             return try await task.value
-        } catch let error where units != .cpuOnly && !(error is CancellationError) {
+        } catch {
+            // Whoever asks next tries anew.
+            if loading == task {
+                loading = nil
+            }
+            guard units != .cpuOnly, !(error is CancellationError) else { throw error }
             fallBackToCPU()
             return try await loadedModel()
         }

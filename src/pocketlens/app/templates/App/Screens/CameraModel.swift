@@ -11,16 +11,11 @@ final class CameraModel {
     private(set) var label: StableLabel?
     private(set) var frameSize = CGSize.zero
     private(set) var isTorchOn = false
+    private(set) var showsDetails = false
     /// What the recogniser does behind the label; kept only while it is shown.
     private(set) var details: RecognitionDetails?
     /// Why nothing can be recognised, in words for the user.
     private(set) var problem: String?
-
-    var showsDetails = false {
-        didSet {
-            if !showsDetails { details = nil }
-        }
-    }
 
     let input: InputSpec
     private let capture = CaptureService()
@@ -74,6 +69,11 @@ final class CameraModel {
         Task { await capture.focus(at: point) }
     }
 
+    func toggleDetails() {
+        showsDetails.toggle()
+        details = nil
+    }
+
     func toggleTorch() {
         Task { isTorchOn = await capture.setTorch(!isTorchOn) }
     }
@@ -93,19 +93,23 @@ final class CameraModel {
             for await frame in capture.frames {
                 let recognition = try await recognizer.recognize(frame)
                 show(try tracker.add(recognition.labels), of: frame.size)
-                if showsDetails {
-                    details = RecognitionDetails(
-                        ranking: tracker.ranking,
-                        duration: recognition.duration,
-                        processor: await recognizer.processor()
-                    )
-                }
+                await explain(recognition)
             }
         } catch {
             label = nil
             problem = error.localizedDescription
         }
         recognizing = nil
+    }
+
+    private func explain(_ recognition: Recognition) async {
+        guard showsDetails else { return }
+        let processor = await recognizer.processor()
+        // The user may have looked away meanwhile.
+        guard showsDetails else { return }
+        details = RecognitionDetails(
+            ranking: tracker.ranking, duration: recognition.duration, processor: processor
+        )
     }
 
     private func show(_ steady: StableLabel?, of size: CGSize) {

@@ -81,7 +81,7 @@ struct CameraScreen: View {
                 title: "Details",
                 systemImage: "list.number",
                 isOn: model.showsDetails,
-                action: { model.showsDetails.toggle() }
+                action: model.toggleDetails
             )
         }
         .padding()
