@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import normal, t
-from mil_cases.case import Case, R, x4
+from drawn import R, normal, t
+from mil_cases.case import Case, x4
 
 spots = R.uniform(-1.3, 1.3, (2, 3, 4, 2)).astype(np.float32)
 
