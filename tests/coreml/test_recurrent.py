@@ -494,6 +494,19 @@ def test_a_layer_without_initial_states_starts_from_zero(run_layer) -> None:
         close(got, [state(h), state(h), state(c)])
 
 
+@pytest.mark.parametrize("limit", [0.0, 0.25])
+def test_of_a_state_with_too_many_rows_the_first_count(run_layer, limit: float) -> None:
+    """So coremltools writes packed sequences: as many rows as the longest sequence has steps."""
+    w, r, b = weights("lstm")
+    fields = {"inputVectorSize": D, "outputVectorSize": H, "weightParams": lstm_fields(w, r, b)}
+    fields |= {"activations": [LAYER_ACTIVATIONS[name] for name in USUAL["lstm"]]}
+    fields["params"] = {"hasBiasVectors": True, "cellClipThreshold": limit}
+    more = [state(np.concatenate([each, normal(4, H)])) for each in (h0, c0)]
+    got = run_layer("uniDirectionalLSTM", [expanded(x), *more], fields, [(1, B, H, 1, 1)] * 3)
+    _, h, c = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], limit=limit or np.inf)
+    close(got, [state(h), state(h), state(c)])
+
+
 def test_layers_limit_what_goes_into_an_activation(run_layer) -> None:
     """To ±50, and an LSTM's cell state too where the file gives no other limit."""
     ones = np.ones((1, 1), np.float32)

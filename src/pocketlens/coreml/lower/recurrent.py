@@ -295,15 +295,25 @@ def _initial(g: Graph, states: Sequence[Value | None], x: Value, hidden: int) ->
     if all(state is None for state in states):
         return None
     first = np.array([0], np.int64)
-    whole = [_zeros(g, x, hidden) if s is None else g.cast(s, FLOAT) for s in states]
+    whole = [_state(g, state, x, hidden) for state in states]
     return g.Concat(*(g.Unsqueeze(each, first) for each in whole), axis=0)
 
 
-def _zeros(g: Graph, x: Value, hidden: int) -> Value:
-    """[B, H], for the B of x."""
+def _state(g: Graph, state: Value | None, x: Value, hidden: int) -> Value:
+    """An initial state [B, H] for the B of x; zeros, if none is given.
+
+    Of one with more rows the first B count: so coremltools writes packed sequences, and its own
+    tests expect them to be read.
+    """
     batch = g.Slice(g.Shape(x), np.array([1], np.int64), np.array([2], np.int64))
-    size = g.Concat(batch, np.array([hidden], np.int64), axis=0)
-    return g.Expand(g.constant(0, FLOAT), size)
+    if state is None:
+        size = g.Concat(batch, np.array([hidden], np.int64), axis=0)
+        return g.Expand(g.constant(0, FLOAT), size)
+    wide = g.cast(state, FLOAT)
+    rows, steps = wide.shape and wide.shape[0], x.shape and x.shape[1]
+    if rows is not None and rows == steps:
+        return wide
+    return g.Slice(wide, np.array([0], np.int64), batch, np.array([0], np.int64))
 
 
 def _apart(g: Graph, value: Value, axis: int, count: int) -> list[Value]:
@@ -376,7 +386,7 @@ def _stepwise(
         [
             g.Squeeze(g.Shape(x, end=1)),
             None,
-            *(_zeros(g, x, cell.hidden) if s is None else g.cast(s, FLOAT) for s in (h, c)),
+            *(_state(g, state, x, cell.hidden) for state in (h, c)),
         ],
         {"body": body},
         [(FLOAT, size), (FLOAT, size), (FLOAT, (x.shape[0] if x.shape else None, *size))],
