@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,6 +28,8 @@ MOST = 10_000
 """How many are kept."""
 
 AWKWARD = set('/\\:*?"<>|') | {chr(code) for code in range(32)}
+DEVICES = {"aux", "con", "nul", "prn", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+"""What Windows takes for a device, whatever follows a dot."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +41,32 @@ class Correction:
 
 
 class Corrections:
-    """A folder of corrections.
+    """A folder of corrections. Its methods may be called from several threads.
 
     Args:
         folder: Made when the first picture is kept.
-        classes: What a picture may be.
+        classes: What a picture may be; those that cannot be a folder's name are left out.
+
+    Raises:
+        OptionError: `folder` is a file.
     """
 
     def __init__(self, folder: str | os.PathLike[str], classes: Sequence[str]) -> None:
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OptionError(f"{folder} is a file; corrections are kept in a folder")
         self.classes = tuple(name for name in classes if _is_folder_name(name))
+        self._lock = threading.Lock()
+        self._room = 0
+        """How many may be added before the folder has to be counted again."""
 
     def __iter__(self) -> Iterator[Correction]:
         """By class, then by name."""
+        places = self._places()
         for label in self.classes:
-            for path in sorted((self.folder / label).glob("*.png")):
-                yield Correction(label, path.stem)
+            if label in places:
+                for path in sorted(places[label].glob("*.png")):
+                    yield Correction(label, path.stem)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -70,19 +84,25 @@ class Corrections:
                 f"a correction is one of {', '.join(map(repr, self.classes[:12]))}; "
                 f"received: {label!r}"
             )
-        if len(self) >= MOST:
-            raise OptionError(f"{self.folder} holds {MOST} pictures; move some of them elsewhere")
         image = open_image(picture, max_pixels=MAX_PICTURE_PIXELS)
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         file = BytesIO()
         image.save(file, "PNG")
-        name = hashlib.sha256(file.getvalue()).hexdigest()[:16]
-        # What was put right differently before was a slip.
-        for other in self.classes:
-            if other != label:
-                (self.folder / other / f"{name}.png").unlink(missing_ok=True)
-        write_aside(self.folder / label / f"{name}.png", file.getvalue(), parents=True)
-        return Correction(label, name)
+        correction = Correction(label, hashlib.sha256(file.getvalue()).hexdigest()[:16])
+        with self._lock:
+            self._make_room()
+            places = self._places()
+            if label not in places and (self.folder / label).exists():
+                raise OptionError(
+                    f"{self.folder} keeps {label!r} and another class, whose name differs only in "
+                    "capitals, in one folder; collect on a disk that tells them apart"
+                )
+            # What was put right differently before was a slip.
+            for other in set(places) - {label}:
+                self._forget(Correction(other, correction.name))
+            write_aside(self._file(correction), file.getvalue(), parents=True)
+            self._room -= 1
+        return correction
 
     def path(self, correction: Correction) -> Path:
         """Where a correction's picture is.
@@ -90,9 +110,9 @@ class Corrections:
         Raises:
             OptionError: There is no such correction.
         """
-        path = self.folder / correction.label / f"{correction.name}.png"
+        path = self._file(correction)
         if (
-            correction.label not in self.classes
+            correction.label not in self._places()
             or not correction.name.isalnum()
             or not path.is_file()
         ):
@@ -106,9 +126,35 @@ class Corrections:
             OptionError: There is no such correction.
             OutputError: It cannot be deleted.
         """
-        path = self.path(correction)
+        with self._lock:
+            self.path(correction)
+            self._forget(correction)
+
+    def _file(self, correction: Correction) -> Path:
+        return self.folder / correction.label / f"{correction.name}.png"
+
+    def _places(self) -> dict[str, Path]:
+        """The classes' folders that are there.
+
+        By their names in the listing: asked for `a`, some systems give the folder `A`, and some
+        write accents in another way.
+        """
+        if not self.folder.is_dir():
+            return {}
+        there = {unicodedata.normalize("NFC", each.name): each for each in self.folder.iterdir()}
+        composed = ((label, unicodedata.normalize("NFC", label)) for label in self.classes)
+        return {label: there[name] for label, name in composed if name in there}
+
+    def _make_room(self) -> None:
+        if self._room <= 0:
+            self._room = MOST - len(self)
+        if self._room <= 0:
+            raise OptionError(f"{self.folder} holds {MOST} pictures; move some of them elsewhere")
+
+    def _forget(self, correction: Correction) -> None:
+        path = self._file(correction)
         try:
-            path.unlink()
+            path.unlink(missing_ok=True)
             if not any(path.parent.iterdir()):  # an empty class is a fault of a data folder
                 path.parent.rmdir()
         except OSError as error:
@@ -118,4 +164,5 @@ class Corrections:
 def _is_folder_name(name: str) -> bool:
     """Whether a class can be a folder on any system."""
     sane = name.strip(" .") == name and not AWKWARD & set(name)
-    return bool(name) and sane and len(name.encode()) <= 200
+    device = name.partition(".")[0].casefold() in DEVICES
+    return bool(name) and sane and not device and len(name.encode()) <= 200

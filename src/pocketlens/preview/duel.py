@@ -50,6 +50,8 @@ class Match:
             raise OptionError("a duel needs a model with at least two classes besides 'nothing'")
         self.random = random.Random(seed)  # noqa: S311 - a game
         self.players: dict[str, Player] = {}
+        self.rounds = 0
+        """How many have begun in all matches; `round` counts those of this match."""
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -70,8 +72,7 @@ class Match:
         """
         if len(self.players) >= PLAYERS:
             raise OptionError("two are playing here already; start a duel of your own")
-        shown = " ".join(name.split())[:MAX_NAME] or f"Player {len(self.players) + 1}"
-        self.players[key] = Player(shown)
+        self.players[key] = Player(self._shown(name))
         if len(self.players) == PLAYERS:
             self._start_anew()
             self._begin_round(now)
@@ -87,9 +88,13 @@ class Match:
             self._start_anew()
             self._begin_round(now)
 
+    def left(self, now: float) -> float | None:
+        """Seconds until it is time to go on; None while only a player can change things."""
+        return None if self.phase in ("waiting", "over") else max(0.0, self.until - now)
+
     def tick(self, now: float) -> bool:
         """Go on if it is time to; whether anything has changed."""
-        if self.phase in ("waiting", "over") or now < self.until:
+        if self.left(now) != 0:
             return False
         if self.phase == "countdown":
             self.phase, self.until = "drawing", now + ROUND
@@ -107,7 +112,15 @@ class Match:
         self._end_round(key, now)
         return True
 
+    def _shown(self, name: str) -> str:
+        """A name as it is shown: on one line, nothing invisible in it, not too long."""
+        visible = "".join(letter if letter.isprintable() else " " for letter in name)
+        taken = {player.name for player in self.players.values()}
+        free = (f"Player {number}" for number in range(1, PLAYERS + 1))
+        return " ".join(visible.split())[:MAX_NAME] or next(n for n in free if n not in taken)
+
     def _begin_round(self, now: float) -> None:
+        self.rounds += 1
         self.round += 1
         choices = [name for name in self.prompts if name != self.prompt]
         self.prompt = self.random.choice(choices)
@@ -129,7 +142,7 @@ class Match:
             "round": self.round,
             "best_of": BEST_OF,
             "prompt": None if self.phase in ("waiting", "countdown") else self.prompt,
-            "seconds": max(0.0, round(self.until - now, 2)) if self.phase != "over" else 0.0,
+            "seconds": round(self.left(now) or 0.0, 2),
             "you": {"name": mine.name, "score": mine.score},
             "other": other and {"name": other.name, "score": other.score},
             "won": None if self.winner is None else self.winner == key,

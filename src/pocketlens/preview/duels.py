@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import math
 import secrets
 import time
 from dataclasses import replace
@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import OptionError, PocketlensError
 from pocketlens.preview.duel import Match
-from pocketlens.preview.looking import Eyes
+from pocketlens.preview.looking import MAX_FRAME_PIXELS, Eyes
+from pocketlens.preview.sockets import POLICY, TRY_AGAIN_LATER, first_of, refuse
 from pocketlens.preview.steady import Steady
 
 __all__ = ["Duels"]
@@ -22,41 +23,61 @@ LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which look like digits
 CODE = 4
 MAX_ROOMS = 100
 IDLE = 120.0
-"""Seconds after which a room that nobody has come to is given up."""
+"""Seconds that an empty room is kept: until the first comes, or one who was cut off is back."""
 
-TICK = 0.1
 HOLD = 3
 """For how many drawings in a row the model must say the same."""
 
-SLOW = 5.0
-POLICY, TRY_AGAIN_LATER = 1008, 1013
+PACE = 0.05
+"""Seconds from one drawing that is judged to the next, so that sending more often wins nothing."""
 
 
 class Room:
-    """One match, and the sockets of its players."""
+    """One match, and for each of its players whether there is news to tell."""
 
     def __init__(self, match: Match) -> None:
         self.match = match
-        self.sockets: dict[str, WebSocket] = {}
-        self.opened = time.monotonic()
+        self.news: dict[str, asyncio.Event] = {}
+        self.empty_since = time.monotonic()
 
-    async def tell(self) -> None:
-        """Tell both players how things stand; one that does not listen is let go."""
-        now = time.monotonic()
-        for key, socket in list(self.sockets.items()):
-            if key in self.match.players:
-                try:
-                    await asyncio.wait_for(socket.send_json(self.match.seen_by(key, now)), SLOW)
-                except (TimeoutError, WebSocketDisconnect, RuntimeError):
-                    await self.drop(key)
+    def join(self, key: str, name: str) -> None:
+        self.match.join(key, name, time.monotonic())
+        self.news[key] = asyncio.Event()
+        self.changed()
 
-    async def drop(self, key: str) -> None:
-        """A player is gone."""
-        socket = self.sockets.pop(key, None)
+    def leave(self, key: str) -> None:
         self.match.leave(key)
-        if socket is not None:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close()
+        del self.news[key]
+        self.empty_since = time.monotonic()
+        self.changed()
+
+    def changed(self) -> None:
+        """Both are told at once, and neither waits for the other's network."""
+        for news in self.news.values():
+            news.set()
+
+    def given_up(self) -> bool:
+        return not self.news and time.monotonic() - self.empty_since > IDLE
+
+    async def tell(self, key: str, socket: WebSocket) -> None:
+        """Tell a player how things stand whenever they change, until it is gone."""
+        news = self.news[key]
+        while True:
+            news.clear()
+            try:
+                await socket.send_json(self.match.seen_by(key, time.monotonic()))
+            except WebSocketDisconnect:
+                return
+            while not news.is_set():
+                await self._wait(news)
+
+    async def _wait(self, news: asyncio.Event) -> None:
+        """Until something happens, or it is time for the match to go on."""
+        try:
+            await asyncio.wait_for(news.wait(), self.match.left(time.monotonic()))
+        except TimeoutError:
+            if self.match.tick(time.monotonic()):
+                self.changed()
 
 
 class Duels:
@@ -64,14 +85,14 @@ class Duels:
 
     A player connects to `/ws/duel/CODE?name=NAME`, sends drawings as binary messages (the contents
     of a picture file) and `{"again": true}` for another match, and is told after every change how
-    things stand (`Match.seen_by`).
+    things stand (`Match.seen_by`); or `{"error": "..."}`. Drawings count while the phase is
+    `drawing`; others are not looked at.
     """
 
     def __init__(self, eyes: Eyes) -> None:
         self.eyes = eyes
-        self.model = next(iter(eyes.models.values()))
+        self.name, self.model = next(iter(eyes.models.items()))
         self.rooms: dict[str, Room] = {}
-        self._clock: asyncio.Task[None] | None = None
 
     def open(self) -> str:
         """A new room's code.
@@ -79,10 +100,7 @@ class Duels:
         Raises:
             OptionError: Too many rooms, or a model that nobody can draw for.
         """
-        now = time.monotonic()
-        for code, room in list(self.rooms.items()):
-            if not room.sockets and now - room.opened > IDLE:
-                del self.rooms[code]
+        self._tidy()
         if len(self.rooms) >= MAX_ROOMS:
             raise OptionError(f"{MAX_ROOMS} duels are going on; wait for one to end")
         match = Match(self.model.classes, seed=secrets.randbits(32))
@@ -91,64 +109,74 @@ class Duels:
         self.rooms[code] = Room(match)
         return code
 
-    async def __call__(self, socket: WebSocket) -> None:
+    async def welcome(self, socket: WebSocket) -> None:
         code = socket.path_params["code"].upper()
         await socket.accept()
+        self._tidy()
         room = self.rooms.get(code)
         if room is None:
-            await socket.close(POLICY, f"there is no duel {code[:CODE]!r}")
+            await refuse(socket, POLICY, f"there is no duel {code[:CODE]!r}")
             return
-        if self._clock is None or self._clock.done():
-            self._clock = asyncio.create_task(self._run_clock())
         key = secrets.token_hex(8)
         try:
-            room.match.join(key, socket.query_params.get("name", ""), time.monotonic())
+            room.join(key, socket.query_params.get("name", ""))
         except OptionError as error:
-            await socket.close(TRY_AGAIN_LATER, str(error))
+            await refuse(socket, TRY_AGAIN_LATER, str(error))
             return
-        room.sockets[key] = socket
         try:
-            await room.tell()
-            await self._play(room, key, socket)
+            await first_of(room.tell(key, socket), self._play(room, key, socket))
         finally:
-            await room.drop(key)
-            await room.tell()
-            if not room.sockets:
-                self.rooms.pop(code, None)
+            room.leave(key)
+
+    def _tidy(self) -> None:
+        self.rooms = {code: room for code, room in self.rooms.items() if not room.given_up()}
 
     async def _play(self, room: Room, key: str, socket: WebSocket) -> None:
+        """Judge what a player draws, until it is gone."""
+        match = room.match
         display = replace(Steady.of(self.model, still=True).display, hold=HOLD)
         steady = Steady(self.model.classes, display)
-        round_seen = 0
+        judged, last = 0, -math.inf
         while (message := await socket.receive())["type"] != "websocket.disconnect":
-            if (picture := message.get("bytes")) is None:
-                if _is_again(message.get("text") or ""):
-                    room.match.again(time.monotonic())
-                    await room.tell()
-                continue
-            if room.match.round != round_seen:
-                round_seen = room.match.round
-                steady.reset()
             try:
-                look = (await self.eyes.look(picture))[0]
+                if (picture := message.get("bytes")) is None:
+                    _check_again(message.get("text") or "")
+                    match.again(time.monotonic())
+                    room.changed()
+                    continue
+                now = time.monotonic()
+                if match.phase != "drawing" or now < last + PACE:
+                    continue
+                last = now
+                if judged != match.rounds:
+                    judged = match.rounds
+                    steady.reset()
+                looks = await self.eyes.look(
+                    picture, max_pixels=MAX_FRAME_PIXELS, names=(self.name,)
+                )
             except PocketlensError as error:
-                await asyncio.wait_for(socket.send_json({"error": str(error)}), SLOW)
+                if not await _told(socket, error):
+                    return
                 continue
-            label = steady.add(look.probabilities)
-            if room.match.recognised(key, label, time.monotonic()):
-                await room.tell()
-
-    async def _run_clock(self) -> None:
-        while self.rooms:
-            await asyncio.sleep(TICK)
-            now = time.monotonic()
-            for room in list(self.rooms.values()):
-                if room.match.tick(now):
-                    await room.tell()
+            label = steady.add(looks[0].probabilities)
+            # The round may have ended meanwhile, and the next one begun.
+            if judged == match.rounds and match.recognised(key, label, time.monotonic()):
+                room.changed()
 
 
-def _is_again(text: str) -> bool:
+def _check_again(text: str) -> None:
     try:
-        return json.loads(text) == {"again": True}
+        message = json.loads(text)
     except (ValueError, RecursionError):
+        message = None
+    if message != {"again": True}:
+        raise OptionError('expected a drawing, or {"again": true}')
+
+
+async def _told(socket: WebSocket, error: PocketlensError) -> bool:
+    """Tell a player what was wrong; whether it is still there."""
+    try:
+        await socket.send_json({"error": str(error)})
+    except WebSocketDisconnect:
         return False
+    return True

@@ -7,17 +7,24 @@ rebinding), and an `Origin`, which browsers send and no page can forge, must be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-__all__ = ["Guard"]
+from pocketlens.preview.sockets import POLICY
+
+__all__ = ["HEADERS", "MAX_BODY", "Guard"]
 
 MAX_BODY = 20_000_000
 """The largest body of a request, in bytes."""
+
+MAX_DIGITS = 12
+TOO_LARGE = f"expected at most {MAX_BODY} bytes; send a smaller picture"
+USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 HEADERS = {
     # Only what this server sends, and pictures that the page itself has made.
@@ -36,16 +43,17 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware.
+    """The outermost ASGI application, so that what any other answers goes through it.
 
     Args:
-        app: What is guarded.
+        app: What is guarded. It answers an `HTTPException` by its status.
         origins: Under which the page is served, such as `http://127.0.0.1:8765`.
     """
 
-    def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self.app = app
-        self.origins = frozenset(origins)
+        self.address = origins[0]
+        self.origins = frozenset(form for origin in origins for form in _spellings(origin.lower()))
         self.hosts = frozenset(origin.partition("://")[2] for origin in self.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,61 +62,61 @@ class Guard:
             return
         headers = Headers(scope=scope)
         fault = self._fault(headers)
-        if fault and scope["type"] == "websocket":
-            await WebSocketClose(code=1008, reason=fault)(scope, receive, send)
-        elif fault:
-            await PlainTextResponse(fault + "\n", status_code=403)(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self.app(scope, receive, send)
+        if scope["type"] == "websocket":
+            app = WebSocketClose(POLICY, fault) if fault else self.app
+            await app(scope, receive, send)
+            return
+        send = _with_headers(send)
+        if fault:
+            await JSONResponse({"error": fault}, status_code=403)(scope, receive, send)
+        elif _says_too_large(headers):
+            await JSONResponse({"error": TOO_LARGE}, status_code=413)(scope, receive, send)
         else:
-            await self._bounded(scope, receive, send, headers)
+            await self.app(scope, _counted(receive), send)
 
     def _fault(self, headers: Headers) -> str | None:
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if host not in self.hosts:
-            return f"this server is not called {host!r}; open {min(self.origins)}"
-        if origin is not None and origin not in self.origins:
-            return f"a page of {origin!r} may not talk to this server"
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        host = ", ".join(hosts)
+        if host.lower() not in self.hosts:
+            return f"this server is not called {host[:100]!r}; open {self.address}"
+        origin = ", ".join(origins)
+        if origins and origin.lower() not in self.origins:
+            return f"a page of {origin[:100]!r} may not talk to this server"
         return None
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        too_large = PlainTextResponse(f"expected at most {MAX_BODY} bytes\n", status_code=413)
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY:
-            await too_large(scope, receive, send)
-            return
-        received = 0
-        answered = False
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY:
-                raise BodyTooLargeError
-            return message
-
-        async def with_headers(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = True
-                given = {name for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.encode(), value.encode())
-                        for name, value in HEADERS.items()
-                        if name.encode() not in given
-                    ),
-                ]
-            await send(message)
-
-        try:
-            await self.app(scope, counted, with_headers)
-        except BodyTooLargeError:
-            if not answered:
-                await too_large(scope, receive, send)
+def _spellings(origin: str) -> tuple[str, str]:
+    """An origin as it is, and as browsers write it when its port is the usual one."""
+    return origin, origin.removesuffix(USUAL_PORTS[origin.partition("://")[0]])
 
 
-class BodyTooLargeError(Exception):
-    """More than `MAX_BODY` bytes were sent without saying so beforehand."""
+def _says_too_large(headers: Headers) -> bool:
+    length = headers.get("content-length", "0")
+    return not length.isdecimal() or len(length) > MAX_DIGITS or int(length) > MAX_BODY
+
+
+def _counted(receive: Receive) -> Receive:
+    """For a body that does not say how long it is, or is longer than it says."""
+    received = 0
+
+    async def counting() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return counting
+
+
+def _with_headers(send: Send) -> Send:
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            added = [pair for pair in more if pair[0] not in given]
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
+    return adding

@@ -7,11 +7,15 @@ certificate is made, good for this run. The phone does not know who signed it an
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pocketlens.errors import OptionError
 
 __all__ = ["address", "certificate", "qr_code"]
+
+GOOD_FOR = timedelta(days=30)
+"""Apple's systems refuse certificates that are good for more than 825 days."""
 
 
 def address() -> str:
@@ -38,7 +42,11 @@ def certificate(host: str, folder: Path) -> tuple[Path, Path]:
     import trustme
 
     authority = trustme.CA(organization_name="Pocketlens preview, for this run only")
-    issued = authority.issue_cert(host, "localhost", "127.0.0.1")
+    now = datetime.now(UTC)
+    # From yesterday on: the phone's clock may be behind.
+    issued = authority.issue_cert(
+        host, not_before=now - timedelta(days=1), not_after=now + GOOD_FOR
+    )
     chain, key = folder / "certificate.pem", folder / "key.pem"
     for blob in issued.cert_chain_pems:
         blob.write_to_path(str(chain), append=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,66 +15,109 @@ from pocketlens.errors import MissingExtraError, OptionError
 from pocketlens.prediction import Predictor
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
-__all__ = ["create_server", "serve"]
+__all__ = ["configure", "create_server", "serve"]
 
 LOOPBACK = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
+NEEDED = ("httptools", "segno", "starlette", "trustme", "uvicorn", "websockets")
+
 MAX_MESSAGE = 4_000_000
 """The largest frame, in bytes."""
 
+MAX_CONNECTIONS = 256
+"""Above, requests are answered with 503. Sockets have limits of their own, and lower ones."""
+
 SHUTDOWN = 1
-"""Seconds that open connections are given when the server is stopped."""
+"""Seconds that requests in progress are given when the server is stopped."""
 
 
 def create_server(
     models: Mapping[str, Predictor],
     *,
-    origins: list[str],
+    origins: Sequence[str],
     corrections: str | os.PathLike[str] | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """The ASGI application.
 
     Args:
         models: By their names on the page.
         origins: Under which it is served, such as `http://127.0.0.1:8765`; others are refused.
         corrections: A folder for pictures that were put right; None to keep none.
+
+    Raises:
+        FeatureError: A model that is no classifier of one image.
+        OptionError: `corrections` is a file.
     """
     from starlette.applications import Starlette
-    from starlette.middleware import Middleware
     from starlette.routing import Mount, WebSocketRoute
     from starlette.staticfiles import StaticFiles
 
-    from pocketlens.errors import PocketlensError
-    from pocketlens.preview.api import Api, told
+    from pocketlens.preview.api import ERRORS, Api
     from pocketlens.preview.corrections import Corrections
     from pocketlens.preview.duels import Duels
     from pocketlens.preview.guard import Guard
     from pocketlens.preview.live import Live
     from pocketlens.preview.looking import Eyes
 
-    eyes = Eyes(dict(models))
-    duels = Duels(eyes)
     classes = next(iter(models.values())).classes
     kept = None if corrections is None else Corrections(corrections, classes)
+    eyes = Eyes(dict(models))
+    duels = Duels(eyes)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         eyes.close()
 
-    return Starlette(
+    application = Starlette(
         routes=[
             Mount("/api", routes=Api(eyes, duels, kept).routes),
-            WebSocketRoute("/ws/live", Live(eyes)),
-            WebSocketRoute("/ws/duel/{code}", duels),
+            WebSocketRoute("/ws/live", Live(eyes).welcome),
+            WebSocketRoute("/ws/duel/{code}", duels.welcome),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
-        middleware=[Middleware(Guard, origins=origins)],
-        exception_handlers={PocketlensError: told},
+        exception_handlers=ERRORS,
         lifespan=lifespan,
     )
+    return Guard(application, origins)
+
+
+def configure(application: ASGIApp, *, certified: str | None = None) -> uvicorn.Config:
+    """How uvicorn serves it.
+
+    Args:
+        application: See `create_server`.
+        certified: The address that a new certificate is made for; None to serve plain HTTP.
+    """
+    import uvicorn
+
+    from pocketlens.preview.lan import certificate
+    from pocketlens.preview.patience import Ending, Impatient
+
+    with TemporaryDirectory(prefix="pocketlens-preview-") as folder:
+        chain, key = certificate(certified, Path(folder)) if certified else (None, None)
+        config = uvicorn.Config(
+            Ending(application),  # type: ignore[arg-type]
+            loop="asyncio",
+            http="httptools",
+            ws=Impatient,
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            ws_max_size=MAX_MESSAGE,
+            ws_per_message_deflate=False,  # pictures are compressed already
+            timeout_graceful_shutdown=SHUTDOWN,
+            ssl_certfile=chain,
+            ssl_keyfile=key,
+        )
+        config.load()  # reads the key, which is nowhere else when the folder is gone
+    return config
 
 
 def serve(
@@ -94,34 +138,27 @@ def serve(
         ready: Told the page's address once it can be opened.
 
     Raises:
-        OptionError: A port that is taken, no network, or no model.
+        OptionError: A port that is taken, no network, no model, or `corrections` is a file.
         FeatureError: A model that is no image classifier.
         MissingExtraError: The extra `preview` is not installed.
+        KeyboardInterrupt: It was interrupted, and has ended.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError("uvicorn", "preview", "the preview") from error
+    for name in NEEDED:
+        if find_spec(name) is None:
+            raise MissingExtraError(name, "preview", "the preview")
     if not models:
         raise OptionError("a preview needs at least one Core ML file")
+    import uvicorn
+
     from pocketlens.preview import lan as network
 
     host = network.address() if lan else LOOPBACK
-    scheme = "https" if lan else "http"
-    with TemporaryDirectory(prefix="pocketlens-preview-") as folder, _listening(host, port) as sock:
+    with _listening(host, port) as sock:
         port = sock.getsockname()[1]
         names = [host] if lan else [LOOPBACK, "localhost"]
-        origins = [f"{scheme}://{name}:{port}" for name in names]
-        secure = network.certificate(host, Path(folder)) if lan else None
-        server = create_server(models, origins=origins, corrections=corrections)
-        config = uvicorn.Config(
-            server,
-            log_level="warning",
-            ws_max_size=MAX_MESSAGE,
-            timeout_graceful_shutdown=SHUTDOWN,
-            ssl_certfile=secure and str(secure[0]),
-            ssl_keyfile=secure and str(secure[1]),
-        )
+        origins = [f"{'https' if lan else 'http'}://{name}:{port}" for name in names]
+        application = create_server(models, origins=origins, corrections=corrections)
+        config = configure(application, certified=host if lan else None)
         if ready:
             # The socket listens already: who connects now is answered in a moment.
             ready(origins[0])
@@ -131,15 +168,16 @@ def serve(
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # on Windows it would share the port with who has it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
         sock.listen(128)
     except OSError as error:
         sock.close()
         raise OptionError(
-            f"port {port} of {host} cannot be used ({error.strerror}); choose another with --port, "
-            "or leave it out for a free one"
+            f"port {port} of {host} cannot be used ({error.strerror}); choose another with --port; "
+            "0 takes any that is free"
         ) from error
     with sock:
         yield sock

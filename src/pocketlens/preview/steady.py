@@ -46,6 +46,13 @@ class Steady:
         self._candidate: int | None = None
         self._frames = 0
 
+    @property
+    def confidence(self) -> float | None:
+        """The smoothed probability of what is shown; None for nothing."""
+        if self.average is None or self.shown is None:
+            return None
+        return float(self.average[self.shown])
+
     def add(self, probabilities: NDArray[np.floating]) -> str | None:
         """Take in one frame's probabilities `(K,)`; what to show now, None for nothing."""
         if self.average is None:

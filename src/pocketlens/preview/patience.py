@@ -1,0 +1,70 @@
+"""Who is waited for, and for how long: pages that do not read, requests when the server ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+__all__ = ["Ending", "Impatient"]
+
+SLOW = 5.0
+"""Seconds after which a page that takes nothing of what it was sent is dropped."""
+
+
+class Impatient(WebSocketsSansIOProtocol):
+    """A WebSocket that drops a page which does not read.
+
+    Else whatever is sent to it waits for ever, and so does the close frame.
+    """
+
+    dropping: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.dropping = self.loop.call_later(SLOW, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._keep()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._keep()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.dropping is not None:  # closing would wait until all is read
+            self.transport.abort()
+
+    def _keep(self) -> None:
+        if self.dropping is not None:
+            self.dropping.cancel()
+            self.dropping = None
+
+
+class Ending:
+    """ASGI middleware: requests that are cut off by the server's end are told so.
+
+    What uvicorn still waits for when its time is up it cancels, and then reports as a crash.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not answered:
+                ended = JSONResponse({"error": "the preview has ended"}, status_code=503)
+                await ended(scope, receive, send)

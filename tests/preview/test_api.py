@@ -1,0 +1,310 @@
+"""The JSON API: every route, its errors, and that its description is true."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from asking import fine
+from pocketlens.coreml import load
+from pocketlens.preview.api import Api
+from pocketlens.preview.duels import Duels
+from pocketlens.preview.looking import Eyes
+from pocketlens.preview.openapi import description
+from preview.server import (
+    CLASSES,
+    SIDE,
+    Quarters,
+    picture,
+    quarter,
+    quarters_file,
+    serving,
+)
+
+NOISE = np.random.default_rng(9).integers(0, 256, (50, 70, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quarters_file(tmp_path_factory.mktemp("models") / "Quarters.mlmodel")
+
+
+@pytest.fixture(scope="module")
+def client(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    kept = tmp_path_factory.mktemp("kept") / "corrections"
+    with serving({"Quarters": load(file)}, corrections=kept) as here, here.client() as client:
+        yield client
+
+
+def test_the_model(client: httpx.Client) -> None:
+    found = client.get("/api/model").json()
+    (model,) = found["models"]
+    assert model["name"] == "Quarters"
+    assert model["classes"] == list(CLASSES)
+    assert model["thresholds"] == {"show": 0.7, "keep": 0.5, "present": 0.5}
+    spec = model["input"]
+    assert (spec["height"], spec["width"], spec["colour"]) == (SIDE, SIDE, "gray")
+    assert spec["ink"] in ("dark", "light")
+    assert found["corrections"]["classes"] == list(CLASSES)
+    assert found["corrections"]["folder"].endswith("corrections")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+def test_the_same_numbers_as_the_command_and_python(
+    client: httpx.Client, file: Path, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / f"noise.{kind.lower()}"
+    path.write_bytes(picture(NOISE, kind))
+    answer = client.post("/api/predict", content=path.read_bytes(), params={"top": 5})
+    assert answer.status_code == 200
+    told = dict(answer.json()["models"][0]["top"])
+    assert told == pytest.approx(load(file).predict(path).probabilities, abs=1e-6)
+    (said,) = json.loads(fine("predict", file, path, "--top", 5, "--json"))
+    assert told == pytest.approx(said["top"], abs=1e-6)
+
+
+def test_what_the_model_sees(client: httpx.Client) -> None:
+    seen = client.post("/api/predict?seen=1", content=picture("top left")).json()
+    pixels = base64.b64decode(seen["models"][0]["seen"]["data"])
+    assert pixels == quarter("top left").tobytes()
+    for query in ("", "?seen=0"):
+        unseen = client.post(f"/api/predict{query}", content=picture("top left")).json()
+        assert unseen["models"][0]["seen"] is None
+
+
+@pytest.mark.parametrize(("top", "count"), [(1, 1), (3, 3), (5, 5), (999_999, 5)])
+def test_top(client: httpx.Client, top: int, count: int) -> None:
+    found = client.post("/api/predict", params={"top": top}, content=picture("top left")).json()
+    assert len(found["models"][0]["top"]) == count
+    assert found["models"][0]["top"][0][0] == "top left"
+
+
+def test_nothing_is_null(client: httpx.Client) -> None:
+    (found,) = client.post("/api/predict", content=picture("nothing")).json()["models"]
+    assert found["shown"] is None
+    assert found["confidence"] is None
+    assert found["top"][0][0] == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "message"),
+    [
+        ("POST", "/api/predict", b"", 400, "is not a picture this program reads; expected one of"),
+        ("POST", "/api/predict", b"x" * 99, 400, "an iPhone's HEIC photo: export it as JPEG"),
+        ("POST", "/api/predict?top=0", b"", 400, "top is a count from 1; received: '0'"),
+        ("POST", "/api/predict?top=-1", b"", 400, "top is a count from 1; received: '-1'"),
+        ("POST", "/api/predict?top=1e3", b"", 400, "top is a count from 1; received: '1e3'"),
+        ("POST", "/api/predict?top=9999999", b"", 400, "top is a count from 1"),
+        ("POST", "/api/predict?top=", b"", 400, "top is a count from 1; received: ''"),
+        ("POST", "/api/predict?seen=yes", b"", 400, "seen is 0 or 1; received: 'yes'"),
+        ("POST", "/api/corrections", b"", 400, "a correction is one of 'top left', "),
+        ("POST", "/api/corrections?label=7", b"", 400, "received: '7'"),
+        ("POST", "/api/corrections?label=nothing", b"x", 400, "is not a picture this program"),
+        ("GET", "/api/corrections/nothing/0", b"", 400, "there is no correction '0' of 'nothing'"),
+        ("DELETE", "/api/corrections/nothing/0", b"", 400, "there is no correction '0'"),
+        ("GET", "/api/corrections/..%2F..%2Fetc/passwd", b"", 404, "there is nothing at"),
+        ("GET", "/api/predict", b"", 405, "Method Not Allowed"),
+        ("GET", "/api/", b"", 404, "there is nothing at /api/; see /api/openapi.json"),
+        ("GET", "/api/openapi.yaml", b"", 404, "there is nothing at /api/openapi.yaml"),
+    ],
+)
+def test_errors(
+    client: httpx.Client, method: str, path: str, content: bytes, status: int, message: str
+) -> None:
+    answer = client.request(method, path, content=content)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().keys() == {"error"}
+    assert message in answer.json()["error"]
+
+
+def test_a_picture_too_large(client: httpx.Client) -> None:
+    answer = client.post("/api/predict", content=picture(np.zeros((5001, 6000), np.uint8)))
+    assert answer.status_code == 400
+    assert "6000 × 5001 pixels; expected at most 30000000; make it smaller" in answer.text
+
+
+def test_corrections_come_and_go(client: httpx.Client) -> None:
+    assert client.get("/api/corrections").json() == []
+    content = picture(NOISE)
+    added = client.post("/api/corrections", params={"label": "bottom left"}, content=content)
+    assert added.status_code == 201
+    kept = added.json()
+    assert kept.keys() == {"label", "name"}
+    assert client.get("/api/corrections").json() == [kept]
+    path = f"/api/corrections/{kept['label']}/{kept['name']}"
+    shown = client.get(path)
+    assert shown.headers["content-type"] == "image/png"
+    again = client.post("/api/predict", content=shown.content).json()["models"][0]
+    first = client.post("/api/predict", content=content).json()["models"][0]
+    assert again["top"] == first["top"]
+    removed = client.delete(path)
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert client.get("/api/corrections").json() == []
+    assert client.get(path).status_code == 400
+
+
+def test_nothing_is_kept_unless_asked_for(tmp_path: Path) -> None:
+    with serving(Quarters()) as here, here.client() as client:
+        assert client.get("/api/model").json()["corrections"] is None
+        for method, path in [
+            ("GET", "/api/corrections"),
+            ("POST", "/api/corrections?label=nothing"),
+            ("GET", "/api/corrections/nothing/0"),
+            ("DELETE", "/api/corrections/nothing/0"),
+        ]:
+            answer = client.request(method, path, content=picture("top left"))
+            assert answer.status_code == 400
+            assert "start the preview with --collect FOLDER" in answer.json()["error"]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with (
+        serving(Quarters(), corrections=tmp_path / "kept") as here,
+        here.client() as client,
+    ):
+        (tmp_path / "kept").write_text("in the way")
+        answer = client.post("/api/corrections?label=nothing", content=picture("nothing"))
+        assert answer.status_code == 500
+        assert f"{tmp_path / 'kept'}" in answer.json()["error"]
+        assert "cannot be written" in answer.json()["error"]
+
+
+# The description. Its rules are those of https://spec.openapis.org/oas/v3.0.3, as far as it goes.
+
+KINDS = {"string", "number", "integer", "boolean", "array", "object"}
+METHODS = {"get", "post", "delete", "put", "patch", "head", "options"}
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    known = {"type", "items", "properties", "required", "nullable", "description", "enum", "format"}
+    assert schema.keys() <= known | {"minimum", "minItems", "maxItems"}
+    if not schema:
+        return
+    assert schema["type"] in KINDS
+    assert ("items" in schema) == (schema["type"] == "array")
+    if "items" in schema:
+        check_schema(schema["items"])
+    for each in schema.get("properties", {}).values():
+        check_schema(each)
+    assert set(schema.get("required", [])) <= set(schema.get("properties", {}))
+
+
+def check_content(content: dict[str, Any]) -> None:
+    for kind, media in content.items():
+        assert kind.count("/") == 1
+        check_schema(media["schema"])
+
+
+def test_the_description_is_valid(client: httpx.Client) -> None:
+    found = client.get("/api/openapi.json").json()
+    assert found["openapi"] == "3.0.3"
+    assert found["info"].keys() == {"title", "version"}
+    assert found["servers"] == [{"url": str(client.base_url).rstrip("/")}]
+    assert found.keys() == {"openapi", "info", "servers", "paths"}
+    for path, item in found["paths"].items():
+        assert path.startswith("/")
+        assert item.keys() <= METHODS | {"parameters"}
+        for method in item.keys() & METHODS:
+            operation = item[method]
+            assert operation["summary"]
+            assert operation["responses"]
+            for status, response in operation["responses"].items():
+                assert status == "default" or 200 <= int(status) < 600
+                assert response["description"]
+                check_content(response.get("content", {}))
+            if "requestBody" in operation:
+                assert method == "post"
+                check_content(operation["requestBody"]["content"])
+            given = [*item.get("parameters", []), *operation.get("parameters", [])]
+            for parameter in given:
+                assert parameter.keys() == {"name", "in", "required", "schema"}
+                assert parameter["in"] in ("path", "query")
+                check_schema(parameter["schema"])
+            in_path = {p["name"] for p in given if p["in"] == "path"}
+            assert in_path == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+            assert all(p["required"] for p in given if p["in"] == "path")
+
+
+def test_every_route_is_described() -> None:
+    eyes = Eyes({"Quarters": Quarters()})
+    routes = {
+        (f"/api{route.path}", method.lower())
+        for route in Api(eyes, Duels(eyes), None).routes
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    paths = description("http://localhost")["paths"]
+    assert routes == {(path, m) for path, item in paths.items() for m in item.keys() & METHODS}
+
+
+def check_value(value: Any, schema: dict[str, Any], place: str) -> None:
+    if value is None and schema.get("nullable"):
+        return
+    if not schema:
+        return
+    python = {"string": str, "number": (int, float), "integer": int, "array": list, "object": dict}
+    assert isinstance(value, python[schema["type"]]), place
+    assert value in schema.get("enum", [value]), place
+    if schema["type"] == "array":
+        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+        for number, each in enumerate(value):
+            check_value(each, schema["items"], f"{place}[{number}]")
+    if "properties" in schema:
+        assert value.keys() == schema["properties"].keys(), place
+        for name, each in value.items():
+            check_value(each, schema["properties"][name], f"{place}.{name}")
+
+
+def test_answers_are_as_described(client: httpx.Client) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    asked = [
+        ("get", "/api/openapi.json", {}),
+        ("get", "/api/model", {}),
+        ("post", "/api/predict", {"params": {"seen": 1}, "content": picture("top left")}),
+        ("post", "/api/predict", {"content": picture("nothing")}),
+        ("post", "/api/predict", {"content": b"no picture"}),
+        ("post", "/api/duels", {}),
+        ("post", "/api/corrections", {"params": {"label": "nothing"}, "content": picture(NOISE)}),
+        ("get", "/api/corrections", {}),
+        ("get", "/api/corrections/{label}/{name}", {}),
+        ("delete", "/api/corrections/{label}/{name}", {}),
+        ("delete", "/api/corrections/{label}/{name}", {}),
+    ]
+    assert {(method, path) for method, path, _ in asked} == {
+        (method, path) for path, item in paths.items() for method in item.keys() & METHODS
+    }
+    kept: dict[str, str] = {}
+    for method, path, options in asked:
+        answer = client.request(method, path.format(**kept), **options)  # type: ignore[arg-type]
+        told = paths[path][method]["responses"]
+        response = told.get(str(answer.status_code), told["default"])
+        if answer.status_code >= 400:
+            assert str(answer.status_code) not in told
+        if "content" not in response:
+            assert answer.content == b""
+            continue
+        ((kind, media),) = response["content"].items()
+        assert answer.headers["content-type"] == kind
+        if kind == "application/json":
+            check_value(answer.json(), media["schema"], f"{method} {path}")
+        if path == "/api/corrections" and method == "post":
+            kept = answer.json()
+
+
+def test_the_page_is_there(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<html" in page.text
+
+
+def test_here_is_only_what_is_ours(client: httpx.Client) -> None:
+    for path in ("/server.py", "/../server.py", "/%2e%2e/api.py", "/.git/config"):
+        assert client.get(path).status_code == 404
