@@ -141,3 +141,48 @@ def test_the_package_builds_and_passes_its_tests(digits_app: Path, tmp_path: Pat
         ["swift", "test", "--package-path", str(package)], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+SDK = HERE / "sdk"
+
+# In an order in which each imports only those before it.
+MODULES = ("CoreGraphics", "ImageIO", "CoreVideo", "CoreML", "Vision", "AVFoundation", "SwiftUI",
+           "PhotosUI", "Accessibility", "UIKit")  # fmt: skip
+
+
+def swiftc(folder: Path, *words: str | Path) -> None:
+    run = subprocess.run(
+        ["swiftc", "-parse-as-library", "-I", folder, *words], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "warning:" not in run.stderr, run.stderr
+
+
+@pytest.mark.skipif(shutil.which("swiftc") is None, reason="no Swift on the PATH")
+def test_the_app_is_type_checked_against_what_we_know_of_apples_frameworks(
+    parts: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    """In Swift 6, with its rules on concurrency. `sdk/` declares Apple's part, by hand."""
+    for name in MODULES:
+        module = ["-emit-module", "-module-name", name, "-emit-module-path"]
+        target = tmp_path / f"{name}.swiftmodule"
+        swiftc(tmp_path, "-swift-version", "5", *module, target, SDK / f"{name}.swift")
+    kit = ["-emit-module", "-module-name", "RecognizerKit", "-emit-module-path"]
+    target = tmp_path / "RecognizerKit.swiftmodule"
+    swiftc(tmp_path, "-swift-version", "6", *kit, target, *parts["kit"])
+    sources = []
+    for path in parts["app"]:
+        if path.name == "CameraPreview.swift":
+            continue
+        copy = tmp_path / path.name
+        # Only on Apple's systems do these types stand for each other.
+        copy.write_text(
+            re.sub(r"(\w+) as (CFData|CFDictionary)", r"\2.of(\1)", path.read_text("utf-8"))
+        )
+        sources.append(copy)
+    app = ["-typecheck", "-module-name", "Digits"]
+    swiftc(tmp_path, "-swift-version", "6", *app, *sources, SDK / "Extras.swift")
+    wrong = tmp_path / "Wrong.swift"
+    wrong.write_text("nonisolated func press(_ model: CameraModel) { model.toggleTorch() }\n")
+    with pytest.raises(AssertionError, match="main actor-isolated instance method 'toggleTorch"):
+        swiftc(tmp_path, "-swift-version", "6", *app, *sources, wrong, SDK / "Extras.swift")

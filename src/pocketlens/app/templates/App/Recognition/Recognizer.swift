@@ -126,13 +126,22 @@ actor Recognizer {
     }
 
     private func load() async throws -> Loaded {
-        let options = MLModelConfiguration()
-        options.computeUnits = computeUnits
-        let model = try await MLModel.load(contentsOf: modelURL, configuration: options)
-        var request = CoreMLRequest(model: try CoreMLModelContainer(model: model))
+        let units = computeUnits
+        var request = CoreMLRequest(model: try await Self.model(at: modelURL, on: units))
         // Vision stretches the picture unless it is told otherwise.
         request.cropAndScaleAction = configuration.input.crop.visionAction
-        return Loaded(request: request, computeUnits: options.computeUnits)
+        return Loaded(request: request, computeUnits: units)
+    }
+
+    /// Outside of the actor: a model may not cross into it, but what Vision wraps around it may.
+    private nonisolated static func model(
+        at url: URL, on units: MLComputeUnits
+    ) async throws -> CoreMLModelContainer {
+        let options = MLModelConfiguration()
+        options.computeUnits = units
+        return try CoreMLModelContainer(
+            model: try await MLModel.load(contentsOf: url, configuration: options)
+        )
     }
 }
 
