@@ -1,0 +1,236 @@
+/** A picture's side in pixels: more than small models need. */
+const SIDE = 280;
+
+/** How far an arrow key moves the pen, in sides of the canvas; with Shift. */
+const STEP = 0.04;
+const SMALL_STEP = 0.01;
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/**
+ * @typedef {object} Stroke
+ * @property {number} width in sides of the canvas.
+ * @property {[number, number][]} points from (0, 0), upper left, to (1, 1).
+ */
+
+/** A canvas to draw on: mouse, touch, pen or keyboard. */
+export class Pad {
+  /** The pen's width for the strokes to come, in sides of the canvas. */
+  width = 0.08;
+
+  #canvas;
+  #ink;
+  #options;
+  /** @type {Stroke[]} Never changed in place but for the stroke that is being drawn. */
+  #strokes = [];
+  #history = [];
+  #pointer = null;
+  #enabled = true;
+  #keys = new Set();
+  #cursor = { x: 0.5, y: 0.5, down: false, visible: false };
+  #painting = 0;
+  #picture = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {object} options
+   * @param {"dark"|"light"} options.ink Lines on white, or on black.
+   * @param {() => void} options.changed Told after every change.
+   * @param {(words: string) => void} options.announce Told what a screen reader should say.
+   */
+  constructor(canvas, options) {
+    this.#canvas = canvas;
+    this.#ink = options.ink;
+    this.#options = options;
+    canvas.classList.add(`ink-${options.ink}`);
+    canvas.addEventListener("pointerdown", (event) => this.#down(event));
+    canvas.addEventListener("pointermove", (event) => this.#move(event));
+    for (const end of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(end, (event) => this.#up(event));
+    }
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    canvas.addEventListener("keyup", (event) => this.#keys.delete(event.key));
+    canvas.addEventListener("blur", () => this.#rest());
+    new ResizeObserver(() => this.#repaint()).observe(canvas);
+  }
+
+  get isEmpty() {
+    return this.#strokes.length === 0;
+  }
+
+  /** Whether it takes strokes. */
+  set enabled(value) {
+    this.#enabled = value;
+    this.#canvas.ariaDisabled = String(!value);
+    if (!value) this.#lift();
+  }
+
+  /** Take the last stroke, or the clearing, back. */
+  undo() {
+    this.#lift();
+    this.#strokes = this.#history.pop() ?? [];
+    this.#changed();
+  }
+
+  /** Take all strokes away. */
+  clear() {
+    this.#lift();
+    if (this.isEmpty) return;
+    this.#history.push(this.#strokes);
+    this.#strokes = [];
+    this.#changed();
+  }
+
+  /** Take all strokes away for good. */
+  renew() {
+    this.#lift();
+    this.#strokes = [];
+    this.#history = [];
+    this.#changed();
+  }
+
+  /**
+   * The drawing as it is now, PNG; null when there is none.
+   * @returns {Promise<Blob|null>}
+   */
+  png() {
+    if (this.isEmpty) return Promise.resolve(null);
+    paint(this.#picture.getContext("2d"), SIDE, this.#strokes, this.#ink);
+    return new Promise((done) => this.#picture.toBlob(done, "image/png"));
+  }
+
+  #begin(point) {
+    this.#history.push(this.#strokes);
+    this.#strokes = [...this.#strokes, { width: this.width, points: [point] }];
+    this.#changed();
+  }
+
+  #add(points) {
+    this.#strokes.at(-1).points.push(...points);
+    this.#changed();
+  }
+
+  #down(event) {
+    if (!this.#enabled || this.#pointer !== null || event.button !== 0) return;
+    this.#lift();
+    this.#cursor.visible = false;
+    this.#pointer = event.pointerId;
+    this.#canvas.setPointerCapture(event.pointerId);
+    this.#begin(this.#place(event));
+  }
+
+  #move(event) {
+    if (event.pointerId !== this.#pointer) return;
+    // Safari has these only since version 18.2.
+    const between = event.getCoalescedEvents?.() ?? [];
+    this.#add((between.length ? between : [event]).map((each) => this.#place(each)));
+  }
+
+  #up(event) {
+    if (event.pointerId === this.#pointer) this.#pointer = null;
+  }
+
+  #place(event) {
+    const box = this.#canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key in ARROWS) {
+      this.#keys.add(event.key);
+      this.#step(event.shiftKey ? SMALL_STEP : STEP);
+    } else if (event.key === " ") {
+      if (!event.repeat) this.#toggle();
+    } else if (event.key === "Delete" || event.key === "Backspace") {
+      this.clear();
+      this.#options.announce("Cleared");
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  /** All arrow keys that are held move the pen, so that two of them make a diagonal. */
+  #step(far) {
+    const cursor = this.#cursor;
+    for (const key of this.#keys) {
+      cursor.x = Math.min(1, Math.max(0, cursor.x + far * ARROWS[key][0]));
+      cursor.y = Math.min(1, Math.max(0, cursor.y + far * ARROWS[key][1]));
+    }
+    cursor.visible = true;
+    if (cursor.down) this.#add([[cursor.x, cursor.y]]);
+    else this.#repaint();
+  }
+
+  #toggle() {
+    const cursor = this.#cursor;
+    if (cursor.down) {
+      this.#lift();
+      this.#options.announce("Pen up");
+    } else if (this.#enabled && this.#pointer === null) {
+      cursor.down = cursor.visible = true;
+      this.#begin([cursor.x, cursor.y]);
+      this.#options.announce("Pen down");
+    }
+  }
+
+  /** End the stroke that is being drawn, if there is one. */
+  #lift() {
+    this.#pointer = null;
+    this.#cursor.down = false;
+    this.#repaint();
+  }
+
+  #rest() {
+    this.#keys.clear();
+    this.#cursor.visible = false;
+    this.#lift();
+  }
+
+  #changed() {
+    this.#repaint();
+    this.#options.changed();
+  }
+
+  #repaint() {
+    this.#painting ||= requestAnimationFrame(() => {
+      this.#painting = 0;
+      const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
+      if (!side) return;
+      if (this.#canvas.width !== side) this.#canvas.width = this.#canvas.height = side;
+      const context = this.#canvas.getContext("2d");
+      paint(context, side, this.#strokes, this.#ink);
+      if (this.#cursor.visible) this.#paintCursor(context, side);
+    });
+  }
+
+  #paintCursor(context, side) {
+    const { x, y, down } = this.#cursor;
+    context.beginPath();
+    context.arc(x * side, y * side, (this.width / 2 + 0.012) * side, 0, 2 * Math.PI);
+    context.lineWidth = 0.012 * side;
+    context.strokeStyle = down ? "#d55e00" : "#0072b2";
+    context.stroke();
+  }
+}
+
+/** Strokes on their ground, into a square of `side` pixels. */
+function paint(context, side, strokes, ink) {
+  const [ground, line] = ink === "light" ? ["#000", "#fff"] : ["#fff", "#000"];
+  context.fillStyle = ground;
+  context.fillRect(0, 0, side, side);
+  context.strokeStyle = context.fillStyle = line;
+  context.lineCap = context.lineJoin = "round";
+  for (const { width, points } of strokes) {
+    context.beginPath();
+    if (points.length === 1) {
+      context.arc(points[0][0] * side, points[0][1] * side, (width / 2) * side, 0, 2 * Math.PI);
+      context.fill();
+    } else {
+      context.lineWidth = width * side;
+      for (const [x, y] of points) context.lineTo(x * side, y * side);
+      context.stroke();
+    }
+  }
+}

@@ -1,0 +1,165 @@
+"""The page without a mouse, without eyes, in narrow windows, in the dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from preview.browser import (
+    PATIENCE,
+    Visit,
+    draw_digit,
+    give_files,
+    label,
+    settled,
+)
+
+if TYPE_CHECKING:
+    pass
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+
+def test_a_label_is_said_when_it_changes(visit: Visit) -> None:
+    page = visit()
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const region = document.getElementById("said");
+            new MutationObserver(() => window.said.push(region.textContent))
+                .observe(region, { childList: true });
+        }"""
+    )
+    draw_digit(page, "0")
+    settled(page)
+    expect(page.locator("#said")).to_have_text("0")
+    said = page.evaluate("() => window.said")
+    assert said[-1] == "0"
+    assert all(one != other for one, other in pairwise(said))
+
+
+def test_keyboard_only(visit: Visit) -> None:
+    page = visit()
+    keys = page.keyboard
+    keys.press("Tab")
+    expect(page.get_by_role("tab", name="Draw")).to_be_focused()
+    for name in ("Camera", "Photo", "Duel", "Draw"):
+        keys.press("ArrowRight")
+        expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tabpanel", name=name)).to_be_visible()
+    keys.press("End")
+    expect(page.get_by_role("tab", name="Duel")).to_be_focused()
+    keys.press("Home")
+    keys.press("Tab")
+    expect(page.locator("#pad")).to_be_focused()
+    press(page, "ArrowUp", 8)
+    keys.press("Space")
+    expect(page.locator("#told")).to_have_text("Pen down")
+    press(page, "ArrowDown", 16)
+    keys.press("Space")
+    settled(page)
+    expect(label(page)).to_have_text("1")
+    keys.press("Delete")
+    expect(label(page)).to_have_text("Draw")
+    # A seven: the bar, and its leg with two keys at once.
+    press(page, "ArrowUp", 16)
+    press(page, "ArrowLeft", 4)
+    keys.press("Space")
+    press(page, "ArrowRight", 8)
+    for _ in range(5):
+        keys.down("ArrowLeft")
+        keys.down("ArrowDown")
+        keys.up("ArrowLeft")
+        keys.up("ArrowDown")
+        keys.press("ArrowDown")
+    keys.press("Space")
+    settled(page)
+    expect(label(page)).to_have_text("7")
+    keys.press("Control+z")
+    expect(label(page)).to_have_text("Draw")
+
+
+def press(page: Page, key: str, times: int) -> None:
+    for _ in range(times):
+        page.keyboard.press(key)
+
+
+def fill_every_tab(page: Page, photo: Path) -> Iterator[str]:
+    """Each tab with something in it, one after the other."""
+    draw_digit(page, "2")
+    settled(page)
+    yield "draw"
+    page.get_by_role("tab", name="Camera").click()
+    yield "camera"
+    give_files(page, "drop", [photo])
+    expect(label(page, "photo")).to_have_text("7")
+    yield "photo"
+    page.get_by_role("tab", name="Duel").click()
+    yield "duel"
+    page.get_by_role("button", name="Start a new duel").click()
+    expect(page.locator("#prompt")).to_have_text("Waiting for the other player")
+    yield "room"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barriers(visit: Visit, axe: str, scheme: Any, photo_file: Path) -> None:
+    page = visit(color_scheme=scheme)
+    page.evaluate(axe)
+    for place in fill_every_tab(page, photo_file):
+        result = page.evaluate("() => axe.run()")
+        faults = [
+            f"{place}: {fault['id']}: {node['html']} {node['failureSummary']}"
+            for fault in result["violations"]
+            for node in fault["nodes"]
+        ]
+        assert not faults, "\n".join(faults)
+        assert result["passes"]
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_nothing_is_too_wide_or_too_small(visit: Visit, width: int, photo_file: Path) -> None:
+    page = visit(viewport={"width": width, "height": 640})
+    for place in fill_every_tab(page, photo_file):
+        inner, scroll = page.evaluate(
+            "() => [innerWidth, document.documentElement.scrollWidth]",
+        )
+        assert scroll <= inner, f"{place} is {scroll} pixels wide"
+        smallest = page.evaluate(
+            """() => Math.min(...[...document.querySelectorAll("body *")]
+                .filter((each) => each.checkVisibility() && each.textContent.trim())
+                .map((each) => parseFloat(getComputedStyle(each).fontSize)))"""
+        )
+        assert smallest >= 12, place
+
+
+def test_the_focus_is_visible(visit: Visit) -> None:
+    page = visit()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        outline = page.evaluate(
+            """() => {
+                const focused = document.activeElement;
+                const around = focused.closest(".button") ?? focused;
+                return parseFloat(getComputedStyle(around).outlineWidth);
+            }"""
+        )
+        assert outline >= 2
+
+
+def test_nothing_moves_where_that_is_asked_for(visit: Visit) -> None:
+    page = visit(reduced_motion="reduce")
+    draw_digit(page, "2")
+    settled(page)
+    moving = page.evaluate(
+        """() => [...document.querySelectorAll("*")].filter((each) =>
+            parseFloat(getComputedStyle(each).transitionDuration) > 0).length"""
+    )
+    assert moving == 0

@@ -1,0 +1,81 @@
+"""Two pages in a duel."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pocketlens.data.hands import HANDS
+
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from preview.browser import (
+    PATIENCE,
+    Visit,
+    draw,
+)
+
+if TYPE_CHECKING:
+    pass
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+
+def win(page: Page) -> None:
+    """Draw what is asked for, in one hand after the other, until the round is won."""
+    prompt = page.locator("#prompt")
+    expect(prompt).to_have_text(re.compile(r"^Draw an? \d$"))
+    digit = prompt.inner_text()[-1]
+    for hand in HANDS[digit]:
+        draw(page, "#duel-pad", hand.strokes)
+        page.wait_for_timeout(700)  # for three drawings in a row to be judged
+        if page.locator("#room").get_attribute("data-phase") != "drawing":
+            return
+        page.locator("#duel-clear").click()
+    raise AssertionError(f"no hand's {digit} was recognised")
+
+
+def test_a_duel_of_two_pages(visit: Visit) -> None:
+    one = visit("/#duel")
+    one.get_by_label("Your name").fill("Ada")
+    one.get_by_role("button", name="Start a new duel").click()
+    expect(one.locator("#prompt")).to_have_text("Waiting for the other player")
+    code = one.locator("#room-code").inner_text()
+    link = one.locator("#room-link").get_attribute("href")
+    assert link == f"{visit.address}/?duel={code}"
+    # The link opens the lobby with the code in it.
+    two = visit(f"/?duel={code}")
+    expect(two.get_by_label("Code of a duel")).to_have_value(code)
+    two.get_by_label("Your name").fill("Bob")
+    two.get_by_role("button", name="Join").click()
+    for page, (mine, theirs) in ((one, ("Ada", "Bob")), (two, ("Bob", "Ada"))):
+        expect(page.locator("#mine .who")).to_have_text(mine)
+        expect(page.locator("#theirs .who")).to_have_text(theirs)
+        expect(page.locator("#prompt")).to_have_text("Get ready")
+    for number in range(1, 4):
+        expect(one.locator("#round")).to_have_text(f"Round {number}, best of 5")
+        win(one)
+        expect(one.locator("#mine strong")).to_have_text(str(number))
+        expect(two.locator("#theirs strong")).to_have_text(str(number))
+    expect(one.locator("#prompt")).to_have_text("You win the duel, 3 : 0")
+    expect(two.locator("#prompt")).to_have_text("Ada wins the duel, 3 : 0")
+    two.get_by_role("button", name="Play again").click()
+    for page in (one, two):
+        expect(page.locator("#prompt")).to_have_text("Get ready")
+        expect(page.locator("#mine strong")).to_have_text("0")
+    two.get_by_role("button", name="Leave").click()
+    expect(two.get_by_role("button", name="Start a new duel")).to_be_visible()
+    expect(one.locator("#duel-fault")).to_have_text("Bob has left.")
+    expect(one.locator("#prompt")).to_have_text("Waiting for the other player")
+
+
+def test_a_duel_that_there_is_not(visit: Visit) -> None:
+    page = visit("/#duel")
+    page.get_by_label("Code of a duel").fill("zzzz")
+    page.get_by_role("button", name="Join").click()
+    expect(page.locator("#duel-fault")).to_have_text("there is no duel 'ZZZZ'")
+    expect(page.get_by_role("button", name="Start a new duel")).to_be_visible()
