@@ -83,13 +83,21 @@ def preview(file: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
     """The command as a process, and the page's address."""
     words = [str(Path(sys.executable).parent / "pocketlens"), "preview", str(file), "--no-open"]
     words += ["--port", "0", "--json", *options]
-    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    child = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     try:
         assert child.stdout is not None
         yield child, json.loads(child.stdout.readline())["address"]
     finally:
         child.send_signal(signal.SIGINT)
-        child.wait()
+        _, told = child.communicate()
+        assert "Traceback" not in told, told
 
 
 async def page(address: str, pictures: list[bytes], until: float) -> list[tuple[float, float]]:

@@ -306,7 +306,7 @@ def test_memory_is_flat(file: Path, tmp_path: Path) -> None:
                 with preview.socket(f"/ws/duel/{code}") as page:
                     page.recv(PATIENCE)
 
-        use(30)
+        use(15)
         before = preview.megabytes()
-        use(60)
+        use(30)
         assert preview.megabytes() - before < 8

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import struct
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.errors import FeatureError
+from pocketlens.errors import FeatureError, ImageError
 from pocketlens.image import open_image, prepare
 from pocketlens.prediction import Predictor
 
-__all__ = ["MAX_FRAME_PIXELS", "MAX_PICTURE_PIXELS", "Eyes", "Look", "pixels"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["MAX_FRAME_PIXELS", "MAX_PICTURE_PIXELS", "Eyes", "Look", "decode", "pixels"]
 
 MAX_PICTURE_PIXELS = 30_000_000
 """The largest photo that a page may send: 30 megapixels, 90 MB decoded."""
@@ -98,8 +102,22 @@ class Eyes:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+def decode(picture: bytes, max_pixels: int = MAX_PICTURE_PIXELS) -> Image.Image:
+    """A picture file's contents, upright, `L` or `RGB`, nothing left of what was noted in the file.
+
+    Raises:
+        ImageError: Not a picture, or too large.
+    """
+    try:
+        image = open_image(picture, max_pixels=max_pixels)
+    except (RuntimeError, struct.error) as error:  # a damaged AVIF file, damaged EXIF data
+        raise ImageError(f"the picture cannot be read as a picture: {error}") from error
+    image.info.clear()  # else its EXIF data are read once more, and these may be damaged
+    return image
+
+
 def _look(picture: bytes, models: dict[str, Predictor], max_pixels: int) -> list[Look]:
-    image = open_image(picture, max_pixels=max_pixels)
+    image = decode(picture, max_pixels)
     looks = []
     for name, model in models.items():
         seen = prepare(image, model.input_spec)
@@ -127,5 +145,5 @@ def pixels(seen: NDArray[np.uint8]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "channels": channels,
-        "data": base64.b64encode(np.ascontiguousarray(seen)).decode(),
+        "data": base64.b64encode(seen.tobytes()).decode(),
     }

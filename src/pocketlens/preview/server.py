@@ -101,7 +101,7 @@ def configure(application: ASGIApp, *, certified: str | None = None) -> uvicorn.
     with TemporaryDirectory(prefix="pocketlens-preview-") as folder:
         chain, key = certificate(certified, Path(folder)) if certified else (None, None)
         config = uvicorn.Config(
-            Ending(application),  # type: ignore[arg-type]
+            Ending(application),
             loop="asyncio",
             http="httptools",
             ws=Impatient,
