@@ -40,7 +40,7 @@ def test_it_learns_what_was_put_right(bars_run: Path, corrections: Path, tmp_pat
         bars_run,
         corrections,
         out=tmp_path / "better",
-        overrides=["data.share=1", "training.epochs=4", "training.learning_rate=0.01"],
+        overrides=["data.share=1", "training.epochs=12", "training.learning_rate=0.02"],
     )
     assert (found.pictures, found.right_before) == (20, 0)
     assert found.right_now >= 15
