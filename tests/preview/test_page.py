@@ -33,6 +33,7 @@ from preview.browser import (
     previewing,
     settled,
 )
+from preview.server import picture, quarters_file
 
 if TYPE_CHECKING:
     pass
@@ -51,10 +52,10 @@ def names(page: Page, digit: str, pad: str = "#pad") -> bool:
 
 def test_ten_digits_are_drawn_and_named(visit: Visit) -> None:
     page = visit()
-    expect(label(page)).to_have_text("Draw")
+    expect(label(page)).to_have_text("Draw something")
     missed = [digit for digit in HANDS if not names(page, digit)]
     assert len(missed) <= 1, f"not named: {missed}"
-    expect(label(page)).to_have_text("Draw")
+    expect(label(page)).to_have_text("Draw something")
 
 
 def test_a_finger_and_a_thin_pen(visit: Visit) -> None:
@@ -68,7 +69,7 @@ def test_a_finger_and_a_thin_pen(visit: Visit) -> None:
     settled(page)
     thin = ink(page)
     page.locator("#undo").click()
-    expect(label(page)).to_have_text("Draw")
+    expect(label(page)).to_have_text("Draw something")
     page.locator("#pen").fill("14")
     draw_digit(page, "3")
     settled(page)
@@ -181,6 +182,26 @@ def test_photos_become_a_grid(visit: Visit, how: str, mnist_test: Dataset, tmp_p
     expect(page.locator(".photo")).to_have_count(3)
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator(".photo")).to_have_count(0)
+
+
+def test_nothing_is_shown_calmly(browser: Browser, tmp_path: Path) -> None:
+    file = quarters_file(tmp_path / "Quarters.mlmodel")
+    photo = tmp_path / "black.png"
+    photo.write_bytes(picture("nothing"))
+    with previewing(file, "--port", 0, log=tmp_path / "log") as address:
+        visit = Visit(browser, address)
+        page = visit()
+        give_files(page, "drop", [photo])
+        expect(label(page, "photo")).to_have_text("nothing")
+        expect(label(page, "photo")).to_have_class("label quiet")
+        expect(page.locator("#said")).to_have_text("black.png: nothing")
+        expect(page.locator("#photo .chosen")).to_have_count(0)
+        photo.write_bytes(picture("top right"))
+        give_files(page, "drop", [photo])
+        expect(label(page, "photo").first).to_have_text("top right")
+        expect(label(page, "photo").first).to_have_class("label long")
+        page.context.close()
+        visit.check()
 
 
 def test_chosen_files(visit: Visit, photo_file: Path) -> None:

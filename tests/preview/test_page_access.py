@@ -68,7 +68,7 @@ def test_keyboard_only(visit: Visit) -> None:
     settled(page)
     expect(label(page)).to_have_text("1")
     keys.press("Delete")
-    expect(label(page)).to_have_text("Draw")
+    expect(label(page)).to_have_text("Draw something")
     # A seven: the bar, and its leg with two keys at once.
     press(page, "ArrowUp", 16)
     press(page, "ArrowLeft", 4)
@@ -84,7 +84,7 @@ def test_keyboard_only(visit: Visit) -> None:
     settled(page)
     expect(label(page)).to_have_text("7")
     keys.press("Control+z")
-    expect(label(page)).to_have_text("Draw")
+    expect(label(page)).to_have_text("Draw something")
 
 
 def press(page: Page, key: str, times: int) -> None:

@@ -6,7 +6,7 @@ import { SEEN, STILL } from "./socket.js";
 const LONGEST_SIDE = 640;
 const QUALITY = 0.92;
 
-const HINT = "Show";
+const HINT = "Show it something";
 
 /** What is said of each state, by name or by the name of `getUserMedia`'s error. */
 const WORDS = {

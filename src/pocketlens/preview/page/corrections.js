@@ -89,7 +89,8 @@ export class Corrections {
     }
     const count = all.length === 1 ? "1 picture" : `${all.length} pictures`;
     byId("kept-words").textContent =
-      `${count} in ${this.#folder}, on this computer only. They are a data source of their own.`;
+      `${count} in ${this.#folder}, on the computer that runs this preview only. ` +
+      `Learn from them: pocketlens correct RUN ${this.#folder} --out BETTER`;
     byId("kept-list").replaceChildren(...all.slice(0, this.#most).map((each) => this.#item(each)));
     byId("kept-more").hidden = all.length <= this.#most;
   }

@@ -3,7 +3,7 @@ import { byId } from "./dom.js";
 import { Pad } from "./pad.js";
 import { SEEN, STILL } from "./socket.js";
 
-const HINT = "Draw";
+const HINT = "Draw something";
 
 /**
  * The tab to draw in.
