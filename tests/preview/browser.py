@@ -187,6 +187,18 @@ def give_files(page: Page, how: str, files: Iterable[Path]) -> None:
     )
 
 
+def barriers(page: Page, axe: str) -> list[str]:
+    """What keeps people out of the page as it is now, as axe-core finds it."""
+    page.evaluate(axe)
+    result = page.evaluate("() => axe.run()")
+    assert result["passes"]
+    return [
+        f"{fault['id']}: {node['html']} {node['failureSummary']}"
+        for fault in result["violations"]
+        for node in fault["nodes"]
+    ]
+
+
 def film(path: Path, image: NDArray[np.uint8]) -> Path:
     """A film for the browser's stand-in of a camera: a grey picture, enlarged, on black."""
     large = Image.fromarray(image).resize((HIGH, HIGH), Image.Resampling.BICUBIC)

@@ -18,6 +18,7 @@ from preview.browser import (
     PATIENCE,
     WIDE,
     Visit,
+    barriers,
     film,
     label,
     launch,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Playwright
 
 expect.set_options(timeout=1000 * PATIENCE)
+
+TRACK = "document.getElementById('video').srcObject?.getVideoTracks()[0]"
 
 
 @pytest.fixture
@@ -74,7 +77,36 @@ def test_the_camera(filmed: Visit) -> None:
     expect(label(page, "camera")).to_have_text("7")
 
 
-TRACK = "document.getElementById('video').srcObject?.getVideoTracks()[0]"
+def test_no_barriers_beside_a_camera(filmed: Visit, axe: str) -> None:
+    page = filmed("/#camera")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(label(page, "camera")).to_have_text("7")
+    assert barriers(page, axe) == []
+
+
+def test_the_other_camera(playwright: Playwright, preview: str) -> None:
+    opened = launch(
+        playwright,
+        "--use-fake-device-for-media-stream=device-count=2",
+        "--use-fake-ui-for-media-stream",
+    )
+    visit = Visit(opened, preview)
+    page = visit("/#camera")
+    page.get_by_role("button", name="Start the camera").click()
+    other = page.get_by_role("button", name="Other camera")
+    expect(other).to_be_visible()
+    device = f"() => {TRACK}?.getSettings().deviceId"
+    first = page.evaluate(device)
+    assert first
+    for same in (False, True):
+        page.evaluate(f"() => {{ window.track = {TRACK}; }}")
+        other.click()
+        page.wait_for_function(f"() => {TRACK} && {TRACK} !== window.track")
+        assert page.evaluate("() => window.track.readyState") == "ended"
+        assert (page.evaluate(device) == first) is same
+    expect(page.locator("#camera .speed")).to_contain_text("frames per second")
+    opened.close()
+    visit.check()
 
 
 def test_the_camera_is_let_go_when_its_tab_is_left(filmed: Visit) -> None:

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 from preview.browser import (
     PATIENCE,
     Visit,
+    barriers,
     draw,
 )
 
@@ -71,6 +72,20 @@ def test_a_duel_of_two_pages(visit: Visit) -> None:
     expect(two.get_by_role("button", name="Start a new duel")).to_be_visible()
     expect(one.locator("#duel-fault")).to_have_text("Bob has left.")
     expect(one.locator("#prompt")).to_have_text("Waiting for the other player")
+
+
+def test_no_barriers_in_a_duel(visit: Visit, axe: str) -> None:
+    one = visit("/#duel")
+    one.get_by_role("button", name="Start a new duel").click()
+    code = one.locator("#room-code").inner_text()
+    two = visit(f"/?duel={code}")
+    two.get_by_role("button", name="Join").click()
+    expect(one.locator("#prompt")).to_have_text("Get ready")
+    assert barriers(one, axe) == []
+    expect(one.locator("#prompt")).to_contain_text("Draw")
+    # The keyboard is where the drawing is made.
+    expect(one.locator("#duel-pad")).to_be_focused()
+    assert barriers(one, axe) == []
 
 
 def test_a_duel_that_there_is_not(visit: Visit) -> None:
