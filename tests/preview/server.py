@@ -191,6 +191,10 @@ def raw_socket(here: Address, path: str = "/ws/live") -> socket.socket:
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
     )
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):  # what comes before the answer is lost
+        answer += raw.recv(1)
+    assert b" 101 " in answer
     return raw
 
 

@@ -21,7 +21,7 @@ __all__ = ["Duels"]
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which look like digits
 CODE = 4
-MAX_ROOMS = 100
+MAX_ROOMS = 50
 IDLE = 120.0
 """Seconds that an empty room is kept: until the first comes, or one who was cut off is back."""
 
