@@ -51,6 +51,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/app.py
 	$(BIN)/python benchmarks/runtime.py
+	$(BIN)/python benchmarks/preview.py
 	$(BIN)/python benchmarks/table.py
 
 # Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -233,7 +234,7 @@ def open_image(
         ) from error
     except FileNotFoundError as error:
         raise ImageError(f"{path} does not exist; expected a picture file") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
         # Pillow's decoders raise any of these on damaged files.
         raise ImageError(f"{path} cannot be read as a picture: {error}") from error
 

@@ -16,7 +16,7 @@ from asking import bad, cli, fine
 
 COMMANDS = [
     "run", "train", "evaluate", "convert", "inspect", "predict", "verify", "app", "report",
-    "ops", "onnx",
+    "ops", "onnx", "preview", "correct",
     "recipes list", "recipes show", "recipes copy", "data list", "data show", "data download",
 ]  # fmt: skip
 
