@@ -10,11 +10,12 @@ ifneq ($(wildcard ../shared/data),)
 export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check format benchmark conformance fuzz clean
+.PHONY: help demo test browser check format benchmark conformance fuzz clean
 
 help:
 	@echo "make demo       from handwritten digits to a checked Core ML file, an Xcode project, a report"
 	@echo "make test       the tests"
+	@echo "make browser    the tests of the preview's page, in Chromium"
 	@echo "make check      ruff and mypy"
 	@echo "make format     format the code"
 	@echo "make benchmark  measure every figure that the README claims"
@@ -34,6 +35,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# In Debian's Chromium, which must be installed; the axe-core of npm is fetched for it.
+browser: $(VENV)/.installed
+	$(BIN)/python -m pytest -m browser tests/preview
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -35,6 +35,8 @@ from preview.browser import (
 )
 from preview.server import picture, quarters_file
 
+pytestmark = pytest.mark.browser
+
 if TYPE_CHECKING:
     pass
 

@@ -23,6 +23,8 @@ from preview.browser import (
     settled,
 )
 
+pytestmark = pytest.mark.browser
+
 if TYPE_CHECKING:
     pass
 

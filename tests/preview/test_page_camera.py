@@ -25,6 +25,8 @@ from preview.browser import (
     settled,
 )
 
+pytestmark = pytest.mark.browser
+
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright
 

@@ -20,6 +20,8 @@ from preview.browser import (
     draw,
 )
 
+pytestmark = pytest.mark.browser
+
 if TYPE_CHECKING:
     pass
 
