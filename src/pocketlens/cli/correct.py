@@ -13,8 +13,8 @@ from pocketlens.cli.shell import Force, Json, Overrides, command, print_json
 
 @command(
     example=(
-        "pocketlens preview runs/digits --collect corrections",
         "pocketlens correct runs/digits corrections --out runs/better",
+        "pocketlens preview runs/digits --collect corrections   # before: keep what it gets wrong",
     )
 )
 def correct(

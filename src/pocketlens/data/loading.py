@@ -138,7 +138,7 @@ def load_data(
         >>> load_data("strokes", split="test").images.shape
         (2000, 28, 28, 1)
     """
-    splits = (*SPLITS, ALL) if source.startswith(FOLDER) else SPLITS
+    splits = (*SPLITS, ALL) if str(source).startswith(FOLDER) else SPLITS
     if split not in splits:
         raise OptionError(f"split {split!r} is not known; {did_you_mean(split, splits)}")
     if type(seed) is not int or seed < 0:
