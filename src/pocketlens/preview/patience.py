@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +13,9 @@ __all__ = ["Ending", "Impatient"]
 
 SLOW = 5.0
 """Seconds after which a page that takes nothing of what it was sent is dropped."""
+
+LAST_WORDS = 0.2
+"""Seconds that a request is given to be told of the server's end."""
 
 
 class Impatient(WebSocketsSansIOProtocol):
@@ -67,4 +71,6 @@ class Ending:
         except asyncio.CancelledError:
             if scope["type"] == "http" and not answered:
                 ended = JSONResponse({"error": "the preview has ended"}, status_code=503)
-                await ended(scope, receive, send)
+                # Whoever has not read what came before will not read this either.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended(scope, receive, send), LAST_WORDS)
