@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import struct
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.errors import FeatureError, ImageError
+from pocketlens.errors import FeatureError
 from pocketlens.image import open_image, prepare
 from pocketlens.prediction import Predictor
 
@@ -108,10 +107,7 @@ def decode(picture: bytes, max_pixels: int = MAX_PICTURE_PIXELS) -> Image.Image:
     Raises:
         ImageError: Not a picture, or too large.
     """
-    try:
-        image = open_image(picture, max_pixels=max_pixels)
-    except (RuntimeError, struct.error) as error:  # a damaged AVIF file, damaged EXIF data
-        raise ImageError(f"the picture cannot be read as a picture: {error}") from error
+    image = open_image(picture, max_pixels=max_pixels)
     image.info.clear()  # else its EXIF data are read once more, and these may be damaged
     return image
 
