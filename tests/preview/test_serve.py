@@ -136,13 +136,7 @@ def test_two_files_of_one_name_are_told_apart(file: Path, tmp_path: Path) -> Non
         assert preview.said["models"] == [str(file), str(other)]
 
 
-BUSY = [
-    "idle sockets",
-    "frames on their way",
-    "half an upload",
-    # Known to hang now and then: the server's end waits for who does not read. To be mended.
-    pytest.param("a page that does not read", marks=pytest.mark.browser),
-]
+BUSY = ["idle sockets", "frames on their way", "half an upload", "a page that does not read"]
 
 
 @pytest.mark.parametrize("busy", BUSY)

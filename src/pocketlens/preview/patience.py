@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["Ending", "Impatient"]
+__all__ = ["Ending", "ImpatientHttp", "ImpatientWebSocket"]
 
 SLOW = 5.0
 """Seconds after which a page that takes nothing of what it was sent is dropped."""
 
-LAST_WORDS = 0.2
-"""Seconds that a request is given to be told of the server's end."""
 
+class _Dropping(asyncio.Protocol):
+    """Drops a page which does not read.
 
-class Impatient(WebSocketsSansIOProtocol):
-    """A WebSocket that drops a page which does not read.
-
-    Else whatever is sent to it waits for ever, and so does the close frame.
+    Else whatever is sent to it waits for ever, and so does the connection's close.
     """
 
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
     dropping: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
@@ -38,15 +37,32 @@ class Impatient(WebSocketsSansIOProtocol):
         self._keep()
         super().connection_lost(exc)
 
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self.dropping is not None:  # closing would wait until all is read
-            self.transport.abort()
-
     def _keep(self) -> None:
         if self.dropping is not None:
             self.dropping.cancel()
             self.dropping = None
+
+
+class ImpatientWebSocket(_Dropping, WebSocketsSansIOProtocol):
+    """A WebSocket whose end does not wait for a page that does not read."""
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.dropping is not None:
+            self.transport.abort()
+
+
+class ImpatientHttp(_Dropping, HttpToolsProtocol):
+    """A connection whose end waits for the request in progress alone.
+
+    Requests that wait behind it would be begun while the server ends, and after: each may start a
+    thread that nobody is left to stop, and the process would wait for that.
+    """
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.dropping is not None or self.pipeline:
+            self.transport.abort()
 
 
 class Ending:
@@ -71,6 +87,4 @@ class Ending:
         except asyncio.CancelledError:
             if scope["type"] == "http" and not answered:
                 ended = JSONResponse({"error": "the preview has ended"}, status_code=503)
-                # Whoever has not read what came before will not read this either.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(ended(scope, receive, send), LAST_WORDS)
+                await ended(scope, receive, send)

@@ -96,15 +96,15 @@ def configure(application: ASGIApp, *, certified: str | None = None) -> uvicorn.
     import uvicorn
 
     from pocketlens.preview.lan import certificate
-    from pocketlens.preview.patience import Ending, Impatient
+    from pocketlens.preview.patience import Ending, ImpatientHttp, ImpatientWebSocket
 
     with TemporaryDirectory(prefix="pocketlens-preview-") as folder:
         chain, key = certificate(certified, Path(folder)) if certified else (None, None)
         config = uvicorn.Config(
             Ending(application),
             loop="asyncio",
-            http="httptools",
-            ws=Impatient,
+            http=ImpatientHttp,
+            ws=ImpatientWebSocket,
             lifespan="on",
             log_level="warning",
             access_log=False,
