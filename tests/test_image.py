@@ -101,6 +101,9 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     upright = prepare(tmp_path / "turned.png", InputSpec(8, 8))[..., 0]
     assert upright[:3].max() == 0  # the left half is now on top
     assert upright[5:].min() == 255
+    opened = open_image(tmp_path / "turned.png")
+    assert opened.info == {}
+    assert opened.getexif() == {}
 
 
 def test_grey_of_rgb_is_luma() -> None:

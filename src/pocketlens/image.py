@@ -201,7 +201,8 @@ def open_image(
 ) -> Image.Image:
     """Open a picture file, upright (EXIF orientation applied), decoded, as `L` or `RGB`.
 
-    Transparency is laid over white paper. Of an animation the first frame counts.
+    Nothing is left of what else the file notes, which may be damaged or private. Transparency is
+    laid over white paper. Of an animation the first frame counts.
 
     Args:
         source: The file's path, or its contents.
@@ -222,7 +223,9 @@ def open_image(
             with Image.open(file, formats=FORMATS) as image:
                 _check_pixels(image.size, str(path), max_pixels)
                 image.load()
-                return _upright(image)
+                upright = _upright(image)
+                upright.info.clear()
+                return upright
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{path} is not a picture this program reads; expected one of: {', '.join(FORMATS)} "

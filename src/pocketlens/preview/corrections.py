@@ -16,7 +16,8 @@ from pathlib import Path
 
 from pocketlens.errors import OptionError, OutputError
 from pocketlens.files import write_aside
-from pocketlens.preview.looking import decode
+from pocketlens.image import open_image
+from pocketlens.preview.looking import MAX_PICTURE_PIXELS
 
 __all__ = ["Correction", "Corrections"]
 
@@ -83,7 +84,7 @@ class Corrections:
                 f"a correction is one of {', '.join(map(repr, self.classes[:12]))}; "
                 f"received: {label!r}"
             )
-        image = decode(picture)
+        image = open_image(picture, max_pixels=MAX_PICTURE_PIXELS)
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         file = BytesIO()
         image.save(file, "PNG")

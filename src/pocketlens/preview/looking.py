@@ -10,7 +10,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,7 @@ from pocketlens.errors import FeatureError
 from pocketlens.image import open_image, prepare
 from pocketlens.prediction import Predictor
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-__all__ = ["MAX_FRAME_PIXELS", "MAX_PICTURE_PIXELS", "Eyes", "Look", "decode", "pixels"]
+__all__ = ["MAX_FRAME_PIXELS", "MAX_PICTURE_PIXELS", "Eyes", "Look", "pixels"]
 
 MAX_PICTURE_PIXELS = 30_000_000
 """The largest photo that a page may send: 30 megapixels, 90 MB decoded."""
@@ -101,19 +98,8 @@ class Eyes:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def decode(picture: bytes, max_pixels: int = MAX_PICTURE_PIXELS) -> Image.Image:
-    """A picture file's contents, upright, `L` or `RGB`, nothing left of what was noted in the file.
-
-    Raises:
-        ImageError: Not a picture, or too large.
-    """
-    image = open_image(picture, max_pixels=max_pixels)
-    image.info.clear()  # else its EXIF data are read once more, and these may be damaged
-    return image
-
-
 def _look(picture: bytes, models: dict[str, Predictor], max_pixels: int) -> list[Look]:
-    image = decode(picture, max_pixels)
+    image = open_image(picture, max_pixels=max_pixels)
     looks = []
     for name, model in models.items():
         seen = prepare(image, model.input_spec)
