@@ -32,10 +32,11 @@ CLASSES = (*QUARTERS, NOTHING)
 SIDE = 16
 
 
-def quarters_file(path: Path) -> Path:
+def quarters_file(path: Path, *, idle: int = 0) -> Path:
     """A Core ML file that names the quarter of a grey picture that is bright.
 
     The means of the quarters, in [0, 1], times 20, and 8 for `nothing`, are made probabilities.
+    `idle` is how many classes there are besides, `idle 1` and so on, that it hardly ever names.
     """
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
@@ -49,6 +50,7 @@ def quarters_file(path: Path) -> Path:
     net = spec.neuralNetworkClassifier
     net.arrayInputShapeMapping = net.imageInputShapeMapping = 1
     net.stringClassLabels.vector.extend(CLASSES)
+    net.stringClassLabels.vector.extend(f"idle {number + 1}" for number in range(idle))
     net.preprocessing.add(featureName="image").scaler.channelScale = 1 / 255
     pooling = net.layers.add(name="means", input=["image"], output=["means"]).pooling
     pooling.type = 1
@@ -56,9 +58,9 @@ def quarters_file(path: Path) -> Path:
     pooling.stride.extend([SIDE // 2] * 2)
     pooling.valid.SetInParent()
     dense = net.layers.add(name="dense", input=["means"], output=["logits"]).innerProduct
-    dense.inputChannels, dense.outputChannels, dense.hasBias = 4, 5, True
-    dense.weights.floatValue.extend((20 * np.eye(5, 4)).reshape(-1).tolist())
-    dense.bias.floatValue.extend([0, 0, 0, 0, 8])
+    dense.inputChannels, dense.outputChannels, dense.hasBias = 4, 5 + idle, True
+    dense.weights.floatValue.extend((20 * np.eye(5 + idle, 4)).reshape(-1).tolist())
+    dense.bias.floatValue.extend([0, 0, 0, 0, 8] + [-8] * idle)
     net.layers.add(name="softmax", input=["logits"], output=["scores"]).softmax.SetInParent()
     path.write_bytes(spec.SerializeToString())
     return path

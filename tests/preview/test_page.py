@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
@@ -33,12 +33,9 @@ from preview.browser import (
     previewing,
     settled,
 )
-from preview.server import picture, quarters_file
+from preview.server import picture, quarter, quarters_file
 
 pytestmark = pytest.mark.browser
-
-if TYPE_CHECKING:
-    pass
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -107,8 +104,7 @@ def test_undo_takes_back_a_stroke_and_a_clearing(visit: Visit) -> None:
 
 def test_bars_and_the_pixels_that_the_model_sees(visit: Visit, digits_file: Path) -> None:
     page = visit()
-    draw_digit(page, "2")
-    settled(page)
+    draw_until_measured(page, "2")
     rows = page.locator("#draw .bars li")
     assert rows.count() == 5
     shares = [float(row.inner_text().split()[-2]) for row in rows.all()]
@@ -124,6 +120,16 @@ def test_bars_and_the_pixels_that_the_model_sees(visit: Visit, digits_file: Path
     ]
     page.get_by_label("What the model sees", exact=True).and_(page.locator("#draw input")).uncheck()
     expect(page.locator("#draw .seen")).to_be_hidden()
+
+
+def draw_until_measured(page: Page, digit: str) -> None:
+    """Frames have a rate when two come within a second; on a busy machine not all do."""
+    end = time.monotonic() + PATIENCE
+    while "per second" not in speed(page):
+        assert time.monotonic() < end, speed(page)
+        page.locator("#clear").click()
+        draw_digit(page, digit)
+        settled(page)
 
 
 def speed(page: Page) -> str:
@@ -248,6 +254,36 @@ def test_a_photo_is_corrected(visit: Visit, kept: Path, photo_file: Path) -> Non
     assert [path.parent.name for path in kept.rglob("*.png")] == ["9"]
     page.get_by_role("button", name="Delete this 9").click()
     expect(page.locator("#kept-list li")).to_have_count(0)
+
+
+def test_many_classes_and_many_corrections(browser: Browser, tmp_path: Path) -> None:
+    file = quarters_file(tmp_path / "Many.mlmodel", idle=8)
+    collected = tmp_path / "kept"
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(picture("top left"))
+    words = [file, "--collect", collected, "--port", 0]
+    with previewing(*words, log=tmp_path / "log") as address:
+        for level in range(1, 65):
+            content = picture(quarter("top left", level))
+            httpx.post(
+                f"{address}/api/corrections?label=nothing", content=content, trust_env=False
+            ).raise_for_status()
+        visit = Visit(browser, address)
+        page = visit()
+        items = page.locator("#kept-list li")
+        expect(items).to_have_count(60)
+        expect(page.locator("#kept-words")).to_contain_text("64 pictures")
+        page.get_by_role("button", name="Show more").click()
+        expect(items).to_have_count(64)
+        expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+        give_files(page, "drop", [photo])
+        picker = page.locator(".photo .picker")
+        picker.get_by_label("What it was").select_option("idle 3")
+        picker.get_by_role("button", name="Keep").click()
+        expect(items).to_have_count(65)
+        assert len(list((collected / "idle 3").glob("*.png"))) == 1
+        page.context.close()
+        visit.check()
 
 
 def test_nothing_is_kept_unless_asked_for(

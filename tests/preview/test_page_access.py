@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -24,9 +24,6 @@ from preview.browser import (
 )
 
 pytestmark = pytest.mark.browser
-
-if TYPE_CHECKING:
-    pass
 
 expect.set_options(timeout=1000 * PATIENCE)
 

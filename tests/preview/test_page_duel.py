@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +20,6 @@ from preview.browser import (
 )
 
 pytestmark = pytest.mark.browser
-
-if TYPE_CHECKING:
-    pass
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -74,6 +70,19 @@ def test_a_duel_of_two_pages(visit: Visit) -> None:
     expect(two.get_by_role("button", name="Start a new duel")).to_be_visible()
     expect(one.locator("#duel-fault")).to_have_text("Bob has left.")
     expect(one.locator("#prompt")).to_have_text("Waiting for the other player")
+
+
+def test_the_link_is_copied(visit: Visit) -> None:
+    page = visit("/#duel")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for _ in range(2):
+        page.get_by_role("button", name="Start a new duel").click()
+        page.get_by_role("button", name="Copy the link").click()
+        expect(page.locator("#copy-link")).to_have_text("Copied")
+        code = page.locator("#room-code").inner_text()
+        copied = page.evaluate("() => navigator.clipboard.readText()")
+        assert copied == f"{visit.address}/?duel={code}"
+        page.get_by_role("button", name="Leave").click()
 
 
 def test_no_barriers_in_a_duel(visit: Visit, axe: str) -> None:

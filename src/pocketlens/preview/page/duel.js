@@ -45,6 +45,7 @@ export function duel({ models, live, announce, tell }) {
     const link = new URL(`?duel=${encodeURIComponent(code)}`, location.origin);
     byId("room-code").textContent = code;
     byId("room-link").textContent = byId("room-link").href = link.href;
+    byId("copy-link").textContent = "Copy the link";
     history.replaceState(null, "", `${link.search}#duel`);
     timer = setInterval(beat, PACE);
   }
