@@ -52,7 +52,7 @@ OUTSIDE = FOLDER / "outside"
 def model(data: bytes) -> None:
     path = FOLDER / "m.mlmodel"
     path.write_bytes(data)
-    trial(path, random.Random(0))
+    trial(path, random.Random(len(data)))
 
 
 def weights(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""One trial: load a file that may be damaged, run it, and say what came of it."""
+"""One trial: load a file that may be damaged, run it, write its ONNX; and what came of it."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def _use(path: Path, chance: random.Random) -> None:
     answer = model.run(given, state=state, intermediate=chance.random() < 0.3)
     missing = {feature.name for feature in model.interface.outputs} - set(answer)
     assert not missing, f"outputs that did not come: {missing}"
+    if chance.random() < 0.2:
+        model.to_onnx(path.with_name("fuzzed.onnx"), force=True)
 
 
 def _given(feature: Feature, chance: random.Random) -> Any:
