@@ -1,10 +1,11 @@
-"""The README's figures, from the JSON that the other scripts here have written.
+"""The figures of README.md and of the recipes' headers, from what the other scripts here measured.
 
-python benchmarks/table.py    # puts them into README.md; a test holds that they are in it
+python benchmarks/table.py    # writes them; a test holds that they are there
 """
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 from pocketlens.evaluation import percent
@@ -12,10 +13,13 @@ from pocketlens.files import size_text
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+RECIPES = HERE.parent / "src" / "pocketlens" / "recipes"
 FOR_CAMERAS = ("digits",)
 """Recipes that were made for photographs; the others guess there."""
 
 BLOCK = re.compile(r"<!-- figures -->\n.*?<!-- /figures -->", re.DOTALL)
+HEADER = re.compile(r"(?<=\n)# Measured by [^\n]*(\n# [^\n]*)*")
+WIDTH = 100
 
 
 def duration(seconds: float) -> str:
@@ -59,5 +63,35 @@ def figures() -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def header(name: str) -> str:
+    """The lines of a recipe's header that say what was measured of it."""
+    measured = json.loads((HERE / "recipes.json").read_text())[name]
+    mean, median, seeds = measured["mean"], measured["median"], measured["seeds"]
+    found = [f"{percent(mean['accuracy'])} of MNIST's test set"]
+    if name in FOR_CAMERAS:
+        found += [
+            f"{percent(mean['camera_accuracy'])} of photographs",
+            f"{percent(mean['false_digits'])} false digits at 97 % kept",
+            f"calibration error {percent(mean['calibration_error'])}, of photographs "
+            f"{percent(mean['camera_calibration_error'])}",
+        ]
+    found += [
+        f"{median['parameters']:,.0f} parameters",
+        size_text(round(median["file_bytes"])),
+        f"trained in {duration(median['training_seconds'])} on two cores",
+    ]
+    of = "one seed" if seeds == 1 else f"{seeds} seeds"
+    words = f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}."
+    return textwrap.fill(words, WIDTH, initial_indent="# ", subsequent_indent="# ")
+
+
+def main() -> None:
+    """Write them."""
     README.write_text(BLOCK.sub(lambda _: figures(), README.read_text(encoding="utf-8")))
+    for path in sorted(RECIPES.glob("*.toml")):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(HEADER.sub(lambda _, name=path.stem: header(name), text, count=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pocketlens.cli import main
+from pocketlens.recipe import list_recipes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +29,13 @@ def table() -> ModuleType:
 
 def test_the_figures_are_those_measured() -> None:
     assert table().figures() in README, "run: python benchmarks/table.py"
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipes_header_tells_what_was_measured(name: str) -> None:
+    text = (ROOT / "src" / "pocketlens" / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    assert f"#     pocketlens run {name} --out runs/{name}\n" in text
+    assert f"\n{table().header(name)}\n\n" in text, "run: python benchmarks/table.py"
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
