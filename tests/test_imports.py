@@ -15,9 +15,9 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Rooms and files by their first name.
 ORDER = [
-    "errors", "files", "image", "prediction", "recipe", "history", "named", "data", "augment",
-    "networks", "recognizer", "training", "evaluation", "suite", "conversion", "coreml", "parity",
-    "run_folder", "app", "preview", "report", "pipeline", "correcting",
+    "errors", "files", "stored", "image", "prediction", "recipe", "history", "named", "data",
+    "augment", "networks", "recognizer", "training", "evaluation", "suite", "conversion", "coreml",
+    "parity", "run_folder", "app", "preview", "report", "pipeline", "correcting",
     "cli",
 ]  # fmt: skip
 

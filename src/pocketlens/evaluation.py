@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.image import InputSpec, prepare
 from pocketlens.prediction import Predictor
+from pocketlens.stored import number, number_or_none, reading, whole
 
 __all__ = ["Calibration", "CalibrationBin", "ClassScore", "Evaluation", "Mistake", "evaluate"]
 
@@ -351,36 +351,6 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     shown = ", ".join(repr(name) for name in names[:most])
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"the class {shown}" if len(names) == 1 else f"the classes {shown}{more}"
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turn the errors of taking a dictionary apart into one DataError about `what`."""
-    try:
-        yield
-    except KeyError as error:
-        raise DataError(f"this is not {what}: the key {error} is missing") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"this is not {what}: {error}") from error
-
-
-def number(value: Any) -> float:
-    """A finite number of a JSON file, or ValueError."""
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"expected a number; received: {value!r:.80}")
-    return float(value)
-
-
-def number_or_none(value: Any) -> float | None:
-    """A finite number or null of a JSON file, or ValueError."""
-    return None if value is None else number(value)
-
-
-def whole(value: Any) -> int:
-    """A count or index of a JSON file, or ValueError."""
-    if type(value) is not int or value < 0:
-        raise ValueError(f"expected a whole number from 0; received: {value!r:.80}")
-    return value
 
 
 def _fitting(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
-from pocketlens.evaluation import answers, listed, number, percent, reading, shared_classes, whole
+from pocketlens.evaluation import answers, listed, percent, shared_classes
 from pocketlens.prediction import Predictor
+from pocketlens.stored import number, reading, whole
 
 __all__ = ["Disagreement", "Histogram", "Parity", "Tolerance", "verify"]
 

@@ -6,15 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pocketlens.evaluation import (
-    Evaluation,
-    number,
-    number_or_none,
-    percent,
-    reading,
-    whole,
-    wilson_interval,
-)
+from pocketlens.evaluation import Evaluation, percent, wilson_interval
+from pocketlens.stored import number, number_or_none, reading, whole
 
 __all__ = ["BINS", "Rejection", "Score", "Share", "SuiteResult", "Table"]
 
