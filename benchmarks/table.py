@@ -82,7 +82,9 @@ def header(name: str) -> str:
     ]
     of = "one seed" if seeds == 1 else f"{seeds} seeds"
     words = f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}."
-    return textwrap.fill(words, WIDTH, initial_indent="# ", subsequent_indent="# ")
+    kept_together = re.sub(r"(?<=\d) ", "\u00a0", words)  # a figure and its unit
+    lines = textwrap.fill(kept_together, WIDTH, initial_indent="# ", subsequent_indent="# ")
+    return lines.replace("\u00a0", " ")
 
 
 def main() -> None:
