@@ -53,9 +53,14 @@ def figures() -> str:
             f"| {duration(median['training_seconds'])} | {duration(median['seconds'])} "
             f"| {median['milliseconds_per_image']:.2f} ms |"
         )
+    race = json.loads((HERE / "training.json").read_text())["race"]
+    to_99 = {name: duration(runner["seconds_to_99"]) for name, runner in race.items()}
     start = json.loads((HERE / "startup.json").read_text())
     lines += [
         "",
+        f"To 99 % of the test set: `quick` {to_99['quick']}, its network in a plain PyTorch loop "
+        f"{to_99['plain PyTorch']}, the Keras walk {to_99['Keras walk, tensorflow']} on TensorFlow "
+        f"and {to_99['Keras walk, torch']} on PyTorch.",
         f"`pocketlens --help` takes {start['help']:.2f} s; `pocketlens predict`, from process "
         f"start to the answer, {start['predict']:.2f} s.",
         "<!-- /figures -->",
