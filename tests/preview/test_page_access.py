@@ -74,7 +74,7 @@ def test_keyboard_only(visit: Visit) -> None:
     press(page, "ArrowLeft", 4)
     keys.press("Space")
     press(page, "ArrowRight", 8)
-    for _ in range(5):
+    for _ in range(8):
         keys.down("ArrowLeft")
         keys.down("ArrowDown")
         keys.up("ArrowLeft")
