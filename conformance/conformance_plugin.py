@@ -6,6 +6,7 @@ it went. What counts is written as it happens, so that a crash takes no result w
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import signal
@@ -141,6 +142,11 @@ class Events:
         if self.only is not None:
             config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in self.only])
             items[:] = [item for item in items if item.nodeid in self.only]
+
+    def pytest_collection_finish(self) -> None:
+        """coremltools collects garbage with every conversion; what is there by now is none."""
+        gc.collect()
+        gc.freeze()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
