@@ -49,7 +49,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(VENV)/.installed
+benchmark: demo
 	$(BIN)/python benchmarks/recipes.py
 	$(BIN)/python benchmarks/strokes.py
 	$(BIN)/python benchmarks/training.py
@@ -57,6 +57,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/app.py
 	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/preview.py
+	$(BIN)/python benchmarks/correcting.py $(OUT)
 	$(BIN)/python benchmarks/table.py
 
 # Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ import pytest
 from pocketlens.data import Dataset
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Recipe, load_recipe
+
+
+def pytest_collection_finish() -> None:
+    """coremltools collects garbage with every conversion; what is there by now is none."""
+    gc.collect()
+    gc.freeze()
 
 
 def bars(count: int, *, seed: int = 0, size: int = 12) -> Dataset:
