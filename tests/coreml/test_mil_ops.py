@@ -22,7 +22,7 @@ from mil_cases.resampling import RESAMPLING, both, spots
 from mil_cases.resizing import RESIZING
 from mil_cases.transformation import MOVES, one
 from pocketlens.coreml import coverage
-from pocketlens.errors import ModelFileError, PocketlensError, UnsupportedParameter
+from pocketlens.errors import FeatureError, ModelFileError, PocketlensError, UnsupportedParameter
 
 CASES = [
     *ACTIVATIONS,
@@ -302,6 +302,42 @@ def test_index_beyond_the_tensor(op: str, run_op: Callable[..., list[np.ndarray]
         shape = {"gather": (1, 1, 5), "gather_along_axis": (1, 1), "gather_nd": (1, 5)}[op]
     with pytest.raises(PocketlensError, match="ut of (bounds|range)|ut of data bounds|invalid ind"):
         run_op(op, given, {}, [("float32", shape)])
+
+
+ONE_BEFORE = np.array([[0, -1]], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "last"),
+    [
+        ("gather", {"x": x2, "indices": ONE_BEFORE[0]}, x2[[0, -1]]),
+        ("gather_along_axis", {"x": x2, "indices": ONE_BEFORE}, [[x2[0, 0], x2[-1, 1]]]),
+        ("gather_nd", {"x": x2, "indices": ONE_BEFORE}, x2[[0], [-1]]),
+        ("scatter", {"data": x2, "indices": ONE_BEFORE[0], "updates": x2[:2]}, None),
+        ("scatter_along_axis", {"data": x2, "indices": ONE_BEFORE, "updates": x2[:1, :2]}, None),
+        ("scatter_nd", {"data": x2, "indices": ONE_BEFORE, "updates": x2[0, :1]}, None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_negative_index_is_refused_where_the_file_asks(
+    op: str, inputs: dict[str, Any], last: Any, run_op: Callable[..., list[np.ndarray]]
+) -> None:
+    outputs = [("float32", x2.shape if last is None else np.shape(last))]
+    (given,) = run_op(op, inputs, {}, outputs, "CoreML7")  # from the end
+    if last is not None:
+        np.testing.assert_array_equal(given, last)
+    with pytest.raises(PocketlensError, match="ut of (bounds|range)|ut of data bounds|invalid ind"):
+        run_op(op, inputs, {"validate_indices": True}, outputs, "CoreML7")
+
+
+@pytest.mark.parametrize("sides", [[-1, 4], [2**20, 2**20]], ids=str)
+def test_no_image_is_resized_beyond_the_memory(
+    sides: list[int], run_op: Callable[..., list[np.ndarray]]
+) -> None:
+    inputs = {"x": x4, "shape": np.int32(sides)}
+    outputs = [("float32", (2, 4, 4, 4))]
+    with pytest.raises(FeatureError, match="fails on these inputs"):
+        run_op("resize", inputs, {"resized_dims": np.uint32(2)}, outputs, "CoreML7")
 
 
 def test_every_op_that_runs_has_a_case() -> None:

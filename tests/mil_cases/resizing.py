@@ -163,4 +163,34 @@ RESIZING = [
         opset="CoreML7",
         note="width only",
     ),
+    *(
+        Case(
+            "resize",
+            {"x": x4, "shape": np.int32([2, *sides])},
+            {"resized_dims": np.uint32(2), "sampling_mode": mode},
+            lambda x, _, expected=expected: expected(x),
+            opset="CoreML7",
+            note=f"computed {mode} {sides}",
+        )
+        for mode, sides, expected in [
+            ("UNALIGN_CORNERS", (4, 13), interpolated((4, 13))),
+            ("ALIGN_CORNERS", (4, 13), interpolated((4, 13), align_corners=True)),
+            ("STRICT_ALIGN_CORNERS", (4, 1), lambda x: grid(x, np.arange(4) * 2, [0])),
+            ("ALIGN_CORNERS", (1, 13), lambda x: grid(x, [3], np.arange(13) * 5 / 12)),
+            ("DEFAULT", (4, 0), lambda x: grid(x, np.arange(4) * 7 / 4, np.arange(6))),
+            (
+                "OFFSET_CORNERS",
+                (4, 13),
+                lambda x: grid(x, (np.arange(4) + 0.5) * 6 / 4, (np.arange(13) + 0.5) * 5 / 13),
+            ),
+        ]
+    ),
+    Case(
+        "resize",
+        {"x": x4, "shape": np.int32([2, 10])},
+        {"resized_dims": np.uint32(1), "interpolation_mode": "NEAREST_NEIGHBOR"},
+        lambda x, _: F.interpolate(t(x), size=(7, 10), mode="nearest-exact"),
+        opset="CoreML7",
+        note="computed nearest, width only",
+    ),
 ]

@@ -143,6 +143,23 @@ MOVES = [
         lambda x, shape: x.reshape(2, 2, 6),
         note="computed",
     ),
+    *(
+        Case(
+            "reshape",
+            {"x": one} | ({"shape": np.int32(shape)} if computed else {}),
+            {} if computed else {"shape": shape},
+            lambda x, *_, wanted=wanted: x.reshape(wanted),
+            opset="CoreML7",
+            note=f"zeros from the end {shape}{' computed' if computed else ''}",
+        )
+        for computed in (False, True)
+        for shape, wanted in [
+            ([1, 0, -1, 3, 0], (1, 1, 2, 3, 4)),
+            ([-1, 0], (6, 4)),
+            ([0, 0, 0], (2, 3, 4)),
+            ([24], (24,)),
+        ]
+    ),
     Case("reverse", {"x": one}, {"axes": [0, -1]}, lambda x: x[::-1, :, ::-1]),
     Case("reverse", {"x": one}, {}, lambda x: x[::-1, ::-1, ::-1], note="all"),
     Case("tile", {"x": one}, {"reps": [1, 2, 3]}, lambda x: np.tile(x, (1, 2, 3))),

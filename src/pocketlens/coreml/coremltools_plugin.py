@@ -34,12 +34,16 @@ STAND_IN = "coremltools.libcoremlpython"
 
 
 @contextmanager
-def _as_core_ml() -> Iterator[None]:
-    """coremltools expects a RuntimeError of what Core ML refuses; it gets one with our text."""
+def _as_core_ml(words: str = "") -> Iterator[None]:
+    """coremltools expects a RuntimeError of what Core ML refuses; it gets one with our text.
+
+    Args:
+        words: What Core ML says in its place, put before our text.
+    """
     try:
         yield
     except PocketlensError as error:
-        raise RuntimeError(str(error)) from error
+        raise RuntimeError(f"{words}: {error}" if words else str(error)) from error
 
 
 class _State:
@@ -91,7 +95,7 @@ class _MLModelProxy:
     def predict(self, data: Mapping[str, Any], state: _State | None = None) -> dict[str, Any]:
         """The outputs by name, as `CoreMLModel.run` gives them."""
         started = time.perf_counter_ns()
-        with _as_core_ml():
+        with _as_core_ml("Error computing NN outputs"):
             outputs = self.model.run(data, state=None if state is None else state.state)
         self._predict_time = time.perf_counter_ns() - started
         return outputs

@@ -1,7 +1,7 @@
 """Gathering and scattering by indices, as both dialects define them.
 
-Negative indices count from the end. An index beyond the tensor stops the run with an error; the
-specification leaves open what happens, or asks for that error.
+Negative indices count from the end, save those made with `not_negative`. An index beyond the tensor
+stops the run with an error; the specification leaves open what happens, or asks for that error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = [
     "gather",
     "gather_along_axis",
     "gather_nd",
+    "not_negative",
     "scatter",
     "scatter_along_axis",
     "scatter_nd",
@@ -96,6 +97,24 @@ def scatter_nd(g: Graph, data: Value, indices: Value, updates: Value, mode: str)
         return g.ScatterND(x, index, new, reduction=reduction)
 
     return _combined(g, data, updates, mode, into)
+
+
+def not_negative(
+    g: Graph, x: Value, indices: Value, axis: int | None = None, *, start: int = 0
+) -> Value:
+    """`indices` into `x`, of which a negative one stops the run: it is made one beyond `x`.
+
+    Args:
+        axis: What they count along. None: the last dimension of `indices` has one for each
+            dimension of `x` from `start` on.
+    """
+    index = g.cast(indices, np.int64)
+    if axis is None:
+        sizes = g.Shape(x, start=start, end=start + indices.size(-1))
+    else:
+        at = _axis(x, axis)
+        sizes = g.Shape(x, start=at, end=at + 1)
+    return g.Where(g.Less(index, np.array(0, np.int64)), sizes, index)
 
 
 def _combined(

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from pocketlens.coreml.graph import Array, Graph, Value
 from pocketlens.coreml.lower.batch import over_batch
+from pocketlens.coreml.lower.filling import stop_if_large
+from pocketlens.coreml.lower.ordering import counting
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-__all__ = ["centres", "edges", "linear", "nearest", "resized_sides", "scaled", "upsample_nearest"]
+__all__ = [
+    "centres",
+    "edges",
+    "linear",
+    "nearest",
+    "resized_later",
+    "resized_sides",
+    "scaled",
+    "upsample_nearest",
+]
 
 MAX_SIDE = 2**20
 """The largest height or width that is resized to."""
@@ -56,10 +67,7 @@ def linear(g: Graph, x: Value, sides: tuple[int, int], mode: str) -> Value:
     """
     if mode in SAME_POINTS and not (mode == "ALIGN_CORNERS" and 1 in sides):
         return over_batch(g, x, lambda v: _resize(g, v, sides, SAME_POINTS[mode]))
-    if mode not in ("OFFSET_CORNERS", "ALIGN_CORNERS"):
-        raise UnsupportedParameter(
-            f"the sampling mode is {mode!r}; expected OFFSET_CORNERS or {', '.join(SAME_POINTS)}"
-        )
+    _check_mode(mode)
     points = _offset_corners if mode == "OFFSET_CORNERS" else _align_corners
 
     def formula(v: Value) -> Value:
@@ -68,6 +76,37 @@ def linear(g: Graph, x: Value, sides: tuple[int, int], mode: str) -> Value:
         return v
 
     return g.in_float32(formula, x)
+
+
+def resized_later(g: Graph, x: Value, sides: Mapping[int, Value], mode: str) -> Value:
+    """`x` resized along the axes of `sides` to sizes (int64 scalars) that only a run tells.
+
+    A size of 0 keeps that of `x`; one below, or more than the memory may hold, stops the run.
+
+    Args:
+        mode: As in `linear`, or `NEAREST_NEIGHBOR` for the element in which each centre lies.
+    """
+    if mode != "NEAREST_NEIGHBOR":
+        _check_mode(mode)
+
+    def formula(v: Value) -> Value:
+        for axis, side in sides.items():
+            size = g.reshape(g.Shape(v, start=axis, end=axis + 1), [])
+            side = g.Where(g.Equal(side, np.array(0, np.int64)), size, side)
+            rows = g.Div(g.cast(g.Size(v), np.float64), g.cast(size, np.float64))
+            count = g.Mul(rows, g.cast(side, np.float64))
+            below = g.Less(side, np.array(0, np.int64))
+            count = g.Where(below, np.array(np.inf), count)
+            numbers = counting(g, g.Add(side, stop_if_large(g, count, v.dtype.itemsize)))
+            if mode == "NEAREST_NEIGHBOR":
+                middles = g.Add(g.Add(numbers, numbers), np.array(1, np.int64))
+                v = g.Gather(v, g.Div(g.Mul(middles, size), g.Add(side, side)), axis=axis)
+            else:
+                points = _points_later(g, numbers, size, side, mode)
+                v = _between_later(g, v, axis, points, size)
+        return v
+
+    return formula(x) if mode == "NEAREST_NEIGHBOR" else g.in_float32(formula, x)
 
 
 def nearest(
@@ -123,6 +162,13 @@ def _resize(g: Graph, x: Value, sides: tuple[int, int], points: str) -> Value:
     return g.Resize(x, None, None, target, mode="linear", coordinate_transformation_mode=points)
 
 
+def _check_mode(mode: str) -> None:
+    if mode not in SAME_POINTS and mode != "OFFSET_CORNERS":
+        raise UnsupportedParameter(
+            f"the sampling mode is {mode!r}; expected OFFSET_CORNERS or {', '.join(SAME_POINTS)}"
+        )
+
+
 def _offset_corners(size: int, side: int) -> Array:
     delta = max(1, size - 1) / side
     return np.clip(0.5 * delta + np.arange(side) * delta, 0, size - 1)
@@ -136,6 +182,43 @@ def _between(g: Graph, x: Value, axis: int, points: Array) -> Value:
     """`x` at `points` along `axis`, linear between the two elements around each."""
     below = np.floor(points).astype(np.int64)
     above = np.minimum(below + 1, x.size(axis) - 1)
-    part = (points - below).astype(x.dtype).reshape((-1,) + (1,) * (-axis - 1))
+    part = (points - below).astype(x.dtype)
+    return _mixed(g, x, axis, *map(g.constant, (below, above, part)))
+
+
+def _between_later(g: Graph, x: Value, axis: int, points: Value, size: Value) -> Value:
+    """`_between` for points (float64) along an axis of `size` that only a run tells."""
+    whole = g.Floor(points)
+    below, part = g.cast(whole, np.int64), g.cast(g.Sub(points, whole), x.dtype)
+    one = np.array(1, np.int64)
+    return _mixed(g, x, axis, below, g.Min(g.Add(below, one), g.Sub(size, one)), part)
+
+
+def _mixed(g: Graph, x: Value, axis: int, below: Value, above: Value, part: Value) -> Value:
+    """The elements at `below` and those at `above`, of which `part` is taken."""
+    part = g.reshape(part, [-1] + [1] * (x.rank - 1 - axis % x.rank))
     low, high = g.Gather(x, below, axis=axis), g.Gather(x, above, axis=axis)
     return g.Add(low, g.Mul(g.Sub(high, low), part))
+
+
+def _points_later(g: Graph, numbers: Value, size: Value, side: Value, mode: str) -> Value:
+    """Where in `size` elements each of the `numbers` (0 to `side` - 1) is taken from, in float64.
+
+    In every mode a straight line: it begins at `first` and goes on by `step`.
+    """
+    numbers, size, side = (g.cast(value, np.float64) for value in (numbers, size, side))
+    nothing, half, one = (g.constant(number, np.float64) for number in (0, 0.5, 1))
+    last = g.Sub(size, one)
+    inner = g.Div(last, g.Max(g.Sub(side, one), one))  # from the first centre to the last
+    middle = g.Where(g.Equal(side, one), g.Mul(last, half), nothing)
+    outer = g.Div(size, side)
+    offset = g.Div(g.Max(last, one), side)
+    first, step = {
+        "DEFAULT": (nothing, outer),
+        "STRICT_ALIGN_CORNERS": (nothing, inner),
+        "ALIGN_CORNERS": (middle, inner),
+        "UNALIGN_CORNERS": (g.Mul(g.Sub(outer, one), half), outer),
+        "OFFSET_CORNERS": (g.Mul(offset, half), offset),
+    }[mode]
+    points = g.Add(first, g.Mul(numbers, step))
+    return g.Min(g.Max(points, nothing), last)

@@ -84,41 +84,41 @@ def resize_bilinear(
     return resizing.linear(g, x, sides, sampling_mode)
 
 
-@mil(
-    since=IOS17,
-    restrictions="a constant shape, height and width only; nearest neighbour with DEFAULT only",
-)
+@mil(since=IOS17, restrictions="height and width only; nearest neighbour with DEFAULT only")
 def resize(
     g: Graph,
     x: Value,
-    shape: Ints,
+    shape: Value,  # a 0 keeps the size of x
     resized_dims: int,
     interpolation_mode: str = "LINEAR",
     sampling_mode: str = "DEFAULT",
 ) -> Value:
-    if not 1 <= resized_dims <= len(shape) <= x.rank:
+    if shape.rank != 1 or not 1 <= resized_dims <= shape.size(0) <= x.rank:
         raise ModelFileError(
-            f"'resized_dims' is {resized_dims}, 'shape' has {len(shape)} numbers and x {x.rank} "
+            f"'resized_dims' is {resized_dims}, 'shape' is {shape!r} and x has {x.rank} "
             "dimensions; expected each to be at most the next"
         )
     if resized_dims > 2:
         raise UnsupportedParameter(f"'resized_dims' is {resized_dims}; expected 1 or 2")
-    # A 0 keeps the size of x.
-    kept = x.sizes[: x.rank - resized_dims]
-    wanted = [
-        size or old for size, old in zip(shape[-resized_dims:], x.sizes[len(kept) :], strict=True)
-    ]
-    sides = resizing.resized_sides(*([x.size(-2), *wanted] if resized_dims == 1 else wanted))
-    if interpolation_mode == "LINEAR":
-        if x.dtype.kind != "f":
-            raise UnsupportedParameter(f"x is {x.dtype}; expected a floating-point type for LINEAR")
-        return resizing.linear(g, x, sides, sampling_mode)
-    if (interpolation_mode, sampling_mode) != ("NEAREST_NEIGHBOR", "DEFAULT"):
+    nearest = interpolation_mode == "NEAREST_NEIGHBOR"
+    if nearest and sampling_mode != "DEFAULT" or not nearest and interpolation_mode != "LINEAR":
         raise UnsupportedParameter(
             f"the modes are {interpolation_mode!r} and {sampling_mode!r}; expected 'LINEAR', or "
             "'NEAREST_NEIGHBOR' and 'DEFAULT'"
         )
-    return resizing.nearest(g, x, sides, resizing.centres)
+    if x.dtype.kind != "f" and not nearest:
+        raise UnsupportedParameter(f"x is {x.dtype}; expected a floating-point type for LINEAR")
+    if shape.const is None:
+        sizes = g.cast(shape, np.int64)
+        sides = {x.rank - n: g.Gather(sizes, np.array(-n)) for n in range(resized_dims, 0, -1)}
+        return resizing.resized_later(g, x, sides, interpolation_mode if nearest else sampling_mode)
+    old = [x.size(-2), x.size(-1)]
+    wanted = [*old[: 2 - resized_dims], *shape.const[-resized_dims:].tolist()]
+    given = [size or kept for size, kept in zip(wanted, old, strict=True)]
+    height, width = resizing.resized_sides(*given)
+    if nearest:
+        return resizing.nearest(g, x, (height, width), resizing.centres)
+    return resizing.linear(g, x, (height, width), sampling_mode)
 
 
 # padding_mode -> ONNX's name, and whether it takes the outermost coordinates to lie in the centres

@@ -1,6 +1,9 @@
-# ruff: noqa: ARG001 (validate_indices asks for the check that ONNX Runtime makes in any case)
-"""Gathering and scattering. An index beyond the tensor stops the run, asked to or not; a negative
-one counts from the end, as the specification had it until iOS 17 left that open."""
+"""Gathering and scattering.
+
+An index beyond the tensor stops the run, asked to or not. A negative one counts from the end, as
+the specification had it until iOS 17; since then it stops the run where the file says
+`validate_indices`, and the specification leaves open what else it does.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ def gather_ios17(
     batch_dims: int = 0,
     validate_indices: bool = False,
 ) -> Value:
+    if validate_indices:
+        indices = indexing.not_negative(g, x, indices, axis)
     return indexing.gather(g, x, indices, axis, batch_dims)
 
 
@@ -40,6 +45,8 @@ def gather_along_axis(g: Graph, x: Value, indices: Value, axis: int = 0) -> Valu
 def gather_along_axis_ios17(
     g: Graph, x: Value, indices: Value, axis: int = 0, validate_indices: bool = False
 ) -> Value:
+    if validate_indices:
+        indices = indexing.not_negative(g, x, indices, axis)
     return indexing.gather_along_axis(g, x, indices, axis)
 
 
@@ -57,6 +64,8 @@ def gather_nd_ios16(g: Graph, x: Value, indices: Value, batch_dims: int = 0) -> 
 def gather_nd_ios17(
     g: Graph, x: Value, indices: Value, batch_dims: int = 0, validate_indices: bool = False
 ) -> Value:
+    if validate_indices:
+        indices = indexing.not_negative(g, x, indices, start=batch_dims)
     return indexing.gather_nd(g, x, indices, batch_dims)
 
 
@@ -78,6 +87,8 @@ def scatter_ios17(
     mode: str = "add",
     validate_indices: bool = False,
 ) -> Value:
+    if validate_indices:
+        indices = indexing.not_negative(g, data, indices, axis)
     return indexing.scatter(g, data, indices, updates, axis, mode)
 
 
@@ -98,6 +109,8 @@ def scatter_along_axis_ios17(
     mode: str = "add",
     validate_indices: bool = False,
 ) -> Value:
+    if validate_indices:
+        indices = indexing.not_negative(g, data, indices, axis)
     return indexing.scatter_along_axis(g, data, indices, updates, axis, mode)
 
 
@@ -115,4 +128,6 @@ def scatter_nd_ios17(
     mode: str = "add",
     validate_indices: bool = False,
 ) -> Value:
+    if validate_indices:
+        indices = indexing.not_negative(g, data, indices)
     return indexing.scatter_nd(g, data, indices, updates, mode)

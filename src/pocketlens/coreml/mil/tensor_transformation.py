@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Array, Bools, Graph, Ints, Value, Values
 from pocketlens.coreml.lower import padding, slicing
-from pocketlens.coreml.table import IOS16, IOS18, mil
+from pocketlens.coreml.table import IOS16, IOS17, IOS18, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 
@@ -20,6 +20,23 @@ def reshape(g: Graph, x: Value, shape: Value) -> Value:
         x.size(i) if size == 0 and len(sizes) == x.rank else size for i, size in enumerate(sizes)
     ]
     return g.reshape(x, wanted)
+
+
+@mil(since=IOS17, name="reshape")
+def reshape_ios17(g: Graph, x: Value, shape: Value) -> Value:
+    # A 0 keeps the size of x at the same place from the end, 1 where x has none; -1 is what is left.
+    count, rank = shape.size(0), x.rank
+    if count == rank:
+        return reshape(g, x, shape)
+    if shape.const is not None and None not in (x.shape or (None,)):
+        around = (*([1] * count), *x.sizes)
+        pairs = zip(shape.const.tolist(), around[len(around) - count :], strict=True)
+        return g.reshape(x, [size or old for size, old in pairs])
+    kept = g.Shape(x, start=max(rank - count, 0))
+    if count > rank:
+        kept = g.Concat(np.ones(count - rank, np.int64), kept, axis=0)
+    wanted = g.cast(shape, np.int64)
+    return g.Reshape(x, g.Where(g.Equal(wanted, np.array(0, np.int64)), kept, wanted))
 
 
 @mil()
