@@ -101,7 +101,7 @@ def resize(
     if resized_dims > 2:
         raise UnsupportedParameter(f"'resized_dims' is {resized_dims}; expected 1 or 2")
     nearest = interpolation_mode == "NEAREST_NEIGHBOR"
-    if nearest and sampling_mode != "DEFAULT" or not nearest and interpolation_mode != "LINEAR":
+    if interpolation_mode != "LINEAR" and not (nearest and sampling_mode == "DEFAULT"):
         raise UnsupportedParameter(
             f"the modes are {interpolation_mode!r} and {sampling_mode!r}; expected 'LINEAR', or "
             "'NEAREST_NEIGHBOR' and 'DEFAULT'"

@@ -24,7 +24,7 @@ def reshape(g: Graph, x: Value, shape: Value) -> Value:
 
 @mil(since=IOS17, name="reshape")
 def reshape_ios17(g: Graph, x: Value, shape: Value) -> Value:
-    # A 0 keeps the size of x at the same place from the end, 1 where x has none; -1 is what is left.
+    # A 0 keeps the size that x has as far from the end, 1 where it has none; -1 is what is left.
     count, rank = shape.size(0), x.rank
     if count == rank:
         return reshape(g, x, shape)
