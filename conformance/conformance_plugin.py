@@ -86,6 +86,15 @@ def _watch() -> None:
     proxy.__init__, proxy.predict = watched_init, watched_predict  # type: ignore[method-assign]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_parametrize_id(val: Any, argname: str) -> str:
+    """As coremltools' own hook has it for all that is collected beside converters/mil.
+
+    So a test has one name, whichever files it is collected with.
+    """
+    return f"{argname}={val}"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--events", required=True, help="the file of results, one JSON object a line")

@@ -299,6 +299,7 @@ class Files:
     write_package = staticmethod(write_package)
     blob_file = staticmethod(blob_file)
     fill = staticmethod(fill)
+    set_array_feature = staticmethod(set_array_feature)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from pocketlens.coreml.package import ModelFile
 from pocketlens.coreml.table import Lowering, lookup
 from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
-__all__ = ["lower_network", "network_content"]
+__all__ = ["lower_network", "moves_steps", "network_content", "outer_sizes", "takes_steps"]
 
 MAX_DEPTH = 16
 
@@ -34,6 +34,11 @@ NETWORKS_INSIDE = {
 }
 
 RANK5 = 0  # RANK5_ARRAY_MAPPING and RANK5_IMAGE_MAPPING, the older of two mappings each
+
+
+# The dimensions of an array [C], [C, H, W] or, with steps, [Seq, Batch, C, H, W]
+# -> which of the five it lacks.
+UNSQUEEZED = {1: [0, 1, 3, 4], 3: [0, 1], 5: []}
 
 
 def lower_network(file: ModelFile, interface: Interface) -> Lowered:
@@ -55,6 +60,21 @@ def lower_network(file: ModelFile, interface: Interface) -> Lowered:
     reader.preprocess(interface)
     reader.layers(network.layers)
     return reader.finish(interface)
+
+
+def takes_steps(file: ModelFile, interface: Interface) -> bool:
+    """Whether the network's arrays may come with Seq and Batch in front; see `sequences`."""
+    older = _network(file).arrayInputShapeMapping == RANK5
+    return older and any(each.kind == "array" for each in interface.inputs)
+
+
+def moves_steps(file: ModelFile) -> bool:
+    """Whether some layer makes another dimension of Seq, so that its length may matter."""
+    return any(
+        (each.HasField("permute") and list(each.permute.axis[:1]) != [0])
+        or (each.HasField("reshape") and len(each.reshape.targetShape) == 4)
+        for each in every_layer(_network(file).layers)
+    )
 
 
 def network_content(file: ModelFile) -> dict[str, Any]:
@@ -158,15 +178,13 @@ class _Reader:
             shape = feature.shape
         value = g.input(feature.name, np.float32, shape)
         if self.network.arrayInputShapeMapping == RANK5:
-            if len(shape) == 1:
-                axes = [0, 1, 3, 4]
-            elif len(shape) == 3:
-                axes = [0, 1]
-            else:
+            if len(shape) not in UNSQUEEZED:
                 raise ModelFileError(
                     f"it has {len(shape)} dimensions; the network's mapping wants 1 or 3"
                 )
-            g.tensors[feature.name] = g.Unsqueeze(value, np.array(axes, np.int64))
+            axes = UNSQUEEZED[len(shape)]
+            if axes:
+                g.tensors[feature.name] = g.Unsqueeze(value, np.array(axes, np.int64))
 
     def preprocess(self, interface: Interface) -> None:
         """Scale, bias and mean of the image inputs, as the file gives them."""
@@ -293,16 +311,31 @@ class _Reader:
 
     def _output(self, value: Value, feature: Feature) -> Value:
         """An output in the shape in which Core ML gives it: the declared one, if that holds it."""
-        older = self.network.arrayInputShapeMapping == RANK5
-        if feature.kind != "array" or not (older or _all_known(value)):
+        if feature.kind != "array":
             return value
-        sizes = value.sizes
-        declared = feature.shape and not (feature.shapes or feature.ranges)
-        if declared and math.prod(feature.shape) == math.prod(sizes):
-            return self.graph.reshape(value, feature.shape)
-        if older and len(sizes) == 5 and sizes[:2] == (1, 1):
-            return self.graph.reshape(value, sizes[2:3] if sizes[3:] == (1, 1) else sizes[2:])
-        return value
+        older = self.network.arrayInputShapeMapping == RANK5
+        if not _all_known(value):
+            sizes = value.shape or ()
+            if older and (len(sizes) != 5 or None in sizes[1:]):
+                raise UnsupportedParameter(
+                    f"{value!r} has open sizes; expected only Seq to be open"
+                )
+            return value
+        return self.graph.reshape(value, outer_sizes(value.sizes, feature, older=older))
+
+
+def outer_sizes(sizes: tuple[int, ...], feature: Feature, *, older: bool) -> tuple[int, ...]:
+    """The sizes of an output as Core ML gives it: those declared, if they hold as much.
+
+    Args:
+        sizes: The sizes that the network gives it; [Seq, Batch, C, H, W] if the mapping is `older`.
+    """
+    declared = feature.shape and not (feature.shapes or feature.ranges)
+    if declared and math.prod(feature.shape) == math.prod(sizes):
+        return feature.shape
+    if older and len(sizes) == 5 and sizes[:2] == (1, 1):
+        return sizes[2:3] if sizes[3:] == (1, 1) else sizes[2:]
+    return sizes
 
 
 def _all_known(value: Value) -> bool:

@@ -85,9 +85,15 @@ def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> Core
 
         return _graph_model(file, interface, lower_program)
     if kind in NETWORKS:
-        from pocketlens.coreml.network import lower_network
+        from pocketlens.coreml.network import lower_network, takes_steps
 
-        return _graph_model(file, interface, lower_network)
+        if not takes_steps(file, interface):
+            return _graph_model(file, interface, lower_network)
+        from pocketlens.coreml.sequences import SequenceModel
+
+        return SequenceModel(
+            file, interface, lambda other: _graph_model(file, other, lower_network)
+        )
     if kind in PIPELINES:
         from pocketlens.coreml.classic.pipeline import PipelineModel
 
