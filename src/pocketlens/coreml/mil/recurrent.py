@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pocketlens.coreml.graph import Array, Graph, Value
 from pocketlens.coreml.lower import recurrent as lower
-from pocketlens.coreml.lower.recurrent import ACTIVATIONS, Activation, Cell
+from pocketlens.coreml.lower.cells import ACTIVATIONS, Activation, Cell, ordered
 from pocketlens.coreml.table import IOS18, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
@@ -43,10 +43,10 @@ def _cell(
     peephole: Array | None = None,
 ) -> Cell:
     return Cell(
-        lower.ordered(weight_ih, order),
-        lower.ordered(weight_hh, order),
-        None if bias is None else lower.ordered(bias, order),
-        None if peephole is None else lower.ordered(peephole, PEEPHOLES),
+        ordered(weight_ih, order),
+        ordered(weight_hh, order),
+        None if bias is None else ordered(bias, order),
+        None if peephole is None else ordered(peephole, PEEPHOLES),
     )
 
 
@@ -129,7 +129,7 @@ def gru_ios18(
 ) -> tuple[Value, ...]:
     cell = _cell(weight_ih, weight_hh, input_bias, GRU_GATES)
     if bias is not None:
-        cell = replace(cell, recursion_bias=lower.ordered(bias, GRU_GATES))
+        cell = replace(cell, recursion_bias=ordered(bias, GRU_GATES))
     result = lower.gru(
         g,
         x,

@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Message, Value
 from pocketlens.coreml.lower import recurrent as lower
-from pocketlens.coreml.lower.recurrent import ACTIVATIONS, Activation, Cell
+from pocketlens.coreml.lower.cells import ACTIVATIONS, Activation, Cell
 from pocketlens.coreml.lower.weights import numbers
 from pocketlens.coreml.proto import generated
 from pocketlens.coreml.table import layer
