@@ -340,6 +340,30 @@ def test_no_image_is_resized_beyond_the_memory(
         run_op("resize", inputs, {"resized_dims": np.uint32(2)}, outputs, "CoreML7")
 
 
+@pytest.mark.parametrize("amounts", [[0, 0, 0, -1], [0, 2**30, 2**30, 0]], ids=str)
+def test_nothing_is_padded_beyond_the_memory(
+    amounts: list[int], run_op: Callable[..., list[np.ndarray]]
+) -> None:
+    inputs = {"x": x2, "pad": np.int32(amounts)}
+    with pytest.raises(FeatureError, match="fails on these inputs"):
+        run_op("pad", inputs, {}, [("float32", (4, 4))])
+
+
+def test_too_few_amounts_that_a_run_computes(run_op: Callable[..., list[np.ndarray]]) -> None:
+    inputs = {"x": x2, "pad": np.int32([0, 1])}
+    with pytest.raises(ModelFileError, match="expected 4 numbers, two for each dim.*received 2"):
+        run_op("pad", inputs, {}, [("float32", (4, 4))])
+
+
+@pytest.mark.parametrize("given", ["when it runs", "in the file"])
+def test_the_remainder_by_minus_one(given: str, run_op: Callable[..., list[np.ndarray]]) -> None:
+    """The lowest number divided by -1 would end the process."""
+    numbers = {"x": np.int32([-(2**31), 7]), "y": np.int32([-1, -1])}
+    inputs, fields = (numbers, {}) if given == "when it runs" else ({}, numbers)
+    (answer,) = run_op("mod", inputs, fields, [("int32", (2,))])
+    assert answer.tolist() == [0, 0]
+
+
 def test_every_op_that_runs_has_a_case() -> None:
     supported = {row.op for row in coverage("mil") if row.supported}
     assert {case.op for case in CASES} | ELSEWHERE == supported

@@ -54,6 +54,7 @@ MAKING = [
         ]
     ),
     Case("cumSum", [one], {"axis": -1}, lambda x: x.cumsum(-1), "axis"),
+    Case("cumSum", [one, np.float32([1])], {"axis": -1}, lambda x, _: x.cumsum(1), "computed axis"),
     Case("matrixBandPart", [one], {"numLower": 1}, lambda x: np.triu(np.tril(x), -1)),
     Case("matrixBandPart", [one], {"numLower": -1, "numUpper": 2}, lambda x: np.tril(x, 2), "all"),
     *(

@@ -128,6 +128,20 @@ MOVES = [
         lambda x: np.pad(x, [(0, 1), (4, 0)]),
         "to size",
     ),
+    Case(
+        "constantPad",
+        [x2, np.float32([0, 1, 4, 0])],
+        {"value": 1.5},
+        lambda x, _: np.pad(x, [(0, 1), (4, 0)], constant_values=1.5),
+        "computed",
+    ),
+    Case(
+        "constantPad",
+        [x2, np.float32([0, 4, 9, 0])],
+        {"padToGivenOutputSizeMode": True},
+        lambda x, _: np.pad(x, [(0, 1), (4, 0)]),
+        "to size, computed",
+    ),
     # The two examples of the specification itself.
     Case(
         "reorganizeData",

@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import checker, defs, helper, numpy_helper, shape_inference
 
+from pocketlens.coreml.folding import folded
 from pocketlens.coreml.nodes import (
     STRING,
     Array,
@@ -109,7 +110,7 @@ class Graph:
     def op(
         self, op: str, *inputs: Operand, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> list[Value]:
-        """Add one node.
+        """Add one node, or find its result, where that is known before the model runs.
 
         Args:
             op: An ONNX operator's name, such as `Conv`.
@@ -126,6 +127,9 @@ class Graph:
         attributes = {key: value for key, value in attributes.items() if value is not None}
         node = self._node(op, domain, values, outputs, attributes)
         self._infer(node)
+        known = folded(node, OPSET)
+        if known is not None:
+            return [self.constant(known)]
         self.nodes.append(node)
         return node.outputs
 

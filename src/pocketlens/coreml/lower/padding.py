@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.filling import stop_if_large
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-__all__ = ["Pads", "pad", "pad_value", "same_pads"]
+__all__ = ["Pads", "pad", "pad_later", "pad_value", "same_pads"]
 
 Pads = list[tuple[int, int]]
 """Elements before and after, for each dimension."""
@@ -58,6 +59,24 @@ def pad(g: Graph, x: Value, pads: Pads, value: float = 0.0, mode: str = "constan
     full = [(0, 0)] * (x.rank - len(pads)) + pads
     amounts = np.array([p[0] for p in full] + [p[1] for p in full], np.int64)
     return g.Pad(x, amounts, g.like(value, x) if mode == "constant" else None, mode=mode)
+
+
+def pad_later(
+    g: Graph, x: Value, amounts: Value, value: float = 0.0, mode: str = "constant"
+) -> Value:
+    """Pad `x` by amounts that only a run tells; one below 0 or beyond the memory stops the run.
+
+    Args:
+        amounts: Elements before and after, for each dimension of `x`: [rank, 2], int64.
+        value: As in `pad`; so is `mode`.
+    """
+    wide = g.cast(amounts, np.float64)
+    sizes = g.Add(g.cast(g.Shape(x), np.float64), g.ReduceSum(wide, np.array([1]), keepdims=0))
+    below = g.Less(g.ReduceMin(amounts, keepdims=0), np.array(0, np.int64))
+    count = g.Where(below, np.array(np.inf), g.ReduceProd(sizes, keepdims=0))
+    before_and_after = g.reshape(g.transpose(amounts, [1, 0]), [-1])
+    before_and_after = g.Add(before_and_after, stop_if_large(g, count, x.dtype.itemsize))
+    return g.Pad(x, before_and_after, g.like(value, x) if mode == "constant" else None, mode=mode)
 
 
 def pad_value(mode: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.arithmetic import divide, floor_divide, modulo
 from pocketlens.coreml.table import mil
@@ -56,6 +58,9 @@ def floor_div(g: Graph, x: Value, y: Value) -> Value:
 
 @mil()
 def mod(g: Graph, x: Value, y: Value) -> Value:
+    if x.dtype == np.int32:
+        # x86 ends a process that divides the lowest number by -1; by 1 the remainder is the same.
+        y = g.Where(g.Equal(y, g.like(-1, y)), g.like(1, y), y)
     if x.dtype.kind in "iu":
         return g.Mod(x, y)
     return g.in_float32(lambda a, b: modulo(g, a, b), x, y)

@@ -54,12 +54,20 @@ def flatten2d(g: Graph, x: Value, axis: int = 1) -> Value:
     return g.Flatten(x, axis=axis)
 
 
-@mil(restrictions="constant amounts only")
-def pad(g: Graph, x: Value, pad: Ints, mode: str = "constant", constant_val: float = 0.0) -> Value:
-    if len(pad) % 2 or len(pad) > 2 * x.rank:
-        raise ModelFileError(f"'pad' has {len(pad)} numbers; x has {x.rank} dimensions")
-    amounts = list(zip(pad[::2], pad[1::2], strict=True))
-    return padding.pad(g, x, amounts, constant_val, padding.pad_value(mode))
+@mil()
+def pad(g: Graph, x: Value, pad: Value, mode: str = "constant", constant_val: float = 0.0) -> Value:
+    if pad.rank != 1 or pad.size(0) % 2 or pad.size(0) > 2 * x.rank:
+        raise ModelFileError(f"'pad' is {pad!r}; x has {x.rank} dimensions")
+    if pad.const is not None:
+        amounts = [(int(before), int(after)) for before, after in pad.const.reshape(-1, 2)]
+        return padding.pad(g, x, amounts, constant_val, padding.pad_value(mode))
+    if pad.size(0) < 2 * x.rank:
+        raise ModelFileError(
+            f"'pad' is computed while the model runs; expected {2 * x.rank} numbers, two for each "
+            f"dimension of x; received {pad.size(0)}"
+        )
+    later = g.cast(g.reshape(pad, [x.rank, 2]), np.int64)
+    return padding.pad_later(g, x, later, constant_val, padding.pad_value(mode))
 
 
 @mil()

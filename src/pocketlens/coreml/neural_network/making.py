@@ -64,11 +64,17 @@ def rangeDynamic(
     )
 
 
-@layer(restrictions="constant axis only")
+@layer()
 def cumSum(
-    g: Graph, x: Value, *, axis: int = 0, excludeFinalSum: bool = False, reverse: bool = False
+    g: Graph,
+    x: Value,
+    of_run: Value | None = None,  # the axis, instead of the field
+    *,
+    axis: int = 0,
+    excludeFinalSum: bool = False,
+    reverse: bool = False,
 ) -> Value:
-    at = np.array(axis, np.int64)
+    at = g.constant(axis, np.int64) if of_run is None else g.reshape(g.cast(of_run, np.int64), [])
     return g.CumSum(x, at, exclusive=int(excludeFinalSum), reverse=int(reverse))
 
 

@@ -191,25 +191,31 @@ def padding(
     return pads.pad(g, x, amounts, constant.value if constant is not None else 0.0)
 
 
-@layer(restrictions="constant amounts only")
+@layer()
 def constantPad(
     g: Graph,
     x: Value,
+    amounts: Value | None = None,  # instead of padAmounts
     *,
     value: float = 0.0,
-    padAmounts: Ints,
+    padAmounts: Ints = (),
     padToGivenOutputSizeMode: bool = False,
 ) -> Value:
-    sizes = x.sizes
-    if len(padAmounts) != 2 * len(sizes):
-        raise ModelFileError(f"padAmounts has {len(padAmounts)} numbers; expected {2 * len(sizes)}")
-    amounts = list(zip(padAmounts[::2], padAmounts[1::2], strict=True))
+    count = len(padAmounts) if amounts is None else amounts.sizes
+    if count not in (2 * x.rank, (2 * x.rank,)):
+        raise ModelFileError(f"there are {count} amounts; expected {2 * x.rank}")
+    if amounts is None:
+        pairs = g.constant(np.reshape(padAmounts, (-1, 2)), np.int64)
+    else:
+        pairs = g.cast(g.reshape(amounts, [x.rank, 2]), np.int64)
     if padToGivenOutputSizeMode:
-        amounts = [
-            (max(before - size, 0) if before else 0, max(after - size, 0) if after else 0)
-            for size, (before, after) in zip(sizes, amounts, strict=True)
-        ]
-    return pads.pad(g, x, amounts, value)
+        # What is positive is the size wanted, reached before or after.
+        nothing = np.array(0, np.int64)
+        lacking = g.Max(g.Sub(pairs, g.Unsqueeze(g.Shape(x), np.array([1]))), nothing)
+        pairs = g.Where(g.Greater(pairs, nothing), lacking, nothing)
+    if pairs.const is None:
+        return pads.pad_later(g, x, pairs, value)
+    return pads.pad(g, x, [(int(before), int(after)) for before, after in pairs.const], value)
 
 
 @layer()
