@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import flexible, load
-from pocketlens.errors import FeatureError, UnsupportedModelError, UnsupportedParameter
+from pocketlens.errors import (
+    FeatureError,
+    ModelFileError,
+    UnsupportedModelError,
+    UnsupportedParameter,
+)
 
 R = np.random.default_rng(8)
 
@@ -78,3 +83,43 @@ def test_what_runs_in_no_shape_is_refused_at_once(files: Any, save: Callable[...
         array.shapeRange.sizeRanges.add(lowerBound=1, upperBound=size)
     with pytest.raises(UnsupportedParameter, match="UNKNOWN"):
         load(save(spec))
+
+
+def test_a_default_shape_that_does_not_fit(files: Any, save: Callable[..., Path]) -> None:
+    """coremltools writes the smallest shape of a range as the default one."""
+    spec = pooled(files)
+    spec.description.input[0].type.multiArrayType.shape[:] = [1, 4, 1, 2]
+    layers = spec.neuralNetwork.layers
+    layers[0].output[:] = ["normal"]
+    rows = layers.add(name="rows", input=["normal"], output=["y0"])
+    rows.reshapeStatic.targetShape.extend([4, 9])
+    model = load(save(spec))
+    x = R.standard_normal((1, 4, 3, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x).reshape(4, 9), rtol=1e-5)
+    with pytest.raises(ModelFileError, match="the layer 'rows' .* cannot have the shape"):
+        model.run({"x0": x[:, :, :1, :2]})
+
+
+@pytest.mark.parametrize("lead", [(1,), (2, 3)], ids=str)
+def test_inner_products_of_any_number_of_rows(
+    lead: tuple[int, ...], files: Any, save: Callable[..., Path]
+) -> None:
+    weights = R.standard_normal((5, 4)).astype(np.float32)
+    fields = {"inputChannels": 4, "outputChannels": 5, "weights": weights}
+    spec = files.network_spec("innerProduct", [np.zeros((*lead, 1))], fields, [()])
+    ranges = spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
+    for _ in range(len(lead) + 1):
+        ranges.add(lowerBound=1, upperBound=-1)
+    model = load(save(spec))
+    assert not isinstance(model, flexible.FlexibleModel), "one graph serves all shapes"
+    x = R.standard_normal((*lead, 4)).astype(np.float32)
+    np.testing.assert_allclose(model.run({"x0": x})["y0"], x @ weights.T, rtol=1e-5, atol=1e-6)
+
+
+def test_a_size_that_is_a_lone_number(files: Any, save: Callable[..., Path]) -> None:
+    spec = files.network_spec("squeeze", [np.float32([3])], {"squeezeAll": True}, [(3,)])
+    layers = spec.neuralNetwork.layers
+    layers[0].output[:] = ["size"]
+    filled = layers.add(name="filled", input=["size"], output=["y0"])
+    filled.fillDynamic.value = 2.0
+    assert load(save(spec)).run({"x0": np.float32([3])})["y0"].tolist() == [2, 2, 2]

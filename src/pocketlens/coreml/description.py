@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pocketlens.coreml.features import Feature, declared_input_spec, functions_of, read_interface
+from pocketlens.coreml.features import (
+    Feature,
+    Interface,
+    declared_input_spec,
+    functions_of,
+    read_interface,
+)
 from pocketlens.coreml.kinds import KINDS, NETWORKS, NEVER
 from pocketlens.coreml.lowered import one_line
 from pocketlens.coreml.package import ModelFile, open_model
 
-__all__ = ["describe", "describe_file"]
+__all__ = ["declared_classes", "describe", "describe_file"]
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -63,6 +69,11 @@ def describe_file(file: ModelFile) -> dict[str, Any]:
         "weights": content["weights"],
         "bytes": file.size,
     }
+
+
+def declared_classes(file: ModelFile, interface: Interface) -> tuple[str | int, ...]:
+    """A classifier's labels as the file has them, found without translating the model."""
+    return tuple(_content(file, file.spec.WhichOneof("Type"), interface.function)["classes"])
 
 
 def _feature(feature: Feature) -> dict[str, Any]:

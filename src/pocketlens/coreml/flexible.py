@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.description import declared_classes
 from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.model import CoreMLModel
 from pocketlens.coreml.package import ModelFile
-from pocketlens.errors import FeatureError, UnsupportedModelError
+from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
 from pocketlens.image import open_image
 
 __all__ = ["FlexibleModel", "is_flexible"]
@@ -43,15 +44,24 @@ class FlexibleModel(CoreMLModel):
     ) -> None:
         """`make` translates the model for an interface of which every shape is fixed.
 
+        Default shapes that do not fit the model are no fault before they are run: converters write
+        the smallest that a range allows.
+
         Raises:
-            UnsupportedModelError, ModelFileError: The default shapes do not run here either.
+            UnsupportedModelError: The default shapes do not run here either.
         """
         self._make = make
         self._models: OrderedDict[Shapes, CoreMLModel] = OrderedDict()
         self._features = interface.inputs
         self._whole = interface
-        self._default = self._model(tuple(each.shape for each in interface.inputs))
-        super().__init__(file, interface, self._default.labels)
+        self._default: CoreMLModel | ModelFileError
+        try:
+            self._default = self._model(tuple(each.shape for each in interface.inputs))
+            classes = self._default.labels
+        except ModelFileError as error:
+            self._default = error
+            classes = declared_classes(file, interface)
+        super().__init__(file, interface, classes)
 
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
@@ -64,16 +74,21 @@ class FlexibleModel(CoreMLModel):
         return self._model(shapes).run(inputs, state=state, intermediate=intermediate)
 
     def _gives_probabilities(self) -> bool:
-        return self._default._gives_probabilities()
+        return self._of_default_shapes()._gives_probabilities()
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._default._probabilities(images)
+        return self._of_default_shapes()._probabilities(images)
 
     def _onnx(self) -> bytes:
         raise UnsupportedModelError(
             f"{self.path} needs the sizes of its inputs to be translated, which it leaves open; "
             "only a model of fixed shapes can be written as an ONNX file"
         )
+
+    def _of_default_shapes(self) -> CoreMLModel:
+        if isinstance(self._default, ModelFileError):
+            raise self._default
+        return self._default
 
     def _model(self, shapes: Shapes) -> CoreMLModel:
         if shapes not in self._models:

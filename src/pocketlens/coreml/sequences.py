@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.description import declared_classes
 from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.inputs import default_input
 from pocketlens.coreml.model import CoreMLModel
-from pocketlens.coreml.network import moves_steps, network_content, outer_sizes
+from pocketlens.coreml.network import moves_steps, outer_sizes
 from pocketlens.coreml.package import ModelFile
 from pocketlens.errors import FeatureError, ModelFileError
 
@@ -55,7 +56,7 @@ class SequenceModel(CoreMLModel):
             if not moves_steps(file):
                 raise
             self._declared = error
-            classes = tuple(network_content(file)["classes"])
+            classes = declared_classes(file, interface)
         super().__init__(file, interface, classes)
 
     def run(

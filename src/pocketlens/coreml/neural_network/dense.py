@@ -32,6 +32,8 @@ def innerProduct(
 ) -> Value:
     weight = g.constant(numbers(weights, (outputChannels, inputChannels)))
     offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+    if 2 <= x.rank <= 3 and None in (x.shape or ()):
+        return linear(g, x, weight, offset)
     sizes = x.sizes
     # Up to rank 3 the last dimension is Cin; above, the last three together are.
     lead = sizes[:-1] if len(sizes) <= 3 else sizes[:-3]

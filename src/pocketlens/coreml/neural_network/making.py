@@ -34,7 +34,7 @@ def fillStatic(g: Graph, *, value: float = 0.0, targetShape: Ints) -> Value:
 
 @layer()
 def fillDynamic(g: Graph, shape: Value, *, value: float = 0.0) -> Value:
-    return filled(g, _number(g, value), shape)
+    return filled(g, _number(g, value), g.reshape(shape, [-1]))  # one size may be a lone number
 
 
 @layer()
