@@ -123,3 +123,35 @@ def test_a_size_that_is_a_lone_number(files: Any, save: Callable[..., Path]) -> 
     filled = layers.add(name="filled", input=["size"], output=["y0"])
     filled.fillDynamic.value = 2.0
     assert load(save(spec)).run({"x0": np.float32([3])})["y0"].tolist() == [2, 2, 2]
+
+
+def test_a_scatter_of_any_number_of_rows(files: Any, save: Callable[..., Path]) -> None:
+    data = R.standard_normal((5, 4)).astype(np.float32)
+    inputs = {"data": data, "indices": np.int32([0]), "updates": data[:1]}
+    spec = files.program_spec("scatter", inputs, {}, [("float32", (5, 4))])
+    function = spec.mlProgram.functions["main"]
+    for feature, given in list(zip(spec.description.input, function.inputs, strict=True))[1:]:
+        ranges = feature.type.multiArrayType.shapeRange.sizeRanges
+        ranges.add(lowerBound=1, upperBound=-1)
+        if feature.name == "updates":
+            ranges.add(lowerBound=4, upperBound=4)
+        given.type.tensorType.dimensions[0].unknown.variadic = False
+    model = load(save(spec))
+    assert not isinstance(model, flexible.FlexibleModel), "one graph serves all shapes"
+    for rows in ([3], [0, 4, 0]):
+        updates = R.standard_normal((len(rows), 4)).astype(np.float32)
+        wanted = data.copy()
+        np.add.at(wanted, rows, updates)
+        answer = model.run({"data": data, "indices": rows, "updates": updates})["y0"]
+        np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_result_that_is_returned_twice(files: Any, save: Callable[..., Path]) -> None:
+    x = np.float32([[-1, 2]])
+    spec = files.program_spec("relu", {"x": x}, {}, [("float32", x.shape)])
+    spec.description.output.add().CopyFrom(spec.description.output[0])
+    spec.mlProgram.functions["main"].block_specializations["CoreML6"].outputs.append("y0")
+    assert load(save(spec)).run({"x": x})["y0"].tolist() == [[0, 2]]
+    spec.description.output[1].type.multiArrayType.shape[:] = [2]
+    with pytest.raises(ModelFileError, match="declares the feature 'y0' twice"):
+        load(save(spec))

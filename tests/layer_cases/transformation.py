@@ -67,6 +67,13 @@ MOVES = [
         lambda a, b: np.stack([a, b], 2).reshape(2, 6, 4),
         "interleave",
     ),
+    Case(
+        "concatND",
+        [np.float32([4]), np.float32([[5]]), np.float32([6, 7])],
+        {},
+        lambda a, b, c: np.float32([4, 5, 6, 7]),
+        "a lone number with a dimension too many",
+    ),
     Case("stack", [one, two], {"axis": -2}, lambda a, b: np.stack([a, b], 2)),
     Case("split", [x4], {"nOutputs": 2}, lambda x: np.split(x, 2, 1)),
     Case("splitND", [one], {"axis": -1, "splitSizes": [1, 3]}, lambda x: np.split(x, [1], 2)),

@@ -134,6 +134,7 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
     for group, there in (("inputs", program or inputs or states), ("outputs", outputs)):
         if not there:
             raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
+    outputs = tuple(dict.fromkeys(outputs))  # a result that is returned twice is declared twice
     seen = [f.name for f in (*inputs, *states)]
     for each in (seen, [f.name for f in outputs]):
         twice = sorted({n for n in each if each.count(n) > 1})

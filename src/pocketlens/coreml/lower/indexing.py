@@ -6,6 +6,7 @@ stops the run with an error; the specification leaves open what happens, or asks
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -67,13 +68,18 @@ def gather_nd(g: Graph, x: Value, indices: Value, batch_dims: int = 0) -> Value:
 
 def scatter(g: Graph, data: Value, indices: Value, updates: Value, axis: int, mode: str) -> Value:
     """`data` with `updates` at `indices` along `axis`."""
-    axis = _axis(data, axis)
-    sizes = updates.sizes
-    count = int(np.prod(indices.sizes))
-    flat = [*sizes[:axis], count, *sizes[axis + indices.rank :]]
-    updates = g.reshape(updates, flat)
-    column = g.reshape(indices, [count if i == axis else 1 for i in range(len(flat))])
-    index = g.Expand(column, np.array(flat, np.int64))
+    axis, after = _axis(data, axis), axis % max(data.rank, 1) + indices.rank
+    # One row of indices, and updates with one dimension for it.
+    row = g.reshape(indices, [-1 if i == axis else 1 for i in range(data.rank)])
+    if None in ((updates.shape or (None,)) + (indices.shape or (None,))):
+        one = np.array([-1], np.int64)
+        before, rest = g.Shape(updates, end=axis), g.Shape(updates, start=after)
+        updates = g.Reshape(updates, g.Concat(before, one, rest, axis=0))
+        index = g.Expand(row, g.Shape(updates))
+    else:
+        flat = [*updates.sizes[:axis], math.prod(indices.sizes), *updates.sizes[after:]]
+        updates = g.reshape(updates, flat)
+        index = g.Expand(row, np.array(flat, np.int64))
     return scatter_along_axis(g, data, index, updates, axis, mode)
 
 

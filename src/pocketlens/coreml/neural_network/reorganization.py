@@ -109,6 +109,10 @@ def concat(g: Graph, *xs: Value, sequenceConcat: bool = False) -> Value:
 
 @layer()
 def concatND(g: Graph, *xs: Value, axis: int = 0, interleave: bool = False) -> Value:
+    # A lone number that coremltools expands has a dimension too many: it had one already, for want
+    # of a rank of 0.
+    rank = min(x.rank for x in xs)
+    xs = tuple(g.reshape(x, [1] * rank) if x.shape == (1,) * x.rank else x for x in xs)
     return concatenate(g, xs, axis, interleave=interleave)
 
 
