@@ -12,6 +12,7 @@ import coremltools
 import numpy as np
 import pytest
 from coremltools.converters.mil import Builder as mb
+from coremltools.converters.mil.mil import types as coremltools_types
 from coremltools.models import MLModel
 from coremltools.models import utils as coremltools_utils
 from PIL import Image
@@ -117,6 +118,18 @@ def test_a_model_that_does_not_run_here_says_why(plugin: None, files: Any) -> No
         model = MLModel(spec)
     with pytest.raises(RuntimeError, match="'missing', which no input and no earlier layer gives"):
         model.predict({"x0": np.zeros((2, 3))})
+
+
+def test_fractions_given_for_whole_numbers_are_cut_off(plugin: None) -> None:
+    @mb.program(input_specs=[mb.TensorSpec(shape=(4,), dtype=coremltools_types.int32)])
+    def program(x: Any) -> Any:
+        return mb.add(x=x, y=np.int32(1), name="y")
+
+    model = converted(program)
+    given = np.array([-1.7, -0.2, 0.9, 3.0])
+    assert model.predict({"x": given})["y"].tolist() == [0, 1, 1, 4]
+    with pytest.raises(RuntimeError, match="values that int32 cannot hold"):
+        model.predict({"x": given * np.inf})
 
 
 def test_a_wrong_input_raises_with_our_text(plugin: None, doubling: Any) -> None:

@@ -43,6 +43,21 @@ def launch(playwright: Playwright, *flags: str) -> Browser:
     return playwright.chromium.launch(executable_path=chromium(), args=arguments)
 
 
+NO_WEBSOCKET = """
+    // As Safari does, where the certificate is unknown.
+    window.WebSocket = class {
+        static CONNECTING = 0;
+        static OPEN = 1;
+        static CLOSED = 3;
+        readyState = 0;
+        constructor() {
+            setTimeout(() => this.onclose?.({ code: 1006, reason: "" }), 20);
+        }
+        close() {}
+    };
+"""
+
+
 @dataclass
 class Visit:
     """Pages of one test, and what they did that they must not do."""

@@ -23,6 +23,7 @@ pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 from playwright.sync_api import Browser, Page, expect
 
 from preview.browser import (
+    NO_WEBSOCKET,
     PATIENCE,
     Visit,
     draw,
@@ -55,6 +56,12 @@ def test_ten_digits_are_drawn_and_named(visit: Visit) -> None:
     missed = [digit for digit in HANDS if not names(page, digit)]
     assert len(missed) <= 1, f"not named: {missed}"
     expect(label(page)).to_have_text("Draw something")
+
+
+def test_where_no_websocket_opens(visit: Visit) -> None:
+    page = visit(script=NO_WEBSOCKET)
+    missed = [digit for digit in HANDS if not names(page, digit)]
+    assert len(missed) <= 1, f"not named: {missed}"
 
 
 def test_a_finger_and_a_thin_pen(visit: Visit) -> None:

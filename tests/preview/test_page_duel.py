@@ -13,6 +13,7 @@ pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from preview.browser import (
+    NO_WEBSOCKET,
     PATIENCE,
     Visit,
     barriers,
@@ -38,7 +39,8 @@ def win(page: Page) -> None:
     raise AssertionError(f"no hand's {digit} was recognised")
 
 
-def test_a_duel_of_two_pages(visit: Visit) -> None:
+@pytest.mark.parametrize("script", [None, NO_WEBSOCKET], ids=["sockets", "one by the bridge"])
+def test_a_duel_of_two_pages(visit: Visit, script: str | None) -> None:
     one = visit("/#duel")
     one.get_by_label("Your name").fill("Ada")
     one.get_by_role("button", name="Start a new duel").click()
@@ -47,7 +49,7 @@ def test_a_duel_of_two_pages(visit: Visit) -> None:
     link = one.locator("#room-link").get_attribute("href")
     assert link == f"{visit.address}/?duel={code}"
     # The link opens the lobby with the code in it.
-    two = visit(f"/?duel={code}")
+    two = visit(f"/?duel={code}", script=script)
     expect(two.get_by_label("Code of a duel")).to_have_value(code)
     two.get_by_label("Your name").fill("Bob")
     two.get_by_role("button", name="Join").click()

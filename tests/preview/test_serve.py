@@ -136,7 +136,13 @@ def test_two_files_of_one_name_are_told_apart(file: Path, tmp_path: Path) -> Non
         assert preview.said["models"] == [str(file), str(other)]
 
 
-BUSY = ["idle sockets", "frames on their way", "half an upload", "a page that does not read"]
+BUSY = [
+    "idle sockets",
+    "frames on their way",
+    "half an upload",
+    "a page that does not read",
+    "a page on the bridge",
+]
 
 
 @pytest.mark.parametrize("busy", BUSY)
@@ -160,6 +166,10 @@ def test_ctrl_c_ends_it_whatever_goes_on(file: Path, busy: str) -> None:
             time.sleep(0.2)
         elif busy == "a page that does not read":
             raw.sendall(f"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() * 500)
+        elif busy == "a page on the bridge":
+            path = f"/bridge/{'0' * 32}?to=/ws/live"
+            raw.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert b" 200 " in raw.recv(1000)
         began = time.monotonic()
         status, err = preview.end()
         seconds = time.monotonic() - began

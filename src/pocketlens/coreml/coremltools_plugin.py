@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from pocketlens.coreml.package import MAX_SPECIFICATION
 from pocketlens.coreml.session import load
 from pocketlens.errors import MissingExtraError, PocketlensError
@@ -93,10 +95,19 @@ class _MLModelProxy:
         self._predict_time: int | None = None
 
     def predict(self, data: Mapping[str, Any], state: _State | None = None) -> dict[str, Any]:
-        """The outputs by name, as `CoreMLModel.run` gives them."""
+        """The outputs by name, as `CoreMLModel.run` gives them.
+
+        As in Core ML, floating-point numbers that are given for whole ones lose their fraction.
+        """
         started = time.perf_counter_ns()
+        given = dict(data)
+        for feature in self.model.interface.inputs:
+            array = given.get(feature.name)
+            whole = feature.kind == "array" and feature.dtype.startswith("int")
+            if whole and isinstance(array, np.ndarray) and array.dtype.kind == "f":
+                given[feature.name] = np.trunc(array)
         with _as_core_ml("Error computing NN outputs"):
-            outputs = self.model.run(data, state=None if state is None else state.state)
+            outputs = self.model.run(given, state=None if state is None else state.state)
         self._predict_time = time.perf_counter_ns() - started
         return outputs
 

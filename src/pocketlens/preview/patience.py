@@ -11,6 +11,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 __all__ = ["Ending", "ImpatientHttp", "ImpatientWebSocket"]
 
+STREAMS = "/bridge/"
+"""Where requests end with the page, not with the answer."""
+
 SLOW = 5.0
 """Seconds after which a page that takes nothing of what it was sent is dropped."""
 
@@ -56,13 +59,16 @@ class ImpatientHttp(_Dropping, HttpToolsProtocol):
     """A connection whose end waits for the request in progress alone.
 
     Requests that wait behind it would be begun while the server ends, and after: each may start a
-    thread that nobody is left to stop, and the process would wait for that.
+    thread that nobody is left to stop, and the process would wait for that. A stream of events has
+    no end of its own.
     """
 
     def shutdown(self) -> None:
         super().shutdown()
         if self.dropping is not None or self.pipeline:
             self.transport.abort()
+        elif self.cycle is not None and self.cycle.scope["path"].startswith(STREAMS):
+            self.transport.close()
 
 
 class Ending:

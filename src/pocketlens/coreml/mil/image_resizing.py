@@ -25,7 +25,7 @@ def crop(g: Graph, x: Value, crop_height: Ints, crop_width: Ints) -> Value:
     return slice_by_index(g, x, begin, end)
 
 
-@mil(restrictions="only factors with which height and width become whole numbers")
+@mil()
 def upsample_nearest_neighbor(
     g: Graph, x: Value, scale_factor_height: float = 1, scale_factor_width: float = 1
 ) -> Value:

@@ -14,9 +14,7 @@ from pocketlens.errors import ModelFileError
 SAMPLING = ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS")
 
 
-@layer(
-    restrictions="nearest neighbour: only factors with which height and width become whole numbers"
-)
+@layer()
 def upsample(
     g: Graph,
     x: Value,

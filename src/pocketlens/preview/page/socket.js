@@ -1,3 +1,5 @@
+import { Bridge } from "./bridge.js";
+
 /** Milliseconds before the first, second, ... attempt to connect again. */
 const PAUSES = [500, 1000, 2000, 4000, 8000, 15000];
 
@@ -12,8 +14,14 @@ export const SEEN = 2;
  * @property {string} [reason] that the server gave.
  */
 
-/** A WebSocket that connects again, after growing pauses, when it is cut. */
+/**
+ * A WebSocket that connects again, after growing pauses, when it is cut.
+ *
+ * If the very first one does not open, though the page has come, this browser makes none here:
+ * from then on the page goes by the bridge.
+ */
 export class Wire {
+  static #Kind = null;
   #address;
   #options;
   #socket = null;
@@ -65,14 +73,21 @@ export class Wire {
     clearTimeout(this.#timer);
     this.#timer = 0;
     this.#options.changed({ state: "connecting" });
-    this.#socket = new WebSocket(this.#address);
-    this.#socket.onopen = () => this.#options.changed({ state: "open" });
+    const Kind = Wire.#Kind ?? WebSocket;
+    this.#socket = new Kind(this.#address);
+    this.#socket.onopen = () => {
+      Wire.#Kind ??= Kind;
+      this.#options.changed({ state: "open" });
+    };
     this.#socket.onmessage = ({ data }) => {
       // Not when it opens: a full server takes the call only to hang up.
       this.#failures = 0;
       this.#options.heard(JSON.parse(data));
     };
-    this.#socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    this.#socket.onclose = ({ code, reason }) => {
+      Wire.#Kind ??= Bridge;
+      this.#lost(code, reason);
+    };
   }
 
   #lost(code, reason) {
