@@ -33,8 +33,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/pocketlens run --out $(OUT)
 
+# Each processor takes one file after another; the longest files begin first.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 # In Debian's Chromium, which must be installed; the axe-core of npm is fetched for it.
 browser: $(VENV)/.installed

@@ -13,6 +13,11 @@ from pocketlens.image import InputSpec
 from pocketlens.recipe import Recipe, load_recipe
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tutorial is one test of two minutes: begun last, it would be waited for."""
+    items.sort(key=lambda item: item.path.name != "test_tutorial.py")
+
+
 def pytest_collection_finish() -> None:
     """coremltools collects garbage with every conversion; what is there by now is none."""
     gc.collect()
