@@ -98,6 +98,11 @@ def test_a_default_shape_that_does_not_fit(files: Any, save: Callable[..., Path]
     np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x).reshape(4, 9), rtol=1e-5)
     with pytest.raises(ModelFileError, match="the layer 'rows' .* cannot have the shape"):
         model.run({"x0": x[:, :, :1, :2]})
+    rows.name = "ro\nws" * 1000
+    with pytest.raises(ModelFileError) as caught:
+        load(save(spec)).run({"x0": x[:, :, :1, :2]})
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2100
 
 
 @pytest.mark.parametrize("lead", [(1,), (2, 3)], ids=str)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.description import declared_classes
 from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.lowered import one_line
 from pocketlens.coreml.model import CoreMLModel
 from pocketlens.coreml.package import ModelFile
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
@@ -90,6 +91,7 @@ class FlexibleModel(CoreMLModel):
             raise self._default
         return self._default
 
+    @one_line()
     def _model(self, shapes: Shapes) -> CoreMLModel:
         if shapes not in self._models:
             fixed = tuple(

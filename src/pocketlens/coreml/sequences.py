@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pocketlens.coreml.description import declared_classes
 from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.inputs import default_input
+from pocketlens.coreml.lowered import one_line
 from pocketlens.coreml.model import CoreMLModel
 from pocketlens.coreml.network import moves_steps, outer_sizes
 from pocketlens.coreml.package import ModelFile
@@ -84,6 +85,7 @@ class SequenceModel(CoreMLModel):
     def _onnx(self) -> bytes:
         return self._one_step()._onnx()
 
+    @one_line()
     def _one_step(self) -> CoreMLModel:
         if isinstance(self._declared, ModelFileError):
             raise FeatureError(
@@ -92,6 +94,7 @@ class SequenceModel(CoreMLModel):
             ) from self._declared
         return self._declared
 
+    @one_line()
     def _model(self, given: Mapping[str, NDArray[Any]]) -> CoreMLModel:
         """The network for arrays of such shapes, their number of steps left open."""
         key = tuple(
