@@ -8,8 +8,13 @@ Every contender runs in a process of its own, one image at a time; the contender
 (PyTorch: from nothing, its weights are drawn). Memory: the most that the process ever held beyond
 what it held before it loaded the model; it is read from Linux's /proc.
 
-Claims: in float32 an image takes at most 1.1 times what PyTorch's own ONNX export takes; and memory
-is at most 1.3 times the file more than ONNX Runtime holds for that export.
+`graph` is the ONNX file that we write of the Core ML file, run as PyTorch's own export is: numbers
+in, numbers out. `float32` and `float16` are the whole of `run`: a picture in, a label and a
+dictionary of probabilities out, which costs some hundredths of a millisecond of any network.
+
+Claims: in float32 the graph takes at most 1.1 times as long an image as PyTorch's own export, and
+so does the whole of `run` for the large networks; memory is at most 1.3 times the file more than
+ONNX Runtime holds for that export.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ MOST_TIME, MOST_MEMORY = 1.1, 1.3
 LARGE = {"resnet50": "resnet50_like", "mobilenet": "mobilenet_like", "vit": "vit_like"}
 SMALL = ("quick", "classic", "tiny", "digits", "best")
 
-CONTENDERS = ("pytorch", "onnx", "float32", "float16")
+CONTENDERS = ("pytorch", "onnx", "graph", "float32", "float16")
 
 
 def network(name: str) -> tuple[Any, Any]:
@@ -60,10 +65,10 @@ def network(name: str) -> tuple[Any, Any]:
 
 
 def files(name: str, folder: Path) -> None:
-    """Write what the contenders load: two Core ML files and PyTorch's own ONNX export."""
+    """Write what the contenders load: two Core ML files, PyTorch's own ONNX export, and ours."""
     import torch
 
-    from pocketlens import convert
+    from pocketlens import convert, load
 
     module, spec = network(name)
     with torch.no_grad():
@@ -74,11 +79,12 @@ def files(name: str, folder: Path) -> None:
             module, folder / f"{precision}.mlpackage", precision=precision, labels=labels,
             input_spec=spec,
         )  # fmt: skip
+    load(folder / "float32.mlpackage").to_onnx(folder / "graph.onnx")
     blank = torch.zeros(1, spec.channels, spec.height, spec.width)
     whole = torch.nn.Sequential(module, torch.nn.Softmax(1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer one wants more packages
-        torch.onnx.export(whole, (blank,), folder / "torch.onnx", dynamo=False)
+        torch.onnx.export(whole, (blank,), folder / "onnx.onnx", dynamo=False)
 
 
 def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
@@ -95,10 +101,10 @@ def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
                 return module(x).softmax(1)
 
         return ask
-    if contender == "onnx":
+    if contender in ("onnx", "graph"):
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(folder / "torch.onnx")
+        session = onnxruntime.InferenceSession(folder / f"{contender}.onnx")
         given = session.get_inputs()[0]
         feed = {given.name: random.random(given.shape, np.float32)}
         return lambda: session.run(None, feed)
@@ -156,22 +162,26 @@ def measured(name: str) -> dict[str, Any]:
         contender: {key: statistics.median(one[key] for one in found) for key in found[0]}
         for contender, found in rounds.items()
     }
-    ratios = [
-        ours["milliseconds"] / theirs["milliseconds"]
-        for ours, theirs in zip(rounds["float32"], rounds["onnx"], strict=True)
-    ]
+    ratios = {
+        contender: statistics.median(
+            ours["milliseconds"] / theirs["milliseconds"]
+            for ours, theirs in zip(rounds[contender], rounds["onnx"], strict=True)
+        )
+        for contender in ("graph", "float32")
+    }
     more = row["float32"]["megabytes"] - row["onnx"]["megabytes"]
     found = {
         **row,
-        "times_of_onnx": statistics.median(ratios),
+        "times_of_onnx": ratios["graph"],
+        "run_times_of_onnx": ratios["float32"],
         "weights_megabytes": weights / 2**20,
         "more_megabytes_than_onnx": more,
     }
     print(
-        f"{name}: {row['float32']['milliseconds']:.3f} ms in float32, "
+        f"{name}: {row['graph']['milliseconds']:.3f} ms, run {row['float32']['milliseconds']:.3f}, "
         f"{row['float16']['milliseconds']:.3f} in float16; PyTorch's ONNX "
         f"{row['onnx']['milliseconds']:.3f}, PyTorch {row['pytorch']['milliseconds']:.3f}; "
-        f"{found['times_of_onnx']:.2f} times the ONNX; {more:+.0f} MB",
+        f"{ratios['graph']:.2f} times the ONNX, run {ratios['float32']:.2f}; {more:+.0f} MB",
         flush=True,
     )
     return found
@@ -182,9 +192,10 @@ def main(names: list[str]) -> None:
     found = {name: measured(name) for name in names}
     write(__file__, found)
     wrong = [
-        f"{name}: {row['times_of_onnx']:.2f} times what PyTorch's ONNX takes"
+        f"{name}: {row[key]:.2f} times what PyTorch's ONNX takes ({key})"
         for name, row in found.items()
-        if row["times_of_onnx"] > MOST_TIME
+        for key in ("times_of_onnx", *(["run_times_of_onnx"] if name in LARGE else []))
+        if row[key] > MOST_TIME
     ] + [
         f"{name}: {row['more_megabytes_than_onnx']:.0f} MB more than PyTorch's ONNX"
         for name, row in found.items()

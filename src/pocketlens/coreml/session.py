@@ -219,7 +219,6 @@ class GraphModel(CoreMLModel):
             feed[feature.name] = convert(inputs[feature.name], feature, value)
         return feed
 
-    @one_line()
     def _run(
         self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
@@ -229,11 +228,13 @@ class GraphModel(CoreMLModel):
             answers: list[NDArray[Any]] = session.run(asked, feed)
         except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
             reason = " ".join(str(error).split())
-            raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
+            with one_line():
+                raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
         if graph.steps is not None:
             fault = control.fault(graph, int(answers.pop()))
             if fault is not None:
-                raise FeatureError(f"{self.path}: {fault}")
+                with one_line():
+                    raise FeatureError(f"{self.path}: {fault}")
         return answers
 
     def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:
@@ -315,9 +316,19 @@ def _session(
             providers=["CPUExecutionProvider"],
             # It moves a padding of zeros into the pooling that follows, which then refuses one
             # as large as its window.
-            disabled_optimizers=["Pad_Fusion"],
+            disabled_optimizers=["Pad_Fusion"] if _pads_before_pooling(graph) else None,
         )
     except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{file.path} cannot be run: {reason}") from error
     return session, values
+
+
+def _pads_before_pooling(graph: Graph) -> bool:
+    """Whether some padding goes into a pooling, here or in a graph inside."""
+    padded = {value.name for node in graph.nodes if node.op == "Pad" for value in node.outputs}
+    inside = (each for node in graph.nodes for each in node.attributes.values())
+    return any(
+        node.op.endswith("Pool") and node.inputs[0] is not None and node.inputs[0].name in padded
+        for node in graph.nodes
+    ) or any(_pads_before_pooling(each) for each in inside if isinstance(each, Graph))

@@ -118,7 +118,7 @@ class Residual(nn.Module):
         x = F.pad(x, (2 + border,) * 4, mode="replicate")
         x = self.edges(x).abs()  # (N, channels[0], H/2, W/2)
         x = self.stages(x)  # (N, channels[-1], H / step, W / step), rounded up
-        mean, maximum = x.flatten(2).mean(2), F.max_pool2d(x, x.shape[2:]).flatten(1)
+        mean, maximum = x.flatten(2).mean(2), F.adaptive_max_pool2d(x, 1).flatten(1)
         return self.head(torch.cat([mean, maximum], 1))  # (N, classes)
 
 
