@@ -63,9 +63,39 @@ def figures() -> str:
         f"and {to_99['Keras walk, torch']} on PyTorch.",
         f"`pocketlens --help` takes {start['help']:.2f} s; `pocketlens predict`, from process "
         f"start to the answer, {start['predict']:.2f} s.",
+        "",
+        runtime(),
+        conformance(),
         "<!-- /figures -->",
     ]
     return "\n".join(lines)
+
+
+def runtime() -> str:
+    """How fast Core ML files run, in a sentence."""
+    measured = json.loads((HERE / "runtime.json").read_text())
+    graphs = [row["times_of_onnx"] for row in measured.values()]
+    names = {"resnet50": "ResNet-50", "mobilenet": "MobileNet", "vit": "ViT"}
+    large = [f"{measured[key]['run_times_of_onnx']:.2f} ({name})" for key, name in names.items()]
+    return (
+        "Beside the ONNX file that PyTorch itself exports, in ONNX Runtime too, the graph of a Core "
+        f"ML file takes {min(graphs):.2f} to {max(graphs):.2f} times as long; with the picture made "
+        f"ready and the answer named, for networks like these, {', '.join(large)}."
+    )
+
+
+def conformance() -> str:
+    """How many of coremltools' own tests pass, in a sentence."""
+    table = json.loads((HERE.parent / "conformance" / "table.json").read_text())
+
+    def count(kind: str) -> int:
+        return sum(suite.get(kind, 0) for suite in table["suites"].values())
+
+    return (
+        f"Of coremltools' own tests {count('passed'):,} predict here and pass, {count('failed')} "
+        f"fail, and {count('listed')} are known to, each with its cause "
+        "([the table](conformance/TABLE.md))."
+    )
 
 
 def header(name: str) -> str:
