@@ -78,9 +78,10 @@ def runtime() -> str:
     names = {"resnet50": "ResNet-50", "mobilenet": "MobileNet", "vit": "ViT"}
     large = [f"{measured[key]['run_times_of_onnx']:.2f} ({name})" for key, name in names.items()]
     return (
-        "Beside the ONNX file that PyTorch itself exports, in ONNX Runtime too, the graph of a Core "
-        f"ML file takes {min(graphs):.2f} to {max(graphs):.2f} times as long; with the picture made "
-        f"ready and the answer named, for networks like these, {', '.join(large)}."
+        "Beside the ONNX file that PyTorch itself exports, in ONNX Runtime too, the graph of a "
+        f"Core ML file takes {min(graphs):.2f} to {max(graphs):.2f} times as long; with the "
+        "picture made ready and the answer named, for networks like these, "
+        f"{', '.join(large)}."
     )
 
 
