@@ -28,7 +28,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pocketlens.preview.sockets import first_of
 
-__all__ = ["Bridge"]
+__all__ = ["STREAMS", "Bridge"]
+
+STREAMS = "/bridge/"
+"""Where the bridge is: requests that end with the page, not with the answer."""
 
 KEY = re.compile(r"[0-9a-f]{32}")
 MAX_WAITING = 4

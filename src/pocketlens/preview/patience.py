@@ -9,10 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["Ending", "ImpatientHttp", "ImpatientWebSocket"]
+from pocketlens.preview.bridge import STREAMS
 
-STREAMS = "/bridge/"
-"""Where requests end with the page, not with the answer."""
+__all__ = ["Ending", "ImpatientHttp", "ImpatientWebSocket"]
 
 SLOW = 5.0
 """Seconds after which a page that takes nothing of what it was sent is dropped."""

@@ -57,7 +57,7 @@ def create_server(
     from starlette.staticfiles import StaticFiles
 
     from pocketlens.preview.api import ERRORS, Api
-    from pocketlens.preview.bridge import Bridge
+    from pocketlens.preview.bridge import STREAMS, Bridge
     from pocketlens.preview.corrections import Corrections
     from pocketlens.preview.duels import Duels
     from pocketlens.preview.guard import Guard
@@ -79,7 +79,7 @@ def create_server(
             Mount("/api", routes=Api(eyes, duels, kept).routes),
             WebSocketRoute("/ws/live", Live(eyes).welcome),
             WebSocketRoute("/ws/duel/{code}", duels.welcome),
-            Mount("/bridge", routes=Bridge(MAX_MESSAGE).routes),
+            Mount(STREAMS, routes=Bridge(MAX_MESSAGE).routes),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         exception_handlers=ERRORS,
