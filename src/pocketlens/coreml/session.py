@@ -326,9 +326,13 @@ def _session(
 
 def _pads_before_pooling(graph: Graph) -> bool:
     """Whether some padding goes into a pooling, here or in a graph inside."""
-    padded = {value.name for node in graph.nodes if node.op == "Pad" for value in node.outputs}
-    inside = (each for node in graph.nodes for each in node.attributes.values())
-    return any(
-        node.op.endswith("Pool") and node.inputs[0] is not None and node.inputs[0].name in padded
-        for node in graph.nodes
-    ) or any(_pads_before_pooling(each) for each in inside if isinstance(each, Graph))
+    padded: set[str] = set()
+    for node in graph.nodes:
+        if any(_pads_before_pooling(e) for e in node.attributes.values() if isinstance(e, Graph)):
+            return True
+        after_padding = any(value is not None and value.name in padded for value in node.inputs)
+        if after_padding and node.op.endswith("Pool"):
+            return True
+        if node.op == "Pad" or (after_padding and node.op == "Identity"):
+            padded.update(value.name for value in node.outputs)
+    return False

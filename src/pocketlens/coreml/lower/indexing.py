@@ -68,7 +68,8 @@ def gather_nd(g: Graph, x: Value, indices: Value, batch_dims: int = 0) -> Value:
 
 def scatter(g: Graph, data: Value, indices: Value, updates: Value, axis: int, mode: str) -> Value:
     """`data` with `updates` at `indices` along `axis`."""
-    axis, after = _axis(data, axis), axis % max(data.rank, 1) + indices.rank
+    axis = _axis(data, axis)
+    after = axis + indices.rank
     # One row of indices, and updates with one dimension for it.
     row = g.reshape(indices, [-1 if i == axis else 1 for i in range(data.rank)])
     if None in ((updates.shape or (None,)) + (indices.shape or (None,))):
