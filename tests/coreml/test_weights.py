@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import load
+from pocketlens.coreml.emission import onnx_model
 from pocketlens.errors import ModelFileError
 
 R = np.random.default_rng(3)
@@ -268,3 +270,37 @@ def test_layer_larger_than_memory(save: Callable[..., Path], files: Any) -> None
     spec.neuralNetwork.layers[0].innerProduct.inputChannels = 2**62
     with pytest.raises(ModelFileError, match="expected at most 536870912 elements"):
         load(save(spec))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("op", ["linear", "conv"])
+def test_weights_go_to_the_runtime_as_they_lie_in_the_file(
+    op: str, half: bool, tmp_path: Path, files: Any
+) -> None:
+    """A copy more, transposed or widened, would be half of the memory that a model takes."""
+    kind = "float16" if half else "float32"
+    shape, x_shape, y_shape = {
+        "linear": ((64, 32), (2, 5, 32), (2, 5, 64)),
+        "conv": ((64, 32, 1, 1), (1, 32, 2, 2), (1, 64, 2, 2)),
+    }[op]
+    weight = R.standard_normal(shape).astype(kind)
+    data, (offset,) = files.blob_file((kind, weight))
+    x = R.standard_normal(x_shape).astype(kind)
+    spec = files.program_spec(op, {"x": x}, {"weight": weight}, [(kind, y_shape)], "CoreML7")
+    block = spec.mlProgram.functions["main"].block_specializations["CoreML7"]
+    value = block.operations[0].attributes["val"]
+    value.ClearField("immediateValue")
+    value.blobFileValue.fileName = "@model_path/weights/weight.bin"
+    value.blobFileValue.offset = offset
+    model = load(files.write_package(tmp_path / "p.mlpackage", spec, data))
+
+    apart: dict[str, np.ndarray] = {}
+    onnx_model(model._lowered.graph, apart=apart)
+    (given,) = apart.values()
+    assert given.dtype == kind and not given.flags.owndata and not given.flags.writeable
+    while isinstance(given.base, np.ndarray):
+        given = given.base
+    assert isinstance(given, np.memmap) or isinstance(given.base, (memoryview, mmap.mmap))
+    wide, rows = x.astype(np.float32), weight.astype(np.float32).reshape(64, 32)
+    expected = np.einsum("oi,bci->bco" if op == "linear" else "oi,bihw->bohw", rows, wide)
+    np.testing.assert_allclose(model.run({"x": x})["y0"], expected, rtol=2e-2, atol=2e-2)

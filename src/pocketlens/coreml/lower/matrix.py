@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
@@ -12,14 +14,18 @@ __all__ = ["band", "linear", "swapped"]
 
 
 def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
-    """`x Wᵀ + b`: x [*D, Din], weight [Dout, Din], bias [Dout] -> [*D, Dout]."""
+    """`x Wᵀ + b`: x [*D, Din], weight [Dout, Din], bias [Dout] -> [*D, Dout].
+
+    `Gemm` takes the weight as it lies in the file, and rounds once; `MatMul` would want it
+    transposed, which is a second copy of it.
+    """
     if x.rank == 2:
         return g.Gemm(x, weight, bias, transB=1)
-    if weight.const is not None:
-        transposed = g.constant(np.ascontiguousarray(weight.const.T))
-    else:
-        transposed = g.transpose(weight, [1, 0])
-    product = g.MatMul(x, transposed)
+    leading = [-1 if size is None else size for size in (x.shape or ())[:-1]]
+    if -1 not in leading or (leading.count(-1) == 1 and 0 not in leading):
+        rows = g.reshape(x, [-1 if -1 in leading else math.prod(leading), weight.size(1)])
+        return g.reshape(g.Gemm(rows, weight, bias, transB=1), [*leading, weight.size(0)])
+    product = g.MatMul(x, g.transpose(weight, [1, 0]))
     return product if bias is None else g.Add(product, bias)
 
 
