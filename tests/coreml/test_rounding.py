@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -60,13 +61,13 @@ def test_only_the_last_output_overflows_too(save: Callable[..., Path], files: An
 
 
 def test_each_tensor_is_rounded_once(save: Callable[..., Path], files: Any) -> None:
-    """Convolution, ReLU, pooling, sigmoid: bit for bit what rounding after every op gives."""
+    """Convolution, ReLU6, pooling, sigmoid: bit for bit what rounding after every op gives."""
     random = np.random.default_rng(0)
     x = random.standard_normal((1, 2, 8, 8)).astype(np.float16)
     weight = random.standard_normal((3, 2, 3, 3)).astype(np.float16)
     ops: list[Any] = [
         ("conv", {"weight": weight}, (1, 3, 6, 6)),
-        ("relu", {}, (1, 3, 6, 6)),
+        ("relu6", {}, (1, 3, 6, 6)),
         (
             "max_pool",
             {"kernel_sizes": [2, 2], "strides": [2, 2], "pad_type": "valid"},
@@ -83,7 +84,7 @@ def test_each_tensor_is_rounded_once(save: Callable[..., Path], files: Any) -> N
 
     wide = torch.from_numpy(x.astype(np.float32))
     y0 = half(F.conv2d(wide, torch.from_numpy(weight.astype(np.float32))))
-    y1 = half(torch.relu(y0))
+    y1 = half(F.relu6(y0))
     y2 = half(F.max_pool2d(y1, 2))
     y3 = half(torch.sigmoid(y2))
     y4 = half(y3 * y3)
@@ -95,12 +96,15 @@ def test_each_tensor_is_rounded_once(save: Callable[..., Path], files: Any) -> N
     assert exact > 0.9
     # An unrounded computation would give other numbers, so this test can tell.
     free = torch.sigmoid(
-        F.max_pool2d(torch.relu(F.conv2d(wide, torch.from_numpy(weight.astype(np.float32)))), 2)
+        F.max_pool2d(F.relu6(F.conv2d(wide, torch.from_numpy(weight.astype(np.float32)))), 2)
     )
     assert np.mean((free * free).numpy().astype(np.float16) == y4.numpy()) < exact
 
 
-def test_commuting_ops_are_not_rounded_again(save: Callable[..., Path], files: Any) -> None:
+@pytest.mark.parametrize(("op", "node"), [("relu", "Relu"), ("relu6", "Clip")])
+def test_commuting_ops_are_not_rounded_again(
+    save: Callable[..., Path], files: Any, op: str, node: str
+) -> None:
     """The rounding after a convolution waits for the op that needs it: one, not three."""
     from pocketlens.coreml.emission import onnx_model
 
@@ -109,11 +113,11 @@ def test_commuting_ops_are_not_rounded_again(save: Callable[..., Path], files: A
     pool = {"kernel_sizes": [2, 2], "strides": [2, 2], "pad_type": "valid"}
     ops: list[Any] = [
         ("conv", {"weight": weight}, (1, 3, 6, 6)),
-        ("relu", {}, (1, 3, 6, 6)),
+        (op, {}, (1, 3, 6, 6)),
         ("max_pool", pool, (1, 3, 3, 3)),
         ("sigmoid", {}, (1, 3, 3, 3)),
     ]
     model = load(save(chain(files, x, ops)))
     graph = model._lowered.graph
     nodes = [n.op_type for n in onnx_model(graph, graph.outputs[-1:]).graph.node]
-    assert nodes == ["Cast", "Conv", "Relu", "MaxPool", "Cast", "Cast", "Sigmoid", "Cast"]
+    assert nodes == ["Cast", "Conv", node, "MaxPool", "Cast", "Cast", "Sigmoid", "Cast"]

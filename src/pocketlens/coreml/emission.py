@@ -37,10 +37,11 @@ FLOAT = onnx.TensorProto.FLOAT
 FLOAT16 = onnx.TensorProto.FLOAT16
 
 # Operators that only move, drop or choose among values, or whose results a rounding of the inputs
-# changes exactly as a rounding of the result would.
+# changes exactly as a rounding of the result would. (The bounds of a Clip are float16 themselves.)
 COMMUTES = frozenset(
     [
         "Abs",
+        "Clip",
         "Concat",
         "DepthToSpace",
         "Expand",
