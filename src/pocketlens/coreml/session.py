@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -34,8 +35,10 @@ from pocketlens.prediction import ImageSources, Prediction
 __all__ = ["CoreMLModel", "load", "predict"]
 
 MAX_ONNX_BYTES = 2**31 - 1
+TINY_GRAPH = 100_000
+"""Below this many elements in all tensors together, several threads only cost one run time."""
 SMALL_GRAPH = 20_000_000
-"""Below this many elements in all tensors together, one image runs fastest on one thread."""
+"""Below this many, many images go fastest with one thread for each of several at once."""
 
 
 def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreMLModel:
@@ -139,7 +142,9 @@ class GraphModel(CoreMLModel):
             _check_output(file, feature, value, len(lowered.classes))
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
             graph.outputs.append(lowered.probabilities)
-        self._session, self._weights = _session(file, graph)
+        threads = 1 if graph.elements() < TINY_GRAPH else 0
+        self._session, self._weights = _session(file, graph, threads=threads)
+        self._one_thread: Any = self._session if threads == 1 else None
         self._debug: tuple[Any, list[str], list[str]] | None = None
 
     def _gives_probabilities(self) -> bool:
@@ -152,23 +157,31 @@ class GraphModel(CoreMLModel):
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
-        def work(rows: range) -> None:
+        def work(session: Any, rows: range) -> None:
             for row in rows:
                 planes = images[row : row + 1].transpose(0, 3, 1, 2)
                 if spec.colour == "bgr":
                     planes = planes[:, ::-1]
                 feed = {value.name: np.ascontiguousarray(planes, value.dtype)}
-                (answer,) = self._run(self._session, [probabilities.name], feed)
+                (answer,) = self._run(session, [probabilities.name], feed)
                 result[row] = answer.reshape(-1)
 
         workers = min(os.cpu_count() or 1, len(images) // 32)
         if workers < 2 or self._lowered.graph.elements() >= SMALL_GRAPH:
-            work(range(len(images)))
+            work(self._session, range(len(images)))
         else:
+            session = self._one_thread_session()
             bounds = np.linspace(0, len(images), workers + 1).astype(int).tolist()
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(work, map(range, bounds, bounds[1:])))
+                list(pool.map(partial(work, session), map(range, bounds, bounds[1:])))
         return result
+
+    def _one_thread_session(self) -> Any:
+        """What runs an image on one thread, so that others run beside it."""
+        if self._one_thread is None:
+            self._one_thread, weights = _session(self._file, self._lowered.graph, threads=1)
+            self._weights += weights
+        return self._one_thread
 
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
@@ -291,9 +304,12 @@ def _check_output(file: ModelFile, feature: Feature, value: Value, classes: int)
 
 
 def _session(
-    file: ModelFile, graph: Graph, outputs: Sequence[Value] | None = None
+    file: ModelFile, graph: Graph, outputs: Sequence[Value] | None = None, *, threads: int = 0
 ) -> tuple[Any, list[Any]]:
-    """What runs the graph, and the weights, which must live as long: they are not copied here."""
+    """What runs the graph, and the weights, which must live as long: they are not copied here.
+
+    `threads`: how many work on one run; 0 for as many as there are processors.
+    """
     import onnxruntime
 
     weights: dict[str, NDArray[Any]] = {}
@@ -307,8 +323,7 @@ def _session(
     options.log_severity_level = 4  # what goes wrong comes as an exception, not as a log line
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
     options.add_external_initializers(list(weights), values)
-    if graph.elements() < SMALL_GRAPH:
-        options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     try:
         session = onnxruntime.InferenceSession(
             model,
