@@ -194,6 +194,22 @@ def test_numbered_classes(averages: Callable[..., Any], save: Callable[..., Path
     assert model.describe()["classes"] == [10, 20, 30]
 
 
+def test_classes_of_one_name(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+    model = load(save(averages("rgb", ["crane", "hen", "crane"])))
+    for colour, label in (((204, 102, 0), "crane"), ((0, 102, 204), "crane"), ((0, 9, 3), "hen")):
+        picture = np.full((H, W, 3), colour, np.uint8)
+        results = model.run({"image": picture})
+        red, green, blue = (number / 255 for number in colour)
+        assert results["label"] == label
+        assert results["scores"] == pytest.approx({"crane": max(red, blue), "hen": green})
+        answer = model.predict(picture)
+        assert (answer.label, answer.confidence) == (label, pytest.approx(max(red, green, blue)))
+        assert answer.probabilities == pytest.approx(results["scores"])
+        np.testing.assert_allclose(
+            model.probabilities(picture[None]), [[red, green, blue]], rtol=1e-6
+        )
+
+
 def test_first_of_equals_wins(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
     model = load(save(averages("rgb", ["a", "b", "c"])))
     gray = np.full((H, W, 3), 9, np.uint8)
@@ -279,10 +295,8 @@ def test_input_spec_that_contradicts(
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("labels", [["a", "b"], ["a", "b", "b"]])
-def test_classes_that_do_not_fit(
-    labels: list[str], averages: Callable[..., Any], save: Callable[..., Path]
-) -> None:
+def test_classes_that_do_not_fit(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+    labels = ["a", "b"]
     spec = averages("rgb", ["a", "b", "c"])
     if spec.WhichOneof("Type") == "mlProgram":
         block = spec.mlProgram.functions["main"].block_specializations["CoreML6"]
@@ -293,7 +307,7 @@ def test_classes_that_do_not_fit(
     else:
         del spec.neuralNetworkClassifier.stringClassLabels.vector[:]
         spec.neuralNetworkClassifier.stringClassLabels.vector.extend(labels)
-    with pytest.raises(ModelFileError, match="expected 2, one a class|a class is listed twice"):
+    with pytest.raises(ModelFileError, match="expected 2, one a class"):
         load(save(spec))
 
 
