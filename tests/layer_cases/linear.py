@@ -110,6 +110,13 @@ NORMALIZATIONS = [
         lambda x: F.layer_norm(t(x), (4, 7, 6), eps=1e-3),
         "across channels",
     ),
+    Case(
+        "mvn",
+        [x4 / 1000],  # of a variance that the default of epsilon, 1e-6, equals about
+        {"normalizeVariance": True},
+        lambda x: F.instance_norm(t(x), eps=1e-6),
+        "usual epsilon",
+    ),
     Case("l2normalize", [x4], {}, lambda x: x / np.sqrt((x**2).sum((1, 2, 3), keepdims=True))),
     Case(
         "lrn",

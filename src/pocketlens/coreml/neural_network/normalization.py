@@ -51,7 +51,7 @@ def mvn(
     *,
     acrossChannels: bool = False,
     normalizeVariance: bool = False,
-    epsilon: float = 1e-5,
+    epsilon: float = 1e-6,
 ) -> Value:
     axes = np.array([-3, -2, -1] if acrossChannels else [-2, -1], np.int64)
     centred = g.Sub(x, g.ReduceMean(x, axes))
