@@ -102,6 +102,13 @@ NORMALIZATIONS = [
         lambda x: F.instance_norm(t(x), weight=t(gamma), bias=t(beta), eps=1e-5),
         "instance",
     ),
+    Case(
+        "batchnorm",
+        [x5],
+        {"channels": 4, "gamma": gamma, "beta": beta, "computeMeanVar": True},
+        over_batch(lambda x: F.batch_norm(x, None, None, t(gamma), t(beta), True, eps=1e-5)),
+        "whole batch",
+    ),
     Case("mvn", [x4], {}, lambda x: x - x.mean((2, 3), keepdims=True)),
     Case(
         "mvn",
