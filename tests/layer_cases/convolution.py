@@ -137,6 +137,13 @@ POOLS = [
         stride=[2, 2],
         includeLastPixel={"paddingAmounts": [1, 1]},
     ),
+    pool(
+        "last pixel, padding of the width alone",
+        lambda x: F.max_pool2d(F.pad(x, (1, 0, 0, 0), value=-9), (2, 3), 3),
+        kernelSize=[2, 3],
+        stride=[3, 3],
+        includeLastPixel={"paddingAmounts": [0, 1]},
+    ),
     pool("global", lambda x: x.mean((2, 3), keepdim=True), type="AVERAGE", globalPooling=True),
     pool("global max", lambda x: x.amax((2, 3), keepdim=True), globalPooling=True),
     pool("l2", lambda x: F.lp_pool2d(x, 2.0, 2), type="L2", kernelSize=[2, 2], stride=[2, 2]),

@@ -21,17 +21,18 @@ def ceil_pads(x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pad
     """What to add after each dimension so that a last, partial window counts.
 
     As in PyTorch's `ceil_mode`, a window that would start in the padding after the tensor is
-    dropped.
+    dropped. So the specification has it where there is padding, along whichever dimension.
 
     Raises:
         UnsupportedParameter: Such a window where there is no padding, which only PyTorch specifies.
     """
+    padded = any(before or after for before, after in pads)
     extra = []
     for i, (size, stride, (before, after)) in enumerate(zip(kernel, strides, pads, strict=True)):
         length = x.size(i + 2)
         count = -(-(length + before + after - size) // stride) + 1
         if (count - 1) * stride >= length + before:
-            if not (before or after):
+            if not padded:
                 raise UnsupportedParameter(
                     f"the last window of size {size} and stride {stride} starts after the "
                     f"{length} elements; what it should give is not specified"
