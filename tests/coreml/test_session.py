@@ -412,15 +412,22 @@ def test_function_by_name(files: Any, save: Callable[..., Path]) -> None:
         load(path, function="secnd")
 
 
-def test_rank_five_network(save: Callable[..., Path]) -> None:
-    """The older mapping: [C, H, W] is [1, 1, C, H, W] inside, and vectors come out as vectors."""
+@pytest.mark.parametrize("declared", [True, False])
+def test_rank_five_network(declared: bool, save: Callable[..., Path]) -> None:
+    """The older mapping: [C, H, W] is [1, 1, C, H, W] inside, and outside where it is not declared.
+
+    So users saw it: https://github.com/CMU-Perceptual-Computing-Lab/openpose/issues/224 and
+    https://github.com/hollance/CoreMLHelpers/issues/31.
+    """
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 1
     given = spec.description.input.add(name="x").type.multiArrayType
     given.shape.extend([2, 2, 3])
     given.dataType = 65600
-    for name in ("flat", "planes"):
-        spec.description.output.add(name=name).type.multiArrayType.dataType = 65600
+    for name, shape in (("flat", [4]), ("planes", [2, 2, 3])):
+        result = spec.description.output.add(name=name).type.multiArrayType
+        result.dataType = 65600
+        result.shape.extend(shape if declared else [])
     net = spec.neuralNetwork
     scaled = net.layers.add(name="l1", input=["x"], output=["planes"])
     scaled.multiply.alpha = 2.0
@@ -432,9 +439,11 @@ def test_rank_five_network(save: Callable[..., Path]) -> None:
     dense.innerProduct.weights.floatValue.extend(matrix.reshape(-1).tolist())
     x = np.arange(12, dtype=np.float64).reshape(2, 2, 3)
     answer = load(save(spec)).run({"x": x})
-    np.testing.assert_array_equal(answer["planes"], 2 * x)
-    np.testing.assert_array_equal(answer["flat"], matrix @ (2 * x).reshape(12))
-    assert answer["flat"].dtype == np.float64
+    doubled, product = 2 * x, matrix @ (2 * x).reshape(12)
+    if not declared:
+        doubled, product = doubled[None, None], product[None, None, :, None, None]
+    np.testing.assert_array_equal(answer["planes"], doubled, strict=True)
+    np.testing.assert_array_equal(answer["flat"], product, strict=True)
 
 
 def test_rank_five_image_with_mean(save: Callable[..., Path]) -> None:
