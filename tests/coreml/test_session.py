@@ -393,6 +393,20 @@ def test_flexible_shape(files: Any, save: Callable[..., Path]) -> None:
         model.run({"x": np.ones((1, 5))})
 
 
+@pytest.mark.parametrize("ranges", [[(0, -1), (3, 3)], []])
+def test_an_output_declared_without_rows(
+    ranges: list[tuple[int, int]], files: Any, save: Callable[..., Path]
+) -> None:
+    x = np.array([[-1, 2, 3], [4, -5, 6]], np.float32)
+    spec = files.network_spec("activation", [x], {"ReLU": {}}, [(0, 3)])
+    declared = spec.description.output[0].type.multiArrayType.shapeRange.sizeRanges
+    for low, high in ranges:
+        declared.add(lowerBound=low, upperBound=high)
+    model = load(save(spec))
+    np.testing.assert_array_equal(model.run({"x0": x})["y0"], np.maximum(x, 0))
+    assert model.interface.outputs[0].shape == ((1, 3) if ranges else ())
+
+
 def test_function_by_name(files: Any, save: Callable[..., Path]) -> None:
     x = np.array([[-1.0, 2.0]], np.float32)
     spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 2))], "CoreML8")
