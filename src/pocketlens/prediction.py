@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Thresholds",
+    "by_name",
 ]
 
 NOTHING = "nothing"
@@ -35,6 +36,8 @@ THRESHOLDS_KEY = "org.pocketlens.thresholds"
 
 ImageSources: TypeAlias = Sequence[ImageSource] | NDArray[np.uint8]
 
+Name = TypeVar("Name")
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -43,7 +46,8 @@ class Prediction:
     Args:
         label: The class with the highest probability.
         confidence: That probability, in [0, 1].
-        probabilities: The probability of every class, in the order of the model's classes.
+        probabilities: The probability of every class, in the order of the model's classes; of
+            several with one name, that of the likeliest.
     """
 
     label: str
@@ -54,14 +58,24 @@ class Prediction:
     def from_array(cls, classes: Sequence[str], probabilities: NDArray[np.float32]) -> Prediction:
         """From the probabilities `(K,)` of `K` classes; the first of equals wins, as in Core ML."""
         best = int(np.argmax(probabilities))
-        values = {name: float(p) for name, p in zip(classes, probabilities, strict=True)}
-        return cls(classes[best], float(probabilities[best]), values)
+        return cls(classes[best], float(probabilities[best]), by_name(classes, probabilities))
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The `k` likeliest classes with their probabilities, likeliest first."""
         if k < 1:
             raise OptionError(f"top needs a count of at least 1; received: {k}")
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
+
+
+def by_name(classes: Sequence[Name], probabilities: NDArray[np.floating[Any]]) -> dict[Name, float]:
+    """The probability of each class; of several with one name, that of the likeliest.
+
+    So the label's is always the highest, as ImageNet's two classes "crane" have it.
+    """
+    values: dict[Name, float] = {}
+    for name, probability in zip(classes, probabilities.tolist(), strict=True):
+        values[name] = max(values.get(name, probability), probability)
+    return values
 
 
 @dataclass(frozen=True)

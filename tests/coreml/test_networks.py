@@ -270,6 +270,25 @@ def test_one_by_one_as_all_together(converted: Callable[..., Path]) -> None:
     assert isinstance(model, CoreMLModel)
 
 
+def test_what_is_for_training_changes_nothing(save: Callable[..., Path], files: Any) -> None:
+    """A network that may be trained on the device: isUpdatable, updateParams, training inputs."""
+    x, matrix, offset = np.float32([1, -2, 3]), np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([7])
+    fields = {"inputChannels": 3, "outputChannels": 2, "weights": matrix, "hasBias": True}
+    spec = files.network_spec("innerProduct", [x], fields | {"bias": offset.repeat(2)}, [(2,)])
+    spec.isUpdatable = True
+    files.set_array_feature(spec.description.trainingInput.add(), "x0", "float32", x.shape)
+    files.set_array_feature(spec.description.trainingInput.add(), "y0_true", "float32", (2,))
+    layer = spec.neuralNetwork.layers[0]
+    layer.isUpdatable = True
+    layer.innerProduct.weights.isUpdatable = layer.innerProduct.bias.isUpdatable = True
+    loss = {"meanSquaredErrorLossLayer": {"input": "y0", "target": "y0_true"}}
+    rate = {"learningRate": {"defaultValue": 0.1}, "miniBatchSize": {"defaultValue": 4}}
+    optimizer = {"sgdOptimizer": rate}
+    training = {"lossLayers": [loss], "optimizer": optimizer, "epochs": {"defaultValue": 5}}
+    files.fill(spec.neuralNetwork, {"updateParams": training})
+    np.testing.assert_array_equal(load(save(spec)).run({"x0": x})["y0"], [6 + 7, 12 + 7])
+
+
 def test_an_output_has_its_declared_shape(save: Callable[..., Path], files: Any) -> None:
     """As coremltools' tests expect of a network between an image and a declared [C, H, W]."""
     x = np.arange(6, dtype=np.float32).reshape(2, 3)

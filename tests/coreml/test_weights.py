@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 
 from pocketlens.coreml import load
 from pocketlens.coreml.emission import onnx_model
@@ -211,6 +213,42 @@ def test_layer_weights_quantised(bits: int, save: Callable[..., Path], files: An
     table = {"numberOfBits": bits, "lookupTableQuantization": {"floatValue": lut.tolist()}}
     model = load(save(dense_spec(files, rawValue=raw, quantization=table)))
     np.testing.assert_allclose(model.run({"x0": ROW})["y0"], ROW @ lut[index].T, rtol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("transposed", [True, False])
+def test_convolution_weights_quantised(
+    groups: int, transposed: bool, save: Callable[..., Path], files: Any
+) -> None:
+    x = R.standard_normal((1, 8, 4, 5)).astype(np.float32)
+    shape = (8, 12 // groups, 2, 3) if transposed else (12, 8 // groups, 2, 3)
+    index = R.integers(0, 16, shape)
+    scale, bias = (R.standard_normal(12).astype(np.float32) for _ in range(2))
+    lut = R.standard_normal(16).astype(np.float32)
+
+    def per_output(numbers: np.ndarray) -> np.ndarray:
+        if not transposed:
+            return numbers[:, None, None, None]
+        # Of output channel o the weights of one group only, in column o % (12 // groups).
+        columns = numbers.reshape(groups, 1, 12 // groups)
+        return np.repeat(columns, 8 // groups, axis=1).reshape(8, 12 // groups, 1, 1)
+
+    linear = {"scale": scale.tolist(), "bias": bias.tolist()}
+    for kind, message, full in (
+        ("linearQuantization", linear, index * per_output(scale) + per_output(bias)),
+        ("linearQuantization", {"scale": [0.5]}, index * 0.5),
+        ("lookupTableQuantization", {"floatValue": lut.tolist()}, lut[index]),
+    ):
+        apply = F.conv_transpose2d if transposed else F.conv2d
+        expected = apply(torch.from_numpy(x), torch.from_numpy(np.float32(full)), groups=groups)
+        fields = {"outputChannels": 12, "kernelChannels": shape[0] if transposed else shape[1]}
+        fields |= {"kernelSize": [2, 3], "nGroups": groups, "isDeconvolution": transposed}
+        spec = files.network_spec("convolution", [x], fields, [tuple(expected.shape)])
+        raw = {"rawValue": from_the_top(index, 4) + b"unused"}
+        quantised = raw | {"quantization": {"numberOfBits": 4, kind: message}}
+        files.fill(spec.neuralNetwork.layers[0].convolution.weights, quantised)
+        answer = load(save(spec)).run({"x0": x})["y0"]
+        np.testing.assert_allclose(answer, expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_layer_weights_quantised_by_coremltools(

@@ -102,6 +102,13 @@ NORMALIZATIONS = [
         lambda x: F.instance_norm(t(x), weight=t(gamma), bias=t(beta), eps=1e-5),
         "instance",
     ),
+    Case(
+        "batchnorm",
+        [x5],
+        {"channels": 4, "gamma": gamma, "beta": beta, "computeMeanVar": True},
+        over_batch(lambda x: F.batch_norm(x, None, None, t(gamma), t(beta), True, eps=1e-5)),
+        "whole batch",
+    ),
     Case("mvn", [x4], {}, lambda x: x - x.mean((2, 3), keepdims=True)),
     Case(
         "mvn",
@@ -109,6 +116,13 @@ NORMALIZATIONS = [
         {"acrossChannels": True, "normalizeVariance": True, "epsilon": 1e-3},
         lambda x: F.layer_norm(t(x), (4, 7, 6), eps=1e-3),
         "across channels",
+    ),
+    Case(
+        "mvn",
+        [x4 / 1000],  # of a variance that the default of epsilon, 1e-6, equals about
+        {"normalizeVariance": True},
+        lambda x: F.instance_norm(t(x), eps=1e-6),
+        "usual epsilon",
     ),
     Case("l2normalize", [x4], {}, lambda x: x / np.sqrt((x**2).sum((1, 2, 3), keepdims=True))),
     Case(

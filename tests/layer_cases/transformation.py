@@ -98,6 +98,13 @@ MOVES = [
         {"startIndex": 1, "endIndex": -1, "stride": 2, "axis": "HEIGHT_AXIS"},
         lambda x: x[:, :, 1:-1:2],
     ),
+    Case(
+        "slice",
+        [x4],
+        {"startIndex": -3, "stride": 1, "axis": "WIDTH_AXIS"},
+        lambda x: x[..., -3:],
+        "to the end",
+    ),
     Case("crop", [x4], {"cropAmounts": edges(1, 2, 0, 3)}, lambda x: x[:, :, 1:-2, :-3]),
     Case(
         "crop",

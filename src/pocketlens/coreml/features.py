@@ -215,6 +215,8 @@ def _array(kind: str, value: Any, where: str, common: dict[str, Any]) -> Feature
     shapes: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[Range, ...] = ()
     shape = tuple(value.shape)
+    if 0 in shape:  # such as the 0 × 80 scores of a detector before it has seen anything
+        shape = ()
     if flexibility == "enumeratedShapes":
         shapes = tuple(tuple(each.shape) for each in value.enumeratedShapes.shapes)
         shape = shape or (shapes[0] if shapes else ())

@@ -321,21 +321,24 @@ class _Reader:
                     f"{value!r} has open sizes; expected only Seq to be open"
                 )
             return value
-        return self.graph.reshape(value, outer_sizes(value.sizes, feature, older=older))
+        return self.graph.reshape(value, outer_sizes(value.sizes, feature))
 
 
-def outer_sizes(sizes: tuple[int, ...], feature: Feature, *, older: bool) -> tuple[int, ...]:
+def outer_sizes(sizes: tuple[int, ...], feature: Feature) -> tuple[int, ...]:
     """The sizes of an output as Core ML gives it: those declared, if they hold as much.
 
+    Where the file declares none, a network of the older mapping gives all five, such as
+    [1, 1, 44, 28, 28]: so those who used one saw it.
+
     Args:
-        sizes: The sizes that the network gives it; [Seq, Batch, C, H, W] if the mapping is `older`.
+        sizes: The sizes that the network gives it.
     """
-    declared = feature.shape and not (feature.shapes or feature.ranges)
-    if declared and math.prod(feature.shape) == math.prod(sizes):
-        return feature.shape
-    if older and len(sizes) == 5 and sizes[:2] == (1, 1):
-        return sizes[2:3] if sizes[3:] == (1, 1) else sizes[2:]
-    return sizes
+    if feature.shapes or feature.ranges:
+        inner = [sizes[2:], sizes[2:3]] if len(sizes) == 5 else []
+        fitting = [each for each in inner if math.prod(each) == math.prod(sizes)]
+        return next((each for each in fitting if feature.allows(each)), sizes)
+    same = bool(feature.shape) and math.prod(feature.shape) == math.prod(sizes)
+    return feature.shape if same else sizes
 
 
 def _all_known(value: Value) -> bool:

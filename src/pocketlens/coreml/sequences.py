@@ -34,8 +34,8 @@ class SequenceModel(CoreMLModel):
     """A network that takes arrays as they are declared, or with Seq and Batch in front.
 
     `run` takes [Seq, Batch, C] where [C] is declared, and [Seq, Batch, C, H, W] in any case. An
-    output that has as many numbers as the file declares has the declared shape; without Seq and
-    Batch, where both are 1, [C, H, W] or [C]; else it is [Seq, Batch, C, H, W].
+    output that has as many numbers as the file declares has the declared shape; else it is
+    [Seq, Batch, C, H, W].
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SequenceModel(CoreMLModel):
         for feature in self.interface.outputs:
             if feature.kind == "array":
                 array = results[feature.name]
-                results[feature.name] = array.reshape(outer_sizes(array.shape, feature, older=True))
+                results[feature.name] = array.reshape(outer_sizes(array.shape, feature))
         return results
 
     def _onnx(self) -> bytes:

@@ -30,7 +30,7 @@ from pocketlens.errors import (
     UnsupportedOp,
 )
 from pocketlens.image import ImageSource
-from pocketlens.prediction import ImageSources, Prediction
+from pocketlens.prediction import ImageSources, Prediction, by_name
 
 __all__ = ["CoreMLModel", "load", "predict"]
 
@@ -252,7 +252,7 @@ class GraphModel(CoreMLModel):
 
     def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:
         if feature.kind == "dictionary":
-            return {name: float(p) for name, p in zip(self.labels, answer.reshape(-1), strict=True)}
+            return by_name(self.labels, answer.reshape(-1))
         if feature.kind in ("string", "int64", "double"):
             if answer.size != 1:
                 raise FeatureError(

@@ -157,6 +157,23 @@ def test_network_then_program_then_classic(
     assert describe(path)["ops"] == {"activation": 1, "add": 1, "glmRegressor": 1}
 
 
+def test_a_network_that_declares_no_shape(
+    files: Any, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    """It gives [1, 1, 2, 1, 1]; what follows has the shape that it declares."""
+    fields = {"linear": {"alpha": 3.0, "beta": 1.0}}
+    network = files.network_spec("activation", [np.zeros(2, np.float32)], fields, [(2,)])
+    network.specificationVersion = 3
+    network.neuralNetwork.ClearField("arrayInputShapeMapping")
+    del network.description.output[0].type.multiArrayType.shape[:]
+    outputs = {"y": "double", "y0": ("float32", 2)}
+    stages = [network, regressor(spec_of, "y0")]
+    model = open_spec(pipeline(spec_of, {"x0": ("float32", 2)}, outputs, *stages))
+    results = model.run({"x0": [1, 2]})
+    assert results["y"] == (3 + 1) + 10 * (6 + 1) + 0.5
+    np.testing.assert_array_equal(results["y0"], np.float32([4, 7]), strict=True)
+
+
 def test_a_picture_is_classified(
     spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from pocketlens.coreml.features import Feature, Interface
 from pocketlens.coreml.graph import Message
@@ -111,11 +114,26 @@ class PipelineModel(CoreMLModel):
         known = given_features(inputs, self.interface.inputs)
         made: dict[str, Any] = {}
         for stage in self._stages:
-            taken = [f.name for f in stage.interface.inputs if f.name in known]
-            made |= stage.run({name: known[name] for name in taken})
+            taken = [feature for feature in stage.interface.inputs if feature.name in known]
+            made |= stage.run({each.name: _fitted(known[each.name], each) for each in taken})
             known |= made
-        outputs = {feature.name: known[feature.name] for feature in self.interface.outputs}
+        outputs = {each.name: _fitted(known[each.name], each) for each in self.interface.outputs}
         return made | outputs if intermediate else outputs
+
+
+def _fitted(value: Any, feature: Feature) -> Any:
+    """What is known, in a shape that `feature` declares, if that holds as many numbers.
+
+    A network of the older mapping whose description is silent gives [1, 1, C, 1, 1], and the model
+    behind it takes [C].
+    """
+    if feature.kind != "array" or feature.allows(np.shape(value)):
+        return value
+    array = np.asarray(value)
+    for shape in (feature.shape, array.squeeze().shape):
+        if feature.allows(shape) and math.prod(shape) == array.size:
+            return array.reshape(shape)
+    return value
 
 
 def _check(feature: Feature, known: Mapping[str, Feature], what: str) -> None:

@@ -18,15 +18,14 @@ def classifier(g: Graph, probabilities: Value, classes: NDArray[Any]) -> tuple[V
 
     Args:
         probabilities: One number per class, in any shape.
-        classes: [K] strings or int64.
+        classes: [K] strings or int64. Some may be equal: ImageNet has two classes "crane", and
+            Core ML asks only that there are as many classes as probabilities.
     """
     count = int(np.prod(probabilities.sizes))
     if count != classes.size:
         raise ModelFileError(
             f"there are {count} probabilities; expected {classes.size}, one a class"
         )
-    if len(set(classes.tolist())) != classes.size:
-        raise ModelFileError("a class is listed twice")
     row = g.reshape(probabilities, [count])
     best = g.ArgMax(row, axis=0, keepdims=0)
     return g.Gather(classes.reshape(-1), best, axis=0), row

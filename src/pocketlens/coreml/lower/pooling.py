@@ -17,28 +17,34 @@ __all__ = ["Kind", "ceil_pads", "pool"]
 Kind = Literal["max", "average", "l2"]
 
 
-def ceil_pads(x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> list[int]:
-    """What to add after each dimension so that a last, partial window counts.
+def ceil_pads(
+    x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads
+) -> tuple[Pads, list[int]]:
+    """The padding, and what to add after each dimension so that a last, partial window counts.
 
     As in PyTorch's `ceil_mode`, a window that would start in the padding after the tensor is
-    dropped.
+    dropped, and with it the padding that it alone would see. So the specification has it where
+    there is padding, along whichever dimension.
 
     Raises:
         UnsupportedParameter: Such a window where there is no padding, which only PyTorch specifies.
     """
-    extra = []
+    padded = any(before or after for before, after in pads)
+    kept, extra = [], []
     for i, (size, stride, (before, after)) in enumerate(zip(kernel, strides, pads, strict=True)):
         length = x.size(i + 2)
         count = -(-(length + before + after - size) // stride) + 1
         if (count - 1) * stride >= length + before:
-            if not (before or after):
+            if not padded:
                 raise UnsupportedParameter(
                     f"the last window of size {size} and stride {stride} starts after the "
                     f"{length} elements; what it should give is not specified"
                 )
             count -= 1
+            after = min(after, max((count - 1) * stride + size - (length + before), 0))
+        kept.append((before, after))
         extra.append(max((count - 1) * stride + size - (length + before + after), 0))
-    return extra
+    return kept, extra
 
 
 def pool(

@@ -27,7 +27,7 @@ def precision(weights: Any) -> str:
 
 
 def numbers(
-    weights: Any, shape: Sequence[int], what: str = "weights", *, axis: int = 0
+    weights: Any, shape: Sequence[int], what: str = "weights", *, axes: Sequence[int] = (0,)
 ) -> NDArray[np.float32]:
     """The weights as float32.
 
@@ -35,7 +35,7 @@ def numbers(
         weights: A `WeightParams` message, or None.
         shape: What the layer expects.
         what: What to call it in an error.
-        axis: The dimension that counts output channels, along which a quantised weight may have
+        axes: The dimensions that count output channels, along which a quantised weight may have
             one scale each.
 
     Raises:
@@ -65,24 +65,28 @@ def numbers(
             raise ModelFileError(f"{what} has {len(weights.float16Value)} bytes of float16")
         array = np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
     elif given[0] == "rawValue":
-        return _quantised(weights, shape, what, axis)
+        return _quantised(weights, shape, what, axes)
     else:
-        return _whole(weights, shape, what, axis)
+        return _whole(weights, shape, what, axes)
     if array.size != count:
         raise ModelFileError(f"{what} has {array.size} values; expected {count} for {shape}")
     return array.reshape(shape)
 
 
-def _quantised(weights: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:
+def _quantised(
+    weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
     count = math.prod(shape)
     quantization = weights.quantization
     bits = quantization.numberOfBits
     if not 1 <= bits <= 8:
         raise ModelFileError(f"{what} is quantised to {bits} bits; expected 1 to 8")
     expected = (count * bits + 7) // 8
-    if len(weights.rawValue) != expected:
+    if len(weights.rawValue) < expected:  # more are no fault to Core ML
         raise ModelFileError(f"{what} has {len(weights.rawValue)} bytes; expected {expected}")
-    flat = np.unpackbits(np.frombuffer(weights.rawValue, np.uint8))  # from the highest bit down
+    flat = np.unpackbits(
+        np.frombuffer(weights.rawValue, np.uint8, expected)
+    )  # from the highest bit down
     rows = flat[: count * bits].reshape(count, bits)
     index = (rows << np.arange(bits - 1, -1, -1, dtype=np.uint8)).sum(-1, dtype=np.uint8)
     index = index.reshape(shape)
@@ -92,37 +96,42 @@ def _quantised(weights: Any, shape: tuple[int, ...], what: str, axis: int) -> ND
         if table.size != 1 << bits:
             raise ModelFileError(f"{what} has a table of {table.size}; expected {1 << bits}")
         return table[index]
-    return _dequantised(index, weights, what, axis)
+    return _dequantised(index, weights, what, axes)
 
 
-def _whole(weights: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:
+def _whole(
+    weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
     """int8 weights, as layers that quantise their input (int8DynamicQuantize) have them."""
     if len(weights.int8RawValue) != math.prod(shape):
         raise ModelFileError(
             f"{what} has {len(weights.int8RawValue)} bytes; expected {math.prod(shape)}"
         )
     codes = np.frombuffer(weights.int8RawValue, np.int8).reshape(shape)
-    return _dequantised(codes, weights, what, axis)
+    return _dequantised(codes, weights, what, axes)
 
 
-def _dequantised(codes: NDArray[Any], weights: Any, what: str, axis: int) -> NDArray[np.float32]:
+def _dequantised(
+    codes: NDArray[Any], weights: Any, what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
     if weights.quantization.WhichOneof("QuantizationType") != "linearQuantization":
         raise ModelFileError(f"{what} is quantised without a scale or a table")
     linear = weights.quantization.linearQuantization
-    scale = _per_channel(linear.scale, codes.shape, what, axis)
-    bias = _per_channel(linear.bias or [0.0], codes.shape, what, axis)
+    scale = _per_channel(linear.scale, codes.shape, what, axes)
+    bias = _per_channel(linear.bias or [0.0], codes.shape, what, axes)
     with np.errstate(over="ignore", invalid="ignore"):
         return codes.astype(np.float32) * scale + bias
 
 
-def _per_channel(values: Any, shape: tuple[int, ...], what: str, axis: int) -> NDArray[np.float32]:
+def _per_channel(
+    values: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
     array = np.array(values, np.float32)
     if array.size == 1:
         return array.reshape(())
-    if array.size != shape[axis]:
+    full = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+    if array.size != math.prod(full):
         raise ModelFileError(
-            f"{what} has {array.size} scales or biases; expected 1 or {shape[axis]}"
+            f"{what} has {array.size} scales or biases; expected 1 or {math.prod(full)}"
         )
-    full = [1] * len(shape)
-    full[axis] = array.size
     return array.reshape(full)

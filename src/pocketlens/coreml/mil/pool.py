@@ -22,6 +22,9 @@ def _pool(
     ones = (1,) * (x.rank - 2)
     strides = strides or ones
     pads = window_pads(x, pad_type, pad, kernel_sizes, strides, ones)
+    extra = None
+    if ceil_mode:
+        pads, extra = ceil_pads(x, kernel_sizes, strides, pads)
     return pool(
         g,
         kind,
@@ -30,7 +33,7 @@ def _pool(
         strides,
         pads,
         count_padding=not exclude_padding_from_average,
-        extra=ceil_pads(x, kernel_sizes, strides, pads) if ceil_mode else None,
+        extra=extra,
     )
 
 

@@ -9,7 +9,7 @@ from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.padding import Pads, same_pads
 from pocketlens.coreml.lower.weights import numbers
 from pocketlens.coreml.table import layer
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import ModelFileError
 
 
 def pair(numbers: Ints, default: Ints, name: str) -> Ints:
@@ -54,16 +54,12 @@ def convolution(
     strides = pair(stride, (1, 1), "stride")
     dilations = pair(dilationFactor, (1, 1), "dilationFactor")
     top_left = same is not None and same.asymmetryMode == 1
-    if isDeconvolution:
-        shape = (kernelChannels, outputChannels // nGroups, *kernel)
-        per_output = 1 if nGroups == 1 else None
-    else:
-        shape = (outputChannels, kernelChannels, *kernel)
-        per_output = 0
-    if weight is None:
-        if per_output is None and weights is not None and weights.HasField("quantization"):
-            raise UnsupportedParameter("the weights of a grouped deconvolution are quantised")
-        weight = g.constant(numbers(weights, shape, axis=per_output or 0))
+    if weight is None and isDeconvolution:
+        inner = (kernelChannels // nGroups, outputChannels // nGroups, *kernel)
+        apart = numbers(weights, (nGroups, *inner), axes=(0, 2))
+        weight = g.constant(apart.reshape(nGroups * inner[0], *inner[1:]))
+    elif weight is None:
+        weight = g.constant(numbers(weights, (outputChannels, kernelChannels, *kernel)))
     offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
 
     def formula(v: Value) -> Value:

@@ -10,10 +10,10 @@ from pocketlens.coreml.lower import normalization as lower
 from pocketlens.coreml.lower.batch import over_batch
 from pocketlens.coreml.lower.weights import numbers
 from pocketlens.coreml.table import layer
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import ModelFileError
 
 
-@layer(restrictions="statistics of the whole batch only for a batch of 1")
+@layer()
 def batchnorm(
     g: Graph,
     x: Value,
@@ -37,9 +37,12 @@ def batchnorm(
             centre = numbers(mean, (channels,), "mean")
             spread = numbers(variance, (channels,), "variance")
             return lower.batch_norm(g, v, centre, spread, scale, offset, epsilon)
-        if not instanceNormalization and v.size(0) != 1:
-            raise UnsupportedParameter(f"statistics over a batch of {v.size(0)} do not run here")
-        return lower.instance_norm(g, v, scale, offset, epsilon)
+        if instanceNormalization or (v.shape or ())[:1] == (1,):
+            return lower.instance_norm(g, v, scale, offset, epsilon)
+        # The statistics of a channel over the whole batch: those of one instance that holds it all.
+        whole = g.Unsqueeze(g.transpose(v, [1, 0, 2, 3]), np.array([0], np.int64))
+        y = lower.instance_norm(g, whole, scale, offset, epsilon)
+        return g.transpose(g.Squeeze(y, np.array([0], np.int64)), [1, 0, 2, 3])
 
     return over_batch(g, x, formula)
 
@@ -51,7 +54,7 @@ def mvn(
     *,
     acrossChannels: bool = False,
     normalizeVariance: bool = False,
-    epsilon: float = 1e-5,
+    epsilon: float = 1e-6,
 ) -> Value:
     axes = np.array([-3, -2, -1] if acrossChannels else [-2, -1], np.int64)
     centred = g.Sub(x, g.ReduceMean(x, axes))

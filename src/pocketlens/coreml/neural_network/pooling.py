@@ -48,7 +48,7 @@ def pooling(
             if len(amounts) != 2:
                 raise ModelFileError(f"paddingAmounts is {list(amounts)}; expected two numbers")
             pads = [(amount, amount) for amount in amounts]
-            extra = ceil_pads(v, kernel, strides, pads)
+            pads, extra = ceil_pads(v, kernel, strides, pads)
         elif valid is not None:
             pads = border(valid.paddingAmounts)
         return pool(

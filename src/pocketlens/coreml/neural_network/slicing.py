@@ -96,7 +96,10 @@ def slice_(
     at = x.rank - {"CHANNEL_AXIS": 3, "HEIGHT_AXIS": 2, "WIDTH_AXIS": 1}[axis]
     if at < 0:
         raise ModelFileError(f"{x!r} has no {axis}")
-    bounds = [np.array([number], np.int64) for number in (startIndex, endIndex, at, stride)]
+    # An end of 0, which is how -1 goes on, is the end of the dimension: so Apple's own validator
+    # reckons the size of the result.
+    end = endIndex or LAST
+    bounds = [np.array([number], np.int64) for number in (startIndex, end, at, stride)]
     return g.Slice(x, *bounds)
 
 
