@@ -19,14 +19,19 @@ from typing import Any, TextIO
 import numpy as np
 import pytest
 
+import stand_ins
 from pocketlens.coreml import coremltools_plugin
 from pocketlens.coreml.functions import operations
 from pocketlens.coreml.package import open_model
 from pocketlens.errors import PocketlensError
 
+stand_ins.import_xgboost()
 coremltools_plugin.install()  # before any test module asks coremltools whether this is a Mac
+stand_ins.install()  # before any takes what is replaced
 
 MAX_REASON = 300
+FAULT_OF_NEWER_MACS = "rdar://problem/84898245"
+"""The reason that coremltools' XGBoost tests give."""
 
 
 class TimeLimitError(BaseException):
@@ -132,6 +137,12 @@ class Events:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.outcome != "passed" and self.collecting:
             self.write(file=report.nodeid, reason=_last_line(report))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, obj: object) -> None:
+        """What stands back on newer Macs for a fault that Apple looks into runs here."""
+        if getattr(obj, "__unittest_skip_why__", "") == FAULT_OF_NEWER_MACS:
+            obj.__unittest_skip__ = False  # type: ignore[attr-defined]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

@@ -37,6 +37,8 @@ SUITES = {
     "mil-ops": (OPS,),
     "neural-network": ("test/neural_network",),
     "pipeline": ("test/pipeline",),
+    "scikit-learn": ("test/sklearn_tests",),
+    "xgboost": ("test/xgboost_tests",),
     "torch-ops": (
         f"{TORCH}/test_torch_ops.py",
         f"{TORCH}/test_torch_stateful_model.py",

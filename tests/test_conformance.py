@@ -107,3 +107,15 @@ def test_a_test_of_coremltools_predicts_here(modules: Any) -> None:
     assert ["neural_network", "pooling"] in done[test]["ops"]
     assert done[gone]["outcome"] == "failed"
     assert "its process ended with" in done[gone]["reason"]
+
+
+def test_the_drawn_data_set_is_the_same_each_time_and_may_be_written_to(modules: Any) -> None:
+    import stand_ins
+
+    first, second = stand_ins.boston(), stand_ins.boston()
+    assert first["data"].shape == (506, 13) and first["target"].shape == (506,)
+    assert len(first["feature_names"]) == 13
+    before = second["data"].copy()
+    assert (first["data"] == before).all() and (first["target"] == second["target"]).all()
+    first["data"][1, 8] = float("nan")
+    assert (second["data"] == before).all()

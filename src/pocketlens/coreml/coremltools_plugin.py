@@ -97,7 +97,8 @@ class _MLModelProxy:
     def predict(self, data: Mapping[str, Any], state: _State | None = None) -> dict[str, Any]:
         """The outputs by name, as `CoreMLModel.run` gives them.
 
-        As in Core ML, floating-point numbers that are given for whole ones lose their fraction.
+        As in Core ML, floating-point numbers that are given for whole ones lose their fraction, and
+        pictures in colour come with an alpha channel, which is opaque.
         """
         started = time.perf_counter_ns()
         given = dict(data)
@@ -108,6 +109,9 @@ class _MLModelProxy:
                 given[feature.name] = np.trunc(array)
         with _as_core_ml("Error computing NN outputs"):
             outputs = self.model.run(given, state=None if state is None else state.state)
+        for feature in self.model.interface.outputs:
+            if feature.kind == "image" and feature.channels == 3:
+                outputs[feature.name] = outputs[feature.name].convert("RGBA")
         self._predict_time = time.perf_counter_ns() - started
         return outputs
 

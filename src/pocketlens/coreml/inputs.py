@@ -178,8 +178,7 @@ def feature_input(given: Any, feature: Feature) -> Any:
         if not isinstance(given, Mapping):
             raise _unlike(given, feature, f"a dictionary of numbers with {feature.dtype} keys")
         return {
-            _scalar(key, feature.dtype, feature): _scalar(value, "double", feature)
-            for key, value in given.items()
+            _key(key, feature): _scalar(value, "double", feature) for key, value in given.items()
         }
     if feature.kind == "sequence":
         if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
@@ -192,6 +191,17 @@ def feature_input(given: Any, feature: Feature) -> Any:
             )
         return items
     return _scalar(given, feature.kind, feature)
+
+
+def _key(given: Any, feature: Feature) -> str | int:
+    """A dictionary's key, of the declared type; but a whole number stays one.
+
+    coremltools declares string keys for a DictVectorizer that has learnt whole numbers. The model
+    knows which it needs.
+    """
+    whole = isinstance(given, (int, np.integer))
+    key: str | int = _scalar(given, "int64" if whole else feature.dtype, feature)
+    return key
 
 
 def _scalar(given: Any, kind: str, feature: Feature) -> Any:

@@ -57,7 +57,7 @@ def test_taken(
         ("string", 3, "is a string; received: 3"),
         ("string", b"x", "is a string; received: bytes"),
         ("dictionary string", [1], "is a dictionary of numbers with string keys; received: list"),
-        ("dictionary string", {1: 1}, "'x' (dictionary) is a string; received: 1"),
+        ("dictionary string", {1.5: 1}, "'x' (dictionary) is a string; received: 1.5"),
         ("dictionary int64", {1: "a"}, "'x' (dictionary) is a number (double); received: 'a'"),
         ("sequence string", "abc", "'x' (sequence) is a sequence of string; received: 'abc'"),
         ("sequence int64", [1, "a"], "'x' (sequence) is a whole number (int64); received: 'a'"),

@@ -117,6 +117,15 @@ ROWS: list[tuple[str, dict[str, Any], Any, Any, Any, Any]] = [
         {10: 2.5},
         {1: 2.5},
     ),
+    # declared as coremltools' converter declares a DictVectorizer that has learnt whole numbers
+    (
+        "dictVectorizer",
+        {"int64ToIndex": [30, 10]},
+        "dictionary string",
+        "dictionary int64",
+        {10: 2.5, 7: 1},
+        {1: 2.5},
+    ),
     # a map either way, of one or of a sequence
     ("categoricalMapping", {"stringToInt64Map": {"a": 5}}, "string", "int64", "a", 5),
     ("categoricalMapping", {"int64ToStringMap": {3: "c"}}, "int64", "string", 3, "c"),
@@ -304,6 +313,22 @@ def test_identity_of_several(feature_model: Callable[..., CoreMLModel], spec_of:
         ("categoricalMapping", {"stringToInt64Map": {}}, "string", "int64", "b", "'x' is 'b', whi"),
         ("scaler", {}, "double?", "double", None, "'x' (double) is left out; this model needs it"),
         ("dictVectorizer", {"stringToIndex": ["a"]}, "dictionary string?", (1,), None, "left out"),
+        (
+            "dictVectorizer",
+            {"stringToIndex": ["a"]},
+            "dictionary string",
+            (1,),
+            {1: 2},
+            "the input 'x' has the key 1; the model's keys are strings",
+        ),
+        (
+            "dictVectorizer",
+            {"int64ToIndex": [1]},
+            "dictionary string",
+            (1,),
+            {"1": 2},
+            "the input 'x' has the key '1'; the model's keys are whole numbers",
+        ),
         ("identity", {}, "double?", "double", None, "'x' is left out; this model needs it"),
     ],
 )
@@ -380,10 +405,10 @@ def test_what_cannot_be_answered(
         ),
         (
             "dictVectorizer",
-            {"int64ToIndex": [1]},
-            "dictionary string",
+            {"stringToIndex": ["a"]},
+            "dictionary int64",
             (1,),
-            "its input has string k",
+            "its input has int64 k",
         ),
         (
             "categoricalMapping",

@@ -150,6 +150,15 @@ def test_two_probabilities(spec_of: Callable[..., Any], open_spec: Open) -> None
         assert answer["c"] == machine.labels[0 if first >= 0.5 else 1]
 
 
+def test_a_decision_that_is_no_number(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """libsvm 3.23 gives these numbers for the infinite coefficients that it can end with itself."""
+    spec = Machine(2, "linear", False, spec_of).with_probabilities()
+    spec.supportVectorClassifier.rho[0] = np.nan
+    answer = open_spec(spec).run({"x": np.ones(3)})
+    assert list(answer["p"].values()) == [1e-7, 0.9999999]
+    assert answer["c"] == list(answer["p"])[1]
+
+
 @pytest.mark.parametrize("classes", [3, 5])
 def test_coupled_probabilities(classes: int, spec_of: Callable[..., Any], open_spec: Open) -> None:
     """The minimum of Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)² under Σ p = 1, by solving its equations."""

@@ -103,6 +103,28 @@ def test_every_test_of_a_node(behaviour: str, missing: bool, regressor: Make) ->
         assert model.run(given) == {"y": 11.0 if missing else 9.0}
 
 
+NEAR = [0.1, 0.3, 0.5 + 1e-12, 1e300, -1e300]
+"""Doubles that float32 rounds up, down, onto a threshold or out of its range."""
+
+
+@pytest.mark.parametrize("behaviour", NAMES)
+@pytest.mark.parametrize("single", [True, False])
+def test_thresholds_that_are_float32_compare_as_float32(
+    behaviour: str, single: bool, regressor: Make
+) -> None:
+    """XGBoost takes thresholds from its data, which it holds as float32."""
+    thresholds = [float(np.float32(x)) for x in (0.1, 0.3, 0.5)]
+    trees = [(0, behaviour, t, False, {0: 2.0**k}, {0: 0.0}) for k, t in enumerate(thresholds)]
+    if not single:  # one double among the thresholds is enough
+        trees.append((0, behaviour, 0.1, False, {0: 0.0}, {0: 0.0}))
+    model = regressor(trees, [0.0], {"x": "double"})
+    for x in NEAR:
+        with np.errstate(over="ignore"):
+            compared = np.float32(x) if single else np.float64(x)
+        expected = sum(2.0**k for k, t in enumerate(thresholds) if TESTS[behaviour](compared, t))
+        assert model.run({"x": x}) == {"y": expected}
+
+
 @pytest.mark.parametrize("transform", [0, 1, 2])
 def test_many_trees(transform: int, regressor: Make) -> None:
     """Features are counted through all inputs, values add up in several dimensions."""

@@ -52,15 +52,22 @@ def dictVectorizer(
 ) -> Step:
     taken = only(model.inputs, "input", "dictionary")
     output = only(model.outputs, "output", "array", "dictionary")
-    kind = "string" if stringToIndex is not None else "int64"
-    if taken.dtype != kind:
-        raise ModelFileError(f"its input has {taken.dtype} keys; its own are {kind}")
-    places = _places(stringToIndex if kind == "string" else int64ToIndex, "keys")
+    strings = stringToIndex is not None
+    # coremltools' converter declares string keys, whatever the model's own are.
+    if strings and taken.dtype != "string":
+        raise ModelFileError(f"its input has {taken.dtype} keys; its own are string")
+    places = _places(stringToIndex if strings else int64ToIndex, "keys")
     if output.kind == "dictionary":
         _check_keys(output)
 
     def run(given: Features) -> dict[str, Any]:
         pairs = _given(given, taken).items()
+        for key, _ in pairs:
+            if isinstance(key, str) != strings:
+                raise FeatureError(
+                    f"the input '{taken.name}' has the key {key!r}; "
+                    f"the model's keys are {'strings' if strings else 'whole numbers'}"
+                )
         found = {places[key]: value for key, value in pairs if key in places}
         sparse = output.kind == "dictionary"
         return {output.name: found if sparse else _dense(found, len(places))}

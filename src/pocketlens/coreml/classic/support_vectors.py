@@ -117,7 +117,8 @@ def supportVectorClassifier(
 
     def estimate(given: Features) -> dict[str, object]:
         first = logistic(-(np.array(probA) * decisions(given) + np.array(probB)))
-        return labels.answer(coupled(np.clip(first, LEAST, 1 - LEAST), classes))
+        # A decision that is no number (of infinite coefficients, say) is the least, as in libsvm.
+        return labels.answer(coupled(np.minimum(np.fmax(first, LEAST), 1 - LEAST), classes))
 
     return Step(estimate if probA else vote, labels.outputs, labels.classes)
 

@@ -1,9 +1,11 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Tree ensembles: every tree adds its leaf's values to a base prediction.
 
-A node's test, the way a missing value takes, and the transforms are TreeEnsemble.proto's. Two
+A node's test, the way a missing value takes, and the transforms are TreeEnsemble.proto's. Three
 things the specification leaves open are as coremltools' converters count on them: two classes with
-a single score have the score as the second one's probability, and a half goes to the second class.
+a single score have the score as the second one's probability, a half goes to the second class, and
+an ensemble whose thresholds are all float32 numbers compares as float32. XGBoost's thresholds often
+are values of its data: there 0.1 is not below float32's 0.1, as a double is.
 """
 
 from __future__ import annotations
@@ -49,10 +51,11 @@ TRANSFORMS: dict[str, Callable[[Row], Row]] = {
     # The first class has the score 0 and is not among the predictions.
     "Classification_SoftMaxWithZeroClassReference": lambda x: softmax(np.concatenate([[0.0], x])),
 }
+SINGLE = "inputs are rounded to float32 where all thresholds are float32 numbers"
 ZERO_CLASS = "Classification_SoftMaxWithZeroClassReference"
 
 
-@classic()
+@classic(restrictions=SINGLE)
 def treeEnsembleClassifier(
     model: Interface,
     *,
@@ -88,7 +91,7 @@ def treeEnsembleClassifier(
     return Step(run, labels.outputs, labels.classes)
 
 
-@classic()
+@classic(restrictions=SINGLE)
 def treeEnsembleRegressor(
     model: Interface, *, treeEnsemble: Message, postEvaluationTransform: str = "NoTransform"
 ) -> Step:
@@ -129,6 +132,9 @@ class _Forest:
             raise ModelFileError(f"a node tests the feature {max(features)}; its inputs have fewer")
         self._feature = np.where(leaf, 0, np.array(features, np.int64))
         self._threshold = np.array(columns["branchFeatureValue"], np.float64)
+        branching = self._threshold[~leaf]
+        with np.errstate(over="ignore"):
+            self._single = np.array_equal(branching, branching.astype(np.float32))
         self._missing = np.array(columns["missingValueTracksTrueChild"], bool)
         self._true, self._false = _children(columns, leaf)
         self._roots = _roots(nodes, leaf, self._true, self._false)
@@ -144,6 +150,8 @@ class _Forest:
     def predict(self, given: Features) -> Row:
         """The base prediction and the values of every tree's leaf, [dimensions]."""
         x = self._vector.row(given)
+        if self._single:
+            x = x.astype(np.float32).astype(np.float64)
         at = self._roots
         for _ in range(self._depth):
             branch = at[self._behaviour[at] != LEAF]

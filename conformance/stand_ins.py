@@ -1,0 +1,103 @@
+"""What lets coremltools' tests of its converters run here: a data set, names of older libraries.
+
+None of it is an oracle: what the tests compare are the predictions that scikit-learn, XGBoost and
+libsvm make with those that Pocketlens makes of the converted model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["boston", "import_xgboost", "install"]
+
+COLUMNS = (
+    *("CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE"),
+    *("DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT"),
+)
+ROWS = 506
+
+
+def boston() -> dict[str, Any]:
+    """Drawn numbers in the place of the Boston housing prices, which the tests would download.
+
+    Names, sizes and kinds of columns are those of that data set: a flag (CHAS), whole numbers (RAD,
+    TAX), many zeros (ZN), shares and lengths with two to four decimals, prices with one.
+
+    Returns:
+        `data` [506, 13], `target` [506], `feature_names` [13]; new arrays each time, as tests
+        write into them.
+    """
+    draw = np.random.default_rng(506)
+    columns = {
+        "CRIM": np.round(draw.lognormal(-0.8, 2.0, ROWS), 5),
+        "ZN": np.round(draw.uniform(10, 100, ROWS) * (draw.random(ROWS) < 0.25), 1),
+        "INDUS": np.round(draw.uniform(0.4, 28, ROWS), 2),
+        "CHAS": (draw.random(ROWS) < 0.07).astype(np.float64),
+        "NOX": np.round(draw.uniform(0.38, 0.88, ROWS), 4),
+        "RM": np.round(draw.normal(6.3, 0.7, ROWS), 3),
+        "AGE": np.round(draw.uniform(3, 100, ROWS), 1),
+        "DIS": np.round(draw.lognormal(1.2, 0.5, ROWS), 4),
+        "RAD": draw.choice([1, 2, 3, 4, 5, 6, 7, 8, 24], ROWS).astype(np.float64),
+        "TAX": draw.integers(187, 712, ROWS).astype(np.float64),
+        "PTRATIO": np.round(draw.uniform(12.6, 22, ROWS), 1),
+        "B": np.round(draw.uniform(0.3, 396.9, ROWS), 2),
+        "LSTAT": np.round(draw.lognormal(2.4, 0.5, ROWS), 2),
+    }
+    price = 22.5 + 7 * (columns["RM"] - 6.3) - 0.6 * (columns["LSTAT"] - 12.6)
+    price = price + 3 * columns["CHAS"] - draw.exponential(2, ROWS)
+    return {
+        "data": np.stack([columns[name] for name in COLUMNS], axis=1),
+        "target": np.round(np.clip(price, 5, 50), 1),
+        "feature_names": list(COLUMNS),
+    }
+
+
+class _NumPyOf1(ModuleType):
+    """NumPy as XGBoost 1.4.2 knows it: `copy=False` means that there is none if none is needed."""
+
+    cfloat = np.complex128
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    @staticmethod
+    def array(data: Any, dtype: Any = None, *, copy: bool = True) -> Any:
+        return np.array(data, dtype, copy=True if copy else None)
+
+
+def import_xgboost() -> None:
+    """Import XGBoost 1.4.2, which asks a module that Setuptools no longer has for dask's version.
+
+    coremltools imports it, too, and does without if that fails: so call this before.
+    """
+    asked = ModuleType("pkg_resources")
+    vars(asked).update(
+        get_distribution=importlib.metadata.distribution,
+        DistributionNotFound=importlib.metadata.PackageNotFoundError,
+    )
+    before = sys.modules.setdefault("pkg_resources", asked)
+    with contextlib.suppress(ImportError):
+        vars(importlib.import_module("xgboost.data"))["np"] = _NumPyOf1("numpy")
+    if before is asked:
+        del sys.modules["pkg_resources"]
+
+
+def install() -> None:
+    """Put the rest in place, before a test module is imported.
+
+    What is not installed is passed over: coremltools skips the tests that need it.
+    """
+    with contextlib.suppress(ImportError):
+        vars(importlib.import_module("coremltools.test.utils"))["load_boston"] = boston
+    # libsvm 3.23 has NumPy's names from SciPy, which has given them up. It is there twice:
+    # libsvm.svmutil imports the others by their names in its own folder.
+    for name in ("libsvm.svmutil", "svmutil", "svm", "commonutil"):
+        with contextlib.suppress(ImportError):
+            vars(importlib.import_module(name))["scipy"] = np
