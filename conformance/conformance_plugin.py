@@ -26,6 +26,7 @@ from pocketlens.coreml.package import open_model
 from pocketlens.errors import PocketlensError
 
 stand_ins.import_xgboost()
+stand_ins.import_torchvision()
 coremltools_plugin.install()  # before any test module asks coremltools whether this is a Mac
 stand_ins.install()  # before any takes what is replaced
 

@@ -1,13 +1,15 @@
 """What lets coremltools' tests of its converters run here: a data set, names of older libraries.
 
-None of it is an oracle: what the tests compare are the predictions that scikit-learn, XGBoost and
-libsvm make with those that Pocketlens makes of the converted model.
+What the tests compare are the predictions that scikit-learn, XGBoost, libsvm and PyTorch make with
+those that Pocketlens makes of the converted model. Only torchvision's suppression of boxes, which
+is no part of PyTorch, is worked out here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.metadata
 import sys
 from types import ModuleType
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["boston", "import_xgboost", "install"]
+__all__ = ["boston", "box_iou", "import_torchvision", "import_xgboost", "install", "nms"]
 
 COLUMNS = (
     *("CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE"),
@@ -87,6 +89,53 @@ def import_xgboost() -> None:
         vars(importlib.import_module("xgboost.data"))["np"] = _NumPyOf1("numpy")
     if before is asked:
         del sys.modules["pkg_resources"]
+
+
+def box_iou(first: Any, second: Any) -> Any:
+    """How far boxes [N, 4] and [M, 4], corners (x1, y1, x2, y2), overlap: [N, M].
+
+    The area that two share over the area that they cover together.
+    """
+    low = first[:, None, :2].maximum(second[:, :2])
+    high = first[:, None, 2:].minimum(second[:, 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
+    return shared / (areas[0][:, None] + areas[1] - shared)
+
+
+def nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
+    """The boxes that stay, the highest score first, where none overlaps a higher one by more.
+
+    Args:
+        dets: Boxes [N, 4], as in `box_iou`.
+        scores: [N].
+        iou_threshold: What two boxes that both stay may overlap at most.
+    """
+    left = scores.argsort(descending=True, stable=True)
+    kept: list[int] = []
+    while len(left):
+        kept.append(int(left[0]))
+        overlap = box_iou(dets[left[:1]], dets[left[1:]])[0]
+        # torchvision holds a float32 overlap against a threshold in double precision.
+        left = left[1:][~(overlap.double() > iou_threshold)]
+    return left.new_tensor(kept)
+
+
+def import_torchvision() -> None:
+    """Put in torchvision's place, which does not import beside PyTorch's build for the CPU, `ops`.
+
+    coremltools asks for it when it is imported: so call this before.
+    """
+    with contextlib.suppress(ImportError):
+        torch = importlib.import_module("torch")
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.impl("nms", nms, "CPU")
+        ops = ModuleType("torchvision.ops")
+        vars(ops).update(box_iou=box_iou, nms=torch.ops.torchvision.nms, library=library)
+        whole = ModuleType("torchvision")
+        vars(whole).update(ops=ops, __spec__=importlib.machinery.ModuleSpec("torchvision", None))
+        sys.modules |= {"torchvision": whole, "torchvision.ops": ops}
 
 
 def install() -> None:
