@@ -40,6 +40,16 @@ def test_what_does_not_follow() -> None:
         assert value.const is None
 
 
+@pytest.mark.parametrize("op", ["GreaterOrEqual", "LessOrEqual"])
+def test_types_that_older_onnx_does_not_infer(op: str) -> None:
+    """With ONNX 1.17 to 1.19, which the package allows, this was a KeyError."""
+    g = Graph()
+    x = g.input("x", np.float32, (2, None, 6))
+    (value,) = g.op(op, x, np.zeros((1, 6), np.float32))
+    assert (value.dtype, value.shape) == (np.dtype(bool), (2, None, 6))
+    assert [node.op for node in g.nodes] == [op]
+
+
 def test_a_division_by_zero_comes_out_in_the_run(files: Any, save: Callable[..., Path]) -> None:
     numbers = {"x": np.int32([7]), "y": np.int32([0])}
     with pytest.raises(PocketlensError, match="modulo by zero"):
