@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("coremltools", "numpy", "onnxruntime", "torch", "scipy")
+PACKAGES = ("coremltools", "numpy", "onnx", "onnxruntime", "torch", "tensorflow-cpu", "scipy")
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -173,7 +173,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
         "# Conformance",
         "",
         "coremltools' own tests, run off macOS with Pocketlens in Core ML's place. Written by "
-        "`make conformance`; do not edit.",
+        "`conformance/run.py`; do not edit.",
         "",
         f"Versions: {versions}. Tests run: {content['tests']['run']} of {content['tests']['of']}.",
         "",
