@@ -74,7 +74,7 @@ $(TENSORFLOW)/.installed: conformance/tensorflow.txt
 	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check --quiet -r conformance/tensorflow.txt
 	@touch $@
 
-# Half an hour for 16 of each function; options given last win: CONFORMANCE='--each 2 --out build'
+# Some half an hour for 16 tests of each function; options given last win: CONFORMANCE='--each 2 --out build'
 conformance-tensorflow: $(TENSORFLOW)/.installed
 	PYTHONPATH=$(abspath src) $(TENSORFLOW)/bin/python conformance/run.py --suite tensorflow-ops --each 16 \
 		--out conformance/tensorflow $(CONFORMANCE)
