@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test browser check format benchmark conformance fuzz clean
+.PHONY: help demo test browser check format benchmark conformance conformance-tensorflow fuzz clean
 
 help:
 	@echo "make demo       from handwritten digits to a checked Core ML file, an Xcode project, a report"
@@ -20,6 +20,7 @@ help:
 	@echo "make format     format the code"
 	@echo "make benchmark  measure every figure that the README claims"
 	@echo "make conformance  coremltools' own tests, with Pocketlens in Core ML's place"
+	@echo "make conformance-tensorflow  those of its TensorFlow front end, in $(TENSORFLOW)"
 	@echo "make fuzz       damaged Core ML files, two minutes; more: make fuzz FUZZ_SECONDS=600"
 	@echo "make clean      remove the environment and the runs"
 
@@ -66,6 +67,18 @@ conformance: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
 	$(BIN)/python conformance/run.py $(CONFORMANCE)
 
+# TensorFlow's NumPy and protobuf are older than the project's own, and it needs Python 3.11.
+TENSORFLOW := .venv-tensorflow
+$(TENSORFLOW)/.installed: conformance/tensorflow.txt
+	$(PYTHON) -m venv $(TENSORFLOW)
+	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check --quiet -r conformance/tensorflow.txt
+	@touch $@
+
+# Some half an hour for 16 tests of each function; options given last win: CONFORMANCE='--each 2 --out build'
+conformance-tensorflow: $(TENSORFLOW)/.installed
+	PYTHONPATH=$(abspath src) $(TENSORFLOW)/bin/python conformance/run.py --suite tensorflow-ops --each 16 \
+		--out conformance/tensorflow $(CONFORMANCE)
+
 # Half of the time damages files by seed; the other half is led by coverage, which needs atheris.
 FUZZ_SECONDS ?= 120
 fuzz: $(VENV)/.installed
@@ -78,4 +91,4 @@ fuzz: $(VENV)/.installed
 			-max_total_time=$$(($(FUZZ_SECONDS) / 6)) || exit 1; done
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(TENSORFLOW) runs

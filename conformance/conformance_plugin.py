@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import re
 import signal
 import time
 import zlib
@@ -96,9 +97,10 @@ def _watch() -> None:
 def pytest_make_parametrize_id(val: Any, argname: str) -> str:
     """As coremltools' own hook has it for all that is collected beside converters/mil.
 
-    So a test has one name, whichever files it is collected with.
+    So a test has one name, whichever files it is collected with, and in whichever process: a
+    function's address is left out.
     """
-    return f"{argname}={val}"
+    return re.sub(r" at 0x[0-9a-f]+(?=>)", "", f"{argname}={val}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,7 @@
     python conformance/run.py                          # all suites; writes table.json and TABLE.md
     python conformance/run.py --suite neural-network   # one suite
     python conformance/run.py --sample 0.1 --seed 7    # a tenth, drawn by the seed
+    python conformance/run.py --each 4 --quick         # at most four tests of each function
     python conformance/run.py --match '*test_conv.py*' # some tests
     python conformance/run.py --results all.jsonl      # keep results; what passed is not run again
 
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ SUITES = {
         f"{TORCH}/test_torch_quantization_ops.py",
     ),
 }
+APART = {
+    "tensorflow-ops": (
+        "converters/mil/frontend/tensorflow/test",
+        "converters/mil/frontend/tensorflow2/test",
+        "test/neural_network/test_tf_numeric.py",
+    )
+}
+"""Run only when named: TensorFlow needs its own environment, by `make conformance-tensorflow`."""
 
 CHUNK = 250
 LIMIT = 600.0
@@ -142,20 +151,41 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def drawn(test: str, share: float, seed: int) -> bool:
-    """Whether the sample has this test; whether it does depends on no other test."""
+def lot(test: str, seed: int) -> float:
+    """A number from 0 to 1 that depends on no other test."""
     digest = hashlib.sha256(f"{seed}:{test}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def drawn(test: str, share: float, seed: int) -> bool:
+    """Whether the sample has this test."""
+    return lot(test, seed) < share
+
+
+def some_of_each(tests: Sequence[str], count: int, seed: int) -> list[str]:
+    """At most `count` tests of each function, whatever their parameters, in their order."""
+    functions: dict[str, list[str]] = {}
+    for test in tests:
+        functions.setdefault(test.partition("[")[0], []).append(test)
+    chosen = {
+        test
+        for each in functions.values()
+        for test in sorted(each, key=lambda test: lot(test, seed))[:count]
+    }
+    return [test for test in tests if test in chosen]
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--suite", action="append", choices=SUITES, help="default: all")
+    parser.add_argument(
+        "--suite", action="append", choices=SUITES | APART, help="default: all but the last"
+    )
     parser.add_argument("--match", default="*", help="a pattern that the tests' ids match")
     parser.add_argument("--quick", action="store_true", help="not what coremltools marks as slow")
     parser.add_argument("--sample", type=float, default=1.0, help="the share of tests to run")
+    parser.add_argument("--each", type=int, help="run at most so many tests of each function")
     parser.add_argument("--seed", type=int, default=0, help="what draws the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a test may take")
@@ -169,9 +199,10 @@ def main() -> int:
     suite = Suite()
     exceptions = Exceptions.read(HERE / "exceptions.toml")
     names = options.suite or list(SUITES)
-    score = Score({name: SUITES[name] for name in names}, exceptions)
+    paths = {name: (SUITES | APART)[name] for name in names}
+    score = Score(paths, exceptions)
     ids, unimportable = suite.collect(
-        [path for name in names for path in SUITES[name]],
+        [path for each in paths.values() for path in each],
         *(["-m", "not slow"] if options.quick else []),
     )
     score.there = len(ids)
@@ -181,6 +212,8 @@ def main() -> int:
         for test in ids
         if matches(options.match, test) and drawn(test, options.sample, options.seed)
     ]
+    if options.each is not None:
+        chosen = some_of_each(chosen, options.each, options.seed)
     kept = {e["id"]: e for e in read_events(options.results)} if options.results else {}
     known = [test for test in chosen if kept.get(test, {}).get("outcome", "failed") != "failed"]
     for test in known:
@@ -206,6 +239,7 @@ def main() -> int:
             print(f"{score.tests} tests, {score.unexpected} unexpected", flush=True)
     print(f"{time.perf_counter() - started:.0f} s")
     part = options.sample < 1 or options.match != "*" or options.suite or options.quick
+    part = part or options.each is not None
     if options.out or not part:
         write_table(score, options.out or HERE)
     return score.report()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import re
@@ -12,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("coremltools", "numpy", "onnxruntime", "torch", "scipy")
+PACKAGES = (
+    *("coremltools", "numpy", "onnx", "onnxruntime", "torch", "tensorflow-cpu", "scipy"),
+    *("scikit-learn", "xgboost", "libsvm"),
+)
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -158,12 +162,11 @@ def write_table(score: Score, folder: Path) -> None:
 
 
 def _versions() -> dict[str, str]:
+    """Of the packages that are installed."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
     return found
 
 
@@ -173,7 +176,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
         "# Conformance",
         "",
         "coremltools' own tests, run off macOS with Pocketlens in Core ML's place. Written by "
-        "`make conformance`; do not edit.",
+        "`conformance/run.py`; do not edit.",
         "",
         f"Versions: {versions}. Tests run: {content['tests']['run']} of {content['tests']['of']}.",
         "",

@@ -36,6 +36,17 @@ def test_the_sample_is_drawn_by_seed_and_test_alone(modules: Any) -> None:
     assert all(run.drawn(test, 1.0, 1) for test in tests)
 
 
+def test_some_of_each_function_whatever_its_parameters(modules: Any) -> None:
+    run, _ = modules
+    tests = [f"coremltools/x::{name}[{number}]" for name in "abc" for number in range(9)]
+    tests += ["coremltools/x::alone"]
+    chosen = run.some_of_each(tests, 4, 1)
+    assert [test.partition("[")[0][-1] for test in chosen] == [*"aaaabbbbcccce"]
+    assert chosen == [test for test in tests if test in chosen]
+    assert set(chosen) < set(run.some_of_each(tests, 5, 1))
+    assert chosen != run.some_of_each(tests, 4, 2)
+
+
 def test_a_pattern_is_taken_at_its_word_but_for_stars(modules: Any) -> None:
     _, table = modules
     assert table.matches("a[b]*", "a[b]c=(1, 2)")

@@ -151,6 +151,43 @@ def test_a_scatter_of_any_number_of_rows(files: Any, save: Callable[..., Path]) 
         np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-6)
 
 
+def open_sizes(files: Any, op: str, x: np.ndarray, fields: dict[str, Any]) -> Any:
+    """An ML Program of one op from an array to one of as many dimensions, of any sizes."""
+    spec = files.program_spec(op, {"x": x}, fields, [("float32", x.shape)])
+    function = spec.mlProgram.functions["main"]
+    operation = function.block_specializations["CoreML6"].operations[-1]
+    for each in (function.inputs[0], operation.outputs[0]):
+        for dimension in each.type.tensorType.dimensions:
+            dimension.unknown.variadic = False
+    for _ in x.shape:
+        ranges = spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
+        ranges.add(lowerBound=1, upperBound=-1)
+    spec.description.output[0].type.multiArrayType.ClearField("shape")
+    return spec
+
+
+def test_blocks_of_any_number_and_size(files: Any, save: Callable[..., Path]) -> None:
+    """As after a padding that is computed while the model runs."""
+    edges = np.int32([[1, 0], [0, 3]])
+    fields = {"block_shape": np.int32([2, 3]), "paddings": edges}
+    x = np.zeros((1, 1, 1, 3), np.float32)
+    there = load(save(open_sizes(files, "space_to_batch", x, fields)))
+    fields = {"block_shape": np.int32([2, 3]), "crops": edges}
+    x = np.zeros((6, 1, 1, 2), np.float32)
+    back = load(save(open_sizes(files, "batch_to_space", x, fields)))
+    for model in (there, back):
+        assert not isinstance(model, flexible.FlexibleModel), "one graph serves all shapes"
+    for shape in ((1, 1, 3, 3), (2, 5, 7, 6)):
+        x = R.standard_normal(shape).astype(np.float32)
+        padded = np.pad(x, [(0, 0), (0, 0), *edges])
+        wanted = [padded[:, :, i::2, j::3] for i in range(2) for j in range(3)]
+        cells = there.run({"x": x})["y0"]
+        np.testing.assert_array_equal(cells, np.concatenate(wanted))
+        np.testing.assert_array_equal(back.run({"x": cells})["y0"], x)
+    with pytest.raises(FeatureError, match="fails on these inputs: .*Reshape"):
+        there.run({"x": np.zeros((1, 1, 2, 3), np.float32)})
+
+
 def test_a_result_that_is_returned_twice(files: Any, save: Callable[..., Path]) -> None:
     x = np.float32([[-1, 2]])
     spec = files.program_spec("relu", {"x": x}, {}, [("float32", x.shape)])

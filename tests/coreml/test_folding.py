@@ -12,7 +12,7 @@ import pytest
 from pocketlens.coreml import load
 from pocketlens.coreml.folding import MAX_FOLDED
 from pocketlens.coreml.graph import Graph
-from pocketlens.errors import PocketlensError
+from pocketlens.errors import FeatureError, PocketlensError
 
 
 def test_what_follows_from_known_shapes() -> None:
@@ -40,10 +40,26 @@ def test_what_does_not_follow() -> None:
         assert value.const is None
 
 
+@pytest.mark.parametrize("op", ["GreaterOrEqual", "LessOrEqual"])
+def test_types_that_older_onnx_does_not_infer(op: str) -> None:
+    """With ONNX 1.17 to 1.19, which the package allows, this was a KeyError."""
+    g = Graph()
+    x = g.input("x", np.float32, (2, None, 6))
+    (value,) = g.op(op, x, np.zeros((1, 6), np.float32))
+    assert (value.dtype, value.shape) == (np.dtype(bool), (2, None, 6))
+    assert [node.op for node in g.nodes] == [op]
+
+
 def test_a_division_by_zero_comes_out_in_the_run(files: Any, save: Callable[..., Path]) -> None:
-    numbers = {"x": np.int32([7]), "y": np.int32([0])}
-    with pytest.raises(PocketlensError, match="modulo by zero"):
-        load(save(files.program_spec("mod", {}, numbers, [("int32", (1,))]))).run({"unused": [0]})
+    """As an error of ours: ONNX Runtime before 1.25 would end the process."""
+    numbers = {"x": np.int32([7, -7]), "y": np.int32([0, 2])}
+    outputs = [("int32", (2,))]
+    with pytest.raises(PocketlensError, match="out of data bounds"):
+        load(save(files.program_spec("mod", {}, numbers, outputs))).run({"unused": [0]})
+    model = load(save(files.program_spec("mod", numbers, {}, outputs)))
+    with pytest.raises(FeatureError, match="out of data bounds"):
+        model.run(numbers)
+    assert model.run({"x": [7, -7], "y": [3, 2]})["y0"].tolist() == [1, 1]
 
 
 def test_a_causal_mask_as_long_as_the_sentence(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from pocketlens.coreml import load
 from pocketlens.coreml.package import open_model
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.proto import generated, repeated
 from pocketlens.errors import ModelFileError, PocketlensError, UnsupportedModelError
 
 X = np.array([[1.0, -2.0, 3.0]], np.float32)
@@ -296,6 +297,20 @@ assert Model_pb2.Model is ours
     assert (
         generated("MIL_pb2").Program.DESCRIPTOR.full_name == "CoreML.Specification.MILSpec.Program"
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "several"),
+    [
+        (SimpleNamespace(is_repeated=True), True),  # as protobuf 7 has it
+        (SimpleNamespace(is_repeated=False), False),
+        (SimpleNamespace(label=3, LABEL_REPEATED=3), True),  # as protobuf 4 has it
+        (SimpleNamespace(label=1, LABEL_REPEATED=3), False),
+        (generated("FeatureTypes_pb2").ArrayFeatureType.DESCRIPTOR.fields_by_name["shape"], True),
+    ],
+)
+def test_fields_of_several_values_are_known_in_every_protobuf(field: Any, several: bool) -> None:
+    assert repeated(field) is several
 
 
 def test_running_imports_neither_coremltools_nor_torch(package: Path) -> None:

@@ -52,6 +52,8 @@ __all__ = [
 
 OPSET = 21  # what the oldest supported ONNX Runtime (1.20) runs
 IR_VERSION = 10
+INFERRED_AS = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
+"""Operators of which ONNX 1.17 to 1.19 infers no type, and others that have the same types."""
 
 MAX_TENSOR_BYTES = 2**31
 """The largest tensor that a graph may make: 2 GiB."""
@@ -189,7 +191,7 @@ class Graph:
 
     def _infer(self, node: Node) -> None:
         given = [value for value in node.inputs if value is not None]
-        schema = defs.get_schema(node.op, OPSET, node.domain)
+        schema = defs.get_schema(INFERRED_AS.get(node.op, node.op), OPSET, node.domain)
         try:
             types = shape_inference.infer_node_outputs(
                 schema,

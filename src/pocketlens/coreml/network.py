@@ -21,6 +21,7 @@ from pocketlens.coreml.lower.weights import precision
 from pocketlens.coreml.lowered import Lowered, finish, in_place, missing
 from pocketlens.coreml.neural_network.control_flow import BREAK, ENDED
 from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.proto import repeated
 from pocketlens.coreml.table import Lowering, lookup
 from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
@@ -115,7 +116,7 @@ def _count(message: Any, weights: Counter[str]) -> None:
         return
     for field, value in message.ListFields():
         if field.message_type is not None and not field.message_type.GetOptions().map_entry:
-            for inner in value if field.is_repeated else [value]:
+            for inner in value if repeated(field) else [value]:
                 _count(inner, weights)
 
 

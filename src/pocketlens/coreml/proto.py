@@ -14,10 +14,11 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 from pocketlens.errors import MissingExtraError
 
-__all__ = ["generated"]
+__all__ = ["generated", "repeated"]
 
 PACKAGE = f"{__package__}._generated"
 
@@ -39,3 +40,13 @@ def generated(name: str) -> ModuleType:
         ]
         sys.modules[PACKAGE] = package
     return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def repeated(field: Any) -> bool:
+    """Whether a field of a message holds any number of values.
+
+    Protobuf 7 says so by `is_repeated` alone, older ones, which TensorFlow needs, by `label` alone.
+    """
+    if hasattr(field, "is_repeated"):
+        return bool(field.is_repeated)
+    return bool(field.label == field.LABEL_REPEATED)

@@ -26,6 +26,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+from pocketlens.coreml.proto import repeated
 from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
 __all__ = [
@@ -136,7 +137,7 @@ class Lowering:
                     raise ModelFileError(f"{each.name} is number {value}; expected a known one")
                 fields[each.name] = known[value].name
             else:
-                fields[each.name] = tuple(value) if each.is_repeated else value
+                fields[each.name] = tuple(value) if repeated(each) else value
         for name, parameter in self.parameters.items():
             if not parameter.positional and not parameter.optional and name not in fields:
                 raise ModelFileError(f"it has no {name!r}, which this {noun} needs")

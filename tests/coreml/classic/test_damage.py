@@ -14,7 +14,7 @@ from google.protobuf import text_format
 
 from pocketlens.coreml import coverage, describe, load
 from pocketlens.coreml.features import Feature
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.proto import generated, repeated
 from pocketlens.errors import PocketlensError
 
 LABELS = 'stringClassLabels { vector: "a" vector: "b" }'
@@ -202,7 +202,7 @@ def damage(message: Any, chance: random.Random) -> None:
         if chance.random() < 0.2:
             message.ClearField(field.name)
             return
-        if field.is_repeated:
+        if repeated(field):
             if not value or chance.random() < 0.2:
                 value.add().CopyFrom(value[0])
                 return
@@ -213,7 +213,7 @@ def damage(message: Any, chance: random.Random) -> None:
 
 
 def change(message: Any, field: Any, value: Any, chance: random.Random) -> None:
-    if field.is_repeated and value and chance.random() < 0.4:
+    if repeated(field) and value and chance.random() < 0.4:
         del value[chance.randrange(len(value))]
         return
     new: Any
@@ -229,7 +229,7 @@ def change(message: Any, field: Any, value: Any, chance: random.Random) -> None:
             new = chance.randrange(9)
         case _:
             new = chance.choice([n for n in WHOLE if _holds(field, n)])
-    if field.is_repeated:
+    if repeated(field):
         value.append(new)
     elif field.name != "specificationVersion":
         setattr(message, field.name, new)

@@ -10,6 +10,7 @@ from pocketlens.coreml.classic.pipeline import MAX_DEPTH, stages_of
 from pocketlens.coreml.features import read_interface
 from pocketlens.coreml.kinds import NEVER, PIPELINES
 from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.proto import repeated
 from pocketlens.errors import ModelFileError
 
 __all__ = ["classic_content"]
@@ -69,8 +70,8 @@ def _numbers(message: Any) -> Counter[str]:
     for field, value in message.ListFields():
         precision = PRECISIONS.get(field.cpp_type)
         if precision is not None:
-            found[precision] += len(value) if field.is_repeated else 1
+            found[precision] += len(value) if repeated(field) else 1
         elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
-            for inner in value if field.is_repeated else [value]:
+            for inner in value if repeated(field) else [value]:
                 found += _numbers(inner)
     return found

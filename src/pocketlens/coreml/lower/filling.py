@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
 
-__all__ = ["filled", "repeated", "stop_if_large"]
+__all__ = ["filled", "repeated", "stop_if", "stop_if_large"]
 
 
 def filled(g: Graph, number: Value, shape: Value) -> Value:
@@ -35,6 +35,10 @@ def stop_if_large(g: Graph, count: Value, itemsize: int) -> Value:
 
     It must go into what makes the tensor, so that it is computed before.
     """
-    most = np.array(MAX_TENSOR_BYTES // itemsize, np.float64)
+    return stop_if(g, g.Greater(count, np.array(MAX_TENSOR_BYTES // itemsize, np.float64)))
+
+
+def stop_if(g: Graph, fault: Value) -> Value:
+    """An int64 zero; an error where `fault` (a bool, a scalar) is true."""
     # One element is all there is to gather: asking for the second one stops the run.
-    return g.Gather(np.zeros(1, np.int64), g.cast(g.Greater(count, most), np.int64))
+    return g.Gather(np.zeros(1, np.int64), g.cast(fault, np.int64))

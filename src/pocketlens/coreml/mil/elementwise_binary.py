@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.arithmetic import divide, floor_divide, modulo
+from pocketlens.coreml.lower.filling import stop_if
 from pocketlens.coreml.table import mil
 
 # op of the specification -> ONNX operator of the same meaning
@@ -62,5 +63,9 @@ def mod(g: Graph, x: Value, y: Value) -> Value:
         # x86 ends a process that divides the lowest number by -1; by 1 the remainder is the same.
         y = g.Where(g.Equal(y, g.like(-1, y)), g.like(1, y), y)
     if x.dtype.kind in "iu":
+        if y.const is None or not np.all(y.const):
+            # ONNX Runtime before 1.25 lets a division by zero end the process.
+            zeros = g.ReduceSum(g.cast(g.Equal(y, g.like(0, y)), np.int32), keepdims=0)
+            y = g.Add(y, g.cast(stop_if(g, g.cast(zeros, np.bool_)), y.dtype))
         return g.Mod(x, y)
     return g.in_float32(lambda a, b: modulo(g, a, b), x, y)

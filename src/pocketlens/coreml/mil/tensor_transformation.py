@@ -165,26 +165,39 @@ def reverse_sequence(
 def space_to_batch(g: Graph, x: Value, block_shape: Ints, paddings: Array) -> Value:
     rows, columns = _block(x, block_shape, paddings, "paddings")
     y = padding.pad(g, x, [(int(before), int(after)) for before, after in paddings])
-    n, c, h, w = y.sizes
-    if h % rows or w % columns:
-        raise ModelFileError(f"{h} × {w} is not divisible by 'block_shape' {list(block_shape)}")
-    cells = g.reshape(y, [n, c, h // rows, rows, w // columns, columns])
+    if any((size or 0) % by for size, by in zip((y.shape or ())[2:], block_shape, strict=True)):
+        shown = " × ".join("?" if size is None else str(size) for size in (y.shape or ())[2:])
+        raise ModelFileError(f"{shown} is not divisible by 'block_shape' {list(block_shape)}")
+    n, c, h, w = _each_size(g, y)
+    by_rows, by_columns = np.array([rows]), np.array([columns])
+    h, w = g.Div(h, by_rows), g.Div(w, by_columns)
+    cells = g.Reshape(y, g.Concat(n, c, h, by_rows, w, by_columns, axis=0))
     moved = g.transpose(cells, [3, 5, 0, 1, 2, 4])
-    return g.reshape(moved, [n * rows * columns, c, h // rows, w // columns])
+    return g.Reshape(moved, g.Concat(g.Mul(n, by_rows * by_columns), c, h, w, axis=0))
 
 
 @mil()
 def batch_to_space(g: Graph, x: Value, block_shape: Ints, crops: Array) -> Value:
     rows, columns = _block(x, block_shape, crops, "crops")
-    n, c, h, w = x.sizes
-    if n % (rows * columns):
-        raise ModelFileError(f"a batch of {n} is not divisible by 'block_shape' {block_shape}")
-    lead = n // (rows * columns)
-    cells = g.transpose(g.reshape(x, [rows, columns, lead, c, h, w]), [2, 3, 4, 0, 5, 1])
-    whole = g.reshape(cells, [lead, c, h * rows, w * columns])
+    batch = (x.shape or ())[0] or 0
+    if batch % (rows * columns):
+        raise ModelFileError(f"a batch of {batch} is not divisible by 'block_shape' {block_shape}")
+    n, c, h, w = _each_size(g, x)
+    by_rows, by_columns = np.array([rows]), np.array([columns])
+    n = g.Div(n, by_rows * by_columns)
+    parts = g.Reshape(x, g.Concat(by_rows, by_columns, n, c, h, w, axis=0))
+    cells = g.transpose(parts, [2, 3, 4, 0, 5, 1])
+    whole = g.Reshape(cells, g.Concat(n, c, g.Mul(h, by_rows), g.Mul(w, by_columns), axis=0))
     (top, under), (left, after) = crops.tolist()
-    ends = [lead, c, h * rows - under, w * columns - after]
-    return slicing.slice_by_index(g, whole, [0, 0, top, left], ends)
+    to_the_end = [True, True, not under, not after]
+    return slicing.slice_by_index(
+        g, whole, [0, 0, top, left], [0, 0, -under, -after], end_mask=to_the_end
+    )
+
+
+def _each_size(g: Graph, x: Value) -> list[Value]:
+    """The sizes of x, each of one element; constants where they are known."""
+    return [g.Shape(x, start=axis, end=axis + 1) for axis in range(x.rank)]
 
 
 def _block(x: Value, block_shape: Ints, edges: Array, name: str) -> tuple[int, int]:
