@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pocketlens.coreml.features import Feature, Interface
@@ -101,7 +102,11 @@ class PipelineModel(CoreMLModel):
         labels = [
             s.labels for s in self._stages if s.labels and s.interface.label == interface.label
         ]
-        super().__init__(file, interface, labels[-1] if labels else ())
+        super().__init__(
+            file,
+            replace(interface, inputs=_as_needed(interface.inputs, self._stages)),
+            labels[-1] if labels else (),
+        )
 
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
@@ -116,6 +121,16 @@ class PipelineModel(CoreMLModel):
             known |= made
         outputs = {feature.name: known[feature.name] for feature in self.interface.outputs}
         return made | outputs if intermediate else outputs
+
+
+def _as_needed(inputs: tuple[Feature, ...], stages: Iterable[CoreMLModel]) -> tuple[Feature, ...]:
+    """The inputs, optional those that every stage which takes them does without.
+
+    Converters do not mark the thresholds of a suppression as optional, and leave them out.
+    """
+    taken = [feature for stage in stages for feature in stage.interface.inputs]
+    spare = {each.name for each in taken} - {each.name for each in taken if not each.optional}
+    return tuple(replace(each, optional=each.optional or each.name in spare) for each in inputs)
 
 
 def _check(feature: Feature, known: Mapping[str, Feature], what: str) -> None:
