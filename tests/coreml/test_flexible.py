@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pocketlens.coreml import flexible, load
 from pocketlens.errors import (
@@ -197,3 +198,55 @@ def test_a_result_that_is_returned_twice(files: Any, save: Callable[..., Path]) 
     spec.description.output[1].type.multiArrayType.shape[:] = [2]
     with pytest.raises(ModelFileError, match="declares the feature 'y0' twice"):
         load(save(spec))
+
+
+def test_open_sizes_need_no_translation_each(tmp_path: Path) -> None:
+    """Of an ML Program by coremltools, against PyTorch and NumPy; and it becomes one ONNX file."""
+    import coremltools as ct
+    import torch.nn.functional as F
+    from coremltools.converters.mil import Builder as mb
+    from coremltools.converters.mil.mil import get_new_symbol
+
+    sizes = (1, 2, get_new_symbol(), get_new_symbol())
+
+    @mb.program(input_specs=[mb.TensorSpec(sizes)], opset_version=ct.target.iOS15)
+    def program(x: Any) -> Any:
+        larger = [
+            mb.upsample_bilinear(
+                x=x, scale_factor_height=2.0, scale_factor_width=3.0, align_corners=corners
+            )
+            for corners in (False, True)
+        ]
+        sides = {"target_size_height": 5, "target_size_width": 3}
+        resized = [
+            mb.resize_bilinear(x=x, **sides, sampling_mode=mode)
+            for mode in ("UNALIGN_CORNERS", "STRICT_ALIGN_CORNERS")
+        ]
+        joined = mb.concat(values=[x, x], axis=-1, interleave=True)
+        return (*larger, *resized, joined, mb.band_part(x=x, lower=1, upper=0))
+
+    ranges = ct.Shape((1, 2, ct.RangeDim(2, 9, default=4), ct.RangeDim(2, 9, default=4)))
+    made = ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS15,
+        compute_precision=ct.precision.FLOAT32,
+        inputs=[ct.TensorType("x", shape=ranges)],
+        skip_model_load=True,
+    )
+    made.save(str(tmp_path / "open.mlpackage"))
+    model = load(tmp_path / "open.mlpackage")
+    assert not isinstance(model, flexible.FlexibleModel)
+    model.to_onnx(tmp_path / "open.onnx")
+    for height, width in ((4, 4), (7, 3), (2, 9)):
+        x = R.standard_normal((1, 2, height, width)).astype(np.float32)
+        given = torch.from_numpy(x)
+        wanted = [
+            F.interpolate(given, **how, mode="bilinear", align_corners=corners).numpy()
+            for how in ({"scale_factor": (2, 3)}, {"size": (5, 3)})
+            for corners in (False, True)
+        ]
+        wanted += [np.repeat(x, 2, -1), np.tril(x) - np.tril(x, -2)]
+        answers = model.run({"x": x})
+        for feature, array in zip(model.interface.outputs, wanted, strict=True):
+            np.testing.assert_allclose(answers[feature.name], array, rtol=1e-4, atol=1e-5)

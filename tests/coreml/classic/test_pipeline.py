@@ -174,10 +174,14 @@ def test_a_network_that_declares_no_shape(
     np.testing.assert_array_equal(results["y0"], np.float32([4, 7]), strict=True)
 
 
+@pytest.mark.parametrize("kind", ["pipelineClassifier", "pipeline"])
 def test_a_picture_is_classified(
-    spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
+    kind: str, spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """An image goes through a network into a linear classifier; predict() works as ever."""
+    """An image goes through a network into a linear classifier; predict() works as ever.
+
+    A plain pipeline, as coremltools' `make_pipeline` writes it, does not say what it predicts.
+    """
     network = generated("Model_pb2").Model()
     network.specificationVersion = 5
     image = network.description.input.add(name="image").type.imageType
@@ -196,9 +200,10 @@ def test_a_picture_is_classified(
         last.glmClassifier.weights.add().value.extend([blue, green, red])
         last.glmClassifier.offset.append(0.0)
     last.glmClassifier.stringClassLabels.vector.extend(["dark", "blue", "red"])
-    spec = pipeline(spec_of, {}, outputs, network, last, kind="pipelineClassifier")
+    spec = pipeline(spec_of, {}, outputs, network, last, kind=kind)
     spec.description.input.add().CopyFrom(network.description.input[0])
-    spec.description.predictedProbabilitiesName = "p"
+    if kind == "pipelineClassifier":
+        spec.description.predictedProbabilitiesName = "p"
     spec.specificationVersion = 5
     model = load(save(spec))
     picture = np.zeros((3, 5, 3), np.uint8)

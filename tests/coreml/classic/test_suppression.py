@@ -114,6 +114,25 @@ def test_thresholds_as_inputs(spec_of: Callable[..., Any], open_spec: Open) -> N
         model.run(given | {"iou": 1.5})
 
 
+def test_thresholds_of_a_pipeline(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """As converters write them: only the pipeline lists its thresholds, and as not optional."""
+    given = drawn(3)
+    arrays = given["confidence"], given["coordinates"]
+    taken = {"confidence": (9, 3), "coordinates": (9, 4), "iou": "double", "least": "double"}
+    spec = spec_of("pipeline", taken, {"boxes": (1, 4), "scores": (1, 3)})
+    stage = suppression(spec_of)
+    spec.pipeline.models.add().CopyFrom(stage)
+    for feature, source in zip(spec.description.output, stage.description.output, strict=True):
+        feature.CopyFrom(source)
+    model = open_spec(spec)
+    for thresholds in ({}, {"iou": 0.1}, {"iou": 0.1, "least": 0.5}):
+        want = steps(*arrays, thresholds.get("iou", 0.4), thresholds.get("least", 0.2), False)
+        answer = model.run(given | thresholds)
+        np.testing.assert_array_equal(answer["scores"], arrays[0][want])
+    with pytest.raises(FeatureError, match="needs the input 'coordinates'"):
+        model.run({"confidence": arrays[0]})
+
+
 @pytest.mark.parametrize("rows", [(0, -1), (0, 2), (9, 9), (8, -1)])
 def test_number_of_boxes(
     rows: tuple[int, int], spec_of: Callable[..., Any], open_spec: Open

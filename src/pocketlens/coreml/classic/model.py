@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class ClassicModel(CoreMLModel):
                         f"the description promises the output '{feature.name}'; "
                         f"the model gives {', '.join(step.outputs)}"
                     )
-        super().__init__(file, interface, step.classes)
+        inputs = {each.name: each for each in (*interface.inputs, *step.options)}
+        super().__init__(file, replace(interface, inputs=tuple(inputs.values())), step.classes)
         self._step = step
 
     def run(

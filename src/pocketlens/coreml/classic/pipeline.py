@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,8 @@ class PipelineModel(CoreMLModel):
             known |= {feature.name: feature for feature in stage.interface.outputs}
         for feature in interface.outputs:
             _check(feature, known, f"{file.path}: the description promises")
-        labels = [
-            s.labels for s in self._stages if s.labels and s.interface.label == interface.label
-        ]
-        super().__init__(file, interface, labels[-1] if labels else ())
+        interface = replace(interface, inputs=_as_needed(interface.inputs, self._stages))
+        super().__init__(file, *_naming(interface, self._stages))
 
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
@@ -134,6 +133,46 @@ def _fitted(value: Any, feature: Feature) -> Any:
         if feature.allows(shape) and math.prod(shape) == array.size:
             return array.reshape(shape)
     return value
+
+
+def _as_needed(inputs: tuple[Feature, ...], stages: Iterable[CoreMLModel]) -> tuple[Feature, ...]:
+    """The inputs, optional those that every stage which takes them does without.
+
+    Converters do not mark the thresholds of a suppression as optional, and leave them out.
+    """
+    taken = [feature for stage in stages for feature in stage.interface.inputs]
+    spare = {each.name for each in taken} - {each.name for each in taken if not each.optional}
+    return tuple(replace(each, optional=each.optional or each.name in spare) for each in inputs)
+
+
+def _naming(
+    interface: Interface, stages: Iterable[CoreMLModel]
+) -> tuple[Interface, tuple[str | int, ...]]:
+    """The interface with its label and probabilities, and the classes that these are of.
+
+    A plain pipeline's description does not say which of its outputs name the picture: those of its
+    last classifier do.
+    """
+    given = {feature.name for feature in interface.outputs}
+    classifiers = [
+        stage
+        for stage in stages
+        if stage.labels
+        and stage.interface.label in given
+        and stage.interface.label == (interface.label or stage.interface.label)
+    ]
+    if not classifiers:
+        return interface, ()
+    last = classifiers[-1]
+    probabilities = last.interface.probabilities if last.interface.probabilities in given else ""
+    return (
+        replace(
+            interface,
+            label=last.interface.label,
+            probabilities=interface.probabilities or probabilities,
+        ),
+        last.labels,
+    )
 
 
 def _check(feature: Feature, known: Mapping[str, Feature], what: str) -> None:

@@ -30,11 +30,13 @@ class Step:
         run: Takes the inputs that were given, gives every output in `outputs`.
         outputs: The names of what it gives.
         classes: A classifier's labels in the order of its probabilities, else empty.
+        options: Inputs that it does without, whether the description lists them or not.
     """
 
     run: Callable[[Features], dict[str, Any]]
     outputs: tuple[str, ...]
     classes: tuple[str | int, ...] = ()
+    options: tuple[Feature, ...] = ()
 
 
 def declared(features: tuple[Feature, ...], name: str, what: str, *kinds: str) -> Feature:

@@ -46,9 +46,12 @@ def nonMaximumSuppression(
         (iouThresholdInputFeatureName, iouThreshold, 1.0),
         (confidenceThresholdInputFeatureName, confidenceThreshold, np.inf),
     )
+    options = []
     for name, default, high in thresholds:
         if name and any(feature.name == name for feature in model.inputs):
             declared(model.inputs, name, "threshold", "double")
+        if name:
+            options.append(Feature(name, "double", optional=True))
         if not 0 <= default <= high:
             raise ModelFileError(f"it has a threshold of {default}; expected 0 to {high}")
     vector = stringClassLabels if stringClassLabels is not None else int64ClassLabels
@@ -76,7 +79,7 @@ def nonMaximumSuppression(
             answers[feature.name] = np.pad(rows, ((0, padding), (0, 0)))
         return answers
 
-    return Step(run, tuple(feature.name for feature in outputs))
+    return Step(run, tuple(feature.name for feature in outputs), options=tuple(options))
 
 
 def _counts(scores: Array, classes: int) -> bool:

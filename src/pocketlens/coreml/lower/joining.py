@@ -24,6 +24,10 @@ def concatenate(g: Graph, values: Sequence[Value], axis: int, *, interleave: boo
     rank = values[0].rank
     at = np.array([axis % rank + 1], np.int64)
     together = g.Concat(*(g.Unsqueeze(value, at) for value in values), axis=int(at[0]))
+    axis %= rank
+    if None in (values[0].shape or (None,)):
+        before, after = g.Shape(values[0], end=axis), g.Shape(values[0], start=axis + 1)
+        return g.Reshape(together, g.Concat(before, np.array([-1], np.int64), after, axis=0))
     sizes = list(values[0].sizes)
     sizes[axis] *= len(values)
     return g.reshape(together, sizes)

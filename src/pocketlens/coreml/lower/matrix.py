@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.lower.arithmetic import choose
-from pocketlens.coreml.lower.ordering import counting
+from pocketlens.coreml.lower.ordering import counting, size_along
 
 __all__ = ["band", "linear", "swapped"]
 
@@ -36,7 +36,8 @@ def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
         lower: How many diagonals below the main one stay; negative: fewer than that one.
         upper: How many above it stay. None for all, so for `lower`.
     """
-    below = g.Sub(counting(g, x.size(-2), dims_after=1), counting(g, x.size(-1)))
+    rows, columns = (size_along(g, x, axis) for axis in (-2, -1))
+    below = g.Sub(counting(g, rows, dims_after=1), counting(g, columns))
     for far, limit in ((below, lower), (g.Neg(below), upper)):
         if limit is not None:
             inside = g.LessOrEqual(far, g.constant(limit, np.int64))

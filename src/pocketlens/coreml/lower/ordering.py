@@ -9,7 +9,7 @@ from pocketlens.coreml.lower.arithmetic import choose
 from pocketlens.coreml.lower.filling import stop_if_large
 from pocketlens.errors import ModelFileError
 
-__all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "top"]
+__all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "size_along", "top"]
 
 
 def counting(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
@@ -20,6 +20,13 @@ def counting(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
         end = g.reshape(g.cast(count, np.int64), [])
     numbers = g.Range(np.array(0, np.int64), end, np.array(1, np.int64))
     return g.reshape(numbers, [-1] + [1] * dims_after) if dims_after else numbers
+
+
+def size_along(g: Graph, x: Value, axis: int) -> Value | int:
+    """The size of `x` along `axis`; computed where it is known only when the model runs."""
+    if x.shape is None or None in x.shape[axis:][:1]:
+        return g.Shape(x, start=axis, end=axis + 1 or None)  # 0 would be before the first axis
+    return x.size(axis)
 
 
 def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:

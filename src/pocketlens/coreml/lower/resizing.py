@@ -19,7 +19,7 @@ __all__ = [
     "nearest",
     "resized_later",
     "resized_sides",
-    "scaled",
+    "upsample_linear",
     "upsample_nearest",
 ]
 
@@ -78,6 +78,27 @@ def linear(g: Graph, x: Value, sides: tuple[int, int], mode: str) -> Value:
     return g.in_float32(formula, x)
 
 
+def upsample_linear(g: Graph, x: Value, height: float, width: float, mode: str) -> Value:
+    """`x` [*B, H, W] made larger or smaller by factors, as `linear` does it.
+
+    Args:
+        mode: `DEFAULT`, `STRICT_ALIGN_CORNERS` or `UNALIGN_CORNERS`.
+    """
+    if None not in (x.shape or (None,))[-2:] or not _whole(height, width):
+        return linear(g, x, scaled(x, height, width), mode)
+    # Whole factors need no known sizes.
+    scales, points = np.array([1, 1, height, width], np.float32), SAME_POINTS[mode]
+
+    def formula(v: Value) -> Value:
+        return g.Resize(v, None, scales, mode="linear", coordinate_transformation_mode=points)
+
+    return over_batch(g, x, formula)
+
+
+def _whole(*factors: float) -> bool:
+    return all(factor >= 1 and factor == int(factor) for factor in factors)
+
+
 def resized_later(g: Graph, x: Value, sides: Mapping[int, Value], mode: str) -> Value:
     """`x` resized along the axes of `sides` to sizes (int64 scalars) that only a run tells.
 
@@ -128,7 +149,7 @@ def upsample_nearest(g: Graph, x: Value, height: float, width: float) -> Value:
     By what is no whole number, the size is the product rounded down, and the element taken is that
     at the ratio of the sizes, as in coremltools' own tests.
     """
-    if all(factor >= 1 and factor == int(factor) for factor in (height, width)):
+    if _whole(height, width):
         # Whole factors need no known sizes.
         scales = np.array([1] * (x.rank - 2) + [height, width], np.float32)
         return g.Resize(
@@ -158,8 +179,15 @@ def edges(size: int, side: int) -> Array:
 
 
 def _resize(g: Graph, x: Value, sides: tuple[int, int], points: str) -> Value:
-    target = np.array([*x.sizes[:2], *sides], np.int64)
-    return g.Resize(x, None, None, target, mode="linear", coordinate_transformation_mode=points)
+    return g.Resize(
+        x,
+        None,
+        None,
+        np.array(sides, np.int64),
+        axes=[2, 3],
+        mode="linear",
+        coordinate_transformation_mode=points,
+    )
 
 
 def _check_mode(mode: str) -> None:

@@ -48,9 +48,8 @@ def upsample_bilinear(
     scale_factor_width: float = 1,
     align_corners: bool = True,
 ) -> Value:
-    sides = resizing.scaled(x, scale_factor_height, scale_factor_width)
     mode = "STRICT_ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS"
-    return resizing.linear(g, x, sides, mode)
+    return resizing.upsample_linear(g, x, scale_factor_height, scale_factor_width, mode)
 
 
 @mil(since=IOS16, name="upsample_bilinear", restrictions="not half pixels and corners at once")
@@ -68,8 +67,7 @@ def upsample_bilinear_ios16(
         raise UnsupportedParameter(
             "'align_corners' and 'half_pixel_centers' are both true; expected at most one"
         )
-    sides = resizing.scaled(x, scale_factor_height, scale_factor_width)
-    return resizing.linear(g, x, sides, "DEFAULT")
+    return resizing.upsample_linear(g, x, scale_factor_height, scale_factor_width, "DEFAULT")
 
 
 @mil()

@@ -34,7 +34,8 @@ def upsample(
         "ALIGN_CORNERS_TRUE": "STRICT_ALIGN_CORNERS",
         "ALIGN_CORNERS_FALSE": "UNALIGN_CORNERS",
     }
-    return resizing.linear(g, x, resizing.scaled(x, *factors), sampling[linearUpsampleMode])
+    height, width = factors
+    return resizing.upsample_linear(g, x, height, width, sampling[linearUpsampleMode])
 
 
 @layer()
