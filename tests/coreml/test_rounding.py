@@ -121,3 +121,38 @@ def test_commuting_ops_are_not_rounded_again(
     graph = model._lowered.graph
     nodes = [n.op_type for n in onnx_model(graph, graph.outputs[-1:]).graph.node]
     assert nodes == ["Cast", "Conv", node, "MaxPool", "Cast", "Cast", "Sigmoid", "Cast"]
+
+
+@pytest.mark.parametrize("op", ["linear", "conv"])
+def test_weights_between_quantised_activations_stay_as_they_are(op: str, tmp_path: Path) -> None:
+    """ONNX Runtime would round these weights to 8 bits, which moves results by whole steps."""
+    import coremltools as ct
+    from coremltools.converters.mil.mil import Builder as mb
+
+    random = np.random.default_rng(1)
+    weight = random.uniform(-128, 128, (40, 8)).astype(np.float32)
+    bias = random.uniform(-1, 1, 40).astype(np.float32)
+    space = () if op == "linear" else (1, 1)
+
+    @mb.program(input_specs=[mb.TensorSpec((6, 8, *space))], opset_version=ct.target.iOS17)
+    def program(x: Any) -> Any:
+        one = {"scale": np.float32(1), "zero_point": np.uint8(0)}
+        x = mb.dequantize(input=mb.quantize(input=x, output_dtype="uint8", **one), **one)
+        if op == "linear":
+            x = mb.linear(x=x, weight=weight, bias=bias)
+        else:
+            x = mb.conv(x=x, weight=weight.reshape(40, 8, 1, 1), bias=bias, pad_type="valid")
+        return mb.dequantize(
+            input=mb.quantize(input=x, output_dtype="uint8", **one), **one, name="y"
+        )
+
+    path = tmp_path / "quantised.mlpackage"
+    precision = ct.precision.FLOAT32
+    target = ct.target.iOS17
+    ct.convert(program, compute_precision=precision, minimum_deployment_target=target).save(path)
+    x = random.integers(0, 3, (6, 8, *space)).astype(np.float32)
+    exact = x.reshape(6, 8).astype(np.float64) @ weight.T + bias
+    clear = np.abs(exact % 1 - 0.5) > 1e-3  # beside a half, the order of a sum may decide
+    answer = load(path).run({"x": x})["y"].reshape(6, 40)
+    np.testing.assert_array_equal(answer[clear], np.clip(np.rint(exact), 0, 255)[clear])
+    assert clear.mean() > 0.9

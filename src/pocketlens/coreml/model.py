@@ -158,6 +158,9 @@ class CoreMLModel(Predictor):
         A model with loops also gives `steps_left`: where it is negative, a loop was stopped before
         its end, or a branch was taken that cannot run, and the outputs mean nothing.
 
+        Where a model quantises its activations, give ONNX Runtime `session.disable_quant_qdq=1`, as
+        is done here: it would round the float weights between them to 8 bits.
+
         Raises:
             UnsupportedModelError: It is neither an ML Program nor a neural network.
             OutputExistsError: The file is there already and `force` is not given.

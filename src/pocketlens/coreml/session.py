@@ -324,6 +324,8 @@ def _session(
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
     options.add_external_initializers(list(weights), values)
     options.intra_op_num_threads = threads
+    # Between a dequantize and a quantize it would make the weights int8, which the file does not.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         session = onnxruntime.InferenceSession(
             model,
