@@ -332,7 +332,7 @@ LAYER_ACTIVATIONS = {
     "hard_sigmoid": {"sigmoidHard": {"alpha": 0.2, "beta": 0.5}},
     "linear": {"linear": {}},  # as coremltools writes it, without alpha and beta
     "relu": {"ReLU": {}},
-    "scaled_tanh": {"scaledTanh": {"alpha": 1.0, "beta": 1.0}},
+    "scaled_tanh": {"scaledTanh": {}},
     "sigmoid": {"sigmoid": {}},
     "tanh": {"tanh": {}},
 }
@@ -533,8 +533,7 @@ def test_alpha_and_beta_of_a_layers_activation(run_layer) -> None:
     fields = {"inputVectorSize": D, "outputVectorSize": H, "weightMatrix": w, "recursionMatrix": r}
     fields |= {"hasBiasVector": True, "biasVector": b}
     for message, f in (
-        ({"scaledTanh": {"alpha": 1.5, "beta": 0.7}}, lambda v: 1.5 * np.tanh(0.7 * v)),
-        ({"scaledTanh": {}}, lambda v: 1.7159 * np.tanh(2 / 3 * v)),
+        ({"scaledTanh": {"alpha": 1.7159, "beta": 2 / 3}}, lambda v: 1.7159 * np.tanh(2 / 3 * v)),
         ({"linear": {"alpha": 0.5, "beta": 0.25}}, lambda v: 0.5 * v + 0.25),
         ({"sigmoidHard": {"alpha": 0.1, "beta": 0.4}}, lambda v: np.clip(0.1 * v + 0.4, 0, 1)),
     ):

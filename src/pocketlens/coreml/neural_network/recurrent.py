@@ -22,26 +22,24 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 LIMIT = 50.0
 """Of what goes into an activation; and of an LSTM's cell state, where the file gives no other."""
 
-# By the specification's names, with the parameters that hold where a file gives none: coremltools
-# writes none, and of a scaled tanh the specification knows only these.
-USUAL = {
-    "ReLU": ACTIVATIONS["relu"],
-    "linear": ACTIVATIONS["linear"],
-    "scaledTanh": Activation("ScaledTanh", 1.7159, 2 / 3),
-    "sigmoid": ACTIVATIONS["sigmoid"],
-    "sigmoidHard": ACTIVATIONS["hard_sigmoid"],
-    "tanh": ACTIVATIONS["tanh"],
+KINDS = {
+    "ReLU": "relu",
+    "linear": "linear",
+    "scaledTanh": "scaled_tanh",
+    "sigmoid": "sigmoid",
+    "sigmoidHard": "hard_sigmoid",
+    "tanh": "tanh",
 }
 
 
 def _activation(message: Message) -> Activation:
     kind = message.WhichOneof("NonlinearityType")
-    if kind not in USUAL:
-        raise UnsupportedParameter(f"an activation is {kind}; expected one of {', '.join(USUAL)}")
-    usual = USUAL[kind]
+    if kind not in KINDS:
+        raise UnsupportedParameter(f"an activation is {kind}; expected one of {', '.join(KINDS)}")
+    usual = ACTIVATIONS[KINDS[kind]]
     given = getattr(message, kind)
     if usual.alpha is None or not (given.alpha or given.beta):
-        return usual
+        return usual  # converters leave out what is usual
     return Activation(usual.operator, given.alpha, given.beta)
 
 
