@@ -8,13 +8,15 @@ Every contender runs in a process of its own, one image at a time; the contender
 (PyTorch: from nothing, its weights are drawn). Memory: the most that the process ever held beyond
 what it held before it loaded the model; it is read from Linux's /proc.
 
-`graph` is the ONNX file that we write of the Core ML file, run as PyTorch's own export is: numbers
-in, numbers out. `float32` and `float16` are the whole of `run`: a picture in, a label and a
-dictionary of probabilities out, which costs some hundredths of a millisecond of any network.
+`onnx` is PyTorch's own export of what a Core ML file does with a picture: pixels scaled, the
+network, a softmax. `graph` is the ONNX file that we write of the Core ML file, run in the same way:
+numbers in, numbers out, and the label. `float32` and `float16` are the whole of `run`: a picture
+in, a label and a dictionary of probabilities out, which costs some hundredths of a millisecond of
+any network.
 
 Claims: in float32 the graph takes at most 1.1 times as long an image as PyTorch's own export, and
-so does the whole of `run` for the large networks; memory is at most 1.3 times the file more than
-ONNX Runtime holds for that export.
+so does the whole of `run` for the large networks; memory is at most 1.3 times the file, and what
+the code takes, more than ONNX Runtime holds for that export.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ SECONDS = 1.0
 """How long each contender runs in a round, at least."""
 
 MOST_TIME, MOST_MEMORY = 1.1, 1.3
+MODULES = 16
+"""Megabytes of code, and of ONNX's tables of operators, that a first model of any size loads."""
 
 LARGE = {"resnet50": "resnet50_like", "mobilenet": "mobilenet_like", "vit": "vit_like"}
 SMALL = ("quick", "classic", "tiny", "digits", "best")
@@ -64,6 +68,18 @@ def network(name: str) -> tuple[Any, Any]:
     return networks.build(recipe.network, recipe.input, 10).eval(), recipe.input
 
 
+def whole(module: Any, spec: Any) -> Any:
+    """Pixels 0-255 `(N, C, H, W)` -> probabilities, as the Core ML file has it."""
+    import torch
+
+    class Scaled(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            x = x * torch.tensor(spec.scale).reshape(1, -1, 1, 1)
+            return x + torch.tensor(spec.bias).reshape(1, -1, 1, 1) if any(spec.bias) else x
+
+    return torch.nn.Sequential(Scaled(), module, torch.nn.Softmax(1)).eval()
+
+
 def files(name: str, folder: Path) -> None:
     """Write what the contenders load: two Core ML files, PyTorch's own ONNX export, and ours."""
     import torch
@@ -81,10 +97,9 @@ def files(name: str, folder: Path) -> None:
         )  # fmt: skip
     load(folder / "float32.mlpackage").to_onnx(folder / "graph.onnx")
     blank = torch.zeros(1, spec.channels, spec.height, spec.width)
-    whole = torch.nn.Sequential(module, torch.nn.Softmax(1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer one wants more packages
-        torch.onnx.export(whole, (blank,), folder / "onnx.onnx", dynamo=False)
+        torch.onnx.export(whole(module, spec), (blank,), folder / "onnx.onnx", dynamo=False)
 
 
 def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
@@ -94,11 +109,12 @@ def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
         import torch
 
         module, spec = network(name)
+        complete = whole(module, spec)
         x = torch.rand(1, spec.channels, spec.height, spec.width)
 
         def ask() -> object:
             with torch.inference_mode():
-                return module(x).softmax(1)
+                return complete(x)
 
         return ask
     if contender in ("onnx", "graph"):
@@ -199,7 +215,7 @@ def main(names: list[str]) -> None:
     ] + [
         f"{name}: {row['more_megabytes_than_onnx']:.0f} MB more than PyTorch's ONNX"
         for name, row in found.items()
-        if row["more_megabytes_than_onnx"] > MOST_MEMORY * row["weights_megabytes"] + 1
+        if row["more_megabytes_than_onnx"] > MOST_MEMORY * row["weights_megabytes"] + MODULES
     ]
     if wrong:
         raise SystemExit("\n".join(wrong))

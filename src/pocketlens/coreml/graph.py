@@ -126,6 +126,8 @@ class Graph:
                 `MAX_TENSOR_BYTES`.
         """
         values = [self.constant(v) if isinstance(v, np.ndarray) else v for v in inputs]
+        while values and values[-1] is None:
+            values.pop()  # ONNX Runtime makes a convolution fast only if nothing is left out so
         attributes = {key: value for key, value in attributes.items() if value is not None}
         node = self._node(op, domain, values, outputs, attributes)
         self._infer(node)
