@@ -39,7 +39,7 @@ def _activation(message: Message) -> Activation:
     usual = ACTIVATIONS[KINDS[kind]]
     given = getattr(message, kind)
     if usual.alpha is None or not (given.alpha or given.beta):
-        # Converters leave out what is usual. Of a scaled tanh the text knows 1.7159 and 2/3 only, but
+        # Converters leave out what is usual. Of a scaled tanh the text knows 1.7159 and 2/3 only;
         # coremltools' own tests want 1 and 1.
         return usual
     return Activation(usual.operator, given.alpha, given.beta)
