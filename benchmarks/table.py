@@ -90,7 +90,7 @@ def conformance() -> str:
     table = json.loads((HERE.parent / "conformance" / "table.json").read_text())
 
     def count(kind: str) -> int:
-        return sum(suite.get(kind, 0) for suite in table["suites"].values())
+        return sum(suite["outcomes"].get(kind, 0) for suite in table["suites"].values())
 
     return (
         f"Of coremltools' own tests {count('passed'):,} predict here and pass, {count('failed')} "

@@ -1,7 +1,7 @@
 """Runs coremltools' own tests off macOS, with Pocketlens in Core ML's place, and keeps the score.
 
     python conformance/run.py                          # all suites; writes table.json and TABLE.md
-    python conformance/run.py --suite neural-network   # one suite
+    python conformance/run.py --suite neural-network   # one suite; writes its part of them
     python conformance/run.py --sample 0.1 --seed 7    # a tenth, drawn by the seed
     python conformance/run.py --each 4 --quick         # at most four tests of each function
     python conformance/run.py --match '*test_conv.py*' # some tests
@@ -190,7 +190,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a test may take")
     parser.add_argument("--results", type=Path, help="a file that keeps the results between runs")
-    parser.add_argument("--out", type=Path, help="where the tables go; default: here, if all ran")
+    parser.add_argument(
+        "--out", type=Path, help="where the tables go; default: here, if suites ran as a whole"
+    )
     return parser.parse_args()
 
 
@@ -205,8 +207,7 @@ def main() -> int:
         [path for each in paths.values() for path in each],
         *(["-m", "not slow"] if options.quick else []),
     )
-    score.there = len(ids)
-    score.not_runnable.update(unimportable)
+    score.expect(ids, unimportable)
     chosen = [
         test
         for test in ids
@@ -238,8 +239,7 @@ def main() -> int:
                 log.flush()
             print(f"{score.tests} tests, {score.unexpected} unexpected", flush=True)
     print(f"{time.perf_counter() - started:.0f} s")
-    part = options.sample < 1 or options.match != "*" or options.suite or options.quick
-    part = part or options.each is not None
+    part = options.sample < 1 or options.match != "*" or options.quick or options.each is not None
     if options.out or not part:
         write_table(score, options.out or HERE)
     return score.report()

@@ -8,8 +8,9 @@ import json
 import re
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,35 +71,55 @@ OUTCOMES = {
 
 
 @dataclass
+class Tally:
+    """The results of one suite, added up."""
+
+    of: int = 0  # tests that there are; `run` of them were run
+    run: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    ops: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)  # by dialect
+    failed: dict[str, str] = field(default_factory=dict)
+    listed: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    not_runnable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Score:
-    """Results, added up per suite and per op."""
+    """Results, added up per suite and held against the exceptions."""
 
     suites: Mapping[str, Sequence[str]]
     exceptions: Exceptions
-    there: int = 0  # tests that there are; `tests` of them were run
-    tests: int = 0
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    ops: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    failed: dict[str, str] = field(default_factory=dict)
-    listed: Counter[str] = field(default_factory=Counter)
+    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     stale: dict[str, str] = field(default_factory=dict)
-    skipped: Counter[str] = field(default_factory=Counter)
-    not_runnable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tests(self) -> int:
+        """How many were run."""
+        return sum(tally.run for tally in self.tallies.values())
 
     @property
     def unexpected(self) -> int:
         """Failures that are not listed, and listed tests that pass."""
-        return len(self.failed) + len(self.stale)
+        return sum(len(tally.failed) for tally in self.tallies.values()) + len(self.stale)
+
+    def expect(self, tests: Iterable[str], not_runnable: Mapping[str, str]) -> None:
+        """Count the tests that there are, and the files that cannot be imported here."""
+        for test in tests:
+            self._tally(test).of += 1
+        for file, reason in not_runnable.items():
+            self._tally(file).not_runnable[file] = reason
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Count one test's result."""
         test, outcome = result["id"], result["outcome"]
+        tally = self._tally(test)
         cause = self.exceptions.cause(test, result["reason"]) if outcome == "failed" else None
         if cause is not None:
             outcome = "listed"
-            self.listed[cause] += 1
+            tally.listed[cause] += 1
         elif outcome == "failed":
-            self.failed[test] = result["reason"]
+            tally.failed[test] = result["reason"]
         elif outcome == "passed":
             pattern = self.exceptions.must_fail(test)
             if pattern is not None:
@@ -106,59 +127,68 @@ class Score:
             if not result["predictions"]:
                 outcome = "without"
         elif outcome == "skipped":
-            self.skipped[result["reason"]] += 1
+            tally.skipped[result["reason"]] += 1
         else:
             outcome = "expected"
-        self.tests += 1
-        self.counts[self._suite(test)][outcome] += 1
+        tally.run += 1
+        tally.outcomes[outcome] += 1
         for dialect, op in result.get("ops", ()):
-            self.ops[dialect, op][outcome] += 1
+            tally.ops.setdefault(dialect, {}).setdefault(op, Counter())[outcome] += 1
 
-    def _suite(self, test: str) -> str:
+    def _tally(self, test: str) -> Tally:
         inside = test.partition("/")[2]
-        return next(
-            name
-            for name, paths in self.suites.items()
-            if any(inside.startswith(path) for path in paths)
-        )
+        return self.tallies[
+            next(
+                name
+                for name, paths in self.suites.items()
+                if any(inside.startswith(path) for path in paths)
+            )
+        ]
 
     def report(self) -> int:
         """Print what is not as expected; the exit code."""
-        for test, reason in self.failed.items():
-            print(f"failed: {test}\n        {reason}")
+        for tally in self.tallies.values():
+            for test, reason in tally.failed.items():
+                print(f"failed: {test}\n        {reason}")
+            for file, reason in tally.not_runnable.items():
+                print(f"not runnable here: {file}: {reason}")
         for test, pattern in self.stale.items():
             print(f"passed, but listed in exceptions.toml: {test}\n        by {pattern}")
-        for name, counts in self.counts.items():
+        for name, tally in self.tallies.items():
+            counts = tally.outcomes
             parts = [f"{counts[key]} {words}" for key, words in OUTCOMES.items() if counts[key]]
             print(f"{name}: {'; '.join(parts)}")
-        for file, reason in self.not_runnable.items():
-            print(f"not runnable here: {file}: {reason}")
         return 1 if self.unexpected else 0
 
 
 def write_table(score: Score, folder: Path) -> None:
-    """Write `table.json` and `TABLE.md` into `folder`."""
+    """Write `table.json` and `TABLE.md` into `folder`; of suites not run, their part stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "versions": _versions(),
-        "tests": {"run": score.tests, "of": score.there},
-        "suites": {name: dict(sorted(counts.items())) for name, counts in score.counts.items()},
-        "ops": {
-            dialect: {
-                op: {key: counts[key] for key in OUTCOMES if counts[key]}
-                for (of, op), counts in sorted(score.ops.items())
-                if of == dialect
-            }
-            for dialect in sorted({dialect for dialect, _ in score.ops})
-        },
-        "failed": score.failed,
-        "listed": dict(score.listed.most_common()),
-        "skipped": dict(score.skipped.most_common()),
-        "not_runnable": score.not_runnable,
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    (folder / "table.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "TABLE.md").write_text(_markdown(content), encoding="utf-8")
+    path = folder / "table.json"
+    suites = json.loads(path.read_text(encoding="utf-8"))["suites"] if path.exists() else {}
+    common = {"date": datetime.now(UTC).date().isoformat(), "versions": _versions()}
+    for name, tally in score.tallies.items():
+        suites[name] = common | {
+            "of": tally.of,
+            "run": tally.run,
+            "outcomes": _ordered(tally.outcomes),
+            "ops": {
+                dialect: {op: _ordered(counts) for op, counts in sorted(ops.items())}
+                for dialect, ops in sorted(tally.ops.items())
+            },
+            "failed": tally.failed,
+            "listed": dict(tally.listed.most_common()),
+            "skipped": dict(tally.skipped.most_common()),
+            "not_runnable": tally.not_runnable,
+        }
+    suites = dict(sorted(suites.items()))
+    text = json.dumps({"suites": suites}, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    (folder / "TABLE.md").write_text(_markdown(suites), encoding="utf-8")
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    return {key: counts[key] for key in OUTCOMES if counts.get(key)}
 
 
 def _versions() -> dict[str, str]:
@@ -170,34 +200,51 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _markdown(content: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+def _markdown(suites: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "# Conformance",
         "",
         "coremltools' own tests, run off macOS with Pocketlens in Core ML's place. Written by "
         "`conformance/run.py`; do not edit.",
         "",
-        f"Versions: {versions}. Tests run: {content['tests']['run']} of {content['tests']['of']}.",
+        *_rows("suite", {name: suite["outcomes"] for name, suite in suites.items()}),
         "",
-        *_rows("suite", content["suites"]),
     ]
-    for dialect, ops in content["ops"].items():
-        lines += ["", f"## Tests whose model uses the op: {dialect}", "", *_rows("op", ops)]
-    for title, rows in (
-        ("Failed", content["failed"]),
-        ("Not runnable here", content["not_runnable"]),
-    ):
+    for name, suite in suites.items():
+        versions = ", ".join(f"{package} {number}" for package, number in suite["versions"].items())
+        lines.append(
+            f"- {name}: {suite['run']} of {suite['of']} tests, {suite['date']}, with {versions}"
+        )
+    for dialect in sorted({dialect for suite in suites.values() for dialect in suite["ops"]}):
+        ops = _sums(
+            {op: Counter(counts) for op, counts in suite["ops"].get(dialect, {}).items()}
+            for suite in suites.values()
+        )
+        title = f"## Tests whose model uses the op: {dialect}"
+        lines += ["", title, "", *_rows("op", dict(sorted(ops.items())))]
+    for title, key in (("Failed", "failed"), ("Not runnable here", "not_runnable")):
+        rows = {test: reason for suite in suites.values() for test, reason in suite[key].items()}
         if rows:
             lines += ["", f"## {title}", ""]
             lines += [f"- `{test}`: {_cell(reason)}" for test, reason in rows.items()]
-    if content["listed"]:
-        lines += ["", "## Listed exceptions", "", "| tests | cause |", "|--:|---|"]
-        lines += [f"| {count} | {_cell(cause)} |" for cause, count in content["listed"].items()]
-    if content["skipped"]:
-        lines += ["", "## Skipped by coremltools itself", "", "| tests | reason |", "|--:|---|"]
-        lines += [f"| {count} | {_cell(reason)} |" for reason, count in content["skipped"].items()]
+    for title, key, noun in (
+        ("Listed exceptions", "listed", "cause"),
+        ("Skipped by coremltools itself", "skipped", "reason"),
+    ):
+        counted: Counter[str] = sum((Counter(s[key]) for s in suites.values()), Counter())
+        if counted:
+            lines += ["", f"## {title}", "", f"| tests | {noun} |", "|--:|---|"]
+            lines += [f"| {count} | {_cell(text)} |" for text, count in counted.most_common()]
     return "\n".join(lines) + "\n"
+
+
+def _sums(parts: Iterable[Mapping[str, Counter[str]]]) -> dict[str, Counter[str]]:
+    """The counts of each name over all parts."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for part in parts:
+        for name, counts in part.items():
+            found[name] += counts
+    return found
 
 
 def _rows(noun: str, counted: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -79,14 +79,44 @@ def test_the_score(modules: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "passed, but listed in exceptions.toml: coremltools/x/b" in said
     table.write_table(score, tmp_path / "out")
     written = json.loads((tmp_path / "out" / "table.json").read_text())
-    assert written["suites"] == {
-        "x": {"expected": 1, "failed": 1, "listed": 2, "passed": 2, "skipped": 1, "without": 1}
-    }
-    assert written["ops"] == {"mil": {"relu": {"passed": 1, "listed": 1}}}
-    assert written["listed"] == {"random": 1, "NumPy": 1}
+    suite = written["suites"]["x"]
+    assert suite["outcomes"] == {
+        "expected": 1, "failed": 1, "listed": 2, "passed": 2, "skipped": 1, "without": 1
+    }  # fmt: skip
+    assert suite["ops"] == {"mil": {"relu": {"passed": 1, "listed": 1}}}
+    assert suite["listed"] == {"random": 1, "NumPy": 1}
     text = (tmp_path / "out" / "TABLE.md").read_text()
     assert "| relu | 1 | 0 | 1 | 0 | 0 | 0 |" in text
     assert "- `coremltools/x/g`: wrong by 1" in text
+
+
+def test_a_suite_that_is_run_again_replaces_its_own_part(modules: Any, tmp_path: Path) -> None:
+    _, table = modules
+    suites = {"x": ("x/",), "y": ("y/",)}
+
+    def write(*results: dict[str, Any]) -> dict[str, Any]:
+        score = table.Score(suites, table.Exceptions(()))
+        score.expect([each["id"] for each in results], {"coremltools/x/z.py": "no TensorFlow"})
+        for each in results:
+            score.add(each)
+        table.write_table(score, tmp_path)
+        found: dict[str, Any] = json.loads((tmp_path / "table.json").read_text())["suites"]
+        return found
+
+    relu, tanh = [["mil", "relu"]], [["mil", "tanh"]]
+    write(
+        result("coremltools/x/a", "failed", reason="wrong", ops=relu),
+        result("coremltools/y/a", "passed", ops=[*relu, *tanh]),
+    )
+    found = write(result("coremltools/x/a", "passed", ops=relu))
+    assert {name: suite["outcomes"] for name, suite in found.items()} == {
+        "x": {"passed": 1},
+        "y": {"passed": 1},
+    }
+    assert (found["x"]["run"], found["x"]["of"]) == (1, 1)
+    text = (tmp_path / "TABLE.md").read_text()
+    assert "| relu | 2 | 0 |" in text and "| tanh | 1 | 0 |" in text
+    assert "`coremltools/x/z.py`: no TensorFlow" in text and "wrong" not in text
 
 
 def test_an_exception_without_a_cause_is_refused(modules: Any, tmp_path: Path) -> None:
