@@ -311,7 +311,7 @@ def test_layer_larger_than_memory(save: Callable[..., Path], files: Any) -> None
 
 
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("op", ["linear", "conv"])
+@pytest.mark.parametrize("op", ["linear", "matmul", "conv"])
 def test_weights_go_to_the_runtime_as_they_lie_in_the_file(
     op: str, half: bool, tmp_path: Path, files: Any
 ) -> None:
@@ -319,12 +319,14 @@ def test_weights_go_to_the_runtime_as_they_lie_in_the_file(
     kind = "float16" if half else "float32"
     shape, x_shape, y_shape = {
         "linear": ((64, 32), (2, 5, 32), (2, 5, 64)),
+        "matmul": ((64, 32), (2, 5, 32), (2, 5, 64)),
         "conv": ((64, 32, 1, 1), (1, 32, 2, 2), (1, 64, 2, 2)),
     }[op]
     weight = R.standard_normal(shape).astype(kind)
     data, (offset,) = files.blob_file((kind, weight))
     x = R.standard_normal(x_shape).astype(kind)
-    spec = files.program_spec(op, {"x": x}, {"weight": weight}, [(kind, y_shape)], "CoreML7")
+    fields = {"y": weight, "transpose_y": True} if op == "matmul" else {"weight": weight}
+    spec = files.program_spec(op, {"x": x}, fields, [(kind, y_shape)], "CoreML7")
     block = spec.mlProgram.functions["main"].block_specializations["CoreML7"]
     value = block.operations[0].attributes["val"]
     value.ClearField("immediateValue")
@@ -340,5 +342,5 @@ def test_weights_go_to_the_runtime_as_they_lie_in_the_file(
         given = given.base
     assert isinstance(given, np.memmap) or isinstance(given.base, (memoryview, mmap.mmap))
     wide, rows = x.astype(np.float32), weight.astype(np.float32).reshape(64, 32)
-    expected = np.einsum("oi,bci->bco" if op == "linear" else "oi,bihw->bohw", rows, wide)
+    expected = np.einsum("oi,bihw->bohw" if op == "conv" else "oi,bci->bco", rows, wide)
     np.testing.assert_allclose(model.run({"x": x})["y0"], expected, rtol=2e-2, atol=2e-2)

@@ -29,6 +29,8 @@ def linear_ios17(g: Graph, x: Value, weight: Value, bias: Value | None = None) -
 def matmul(
     g: Graph, x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = False
 ) -> Value:
+    if y.const is not None and y.rank == 2 and transpose_y and not transpose_x:
+        return linear_(g, x, y, None)  # which leaves the weights as they are
     left = swapped(g, x) if transpose_x else x
     right = swapped(g, y) if transpose_y else y
     return g.MatMul(left, right)
