@@ -72,9 +72,11 @@ def by_name(classes: Sequence[Name], probabilities: NDArray[np.floating[Any]]) -
 
     So the label's is always the highest, as ImageNet's two classes "crane" have it.
     """
-    values: dict[Name, float] = {}
-    for name, probability in zip(classes, probabilities.tolist(), strict=True):
-        values[name] = max(values.get(name, probability), probability)
+    listed = probabilities.tolist()
+    values: dict[Name, float] = dict(zip(classes, listed, strict=True))
+    if len(values) < len(classes):
+        for name, probability in zip(classes, listed, strict=True):
+            values[name] = max(values[name], probability)
     return values
 
 
