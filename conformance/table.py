@@ -22,7 +22,7 @@ PACKAGES = (
 
 def matches(pattern: str, text: str) -> bool:
     """Whether the text is what the pattern says, in which `*` stands for anything."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def test_a_pattern_is_taken_at_its_word_but_for_stars(modules: Any) -> None:
     _, table = modules
     assert table.matches("a[b]*", "a[b]c=(1, 2)")
     assert not table.matches("a[b]*", "ab")
+    assert table.matches("a*c", "a\n\nc"), "an array of a test's parameters may have lines"
     assert not table.matches("a.c", "abc")
 
 
