@@ -180,6 +180,17 @@ def many_dimensions(files: Any) -> Any:
     )
 
 
+def strings_for_a_shape(files: Any) -> Any:
+    fields = {"shape": np.array(["two", "three"], object).astype(str)}
+    return files.program_spec("reshape", {"x": np.ones(6, np.float32)}, fields, [("float32", (6,))])
+
+
+def many_dimensions_of_an_input(files: Any) -> Any:
+    spec = files.program_spec("relu", {"x": X}, {}, [("float32", X.shape)])
+    spec.description.input[0].type.multiArrayType.shape.extend([1] * 997)
+    return spec
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -187,6 +198,8 @@ def many_dimensions(files: Any) -> Any:
         (huge_padding, "a number is larger than any size can be .* export or download it again"),
         (huge_declared_size, r"the shape .* expected no size above 2147483648"),
         (many_dimensions, "data has 1001 dimensions; expected at most 32"),
+        (strings_for_a_shape, "cannot be made int64"),
+        (many_dimensions_of_an_input, "'x' has 1001 dimensions; expected at most 32"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketlens.coreml.package import ModelFile
+from pocketlens.coreml.values import MAX_RANK
 from pocketlens.errors import ModelFileError, OptionError, did_you_mean
 from pocketlens.image import INPUT_SPEC_KEY, InputSpec
 from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
@@ -244,6 +245,8 @@ def _range(value: Any) -> Range:
 
 
 def _check_shape(shape: tuple[int, ...], where: str, channels: int) -> None:
+    if len(shape) > MAX_RANK:
+        raise ModelFileError(f"{where} has {len(shape)} dimensions; expected at most {MAX_RANK}")
     if any(size < 1 for size in shape) or math.prod(shape) * channels > MAX_ELEMENTS:
         raise ModelFileError(
             f"{where} has the shape {' × '.join(map(str, shape))}; "

@@ -13,8 +13,9 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 @mil()
 def reshape(g: Graph, x: Value, shape: Value) -> Value:
     # A 0 keeps the size of x where the ranks agree; -1 is what is left.
+    shape = g.cast(shape, np.int64)
     if shape.const is None or None in (x.shape or (None,)):
-        return g.Reshape(x, g.cast(shape, np.int64))
+        return g.Reshape(x, shape)
     sizes = shape.const.tolist()
     wanted = [
         x.size(i) if size == 0 and len(sizes) == x.rank else size for i, size in enumerate(sizes)
@@ -25,6 +26,7 @@ def reshape(g: Graph, x: Value, shape: Value) -> Value:
 @mil(since=IOS17, name="reshape")
 def reshape_ios17(g: Graph, x: Value, shape: Value) -> Value:
     # A 0 keeps the size that x has as far from the end, 1 where it has none; -1 is what is left.
+    shape = g.cast(shape, np.int64)
     count, rank = shape.size(0), x.rank
     if count == rank:
         return reshape(g, x, shape)
@@ -35,8 +37,7 @@ def reshape_ios17(g: Graph, x: Value, shape: Value) -> Value:
     kept = g.Shape(x, start=max(rank - count, 0))
     if count > rank:
         kept = g.Concat(np.ones(count - rank, np.int64), kept, axis=0)
-    wanted = g.cast(shape, np.int64)
-    return g.Reshape(x, g.Where(g.Equal(wanted, np.array(0, np.int64)), kept, wanted))
+    return g.Reshape(x, g.Where(g.Equal(shape, np.array(0, np.int64)), kept, shape))
 
 
 @mil()
