@@ -66,9 +66,7 @@ def weights(data: bytes) -> None:
     (file / "weight.bin").write_bytes(data[5:])
     opened = open_model(_package())
     try:
-        array = opened.blob(
-            "@model_path/weights/weight.bin", offset, names[kind % len(names)], (8,)
-        )
+        array = opened.blob("@model_path/weights/weight.bin", offset, kind, (8,))
     except PocketlensError:
         return
     assert array.shape == (8,)
