@@ -26,6 +26,7 @@ __all__ = [
     "held_in",
     "image_input",
     "image_output",
+    "image_planes",
     "int64_or_none",
 ]
 
@@ -40,8 +41,13 @@ def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
         FeatureError: Not an image, or of a size that the feature does not allow.
         ImageError: A picture that cannot be read.
     """
-    planes = _pixels(given, feature).transpose(2, 0, 1)[None]
-    if feature.colour == "bgr":
+    return image_planes(_pixels(given, feature), feature.colour, value)
+
+
+def image_planes(pixels: NDArray[Any], colour: str, value: Value) -> NDArray[Any]:
+    """Pixels [H, W, C] in picture order as the graph's [1, C, H, W], in the order of `colour`."""
+    planes = pixels.transpose(2, 0, 1)[None]
+    if colour == "bgr":
         planes = planes[:, ::-1]
     # First moved, then widened: a third faster than both at once.
     return np.ascontiguousarray(planes).astype(value.dtype, copy=False)

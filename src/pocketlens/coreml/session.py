@@ -16,7 +16,13 @@ from pocketlens.coreml.emission import onnx_model
 from pocketlens.coreml.features import Feature, Interface, read_interface
 from pocketlens.coreml.flexible import FlexibleModel, is_flexible
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.inputs import array_input, default_input, image_input, image_output
+from pocketlens.coreml.inputs import (
+    array_input,
+    default_input,
+    image_input,
+    image_output,
+    image_planes,
+)
 from pocketlens.coreml.kinds import NETWORKS, PIPELINES, check_kind
 from pocketlens.coreml.lower import control
 from pocketlens.coreml.lowered import Lowered, one_line
@@ -152,17 +158,14 @@ class GraphModel(CoreMLModel):
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._states(None)
-        spec, probabilities = self.input_spec, self._lowered.probabilities
+        colour, probabilities = self.input_spec.colour, self._lowered.probabilities
         assert probabilities is not None
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
         def work(session: Any, rows: range) -> None:
             for row in rows:
-                planes = images[row : row + 1].transpose(0, 3, 1, 2)
-                if spec.colour == "bgr":
-                    planes = planes[:, ::-1]
-                feed = {value.name: np.ascontiguousarray(planes, value.dtype)}
+                feed = {value.name: image_planes(images[row], colour, value)}
                 (answer,) = self._run(session, [probabilities.name], feed)
                 result[row] = answer.reshape(-1)
 
