@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.lower.filling import stop_if
 from pocketlens.coreml.lower.indexing import gather_nd
 from pocketlens.coreml.lower.ordering import counting
 from pocketlens.errors import ModelFileError
@@ -61,9 +62,8 @@ def suppressed(
     best = g.ReduceMax(wide, np.array([2], np.int64), keepdims=0)  # [B, N]
     limit = _single(g, most, np.int64)
     if limit.const is None:
-        # One element is all there is to gather: asking for the second one stops the run.
         over = g.Greater(limit, g.constant(MAX_BOXES, np.int64))
-        limit = g.Add(limit, g.Gather(np.zeros(1, np.int64), g.cast(over, np.int64)))
+        limit = g.Add(limit, stop_if(g, over))
     left = _left(g, g.cast(boxes, FLOAT), wide, best, iou, least, limit, per_class)
     lowest = g.like(-np.inf, best)
     # There may be fewer boxes than are to be selected; what is put behind them makes up for it.
