@@ -24,10 +24,10 @@ from measure import HERE, run_recipe
 from pocketlens import load_data
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
-from pocketlens.evaluation import evaluate
+from pocketlens.evaluation.accuracy import evaluate
+from pocketlens.evaluation.robustness import empty_scenes, photograph
+from pocketlens.evaluation.robustness.rejection import measure_rejection
 from pocketlens.recipe import list_recipes
-from pocketlens.suite import empty_scenes, photograph
-from pocketlens.suite.rejection import measure_rejection
 
 SEEDS = {"quick": 10, "classic": 3, "digits": 3, "tiny": 3, "best": 1}
 

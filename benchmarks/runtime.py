@@ -145,7 +145,7 @@ def contend(contender: str, name: str, folder: Path) -> dict[str, float]:
     else:
         import onnxruntime  # noqa: F401
     if contender.startswith("float"):
-        import pocketlens.coreml.session  # noqa: F401
+        import pocketlens.coreml.runtime.graph_model  # noqa: F401
     before, began = peak(), time.perf_counter()
     ask = ready(contender, name, folder)
     load = time.perf_counter() - began

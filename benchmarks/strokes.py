@@ -17,7 +17,7 @@ from typing import Any
 from measure import write
 from pocketlens.data import load_data
 from pocketlens.data.strokes import draw_strokes
-from pocketlens.evaluation import evaluate
+from pocketlens.evaluation.accuracy import evaluate
 from pocketlens.recipe import load_recipe
 from pocketlens.training import train
 

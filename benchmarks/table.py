@@ -8,7 +8,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from pocketlens.evaluation import percent
+from pocketlens.evaluation.accuracy import percent
 from pocketlens.files import size_text
 
 HERE = Path(__file__).parent

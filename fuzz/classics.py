@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import text_format
 
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 
 __all__ = ["CLASSICS"]
 

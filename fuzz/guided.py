@@ -32,9 +32,9 @@ with atheris.instrument_imports(include=["pocketlens.coreml", "pocketlens.files"
     for name in ("network", "program", "classic.model", "classic.pipeline", "description"):
         import_module(f"pocketlens.coreml.{name}")
     from pocketlens.coreml import coverage
-    from pocketlens.coreml.package import open_model
-    from pocketlens.coreml.proto import generated
-    from pocketlens.coreml.values import DATA_TYPES
+    from pocketlens.coreml.file.package import open_model
+    from pocketlens.coreml.file.proto import generated
+    from pocketlens.coreml.file.values import DATA_TYPES
     from pocketlens.errors import PocketlensError
     from trial import lower_limits, trial
 

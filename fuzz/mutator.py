@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 
 __all__ = ["damage_package", "damage_spec"]
 

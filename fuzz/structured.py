@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from mutator import damage_package, damage_spec
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 from samples import write_samples
 from trial import lower_limits, trial
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.coreml import describe, graph, load, values
-from pocketlens.coreml.features import Feature
-from pocketlens.coreml.lower import control
+from pocketlens.coreml import describe, load
+from pocketlens.coreml.file import values
+from pocketlens.coreml.file.features import Feature
+from pocketlens.coreml.graph import builder
+from pocketlens.coreml.ops.common import control
 from pocketlens.errors import OptionError, PocketlensError, UnsupportedModelError
 
 __all__ = ["lower_limits", "trial"]
@@ -23,7 +25,7 @@ LONGEST_MESSAGE = 2100
 
 def lower_limits() -> None:
     """Make the runtime's own limits small, so that what forgets one shows as a blow-up."""
-    for module in (graph, control):
+    for module in (builder, control):
         module.MAX_TENSOR_BYTES = 1 << 24
     values.MAX_CONSTANT_BYTES = 1 << 24
     control.MAX_STEPS = 2000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,17 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Rooms and files by their first name.
 ORDER = [
-    "errors", "files", "stored", "image", "prediction", "recipe", "history", "named", "data",
-    "augment", "networks", "recognizer", "training", "evaluation", "suite", "conversion", "coreml",
-    "parity", "run_folder", "app", "preview", "report", "pipeline", "correcting",
-    "cli",
+    "errors", "files", "json_fields", "image", "prediction", "recipe", "history", "registry",
+    "data", "augment", "networks", "recognizer", "training", "evaluation", "conversion", "coreml",
+    "run_folder", "app", "preview", "report", "pipeline", "finetuning", "cli",
 ]  # fmt: skip
+
+# The rooms inside a room, in the same way.
+INSIDE = {
+    "coreml": ["file", "graph", "ops", "runtime", "classic", "loading", "coremltools_plugin"],
+    "coreml.ops": ["registry", "common", "mil", "neural_network", "lowered", "program", "network"],
+    "evaluation": ["accuracy", "parity", "robustness"],
+}
 
 # These see less than all that stands before them, see DESIGN: what ships is the Core ML file.
 ONLY = {
@@ -32,39 +39,98 @@ def modules() -> list[Path]:
     return sorted(p for p in SOURCE.rglob("*.py") if "templates" not in p.parts)
 
 
-def room(dotted: str) -> str:
-    return dotted.split(".")[1] if "." in dotted else ""
+def dotted(path: Path) -> str:
+    """The module's name inside the package, such as `coreml.ops.registry`; "" for the package."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> set[str]:
-    """Rooms that the file imports anywhere: at its top, in functions, for type checking."""
+NAMES = {dotted(path): path for path in modules()}
+
+
+def imported(path: Path, *, at_import: bool = False) -> set[str]:
+    """The modules of the package that the file imports.
+
+    Args:
+        path: The file.
+        at_import: Only those that its own import executes; else also those imported in functions
+            and for type checking.
+    """
     package = ["pocketlens", *path.relative_to(SOURCE).parts[:-1]]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8")), at_import=at_import):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             origin = ".".join(part for part in (base, node.module or "") if part)
-            found |= {
-                f"{origin}.{a.name}" if origin == "pocketlens" else origin for a in node.names
-            }
-    rooms = {room(name) for name in found if name.split(".")[0] == "pocketlens"}
-    return rooms - {"", "__version__"}
+            for alias in node.names:
+                whole = f"{origin}.{alias.name}"
+                is_module = whole.removeprefix("pocketlens.") in NAMES
+                found.add(whole if is_module else origin)
+    ours = {name.removeprefix("pocketlens.") for name in found if name.startswith("pocketlens.")}
+    return ours - {dotted(path)}
+
+
+def _statements(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if at_import and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _statements(node, at_import=at_import)
+
+
+def first(name: str) -> str:
+    return name.split(".")[0]
 
 
 def test_every_room_has_its_place() -> None:
-    rooms = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in modules()}
-    assert rooms - {"__init__"} == set(ORDER) - ({"recipes"} - rooms)
+    assert {first(name) for name in NAMES} - {""} == set(ORDER)
+    for room, order in INSIDE.items():
+        prefix = f"{room}."
+        inside = {first(name.removeprefix(prefix)) for name in NAMES if name.startswith(prefix)}
+        assert inside == set(order), room
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
-    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    if own == "__init__":  # the front door opens on every room
+    own = dotted(path)
+    if own == "":  # the front door opens on every room
         return
-    allowed = ONLY.get(own, set(ORDER[: ORDER.index(own)])) | {own}
-    assert imported(path) <= allowed, f"{path} imports what stands to its right"
+    room = first(own)
+    allowed = ONLY.get(room, set(ORDER[: ORDER.index(room)])) | {room}
+    assert {first(name) for name in imported(path)} <= allowed, f"{own} imports a later room"
+
+
+@pytest.mark.parametrize("room", INSIDE)
+def test_imports_run_one_way_inside_a_room(room: str) -> None:
+    order, prefix = INSIDE[room], f"{room}."
+    for name, path in NAMES.items():
+        if not name.startswith(prefix):
+            continue
+        place = first(name.removeprefix(prefix))
+        allowed = set(order[: order.index(place) + 1])
+        inside = {each for each in imported(path) if each.startswith(prefix)}
+        found = {first(each.removeprefix(prefix)) for each in inside}
+        assert found <= allowed, f"{name} imports a later part of {room}: {found - allowed}"
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Not even through imports in functions: a circle means that two modules are one."""
+    edges = {name: imported(path) & set(NAMES) for name, path in NAMES.items() if name}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for each in sorted(edges.get(name, ())):
+                visit(each, (*trail, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -85,7 +151,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
 
 
 def test_running_a_core_ml_file_needs_no_pytorch() -> None:
-    assert "torch" not in loaded_by("import pocketlens.coreml.session, pocketlens.app")
+    assert "torch" not in loaded_by("import pocketlens.coreml.loading, pocketlens.app")
 
 
 def test_public_names_are_sorted_and_there() -> None:

@@ -14,7 +14,7 @@ started = time.perf_counter()
 import numpy as np  # noqa: E402
 
 from pocketlens.data import Dataset  # noqa: E402
-from pocketlens.evaluation import evaluate  # noqa: E402
+from pocketlens.evaluation.accuracy import evaluate  # noqa: E402
 from pocketlens.recipe import load_recipe  # noqa: E402
 from pocketlens.training import train  # noqa: E402
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from pocketlens.data import Dataset as Dataset
     from pocketlens.data import load_data as load_data
     from pocketlens.errors import PocketlensError as PocketlensError
-    from pocketlens.evaluation import evaluate as evaluate
+    from pocketlens.evaluation.accuracy import evaluate as evaluate
+    from pocketlens.evaluation.parity import verify as verify
+    from pocketlens.evaluation.robustness import run_suite as run_suite
     from pocketlens.image import InputSpec as InputSpec
-    from pocketlens.parity import verify as verify
     from pocketlens.pipeline import run as run
     from pocketlens.prediction import Prediction as Prediction
     from pocketlens.prediction import Predictor as Predictor
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pocketlens.recognizer import Recognizer as Recognizer
     from pocketlens.report import write_report as write_report
     from pocketlens.run_folder import Run as Run
-    from pocketlens.suite import run_suite as run_suite
     from pocketlens.training import train as train
 
 _HOME = {
@@ -58,9 +58,9 @@ _HOME = {
     "load_recipe": "recipe",
     "predict": "coreml",
     "run": "pipeline",
-    "run_suite": "suite",
+    "run_suite": "evaluation.robustness",
     "train": "training",
-    "verify": "parity",
+    "verify": "evaluation.parity",
     "write_report": "report",
 }
 

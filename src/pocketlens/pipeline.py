@@ -330,7 +330,7 @@ class _Work:
         self.write("metrics.json", asdict(metrics))
 
     def evaluate(self) -> None:
-        from pocketlens.evaluation import evaluate
+        from pocketlens.evaluation.accuracy import evaluate
         from pocketlens.report import figures
 
         evaluation = evaluate(self.recognizer, self.test_set)
@@ -356,7 +356,7 @@ class _Work:
 
     def verify(self) -> None:
         from pocketlens.coreml import load
-        from pocketlens.parity import verify
+        from pocketlens.evaluation.parity import verify
         from pocketlens.report import figures
 
         started = time.perf_counter()
@@ -384,8 +384,8 @@ class _Work:
 
     def show_nothing(self, model: CoreMLModel) -> None:
         """Ask the Core ML file about photographs, and about scenes with nothing in view."""
+        from pocketlens.evaluation.robustness import run_suite
         from pocketlens.report.suite_figures import draw_rejection
-        from pocketlens.suite import run_suite
 
         found = run_suite(model, self.test_set, seed=self.recipe.seed, tests=("camera",))
         draw_rejection(found.rejection, self.figures / "rejection.svg")

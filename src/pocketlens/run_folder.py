@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import DataError, OptionError, RunError
-from pocketlens.evaluation import Evaluation
+from pocketlens.evaluation.accuracy import Evaluation
+from pocketlens.evaluation.parity import Parity
+from pocketlens.evaluation.robustness import SuiteResult
 from pocketlens.history import Epoch
-from pocketlens.parity import Parity
+from pocketlens.json_fields import number, number_or_none, reading, whole
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
-from pocketlens.stored import number, number_or_none, reading, whole
-from pocketlens.suite import SuiteResult
 
 __all__ = ["Check", "DataSummary", "Metrics", "Run", "read_bytes", "read_run"]
 

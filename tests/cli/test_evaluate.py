@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asking import bad, cli, fine
-from pocketlens.suite import SuiteResult
+from pocketlens.evaluation.robustness import SuiteResult
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_interrupted_it_leaves_nothing(bars_run: Path, tmp_path: Path, monkeypat
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pocketlens.suite.examination.empty_scenes", interrupt)
+    monkeypatch.setattr("pocketlens.evaluation.robustness.examination.empty_scenes", interrupt)
     out = tmp_path / "out"
     status, _, _ = cli("evaluate", bars_run, "--suite", "--limit", 1, "--out", out)
     assert status == 130

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pocketlens.conversion import ModelMetadata, convert
 from pocketlens.conversion.quiet import import_coremltools, quiet
 from pocketlens.coreml import load
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import ConversionError, OptionError, OutputExistsError
 from pocketlens.image import InputSpec
 from pocketlens.recognizer import Recognizer

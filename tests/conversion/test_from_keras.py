@@ -19,8 +19,8 @@ from pocketlens.conversion import from_keras as room
 from pocketlens.coreml import load
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import ConversionError, MissingExtraError, OptionError
+from pocketlens.evaluation.parity import verify
 from pocketlens.image import InputSpec
-from pocketlens.parity import verify
 
 # Keras's own, under NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

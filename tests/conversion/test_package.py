@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pocketlens.conversion.package import check_target, write_model
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import OutputError, OutputExistsError
 
 FORMATS = ("mlpackage", "mlmodel")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import load
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 
 MIL_TYPES = {
     "bool": 1, "str": 2, "float16": 10, "float32": 11, "int8": 21, "int16": 22, "int32": 23,

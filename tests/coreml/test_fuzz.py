@@ -123,7 +123,7 @@ def test_the_corpus_is_small() -> None:
     "path", sorted((FOLDER / "corpus" / "model").iterdir()), ids=lambda p: p.name
 )
 def test_damage_changes_a_message_and_keeps_it_one(path: Path, mutator: ModuleType) -> None:
-    from pocketlens.coreml.proto import generated
+    from pocketlens.coreml.file.proto import generated
 
     message = generated("Model_pb2").Model
     sound = message.FromString(path.read_bytes())

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from pocketlens.data.hands import HANDS, Hand
+from pocketlens.data.stroke_templates import HANDS, Hand
 from pocketlens.data.strokes import STEP, _fit, _ink, _write, draw_strokes
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
-from pocketlens.data.hands import HANDS
+from pocketlens.data.stroke_templates import HANDS
 
 PATIENCE = 30.0
 """Seconds after which something that does not happen counts as hung."""

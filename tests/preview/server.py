@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 from pocketlens.image import InputSpec
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.preview.server import _listening, configure, create_server

@@ -15,8 +15,8 @@ import pytest
 from asking import fine
 from pocketlens.coreml import load
 from pocketlens.preview.api import Api
-from pocketlens.preview.duels import Duels
-from pocketlens.preview.looking import Eyes
+from pocketlens.preview.duel.rooms import Duels
+from pocketlens.preview.inference import Eyes
 from pocketlens.preview.openapi import description
 from preview.server import (
     CLASSES,

@@ -16,7 +16,7 @@ from PIL import Image
 from asking import fine
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
-from pocketlens.data.hands import HANDS
+from pocketlens.data.stroke_templates import HANDS
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 

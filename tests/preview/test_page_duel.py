@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pocketlens.data.hands import HANDS
+from pocketlens.data.stroke_templates import HANDS
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.evaluation import evaluate
+from pocketlens.evaluation.accuracy import evaluate
+from pocketlens.evaluation.parity import verify
 from pocketlens.image import InputSpec
-from pocketlens.parity import verify
 from pocketlens.prediction import Predictor
 
 DIGITS = tuple("0123456789")

@@ -19,8 +19,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pocketlens.errors import DataError, OptionError, OutputError
-from pocketlens.evaluation import evaluate
-from pocketlens.parity import verify
+from pocketlens.evaluation.accuracy import evaluate
+from pocketlens.evaluation.parity import verify
 from pocketlens.report import figures
 from pocketlens.report.canvas import STYLE, plural, short, small
 

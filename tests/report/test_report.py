@@ -13,13 +13,13 @@ from html.parser import HTMLParser
 import pytest
 
 from pocketlens.errors import RecipeError, RunError
-from pocketlens.evaluation import evaluate
+from pocketlens.evaluation.accuracy import evaluate
+from pocketlens.evaluation.robustness import Rejection, Score, Share, SuiteResult, Table
 from pocketlens.files import size_on_disk, size_text
 from pocketlens.recipe import load_recipe
 from pocketlens.report import figures, write_report
 from pocketlens.report.page import duration_text, milliseconds_text
 from pocketlens.run_folder import FIGURES, read_run
-from pocketlens.suite import Rejection, Score, Share, SuiteResult, Table
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -415,7 +415,7 @@ def test_a_model_outside_the_folder_is_not_opened(run):
 
 def test_importing_the_room_is_light():
     code = (
-        "import sys, pocketlens.report, pocketlens.report.figures as f, pocketlens.parity;"
+        "import sys, pocketlens.report.figures, pocketlens.evaluation.parity;"
         "heavy = {'torch', 'matplotlib', 'jinja2', 'coremltools', 'onnx', 'onnxruntime', 'PIL'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

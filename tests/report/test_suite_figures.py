@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from pocketlens.errors import OptionError, OutputError, OutputExistsError
+from pocketlens.evaluation.robustness import Rejection, Score, Share, SuiteResult, Table
 from pocketlens.report.canvas import STYLE
 from pocketlens.report.suite_figures import draw_rejection, draw_table, write_suite
-from pocketlens.suite import Rejection, Score, Share, SuiteResult, Table
 
 
 def score(right: int, n: int = 50) -> Score:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketlens import named
+from pocketlens import registry
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
@@ -72,9 +72,9 @@ def faults(
             f"augment.{key} is not an option of 'none'; it takes none" for key in choice.options
         ]
     else:
-        found = named.faults(__name__, choice, "augment")
+        found = registry.faults(__name__, choice, "augment")
     if nothing and not found and not _shows_nothing(choice.name):
-        able = [name for name in named.names(__name__) if _shows_nothing(name)]
+        able = [name for name in registry.names(__name__) if _shows_nothing(name)]
         found.append(
             f"data.nothing is {nothing}, but augment '{choice.name}' has no frames without a "
             f"class; those that have: {', '.join(able)}"
@@ -106,7 +106,7 @@ def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
         raise RecipeError(found)
     if choice.name == NONE:
         return Augmentation()
-    change = partial(named.find(__name__, choice.name), **choice.options)
+    change = partial(registry.find(__name__, choice.name), **choice.options)
     return Augmentation(change, shows_nothing=nothing > 0, costly=choice.name in COSTLY)
 
 
@@ -141,4 +141,4 @@ def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: in
 def _shows_nothing(name: str) -> bool:
     if name == NONE:
         return False
-    return "empty" in inspect.signature(named.find(__name__, name)).parameters
+    return "empty" in inspect.signature(registry.find(__name__, name)).parameters

@@ -57,7 +57,7 @@ def convert(
     from pocketlens.conversion import KerasPredictor, ModelMetadata
     from pocketlens.conversion import convert as make
     from pocketlens.coreml import load
-    from pocketlens.parity import verify
+    from pocketlens.evaluation.parity import verify
     from pocketlens.prediction import Predictor
     from pocketlens.run_folder import read_run
 

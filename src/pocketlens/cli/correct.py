@@ -27,8 +27,8 @@ def correct(
 ) -> None:
     """Teach a recogniser from pictures that it got wrong, in seconds."""
     from pocketlens.cli.progress import Progress
-    from pocketlens.correcting import correct
-    from pocketlens.evaluation import percent
+    from pocketlens.evaluation.accuracy import percent
+    from pocketlens.finetuning import correct
     from pocketlens.pipeline import Watcher
 
     with nullcontext(Watcher()) if json else Progress() as watcher:

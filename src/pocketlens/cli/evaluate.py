@@ -14,10 +14,10 @@ from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
+    from pocketlens.evaluation.robustness import SuiteResult
     from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
     from pocketlens.run_folder import Run
-    from pocketlens.suite import SuiteResult
 
 
 @command(
@@ -84,8 +84,8 @@ def _check_options(*, suite: bool, **options: object) -> None:
 
 
 def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> None:
-    from pocketlens.evaluation import evaluate as measure
-    from pocketlens.evaluation import percent
+    from pocketlens.evaluation.accuracy import evaluate as measure
+    from pocketlens.evaluation.accuracy import percent
 
     found = measure(predictor, images)
     if json:
@@ -116,8 +116,8 @@ def _originals(run: Run | None, data: str | None, spec: InputSpec) -> Dataset:
 def _examined(
     predictor: Predictor, images: Dataset, limit: int | None, threshold: float | None
 ) -> SuiteResult:
-    from pocketlens.suite import run_suite
-    from pocketlens.suite.examination import LIMIT
+    from pocketlens.evaluation.robustness import run_suite
+    from pocketlens.evaluation.robustness.examination import LIMIT
 
     return run_suite(
         predictor,

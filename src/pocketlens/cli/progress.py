@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from pocketlens.evaluation import percent
+from pocketlens.evaluation.accuracy import percent
 from pocketlens.pipeline import Watcher
 
 if TYPE_CHECKING:

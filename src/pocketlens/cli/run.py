@@ -117,7 +117,7 @@ def print_summary(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pocketlens.evaluation import percent
+    from pocketlens.evaluation.accuracy import percent
     from pocketlens.files import size_text
 
     low, high = found["interval"]

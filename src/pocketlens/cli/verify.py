@@ -37,8 +37,8 @@ def verify(
     |Δp| of an image is its largest difference over the classes; the mean is over the images.
     """
     from pocketlens.coreml import load
-    from pocketlens.parity import Tolerance
-    from pocketlens.parity import verify as compare
+    from pocketlens.evaluation.parity import Tolerance
+    from pocketlens.evaluation.parity import verify as compare
     from pocketlens.run_folder import read_run
 
     run = read_run(a) if is_run(a) else None

@@ -13,20 +13,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketlens.coreml.description import describe
-    from pocketlens.coreml.model import CoreMLModel
-    from pocketlens.coreml.session import load, predict
-    from pocketlens.coreml.table import Coverage, coverage
+    from pocketlens.coreml.file.description import describe
+    from pocketlens.coreml.loading import load, predict
+    from pocketlens.coreml.ops.registry import Coverage, coverage
+    from pocketlens.coreml.runtime.model import CoreMLModel
 
 __all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load", "predict"]
 
 _HOMES = {
-    "CoreMLModel": "model",
-    "Coverage": "table",
-    "coverage": "table",
-    "describe": "description",
-    "load": "session",
-    "predict": "session",
+    "CoreMLModel": "runtime.model",
+    "Coverage": "ops.registry",
+    "coverage": "ops.registry",
+    "describe": "file.description",
+    "load": "loading",
+    "predict": "loading",
 }
 
 

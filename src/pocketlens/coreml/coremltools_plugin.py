@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.coreml.package import MAX_SPECIFICATION
-from pocketlens.coreml.session import load
+from pocketlens.coreml.file.package import MAX_SPECIFICATION
+from pocketlens.coreml.loading import load
 from pocketlens.errors import MissingExtraError, PocketlensError
 
 __all__ = ["MACOS", "install", "installed", "uninstall"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.data.hands import HANDS
+from pocketlens.data.stroke_templates import HANDS
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError, did_you_mean
 

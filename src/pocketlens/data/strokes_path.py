@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.hands import Hand, Point
+from pocketlens.data.stroke_templates import Hand, Point
 
 __all__ = ["PenPath"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pocketlens import named
+from pocketlens import registry
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Choice
@@ -29,7 +29,7 @@ def faults(choice: Choice, input_spec: InputSpec | None) -> list[str]:
             memory for its weights; None, where the input has faults itself, to leave that.
     """
     if input_spec is None:
-        return named.faults(__name__, choice, "network")
+        return registry.faults(__name__, choice, "network")
     import torch
 
     try:
@@ -51,10 +51,10 @@ def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
     Raises:
         RecipeError: An unknown name or option, or a size that the network cannot take.
     """
-    if found := named.faults(__name__, choice, "network"):
+    if found := registry.faults(__name__, choice, "network"):
         raise RecipeError(found)
     try:
-        network: nn.Module = named.find(__name__, choice.name)(
+        network: nn.Module = registry.find(__name__, choice.name)(
             input_spec, classes, **choice.options
         )
     except OptionError as error:

@@ -13,11 +13,11 @@ from starlette.routing import Route
 
 from pocketlens.errors import OptionError, OutputError, PocketlensError
 from pocketlens.preview.corrections import Correction, Corrections
-from pocketlens.preview.duels import Duels
+from pocketlens.preview.duel.rooms import Duels
+from pocketlens.preview.inference import Eyes
 from pocketlens.preview.live import TOP, said
-from pocketlens.preview.looking import Eyes
 from pocketlens.preview.openapi import description
-from pocketlens.preview.steady import Steady
+from pocketlens.preview.smoothing import Steady
 
 __all__ = ["ERRORS", "Api"]
 

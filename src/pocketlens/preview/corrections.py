@@ -17,7 +17,7 @@ from pathlib import Path
 from pocketlens.errors import OptionError, OutputError
 from pocketlens.files import write_aside
 from pocketlens.image import open_image
-from pocketlens.preview.looking import MAX_PICTURE_PIXELS
+from pocketlens.preview.inference import MAX_PICTURE_PIXELS
 
 __all__ = ["Correction", "Corrections"]
 

@@ -22,9 +22,9 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import PocketlensError
-from pocketlens.preview.looking import MAX_FRAME_PIXELS, Eyes, Look, pixels
+from pocketlens.preview.inference import MAX_FRAME_PIXELS, Eyes, Look, pixels
+from pocketlens.preview.smoothing import Steady
 from pocketlens.preview.sockets import POLICY, TRY_AGAIN_LATER, first_of, refuse
-from pocketlens.preview.steady import Steady
 
 __all__ = ["HEADER", "SEEN", "STILL", "TOP", "Live", "said"]
 

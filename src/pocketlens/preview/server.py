@@ -59,10 +59,10 @@ def create_server(
     from pocketlens.preview.api import ERRORS, Api
     from pocketlens.preview.bridge import STREAMS, Bridge
     from pocketlens.preview.corrections import Corrections
-    from pocketlens.preview.duels import Duels
+    from pocketlens.preview.duel.rooms import Duels
     from pocketlens.preview.guard import Guard
+    from pocketlens.preview.inference import Eyes
     from pocketlens.preview.live import Live
-    from pocketlens.preview.looking import Eyes
 
     classes = next(iter(models.values())).classes
     kept = None if corrections is None else Corrections(corrections, classes)
@@ -98,7 +98,7 @@ def configure(application: ASGIApp, *, certified: str | None = None) -> uvicorn.
     import uvicorn
 
     from pocketlens.preview.lan import certificate
-    from pocketlens.preview.patience import Ending, ImpatientHttp, ImpatientWebSocket
+    from pocketlens.preview.timeouts import Ending, ImpatientHttp, ImpatientWebSocket
 
     with TemporaryDirectory(prefix="pocketlens-preview-") as folder:
         chain, key = certificate(certified, Path(folder)) if certified else (None, None)

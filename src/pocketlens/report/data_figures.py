@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
-from pocketlens.evaluation import percent
+from pocketlens.evaluation.accuracy import percent
 from pocketlens.report.canvas import (
     BLUE,
     INK,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.evaluation import Evaluation, percent
+from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
 from pocketlens.run_folder import Run, read_bytes, read_run

@@ -10,8 +10,8 @@ import numpy as np
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError
-from pocketlens.evaluation import Evaluation, Mistake, percent
-from pocketlens.parity import Parity
+from pocketlens.evaluation.accuracy import Evaluation, Mistake, percent
+from pocketlens.evaluation.parity import Parity
 from pocketlens.report.canvas import (
     BLUE,
     INK,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pocketlens.errors import OutputExistsError
-from pocketlens.evaluation import percent
+from pocketlens.evaluation.accuracy import percent
+from pocketlens.evaluation.robustness import Rejection, Share, SuiteResult, Table
 from pocketlens.files import aside, write_aside
 from pocketlens.report.canvas import (
     BLUE,
@@ -28,7 +29,6 @@ from pocketlens.report.canvas import (
     style,
     write_in,
 )
-from pocketlens.suite import Rejection, Share, SuiteResult, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

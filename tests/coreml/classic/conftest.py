@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pocketlens.coreml import CoreMLModel, load
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 
 ARRAYS = {"float32": 65568, "float64": 65600, "int32": 131104}
 

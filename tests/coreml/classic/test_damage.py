@@ -13,8 +13,8 @@ import pytest
 from google.protobuf import text_format
 
 from pocketlens.coreml import coverage, describe, load
-from pocketlens.coreml.features import Feature
-from pocketlens.coreml.proto import generated, repeated
+from pocketlens.coreml.file.features import Feature
+from pocketlens.coreml.file.proto import generated, repeated
 from pocketlens.errors import PocketlensError
 
 LABELS = 'stringClassLabels { vector: "a" vector: "b" }'

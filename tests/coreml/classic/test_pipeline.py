@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pocketlens.coreml import CoreMLModel, describe, load
-from pocketlens.coreml.proto import generated
+from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import (
     FeatureError,
     ModelFileError,

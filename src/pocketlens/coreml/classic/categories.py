@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.classic.step import MAX_ITEMS, Features, Step, declared, only
-from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.graph import Message
-from pocketlens.coreml.table import classic
+from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import declared, predicted
-from pocketlens.coreml.features import Interface
+from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
 from pocketlens.errors import ModelFileError
 

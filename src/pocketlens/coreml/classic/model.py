@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.classic.step import Step, feature_output
-from pocketlens.coreml.features import Interface
-from pocketlens.coreml.inputs import given_features
-from pocketlens.coreml.lowered import in_place
-from pocketlens.coreml.model import CoreMLModel
-from pocketlens.coreml.package import ModelFile
-from pocketlens.coreml.table import lookup
+from pocketlens.coreml.file.errors import located_errors
+from pocketlens.coreml.file.features import Interface
+from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.ops.registry import lookup
+from pocketlens.coreml.runtime.inputs import given_features
+from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import ModelFileError
 
 __all__ = ["ClassicModel"]
@@ -29,7 +29,7 @@ class ClassicModel(CoreMLModel):
 
     def __init__(self, file: ModelFile, interface: Interface) -> None:
         kind = file.spec.WhichOneof("Type")
-        with in_place(file, f"the model ({kind})"):
+        with located_errors(file, f"the model ({kind})"):
             lowering = lookup("classic", kind)
             step: Step = lowering.function(interface, **lowering.bind(getattr(file.spec, kind)))
             for feature in interface.outputs:

@@ -10,67 +10,48 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.file.errors import located_errors
+from pocketlens.coreml.file.features import Feature, Interface
+from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.file.pipelines import MAX_DEPTH, NamedStages, name_stages, stages_of
 from pocketlens.coreml.graph import Message
-from pocketlens.coreml.inputs import given_features
-from pocketlens.coreml.lowered import in_place
-from pocketlens.coreml.model import CoreMLModel
-from pocketlens.coreml.package import ModelFile
-from pocketlens.coreml.table import classic, lookup
+from pocketlens.coreml.ops.registry import classic, lookup
+from pocketlens.coreml.runtime.inputs import given_features
+from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import ModelFileError
 
-__all__ = ["MAX_DEPTH", "MAX_STAGES", "PipelineModel", "stages_of"]
-
-MAX_DEPTH = 8
-MAX_STAGES = 256
-"""The most models that one pipeline may hold."""
-
-Named = tuple[tuple[str, Any], ...]
+__all__ = ["PipelineModel"]
 
 
 @classic()
 def pipeline(
     _: Interface, *, models: tuple[Message, ...] = (), names: tuple[str, ...] = ()
-) -> Named:
-    if not models:
-        raise ModelFileError("it holds no models; expected at least one")
-    if len(models) > MAX_STAGES:
-        raise ModelFileError(f"it holds {len(models)} models; expected at most {MAX_STAGES}")
-    if names and len(names) != len(models):
-        raise ModelFileError(f"it has {len(names)} names for {len(models)} models")
-    if len(set(names)) != len(names):
-        raise ModelFileError("two of its models have the same name")
-    titles = names or tuple(f"model{number}" for number in range(len(models)))
-    return tuple(zip(titles, models, strict=True))
+) -> NamedStages:
+    return name_stages(models, names)
 
 
 @classic()
-def pipelineClassifier(model: Interface, *, pipeline: Message) -> Named:
+def pipelineClassifier(model: Interface, *, pipeline: Message) -> NamedStages:
     return _inner(model, pipeline)
 
 
 @classic()
-def pipelineRegressor(model: Interface, *, pipeline: Message) -> Named:
+def pipelineRegressor(model: Interface, *, pipeline: Message) -> NamedStages:
     return _inner(model, pipeline)
 
 
-def _inner(model: Interface, message: Message) -> Named:
+def _inner(model: Interface, message: Message) -> NamedStages:
     lowering = lookup("classic", "pipeline")
-    named: Named = lowering.function(model, **lowering.bind(message))
+    named: NamedStages = lowering.function(model, **lowering.bind(message))
     return named
 
 
-def stages_of(file: ModelFile) -> list[ModelFile]:
-    """The models of a pipeline, in order, each called by its name in messages.
-
-    Raises:
-        ModelFileError: None, too many, or names that do not fit.
-    """
+def _check_fields(file: ModelFile, interface: Interface) -> None:
+    """Refuse a pipeline that sets a field which is unknown here."""
     kind = file.spec.WhichOneof("Type")
-    with in_place(file, f"the model ({kind})"):
+    with located_errors(file, f"the model ({kind})"):
         lowering = lookup("classic", kind)
-        named = lowering.function(None, **lowering.bind(getattr(file.spec, kind)))
-    return [file.part(spec, name) for name, spec in named]
+        lowering.function(interface, **lowering.bind(getattr(file.spec, kind)))
 
 
 class PipelineModel(CoreMLModel):
@@ -93,6 +74,7 @@ class PipelineModel(CoreMLModel):
         """
         if depth >= MAX_DEPTH:
             raise ModelFileError(f"{file.path}: pipelines are nested more than {MAX_DEPTH} deep")
+        _check_fields(file, interface)
         self._stages = [make(stage, depth + 1) for stage in stages_of(file)]
         known = {feature.name: feature for feature in interface.inputs}
         for stage in self._stages:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pocketlens.coreml.kinds import NEVER
-from pocketlens.coreml.table import unsupported
+from pocketlens.coreml.file.kinds import NEVER
+from pocketlens.coreml.ops.registry import unsupported
 
 for _kind, _reason in NEVER.items():
     unsupported("classic", _reason, _kind)

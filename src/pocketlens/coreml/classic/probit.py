@@ -10,9 +10,9 @@ import numpy as np
 
 from pocketlens.coreml.classic.links import probit
 from pocketlens.coreml.classic.step import Features, Step, declared, predicted
-from pocketlens.coreml.features import Interface
+from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
-from pocketlens.coreml.table import classic
+from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedParameter
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import Features, Step, declared
-from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.graph import Message
-from pocketlens.coreml.table import classic
+from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
 LISTS = ("sequence", "array")

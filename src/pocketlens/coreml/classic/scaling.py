@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import Features, Step, only
-from pocketlens.coreml.features import Feature, Interface
+from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.graph import Floats, Ints, Message
-from pocketlens.coreml.table import classic
+from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
 NUMBERS = ("int64", "double", "array")

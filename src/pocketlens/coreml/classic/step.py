@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.features import Feature, Interface
-from pocketlens.coreml.inputs import held_in, int64_or_none
+from pocketlens.coreml.file.features import Feature, Interface
+from pocketlens.coreml.runtime.inputs import held_in, int64_or_none
 from pocketlens.errors import FeatureError, ModelFileError
 
 __all__ = ["MAX_ITEMS", "Features", "Step", "declared", "feature_output", "only", "predicted"]

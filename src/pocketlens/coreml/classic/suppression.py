@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import Features, Step, declared
-from pocketlens.coreml.features import MAX_ELEMENTS, Feature, Interface
+from pocketlens.coreml.file.features import MAX_ELEMENTS, Feature, Interface
 from pocketlens.coreml.graph import Message
-from pocketlens.coreml.table import classic
+from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
 Array = NDArray[np.float64]

@@ -22,9 +22,9 @@ from pocketlens.coreml.classic.labels import Labels
 from pocketlens.coreml.classic.links import logistic, softmax
 from pocketlens.coreml.classic.step import Features, Step, predicted
 from pocketlens.coreml.classic.vector import Vector
-from pocketlens.coreml.features import Interface
+from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
-from pocketlens.coreml.table import classic
+from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 Row = NDArray[np.float64]

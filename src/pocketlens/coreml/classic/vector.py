@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import Features
-from pocketlens.coreml.features import Feature
+from pocketlens.coreml.file.features import Feature
 from pocketlens.errors import FeatureError, ModelFileError
 
 __all__ = ["Vector"]

@@ -1,0 +1,113 @@
+# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
+"""The nearest neighbours classifier. Either index, linear or k-d tree, finds the same samples."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.classic.labels import Labels
+from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.vector import Vector
+from pocketlens.coreml.file.features import Interface
+from pocketlens.coreml.graph import Message
+from pocketlens.coreml.ops.registry import classic
+from pocketlens.errors import ModelFileError
+
+
+@classic(
+    restrictions="equal votes go to the class whose sample is listed first; inverse distances are "
+    "of the squared Euclidean distance, the only one there is, and samples at distance 0 outvote "
+    "all others; a model without samples gives its default label and no probabilities"
+)
+def kNearestNeighborsClassifier(
+    model: Interface,
+    *,
+    nearestNeighborsIndex: Message,
+    numberOfNeighbors: Message,
+    stringClassLabels: Message | None = None,
+    int64ClassLabels: Message | None = None,
+    defaultStringLabel: str | None = None,
+    defaultInt64Label: int | None = None,
+    uniformWeighting: Message | None = None,
+    inverseDistanceWeighting: Message | None = None,
+) -> Step:
+    if uniformWeighting is None and inverseDistanceWeighting is None:
+        raise ModelFileError("it has no weighting scheme; expected uniform or inverse distance")
+    count = _neighbours(numberOfNeighbors)
+    samples = _samples(nearestNeighborsIndex)
+    given_labels = stringClassLabels if stringClassLabels is not None else int64ClassLabels
+    each = [] if given_labels is None else list(given_labels.vector)
+    if len(each) != len(samples):
+        raise ModelFileError(f"it has {len(each)} labels for {len(samples)} samples")
+    vector = Vector(model.inputs, width=nearestNeighborsIndex.numberOfDimensions)
+    if not each:
+        return _empty(model, defaultStringLabel, defaultInt64Label)
+    assert given_labels is not None
+    distinct = type(given_labels)(vector=list(dict.fromkeys(each)))
+    strings = stringClassLabels is not None
+    labels = Labels(model, distinct if strings else None, None if strings else distinct)
+    places = {label: place for place, label in enumerate(labels.classes)}
+    votes_for = np.array([places[label] for label in each])
+
+    def run(given: Features) -> dict[str, object]:
+        apart = samples - vector.row(given)
+        distances = np.einsum("ij,ij->i", apart, apart)
+        nearest = np.argsort(distances, kind="stable")[:count]
+        weights = np.ones(nearest.size)
+        if inverseDistanceWeighting is not None:
+            weights = _inverse(distances[nearest])
+        votes = np.bincount(votes_for[nearest], weights, len(labels.classes))
+        return labels.answer(votes / votes.sum())
+
+    return Step(run, labels.outputs, labels.classes)
+
+
+def _inverse(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    same = distances == 0
+    if same.any():
+        return same.astype(np.float64)
+    # Over the least distance, so that neither 1 / d nor the sum is out of range.
+    row: NDArray[np.float64] = distances.min() / distances
+    return row
+
+
+def _neighbours(parameter: Message) -> int:
+    count = int(parameter.defaultValue)
+    allowed = parameter.WhichOneof("AllowedValues")
+    low, high = parameter.range.minValue, parameter.range.maxValue
+    if (
+        count < 1
+        or (allowed == "range" and not low <= count <= high)
+        or (allowed == "set" and count not in parameter.set.values)
+    ):
+        raise ModelFileError(
+            f"its number of neighbours is {count}; expected at least 1, and one that it allows"
+        )
+    return count
+
+
+def _samples(index: Message) -> NDArray[np.float64]:
+    """The samples, [count, dimensions]."""
+    if index.WhichOneof("DistanceFunction") is None:
+        raise ModelFileError("it has no distance function; expected the squared Euclidean distance")
+    kind = index.WhichOneof("IndexType")
+    if kind is None or (kind == "singleKdTreeIndex" and index.singleKdTreeIndex.leafSize < 1):
+        raise ModelFileError("it has no index; expected a linear one, or a k-d tree with leaves")
+    width = index.numberOfDimensions
+    rows = [list(sample.vector) for sample in index.floatSamples]
+    if width < 1 or any(len(row) != width for row in rows):
+        raise ModelFileError(f"its samples differ from its {width} dimensions")
+    return np.array(rows, np.float64).reshape(len(rows), width)
+
+
+def _empty(model: Interface, string: str | None, number: int | None) -> Step:
+    """A classifier without samples, such as one that is to be trained on the device."""
+    if string is None and number is None:
+        raise ModelFileError("it has neither samples nor a default label")
+    default: str | int = string if string is not None else number  # type: ignore[assignment]
+    label = predicted(model, "string" if string is not None else "int64")
+    answer: dict[str, object] = {label.name: default}
+    if model.probabilities:
+        answer[model.probabilities] = {}
+    return Step(lambda _: answer, tuple(answer))

@@ -1,0 +1,1 @@
+"""Reads `.mlmodel` and `.mlpackage` files: the specification, the weights, the features."""

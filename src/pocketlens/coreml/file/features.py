@@ -1,0 +1,302 @@
+"""What a model takes and gives, as its description declares it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.file.values import MAX_RANK
+from pocketlens.errors import ModelFileError, OptionError, did_you_mean
+from pocketlens.image import INPUT_SPEC_KEY, InputSpec
+from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
+
+__all__ = ["Feature", "Interface", "declared_input_spec", "declared_thresholds", "read_interface"]
+
+COLOURS = {10: "gray", 20: "rgb", 30: "bgr", 40: "gray-float16"}
+ARRAY_TYPES = {
+    65552: "float16",
+    65568: "float32",
+    65600: "float64",
+    131080: "int8",
+    131104: "int32",
+}
+MAX_ELEMENTS = 2**28
+"""The largest input or output: 1 GiB of float32."""
+
+Range = tuple[int, int | None]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input, output or state of a model.
+
+    Attributes:
+        name: The feature's name.
+        kind: `image`, `array`, `dictionary`, `string`, `int64`, `double`, `sequence` or `state`.
+        shape: `(height, width)` of an image, the default shape of an array, else empty.
+        dtype: NumPy's name of an array's element type (Core ML's `DOUBLE` is `float64`); the key
+            type (`string`, `int64`) of a dictionary or sequence.
+        colour: `gray`, `rgb`, `bgr` or `gray-float16` of an image.
+        shapes: Every allowed shape, if the file enumerates them.
+        ranges: Lowest and highest size per dimension (None: no bound), if the file gives ranges;
+            of a sequence: those of its length.
+        optional: The input may be left out.
+        default: What every element of an array is that is left out; None if the file is silent.
+        description: What the author wrote of it.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    colour: str = ""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    ranges: tuple[Range, ...] = ()
+    optional: bool = False
+    default: float | None = None
+    description: str = ""
+
+    @property
+    def channels(self) -> int:
+        """Of an image: 3 for `rgb` and `bgr`, else 1."""
+        return 3 if self.colour in ("rgb", "bgr") else 1
+
+    def allows(self, shape: tuple[int, ...]) -> bool:
+        """Whether the file lets this feature have `shape`."""
+        if self.shapes:
+            return shape in self.shapes
+        if self.ranges:
+            return len(shape) == len(self.ranges) and all(
+                low <= size and (high is None or size <= high)
+                for size, (low, high) in zip(shape, self.ranges, strict=True)
+            )
+        return not self.shape or shape == self.shape
+
+    def expected(self) -> str:
+        """The allowed shapes in words, for an error message."""
+
+        def written(shape: Iterable[int | str]) -> str:
+            return " × ".join(map(str, shape))
+
+        if self.shapes:
+            return " or ".join(written(shape) for shape in self.shapes)
+        if self.ranges:
+            return written(
+                str(low) if low == high else f"{low}–{'∞' if high is None else high}"
+                for low, high in self.ranges
+            )
+        return written(self.shape) if self.shape else "any shape"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The inputs, outputs and states of one function of a model."""
+
+    function: str
+    inputs: tuple[Feature, ...]
+    outputs: tuple[Feature, ...]
+    states: tuple[Feature, ...]
+    label: str
+    probabilities: str
+
+    @property
+    def image(self) -> Feature | None:
+        """The only image input, or None if there is none or more than one input."""
+        return self.inputs[0] if [f.kind for f in self.inputs] == ["image"] else None
+
+
+def functions_of(file: ModelFile) -> tuple[str, ...]:
+    """The names of the functions that the model's description lists; `main` alone if none."""
+    return tuple(f.name for f in file.spec.description.functions) or ("main",)
+
+
+def read_interface(file: ModelFile, function: str | None = None) -> Interface:
+    """The interface of `function`, or of the default function.
+
+    Raises:
+        OptionError: No function of this name.
+        ModelFileError: A feature without a name or type, of an impossible size, or named twice.
+    """
+    description = file.spec.description
+    names = functions_of(file)
+    name = function or description.defaultFunctionName or names[0]
+    if name not in names:
+        raise OptionError(f"{file.path} has no function {name!r}; {did_you_mean(name, names)}")
+    source = next((f for f in description.functions if f.name == name), description)
+    inputs, outputs, states = (
+        tuple(_feature(file, message) for message in messages)
+        for messages in (source.input, source.output, source.state)
+    )
+    # An ML Program may take nothing: its result may be a constant.
+    program = file.spec.WhichOneof("Type") == "mlProgram"
+    for group, there in (("inputs", program or inputs or states), ("outputs", outputs)):
+        if not there:
+            raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
+    outputs = tuple(dict.fromkeys(outputs))  # a result that is returned twice is declared twice
+    seen = [f.name for f in (*inputs, *states)]
+    for each in (seen, [f.name for f in outputs]):
+        twice = sorted({n for n in each if each.count(n) > 1})
+        if twice:
+            raise ModelFileError(f"{file.path} declares the feature {twice[0]!r} twice")
+    return Interface(
+        name,
+        inputs,
+        outputs,
+        states,
+        source.predictedFeatureName,
+        source.predictedProbabilitiesName,
+    )
+
+
+def _feature(file: ModelFile, message: Any) -> Feature:
+    kind = message.type.WhichOneof("Type")
+    where = f"{file.path}: the feature {message.name!r}"
+    if not message.name or kind is None:
+        raise ModelFileError(f"{where} has no {'type' if message.name else 'name'}")
+    if not message.name.isprintable():
+        raise ModelFileError(f"{where} has a name with control characters; the file is damaged")
+    common = {
+        "name": message.name,
+        "optional": message.type.isOptional,
+        "description": message.shortDescription,
+    }
+    value = getattr(message.type, kind)
+    if kind == "imageType":
+        return _image(value, where, common)
+    if kind == "multiArrayType":
+        return _array("array", value, where, common)
+    if kind == "stateType":
+        return _array("state", value.arrayType, where, common)
+    if kind == "dictionaryType":
+        key = "int64" if value.WhichOneof("KeyType") == "int64KeyType" else "string"
+        return Feature(kind="dictionary", dtype=key, **common)
+    if kind == "sequenceType":
+        key = "int64" if value.WhichOneof("Type") == "int64Type" else "string"
+        ranges = (_range(value.sizeRange),) if value.HasField("sizeRange") else ()
+        return Feature(kind="sequence", dtype=key, ranges=ranges, **common)
+    return Feature(kind=kind.removesuffix("Type"), **common)
+
+
+def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
+    if value.colorSpace not in COLOURS:
+        raise ModelFileError(
+            f"{where} has colour space number {value.colorSpace}; "
+            "expected grey, RGB, BGR or 16-bit grey"
+        )
+    flexibility = value.WhichOneof("SizeFlexibility")
+    shapes: tuple[tuple[int, ...], ...] = ()
+    ranges: tuple[Range, ...] = ()
+    shape = (value.height, value.width)
+    if flexibility == "enumeratedSizes":
+        shapes = tuple((size.height, size.width) for size in value.enumeratedSizes.sizes)
+    elif flexibility == "imageSizeRange":
+        sizes = value.imageSizeRange
+        ranges = (_range(sizes.heightRange), _range(sizes.widthRange))
+    if 0 in shape and (shapes or ranges):
+        shape = shapes[0] if shapes else (ranges[0][0], ranges[1][0])  # type: ignore[assignment]
+    colour = COLOURS[value.colorSpace]
+    feature = Feature(
+        kind="image", shape=shape, colour=colour, shapes=shapes, ranges=ranges, **common
+    )
+    for each in (shape, *shapes):
+        _check_shape(each, where, feature.channels)
+    return feature
+
+
+def _array(kind: str, value: Any, where: str, common: dict[str, Any]) -> Feature:
+    if value.dataType and value.dataType not in ARRAY_TYPES:
+        raise ModelFileError(
+            f"{where} has data type number {value.dataType}; "
+            f"expected one of {', '.join(ARRAY_TYPES.values())}"
+        )
+    flexibility = value.WhichOneof("ShapeFlexibility")
+    shapes: tuple[tuple[int, ...], ...] = ()
+    ranges: tuple[Range, ...] = ()
+    shape = tuple(value.shape)
+    if 0 in shape:  # such as the 0 × 80 scores of a detector before it has seen anything
+        shape = ()
+    if flexibility == "enumeratedShapes":
+        shapes = tuple(tuple(each.shape) for each in value.enumeratedShapes.shapes)
+        shape = shape or (shapes[0] if shapes else ())
+    elif flexibility == "shapeRange":
+        ranges = tuple(_range(each) for each in value.shapeRange.sizeRanges)
+        # An output may have no rows; what is shown as its usual shape has one.
+        shape = shape or tuple(max(low, 1) for low, _ in ranges)
+    for each in (shape, *shapes):
+        _check_shape(each, where, 1)
+    dtype = ARRAY_TYPES.get(value.dataType, "")
+    default = value.WhichOneof("defaultOptionalValue")
+    return Feature(
+        kind=kind,
+        shape=shape,
+        dtype=dtype,
+        shapes=shapes,
+        ranges=ranges,
+        default=None if default is None else getattr(value, default),
+        **common,
+    )
+
+
+def _range(value: Any) -> Range:
+    return (value.lowerBound, value.upperBound if value.upperBound >= 0 else None)
+
+
+def _check_shape(shape: tuple[int, ...], where: str, channels: int) -> None:
+    if len(shape) > MAX_RANK:
+        raise ModelFileError(f"{where} has {len(shape)} dimensions; expected at most {MAX_RANK}")
+    if any(size < 1 for size in shape) or math.prod(shape) * channels > MAX_ELEMENTS:
+        raise ModelFileError(
+            f"{where} has the shape {' × '.join(map(str, shape))}; "
+            f"expected sizes of at least 1 and at most {MAX_ELEMENTS} elements"
+        )
+
+
+def declared_thresholds(file: ModelFile) -> Thresholds:
+    """How sure the model must be for its label to be shown: from the user metadata, else the usual.
+
+    Raises:
+        ModelFileError: Metadata that is no thresholds.
+    """
+    text = file.spec.description.metadata.userDefined.get(THRESHOLDS_KEY)
+    try:
+        return Thresholds() if text is None else Thresholds.from_json(text)
+    except OptionError as error:
+        raise ModelFileError(
+            f"{file.path}: its metadata {THRESHOLDS_KEY} cannot be used: {error}"
+        ) from error
+
+
+def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | None:
+    """How pictures are made ready for the model, or None if it takes no image.
+
+    A file that Pocketlens converted carries its InputSpec in the user metadata. For any other the
+    size and colour come from the image input; scale 1 and bias 0, for what the network does to its
+    pixels is inside the file; and the crop is `center-crop`.
+
+    Raises:
+        ModelFileError: Metadata that is no InputSpec, or that contradicts the image input.
+    """
+    image = interface.image
+    text = file.spec.description.metadata.userDefined.get(INPUT_SPEC_KEY)
+    if image is None:
+        return None
+    height, width = image.shape
+    colour: Any = "gray" if image.colour == "gray-float16" else image.colour
+    try:
+        if text is None:
+            return InputSpec(height, width, colour, scale=(1.0,), bias=(0.0,))
+        spec = InputSpec.from_json(text)
+    except OptionError as error:
+        raise ModelFileError(
+            f"{file.path}: its metadata {INPUT_SPEC_KEY} or its image input cannot be used: {error}"
+        ) from error
+    if (spec.height, spec.width, spec.colour) != (height, width, colour):
+        raise ModelFileError(
+            f"{file.path}: its metadata {INPUT_SPEC_KEY} says {spec.width} × {spec.height} "
+            f"{spec.colour}, its image input '{image.name}' says {width} × {height} {colour}; "
+            "convert the model again"
+        )
+    return spec

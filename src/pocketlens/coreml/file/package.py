@@ -1,0 +1,318 @@
+"""`.mlmodel` and `.mlpackage` on disk -> the specification message and the weights beside it.
+
+Nothing in a file is believed before it is checked: sizes before reading, the manifest's paths
+before opening, a blob's header before its bytes. Weights are memory-mapped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.file.proto import generated
+from pocketlens.errors import ModelFileError, UnsupportedModelError
+from pocketlens.files import size_on_disk
+
+__all__ = ["BLOB_TYPES", "MAX_SPECIFICATION", "ModelFile", "open_model", "unpack"]
+
+MAX_SPECIFICATION = 10
+"""The newest specification version known here: iOS 26, Core ML 9."""
+
+MAX_MESSAGE_BYTES = 2**31 - 1  # protobuf's own limit
+MAX_MANIFEST_BYTES = 1 << 20
+
+HEADER_BYTES = 64
+METADATA_BYTES = 64
+SENTINEL = 0xDEADBEEF
+BLOB_VERSION = 2
+
+# MILBlob's BlobDataType -> name, bits, the NumPy type that holds one element.
+BLOB_TYPES: dict[int, tuple[str, int, Any]] = {
+    1: ("float16", 16, np.float16),
+    2: ("float32", 32, np.float32),
+    3: ("uint8", 8, np.uint8),
+    4: ("int8", 8, np.int8),
+    6: ("int16", 16, np.int16),
+    7: ("uint16", 16, np.uint16),
+    8: ("int4", 4, np.int8),
+    9: ("uint1", 1, np.uint8),
+    10: ("uint2", 2, np.uint8),
+    11: ("uint4", 4, np.uint8),
+    12: ("uint3", 3, np.uint8),
+    13: ("uint6", 6, np.uint8),
+    14: ("int32", 32, np.int32),
+    15: ("uint32", 32, np.uint32),
+}
+
+
+class ModelFile:
+    """A Core ML file that has been opened and whose outline has been checked.
+
+    Attributes:
+        path: The file or folder as the caller named it.
+        spec: The specification, a `CoreML.Specification.Model` message.
+        folder: Where `@model_path` points: the folder that holds the specification.
+        size: Bytes on disk, all files of a package together.
+    """
+
+    def __init__(self, path: Path, spec: Any, folder: Path, size: int) -> None:
+        self.path = path
+        self.spec = spec
+        self.folder = folder
+        self.size = size
+        self._maps: dict[str, mmap.mmap] = {}
+
+    def part(self, spec: Any, name: str) -> ModelFile:
+        """A model inside this one, called `name` in messages; it shares the weights' files."""
+        inner = ModelFile(Path(f"{self.path} › {name}"), spec, self.folder, self.size)
+        inner._maps = self._maps
+        return inner
+
+    def blob(self, file_name: str, offset: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """One weight of a blob file (MILBlob storage, version 2), read-only, of shape `shape`.
+
+        Args:
+            file_name: As the model writes it, such as `@model_path/weights/weight.bin`.
+            offset: Where the weight's 64-byte header starts, in bytes from the file's start.
+            kind: The element type that the model declares, such as `float16` or `uint4`.
+            shape: The shape that the model declares.
+
+        Raises:
+            ModelFileError: A file outside the package or missing, an offset or size outside the
+                file, a damaged header, another type or size than declared.
+        """
+        data = self._map(file_name)
+        where = f"{self.path}: the weight at byte {offset} of {file_name}"
+        if offset < HEADER_BYTES or offset + METADATA_BYTES > len(data):
+            raise ModelFileError(
+                f"{where} lies outside the file of {len(data)} bytes; "
+                "the package is damaged or incomplete: export or download it again"
+            )
+        sentinel, code, size, start, padding = struct.unpack_from("<IIQQQ", data, offset)
+        if sentinel != SENTINEL:
+            raise ModelFileError(
+                f"{where} has no weight header: expected 0x{SENTINEL:08X}, "
+                f"received 0x{sentinel:08X}; the package is damaged: export or download it again"
+            )
+        if code not in BLOB_TYPES:
+            raise UnsupportedModelError(
+                f"{where} has element type number {code}; expected one of "
+                + ", ".join(name for name, _, _ in BLOB_TYPES.values())
+            )
+        name, bits, dtype = BLOB_TYPES[code]
+        if name != kind:
+            raise ModelFileError(f"{where} holds {name}; the model declares {kind}")
+        count = math.prod(shape)
+        expected = (count * bits + 7) // 8
+        if size != expected:
+            raise ModelFileError(
+                f"{where} has {size} bytes; expected {expected} for {kind} of shape {shape}"
+            )
+        if start < HEADER_BYTES or start + size > len(data):
+            raise ModelFileError(
+                f"{where} says that its {size} bytes start at byte {start}, outside the file of "
+                f"{len(data)} bytes; the package is damaged or incomplete: "
+                "export or download it again"
+            )
+        if bits >= 8:
+            return np.frombuffer(data, dtype, count, start).reshape(shape)
+        if padding >= 8:
+            raise ModelFileError(f"{where} has {padding} padding bits; expected fewer than 8")
+        return unpack(np.frombuffer(data, np.uint8, size, start), bits, count, kind).reshape(shape)
+
+    def _map(self, file_name: str) -> mmap.mmap:
+        if file_name not in self._maps:
+            prefix = "@model_path/"
+            if not file_name.startswith(prefix):
+                raise ModelFileError(
+                    f"{self.path}: weights are in {file_name!r}; "
+                    f"expected a name that begins with {prefix}"
+                )
+            path = _inside(self.folder, file_name.removeprefix(prefix), self.path)
+            size = _file_size(path, self.path)
+            if size < HEADER_BYTES:
+                raise ModelFileError(
+                    f"{self.path}: the weights file {path.name} has {size} bytes; "
+                    f"expected at least a header of {HEADER_BYTES}"
+                )
+            with path.open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            (version,) = struct.unpack_from("<I", data, 4)
+            if version != BLOB_VERSION:
+                raise ModelFileError(
+                    f"{self.path}: the weights file {path.name} is of version {version}; "
+                    f"expected {BLOB_VERSION}"
+                )
+            self._maps[file_name] = data
+        return self._maps[file_name]
+
+
+def unpack(data: NDArray[np.uint8], bits: int, count: int, kind: str) -> NDArray[Any]:
+    """Elements of fewer than 8 bits, packed from the lowest bit up, one a byte."""
+    if bits == 4:  # the common case, without a detour over single bits
+        values = np.stack([data & 15, data >> 4], -1).reshape(-1)[:count]
+    else:
+        flat = np.unpackbits(data, bitorder="little")[: count * bits].reshape(count, bits)
+        values = (flat << np.arange(bits, dtype=np.uint8)).sum(-1, dtype=np.uint8)
+    if kind == "int4":
+        return ((values ^ 8).astype(np.int8) - 8).astype(np.int8)
+    return values
+
+
+def open_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Open a Core ML file: `.mlmodel`, or a `.mlpackage` folder.
+
+    Raises:
+        ModelFileError: No such file; empty, cut short, not Core ML, or unsafe.
+        UnsupportedModelError: A compiled model (`.mlmodelc`), or a specification newer than
+            `MAX_SPECIFICATION`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelFileError(
+            f"{path} does not exist; expected a Core ML file (.mlpackage or .mlmodel)"
+        )
+    if path.is_dir():
+        message, size = _specification_of(path)
+    else:
+        message, size = path, _file_size(path, path)
+    spec = _parse(message, path)
+    return ModelFile(path, spec, message.resolve().parent, size)
+
+
+def _parse(message: Path, path: Path) -> Any:
+    size = _file_size(message, path)
+    what = str(path) if message == path else f"{path}: {message.name}"
+    if size == 0:
+        raise ModelFileError(f"{what} is empty; expected a Core ML model")
+    if size > MAX_MESSAGE_BYTES:
+        raise ModelFileError(f"{what} has {size} bytes; expected at most {MAX_MESSAGE_BYTES}")
+    data = _read(message, path)
+    if data[:4] == b"PK\x03\x04":
+        raise ModelFileError(f"{what} is a zip archive; unpack it and give the .mlpackage inside")
+    from google.protobuf.message import DecodeError
+
+    try:
+        spec = generated("Model_pb2").Model.FromString(data)
+    except DecodeError as error:
+        raise ModelFileError(
+            f"{what} is not a Core ML model, or it is cut short ({size} bytes); "
+            "export or download it again"
+        ) from error
+    kind = spec.WhichOneof("Type")
+    if spec.specificationVersion < 1 or kind is None:
+        raise ModelFileError(
+            f"{what} is not a complete Core ML model ({size} bytes): it has "
+            f"{'no model' if kind is None else 'no specification version'} in it; "
+            "export or download it again"
+        )
+    if spec.specificationVersion > MAX_SPECIFICATION:
+        raise UnsupportedModelError(
+            f"{what} is of specification version {spec.specificationVersion}; "
+            f"the newest known here is {MAX_SPECIFICATION} (iOS 26)"
+        )
+    return spec
+
+
+def _specification_of(package: Path) -> tuple[Path, int]:
+    """The specification inside a `.mlpackage`, found by its manifest, and the package's size."""
+    if package.suffix == ".mlmodelc" or (package / "coremldata.bin").exists():
+        raise UnsupportedModelError(
+            f"{package} is a compiled model (.mlmodelc), which only Apple's systems can read; "
+            "give the .mlpackage or .mlmodel it was compiled from"
+        )
+    root = package.resolve()
+    manifest = _inside(root, "Manifest.json", package)
+    if not manifest.exists():
+        raise ModelFileError(
+            f"{package} is a folder without Manifest.json; expected a .mlpackage or .mlmodel"
+        )
+    size = _file_size(manifest, package)
+    if size > MAX_MANIFEST_BYTES:
+        raise ModelFileError(
+            f"{package}: Manifest.json has {size} bytes; expected at most {MAX_MANIFEST_BYTES}"
+        )
+    try:
+        content = json.loads(_read(manifest, package))
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(
+            f"{package}: Manifest.json is not JSON ({error}); export or download the package again"
+        ) from error
+    return _root_item(content, root, package), size_on_disk(root)
+
+
+def _root_item(content: Any, root: Path, package: Path) -> Path:
+    items = content.get("itemInfoEntries") if isinstance(content, dict) else None
+    if not isinstance(items, dict) or not items:
+        raise ModelFileError(f"{package}: Manifest.json lists no items (itemInfoEntries)")
+    paths: dict[str, Path] = {}
+    for key, item in items.items():
+        relative = item.get("path") if isinstance(item, dict) else None
+        if not isinstance(relative, str) or not relative:
+            raise ModelFileError(f"{package}: Manifest.json has no path for its item {key!r}")
+        paths[key] = _inside(root, f"Data/{relative}", package)
+        if not paths[key].exists():
+            raise ModelFileError(
+                f"{package}: Data/{relative} is missing, Manifest.json lists it; "
+                "copy or download the whole package again"
+            )
+    key = content.get("rootModelIdentifier")
+    if not isinstance(key, str) or key not in paths:
+        raise ModelFileError(
+            f"{package}: Manifest.json names {key!r} as its root model; "
+            "expected one of the items that it lists"
+        )
+    return paths[key]
+
+
+def _inside(folder: Path, relative: str, package: Path) -> Path:
+    """`folder/relative`, refused if it could lead out of `folder` or goes over a link."""
+    parts = relative.split("/")
+    if (
+        relative.startswith("/")
+        or any(part in ("", ".", "..") for part in parts)
+        or any(char in relative for char in "\\:\0")
+    ):
+        raise ModelFileError(
+            f"{package}: the path {relative!r} leads out of the package; "
+            "expected a plain relative path"
+        )
+    path = folder
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise ModelFileError(
+                f"{package}: {path.relative_to(folder)} is a link; expected a file or folder"
+            )
+    return path
+
+
+def _file_size(path: Path, model: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelFileError(
+            f"{model}: {path.name} cannot be opened: {error.strerror or error}; "
+            "the package is damaged or incomplete: export or download it again"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(f"{model}: {path.name} is not a file")
+    return status.st_size
+
+
+def _read(path: Path, model: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"{model}: {path.name} cannot be read: {error.strerror or error}"
+        ) from error

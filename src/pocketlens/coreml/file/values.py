@@ -1,0 +1,184 @@
+"""MIL's types and values -> NumPy. (Not a dialect's family: the ML Program reader uses it.)"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.file.package import BLOB_TYPES, ModelFile, unpack
+from pocketlens.errors import ModelFileError, UnsupportedModelError
+
+__all__ = ["MAX_RANK", "TensorType", "constant_of", "held_type", "tensor_type"]
+
+MAX_CONSTANT_BYTES = 2**31
+MAX_SIZE = 2**31
+MAX_RANK = 32  # NumPy's own limit, before its version 2
+MAX_DEPTH = 8
+
+# The types of fewer than 8 bits, which are packed; those of blobs are the same.
+NARROW = {name: bits for name, bits, _ in BLOB_TYPES.values() if bits < 8}
+
+# MIL's DataType -> its name, the NumPy type that holds one element.
+DATA_TYPES: dict[int, tuple[str, Any]] = {
+    1: ("bool", np.bool_),
+    2: ("string", object),
+    10: ("float16", np.float16),
+    11: ("float32", np.float32),
+    12: ("float64", np.float64),
+    21: ("int8", np.int8),
+    22: ("int16", np.int16),
+    23: ("int32", np.int32),
+    24: ("int64", np.int64),
+    25: ("int4", np.int8),
+    31: ("uint8", np.uint8),
+    32: ("uint16", np.uint16),
+    33: ("uint32", np.uint32),
+    34: ("uint64", np.uint64),
+    35: ("uint4", np.uint8),
+    36: ("uint2", np.uint8),
+    37: ("uint1", np.uint8),
+    38: ("uint6", np.uint8),
+    39: ("uint3", np.uint8),
+}
+
+
+class TensorType:
+    """The declared type of a tensor: the type's name, the NumPy type, the shape (None: unknown)."""
+
+    def __init__(self, message: Any) -> None:
+        if message.dataType not in DATA_TYPES:
+            raise UnsupportedModelError(
+                f"the element type number {message.dataType} is not one that runs here; "
+                f"expected one of {', '.join(name for name, _ in DATA_TYPES.values())}"
+            )
+        self.name, numpy_type = DATA_TYPES[message.dataType]
+        self.dtype: np.dtype[Any] = np.dtype(numpy_type)
+        self.shape: tuple[int | None, ...] | None = None
+        if message.rank >= 0:
+            self.shape = tuple(
+                dim.constant.size if dim.WhichOneof("dimension") == "constant" else None
+                for dim in message.dimensions
+            )
+            if len(self.shape) != message.rank:
+                raise ModelFileError(
+                    f"a tensor is declared with {message.rank} dimensions, "
+                    f"but {len(self.shape)} sizes are listed"
+                )
+            if len(self.shape) > MAX_RANK:
+                raise ModelFileError(
+                    f"a tensor is declared with {len(self.shape)} dimensions; "
+                    f"expected at most {MAX_RANK}"
+                )
+            if any(size is not None and size > MAX_SIZE for size in self.shape):
+                raise ModelFileError(
+                    f"a tensor is declared with the shape {list(self.shape)}; "
+                    f"expected no size above {MAX_SIZE}"
+                )
+
+    @property
+    def fixed(self) -> tuple[int, ...]:
+        """The shape of a constant, which has every size."""
+        if self.shape is None or None in self.shape:
+            raise ModelFileError(f"a constant is declared with the open shape {self.shape}")
+        return self.shape  # type: ignore[return-value]
+
+
+def tensor_type(message: Any) -> TensorType | None:
+    """The tensor type of a MIL ValueType, or None if it is a list, tuple, dictionary or state."""
+    if message.WhichOneof("type") != "tensorType":
+        return None
+    return TensorType(message.tensorType)
+
+
+def held_type(message: Any) -> TensorType | None:
+    """The type of the tensor that runs here in place of a MIL ValueType: of a list, all its
+    elements behind each other; of a state, what it holds. None if it is something else."""
+    kind = message.WhichOneof("type")
+    if kind == "stateType":
+        return tensor_type(message.stateType.wrappedType)
+    if kind != "listType":
+        return tensor_type(message)
+    held = tensor_type(message.listType.type)
+    if held is not None and held.shape is not None:
+        held.shape = (None, *held.shape)
+    return held
+
+
+def constant_of(file: ModelFile, value: Any, depth: int = 0) -> NDArray[Any]:
+    """A MIL Value as an array; a list or tuple of scalars as an array of one dimension.
+
+    Raises:
+        ModelFileError: A value of another size than declared, or damaged.
+        UnsupportedModelError: A type that does not run here.
+    """
+    if depth > MAX_DEPTH:
+        raise ModelFileError("a constant is nested too deeply")
+    declared = tensor_type(value.type)
+    if declared is not None:
+        count = math.prod(max(size, 1) for size in declared.fixed)
+        if count * max(declared.dtype.itemsize, 1) > MAX_CONSTANT_BYTES:
+            raise ModelFileError(
+                f"a constant is declared as {declared.name} of shape {declared.fixed}; "
+                f"expected at most {MAX_CONSTANT_BYTES} bytes"
+            )
+    if value.WhichOneof("value") == "blobFileValue":
+        if declared is None:
+            raise ModelFileError("a list or dictionary is kept in the weights file")
+        blob = value.blobFileValue
+        return file.blob(blob.fileName, blob.offset, declared.name, declared.fixed)
+    kind = value.immediateValue.WhichOneof("value")
+    if kind == "tensor" and declared is not None:
+        return _tensor(value.immediateValue.tensor, declared)
+    if kind in ("list", "tuple"):
+        items = getattr(value.immediateValue, kind).values
+        parts = [constant_of(file, item, depth + 1) for item in items]
+        if any(part.size != 1 for part in parts) or len({part.dtype for part in parts}) > 1:
+            raise UnsupportedModelError(f"a {kind} of tensors is a constant; expected scalars")
+        return np.array(
+            [part.reshape(()).item() for part in parts], parts[0].dtype if parts else object
+        )
+    raise ModelFileError(f"a constant has no value that fits its type (received: {kind})")
+
+
+def _tensor(tensor: Any, declared: TensorType) -> NDArray[Any]:
+    kind = tensor.WhichOneof("value")
+    shape = declared.fixed
+    count = math.prod(shape)
+    if kind is None:
+        if count:
+            raise ModelFileError(f"a constant of shape {shape} has no values")
+        return np.zeros(shape, declared.dtype)
+    values = getattr(tensor, kind).values
+    if kind == "bytes":
+        return _from_bytes(values, declared, count).reshape(shape)
+    if len(values) != count:
+        raise ModelFileError(
+            f"a constant of shape {shape} has {len(values)} values; expected {count}"
+        )
+    if declared.dtype == object or kind == "strings":
+        if kind != "strings" or declared.dtype != object:
+            raise ModelFileError(f"a constant of {declared.name} is given as {kind}")
+        return np.array(list(values), object).reshape(shape)
+    with np.errstate(over="ignore"):
+        wide = np.array(values)
+        array = wide.astype(declared.dtype)
+    if declared.dtype.kind in "iu" and not np.array_equal(array, wide):
+        raise ModelFileError(f"a constant of {declared.name} has a value out of range")
+    return array.reshape(shape)
+
+
+def _from_bytes(data: bytes, declared: TensorType, count: int) -> NDArray[Any]:
+    if declared.dtype == object:
+        raise ModelFileError("a constant string is given as bytes")
+    bits = NARROW.get(declared.name, 8 * declared.dtype.itemsize)
+    expected = (count * bits + 7) // 8
+    if len(data) != expected:
+        raise ModelFileError(
+            f"a constant of {count} {declared.name} has {len(data)} bytes; expected {expected}"
+        )
+    if declared.name in NARROW:
+        return unpack(np.frombuffer(data, np.uint8), bits, count, declared.name)
+    return np.frombuffer(data, declared.dtype.newbyteorder("<"), count).astype(declared.dtype)

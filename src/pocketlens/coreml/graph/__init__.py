@@ -1,0 +1,31 @@
+"""The ONNX graph builder that lowering functions call, constant folding, and the export."""
+
+from pocketlens.coreml.graph.builder import (
+    MAX_NODES,
+    MAX_TENSOR_BYTES,
+    Array,
+    Bools,
+    Floats,
+    Graph,
+    Ints,
+    Message,
+    Node,
+    Value,
+    Values,
+    onnx_type,
+)
+
+__all__ = [
+    "MAX_NODES",
+    "MAX_TENSOR_BYTES",
+    "Array",
+    "Bools",
+    "Floats",
+    "Graph",
+    "Ints",
+    "Message",
+    "Node",
+    "Value",
+    "Values",
+    "onnx_type",
+]

@@ -1,0 +1,271 @@
+"""A finished graph -> an ONNX model, with float16 rounded where the Core ML file says float16.
+
+ONNX Runtime has hardly any float16 kernels for CPUs. Given a float16 graph it computes in float32
+and drops the roundings in between, so that a value beyond 65504, which is infinity on the device,
+would go unnoticed. So the model is written in float32, and each float16 tensor is rounded
+explicitly: a cast to float16 and back. A rounding is put off past operators that it commutes with
+(rounding is monotone, so ReLU and max pooling give the same whether it comes before or after),
+which leaves ONNX Runtime its fusions and rounds the smaller tensor. What leaves a branch or goes
+round a loop is rounded before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from pocketlens.coreml.graph.builder import (
+    IR_VERSION,
+    OPSET,
+    Graph,
+    Node,
+    Value,
+    onnx_type,
+)
+
+__all__ = ["onnx_model"]
+
+LARGE = 1024
+
+HALF = np.dtype(np.float16)
+FLOAT = onnx.TensorProto.FLOAT
+FLOAT16 = onnx.TensorProto.FLOAT16
+
+# Operators that only move, drop or choose among values, or whose results a rounding of the inputs
+# changes exactly as a rounding of the result would. (The bounds of a Clip are float16 themselves.)
+COMMUTES = frozenset(
+    [
+        "Abs",
+        "Clip",
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Gather",
+        "Identity",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Neg",
+        "ReduceMax",
+        "ReduceMin",
+        "Relu",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    ]
+)
+
+
+def onnx_model(
+    graph: Graph,
+    outputs: Sequence[Value] | None = None,
+    *,
+    apart: dict[str, NDArray[Any]] | None = None,
+) -> onnx.ModelProto:
+    """The ONNX model of a graph.
+
+    Args:
+        graph: The finished graph.
+        outputs: What the model gives beside `graph.extra`; `graph.outputs` by default. A float16
+            value comes as float16.
+        apart: Constants of at least `LARGE` bytes are put in here, by name, and the model holds
+            only their types and shapes: for a session that is given them as they lie in the file.
+    """
+    emission = _Emission(apart=apart)
+    for value in graph.inputs:
+        emission.defined.add(value.name)
+        if value.dtype == HALF:
+            emission.widen_input(value)
+    for node in graph.nodes:
+        emission.node(node)
+    wanted = [*(graph.outputs if outputs is None else outputs), *graph.extra]
+    for value in wanted:
+        if value.dtype == HALF and value not in graph.inputs:
+            emission.half(value)
+    proto = helper.make_graph(
+        emission.nodes,
+        "pocketlens",
+        [_info(value) for value in graph.inputs],
+        [_info(value) for value in wanted],
+        list(emission.constants.values()),
+    )
+    return helper.make_model(
+        proto,
+        ir_version=IR_VERSION,
+        producer_name="pocketlens",
+        opset_imports=[helper.make_operatorsetid("", OPSET)],
+    )
+
+
+def _info(value: Value) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape)
+
+
+def _wide_info(name: str, value: Value) -> onnx.ValueInfoProto:
+    code = FLOAT if value.dtype == HALF else onnx_type(value.dtype)
+    return helper.make_tensor_value_info(name, code, value.shape)
+
+
+def _name(value: Value) -> str:
+    """What the tensor that is computed for the value is called."""
+    return f"{value.name}/wide" if value.dtype == HALF else value.name
+
+
+class _Emission:
+    """The ONNX nodes under construction.
+
+    For a float16 value `v` there are up to three tensors: `v/wide`, computed in float32; `v`, cast
+    to float16; `v/rounded`, cast back.
+    """
+
+    def __init__(
+        self, outer: _Emission | None = None, apart: dict[str, NDArray[Any]] | None = None
+    ) -> None:
+        self.outer = outer
+        self.apart: dict[str, NDArray[Any]] | None = apart if outer is None else outer.apart
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {} if outer is None else outer.constants
+        self.defined: set[str] = set()  # the values of this graph, not of one around it
+        self._exact: set[str] = set()  # float16 values whose wide tensor needs no rounding
+        self._made: set[str] = set()
+
+    def widen_input(self, value: Value) -> None:
+        self._cast(value.name, f"{value.name}/wide", FLOAT)
+        self._exact.add(value.name)
+
+    def node(self, node: Node) -> None:
+        self.defined.update(value.name for value in node.outputs)
+        if node.op == "Cast":
+            self._cast_node(node)
+            return
+        if any(isinstance(each, Graph) for each in node.attributes.values()):
+            self._nested_node(node)
+            return
+        delayed = node.op in COMMUTES
+        if delayed and all(v is None or self._is_exact(v) for v in node.inputs):
+            self._exact.update(v.name for v in node.outputs)
+        names = [
+            "" if value is None else self._wide(value) if delayed else self._rounded(value)
+            for value in node.inputs
+        ]
+        self._add(node, names, [_name(value) for value in node.outputs], node.attributes)
+
+    def _nested_node(self, node: Node) -> None:
+        names = ["" if value is None else self._rounded(value) for value in node.inputs]
+        graphs = {key: self._inner(graph, key) for key, graph in node.attributes.items()}
+        self._exact.update(value.name for value in node.outputs)
+        self._add(node, names, [_name(value) for value in node.outputs], graphs)
+
+    def _inner(self, graph: Graph, name: str) -> onnx.GraphProto:
+        emission = _Emission(self)
+        for value in graph.inputs:
+            emission.defined.add(value.name)
+            emission._exact.add(value.name)
+        for node in graph.nodes:
+            emission.node(node)
+        outputs = [(emission._rounded(value), value) for value in graph.outputs]
+        return helper.make_graph(
+            emission.nodes,
+            name,
+            [_wide_info(_name(value), value) for value in graph.inputs],
+            [_wide_info(each, value) for each, value in outputs],
+        )
+
+    def _cast_node(self, node: Node) -> None:
+        (source,), (target,) = node.inputs, node.outputs
+        assert source is not None
+        given = self._rounded(source)
+        if target.dtype == HALF:
+            self._add(node, [given], [f"{target.name}/wide"], {"to": FLOAT})
+        elif source.dtype == HALF and target.dtype == np.float32:
+            self.nodes.append(helper.make_node("Identity", [given], [target.name], node.name))
+        else:
+            self._add(node, [given], [target.name], node.attributes)
+
+    def _is_exact(self, value: Value) -> bool:
+        if value.dtype != HALF or value.const is not None:
+            return True
+        return value.name in self._home(value)._exact
+
+    def _home(self, value: Value) -> _Emission:
+        """The graph that the value is a tensor of: this one or one around it."""
+        emission = self
+        while value.name not in emission.defined and emission.outer is not None:
+            emission = emission.outer
+        return emission
+
+    def _wide(self, value: Value) -> str:
+        """A float32 tensor that holds the value, perhaps not rounded yet."""
+        if value.const is not None:
+            return self._constant(value)
+        return _name(value)
+
+    def _rounded(self, value: Value) -> str:
+        """A tensor that holds exactly the value, float16 ones in float32."""
+        if self._is_exact(value):
+            return self._wide(value)
+        rounded = f"{value.name}/rounded"
+        home = self._home(value)
+        if rounded not in home._made:
+            home._made.add(rounded)
+            home._cast(home.half(value), rounded, FLOAT)
+        return rounded
+
+    def half(self, value: Value) -> str:
+        """The value as a float16 tensor of its own name."""
+        if value.name not in self._made:
+            self._made.add(value.name)
+            self._cast(self._wide(value), value.name, FLOAT16)
+        return value.name
+
+    def _constant(self, value: Value) -> str:
+        array = np.asarray(value.const)
+        if self.apart is not None and array.nbytes >= LARGE and array.dtype != object:
+            return self._constant_apart(value, array, self.apart)
+        if value.name not in self.constants:
+            wide = array.astype(np.float32) if array.dtype == HALF else array
+            self.constants[value.name] = numpy_helper.from_array(wide, value.name)
+        return value.name
+
+    def _constant_apart(
+        self, value: Value, array: NDArray[Any], apart: dict[str, NDArray[Any]]
+    ) -> str:
+        """ONNX Runtime widens float16 itself, once, when it loads the model."""
+        name = _name(value)
+        if value.name not in self.constants:
+            apart[value.name] = np.require(array, requirements=["C", "ALIGNED"])
+            self.constants[value.name] = onnx.TensorProto(
+                name=value.name,
+                data_type=onnx_type(array.dtype),
+                dims=array.shape,
+                data_location=onnx.TensorProto.EXTERNAL,
+                external_data=[onnx.StringStringEntryProto(key="location", value="apart")],
+            )
+            if name != value.name:
+                root = self
+                while root.outer is not None:
+                    root = root.outer
+                root._cast(value.name, name, FLOAT)
+        return name
+
+    def _cast(self, source: str, target: str, to: int) -> None:
+        self.nodes.append(helper.make_node("Cast", [source], [target], f"{source}→{target}", to=to))
+
+    def _add(
+        self, node: Node, inputs: list[str], outputs: list[str], attributes: dict[str, Any]
+    ) -> None:
+        self.nodes.append(
+            helper.make_node(
+                node.op, inputs, outputs, node.name, domain=node.domain or None, **attributes
+            )
+        )

@@ -1,0 +1,51 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.ops.common.arithmetic import choose
+from pocketlens.coreml.ops.common.ordering import counting, size_along
+
+__all__ = ["band", "linear", "swapped"]
+
+
+def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
+    """`x Wᵀ + b`: x [*D, Din], weight [Dout, Din], bias [Dout] -> [*D, Dout].
+
+    `Gemm` takes the weight as it lies in the file, and rounds once; `MatMul` would want it
+    transposed, which is a second copy of it.
+    """
+    if x.rank == 2:
+        return g.Gemm(x, weight, bias, transB=1)
+    leading = [-1 if size is None else size for size in (x.shape or ())[:-1]]
+    if -1 not in leading or (leading.count(-1) == 1 and 0 not in leading):
+        rows = g.reshape(x, [-1 if -1 in leading else math.prod(leading), weight.size(1)])
+        return g.reshape(g.Gemm(rows, weight, bias, transB=1), [*leading, weight.size(0)])
+    product = g.MatMul(x, g.transpose(weight, [1, 0]))
+    return product if bias is None else g.Add(product, bias)
+
+
+def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
+    """The last two dimensions of `x` with zeros outside a band around the diagonal.
+
+    Args:
+        lower: How many diagonals below the main one stay; negative: fewer than that one.
+        upper: How many above it stay. None for all, so for `lower`.
+    """
+    rows, columns = (size_along(g, x, axis) for axis in (-2, -1))
+    below = g.Sub(counting(g, rows, dims_after=1), counting(g, columns))
+    for far, limit in ((below, lower), (g.Neg(below), upper)):
+        if limit is not None:
+            inside = g.LessOrEqual(far, g.constant(limit, np.int64))
+            x = choose(g, inside, x, g.like(0, x))
+    return x
+
+
+def swapped(g: Graph, x: Value) -> Value:
+    """`x` with its last two dimensions swapped."""
+    axes = list(range(x.rank))
+    return g.transpose(x, [*axes[:-2], axes[-1], axes[-2]])

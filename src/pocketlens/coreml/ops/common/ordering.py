@@ -1,0 +1,105 @@
+"""Ordering, counting and marking elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.ops.common.arithmetic import choose
+from pocketlens.coreml.ops.common.filling import stop_if_large
+from pocketlens.errors import ModelFileError
+
+__all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "size_along", "top"]
+
+
+def counting(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
+    """0, 1, … `count` - 1 in int64, with as many dimensions of size 1 behind."""
+    if isinstance(count, int):
+        end = g.constant(count, np.int64)
+    else:
+        end = g.reshape(g.cast(count, np.int64), [])
+    numbers = g.Range(np.array(0, np.int64), end, np.array(1, np.int64))
+    return g.reshape(numbers, [-1] + [1] * dims_after) if dims_after else numbers
+
+
+def size_along(g: Graph, x: Value, axis: int) -> Value | int:
+    """The size of `x` along `axis`; computed where it is known only when the model runs."""
+    if x.shape is None or None in x.shape[axis:][:1]:
+        return g.Shape(x, start=axis, end=axis + 1 or None)  # 0 would be before the first axis
+    return x.size(axis)
+
+
+def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:
+    """`start`, `start + step`, … up to `end`, which is not included; all three scalars."""
+    for value in (start, end, step):
+        if value.const is not None and not np.isfinite(value.const).all():
+            raise ModelFileError(f"a range has the bound or step {value.const}")
+    if step.const is not None and not step.const.all():
+        raise ModelFileError("a range has the step 0; expected a number other than 0")
+    start, end, step = (g.reshape(value, []) for value in (start, end, step))
+    if any(value.const is None for value in (start, end, step)):
+        wide = [g.cast(value, np.float64) for value in (start, end, step)]
+        count = g.Div(g.Sub(wide[1], wide[0]), wide[2])
+        nothing = stop_if_large(g, count, end.dtype.itemsize)
+        end = g.Add(end, g.cast(nothing, end.dtype))
+    return g.in_float32(g.Range, start, end, step)
+
+
+def top(g: Graph, x: Value, k: int | Value, axis: int, *, ascending: bool) -> tuple[Value, Value]:
+    """The `k` largest (ascending: smallest) elements along `axis`, sorted, and their indices.
+
+    Among equal elements the first comes first.
+
+    Args:
+        k: How many; -1 for all.
+    """
+    narrow = x.dtype.kind in "iu" and x.dtype.itemsize < 4
+    wide = g.cast(x, np.int32) if narrow else x
+    values, indices = g.op(
+        "TopK",
+        wide,
+        _count(g, x, k, axis),
+        outputs=2,
+        axis=axis,
+        largest=int(not ascending),
+        sorted=1,
+    )
+    return g.cast(values, x.dtype), indices
+
+
+def _count(g: Graph, x: Value, k: int | Value, axis: int) -> Value:
+    if isinstance(k, Value):
+        return g.reshape(g.cast(k, np.int64), [1])
+    axis %= x.rank
+    if k == -1 and x.shape is not None and x.shape[axis] is None:
+        return g.Shape(x, start=axis, end=axis + 1)
+    count = x.size(axis) if k == -1 else k
+    if count < 1:
+        raise ModelFileError(f"the {count} largest elements are asked for; expected 1 or more")
+    return g.constant([count], np.int64)
+
+
+def argsort(g: Graph, x: Value, axis: int, *, ascending: bool) -> Value:
+    """The indices (int64) that sort `x` along `axis`."""
+    return top(g, x, -1, axis, ascending=ascending)[1]
+
+
+def non_zero(g: Graph, x: Value) -> Value:
+    """The indices (int64, [N, rank]) of the elements that are not zero."""
+    return g.Transpose(g.NonZero(x), perm=[1, 0])
+
+
+def one_hot(
+    g: Graph, indices: Value, size: Value | int, axis: int, on_value: Value, off_value: Value
+) -> Value:
+    """`on_value` at each index along a new axis of `size`, `off_value` elsewhere.
+
+    An index that is negative or too large is nowhere.
+    """
+    rank = indices.rank + 1
+    if not -rank <= axis < rank:
+        raise ModelFileError(f"the new axis is {axis}; the result has {rank} dimensions")
+    axis %= rank
+    index = g.Unsqueeze(g.cast(indices, np.int64), np.array([axis], np.int64))
+    places = counting(g, size, dims_after=rank - 1 - axis)
+    return choose(g, g.Equal(index, places), on_value, off_value)

@@ -1,0 +1,234 @@
+"""Slicing with begin, end, stride and masks, as both dialects define it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.ops.common.ordering import counting
+from pocketlens.errors import ModelFileError
+
+__all__ = [
+    "LAST",
+    "reverse",
+    "reverse_sequence",
+    "slice_by_index",
+    "slice_by_size",
+    "slice_computed",
+    "slice_update",
+    "slice_update_computed",
+    "windows",
+]
+
+LAST = 2**31 - 1  # beyond any size: up to the end
+
+
+def reverse(g: Graph, x: Value, axes: Sequence[int]) -> Value:
+    """The elements along each of `axes` in the opposite order."""
+    if not axes:
+        return g.Identity(x)
+    count = len(axes)
+    return g.Slice(
+        x,
+        np.full(count, LAST, np.int64),
+        np.full(count, -LAST, np.int64),
+        np.array(axes, np.int64),
+        np.full(count, -1, np.int64),
+    )
+
+
+def slice_by_index(
+    g: Graph,
+    x: Value,
+    begin: Sequence[int],
+    end: Sequence[int],
+    stride: Sequence[int] | None = None,
+    begin_mask: Sequence[bool] | None = None,
+    end_mask: Sequence[bool] | None = None,
+    squeeze_mask: Sequence[bool] | None = None,
+) -> Value:
+    """`x[begin:end:stride]` in every dimension.
+
+    Args:
+        begin: Where to start; so for `end` (not included) and `stride`, one a dimension.
+        begin_mask: True: start at the beginning (going backwards: at the end).
+        end_mask: True: go on to the end (going backwards: to the beginning).
+        squeeze_mask: True: take the element at `begin` and drop the dimension.
+    """
+    rank = x.rank
+    steps = list(stride or [1] * rank)
+    masks = [list(mask or [False] * rank) for mask in (begin_mask, end_mask, squeeze_mask)]
+    lengths = {len(each) for each in (begin, end, steps, *masks)}
+    if lengths != {rank} or 0 in steps:
+        raise ModelFileError(f"a slice of {rank} dimensions has bounds, steps or masks of another")
+    starts, ends = [], []
+    for i, (first, last, step) in enumerate(zip(begin, end, steps, strict=True)):
+        ignore_first, ignore_last, single = (mask[i] for mask in masks)
+        if single:
+            starts.append(first)
+            ends.append(first + 1 if first != -1 else LAST)
+            steps[i] = 1
+            continue
+        starts.append((0 if step > 0 else LAST) if ignore_first else first)
+        ends.append((LAST if step > 0 else -LAST) if ignore_last else last)
+    y = g.Slice(
+        x,
+        np.array(starts, np.int64),
+        np.array(ends, np.int64),
+        np.arange(rank),
+        np.array(steps, np.int64),
+    )
+    drop = [i for i, single in enumerate(masks[2]) if single]
+    return g.Squeeze(y, np.array(drop, np.int64)) if drop else y
+
+
+def slice_computed(
+    g: Graph,
+    x: Value,
+    begin: Value,
+    end: Value,
+    stride: Value | None = None,
+    begin_mask: Sequence[bool] | None = None,
+    end_mask: Sequence[bool] | None = None,
+    squeeze_mask: Sequence[bool] | None = None,
+) -> Value:
+    """`slice_by_index` with bounds that are computed while the model runs."""
+    rank = x.rank
+    from_start, to_end, single = (
+        np.array(mask or [False] * rank) for mask in (begin_mask, end_mask, squeeze_mask)
+    )
+    if not from_start.size == to_end.size == single.size == rank:
+        raise ModelFileError(f"a slice of {rank} dimensions has masks of another number")
+    first, last = (g.reshape(g.cast(each, np.int64), [rank]) for each in (begin, end))
+    one, far = g.constant(1, np.int64), g.constant(LAST, np.int64)
+    steps = (
+        g.constant(np.ones(rank, np.int64))
+        if stride is None
+        else g.reshape(g.cast(stride, np.int64), [rank])
+    )
+    forwards = g.Greater(steps, g.constant(0, np.int64))
+    behind = g.Where(g.Equal(first, g.constant(-1, np.int64)), far, g.Add(first, one))
+    starts = g.Where(from_start & ~single, g.Where(forwards, g.constant(0, np.int64), far), first)
+    ends = g.Where(to_end, g.Where(forwards, far, g.constant(-LAST, np.int64)), last)
+    y = g.Slice(
+        x,
+        starts,
+        g.Where(single, behind, ends),
+        np.arange(rank),
+        g.Where(single, one, steps),
+    )
+    drop = np.flatnonzero(single)
+    return g.Squeeze(y, drop) if drop.size else y
+
+
+def slice_by_size(g: Graph, x: Value, begin: Value, size: Value) -> Value:
+    """`size` elements from `begin` on, one of each a dimension.
+
+    Args:
+        begin: Where to start; a negative one counts from the end.
+        size: How many; -1 for all that follow.
+    """
+    first, count = (g.reshape(g.cast(each, np.int64), [x.rank]) for each in (begin, size))
+    zero = g.constant(0, np.int64)
+    first = g.Where(g.Less(first, zero), g.Add(first, g.Shape(x)), first)
+    end = g.Where(g.Less(count, zero), g.constant(LAST, np.int64), g.Add(first, count))
+    return g.Slice(x, first, end, np.arange(x.rank))
+
+
+def windows(g: Graph, x: Value, axis: int, size: int, stride: int) -> Value:
+    """Every window of `size` elements along `axis`, in a new dimension behind it."""
+    length = x.size(axis)
+    if not (1 <= size <= length and stride >= 1):
+        raise ModelFileError(f"windows of {size}, {stride} apart, do not fit {length} elements")
+    starts = counting(g, (length - size) // stride + 1, dims_after=1)
+    index = g.Add(g.Mul(starts, g.constant(stride, np.int64)), counting(g, size))
+    return g.Gather(x, index, axis=axis)
+
+
+def reverse_sequence(g: Graph, x: Value, lengths: Value, seq_axis: int, batch_axis: int) -> Value:
+    """The first `lengths[i]` elements along `seq_axis` in the opposite order.
+
+    Args:
+        lengths: One for each i along `batch_axis`.
+    """
+    rank = x.rank
+    seq, batch = seq_axis % rank, batch_axis % rank
+    if seq == batch:
+        raise ModelFileError(f"the sequences and the batch lie along the same axis, {seq}")
+    place = counting(g, x.size(seq), dims_after=rank - 1 - seq)
+    length = g.reshape(g.cast(lengths, np.int64), [-1] + [1] * (rank - 1 - batch))
+    mirrored = g.Sub(g.Sub(length, np.array(1, np.int64)), place)
+    index = g.Where(g.Less(place, length), mirrored, place)
+    return g.GatherElements(x, g.Expand(index, g.Shape(x)), axis=seq)
+
+
+def slice_update(
+    g: Graph, x: Value, update: Value, begin: Sequence[int], end: Sequence[int]
+) -> Value:
+    """`x` with `update` in place of `x[begin:end]`.
+
+    Args:
+        begin: Where `update` starts; so for `end` (not included), one a dimension, within `x`.
+    """
+    # From the last axis on, what lies before and after is joined to what was made so far; it has
+    # the full size along the axes behind, and along those in front that of the slice.
+    for axis in range(x.rank - 1, -1, -1):
+        here = np.array([axis], np.int64)
+        lead = np.arange(axis)
+        first, last = (np.array(each[:axis], np.int64) for each in (begin, end))
+        region = g.Slice(x, first, last, lead) if axis else x
+        parts = [update]
+        if begin[axis] > 0:
+            until = np.array([begin[axis]], np.int64)
+            parts.insert(0, g.Slice(region, np.array([0], np.int64), until, here))
+        if end[axis] < x.size(axis):
+            after = np.array([end[axis]], np.int64)
+            parts.append(g.Slice(region, after, np.array([LAST], np.int64), here))
+        update = g.Concat(*parts, axis=axis) if len(parts) > 1 else update
+    return update
+
+
+def slice_update_computed(
+    g: Graph,
+    x: Value,
+    update: Value,
+    begin: Value,
+    stride: Value | None,
+    begin_mask: Sequence[bool],
+    squeeze_mask: Sequence[bool],
+) -> Value:
+    """`x` with `update` at every `stride`-th element from `begin` on, computed while it runs.
+
+    Args:
+        begin: Where `update` starts, one a dimension; a negative one counts from the end.
+        begin_mask: True: start at the beginning (going backwards: at the end).
+        squeeze_mask: True: `update` has no such dimension; it is one element wide.
+    """
+    rank = x.rank
+    kept = [axis for axis in range(rank) if not squeeze_mask[axis]]
+    if len(kept) != update.rank or len(begin_mask) != rank:
+        raise ModelFileError(f"the slice has {len(kept)} dimensions; expected those of {update!r}")
+    sizes = [1] * rank
+    for axis, size in zip(kept, update.sizes, strict=True):
+        sizes[axis] = size
+    zero, shape = g.constant(0, np.int64), g.Shape(x)
+    steps = (
+        g.constant(np.ones(rank, np.int64))
+        if stride is None
+        else g.Where(np.array(squeeze_mask), g.constant(1, np.int64), g.cast(stride, np.int64))
+    )
+    first = g.cast(begin, np.int64)
+    first = g.Where(g.Less(first, zero), g.Add(first, shape), first)
+    edge = g.Where(g.Less(steps, zero), g.Sub(shape, g.constant(1, np.int64)), zero)
+    first = g.Where(np.array(begin_mask) & ~np.array(squeeze_mask), edge, first)
+    full = np.array([*sizes, 1], np.int64)
+    places = []
+    for axis, size in enumerate(sizes):
+        at = np.array([axis], np.int64)
+        start, step = (g.Gather(each, at) for each in (first, steps))
+        along = g.Add(start, g.Mul(step, g.constant(np.arange(size))))
+        line = [size if other == axis else 1 for other in range(rank)]
+        places.append(g.Expand(g.reshape(along, [*line, 1]), full))
+    return g.ScatterND(x, g.Concat(*places, axis=-1), g.reshape(update, sizes))

@@ -1,0 +1,128 @@
+"""A NeuralNetwork layer's `WeightParams` -> a NumPy array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.file.values import MAX_RANK
+from pocketlens.errors import ModelFileError
+
+__all__ = ["numbers"]
+
+MAX_ELEMENTS = 2**29
+
+
+def numbers(
+    weights: Any, shape: Sequence[int], what: str = "weights", *, axes: Sequence[int] = (0,)
+) -> NDArray[np.float32]:
+    """The weights as float32.
+
+    Args:
+        weights: A `WeightParams` message, or None.
+        shape: What the layer expects.
+        what: What to call it in an error.
+        axes: The dimensions that count output channels, along which a quantised weight may have
+            one scale each.
+
+    Raises:
+        ModelFileError: No values, values in two forms, or another number of them.
+    """
+    shape = tuple(shape)
+    count = math.prod(shape)
+    if len(shape) > MAX_RANK:
+        raise ModelFileError(f"{what} has {len(shape)} dimensions; expected at most {MAX_RANK}")
+    if math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
+        raise ModelFileError(
+            f"{what} has the shape {shape}; expected at most {MAX_ELEMENTS} elements"
+        )
+    given = [
+        name
+        for name in ("floatValue", "float16Value", "rawValue", "int8RawValue")
+        if weights is not None and len(getattr(weights, name))
+    ]
+    if not given and count == 0:
+        return np.zeros(shape, np.float32)
+    if len(given) != 1:
+        raise ModelFileError(f"{what} has values in {given or 'no field'}; expected one form")
+    if given[0] == "floatValue":
+        array = np.array(weights.floatValue, np.float32)
+    elif given[0] == "float16Value":
+        if len(weights.float16Value) % 2:
+            raise ModelFileError(f"{what} has {len(weights.float16Value)} bytes of float16")
+        array = np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
+    elif given[0] == "rawValue":
+        return _quantised(weights, shape, what, axes)
+    else:
+        return _whole(weights, shape, what, axes)
+    if array.size != count:
+        raise ModelFileError(f"{what} has {array.size} values; expected {count} for {shape}")
+    return array.reshape(shape)
+
+
+def _quantised(
+    weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
+    count = math.prod(shape)
+    quantization = weights.quantization
+    bits = quantization.numberOfBits
+    if not 1 <= bits <= 8:
+        raise ModelFileError(f"{what} is quantised to {bits} bits; expected 1 to 8")
+    expected = (count * bits + 7) // 8
+    if len(weights.rawValue) < expected:  # more are no fault to Core ML
+        raise ModelFileError(f"{what} has {len(weights.rawValue)} bytes; expected {expected}")
+    flat = np.unpackbits(
+        np.frombuffer(weights.rawValue, np.uint8, expected)
+    )  # from the highest bit down
+    rows = flat[: count * bits].reshape(count, bits)
+    index = (rows << np.arange(bits - 1, -1, -1, dtype=np.uint8)).sum(-1, dtype=np.uint8)
+    index = index.reshape(shape)
+    kind = quantization.WhichOneof("QuantizationType")
+    if kind == "lookupTableQuantization":
+        table = np.array(quantization.lookupTableQuantization.floatValue, np.float32)
+        if table.size != 1 << bits:
+            raise ModelFileError(f"{what} has a table of {table.size}; expected {1 << bits}")
+        return table[index]
+    return _dequantised(index, weights, what, axes)
+
+
+def _whole(
+    weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
+    """int8 weights, as layers that quantise their input (int8DynamicQuantize) have them."""
+    if len(weights.int8RawValue) != math.prod(shape):
+        raise ModelFileError(
+            f"{what} has {len(weights.int8RawValue)} bytes; expected {math.prod(shape)}"
+        )
+    codes = np.frombuffer(weights.int8RawValue, np.int8).reshape(shape)
+    return _dequantised(codes, weights, what, axes)
+
+
+def _dequantised(
+    codes: NDArray[Any], weights: Any, what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
+    if weights.quantization.WhichOneof("QuantizationType") != "linearQuantization":
+        raise ModelFileError(f"{what} is quantised without a scale or a table")
+    linear = weights.quantization.linearQuantization
+    scale = _per_channel(linear.scale, codes.shape, what, axes)
+    bias = _per_channel(linear.bias or [0.0], codes.shape, what, axes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return codes.astype(np.float32) * scale + bias
+
+
+def _per_channel(
+    values: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
+) -> NDArray[np.float32]:
+    array = np.array(values, np.float32)
+    if array.size == 1:
+        return array.reshape(())
+    full = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+    if array.size != math.prod(full):
+        raise ModelFileError(
+            f"{what} has {array.size} scales or biases; expected 1 or {math.prod(full)}"
+        )
+    return array.reshape(full)

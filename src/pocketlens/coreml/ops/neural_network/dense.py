@@ -1,0 +1,130 @@
+# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
+"""Products with a matrix of weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Message, Value
+from pocketlens.coreml.ops.common.matrix import linear, swapped
+from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.registry import layer
+from pocketlens.errors import ModelFileError
+
+# The specification does not say how the input becomes int8, and coremltools' tests expect the
+# numbers that follow without.
+UNROUNDED = "int8DynamicQuantize: the weights are int8, the input is not rounded to it"
+
+
+@layer(restrictions=UNROUNDED)
+def innerProduct(
+    g: Graph,
+    x: Value,
+    *,
+    inputChannels: int,
+    outputChannels: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Cin]
+    bias: Message | None = None,
+    int8DynamicQuantize: bool = False,  # noqa: ARG001
+) -> Value:
+    weight = g.constant(numbers(weights, (outputChannels, inputChannels)))
+    offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+    if 2 <= x.rank <= 3 and None in (x.shape or ()):
+        return linear(g, x, weight, offset)
+    sizes = x.sizes
+    # Up to rank 3 the last dimension is Cin; above, the last three together are.
+    lead = sizes[:-1] if len(sizes) <= 3 else sizes[:-3]
+    if math.prod(sizes[len(lead) :]) != inputChannels:
+        raise ModelFileError(
+            f"its input has the shape {list(sizes)}; expected {inputChannels} channels"
+        )
+    rows = g.reshape(x, [math.prod(lead), inputChannels])
+    y = linear(g, rows, weight, offset)
+    return g.reshape(y, [*lead, outputChannels, *([1, 1] if len(sizes) > 3 else [])])
+
+
+@layer(restrictions=UNROUNDED)
+def batchedMatmul(
+    g: Graph,
+    a: Value,
+    b: Value | None = None,
+    *,
+    transposeA: bool = False,
+    transposeB: bool = False,
+    weightMatrixFirstDimension: int = 0,
+    weightMatrixSecondDimension: int = 0,
+    hasBias: bool = False,
+    weights: Message | None = None,
+    bias: Message | None = None,
+    int8DynamicQuantize: bool = False,  # noqa: ARG001
+) -> Value:
+    if b is None:
+        # The matrix [X1, X2] is stored column by column, that is as [X2, X1].
+        shape = (weightMatrixSecondDimension, weightMatrixFirstDimension)
+        weight = g.constant(numbers(weights, shape))
+        offset = g.constant(numbers(bias, shape[:1], "bias")) if hasBias else None
+        if a.rank == 1:
+            return g.reshape(linear(g, g.reshape(a, [1, -1]), weight, offset), [shape[0]])
+        return linear(g, a, weight, offset)
+    left = g.Unsqueeze(a, np.array([0], np.int64)) if a.rank == 1 else a
+    right = g.Unsqueeze(b, np.array([1], np.int64)) if b.rank == 1 else b
+    return g.MatMul(
+        swapped(g, left) if transposeA else left, swapped(g, right) if transposeB else right
+    )
+
+
+@layer()
+def embedding(
+    g: Graph,
+    x: Value,  # [*B, 1, 1, 1]
+    *,
+    inputDim: int,
+    outputChannels: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Din]
+    bias: Message | None = None,
+) -> Value:
+    sizes = x.sizes
+    if len(sizes) < 4 or sizes[-3:] != (1, 1, 1):
+        raise ModelFileError(f"{x!r} holds the indices; expected [*B, 1, 1, 1]")
+    rows = _looked_up(g, x, (outputChannels, inputDim), weights, bias if hasBias else None)
+    return g.reshape(rows, [*sizes[:-3], outputChannels, 1, 1])
+
+
+@layer()
+def embeddingND(
+    g: Graph,
+    x: Value,  # [*B, 1]
+    *,
+    vocabSize: int,
+    embeddingSize: int,
+    hasBias: bool = False,
+    weights: Message,  # [Cout, Din]
+    bias: Message | None = None,
+) -> Value:
+    sizes = x.sizes
+    if len(sizes) < 2 or sizes[-1] != 1:
+        raise ModelFileError(f"{x!r} holds the indices; expected [*B, 1]")
+    rows = _looked_up(g, x, (embeddingSize, vocabSize), weights, bias if hasBias else None)
+    return g.reshape(rows, [*sizes[:-1], embeddingSize])
+
+
+def _looked_up(
+    g: Graph, x: Value, shape: tuple[int, int], weights: Message, bias: Message | None
+) -> Value:
+    table = np.ascontiguousarray(numbers(weights, shape).T)
+    if bias is not None:
+        table = table + numbers(bias, shape[:1], "bias")
+    return g.Gather(g.constant(table), g.cast(x, np.int64))
+
+
+@layer()
+def dot(g: Graph, a: Value, b: Value, *, cosineSimilarity: bool = False) -> Value:
+    at = np.array([-3], np.int64)  # x [*B, C, 1, 1]
+    product = g.ReduceSum(g.Mul(a, b), at)
+    if not cosineSimilarity:
+        return product
+    return g.Div(product, g.Mul(g.ReduceL2(a, at), g.ReduceL2(b, at)))

@@ -1,0 +1,98 @@
+# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
+"""Normalisation. x is [*B, C, H, W]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketlens.coreml.graph import Graph, Ints, Message, Value
+from pocketlens.coreml.ops.common import normalization as common
+from pocketlens.coreml.ops.common.batch import over_batch
+from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.registry import layer
+from pocketlens.errors import ModelFileError
+
+
+@layer()
+def batchnorm(
+    g: Graph,
+    x: Value,
+    *,
+    channels: int,
+    computeMeanVar: bool = False,
+    instanceNormalization: bool = False,
+    epsilon: float = 1e-5,
+    gamma: Message | None = None,
+    beta: Message | None = None,
+    mean: Message | None = None,
+    variance: Message | None = None,
+) -> Value:
+    scale, offset = (
+        None if each is None else numbers(each, (channels,), name)
+        for each, name in ((gamma, "gamma"), (beta, "beta"))
+    )
+
+    def formula(v: Value) -> Value:
+        if not computeMeanVar:
+            centre = numbers(mean, (channels,), "mean")
+            spread = numbers(variance, (channels,), "variance")
+            return common.batch_norm(g, v, centre, spread, scale, offset, epsilon)
+        if instanceNormalization or (v.shape or ())[:1] == (1,):
+            return common.instance_norm(g, v, scale, offset, epsilon)
+        # The statistics of a channel over the whole batch: those of one instance that holds it all.
+        whole = g.Unsqueeze(g.transpose(v, [1, 0, 2, 3]), np.array([0], np.int64))
+        y = common.instance_norm(g, whole, scale, offset, epsilon)
+        return g.transpose(g.Squeeze(y, np.array([0], np.int64)), [1, 0, 2, 3])
+
+    return over_batch(g, x, formula)
+
+
+@layer()
+def mvn(
+    g: Graph,
+    x: Value,
+    *,
+    acrossChannels: bool = False,
+    normalizeVariance: bool = False,
+    epsilon: float = 1e-6,
+) -> Value:
+    axes = np.array([-3, -2, -1] if acrossChannels else [-2, -1], np.int64)
+    centred = g.Sub(x, g.ReduceMean(x, axes))
+    if not normalizeVariance:
+        return centred
+    variance = g.ReduceMean(g.Mul(centred, centred), axes)
+    return g.Div(centred, g.Sqrt(g.Add(variance, g.like(epsilon, x))))
+
+
+@layer()
+def l2normalize(g: Graph, x: Value, *, epsilon: float = 1e-6) -> Value:
+    return common.l2_norm(g, x, (-3, -2, -1), epsilon)
+
+
+@layer()
+def lrn(
+    g: Graph, x: Value, *, alpha: float = 0.0, beta: float = 0.0, localSize: int, k: float = 1.0
+) -> Value:
+    return over_batch(g, x, lambda v: common.local_response_norm(g, v, localSize, alpha, beta, k))
+
+
+@layer()
+def layerNormalization(
+    g: Graph,
+    x: Value,
+    *,
+    normalizedShape: Ints,
+    eps: float = 0.0,
+    gamma: Message | None = None,
+    beta: Message | None = None,
+) -> Value:
+    count = len(normalizedShape)
+    if x.sizes[-count:] != normalizedShape:
+        raise ModelFileError(
+            f"its input has the shape {list(x.sizes)}, not ending in {list(normalizedShape)}"
+        )
+    scale, offset = (
+        None if each is None else numbers(each, normalizedShape, name)
+        for each, name in ((gamma, "gamma"), (beta, "beta"))
+    )
+    return common.layer_norm(g, x, range(-count, 0), scale, offset, eps)

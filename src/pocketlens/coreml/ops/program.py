@@ -1,0 +1,343 @@
+"""An ML Program -> the ONNX graph that means the same.
+
+The reader binds each op's arguments to the parameters of the op's lowering and holds the result
+against the type that the file declares. What an op means is in `mil/`, one file per family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.file.errors import located_errors
+from pocketlens.coreml.file.features import Feature, Interface
+from pocketlens.coreml.file.functions import active_block, operations
+from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.file.values import TensorType, constant_of, held_type, tensor_type
+from pocketlens.coreml.graph import MAX_NODES, Graph, Value
+from pocketlens.coreml.ops.common.control import Block
+from pocketlens.coreml.ops.lowered import Lowered, finish, unsupported_ops
+from pocketlens.coreml.ops.registry import Lowering, Parameter, lookup
+from pocketlens.errors import (
+    ModelFileError,
+    UnsupportedModelError,
+    UnsupportedOp,
+    UnsupportedParameter,
+)
+
+__all__ = ["lower_program"]
+
+# Written by converters for their own use; they do not change what an op computes.
+IGNORED_ATTRIBUTES = ("name",)
+
+# The ops that write a state, and the parameter that names it.
+WRITERS = {"write_state": "input", "coreml_update_state": "state"}
+
+
+def lower_program(file: ModelFile, interface: Interface) -> Lowered:
+    """The graph of one function of an ML Program.
+
+    Raises:
+        ModelFileError: The program contradicts itself or its description.
+        UnsupportedOp: Ops without a lowering, all of them.
+        UnsupportedParameter: A field that an op's lowering does not take.
+    """
+    function, block, opset = active_block(file, interface.function)
+    _check_operations(file, block, opset)
+    names = [each.name for op in block.operations for each in op.outputs]
+    names += [each.name for each in function.inputs]
+    states = tuple(feature.name for feature in interface.states)
+    reader = _Reader(file, Graph(names), opset, states)
+    reader.inputs(function.inputs, interface)
+    for operation in block.operations:
+        reader.operation(operation)
+    return reader.finish(block.outputs, interface)
+
+
+def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
+    """Every op has a lowering; all that have none are named at once."""
+    with located_errors(file, "the program"):
+        every = list(operations(block))
+    if len(every) > MAX_NODES:
+        raise ModelFileError(f"{file.path}: more than {MAX_NODES} operations")
+    faults: dict[str, str] = {}
+    for operation in every:
+        if operation.type == "const" or operation.type in faults:
+            continue
+        try:
+            lookup("mil", operation.type, opset)
+        except UnsupportedOp as error:
+            faults[operation.type] = f"{error}, first in '{_title(operation)}'"
+    if faults:
+        raise unsupported_ops(file, f"CoreML{opset}", "op", faults)
+
+
+class _Reader:
+    """Reads the operations of one block into one graph."""
+
+    def __init__(self, file: ModelFile, graph: Graph, opset: int, states: tuple[str, ...]) -> None:
+        self.file = file
+        self.graph = graph
+        self.opset = opset
+        self.states = states
+        self.classes: tuple[str | int, ...] = ()
+        self.probabilities: Value | None = None
+
+    def inputs(self, declared: Iterable[Any], interface: Interface) -> None:
+        features = {feature.name: feature for feature in (*interface.inputs, *interface.states)}
+        listed = {each.name: each for each in declared}
+        if set(listed) != set(features):
+            raise ModelFileError(
+                f"{self.file.path}: the program takes {', '.join(sorted(listed)) or 'nothing'}; "
+                f"the description says {', '.join(sorted(features))}"
+            )
+        for name, feature in features.items():
+            with located_errors(self.file, f"the input '{name}'"):
+                message = listed[name].type
+                if (feature.kind == "state") != (message.WhichOneof("type") == "stateType"):
+                    raise ModelFileError("it is a state in one place and none in another")
+                state = feature.kind == "state"
+                declared_type = held_type(message) if state else tensor_type(message)
+                if declared_type is None:
+                    raise UnsupportedModelError("it is not a tensor; only tensors run here")
+                if state and (declared_type.shape, declared_type.name) != (
+                    feature.shape,
+                    feature.dtype,
+                ):
+                    raise ModelFileError(
+                        f"the description says {feature.dtype}{list(feature.shape)}; the program "
+                        f"keeps {declared_type.name}{list(declared_type.shape or ())}"
+                    )
+                if feature.kind == "image":
+                    fits = (1, feature.channels, *feature.shape)
+                    if (
+                        declared_type.shape is None
+                        or len(declared_type.shape) != 4
+                        or any(
+                            size not in (None, given)
+                            for size, given in zip(declared_type.shape, fits, strict=True)
+                        )
+                    ):
+                        raise ModelFileError(
+                            f"the image has the shape {fits}; "
+                            f"the program takes {declared_type.shape}"
+                        )
+                self.graph.input(name, declared_type.dtype, _sizes(declared_type, feature))
+
+    def operation(self, operation: Any) -> None:
+        with located_errors(self.file, f"the op {operation.type} '{_title(operation)}'"):
+            names = [each.name for each in operation.outputs]
+            if operation.type == "const":
+                if len(names) != 1:
+                    raise ModelFileError(f"it has {len(names)} outputs; expected 1")
+                self.graph.bind(names[0], self.graph.constant(self._const(operation)))
+                return
+            self.graph.scope(_title(operation))
+            lowering = lookup("mil", operation.type, self.opset)
+            arguments = self._arguments(operation, lowering)
+            results = lowering.function(self.graph, **arguments)
+            values = [results] if isinstance(results, Value) else list(results)
+            if len(values) != len(names):
+                raise ModelFileError(f"it has {len(names)} outputs; expected {len(values)}")
+            if operation.type == "classify":
+                self.classes = tuple(arguments["classes"].tolist())
+                self.probabilities = values[1]
+            for output, value in zip(operation.outputs, values, strict=True):
+                self._bind(output, value)
+
+    def _bind(self, declared: Any, value: Value) -> None:
+        _check_type(declared, value)
+        self.graph.bind(declared.name, value)
+
+    def _block(self, block: Any) -> Block:
+        """A block inside an operation."""
+
+        def lower(g: Graph, *values: Value) -> list[Value]:
+            reader = _Reader(self.file, g, self.opset, self.states)
+            if len(values) != len(block.inputs):
+                raise ModelFileError(
+                    f"one of its blocks takes {len(block.inputs)} tensors; expected {len(values)}"
+                )
+            for declared, value in zip(block.inputs, values, strict=True):
+                reader._bind(declared, value)
+            for operation in block.operations:
+                reader.operation(operation)
+            return [reader._named(name) for name in block.outputs]
+
+        written = frozenset(
+            binding.name
+            for operation in operations(block)
+            if operation.type in WRITERS
+            for binding in operation.inputs[WRITERS[operation.type]].arguments
+        )
+        return Block(lower, written.intersection(self.states))
+
+    def _const(self, operation: Any) -> NDArray[Any]:
+        if "val" in operation.attributes:
+            return constant_of(self.file, operation.attributes["val"])
+        if "val" in operation.inputs and len(operation.inputs["val"].arguments) == 1:
+            return constant_of(self.file, operation.inputs["val"].arguments[0].value)
+        raise ModelFileError("it has no value")
+
+    def _arguments(self, operation: Any, lowering: Lowering) -> dict[str, Any]:
+        given: dict[str, list[Value]] = {
+            name: [self._value(binding) for binding in argument.arguments]
+            for name, argument in operation.inputs.items()
+        }
+        for name, value in operation.attributes.items():
+            if name in IGNORED_ATTRIBUTES and name not in lowering.parameters:
+                continue
+            if name in given:
+                raise ModelFileError(f"it gives {name!r} twice")
+            given[name] = [self.graph.constant(constant_of(self.file, value))]
+        for name, values in given.items():
+            if name not in lowering.parameters:
+                raise UnsupportedParameter(
+                    f"it sets {name!r} to {_shown(values)}, which does not run here; "
+                    f"known: {', '.join(lowering.parameters)}"
+                )
+        blocks = [name for name, each in lowering.parameters.items() if each.kind == "Block"]
+        if len(blocks) != len(operation.blocks):
+            raise ModelFileError(
+                f"it has {len(operation.blocks)} blocks inside; expected {len(blocks)}"
+            )
+        inner = dict(zip(blocks, map(self._block, operation.blocks), strict=True))
+        states = {
+            name: self._state(name, operation.inputs[name])
+            for name, each in lowering.parameters.items()
+            if each.kind == "State" and name in operation.inputs
+        }
+        return inner | {
+            name: states[name] if name in states else _convert(parameter, given[name])
+            for name, parameter in lowering.parameters.items()
+            if name not in inner and (name in given or _required(parameter))
+        }
+
+    def _state(self, name: str, argument: Any) -> str:
+        """The name of the state that the argument is."""
+        names = [binding.name for binding in argument.arguments]
+        if len(names) != 1 or names[0] not in self.states:
+            raise ModelFileError(
+                f"{name!r} is {', '.join(map(repr, names)) or 'empty'}; expected one of the "
+                f"model's states: {', '.join(self.states) or 'it has none'}"
+            )
+        return names[0]
+
+    def _value(self, binding: Any) -> Value:
+        kind = binding.WhichOneof("binding")
+        if kind == "value":
+            return self.graph.constant(constant_of(self.file, binding.value))
+        if kind == "name":
+            return self._named(binding.name)
+        raise ModelFileError("one of its arguments is empty")
+
+    def _named(self, name: str) -> Value:
+        if name not in self.graph.tensors:
+            raise ModelFileError(f"it takes {name!r}, which no earlier op gives")
+        return self.graph.tensors[name]
+
+    def finish(self, outputs: Iterable[str], interface: Interface) -> Lowered:
+        given = list(outputs)
+        for feature in interface.outputs:
+            if feature.name not in given or feature.name not in self.graph.tensors:
+                raise ModelFileError(
+                    f"{self.file.path}: the description promises the output '{feature.name}'; "
+                    f"the program gives {', '.join(given) or 'nothing'}"
+                )
+            with located_errors(self.file, f"the output '{feature.name}'"):
+                self.graph.output(feature.name, self.graph.tensors[feature.name])
+        states = finish(self.graph, self.states)
+        return Lowered(self.graph, self.classes, self.probabilities, states)
+
+
+def _sizes(declared: TensorType, feature: Feature) -> tuple[int | None, ...] | None:
+    """What the program leaves open and the description fixes is fixed."""
+    shape = declared.shape
+    if shape is None or None not in shape or feature.shapes or feature.ranges:
+        return shape
+    fixed = (1, feature.channels, *feature.shape) if feature.kind == "image" else feature.shape
+    if len(fixed) != len(shape):
+        return shape
+    return tuple(one if one is not None else other for one, other in zip(shape, fixed, strict=True))
+
+
+def _required(parameter: Parameter) -> bool:
+    if not parameter.optional:
+        raise ModelFileError(f"it has no {parameter.name!r}, which this op needs")
+    return False
+
+
+def _convert(parameter: Parameter, values: list[Value]) -> Any:
+    """The argument as the parameter's annotation wants it."""
+    name, kind = parameter.name, parameter.kind
+    if kind == "Values":
+        return tuple(values)
+    if len(values) != 1:
+        raise ModelFileError(f"{name!r} has {len(values)} values; expected one")
+    value = values[0]
+    if kind == "Value":
+        return value
+    if value.const is None:
+        raise UnsupportedParameter(
+            f"{name!r} is computed while the model runs ({value.name!r}); expected a constant"
+        )
+    array = value.const
+    if kind == "Array":
+        if array.dtype == object and name != "classes":  # labels are the only array of strings
+            raise ModelFileError(f"{name!r} is {_shown(values)}; expected numbers")
+        return array
+    element, several = {
+        "int": (int, False),
+        "float": (float, False),
+        "bool": (bool, False),
+        "str": (str, False),
+        "Ints": (int, True),
+        "Floats": (float, True),
+        "Bools": (bool, True),
+    }[kind]
+    fits = {int: "iu", float: "fiu", bool: "b", str: "O"}[element]
+    if array.dtype.kind not in fits or (not several and array.size != 1):
+        raise ModelFileError(f"{name!r} is {_shown(values)}; expected {kind.lower()}")
+    items = tuple(element(item) for item in array.reshape(-1).tolist())
+    return items if several else items[0]
+
+
+def _shown(values: list[Value]) -> str:
+    shown = [
+        repr(value) if value.const is None or value.const.size > 16 else str(value.const.tolist())
+        for value in values[:4]
+    ]
+    return ", ".join(shown)
+
+
+def _title(operation: Any) -> str:
+    return operation.outputs[0].name if operation.outputs else operation.type
+
+
+def _check_type(output: Any, value: Value) -> None:
+    """What came out is what the file declares; a size unknown till now is taken from the file."""
+    declared = held_type(output.type)
+    if declared is None or value.dtype == np.dtype(object):
+        return
+    fits = declared.dtype == value.dtype
+    if declared.shape is not None and value.shape is not None:
+        fits = fits and len(declared.shape) == len(value.shape)
+        fits = fits and all(
+            None in (one, other) or one == other
+            for one, other in zip(declared.shape, value.shape, strict=False)
+        )
+    if not fits:
+        raise ModelFileError(
+            f"the file declares '{output.name}' as {declared.name}{list(declared.shape or ())}; "
+            f"from its inputs follows {value.dtype}{list(value.shape or ())}"
+        )
+    if value.shape is None:
+        value.shape = declared.shape
+    elif declared.shape is not None:
+        value.shape = tuple(
+            one if other is None else other
+            for one, other in zip(declared.shape, value.shape, strict=True)
+        )

@@ -1,0 +1,1 @@
+"""Runs models: what all loaded models share, graphs in ONNX Runtime, flexible shapes, state."""

@@ -1,0 +1,87 @@
+"""`State`: what a model keeps between predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.coreml.file.features import Feature
+from pocketlens.coreml.file.package import ModelFile
+from pocketlens.errors import FeatureError, did_you_mean
+
+__all__ = ["State"]
+
+
+class State:
+    """The arrays that a model keeps between predictions, by name. Made by `make_state`.
+
+    They start as zeros. Each `run` of the model that it is given to changes it:
+
+        state = model.make_state()
+        model.run({"token": 7}, state=state)
+        state.read("cache")
+    """
+
+    def __init__(self, file: ModelFile, features: Iterable[Feature]) -> None:
+        self._file = file
+        self._arrays: dict[str, NDArray[Any]] = {
+            feature.name: np.zeros(feature.shape, feature.dtype) for feature in features
+        }
+
+    def __repr__(self) -> str:
+        kept = (f"{name} {array.dtype}{list(array.shape)}" for name, array in self._arrays.items())
+        return f"<State of {self._file.path}: {', '.join(kept)}>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays, in the order in which the model declares them."""
+        return tuple(self._arrays)
+
+    def read(self, name: str) -> NDArray[Any]:
+        """A copy of one array, in the shape and type that the model declares.
+
+        Raises:
+            FeatureError: The model keeps nothing of this name.
+        """
+        self._check(name)
+        return self._arrays[name].copy()
+
+    def write(self, name: str, array: Any) -> None:
+        """Replace one array.
+
+        Args:
+            name: Its name.
+            array: Numbers in the declared shape; they are rounded to the declared type.
+
+        Raises:
+            FeatureError: The model keeps nothing of this name, or it has another shape.
+        """
+        self._check(name)
+        held, given = self._arrays[name], np.asarray(array)
+        if given.dtype.kind not in "biuf" or given.shape != held.shape:
+            raise FeatureError(
+                f"the state {name!r} of {self._file.path} is {held.dtype}{list(held.shape)}; "
+                f"received: {given.dtype}{list(given.shape)}"
+            )
+        with np.errstate(over="ignore"):
+            self._arrays[name] = np.array(given, held.dtype)
+
+    def arrays(self, file: ModelFile) -> dict[str, NDArray[Any]]:
+        """The arrays themselves, for a run of the model of `file` to read and to replace.
+
+        Raises:
+            FeatureError: Another model made this state.
+        """
+        if file is not self._file:
+            raise FeatureError(
+                f"{file.path} takes a state made by its own make_state(); received: {self!r}"
+            )
+        return self._arrays
+
+    def _check(self, name: str) -> None:
+        if name not in self._arrays:
+            known = did_you_mean(str(name), self._arrays)
+            raise FeatureError(f"{self._file.path} keeps no state {name!r}; {known}")

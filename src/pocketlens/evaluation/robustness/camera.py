@@ -1,0 +1,127 @@
+"""The light on a scene and the camera that takes it: from reflectance to grey values."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.evaluation.robustness.drawing import (
+    Array,
+    Random,
+    X,
+    Y,
+    blend,
+    blurred,
+    chance,
+    half_plane,
+    slow_noise,
+    span,
+    streaked,
+    usual,
+    usual_log,
+)
+from pocketlens.evaluation.robustness.ranges import RANGES, SIDE
+
+__all__ = ["take"]
+
+MIDDLE = SIDE / 2
+
+# Pictures' noise is read from one long strip, at a place that the frame's own seed chooses.
+STRIP = np.random.default_rng(160).standard_normal(1 << 19, np.float32)
+
+
+def take(scene: Array, random: Random, *, sharpness: float) -> NDArray[np.uint8]:
+    """Photograph a scene.
+
+    Args:
+        scene: `(SIDE, SIDE)` reflectance.
+        random: Draws the light and the camera's state.
+        sharpness: Pixels that blur is measured by: the radius of the pen, so that a fine stroke is
+            not blurred away.
+
+    Returns:
+        `(SIDE, SIDE)` uint8.
+    """
+    lit = _lit(scene, random)
+    blurred = _moved_while_open(_defocused(lit, random, sharpness), random, sharpness)
+    return _compressed(_sensed(blurred, random), random)
+
+
+def _lit(scene: Array, random: Random) -> Array:
+    angle = span(random, (0, 2 * math.pi))
+    across = (math.cos(angle) * (X - MIDDLE) + math.sin(angle) * (Y - MIDDLE)) / SIDE
+    light = 1 - usual(random, RANGES.gradient) * (0.5 + across)
+    light += usual(random, RANGES.unevenness) * slow_noise(random, 4)
+    if chance(random, RANGES.shadow):
+        light *= 1 - usual(random, RANGES.shadow_depth) * _shadow(random)
+    away = ((X - MIDDLE) ** 2 + (Y - MIDDLE) ** 2) / MIDDLE**2  # 2 in the corners
+    light *= 1 - usual(random, RANGES.vignette) / 2 * away
+    lit = scene * np.clip(light, 0.15, 1.4)
+    if chance(random, RANGES.glare):
+        lit = blend(lit, 1.0, usual(random, RANGES.glare_strength) * _spot(random))
+    return lit.astype(np.float32)
+
+
+def _shadow(random: Random) -> Array:
+    """1 in the shadow: of a straight thing, of a strip, or of a hand or a head."""
+    soft = usual_log(random, RANGES.shadow_edge) * SIDE
+    kind = random.integers(3)
+    angle = span(random, (0, 2 * math.pi))
+    middle = MIDDLE * (math.cos(angle) + math.sin(angle))
+    start = middle + span(random, (-0.35, 0.35)) * SIDE
+    if kind == 0:
+        return half_plane(angle, start, soft)
+    if kind == 1:
+        end = start + span(random, (0.1, 0.5)) * SIDE
+        return half_plane(angle, start, soft) * (1 - half_plane(angle, end, soft))
+    # A hand or a head: its middle is out of the frame, so that no disc is left to be read as 0.
+    wide, tall = span(random, (0.3, 0.7)) * SIDE, span(random, (0.3, 0.7)) * SIDE
+    away = span(random, (0.75, 1.0)) * SIDE
+    x, y = MIDDLE + away * math.cos(angle), MIDDLE + away * math.sin(angle)
+    inside = (1 - np.sqrt(((X - x) / wide) ** 2 + ((Y - y) / tall) ** 2)) * min(wide, tall)
+    return np.clip(inside / max(soft, 1) + 0.5, 0, 1)
+
+
+def _spot(random: Random) -> Array:
+    x, y = span(random, (0, 1)) * SIDE, span(random, (0, 1)) * SIDE
+    wide = usual(random, RANGES.glare_size) * SIDE
+    tall = wide * span(random, (0.5, 2))
+    return np.exp(-((X - x) ** 2) / (2 * wide**2) - (Y - y) ** 2 / (2 * tall**2))
+
+
+def _defocused(plane: Array, random: Random, sharpness: float) -> Array:
+    deviation = min(usual(random, RANGES.defocus) * sharpness, RANGES.most_defocus)
+    if deviation < 0.3:
+        return plane
+    return blurred(plane, deviation, (0, 1))
+
+
+def _moved_while_open(plane: Array, random: Random, sharpness: float) -> Array:
+    if not chance(random, RANGES.motion):
+        return plane
+    length = min(usual(random, RANGES.motion_length) * sharpness, RANGES.most_motion)
+    return streaked(plane, length, span(random, (0, math.pi)), (0, 1))
+
+
+def _sensed(plane: Array, random: Random) -> Array:
+    # A phone meters, but not fully.
+    metered = (0.5 / max(float(plane.mean()), 0.05)) ** 0.4
+    light = np.clip(plane * (metered * usual_log(random, RANGES.exposure)), 0, 1)
+    light **= usual(random, RANGES.gamma)
+    read, shot = usual(random, RANGES.read_noise), usual(random, RANGES.shot_noise)
+    start = random.integers(len(STRIP) - light.size)
+    noise = STRIP[start : start + light.size].reshape(light.shape)
+    return np.asarray(light + np.sqrt(read**2 + shot**2 * light) * noise, np.float32)
+
+
+def _compressed(plane: Array, random: Random) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    grey = np.clip(plane * 255 + 0.5, 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    quality = int(random.integers(RANGES.jpeg[0], RANGES.jpeg[1] + 1))
+    Image.fromarray(grey).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file, formats=("JPEG",)))

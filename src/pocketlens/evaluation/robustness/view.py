@@ -1,0 +1,127 @@
+"""Where a drawing and its sheet stand in the frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.evaluation.robustness.distance_fields import FINE, GRID
+from pocketlens.evaluation.robustness.drawing import (
+    Homography,
+    Random,
+    map_points,
+    moved,
+    scaled,
+    span,
+    turned,
+    usual,
+)
+from pocketlens.evaluation.robustness.ranges import RANGES, SIDE
+
+__all__ = ["Box", "View", "box_of", "empty_view", "stand"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """The part of the frame that something takes up, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """From left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """From top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """`(4, 2)`."""
+        sides = (self.left, self.right), (self.top, self.bottom)
+        return np.array([(x, y) for x in sides[0] for y in sides[1]])
+
+    def gap(self, other: Box) -> float:
+        """Distance of two boxes, the larger of across and down; negative if they overlap."""
+        across = max(other.left - self.right, self.left - other.right)
+        down = max(other.top - self.bottom, self.top - other.bottom)
+        return max(across, down)
+
+
+@dataclass(frozen=True)
+class View:
+    """How the camera sees a drawing.
+
+    Args:
+        drawing: From the drawing's samples (see `fields`) to pixels.
+        sheet: From the sheet, in heights of the digit and along its lines, to pixels.
+        unit: Pixels of a unit (1/20 of the digit's height).
+        box: Where the ink is.
+    """
+
+    drawing: Homography
+    sheet: Homography
+    unit: float
+    box: Box
+
+
+def box_of(points: NDArray[np.float64]) -> Box:
+    """The smallest box around points `(n, 2)`."""
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return Box(float(left), float(top), float(right), float(bottom))
+
+
+def stand(points: NDArray[np.float64], random: Random) -> View:
+    """Draw where a drawing stands: turned, sheared, at a slant, off the middle, wholly inside.
+
+    Args:
+        points: `(n, 2)` samples (x, y) that have ink, at least one.
+        random: Draws the view.
+    """
+    ink = box_of(points)
+    middle = moved(-(ink.left + ink.right) / 2, -(ink.top + ink.bottom) / 2)
+    slanted = np.array([[1, -usual(random, RANGES.shear), 0], [0, 1, 0], [0, 0, 1]])
+    turn = usual(random, RANGES.turn)
+    sheet = turned(turn - usual(random, RANGES.askew))
+    drawn = turned(turn) @ slanted @ scaled(usual(random, RANGES.stretch), 1) @ middle
+    height = usual(random, RANGES.height)
+    room = 1 - 2 * RANGES.margin
+    upright = box_of(map_points(drawn, points))
+    size = _fitting(upright, height, room)  # frames per sample
+    tilt = usual(random, RANGES.tilt)
+    way = span(random, (0, 2 * math.pi))
+    slant = np.array([[1, 0, 0], [0, 1, 0], [tilt * math.cos(way), tilt * math.sin(way), 1]])
+    seen = slant @ scaled(size, size)
+    tilted = box_of(map_points(seen @ drawn, points))
+    again = _fitting(tilted, height, room)
+    left = RANGES.margin + (room - again * tilted.width) * random.random()
+    top = RANGES.margin + (room - again * tilted.height) * random.random()
+    place = moved(left - again * tilted.left, top - again * tilted.top) @ scaled(again, again)
+    frame = scaled(SIDE, SIDE) @ place @ seen
+    drawing = frame @ drawn
+    return View(
+        drawing=drawing,
+        sheet=frame @ sheet @ scaled(20 * FINE, 20 * FINE),
+        unit=float(again * size * SIDE * FINE),
+        box=box_of(map_points(drawing, points)),
+    )
+
+
+def empty_view(random: Random) -> View:
+    """The view of a sheet without a drawing: as of one whose ink would fill MNIST's box."""
+    half = 10 * FINE
+    corners = np.array([(x, y) for x in (-half, half) for y in (-half, half)]) + GRID / 2
+    return stand(corners, random)
+
+
+def _fitting(box: Box, height: float, room: float) -> float:
+    """The factor that makes a box `height` high, or less where it would be too wide."""
+    return min(height, room) / max(box.height, box.width * min(height, room) / room, 1e-6)

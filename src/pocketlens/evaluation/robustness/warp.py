@@ -1,0 +1,61 @@
+"""Images turned, sheared, scaled and moved, with what lies beyond them taken from their border."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.evaluation.robustness.drawing import Homography, moved, scaled
+
+__all__ = ["border", "warped"]
+
+
+def warped(
+    images: NDArray[np.uint8],
+    change: Homography | list[Homography],
+    *,
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.uint8]:
+    """Move images about their middle; interpolation is bicubic.
+
+    Args:
+        images: `(N, H, W, C)`.
+        change: Affine 3 × 3 (see `drawing`), one for all or one an image, about the middle, in
+            sides of the image: `moved(0.1, 0)` is a tenth of the width to the right.
+        size: Height and width of the result, which the unmoved image fills; default: as it is.
+
+    Returns:
+        `(N, *size, C)`. Beyond an image is its `border` colour.
+    """
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    tall, wide = size or (height, width)
+    to_middle = scaled(1 / width, 1 / height) @ moved(-width / 2, -height / 2)
+    changes = change if isinstance(change, list) else [change] * count
+    result = np.empty((count, tall, wide, channels), np.uint8)
+    for image, beyond, one, place in zip(images, border(images), changes, result, strict=True):
+        size_kept = float(abs(np.linalg.det(one[:2, :2])) ** 0.5) * min(tall / height, wide / width)
+        # A smaller image takes several samples a pixel, averaged, so that nothing is skipped.
+        finer = max(1, math.ceil(round(1 / size_kept, 6)))
+        from_middle = moved(finer * wide / 2, finer * tall / 2) @ scaled(finer * wide, finer * tall)
+        inverse = np.linalg.inv(from_middle @ one @ to_middle)
+        seen = Image.fromarray(image[..., 0] if channels == 1 else image).transform(
+            (finer * wide, finer * tall),
+            Image.Transform.AFFINE,
+            tuple(inverse[:2].ravel()),
+            Image.Resampling.BICUBIC,
+            fillcolor=int(beyond[0]) if channels == 1 else tuple(int(b) for b in beyond),
+        )
+        place[...] = np.asarray(seen.reduce(finer)).reshape(tall, wide, channels)
+    return result
+
+
+def border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The median colour `(N, C)` of each image's outermost pixels."""
+    rows = np.concatenate(
+        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
+    )
+    return np.median(rows, axis=1).astype(np.uint8)

@@ -1,0 +1,75 @@
+"""Every NeuralNetwork layer that runs, against NumPy or PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from layer_cases.activation import ACTIVATIONS
+from layer_cases.case import Case
+from layer_cases.convolution import CONVOLUTIONS, POOLS
+from layer_cases.elementwise import ELEMENTWISE, REDUCTIONS
+from layer_cases.indexing import INDEXING
+from layer_cases.linear import DENSE, NORMALIZATIONS
+from layer_cases.resizing import RESIZING
+from layer_cases.tensor_creation import MAKING
+from layer_cases.transformation import MOVES
+from pocketlens.coreml import coverage
+
+CASES = [
+    *CONVOLUTIONS,
+    *POOLS,
+    *ACTIVATIONS,
+    *DENSE,
+    *NORMALIZATIONS,
+    *ELEMENTWISE,
+    *REDUCTIONS,
+    *MOVES,
+    *RESIZING,
+    *INDEXING,
+    *MAKING,
+]
+
+# Layers that are checked in the test named as their family.
+ELSEWHERE = {
+    "NonMaximumSuppression",
+    "biDirectionalLSTM",
+    "branch",
+    "categoricalDistribution",
+    "convolution3d",
+    "cropResize",
+    "globalPooling3d",
+    "gru",
+    "loop",
+    "loopBreak",
+    "loopContinue",
+    "pooling3d",
+    *(
+        f"random{kind}{form}"
+        for kind in ("Bernoulli", "Normal", "Uniform")
+        for form in ("Dynamic", "Like", "Static")
+    ),
+    "sequenceRepeat",
+    "simpleRecurrent",
+    "sliceDynamic",
+    "uniDirectionalLSTM",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_layer(case: Case, run_layer: Callable[..., list[np.ndarray]]) -> None:
+    expected = case.expected(*case.inputs)
+    several = expected if isinstance(expected, (list, tuple)) else [expected]
+    arrays = [e.numpy() if isinstance(e, torch.Tensor) else np.asarray(e) for e in several]
+    answers = run_layer(case.layer, case.inputs, case.fields, [a.shape for a in arrays])
+    for answer, array in zip(answers, arrays, strict=True):
+        assert answer.shape == array.shape
+        np.testing.assert_allclose(answer, array, rtol=3e-5, atol=3e-6)
+
+
+def test_every_layer_that_runs_has_a_case() -> None:
+    supported = {row.op for row in coverage("neural_network") if row.supported}
+    assert {case.layer for case in CASES} | ELSEWHERE == supported

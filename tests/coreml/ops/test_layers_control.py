@@ -1,0 +1,497 @@
+"""Branches and loops of neural networks, against plain Python; damaged ones of both dialects."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketlens.coreml import describe, load
+from pocketlens.coreml.ops.common import control
+from pocketlens.errors import FeatureError, ModelFileError, UnsupportedOp
+
+
+def builder(*inputs: str, outputs: tuple[str, ...] = ("y",), size: int = 1) -> Any:
+    """coremltools' builder of a network whose inputs are arrays of `size` numbers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from coremltools.models import datatypes
+        from coremltools.models.neural_network import NeuralNetworkBuilder
+
+    return NeuralNetworkBuilder(
+        [(name, datatypes.Array(size)) for name in inputs],
+        [(name, None) for name in outputs],
+        disable_rank5_shape_mapping=True,
+    )
+
+
+def inside(network: Any) -> Any:
+    """A builder of a network inside a layer."""
+    from coremltools.models.neural_network import NeuralNetworkBuilder
+
+    return NeuralNetworkBuilder(nn_spec=network)
+
+
+def number(into: Any, name: str, value: float) -> None:
+    into.add_load_constant_nd(name, name, np.array([value]), [1])
+
+
+def plus(into: Any, source: str, target: str, amount: float, factor: float = 1.0) -> None:
+    """`target = factor * source + amount`, in a fresh tensor that is then copied."""
+    fresh = f"{target}_fresh_{len(into.nn_spec.layers)}"
+    into.add_activation(fresh, "LINEAR", source, fresh, params=[factor, amount])
+    into.add_copy(f"{fresh}_copy", fresh, target)
+
+
+def less(into: Any, source: str, than: float, target: str) -> None:
+    into.add_less_than(target, [source], target, alpha=than)
+
+
+def answer(model: Any, **inputs: Any) -> Any:
+    feed = {name: np.asarray(value, np.float32).reshape(-1) for name, value in inputs.items()}
+    return {name: np.squeeze(value) for name, value in model.run(feed).items()}
+
+
+@pytest.mark.parametrize(
+    ("condition", "taken"),
+    [(1, True), (-1, True), (2e-6, True), (5e-7, False), (0, False), (-5e-7, False)],
+)
+def test_branch(condition: float, taken: bool, save: Callable[..., Path]) -> None:
+    """Taken where the condition is further from zero than a millionth."""
+    top = builder("x", "c", size=1)
+    layer = top.add_branch("choice", "c")
+    inside(layer.branch.ifBranch).add_elementwise("a", ["x"], "y", "MULTIPLY", 10)
+    inside(layer.branch.elseBranch).add_elementwise("b", ["x"], "y", "ADD", 10)
+    assert answer(load(save(top.spec)), x=3, c=condition)["y"] == (30 if taken else 13)
+
+
+def test_branch_without_else_copies_over(save: Callable[..., Path]) -> None:
+    """A copy changes a tensor of outside; all else inside is unknown there."""
+    top = builder("x", "c", outputs=("y", "z"))
+    top.add_copy("start", "x", "y")
+    layer = top.add_branch("choice", "c")
+    plus(inside(layer.branch.ifBranch), "y", "y", 1, factor=100)
+    top.add_activation("end", "LINEAR", "y", "z", params=[2, 0])
+    model = load(save(top.spec))
+    assert answer(model, x=3, c=1) == {"y": 301, "z": 602}
+    assert answer(model, x=3, c=0) == {"y": 3, "z": 6}
+
+
+def test_made_in_one_branch_only(save: Callable[..., Path]) -> None:
+    top = builder("x", "c")
+    layer = top.add_branch("choice", "c")
+    inside(layer.branch.ifBranch).add_copy("a", "x", "maybe")
+    top.add_copy("end", "maybe", "y")
+    with pytest.raises(ModelFileError, match="takes 'maybe', which no input and no earlier layer"):
+        load(save(top.spec))
+
+
+def test_sizes_that_differ_between_branches(save: Callable[..., Path]) -> None:
+    top = builder("x", "c", size=2)
+    top.spec.description.input[1].type.multiArrayType.shape[:] = [1]
+    layer = top.add_branch("choice", "c")
+    inside(layer.branch.ifBranch).add_concat_nd("a", ["x", "x", "x"], "y", axis=0)
+    inside(layer.branch.elseBranch).add_copy("b", "x", "y")
+    model = load(save(top.spec))
+    assert answer(model, x=[1, 2], c=1)["y"].tolist() == [1, 2, 1, 2, 1, 2]
+    assert answer(model, x=[1, 2], c=0)["y"].tolist() == [1, 2]
+
+
+def counted(top: Any, **options: Any) -> Any:
+    """y = x, and a loop over it; gives the loop's layer."""
+    top.add_copy("start", "x", "y")
+    return top.add_loop("loop", **options)
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_loop_of_so_many_steps(times: int, save: Callable[..., Path]) -> None:
+    top = builder("x")
+    plus(inside(counted(top, max_iterations=times).loop.bodyNetwork), "y", "y", 2)
+    assert answer(load(save(top.spec)), x=1)["y"] == 1 + 2 * times
+
+
+@pytest.mark.parametrize("times", [0, 1, 4])
+def test_loop_of_as_many_steps_as_its_input_says(times: int, save: Callable[..., Path]) -> None:
+    """The input counts, and not the number in the file."""
+    top = builder("x", "n")
+    layer = counted(top, input_name="n", max_iterations=2)
+    plus(inside(layer.loop.bodyNetwork), "y", "y", 1, factor=3)
+    expected = 1
+    for _ in range(times):
+        expected = 3 * expected + 1
+    assert answer(load(save(top.spec)), x=1, n=times)["y"] == expected
+
+
+@pytest.mark.parametrize(("limit", "x", "expected"), [(0, 1, 128), (0, 200, 200), (3, 1, 8)])
+def test_loop_with_a_condition(
+    limit: int, x: float, expected: float, save: Callable[..., Path]
+) -> None:
+    top = builder("x")
+    layer = counted(top, max_iterations=limit, condition="go").loop
+    less(inside(layer.conditionNetwork), "y", 100, "go")
+    plus(inside(layer.bodyNetwork), "y", "y", 0, factor=2)
+    assert answer(load(save(top.spec)), x=x)["y"] == expected
+
+
+def test_condition_that_the_body_gives(save: Callable[..., Path]) -> None:
+    """A condition network without layers: the variable is one of outside."""
+    top = builder("x")
+    number(top, "go", 1)
+    layer = counted(top, max_iterations=0, condition="go").loop
+    body = inside(layer.bodyNetwork)
+    plus(body, "y", "y", 1)
+    less(body, "y", 9.5, "small")
+    body.add_copy("on", "small", "go")
+    assert answer(load(save(top.spec)), x=1)["y"] == 10
+
+
+def stepping(x: float, *, skip: bool, leave: bool) -> tuple[float, float]:
+    """What the network of the next test does: (y, number of whole steps)."""
+    y, whole = x, 0
+    for _ in range(10):
+        y += 1
+        if leave and y > 5:
+            break
+        if skip and y > 3:
+            continue
+        whole += 1
+    return y, whole
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("leave", [False, True])
+def test_break_and_continue(skip: bool, leave: bool, save: Callable[..., Path]) -> None:
+    """What follows in the step does not run, on whichever level the step was ended."""
+    top = builder("x", outputs=("y", "whole"))
+    number(top, "whole", 0)
+    body = inside(counted(top, max_iterations=10).loop.bodyNetwork)
+    plus(body, "y", "y", 1)
+    body.add_greater_than("high", ["y"], "high", alpha=5)
+    body.add_greater_than("middle", ["y"], "middle", alpha=3)
+    number(body, "one", 1)
+    if leave:
+        inner = inside(body.add_branch("leave", "high").branch.ifBranch)
+        # One level further in, and with layers behind that must not run.
+        inmost = inside(inner.add_branch("surely", "one").branch.ifBranch)
+        inmost.add_loop_break("break")
+        plus(inner, "y", "y", 1000)
+    if skip:
+        inside(body.add_branch("skip", "middle").branch.ifBranch).add_loop_continue("continue")
+    plus(body, "whole", "whole", 1)
+    model = load(save(top.spec))
+    for x in (-20, 0, 2, 9):
+        y, whole = stepping(x, skip=skip, leave=leave)
+        assert answer(model, x=x) == {"y": y, "whole": whole}
+
+
+def test_break_ends_the_inner_loop_only(save: Callable[..., Path]) -> None:
+    top = builder("x", outputs=("y", "rounds"))
+    number(top, "rounds", 0)
+    outer = inside(counted(top, max_iterations=4).loop.bodyNetwork)
+    inner = inside(outer.add_loop("inner", max_iterations=100).loop.bodyNetwork)
+    plus(inner, "y", "y", 1)
+    number(inner, "one", 1)
+    inside(inner.add_branch("always", "one").branch.ifBranch).add_loop_break("break")
+    plus(outer, "rounds", "rounds", 1)
+    assert answer(load(save(top.spec)), x=0) == {"y": 4, "rounds": 4}
+
+
+def test_condition_is_not_asked_after_a_break(save: Callable[..., Path]) -> None:
+    top = builder("x", outputs=("y", "asked"))
+    number(top, "asked", 0)
+    layer = counted(top, max_iterations=0, condition="go").loop
+    test = inside(layer.conditionNetwork)
+    plus(test, "asked", "asked", 1)
+    less(test, "y", 100, "go")
+    body = inside(layer.bodyNetwork)
+    plus(body, "y", "y", 1)
+    body.add_greater_than("high", ["y"], "high", alpha=2.5)
+    inside(body.add_branch("leave", "high").branch.ifBranch).add_loop_break("break")
+    assert answer(load(save(top.spec)), x=0) == {"y": 3, "asked": 3}
+
+
+def test_size_that_grows(save: Callable[..., Path]) -> None:
+    top = builder("x", size=2)
+    body = inside(counted(top, max_iterations=3).loop.bodyNetwork)
+    body.add_concat_nd("longer", ["y", "x"], "longer", axis=0)
+    body.add_copy("back", "longer", "y")
+    assert answer(load(save(top.spec)), x=[1, 2])["y"].tolist() == [1, 2] * 4
+
+
+def test_loop_that_does_not_end(save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MAX_STEPS", 100)
+    top = builder("x")
+    plus(inside(counted(top, max_iterations=2**64 - 1).loop.bodyNetwork), "y", "y", 1)
+    path = save(top.spec)
+    with pytest.raises(FeatureError, match="the loop 'loop' does not end .* after 100 steps"):
+        answer(load(path), x=1)
+
+
+def test_branch_that_cannot_run(save: Callable[..., Path]) -> None:
+    """coremltools writes such branches for lists; they are an error only if they are taken."""
+    top = builder("x", "c")
+    top.add_copy("start", "x", "y")
+    layer = top.add_branch("choice", "c")
+    broken = inside(layer.branch.ifBranch)
+    broken.add_reshape_static("impossible", "x", "pair", [1, 2])
+    broken.add_copy("back", "pair", "y")
+    model = load(save(top.spec))
+    assert answer(model, x=3, c=0)["y"] == 3
+    with pytest.raises(FeatureError, match=r"this branch cannot run: .*'impossible'.* \[1, 2\]"):
+        answer(model, x=3, c=1)
+
+
+def test_described(save: Callable[..., Path]) -> None:
+    top = builder("x")
+    plus(inside(counted(top, max_iterations=2).loop.bodyNetwork), "y", "y", 2)
+    assert describe(save(top.spec))["ops"] == {"copy": 2, "loop": 1, "activation": 1}
+
+
+def test_layers_inside_are_looked_up(save: Callable[..., Path]) -> None:
+    top = builder("x")
+    body = inside(counted(top, max_iterations=2).loop.bodyNetwork)
+    body.nn_spec.layers.add(name="own", input=["y"], output=["z"]).custom.className = "C"
+    with pytest.raises(UnsupportedOp, match=r"needs 1 layer .*custom \(its code is in the app"):
+        load(save(top.spec))
+
+
+def no_count(top: Any) -> None:
+    counted(top).loop.maxLoopIterations = 0
+
+
+def break_outside(top: Any) -> None:
+    top.add_copy("start", "x", "y")
+    top.add_loop_break("break")
+
+
+def condition_without_a_name(top: Any) -> None:
+    layer = counted(top, max_iterations=2).loop
+    less(inside(layer.conditionNetwork), "y", 100, "go")
+
+
+def unknown_condition(top: Any) -> None:
+    less(inside(counted(top, condition="gone").loop.conditionNetwork), "y", 100, "go")
+
+
+def written_over(top: Any) -> None:
+    body = inside(counted(top, max_iterations=2).loop.bodyNetwork)
+    body.add_activation("over", "LINEAR", "x", "y", params=[1, 1])
+
+
+def too_deep(top: Any) -> None:
+    top.add_copy("start", "x", "y")
+    network = top
+    for _ in range(20):
+        network = inside(network.add_branch("deeper", "x").branch.ifBranch)
+    plus(network, "y", "y", 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (no_count, "the layer 'loop' (loop): it has neither a number of iterations nor a condi"),
+        (break_outside, "the layer 'break' (loopBreak): it is in no loop's body"),
+        (condition_without_a_name, "it has a 'conditionNetwork' and no 'conditionVar'"),
+        (unknown_condition, "its condition 'gone' is given by no layer"),
+        (written_over, "the layer 'over' (activation): the model gives the name 'y' to two"),
+        (too_deep, "networks are nested more than 16 deep"),
+    ],
+)
+def test_damaged_networks(
+    damage: Callable[[Any], None], words: str, save: Callable[..., Path]
+) -> None:
+    top = builder("x")
+    damage(top)
+    path = save(top.spec)
+    with pytest.raises(ModelFileError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert words in str(caught.value)
+
+
+def loop_spec(files: Any) -> Any:
+    """`while a < 5: a = a + 1` as an ML Program."""
+    spec = files.program_spec(
+        "while_loop", {"loop_vars": [np.zeros(1, np.float32)]}, {}, [("float32", (1,))]
+    )
+    operation = spec.mlProgram.functions["main"].block_specializations["CoreML6"].operations[-1]
+    scalar = files.type_message("float32", (1,))
+    for op, kind, amount in (("less", "bool", 5), ("add", "float32", 1)):
+        block = operation.blocks.add(outputs=[op])
+        block.inputs.add(name="v").type.CopyFrom(scalar)
+        made = block.operations.add(type=op)
+        made.inputs["x"].arguments.add().name = "v"
+        made.inputs["y"].arguments.add().value.CopyFrom(files.value_message(np.float32([amount])))
+        made.outputs.add(name=op).type.CopyFrom(files.type_message(kind, (1,)))
+    return spec
+
+
+def main_loop(spec: Any) -> Any:
+    return spec.mlProgram.functions["main"].block_specializations["CoreML6"].operations[-1]
+
+
+def test_sound_program(files: Any, save: Callable[..., Path]) -> None:
+    model = load(save(loop_spec(files)))
+    assert [model.run({"loop_vars0": [a]})["y0"] for a in (0, 4.5, 8)] == [5, 5.5, 8]
+
+
+def one_block(operation: Any) -> None:
+    del operation.blocks[1]
+
+
+def no_input(operation: Any) -> None:
+    del operation.blocks[1].inputs[:]
+
+
+def two_outputs(operation: Any) -> None:
+    operation.blocks[1].outputs.append("v")
+
+
+def two_conditions(operation: Any) -> None:
+    operation.blocks[0].outputs.append("less")
+
+
+def no_condition(operation: Any) -> None:
+    del operation.blocks[0].outputs[:]
+
+
+def unknown_output(operation: Any) -> None:
+    operation.blocks[1].outputs[0] = "gone"
+
+
+def number_for_a_condition(operation: Any) -> None:
+    operation.blocks[0].outputs[0] = "v"
+
+
+def condition_for_a_number(operation: Any) -> None:
+    operation.blocks[1].CopyFrom(operation.blocks[0])
+
+
+def another_type(operation: Any) -> None:
+    operation.blocks[0].inputs[0].type.tensorType.dimensions[0].constant.size = 2
+
+
+def taken_name(operation: Any) -> None:
+    operation.blocks[0].inputs[0].name = "loop_vars0"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (one_block, "it has 1 blocks inside; expected 2"),
+        (no_input, "one of its blocks takes 0 tensors; expected 1"),
+        (two_outputs, "the loop's body gives 2 tensors; expected 1"),
+        (two_conditions, "the loop's condition gives 2 tensors; expected one"),
+        (no_condition, "the loop's condition gives 0 tensors; expected one"),
+        (unknown_output, "it takes 'gone', which no earlier op gives"),
+        (number_for_a_condition, "And cannot take "),
+        (condition_for_a_number, "declares 'v' as float32[1]; from its inputs follows bool[1]"),
+        (another_type, "the file declares 'v' as float32[2]; from its inputs follows float32[1]"),
+        (taken_name, "the model gives the name 'loop_vars0' to two tensors"),
+    ],
+)
+def test_damaged_programs(
+    damage: Callable[[Any], None], words: str, files: Any, save: Callable[..., Path]
+) -> None:
+    spec = loop_spec(files)
+    damage(main_loop(spec))
+    path = save(spec)
+    with pytest.raises(ModelFileError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: the op while_loop 'y0': ")
+    assert words in str(caught.value)
+
+
+def test_size_that_the_file_fixes_changes(files: Any, save: Callable[..., Path]) -> None:
+    """The body makes the variable longer; the file says that it is of size 1 in every step."""
+    spec = loop_spec(files)
+    test, block = main_loop(spec).blocks
+    test.inputs[0].type.CopyFrom(files.type_message("float32", (None,)))
+    test.operations[0].inputs["x"].arguments[0].value.CopyFrom(files.value_message(np.zeros(1)))
+    block.operations[0].type = "concat"
+    del block.operations[0].inputs["x"], block.operations[0].inputs["y"]
+    for _ in range(2):
+        block.operations[0].inputs["values"].arguments.add().name = "v"
+    axis = block.operations[0].inputs["axis"].arguments.add()
+    axis.value.CopyFrom(files.value_message(np.int32(0)))
+    block.operations[0].outputs[0].type.CopyFrom(files.type_message("float32", (2,)))
+    with pytest.raises(ModelFileError, match=r"the loop changes the sizes of .*\[1\] to \[2\]"):
+        load(save(spec))
+
+
+def test_branches_of_two_types(files: Any, save: Callable[..., Path]) -> None:
+    spec = files.program_spec("cond", {"pred": np.ones(1, np.int32)}, {}, [("float32", (1,))])
+    operation = main_loop(spec)
+    spec.mlProgram.functions["main"].inputs[0].type.CopyFrom(files.type_message("bool", (1,)))
+    for kind in ("float32", "int32"):
+        block = operation.blocks.add(outputs=["v"])
+        made = block.operations.add(type="const")
+        value = files.value_message(np.ones(1, kind))
+        made.attributes["val"].CopyFrom(value)
+        made.outputs.add(name="v").type.CopyFrom(value.type)
+    with pytest.raises(ModelFileError, match=r"float32\[1\] and .*int32\[1\] come from two branch"):
+        load(save(spec))
+    del operation.blocks[1].outputs[:]
+    with pytest.raises(ModelFileError, match="one branch gives 1 tensors, the other 0"):
+        load(save(spec))
+
+
+def test_list_of_no_number(files: Any, save: Callable[..., Path]) -> None:
+    fields = {"init_length": "x", "elem_shape": (np.int32(2),)}
+    path = save(files.program_spec("make_list", {}, fields, [("float32", (1, 2))]))
+    with pytest.raises(ModelFileError, match=r"'init_length' is .*; expected a whole number"):
+        load(path)
+
+
+def test_fill_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+    """A shape that comes with the inputs is checked before there is a tensor of it."""
+    top = builder("x", size=2)
+    top.add_fill_dynamic("fill", "x", "y", value=3.0)
+    model = load(save(top.spec))
+    assert answer(model, x=[2, 3])["y"].tolist() == [[3, 3, 3], [3, 3, 3]]
+    for sizes in ([2**30, 2], [2**31, 2**31], [-1, 2], [-2, -2]):
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answer(model, x=sizes)
+
+
+def test_tile_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+    top = builder("x", "times")
+    top.add_tile("tile", ["x", "times"], "y")
+    model = load(save(top.spec))
+    assert answer(model, x=[5], times=[3])["y"].tolist() == [5, 5, 5]
+    for times in (2**30, 1e18):
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answer(model, x=[5], times=[times])
+
+
+def test_range_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+    top = builder("x", size=1)
+    top.add_range_dynamic("range", ["x"], "y", start=0.0, step=1.0)
+    model = load(save(top.spec))
+    assert answer(model, x=[4])["y"].tolist() == [0, 1, 2, 3]
+    for end in (2**31, 1e30, np.inf):
+        with pytest.raises(FeatureError, match="fails on these inputs"):
+            answer(model, x=[end])
+
+
+def test_blocks_nested_too_deep(files: Any, save: Callable[..., Path]) -> None:
+    spec = loop_spec(files)
+    block = main_loop(spec).blocks[1]
+    for _ in range(20):
+        outer = block.operations.add(type="while_loop")
+        block = outer.blocks.add()
+    with pytest.raises(ModelFileError, match="blocks are nested more than 16 deep"):
+        load(save(spec))
+
+
+def test_an_op_without_blocks_has_none(files: Any, save: Callable[..., Path]) -> None:
+    spec = files.program_spec("relu", {"x": np.zeros(2, np.float32)}, {}, [("float32", (2,))])
+    main_loop(spec).blocks.add()
+    with pytest.raises(
+        ModelFileError, match="the op relu 'y0': it has 1 blocks inside; expected 0"
+    ):
+        load(save(spec))

@@ -1,0 +1,265 @@
+"""Evaluation against numbers worked out by hand or published."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from pocketlens.data.dataset import Dataset
+from pocketlens.errors import DataError, OptionError
+from pocketlens.evaluation.accuracy import Evaluation, evaluate, percent, wilson_interval
+from pocketlens.image import InputSpec
+from pocketlens.prediction import Predictor
+
+
+class Oracle(Predictor):
+    """Answers the row of a table that the image's first pixel names."""
+
+    def __init__(self, classes, table, spec=None):
+        self._classes, self._spec = tuple(classes), spec or InputSpec(2, 2)
+        self.table, self.asked = np.array(table, np.float32), []
+
+    classes = property(lambda self: self._classes)
+    input_spec = property(lambda self: self._spec)
+
+    def probabilities(self, images):
+        assert images.shape[1:] == self._spec.shape
+        self.asked.append(len(images))
+        return self.table[images[:, 0, 0, 0]]
+
+
+def dataset(labels, classes, size=2):
+    """Image i is filled with the value i, so an Oracle knows which one it is."""
+    images = np.zeros((len(labels), size, size, 1), np.uint8)
+    images += np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
+    return Dataset(images, np.array(labels, np.int64), tuple(classes), "small")
+
+
+CATS = dataset([0, 0, 0, 1, 1], ["cat", "dog"])
+TABLE = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6], [0.96, 0.04]]
+
+
+def test_numbers_worked_out_by_hand():
+    found = evaluate(Oracle(["cat", "dog"], TABLE), CATS)
+    assert (found.n, found.accuracy) == (5, 0.6)
+    assert found.confusion == ((2, 1), (1, 1))
+    cat, dog = found.per_class
+    assert (cat.name, cat.count, cat.precision, cat.recall) == ("cat", 3, 2 / 3, 2 / 3)
+    assert (dog.name, dog.count, dog.precision, dog.recall) == ("dog", 2, 1 / 2, 1 / 2)
+    likelihoods = [0.9, 0.8, 0.3, 0.6, 0.04]
+    assert found.loss == pytest.approx(-sum(math.log(p) for p in likelihoods) / 5, rel=1e-6)
+    assert [(m.index, m.label, m.predicted) for m in found.mistakes] == [
+        (4, "dog", "cat"),
+        (2, "cat", "dog"),
+    ]
+    assert [m.confidence for m in found.mistakes] == pytest.approx([0.96, 0.7])
+    assert found.milliseconds_per_image == pytest.approx(1000 * found.seconds / 5)
+
+
+def test_calibration_is_the_weighted_gap_of_each_bin():
+    # Five confidences in five bins: 0.9 right, 0.8 right, 0.7 wrong, 0.6 right, 0.96 wrong.
+    found = evaluate(Oracle(["cat", "dog"], TABLE), CATS).calibration
+    assert found.error == pytest.approx((0.1 + 0.2 + 0.7 + 0.4 + 0.96) / 5, rel=1e-6)
+    assert len(found.bins) == 15
+    assert (found.bins[0].low, found.bins[-1].high) == (0, 1)
+    filled = {k: one for k, one in enumerate(found.bins) if one.count}
+    # 0.6, 0.8: float32 puts them a hair above their bins' closed upper ends 9/15 and 12/15.
+    assert {k: one.accuracy for k, one in filled.items()} == {9: 1, 10: 0, 12: 1, 13: 1, 14: 0}
+    assert found.bins[0].confidence is None
+    assert found.bins[0].accuracy is None
+
+
+def test_a_bin_averages_its_answers():
+    """Two answers in one bin, one right: |1/2 − 0.9|, not the mean of |1 − 0.9| and |0 − 0.9|."""
+    table = [[0.91, 0.09], [0.89, 0.11]]
+    found = evaluate(Oracle(["cat", "dog"], table), dataset([0, 1], ["cat", "dog"]))
+    assert found.calibration.error == pytest.approx(0.4, rel=1e-5)
+    assert found.calibration.bins[13].count == 2
+
+
+def test_full_confidence_is_in_the_last_bin():
+    found = evaluate(Oracle(["cat", "dog"], [[1, 0]]), dataset([0], ["cat", "dog"]))
+    assert found.calibration.bins[-1].count == 1
+    assert found.calibration.error == 0
+
+
+# Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17
+# (1998), table I, method 3 (Wilson's score without continuity correction), four decimals.
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_against_newcombes_table(right, n, low, high):
+    assert wilson_interval(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("right", "n"), [(1, 1), (3, 7), (9905, 10_000), (59_999, 60_000)])
+def test_wilson_ends_are_where_the_normal_test_just_rejects(right, n):
+    """The ends p solve |right/n − p| = z √(p(1−p)/n): the definition, from the other side."""
+    for p in wilson_interval(right, n):
+        if 0 < p < 1:
+            reach = 1.959963984540054 * math.sqrt(p * (1 - p) / n)
+            assert abs(right / n - p) == pytest.approx(reach, rel=1e-9)
+
+
+def test_wilson_interval_stays_in_bounds():
+    for n in (1, 3, 10_000, 1_000_003):
+        assert wilson_interval(0, n)[0] == pytest.approx(0, abs=1e-15)
+        assert wilson_interval(0, n)[0] >= 0
+        assert wilson_interval(n, n)[1] == pytest.approx(1, abs=1e-15)
+        assert wilson_interval(n, n)[1] <= 1
+
+
+def test_classes_are_matched_by_name():
+    straight = evaluate(Oracle(["cat", "dog"], TABLE), CATS)
+    turned = evaluate(Oracle(["dog", "cat"], [row[::-1] for row in TABLE]), CATS)
+    assert turned.classes == ("cat", "dog")
+    assert (turned.confusion, turned.loss) == (straight.confusion, straight.loss)
+    assert (turned.per_class, turned.mistakes) == (straight.per_class, straight.mistakes)
+
+
+def test_of_equal_probabilities_the_models_first_class_wins():
+    even = [[0.5, 0.5]]
+    data = dataset([0], ["cat", "dog"])
+    assert evaluate(Oracle(["cat", "dog"], even), data).accuracy == 1
+    assert evaluate(Oracle(["dog", "cat"], even), data).accuracy == 0
+
+
+def test_a_class_only_the_model_knows_is_a_wrong_answer():
+    table = [[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]
+    found = evaluate(Oracle(["nothing", "dog", "cat"], table), dataset([0, 0], ["cat", "dog"]))
+    assert found.classes == ("cat", "dog", "nothing")
+    assert found.confusion == ((1, 0, 1), (0, 0, 0), (0, 0, 0))
+    cat, dog, nothing = found.per_class
+    assert (cat.precision, cat.recall) == (1, 0.5)
+    assert (dog.precision, dog.recall, dog.count) == (None, None, 0)
+    assert (nothing.precision, nothing.recall, nothing.count) == (0, None, 0)
+    assert found.mistakes[0].predicted == "nothing"
+
+
+def test_a_rounded_zero_does_not_make_the_loss_infinite():
+    found = evaluate(Oracle(["cat", "dog"], [[0, 1]]), dataset([0], ["cat", "dog"]))
+    assert found.loss == pytest.approx(7 * math.log(10))
+
+
+def test_batches_do_not_change_the_answer():
+    whole, parts = Oracle(["cat", "dog"], TABLE), Oracle(["cat", "dog"], TABLE)
+    first, second = evaluate(whole, CATS), evaluate(parts, CATS, batch=2)
+    assert (whole.asked, parts.asked) == ([5], [2, 2, 1])
+    assert second.mistakes == first.mistakes
+    assert second.confusion == first.confusion
+    assert second.loss == first.loss
+
+
+def test_images_are_made_to_fit_the_models_input():
+    data = dataset([0, 0, 0, 1, 1], ["cat", "dog"], size=6)
+    found = evaluate(Oracle(["cat", "dog"], TABLE, InputSpec(3, 2, "rgb")), data)
+    assert found.confusion == ((2, 1), (1, 1))
+
+
+def test_the_36_most_confident_mistakes_are_kept():
+    sure = np.linspace(0.6, 0.9, 50)
+    found = evaluate(
+        Oracle(["cat", "dog"], np.stack([1 - sure, sure], 1)), dataset([0] * 50, ["cat", "dog"])
+    )
+    assert [m.index for m in found.mistakes] == list(range(49, 13, -1))
+
+
+def test_round_trip_through_json():
+    found = evaluate(Oracle(["cat", "dog", "nothing"], [[*row, 0] for row in TABLE]), CATS)
+    assert Evaluation.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_summary_lines():
+    first, second = str(evaluate(Oracle(["cat", "dog"], TABLE), CATS)).splitlines()
+    # 3 of 5 by Wilson's formula: 0.2307 to 0.8824.
+    assert first == "accuracy 60.00 % of 5 images (95 % interval 23.07 % to 88.24 %)"
+    assert second.startswith("loss 1.0524, calibration error 47.20 %, ")
+    assert second.endswith(" ms an image")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.987, "98.70 %"),
+        (1, "100.00 %"),
+        (0.99999, "99.99 %"),
+        (0, "0.00 %"),
+        (0.99994, "99.99 %"),
+    ],
+)
+def test_percent_says_100_of_all_only(share, text):
+    assert percent(share) == text
+
+
+def test_an_empty_data_set_is_an_error():
+    with pytest.raises(DataError, match="small is empty; expected at least one labelled image"):
+        evaluate(Oracle(["cat"], [[1]]), dataset([], ["cat"]))
+
+
+def test_a_class_the_model_lacks_is_an_error():
+    data = dataset([0], ["cat", "emu", "owl"])
+    with pytest.raises(DataError) as error:
+        evaluate(Oracle(["dog", "cat"], TABLE), data)
+    assert str(error.value) == (
+        "small has the classes 'emu', 'owl', which the model does not know; the model knows "
+        "the classes 'dog', 'cat'; choose the data that the model was trained for"
+    )
+
+
+def test_a_long_list_of_classes_is_cut_in_the_message():
+    names = [f"c{k}" for k in range(1000)]
+    with pytest.raises(DataError, match=r"'c0', 'c1', .*'c11' and 988 more") as error:
+        evaluate(Oracle(names, [[1]]), dataset([0], ["cat"]))
+    assert "the class 'cat'" in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_a_batch_below_one_is_an_error():
+    with pytest.raises(OptionError, match="batch is a whole number from 1; received: 0"):
+        evaluate(Oracle(["cat", "dog"], TABLE), CATS, batch=0)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ([[3.0, -1.0]] * 5, "received: a row from -1 to 3 with sum 2; is its softmax missing"),
+        ([[2.0, -1.0]] * 5, "received: a row from -1 to 2 with sum 1"),
+        ([[0.5, 0.5], [np.nan, 1.0]] * 3, "received: a row from nan to nan with sum nan"),
+        ([[1.0, 0, 0]] * 5, r"an array of shape \(5, 3\); expected one probability for each of"),
+    ],
+)
+def test_answers_that_are_no_probabilities_are_an_error(table, message):
+    with pytest.raises(OptionError, match=message):
+        evaluate(Oracle(["cat", "dog"], table), CATS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": None}, "this is not an evaluation: expected a number; received: None"),
+        ({"n": 2.5}, "expected a whole number from 0; received: 2.5"),
+        ({"accuracy": float("nan")}, "expected a number; received: nan"),
+        ({"confusion": [[1]]}, "2 classes, but tables of other sizes"),
+        ({"interval": [1]}, "this is not an evaluation: not enough values"),
+        ({"per_class": 3}, "this is not an evaluation: 'int' object is not iterable"),
+        ({"mistakes": [[1]]}, "this is not an evaluation: list indices"),
+    ],
+)
+def test_a_damaged_dictionary_is_an_error(change, message):
+    values = {**evaluate(Oracle(["cat", "dog"], TABLE), CATS).to_dict(), **change}
+    with pytest.raises(DataError, match=message):
+        Evaluation.from_dict(values)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(DataError, match="this is not an evaluation: the key 'classes' is missing"):
+        Evaluation.from_dict({})
