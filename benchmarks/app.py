@@ -31,7 +31,7 @@ from pocketlens.recipe import load_recipe
 ROUNDS = 5
 
 
-def recogniser(name: str) -> Recognizer:
+def recognizer(name: str) -> Recognizer:
     """The recipe's network with random weights."""
     recipe = load_recipe(name)
     classes = (*"0123456789", *(["nothing"] if recipe.data.nothing else []))
@@ -42,14 +42,14 @@ def recogniser(name: str) -> Recognizer:
 def models(folder: Path) -> list[Path]:
     """The three files."""
     return [
-        convert(recogniser("digits"), folder / "Digits.mlpackage"),
+        convert(recognizer("digits"), folder / "Digits.mlpackage"),
         convert(
             architectures.mobilenet_like().eval(),
             folder / "Thousand.mlpackage",
             labels=[f"class {number}" for number in range(architectures.CLASSES)],
             input_spec=InputSpec(224, 224, "rgb"),
         ),
-        convert(recogniser("quick"), folder / "Old.mlmodel"),
+        convert(recognizer("quick"), folder / "Old.mlmodel"),
     ]
 
 

@@ -3,7 +3,7 @@
     python benchmarks/correcting.py RUN    # such as runs/demo
 
 The corrections are 20 simulated photographs of MNIST's training digits that the run gets wrong;
-200 others that it gets wrong are kept from it. Both kinds are asked about again afterwards, and so
+200 others that it gets wrong are kept from it. Both kinds are asked about again afterward, and so
 are the MNIST test set, 2,000 photographs of it and 1,000 scenes without a digit.
 """
 

@@ -3,7 +3,7 @@
     python benchmarks/preview.py                # about thirteen minutes
     python benchmarks/preview.py --minutes 1    # less of the memory
 
-The model is the network of the recipe `digits` (48 × 48 grey) with random weights, the frames are
+The model is the network of the recipe `digits` (48 × 48 gray) with random weights, the frames are
 JPEG pictures of 640 × 480 pixels as a page sends them from a camera. `pocketlens preview` runs as a
 process of its own; the pages are sockets in this one, each with one frame in flight, on the same
 computer, so that they share its processors with the server.

@@ -84,7 +84,7 @@ class Stopwatch:
 
         def started(this: Any, *args: Any, **kwargs: Any) -> None:
             start(this, *args, **kwargs)
-            this.optimizer.step = self.timed("optimiser", this.optimizer.step)
+            this.optimizer.step = self.timed("optimizer", this.optimizer.step)
             forward = this.network.forward
             timed = self.timed("forward", forward)
             this.network.forward = lambda x: (timed if this.network.training else forward)(x)

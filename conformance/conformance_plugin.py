@@ -22,8 +22,8 @@ import pytest
 
 import stand_ins
 from pocketlens.coreml import coremltools_plugin
-from pocketlens.coreml.functions import operations
-from pocketlens.coreml.package import open_model
+from pocketlens.coreml.file.functions import operations
+from pocketlens.coreml.file.package import open_model
 from pocketlens.errors import PocketlensError
 
 stand_ins.import_xgboost()

@@ -28,7 +28,7 @@ def trees() -> Any:
     return b.spec
 
 
-def neighbours() -> Any:
+def neighbors() -> Any:
     from coremltools.models.nearest_neighbors import KNearestNeighborsClassifierBuilder
 
     b = KNearestNeighborsClassifierBuilder(
@@ -136,6 +136,6 @@ def _classic(name: str) -> Callable[[], Any]:
 
 
 CLASSICS: dict[str, Callable[[], Any]] = {
-    each.__name__: each for each in (trees, neighbours, pipeline)
+    each.__name__: each for each in (trees, neighbors, pipeline)
 } | {name: _classic(name) for name in CLASSIC}
 """name -> makes a specification."""

@@ -52,7 +52,7 @@ def _tensor(*shape: int) -> Any:
 
 
 def program_layers() -> Any:
-    """Convolution, pooling, normalisation and a matrix, weights in the weights file."""
+    """Convolution, pooling, normalization and a matrix, weights in the weights file."""
     from coremltools.converters.mil import Builder as mb
 
     @_program(_tensor(1, 3, 8, 8), target="iOS15")
@@ -168,7 +168,7 @@ def program_attention() -> Any:
 
 
 def program_palettized() -> Any:
-    """A weight of four bits with its palette, a sparse one, a quantised one."""
+    """A weight of four bits with its palette, a sparse one, a quantized one."""
     import coremltools.optimize.coreml as cto
 
     made = program_layers()

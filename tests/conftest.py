@@ -25,7 +25,7 @@ def pytest_collection_finish() -> None:
 
 
 def bars(count: int, *, seed: int = 0, size: int = 12) -> Dataset:
-    """A task that is learnt in seconds: noisy pictures of a bar that stands, lies or slants."""
+    """A task that is learned in seconds: noisy pictures of a bar that stands, lies or slants."""
     random = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % 3
     images = random.integers(0, 60, (count, size, size, 1), dtype=np.uint8)

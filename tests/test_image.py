@@ -42,7 +42,7 @@ def test_json_round_trip() -> None:
         ({"height": 2, "width": True}, "input.width is a whole number from 1 to 4096; received: T"),
         ({"height": 2}, "input.width is missing; expected a whole number of pixels"),
         ({"height": 2, "width": 2, "color": "rgb"}, "input.color is not a key; did you mean 'colo"),
-        ({"height": 2, "width": 2, "colour": "grey"}, "'grey' is not known; did you mean 'gray'"),
+        ({"height": 2, "width": 2, "color": "gray"}, "'gray' is not known; did you mean 'gray'"),
         ({"height": 2, "width": 2, "crop": "x"}, "expected one of: center-crop, fit, fill"),
         ({"height": 2, "width": 2, "scale": float("nan")}, "input.scale is a finite number"),
         (
@@ -106,7 +106,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert opened.getexif() == {}
 
 
-def test_grey_of_rgb_is_luma() -> None:
+def test_gray_of_rgb_is_luma() -> None:
     red = np.full((2, 2, 3), (255, 0, 0), np.uint8)
     assert prepare(red, InputSpec(2, 2))[0, 0, 0] == round(255 * 0.299)
 

@@ -59,7 +59,7 @@ def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
     assert found.check and found.check.file_bytes == size_on_disk(bars_run / "Bars.mlpackage")
 
 
-def test_a_recogniser_that_knows_nothing_is_asked_about_empty_scenes(
+def test_a_recognizer_that_knows_nothing_is_asked_about_empty_scenes(
     picture_folder: Path, tmp_path: Path
 ) -> None:
     settings = [f"data.source=folder:{picture_folder}", "data.extra=", "training.batch_size=64"]

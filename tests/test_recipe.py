@@ -40,7 +40,7 @@ def test_overrides() -> None:
 def test_all_faults_are_told_at_once() -> None:
     settings = ["training.epoch=3", "training.device=gpu", "data.validation=2", "inptu.x=1"]
     settings += ["input.height=0", "network.name=3", "training.batch_size=1.5", "seed=true"]
-    settings += ["input.width='9'", "input.scale=[1, 2]", "input.crop=centre", "input.depth=3"]
+    settings += ["input.width='9'", "input.scale=[1, 2]", "input.crop=center", "input.depth=3"]
     with pytest.raises(RecipeError) as caught:
         load_recipe("quick", settings)
     assert sorted(caught.value.faults) == sorted(
@@ -53,7 +53,7 @@ def test_all_faults_are_told_at_once() -> None:
             "input.width is a whole number from 1 to 4096; received: '9'",
             "input.scale is a finite number, or one for each of the 1 channel(s) of gray; "
             "received: [1, 2]",
-            "input.crop 'centre' is not known; expected one of: center-crop, fit, fill",
+            "input.crop 'center' is not known; expected one of: center-crop, fit, fill",
             "input.depth is not a key; did you mean 'width'?",
             "network.name is a string; received: 3",
             "training.batch_size is a whole number; received: 1.5",

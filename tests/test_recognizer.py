@@ -1,4 +1,4 @@
-"""Recognisers: the same answer from memory and from disk; no pickles."""
+"""Recognizers: the same answer from memory and from disk; no pickles."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def untrained(spec: InputSpec, *, temperature: float = 1.7) -> Recognizer:
     return Recognizer(network, choice, ("a", "b", "ü"), spec, temperature=temperature)
 
 
-@pytest.mark.parametrize("colour", ["gray", "rgb", "bgr"])
+@pytest.mark.parametrize("color", ["gray", "rgb", "bgr"])
 @pytest.mark.parametrize("scales", [1, 3])
-def test_planes_are_what_the_input_spec_says(colour: str, scales: int) -> None:
-    count = 1 if colour == "gray" else scales
+def test_planes_are_what_the_input_spec_says(color: str, scales: int) -> None:
+    count = 1 if color == "gray" else scales
     scale, bias = (0.5, 0.25, 2.0)[:count], (1.0, -3.0, 0.0)[:count]
-    spec = InputSpec(5, 4, colour, scale=scale, bias=bias)  # type: ignore[arg-type]
+    spec = InputSpec(5, 4, color, scale=scale, bias=bias)  # type: ignore[arg-type]
     images = np.random.default_rng(0).integers(0, 256, (2, *spec.shape), dtype=np.uint8)
     ours = planes(torch.from_numpy(images).permute(0, 3, 1, 2), spec)
     assert np.array_equal(ours.numpy(), spec.network_input(images))
@@ -63,5 +63,5 @@ def test_what_is_no_recognizer(tmp_path: Path) -> None:
     damages += [content.replace(b"strided", b"strudel"), content.replace(b'\\"a\\"', b'\\"b\\"')]
     for damage in damages:
         file.write_bytes(damage)
-        with pytest.raises(RunError, match=r"cannot be read as a recogniser|is not a recogniser"):
+        with pytest.raises(RunError, match=r"cannot be read as a recognizer|is not a recognizer"):
             Recognizer.load(file)

@@ -1,4 +1,4 @@
-"""From a folder of images to a recogniser in your pocket.
+"""From a folder of images to a recognizer in your pocket.
 
 The whole walk in Python:
 

@@ -31,7 +31,7 @@ GENTLE = 0.2
 
 @dataclass(frozen=True)
 class Corrected:
-    """A run that has learnt from corrections.
+    """A run that has learned from corrections.
 
     Args:
         run: The new run.

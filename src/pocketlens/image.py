@@ -2,7 +2,7 @@
 
 Everything that looks at a picture (training on a folder, `predict`, the Core ML runtime, the
 preview page) goes through `prepare`, so that a picture is oriented, cropped and resized in one way.
-Arrays are in picture order, `(H, W, 1)` grey or `(H, W, 3)` RGB, uint8. Only `network_input`
+Arrays are in picture order, `(H, W, 1)` gray or `(H, W, 3)` RGB, uint8. Only `network_input`
 turns them into what the first layer sees, and only there does `bgr` swap the channels.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "CROPS",
     "INKS",
     "INPUT_SPEC_KEY",
@@ -39,12 +39,12 @@ __all__ = [
     "prepare",
 ]
 
-Colour: TypeAlias = Literal["gray", "rgb", "bgr"]
+Color: TypeAlias = Literal["gray", "rgb", "bgr"]
 Crop: TypeAlias = Literal["center-crop", "fit", "fill"]
 Ink: TypeAlias = Literal["dark", "light"]
 ImageSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
 
-COLOURS: tuple[Colour, ...] = ("gray", "rgb", "bgr")
+COLORS: tuple[Color, ...] = ("gray", "rgb", "bgr")
 CROPS: tuple[Crop, ...] = ("center-crop", "fit", "fill")
 INKS: tuple[Ink, ...] = ("dark", "light")
 
@@ -67,10 +67,10 @@ class InputSpec:
     Args:
         height: Height of the input in pixels.
         width: Width of the input in pixels.
-        colour: `gray` (one channel), `rgb` or `bgr` (three, in that order).
+        color: `gray` (one channel), `rgb` or `bgr` (three, in that order).
         scale: One factor per channel; a single number serves every channel.
         bias: One offset per channel, added after the scale; a single number serves every channel.
-        crop: `center-crop` cuts the largest centred part of the input's shape, `fit` keeps the
+        crop: `center-crop` cuts the largest centered part of the input's shape, `fit` keeps the
             whole picture and pads with black, `fill` stretches it. The names follow Vision's
             `centerCrop`, `scaleToFit` and `scaleToFill`.
         ink: How a drawing for it is made, on the phone or in the browser: `dark` lines on light
@@ -83,7 +83,7 @@ class InputSpec:
 
     height: int
     width: int
-    colour: Colour = "gray"
+    color: Color = "gray"
     scale: tuple[float, ...] = (1 / 255,)
     bias: tuple[float, ...] = (0.0,)
     crop: Crop = "center-crop"
@@ -114,9 +114,9 @@ class InputSpec:
                 found.append(
                     f"input.{name} is a whole number from 1 to {MAX_SIDE}; received: {side!r}"
                 )
-        colour = values.get("colour", cls.colour)
+        color = values.get("color", cls.color)
         for name, value, names in (
-            ("colour", colour, COLOURS),
+            ("color", color, COLORS),
             ("crop", values.get("crop", cls.crop), CROPS),
             ("ink", values.get("ink", cls.ink), INKS),
         ):
@@ -124,23 +124,23 @@ class InputSpec:
                 found.append(
                     f"input.{name} {value!r} is not known; {did_you_mean(str(value), names)}"
                 )
-        if colour not in COLOURS:  # how many numbers are expected is not known either
+        if color not in COLORS:  # how many numbers are expected is not known either
             return found
-        channels = 1 if colour == "gray" else 3
+        channels = 1 if color == "gray" else 3
         for name in ("scale", "bias"):
             numbers = _numbers(values.get(name, 0.0))
             wrong = [v for v in numbers if type(v) not in (int, float) or not math.isfinite(v)]
             if wrong or len(numbers) not in (1, channels):
                 found.append(
                     f"input.{name} is a finite number, or one for each of the {channels} "
-                    f"channel(s) of {colour}; received: {values[name]!r}"
+                    f"channel(s) of {color}; received: {values[name]!r}"
                 )
         return found
 
     @property
     def channels(self) -> int:
         """1 for `gray`, 3 for `rgb` and `bgr`."""
-        return 1 if self.colour == "gray" else 3
+        return 1 if self.color == "gray" else 3
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -150,7 +150,7 @@ class InputSpec:
     def network_input(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the first layer sees, `(N, C, H, W)` float32, of images `(N, H, W, C)` uint8."""
         planes = images.astype(np.float32).transpose(0, 3, 1, 2)
-        if self.colour == "bgr":
+        if self.color == "bgr":
             planes = planes[:, ::-1]
         scale = np.array(self.scale, np.float32).reshape(1, -1, 1, 1)
         bias = np.array(self.bias, np.float32).reshape(1, -1, 1, 1)
@@ -243,14 +243,14 @@ def open_image(
 
 
 def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
-    """Make any picture fit `spec`: upright, in its colours, cropped, resized.
+    """Make any picture fit `spec`: upright, in its colors, cropped, resized.
 
     Args:
         source: A path, a Pillow image, or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)` uint8.
         spec: The input to fit. An array that fits already is returned as it is.
 
     Returns:
-        uint8 array of shape `spec.shape`, in picture order (grey or RGB, also for `bgr`).
+        uint8 array of shape `spec.shape`, in picture order (gray or RGB, also for `bgr`).
 
     Raises:
         ImageError: A picture that cannot be read, is too large, or an array of another shape.
@@ -266,7 +266,7 @@ def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
         image = _upright(source)
     else:
         image = open_image(source)
-    image = image.convert("L" if spec.colour == "gray" else "RGB")
+    image = image.convert("L" if spec.color == "gray" else "RGB")
     return np.asarray(_resize(image, spec), np.uint8).reshape(spec.shape)
 
 
@@ -284,11 +284,11 @@ def _upright(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("L", "RGB"):
         return image
-    if image.mode.startswith("I;16"):  # 16-bit grey: Pillow would clip it, not scale it
+    if image.mode.startswith("I;16"):  # 16-bit gray: Pillow would clip it, not scale it
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError(
-            f"the picture has mode {image.mode} (32-bit grey); expected 8 or 16 bits a channel"
+            f"the picture has mode {image.mode} (32-bit gray); expected 8 or 16 bits a channel"
         )
     if image.has_transparency_data:
         paper = Image.new("RGBA", image.size, "white")

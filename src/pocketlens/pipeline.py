@@ -350,7 +350,7 @@ class _Work:
             self.model,
             format=model.format,
             precision=model.precision,
-            metadata=ModelMetadata(model.author, model.licence, model.version, model.description),
+            metadata=ModelMetadata(model.author, model.license, model.version, model.description),
             force=True,
         )
 

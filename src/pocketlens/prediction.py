@@ -1,4 +1,4 @@
-"""`Prediction` and `Predictor`: what every recogniser answers, and how it is asked.
+"""`Prediction` and `Predictor`: what every recognizer answers, and how it is asked.
 
 A trained `Recognizer` and a Core ML file (`CoreMLModel`) are both a `Predictor`, so whatever
 evaluates, compares, previews or serves takes either.
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NOTHING = "nothing"
-"""The label of the background class: nothing to recognise is in view."""
+"""The label of the background class: nothing to recognize is in view."""
 
 THRESHOLDS_KEY = "org.pocketlens.thresholds"
 """The user-metadata key under which `Thresholds.to_json()` travels inside a Core ML file."""
@@ -41,7 +41,7 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a recogniser says of one image.
+    """What a recognizer says of one image.
 
     Args:
         label: The class with the highest probability.
@@ -82,7 +82,7 @@ def by_name(classes: Sequence[Name], probabilities: NDArray[np.floating[Any]]) -
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How sure a recogniser must be for a label to be shown, and to stay.
+    """How sure a recognizer must be for a label to be shown, and to stay.
 
     Args:
         show: The confidence, in [0, 1], that a new label must reach.

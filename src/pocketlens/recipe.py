@@ -55,7 +55,7 @@ class DataOptions:
         extra_share: Share of the second source's images that are added, in [0.01, 1000]; with 3
             each is there three times.
         nothing: Share of each training batch that shows none of the classes, in [0, 0.9]; above 0
-            the recogniser has a class `nothing`, and `[augment]` makes those frames.
+            the recognizer has a class `nothing`, and `[augment]` makes those frames.
     """
 
     source: str = "auto"
@@ -122,7 +122,7 @@ class ModelOptions:
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (neural network).
         precision: Type of the weights and, in an ML Program, of the arithmetic.
         author: Author, shown by Xcode.
-        licence: Licence, shown by Xcode.
+        license: License, shown by Xcode.
         version: Version, shown by Xcode.
         description: What the model does, in one sentence.
     """
@@ -131,9 +131,9 @@ class ModelOptions:
     format: Literal["mlpackage", "mlmodel"] = "mlpackage"
     precision: Literal["float16", "float32"] = "float16"
     author: str = "Made with Pocketlens"
-    licence: str = "MIT"
+    license: str = "MIT"
     version: str = "1.0"
-    description: str = "Recognises what is in an image."
+    description: str = "Recognizes what is in an image."
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def planes(images: Tensor, input_spec: InputSpec, *, dtype: torch.dtype = torch.
     Returns:
         `(N, C, H, W)` of `dtype`, `pixel * scale + bias`.
     """
-    if input_spec.colour == "bgr":
+    if input_spec.color == "bgr":
         images = images.flip(1)
     x = images.to(dtype)
     if len(set(input_spec.scale)) == 1 and len(set(input_spec.bias)) == 1:
@@ -53,7 +53,7 @@ class Recognizer(Predictor):
     """A trained network and all that it needs to name an image.
 
     Args:
-        network: Normalised planes `(N, C, H, W)` → logits `(N, K)`.
+        network: Normalized planes `(N, C, H, W)` → logits `(N, K)`.
         choice: The `[network]` of the recipe that built it.
         classes: The `K` class names.
         input_spec: What the network eats.
@@ -92,7 +92,7 @@ class Recognizer(Predictor):
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network has learnt."""
+        """How many numbers the network has learned."""
         return sum(p.numel() for p in self.network.parameters())
 
     @torch.inference_mode()
@@ -155,7 +155,7 @@ class Recognizer(Predictor):
                 header = stored.metadata() or {}
                 if header.get("format") != FORMAT:
                     raise RunError(
-                        f"{file} is not a recogniser of Pocketlens; expected format {FORMAT}, "
+                        f"{file} is not a recognizer of Pocketlens; expected format {FORMAT}, "
                         f"received: {header.get('format')}"
                     )
                 weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
@@ -166,11 +166,11 @@ class Recognizer(Predictor):
             ) from error
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             # ValueError: header JSON; RuntimeError: weights that do not fit the network.
-            raise RunError(f"{file} cannot be read as a recogniser: {error}") from error
+            raise RunError(f"{file} cannot be read as a recognizer: {error}") from error
         except PocketlensError as error:
             if isinstance(error, RunError):
                 raise
-            raise RunError(f"{file} cannot be read as a recogniser: {error}") from error
+            raise RunError(f"{file} cannot be read as a recognizer: {error}") from error
 
     @classmethod
     def _restore(cls, header: dict[str, str], weights: dict[str, Tensor]) -> Recognizer:

@@ -187,7 +187,7 @@ class Run:
 
     @property
     def knows_nothing(self) -> bool:
-        """Whether the recogniser has the class `nothing`, and is asked about empty scenes."""
+        """Whether the recognizer has the class `nothing`, and is asked about empty scenes."""
         named = self.data.classes if self.data else ()
         return self.recipe.data.nothing > 0 or NOTHING in named
 

@@ -54,7 +54,7 @@ def save_classifier(
         "gray": ct.colorlayout.GRAYSCALE,
         "rgb": ct.colorlayout.RGB,
         "bgr": ct.colorlayout.BGR,
-    }[spec.colour]
+    }[spec.color]
     model = ct.convert(
         program,
         inputs=[
@@ -82,7 +82,7 @@ def make_classifier() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grey 28 × 28 classifier of ten digits and `nothing`."""
+    """A gray 28 × 28 classifier of ten digits and `nothing`."""
     path = tmp_path_factory.mktemp("models") / "Digits.mlpackage"
     return save_classifier(path, spec=InputSpec(28, 28), classes=DIGITS)
 

@@ -136,7 +136,7 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "'%@ is missing from the app.' has other placeholders in de",
     ),
     (
-        "a catalogue of another form",
+        "a catalog of another form",
         lambda app: (app / TEXTS).write_text('{"strings": {"a": []}}'),
         "Localizable.xcstrings: a key is missing or of the wrong type",
     ),
@@ -185,12 +185,12 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "platform is 'watchos'; expected 'ios'",
     ),
     (
-        "asset catalogue that is no JSON",
+        "asset catalog that is no JSON",
         lambda app: (app / ASSETS / "Contents.json").write_text("{"),
         "Assets.xcassets/Contents.json: not JSON",
     ),
     (
-        "no accent colour",
+        "no accent color",
         lambda app: shutil.rmtree(app / ASSETS / "AccentColor.colorset"),
         "AccentColor.colorset/Contents.json is missing",
     ),
@@ -205,24 +205,24 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "NSPrivacyTracking is missing",
     ),
     (
-        "recogniser with a foreign background",
+        "recognizer with a foreign background",
         lambda app: edit(
             app / "Digits/recognizer.json", '"background": "nothing"', '"background": "z"'
         ),
         "the background class is one of the classes; received: 'z'",
     ),
     (
-        "recogniser with a wrong crop",
-        lambda app: edit(app / "Digits/recognizer.json", "center-crop", "centre"),
-        "input.crop 'centre' is not known",
+        "recognizer with a wrong crop",
+        lambda app: edit(app / "Digits/recognizer.json", "center-crop", "center"),
+        "input.crop 'center' is not known",
     ),
     (
-        "recogniser without a threshold",
+        "recognizer without a threshold",
         lambda app: edit(app / "Digits/recognizer.json", '"show": 0.7,', ""),
         '"thresholds" lacks show',
     ),
     (
-        "recogniser without a name",
+        "recognizer without a name",
         lambda app: edit(app / "Digits/recognizer.json", '"name": "Digits"', '"name": 5'),
         "is the app's name; received: 5",
     ),
@@ -237,7 +237,7 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "fixtures.json: a key is missing or of the wrong type",
     ),
     (
-        "no recogniser",
+        "no recognizer",
         lambda app: (app / "Digits/recognizer.json").unlink(),
         "Digits/recognizer.json is missing",
     ),

@@ -181,6 +181,6 @@ def test_thresholds_out_of_range(values: dict[str, float], message: str) -> None
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"model": "Recognizer", "classes": [1], "name": "x"}', "[" * 5000]
 )
-def test_text_that_is_no_recogniser(text: str) -> None:
+def test_text_that_is_no_recognizer(text: str) -> None:
     with pytest.raises(AppError):
         RecognizerSpec.from_json(text)

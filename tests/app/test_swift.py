@@ -83,7 +83,7 @@ def test_every_name_is_declared_somewhere(
     assert sorted(swift_names.used(parts[part]) - known) == []
 
 
-def test_a_misspelt_name_would_be_found(parts: dict[str, list[Path]], tmp_path: Path) -> None:
+def test_a_misspelled_name_would_be_found(parts: dict[str, list[Path]], tmp_path: Path) -> None:
     path = tmp_path / "Wrong.swift"
     path.write_text("let tracker = RecognitionTraker(configuration: 1)\n")
     known = swift_names.declared([*parts["kit"], path])
@@ -123,10 +123,10 @@ def words(path: Path) -> set[str]:
     return found
 
 
-def test_every_text_for_people_is_in_the_catalogue(digits_app: Path) -> None:
+def test_every_text_for_people_is_in_the_catalog(digits_app: Path) -> None:
     written = set().union(*map(words, swift_files(digits_app / "Digits")))
-    catalogue = json.loads((digits_app / "Digits/Localizable.xcstrings").read_text("utf-8"))
-    assert written == set(catalogue["strings"])
+    catalog = json.loads((digits_app / "Digits/Localizable.xcstrings").read_text("utf-8"))
+    assert written == set(catalog["strings"])
 
 
 def test_no_class_name_is_in_the_code(digits_app: Path) -> None:

@@ -250,7 +250,7 @@ def test_kinds_come_in_their_shares(digits: Tensor) -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((2, 3, 48, 48), {}, "square grey images of at least 16 × 16; received: 48 × 48, 3 chan"),
+        ((2, 3, 48, 48), {}, "square gray images of at least 16 × 16; received: 48 × 48, 3 chan"),
         ((2, 1, 48, 32), {}, "received: 48 × 32, 1 channel"),
         ((2, 1, 8, 8), {}, "received: 8 × 8"),
         ((2, 1, 48, 48), {"turn": 200.0}, "augment.turn is from 0 to 180 degrees; received: 200.0"),

@@ -31,8 +31,8 @@ def test_the_same_seed_bends_the_same() -> None:
 
 
 def test_channels_are_bent_alike() -> None:
-    grey = images().repeat(1, 3, 1, 1)
-    out = changed(grey)
+    gray = images().repeat(1, 3, 1, 1)
+    out = changed(gray)
     assert torch.equal(out[:, 0], out[:, 1])
     assert torch.equal(out[:, 0], out[:, 2])
 

@@ -1,4 +1,4 @@
-"""Small untrained networks with lively outputs, as recognisers."""
+"""Small untrained networks with lively outputs, as recognizers."""
 
 from __future__ import annotations
 

@@ -50,19 +50,19 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("colour", "precision"),
-    [*((colour, "float16") for colour in SPECS), ("gray", "float32"), (list(SPECS)[-1], "float32")],
+    ("color", "precision"),
+    [*((color, "float16") for color in SPECS), ("gray", "float32"), (list(SPECS)[-1], "float32")],
 )
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_file_says_what_the_network_says(
-    colour: str,
+    color: str,
     precision: str,
     kind: str,
     tmp_path: Path,
     make_recognizer: Make,
     noise: Noise,
 ) -> None:
-    spec = SPECS[colour]
+    spec = SPECS[color]
     source = make_recognizer(spec, temperature=1.4)
     path = convert(source, tmp_path / "Pets.v1", format=kind, precision=precision)
     assert path == tmp_path / f"Pets.v1.{kind}"
@@ -129,7 +129,7 @@ def test_words_for_a_file_without_metadata(tmp_path: Path, make_network: Make) -
     assert told.metadata.shortDescription == (
         "Tells 12 classes apart: nothing, a, b, c, d, e, f, g, h, i, …."
     )
-    assert told.output[0].shortDescription.endswith("'nothing': nothing to recognise is in view.")
+    assert told.output[0].shortDescription.endswith("'nothing': nothing to recognize is in view.")
 
 
 def test_the_callers_network_stays_as_it_is(tmp_path: Path, make_network: Make) -> None:

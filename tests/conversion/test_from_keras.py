@@ -142,7 +142,7 @@ def _blocks(keras: Any) -> dict[str, tuple[tuple[int | None, ...], list[Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "colour", "layout"),
+    ("name", "color", "layout"),
     [
         ("own scaling, batch norm", "bgr", "channels-last"),
         ("open size", "rgb", "channels-last"),
@@ -152,7 +152,7 @@ def _blocks(keras: Any) -> dict[str, tuple[tuple[int | None, ...], list[Any]]]:
     ],
 )
 def test_models_of_many_makes(
-    name: str, colour: Any, layout: str, keras: Any, noise: Noise, tmp_path: Path
+    name: str, color: Any, layout: str, keras: Any, noise: Noise, tmp_path: Path
 ) -> None:
     keras.utils.set_random_seed(4)
     shape, layers = _blocks(keras)[name]
@@ -160,7 +160,7 @@ def test_models_of_many_makes(
     wide = keras.initializers.RandomNormal(stddev=1.0)
     end = keras.layers.Dense(4, kernel_initializer=wide)
     model = keras.Sequential([keras.Input(shape), *layers, end])
-    spec = InputSpec(12, 12, colour, 1.0 if "scaling" in name else 1 / 255)
+    spec = InputSpec(12, 12, color, 1.0 if "scaling" in name else 1 / 255)
     predictor = KerasPredictor(model, list("abcd"), spec)
     assert (predictor.layout, predictor.head) == (layout, "logits")
 

@@ -73,16 +73,16 @@ def test_labels_probabilities_and_images(plugin: None, files: Any) -> None:
     assert list(answer["p"].values()) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("colour", "channels", "mode"), [(10, 1, "L"), (20, 3, "RGBA")])
+@pytest.mark.parametrize(("color", "channels", "mode"), [(10, 1, "L"), (20, 3, "RGBA")])
 def test_pictures_that_come_out(
-    colour: int, channels: int, mode: str, plugin: None, files: Any
+    color: int, channels: int, mode: str, plugin: None, files: Any
 ) -> None:
-    """coremltools' own test has a picture in colour as RGBA."""
+    """coremltools' own test has a picture in color as RGBA."""
     shape = (channels, 2, 5)
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     spec = files.network_spec("activation", [values], {"linear": {"alpha": 1.0}}, [shape])
     image = spec.description.output[0].type.imageType
-    image.width, image.height, image.colorSpace = 5, 2, colour
+    image.width, image.height, image.colorSpace = 5, 2, color
     answer = MLModel(spec).predict({"x0": values})[spec.description.output[0].name]
     assert answer.mode == mode
     planes = np.asarray(answer).reshape(2, 5, -1).transpose(2, 0, 1)

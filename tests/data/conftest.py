@@ -118,8 +118,8 @@ def serve() -> Iterator[Callable[..., Site]]:
     """Start servers; each call takes the fields of a `Site`."""
     servers = []
 
-    def start(**behaviour: object) -> Site:
-        site = Site(**behaviour)  # type: ignore[arg-type]
+    def start(**behavior: object) -> Site:
+        site = Site(**behavior)  # type: ignore[arg-type]
         handler = type("SiteHandler", (Handler,), {"site": site})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True

@@ -107,11 +107,11 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("behaviour", "reason"), FAULTS)
+@pytest.mark.parametrize(("behavior", "reason"), FAULTS)
 def test_faults_of_a_mirror(
-    tmp_path: Path, serve: Serve, behaviour: dict[str, Any], reason: str
+    tmp_path: Path, serve: Serve, behavior: dict[str, Any], reason: str
 ) -> None:
-    bad, good = serve(**behaviour), serve(files={"/file": CONTENT})
+    bad, good = serve(**behavior), serve(files={"/file": CONTENT})
     with pytest.raises(DataNotFoundError, match=re.escape(f"({bad.url}: ")) as caught:
         get(tmp_path, bad, read_seconds=0.2)
     assert reason in str(caught.value)

@@ -8,24 +8,24 @@ import pytest
 from pocketlens.data import Dataset
 from pocketlens.data import fit as fit_module
 from pocketlens.data.fit import fit_dataset, fit_images
-from pocketlens.image import CROPS, Colour, Crop, InputSpec, prepare
+from pocketlens.image import CROPS, Color, Crop, InputSpec, prepare
 
 SHAPES = [(28, 28), (12, 20), (20, 12)]
 TARGETS = [(14, 14), (32, 32), (48, 48), (12, 20), (24, 40), (9, 30)]
 
 
-@pytest.mark.parametrize("colour", ["gray", "rgb", "bgr"])
+@pytest.mark.parametrize("color", ["gray", "rgb", "bgr"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("crop", CROPS)
 def test_equals_prepare(
-    colour: Colour, channels: int, crop: Crop, monkeypatch: pytest.MonkeyPatch
+    color: Color, channels: int, crop: Crop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit_module, "BATCH", 2)
     random = np.random.default_rng(0)
     for shape in SHAPES:
         images = random.integers(0, 256, (5, *shape, channels), np.uint8)
         for height, width in TARGETS:
-            spec = InputSpec(height, width, colour, crop=crop)
+            spec = InputSpec(height, width, color, crop=crop)
             expected = np.stack([prepare(image, spec) for image in images])
             fitted = fit_images(images, spec)
             np.testing.assert_array_equal(fitted, expected, err_msg=f"{shape} -> {spec}")

@@ -28,7 +28,7 @@ def paint(path: Path, level: int) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Classes 2 and 10 with ten pictures each; their grey levels tell which picture is which."""
+    """Classes 2 and 10 with ten pictures each; their gray levels tell which picture is which."""
     for name, level in (("2", 0), ("10", 100)):
         for index in range(10):
             paint(tmp_path / "set" / name / f"{index}.png", level + index)

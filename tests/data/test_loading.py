@@ -69,20 +69,20 @@ def test_a_folder_needs_an_input_spec(tmp_path: Path) -> None:
         load_data(f"folder:{tmp_path}")
 
 
-def test_images_come_in_the_size_and_colours_asked_for(tiny_mnist: dict[str, bytes]) -> None:
+def test_images_come_in_the_size_and_colors_asked_for(tiny_mnist: dict[str, bytes]) -> None:
     strokes = load_data("strokes", split="test", input_spec=InputSpec(20, 20, "rgb"))
     assert strokes.images.shape == (2000, 20, 20, 3)
     assert (strokes.images[..., 0] == strokes.images[..., 2]).all()
 
 
-def test_the_catalogue_is_of_what_loads(tiny_mnist: dict[str, bytes]) -> None:
+def test_the_catalog_is_of_what_loads(tiny_mnist: dict[str, bytes]) -> None:
     table = {source.name: source for source in CATALOG}
     assert list(table) == ["auto", "mnist", "strokes", "folder:PATH"]
     assert {"train": table["strokes"].train, "test": table["strokes"].test} == COUNTS
     dataset = load_data("strokes", split="test")
     assert len(dataset) == table["strokes"].test
     assert dataset.images.shape[1:] == table["strokes"].size
-    assert "CC BY-SA" in table["mnist"].licence
+    assert "CC BY-SA" in table["mnist"].license
     assert "Proceedings of the IEEE" in table["mnist"].citation
     assert data.__all__ == sorted(data.__all__)
 

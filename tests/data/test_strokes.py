@@ -69,7 +69,7 @@ def test_other_seeds_and_the_other_split_give_other_images() -> None:
 
 
 @pytest.mark.parametrize("side", [28, 48])
-def test_ink_fills_the_box_and_is_centred_by_mass(side: int) -> None:
+def test_ink_fills_the_box_and_is_centered_by_mass(side: int) -> None:
     images: np.ndarray = draw_strokes(count=600, side=side).images[..., 0]
     rows, columns = images.max(2) > 0, images.max(1) > 0
     spans = [side - some[:, ::-1].argmax(1) - some.argmax(1) for some in (rows, columns)]
@@ -79,8 +79,8 @@ def test_ink_fills_the_box_and_is_centred_by_mass(side: int) -> None:
     assert extent.max() <= 21.01
     mass = images.sum((1, 2), dtype=float)
     for axis in (1, 2):
-        centre = (images.sum(axis, dtype=float) * np.arange(side)).sum(1) / mass
-        assert np.quantile(np.abs(centre - side // 2), 0.99) <= 0.5
+        center = (images.sum(axis, dtype=float) * np.arange(side)).sum(1) / mass
+        assert np.quantile(np.abs(center - side // 2), 0.99) <= 0.5
 
 
 def test_ink_is_as_dense_and_as_soft_as_that_of_mnist(sample: np.ndarray) -> None:

@@ -201,7 +201,7 @@ def test_percent_says_100_of_all_only(share, text):
 
 
 def test_an_empty_data_set_is_an_error():
-    with pytest.raises(DataError, match="small is empty; expected at least one labelled image"):
+    with pytest.raises(DataError, match="small is empty; expected at least one labeled image"):
         evaluate(Oracle(["cat"], [[1]]), dataset([], ["cat"]))
 
 

@@ -1,4 +1,4 @@
-"""Matrix products, embeddings, normalisation."""
+"""Matrix products, embeddings, normalization."""
 
 from __future__ import annotations
 

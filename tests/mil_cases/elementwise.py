@@ -1,4 +1,4 @@
-"""Normalisation; arithmetic, element by element."""
+"""Normalization; arithmetic, element by element."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantised tensors; attention."""
+"""Quantized tensors; attention."""
 
 from __future__ import annotations
 

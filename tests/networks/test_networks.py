@@ -42,7 +42,7 @@ def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None
         *((name, 31, 45) for name in ("strided", "plain", "classic", "residual")),
     ],
 )
-def test_other_sizes_and_colours(name: str, height: int, width: int) -> None:
+def test_other_sizes_and_colors(name: str, height: int, width: int) -> None:
     network = networks.build(Choice(name), InputSpec(height, width, "rgb"), 3)
     assert network.eval()(torch.zeros(1, 3, height, width)).shape == (1, 3)
 

@@ -215,15 +215,15 @@ def barriers(page: Page, axe: str) -> list[str]:
 
 
 def film(path: Path, image: NDArray[np.uint8]) -> Path:
-    """A film for the browser's stand-in of a camera: a grey picture, enlarged, on black."""
+    """A film for the browser's stand-in of a camera: a gray picture, enlarged, on black."""
     large = Image.fromarray(image).resize((HIGH, HIGH), Image.Resampling.BICUBIC)
     frame = np.zeros((HIGH, WIDE), np.uint8)
     left = (WIDE - HIGH) // 2
     frame[:, left : left + HIGH] = np.asarray(large)
     luma = np.round(16 + frame * (219 / 255)).astype(np.uint8).tobytes()  # as television has it
-    colour = bytes([128]) * (WIDE * HIGH // 2)
+    color = bytes([128]) * (WIDE * HIGH // 2)
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{WIDE} H{HIGH} F30:1 Ip A1:1 C420\n".encode())
         for _ in range(10):
-            file.write(b"FRAME\n" + luma + colour)
+            file.write(b"FRAME\n" + luma + color)
     return path

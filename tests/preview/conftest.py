@@ -1,4 +1,4 @@
-"""A browser, a real recogniser of digits, and a preview of it: for `test_page.py`."""
+"""A browser, a real recognizer of digits, and a preview of it: for `test_page.py`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def seven(mnist_test: Dataset) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def photo_file(tmp_path: Path, seven: NDArray[np.uint8]) -> Path:
-    """A photograph as a phone makes it: in colour, wide, JPEG, lying on its side by its EXIF."""
+    """A photograph as a phone makes it: in color, wide, JPEG, lying on its side by its EXIF."""
     side = 300
     large = np.asarray(Image.fromarray(seven).resize((side, side), Image.Resampling.BICUBIC))
     wide = np.zeros((side, side + 80, 3), np.uint8)

@@ -33,7 +33,7 @@ SIDE = 16
 
 
 def quarters_file(path: Path, *, idle: int = 0) -> Path:
-    """A Core ML file that names the quarter of a grey picture that is bright.
+    """A Core ML file that names the quarter of a gray picture that is bright.
 
     The means of the quarters, in [0, 1], times 20, and 8 for `nothing`, are made probabilities.
     `idle` is how many classes there are besides, `idle 1` and so on, that it hardly ever names.
@@ -76,7 +76,7 @@ def expected(array: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def means_file(path: Path) -> Path:
-    """A Core ML file that takes a grey picture and is no classifier: its output is an array."""
+    """A Core ML file that takes a gray picture and is no classifier: its output is an array."""
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
     image = spec.description.input.add(name="image").type.imageType

@@ -50,7 +50,7 @@ def test_the_model(client: httpx.Client) -> None:
     assert model["classes"] == list(CLASSES)
     assert model["thresholds"] == {"show": 0.7, "keep": 0.5, "present": 0.5}
     spec = model["input"]
-    assert (spec["height"], spec["width"], spec["colour"]) == (SIDE, SIDE, "gray")
+    assert (spec["height"], spec["width"], spec["color"]) == (SIDE, SIDE, "gray")
     assert spec["ink"] in ("dark", "light")
     assert found["corrections"]["classes"] == list(CLASSES)
     assert found["corrections"]["folder"].endswith("corrections")

@@ -1,4 +1,4 @@
-"""The page in a real browser, over a real server, with a recogniser trained on real MNIST."""
+"""The page in a real browser, over a real server, with a recognizer trained on real MNIST."""
 
 from __future__ import annotations
 

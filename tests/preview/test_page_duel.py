@@ -36,7 +36,7 @@ def win(page: Page) -> None:
         if page.locator("#room").get_attribute("data-phase") != "drawing":
             return
         page.locator("#duel-clear").click()
-    raise AssertionError(f"no hand's {digit} was recognised")
+    raise AssertionError(f"no hand's {digit} was recognized")
 
 
 @pytest.mark.parametrize("script", [None, NO_WEBSOCKET], ids=["sockets", "one by the bridge"])

@@ -123,7 +123,7 @@ def test_samples_are_the_first_images_with_their_labels(make_dataset, drawn, tmp
     for array, image in zip(shown, data.images, strict=False):
         assert (array == image).all()
     assert [t for t in texts(figure) if t in data.classes] == ["ant", "bee"] * 3
-    assert "made/test: 9 images of 28 × 28 pixels, grey, 2 classes" in texts(figure)
+    assert "made/test: 9 images of 28 × 28 pixels, gray, 2 classes" in texts(figure)
 
 
 def test_pixels_are_written_with_their_values(digits, drawn, tmp_path):
@@ -137,7 +137,7 @@ def test_pixels_are_written_with_their_values(digits, drawn, tmp_path):
     ].ravel().tolist()
 
 
-def test_pixels_of_a_large_colour_image_are_of_its_middle(make_dataset, drawn, tmp_path):
+def test_pixels_of_a_large_color_image_are_of_its_middle(make_dataset, drawn, tmp_path):
     data = make_dataset(1, ("a",), (40, 50, 3))
     figures.draw_pixels(data, 0, tmp_path / "p.png")
     assert "the middle of 50 × 40 pixels, red over green over blue" in header(drawn[0])[1]

@@ -228,7 +228,7 @@ def test_a_class_nothing_of_the_users_own_is_asked_about_too(run):
     assert "camera.json" in read_run(run).missing
 
 
-def test_a_recogniser_that_knows_nothing(run, rejection):
+def test_a_recognizer_that_knows_nothing(run, rejection):
     html = write_report(run).read_text()
     assert "In front of a camera" not in html
     settings = ["augment.name=camera", "data.nothing=0.1"]
@@ -265,7 +265,7 @@ def test_without_augmentation_there_is_no_picture_of_it(run):
 def test_the_page_is_accessible(run):
     page = read(run)
     images = page.all("img")
-    assert len(images) == len(FIGURES) - 1  # this recogniser has no class `nothing`
+    assert len(images) == len(FIGURES) - 1  # this recognizer has no class `nothing`
     assert all(len(image["alt"]) > 20 for image in images)
     assert len({image["alt"] for image in images}) == len(images)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]

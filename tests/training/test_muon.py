@@ -52,7 +52,7 @@ def test_what_is_no_kernel_moves_as_with_adamw() -> None:
     assert torch.allclose(mine.bias, theirs.bias, atol=1e-6)
 
 
-def test_every_direction_of_a_kernel_is_learnt_equally_fast() -> None:
+def test_every_direction_of_a_kernel_is_learned_equally_fast() -> None:
     kernel = nn.Parameter(torch.zeros(4, 4, 1, 1))
     optimizer = Muon([{"params": [kernel], "weight_decay": 0.0}], lr=0.5)
     # A gradient a thousand times as steep in one direction as in another.

@@ -39,7 +39,7 @@ if sys.platform == "win32":
     pytest.skip("kills and limits as POSIX has them", allow_module_level=True)
 
 # Processes are forked from one that has imported everything and computed nothing: an import of
-# PyTorch costs more than a life here lasts. (Its first optimiser imports torch._dynamo.)
+# PyTorch costs more than a life here lasts. (Its first optimizer imports torch._dynamo.)
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(
     ["pocketlens.cli", "pocketlens.report.figures", "pocketlens.training", "torch._dynamo"]

@@ -1,4 +1,4 @@
-"""Schedules and optimisers, held against PyTorch's own."""
+"""Schedules and optimizers, held against PyTorch's own."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def fixture_pictures(spec: InputSpec) -> dict[str, Image.Image]:
         wide = Image.new("RGB", (3 * spec.width, spec.height), WHITE)
         wide.paste(pictures["ring.png"], (spec.width, 0))
         pictures["wide.png"] = wide
-    mode = "L" if spec.colour == "gray" else "RGB"
+    mode = "L" if spec.color == "gray" else "RGB"
     return {name: picture.convert(mode) for name, picture in pictures.items()}
 
 

@@ -27,7 +27,7 @@ MAX_TEXT = 16_000_000
 """The largest project, JSON or property list that is read, in bytes."""
 
 PLACEHOLDER = re.compile(r"%(?:\d+\$)?(?:@|lld|lf)")
-CATALOGUES = ("InfoPlist.xcstrings", "Localizable.xcstrings")
+CATALOGS = ("InfoPlist.xcstrings", "Localizable.xcstrings")
 
 UNREADABLE = object()
 
@@ -37,7 +37,7 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
 
     Looked at: the Xcode project (every reference leads to an object of the expected kind, no
     object is unused or doubled, folders exist, settings are there), the scheme, the one model, the
-    asset catalogue, the privacy manifest, the texts in every language, `recognizer.json` and the
+    asset catalog, the privacy manifest, the texts in every language, `recognizer.json` and the
     fixtures of the tests.
 
     Raises:
@@ -57,7 +57,7 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
         _check_scheme(projects[0], facts, faults)
         recognizer = _check_app_folder(folder / facts.app_folder, faults)
         _check_fixtures(folder / facts.tests_folder, recognizer, faults)
-        for name in CATALOGUES:
+        for name in CATALOGS:
             _check_texts(folder / facts.app_folder / name, facts.languages, faults)
         for name in (facts.app_folder, facts.tests_folder, facts.ui_tests_folder):
             faults += [
@@ -137,10 +137,10 @@ def _suffixes(path: Path, top: Path) -> set[str]:
     return {parent.suffix for parent in path.relative_to(top).parents}
 
 
-def _check_assets(catalogue: Path, faults: list[str]) -> None:
+def _check_assets(catalog: Path, faults: list[str]) -> None:
     for name in ("Contents.json", "AccentColor.colorset/Contents.json"):
-        _json(catalogue / name, faults)
-    icons = catalogue / "AppIcon.appiconset"
+        _json(catalog / name, faults)
+    icons = catalog / "AppIcon.appiconset"
     contents = _json(icons / "Contents.json", faults)
     images = contents.get("images") if isinstance(contents, dict) else None
     expected = {"idiom": "universal", "platform": "ios", "size": f"{ICON_SIZE}x{ICON_SIZE}"}
@@ -196,12 +196,12 @@ def _check_privacy(path: Path, faults: list[str]) -> None:
 
 
 def _check_texts(path: Path, languages: tuple[str, ...], faults: list[str]) -> None:
-    """A string catalogue has each of its texts in every language, with the same placeholders."""
-    catalogue = _json(path, faults)
-    if catalogue is UNREADABLE:
+    """A string catalog has each of its texts in every language, with the same placeholders."""
+    catalog = _json(path, faults)
+    if catalog is UNREADABLE:
         return
     try:
-        source, texts = str(catalogue["sourceLanguage"]), dict(catalogue["strings"])
+        source, texts = str(catalog["sourceLanguage"]), dict(catalog["strings"])
         for key, entry in texts.items():
             # A key without a text in the source's language is that text itself.
             written = {

@@ -28,7 +28,7 @@ TOP_CLASSES = 5
 
 # How far a device's probabilities may lie from those computed here. Chosen, not measured: half
 # precision moves a probability by about 1e-3, and each system rounds pixels in its own way. A
-# wrong crop, colour order or scale moves it far more.
+# wrong crop, color order or scale moves it far more.
 HALF_PRECISION_TOLERANCE = 0.05
 SINGLE_PRECISION_TOLERANCE = 0.02
 

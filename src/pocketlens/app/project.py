@@ -262,7 +262,7 @@ def _product(project: XcodeProject, path: str, file_type: str) -> Reference:
 
 def _phases(project: XcodeProject, target: str, frameworks: list[Value]) -> list[Value]:
     # Empty but for the package: the synchronized folder fills them. Without a Resources phase
-    # the asset catalogue would not be copied.
+    # the asset catalog would not be copied.
     contents: dict[str, list[Value]] = {"Sources": [], "Frameworks": frameworks, "Resources": []}
     return [
         project.add(

@@ -1,4 +1,4 @@
-"""What an app is made of: its name and identifiers, and what its recogniser knows.
+"""What an app is made of: its name and identifiers, and what its recognizer knows.
 
 Everything here is checked when it is made, and every fault is told at once.
 """
@@ -114,7 +114,7 @@ class RecognizerSpec:
     Args:
         name: The app's name, shown where the app speaks of itself.
         classes: The class names, in the order of the probabilities.
-        input: How a frame is cropped; the model itself holds the scale and the colours.
+        input: How a frame is cropped; the model itself holds the scale and the colors.
         background: The class for which the app shows no label, if the model has one.
         thresholds: When a label is shown.
 
@@ -155,7 +155,7 @@ class RecognizerSpec:
         """The inverse of `to_json`.
 
         Raises:
-            AppError, OptionError: Text that is not the JSON of a recogniser.
+            AppError, OptionError: Text that is not the JSON of a recognizer.
         """
         try:
             values = json.loads(text)
@@ -179,7 +179,7 @@ class RecognizerSpec:
                     raise AppError(f'"{part}" lacks {", ".join(sorted(missing))}')
             return spec
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise AppError(f"not the JSON of a recogniser: {error!r}") from error
+            raise AppError(f"not the JSON of a recognizer: {error!r}") from error
 
     def to_json(self) -> str:
         """Readable JSON, UTF-8, one class a line."""

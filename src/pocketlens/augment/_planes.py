@@ -119,7 +119,7 @@ def _noise_atlas(side: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def coordinates(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """`x` `(1, S)` and `y` `(S, 1)` of the pixels' centres."""
+    """`x` `(1, S)` and `y` `(S, 1)` of the pixels' centers."""
     line = (torch.arange(side, device=device) + 0.5) * (2 / side) - 1
     return line[None, :], line[:, None]
 

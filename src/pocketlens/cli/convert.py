@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     example=(
         "pocketlens convert runs/quick --format mlmodel",
         "pocketlens convert model.keras --labels labels.txt --scale 1/255 --out Digits.mlpackage",
-        "pocketlens convert model.keras --labels cat,dog --colour bgr --scale 1 \\",
+        "pocketlens convert model.keras --labels cat,dog --color bgr --scale 1 \\",
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
     )
 )
@@ -36,14 +36,14 @@ def convert(
     size: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH, where the Keras model leaves it open.")
     ] = None,
-    colour: Annotated[
+    color: Annotated[
         str | None, typer.Option(help="gray, rgb or bgr; default: gray or rgb by channels.")
     ] = None,
     scale: Annotated[str, typer.Option(help="Factor of each pixel, such as 1/255.")] = "1/255",
     bias: Annotated[str, typer.Option(help="Added after the scale; one, or one a channel.")] = "0",
     crop: Annotated[str, typer.Option(help="center-crop, fit or fill.")] = "center-crop",
     author: str = "",
-    licence: str = "",
+    license: str = "",
     model_version: Annotated[str, typer.Option("--model-version")] = "",
     description: str = "",
     data: Data = None,
@@ -61,7 +61,7 @@ def convert(
     from pocketlens.prediction import Predictor
     from pocketlens.run_folder import read_run
 
-    metadata = ModelMetadata(author, licence, model_version, description)
+    metadata = ModelMetadata(author, license, model_version, description)
     run = read_run(model) if is_run(model) else None
     source: Predictor
     if run:
@@ -71,7 +71,7 @@ def convert(
         own = run.recipe.model
         metadata = ModelMetadata(
             author or own.author,
-            licence or own.licence,
+            license or own.license,
             model_version or own.version,
             description or own.description,
         )
@@ -85,7 +85,7 @@ def convert(
                 f"{model} names no classes; add --labels FILE (one a line) or --labels a,b,c"
             )
         names = tuple(labels.split(",")) if "," in labels else labels
-        spec = _input_spec(model, size, colour, scale, bias, crop)
+        spec = _input_spec(model, size, color, scale, bias, crop)
         target = out or model.with_suffix("")
         path = make(
             model,
@@ -117,7 +117,7 @@ def convert(
 
 
 def _input_spec(
-    model: Path, size: str | None, colour: str | None, scale: str, bias: str, crop: str
+    model: Path, size: str | None, color: str | None, scale: str, bias: str, crop: str
 ) -> InputSpec:
     from pocketlens.conversion import image_shape
     from pocketlens.image import InputSpec
@@ -136,7 +136,7 @@ def _input_spec(
         {
             "height": height,
             "width": width,
-            "colour": colour or ("gray" if channels == 1 else "rgb"),
+            "color": color or ("gray" if channels == 1 else "rgb"),
             "scale": _numbers("--scale", scale),
             "bias": _numbers("--bias", bias),
             "crop": crop,

@@ -25,7 +25,7 @@ def correct(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Teach a recogniser from pictures that it got wrong, in seconds."""
+    """Teach a recognizer from pictures that it got wrong, in seconds."""
     from pocketlens.cli.progress import Progress
     from pocketlens.evaluation.accuracy import percent
     from pocketlens.finetuning import correct

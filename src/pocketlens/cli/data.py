@@ -36,7 +36,7 @@ def list_all(json: Json = False) -> None:
     on=data,
     example=(
         "pocketlens data show mnist",
-        "pocketlens data show folder:photos --size 64 --colour rgb --out looked",
+        "pocketlens data show folder:photos --size 64 --color rgb --out looked",
         "pocketlens data show mnist --augment camera --size 48",
     ),
 )
@@ -46,7 +46,7 @@ def show(
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     index: Annotated[int, typer.Option(help="The image to enlarge.", min=0)] = 0,
     size: Annotated[int | None, typer.Option(help="Height and width; a folder needs it.")] = None,
-    colour: Annotated[str, typer.Option(help="gray or rgb.")] = "gray",
+    color: Annotated[str, typer.Option(help="gray or rgb.")] = "gray",
     seed: Annotated[int, typer.Option(help="Seed of strokes, and of a folder's split.")] = 0,
     augmented: Annotated[
         str | None,
@@ -61,7 +61,7 @@ def show(
     from pocketlens.report import figures
 
     sheet = _augmentation(augmented) if augmented else None
-    spec = InputSpec(size, size, colour) if size else None  # type: ignore[arg-type]
+    spec = InputSpec(size, size, color) if size else None  # type: ignore[arg-type]
     found = load_data(source, split=split, input_spec=spec, seed=seed)
     if index >= len(found):
         raise OptionError(f"--index is below {len(found)}, the number of images; received: {index}")

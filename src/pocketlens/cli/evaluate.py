@@ -45,7 +45,7 @@ def evaluate(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure a recogniser on test images.
+    """Measure a recognizer on test images.
 
     Accuracy with its interval, loss, calibration, precision and recall of each class. With --suite:
     also corruptions, turns, sizes, places, simulated photographs, and scenes with nothing there;

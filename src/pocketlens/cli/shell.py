@@ -33,7 +33,7 @@ Overrides = Annotated[
 
 app = typer.Typer(
     name="pocketlens",
-    help="From a folder of images to a recogniser in your pocket.",
+    help="From a folder of images to a recognizer in your pocket.",
     epilog="\b\nExamples:\n  pocketlens run quick --out runs/quick\n"
     "  pocketlens predict runs/quick/Digits.mlpackage photo.jpg\n"
     "  pocketlens COMMAND --help",

@@ -32,7 +32,7 @@ def verify(
     mean_difference: Annotated[float, typer.Option(help="Largest mean |Δp|.", min=0)] = 1e-3,
     json: Json = False,
 ) -> None:
-    """Check that two recognisers agree; exit 1 if they do not.
+    """Check that two recognizers agree; exit 1 if they do not.
 
     |Δp| of an image is its largest difference over the classes; the mean is over the images.
     """

@@ -73,7 +73,7 @@ def convert(
 ) -> Path:
     """Convert a classifier into a Core ML file.
 
-    The file takes an image feature `image` in the size and colours of the InputSpec, scales it
+    The file takes an image feature `image` in the size and colors of the InputSpec, scales it
     itself, and gives `classLabel` and `classLabel_probs`. Equal weights give equal files.
 
     Args:
@@ -86,7 +86,7 @@ def convert(
             later). None: as `path` ends, else `mlpackage`.
         precision: `float16` or `float32`; of the arithmetic in an ML Program, of the stored
             weights in a NeuralNetwork.
-        metadata: Author, licence, version, description.
+        metadata: Author, license, version, description.
         labels: Class names in the order of the outputs, or the path of a text file with one a
             line. The first two kinds have their own.
         input_spec: How an image becomes the network's input. The first two kinds have their own.

@@ -137,7 +137,7 @@ def image_shape(model: Any) -> tuple[int | None, int | None, int]:
 
     Returns:
         None for a side that the model leaves open, as one does that starts with a flat vector
-        (which then counts as grey).
+        (which then counts as gray).
 
     Raises:
         ConversionError: Not a model of one image with one or three channels.
@@ -271,7 +271,7 @@ def _layout(model: Any, spec: InputSpec) -> Layout:
             return layout
     raise ConversionError(
         f"the Keras model takes images of shape {shape}; the InputSpec gives {spec.shape} "
-        "(height, width, channels): set its height, width and colour to fit the model"
+        "(height, width, channels): set its height, width and color to fit the model"
     )
 
 

@@ -134,7 +134,7 @@ def to_core_ml(
             "gray": ct.colorlayout.GRAYSCALE,
             "rgb": ct.colorlayout.RGB,
             "bgr": ct.colorlayout.BGR,
-        }[input_spec.colour],
+        }[input_spec.color],
         scale=input_spec.scale[0] if together else 1.0,
         bias=_bias(input_spec) if together else None,
     )
@@ -176,8 +176,8 @@ def _target(ct: Any, format: Format, precision: Precision, folder: Path) -> dict
 
 
 def _bias(input_spec: InputSpec) -> float | list[float]:
-    # coremltools wants a number for grey; a list of one fails for a NeuralNetwork.
-    return input_spec.bias[0] if input_spec.colour == "gray" else list(input_spec.bias)
+    # coremltools wants a number for gray; a list of one fails for a NeuralNetwork.
+    return input_spec.bias[0] if input_spec.color == "gray" else list(input_spec.bias)
 
 
 def _tidy_neural_network(ct: Any, converted: Any, precision: Precision) -> Any:

@@ -1,4 +1,4 @@
-"""What a Core ML file says of itself: author, licence, features, and the InputSpec."""
+"""What a Core ML file says of itself: author, license, features, and the InputSpec."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROBABILITIES_FEATURE = "classLabel_probs"
 VERSION_KEY = "org.pocketlens.version"
 """The user metadata key of the Pocketlens version that wrote the file."""
 
-_COLOURS = {"gray": "grey", "rgb": "RGB", "bgr": "BGR"}
+_COLORS = {"gray": "gray", "rgb": "RGB", "bgr": "BGR"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ModelMetadata:
 
     Args:
         author: Who made the model.
-        licence: Under which terms it may be used.
+        license: Under which terms it may be used.
         version: The model's own version, such as `1.0`.
         description: What it does, in a sentence; empty: a sentence that names its classes.
 
@@ -45,7 +45,7 @@ class ModelMetadata:
     """
 
     author: str = ""
-    licence: str = ""
+    license: str = ""
     version: str = ""
     description: str = ""
 
@@ -77,7 +77,7 @@ def describe(
         feature.shortDescription = texts[feature.name]
     about = description.metadata
     about.author = metadata.author
-    about.license = metadata.licence
+    about.license = metadata.license
     about.versionString = metadata.version
     about.shortDescription = metadata.description or _model_text(labels)
     about.userDefined.pop("com.github.apple.coremltools.conversion_date", None)
@@ -89,14 +89,14 @@ def describe(
 
 def _image_text(spec: InputSpec) -> str:
     return (
-        f"The picture: {spec.width} × {spec.height} pixels, {_COLOURS[spec.colour]}, upright. "
+        f"The picture: {spec.width} × {spec.height} pixels, {_COLORS[spec.color]}, upright. "
         f"A picture of another shape is fitted by '{spec.crop}'."
     )
 
 
 def _label_text(labels: Sequence[str]) -> str:
     text = f"The likeliest of the {len(labels)} classes."
-    return f"{text} '{NOTHING}': nothing to recognise is in view." if NOTHING in labels else text
+    return f"{text} '{NOTHING}': nothing to recognize is in view." if NOTHING in labels else text
 
 
 def _model_text(labels: Sequence[str]) -> str:

@@ -98,7 +98,7 @@ class _MLModelProxy:
         """The outputs by name, as `CoreMLModel.run` gives them.
 
         As in Core ML, floating-point numbers that are given for whole ones lose their fraction, and
-        pictures in colour come with an alpha channel, which is opaque.
+        pictures in color come with an alpha channel, which is opaque.
         """
         started = time.perf_counter_ns()
         given = dict(data)

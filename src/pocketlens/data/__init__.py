@@ -1,4 +1,4 @@
-"""Labelled images: where they come from (`mnist`, `strokes`, `folder:PATH`) and what they become.
+"""Labeled images: where they come from (`mnist`, `strokes`, `folder:PATH`) and what they become.
 
 Every source ends in a `Dataset`. Importing this package imports NumPy and nothing heavier.
 """

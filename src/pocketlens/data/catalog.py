@@ -19,7 +19,7 @@ class Source:
         test: Test images; None likewise.
         size: `(height, width, channels)` of an image; None likewise.
         download_bytes: What is downloaded on first use; 0 for nothing.
-        licence: Under which terms the images may be used.
+        license: Under which terms the images may be used.
         citation: What to cite.
     """
 
@@ -30,7 +30,7 @@ class Source:
     test: int | None
     size: tuple[int, int, int] | None
     download_bytes: int
-    licence: str
+    license: str
     citation: str
 
 
@@ -44,19 +44,19 @@ CATALOG: tuple[Source, ...] = (
         test=None,
         size=(28, 28, 1),
         download_bytes=0,
-        licence="that of the source used",
+        license="that of the source used",
         citation="",
     ),
     Source(
         name="mnist",
         title="MNIST handwritten digits",
         description="Digits written by US census workers and high-school students; white ink on "
-        "black, fitted into 20 × 20 pixels and centred by mass.",
+        "black, fitted into 20 × 20 pixels and centered by mass.",
         train=60_000,
         test=10_000,
         size=(28, 28, 1),
         download_bytes=11_594_722,
-        licence="CC BY-SA 3.0 (Yann LeCun and Corinna Cortes; derived from NIST Special "
+        license="CC BY-SA 3.0 (Yann LeCun and Corinna Cortes; derived from NIST Special "
         "Databases 1 and 3)",
         citation='Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to '
         'document recognition", Proceedings of the IEEE 86(11):2278-2324, 1998',
@@ -70,7 +70,7 @@ CATALOG: tuple[Source, ...] = (
         test=2_000,
         size=(28, 28, 1),
         download_bytes=0,
-        licence="MIT, as this program",
+        license="MIT, as this program",
         citation="",
     ),
     Source(
@@ -82,7 +82,7 @@ CATALOG: tuple[Source, ...] = (
         test=None,
         size=None,
         download_bytes=0,
-        licence="yours",
+        license="yours",
         citation="",
     ),
 )

@@ -1,4 +1,4 @@
-"""`Dataset`: labelled images, never normalised, never one-hot. Those are views of it."""
+"""`Dataset`: labeled images, never normalized, never one-hot. Those are views of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Dataset"]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images.
+    """Labeled images.
 
     Args:
-        images: `(N, H, W, C)` uint8, `C` 1 (grey) or 3 (RGB).
+        images: `(N, H, W, C)` uint8, `C` 1 (gray) or 3 (RGB).
         labels: `(N,)` int64, each an index into `classes`.
         classes: The class names.
         name: Where it came from, such as `mnist/train`.

@@ -42,14 +42,14 @@ def fit_images(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
             place[...] = prepare(image, spec)
         return prepared
     if channels == 3 and spec.channels == 1:
-        images = _grey(images)
+        images = _gray(images)
     batches = (images[start : start + BATCH] for start in range(0, count, BATCH))
     resized = [_resize(batch, spec.height, spec.width) for batch in batches]
     fitted = np.concatenate(resized) if resized else images[:, : spec.height, : spec.width]
     return np.repeat(fitted, 3, axis=3) if fitted.shape[3] < spec.channels else fitted
 
 
-def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _gray(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from PIL import Image
 
     count, height, width, _ = images.shape

@@ -44,7 +44,7 @@ def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     Args:
         path: The folder.
         split: `train`, `test` or `all`.
-        input_spec: Size, colours and crop of the prepared images.
+        input_spec: Size, colors and crop of the prepared images.
         seed: Chooses the test pictures.
 
     Returns:

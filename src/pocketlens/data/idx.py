@@ -31,7 +31,7 @@ def read_idx(path: Path, *, dimensions: int, limit: int) -> tuple[NDArray[np.uin
 
     Args:
         path: The file.
-        dimensions: How many dimensions it must have: 3 for grey images, 1 for labels.
+        dimensions: How many dimensions it must have: 3 for gray images, 1 for labels.
         limit: The most bytes that it may hold once decompressed, header included. It is checked
             against the header before memory is taken, and nothing beyond it is decompressed.
 

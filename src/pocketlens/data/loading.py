@@ -117,13 +117,13 @@ def load_data(
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load labelled images.
+    """Load labeled images.
 
     Args:
         source: `mnist`, `strokes`, `folder:PATH` (one folder a class), or `auto`: mnist if it is
             here or can be downloaded, else strokes with a warning.
         split: `train` or `test`; of a folder also `all`.
-        input_spec: The size and colours wanted; default: those of the source. A folder needs it.
+        input_spec: The size and colors wanted; default: those of the source. A folder needs it.
         seed: Draws the strokes and splits a folder; nothing else depends on it.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called with (file name, bytes so far, bytes in all or None) while downloading.

@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits, 28 × 28 grey, from four IDX files in the data folder.
+"""MNIST: 70,000 handwritten digits, 28 × 28 gray, from four IDX files in the data folder.
 
 Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
 recognition", Proceedings of the IEEE 86(11), 1998.

@@ -4,7 +4,7 @@ A hand (see `hands`) gives the pen's path. Each image takes one and varies it as
 the points lie, hooks at the ends, how sharp the corners are, proportions, slant, width, turn, a
 smooth wobble, the pen's thickness and pressure, ink that fails, ends left out. The path is then
 fitted into MNIST's 20 × 20 box, inked from the distance of every pixel to it, so that edges are
-antialiased, and moved to its centre of mass.
+antialiased, and moved to its center of mass.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _write(
     rough = np.abs(_normal(random, 0.2, count)) * _normal(random, 1, box, box, count)
     rough = np.clip(rough, -EDGE / 2, EDGE / 2)
     middle = np.float32((box - 1) / 2)
-    return _centre(_ink(x + middle, y + middle, radii, pen, rough), side)
+    return _center(_ink(x + middle, y + middle, radii, pen, rough), side)
 
 
 def _trace(path: PenPath, random: np.random.Generator, count: int) -> tuple[Array, Array]:
@@ -230,8 +230,8 @@ def _ink(x: Array, y: Array, radii: Array, pen: Array, rough: Array) -> NDArray[
         np.add(down[sample, a:b, None], across[sample, None, c:d], out=here)
         np.minimum(nearest[a:b, c:d], here, out=nearest[a:b, c:d])
     inside = (1 - np.sqrt(nearest)) * pen + rough
-    grey = np.rint(255 * np.clip(inside / EDGE + 0.5, 0, 1)).astype(np.uint8)
-    return np.ascontiguousarray(np.moveaxis(grey, -1, 0))
+    gray = np.rint(255 * np.clip(inside / EDGE + 0.5, 0, 1)).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(gray, -1, 0))
 
 
 def _bounds(x: Array, reach: float, box: int) -> tuple[list[int], list[int]]:
@@ -241,8 +241,8 @@ def _bounds(x: Array, reach: float, box: int) -> tuple[list[int], list[int]]:
     return first.tolist(), last.tolist()
 
 
-def _centre(ink: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Lay boxes `(N, B, B)` on paper `(N, side, side)`, their centre of mass on its middle pixel.
+def _center(ink: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Lay boxes `(N, B, B)` on paper `(N, side, side)`, their center of mass on its middle pixel.
 
     Boxes are moved by whole pixels, as MNIST's were.
     """

@@ -1,4 +1,4 @@
-"""How good a predictor is on labelled images: accuracy, loss, confusion, calibration, mistakes."""
+"""How good a predictor is on labeled images: accuracy, loss, confusion, calibration, mistakes."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, *, batch: int = 1000) -> Ev
 
     Args:
         predictor: A Recognizer, a CoreMLModel or any other Predictor.
-        dataset: Labelled images, at least one.
+        dataset: Labeled images, at least one.
         batch: How many images are asked about at once.
 
     Raises:
@@ -273,12 +273,12 @@ def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, 
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     share = right / n
-    centre = share + z * z / (2 * n)
+    center = share + z * z / (2 * n)
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     # At 0 and at n of n the ends are 0 and 1 exactly, which rounding would miss.
-    low = 0.0 if right == 0 else (centre - reach) / scale
-    return low, 1.0 if right == n else (centre + reach) / scale
+    low = 0.0 if right == 0 else (center - reach) / scale
+    return low, 1.0 if right == n else (center + reach) / scale
 
 
 class Answers(NamedTuple):
@@ -297,7 +297,7 @@ def shared_classes(predictor: Predictor, dataset: Dataset) -> tuple[str, ...]:
         DataError: The data set is empty, or has a class that the predictor does not know.
     """
     if not len(dataset):
-        raise DataError(f"{dataset.name} is empty; expected at least one labelled image")
+        raise DataError(f"{dataset.name} is empty; expected at least one labeled image")
     unknown = [name for name in dataset.classes if name not in predictor.classes]
     if unknown:
         raise DataError(

@@ -219,7 +219,7 @@ def verify(
     Args:
         a: The one to hold against, such as the Recognizer.
         b: The one to check, such as the Core ML file.
-        dataset: Labelled images, at least one.
+        dataset: Labeled images, at least one.
         tolerance: What counts as passed; default: 99.9 % of labels, mean |Δp| of 1e-3.
         batch: How many images are asked about at once.
 

@@ -1,6 +1,6 @@
 """Network architectures: one a file, each readable whole.
 
-A network takes normalised planes `(N, C, H, W)` float and gives logits `(N, K)`. Scaling is the
+A network takes normalized planes `(N, C, H, W)` float and gives logits `(N, K)`. Scaling is the
 InputSpec's, softmax and temperature are the Recognizer's; neither is in here. Its last layer is a
 linear one and called `head`.
 """

@@ -18,7 +18,7 @@ DIM = 1e-3
 
 
 class Residual(nn.Module):
-    """normalise → conv 5×5 /2 → |·| → stages of conv 3×3 /2, residual blocks → gate → linear.
+    """normalize → conv 5×5 /2 → |·| → stages of conv 3×3 /2, residual blocks → gate → linear.
 
     From each pixel the mean of its surroundings is taken, and the image is brought to variance 1:
     how bright it is, and how that slowly changes, is gone. The first convolution is followed by the
@@ -123,7 +123,7 @@ class Residual(nn.Module):
 
 
 def _averages(side: int) -> Tensor:  # (side, side)
-    """Each row the mean of a pixel and its neighbours, about a quarter of the side.
+    """Each row the mean of a pixel and its neighbors, about a quarter of the side.
 
     As a product of matrices it is several times as fast as by `avg_pool2d`, which has no fast way
     for a single channel.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocketlens.image import COLOURS, CROPS, INKS
+from pocketlens.image import COLORS, CROPS, INKS
 
 __all__ = ["description"]
 
@@ -65,7 +65,7 @@ MODEL = _object(
             input=_object(
                 height=COUNT,
                 width=COUNT,
-                colour={"type": "string", "enum": list(COLOURS)},
+                color={"type": "string", "enum": list(COLORS)},
                 scale=_list(NUMBER),
                 bias=_list(NUMBER),
                 crop={"type": "string", "enum": list(CROPS)},

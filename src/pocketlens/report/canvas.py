@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PAPER, INK, MUTED, LINE = "#ffffff", "#1b2333", "#667085", "#e4e7ec"
 
-# The two colours of Okabe and Ito's palette that every kind of colour vision tells apart best.
+# The two colors of Okabe and Ito's palette that every kind of color vision tells apart best.
 BLUE, ORANGE = "#0072b2", "#d55e00"
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
@@ -133,7 +133,7 @@ def show(axes: Axes, image: NDArray[np.uint8], box: tuple[float, float, float, f
 
 
 def write_in(axes: Axes, place: tuple[float, float], text: str, **look: Any) -> None:
-    """Text centred at a place inside the axes.
+    """Text centered at a place inside the axes.
 
     It has no part in the layout: measuring hundreds of cells would take longer than drawing them.
     """
@@ -148,7 +148,7 @@ def gallery(
     subtitle: str,
     path: str | Path,
 ) -> Path:
-    """Images in rows, each over its caption: lines of text with their colours."""
+    """Images in rows, each over its caption: lines of text with their colors."""
     height, width = images[0].shape[:2]
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -168,9 +168,9 @@ def gallery(
         y, x = divmod(k, columns)
         left, top = x + (1 - wide) / 2, y * tall
         show(axes, image, (left, top, left + wide, top + high))
-        for row, (text, colour) in enumerate(caption):
+        for row, (text, color) in enumerate(caption):
             place = top + high + 0.35 * gap + (row + 0.5) * line
-            write_in(axes, (x + 0.5, place), text, size=8.5, color=colour)
+            write_in(axes, (x + 0.5, place), text, size=8.5, color=color)
     axes.set(xlim=(0, columns), ylim=(rows * tall, 0), aspect="equal", anchor="NW")
     return save(figure, path)
 

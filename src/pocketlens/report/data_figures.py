@@ -63,7 +63,7 @@ def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: 
     height, width, channels = dataset.images.shape[1:]
     subtitle = (
         f"{dataset.name}: {plural(len(dataset), 'image')} of {width} × {height} pixels, "
-        f"{'grey' if channels == 1 else 'RGB'}, {plural(len(dataset.classes), 'class')}"
+        f"{'gray' if channels == 1 else 'RGB'}, {plural(len(dataset.classes), 'class')}"
     )
     return gallery(shown.images, captions, columns, title, subtitle, path)
 
@@ -72,8 +72,8 @@ def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: 
 def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
     """One image enlarged, the value of each pixel written on it.
 
-    A side of more than 32 pixels (14 in colour) is cut to its middle; the whole image with the cut
-    marked stands beside it. A colour pixel has its red, green and blue values one above the other.
+    A side of more than 32 pixels (14 in color) is cut to its middle; the whole image with the cut
+    marked stands beside it. A color pixel has its red, green and blue values one above the other.
 
     Args:
         dataset: Where the image is.
@@ -108,9 +108,9 @@ def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
     for y, x in np.ndindex(part.shape[:2]):
         values = part[y, x]
         light = float(values.mean()) > 127
-        colour = INK if light else "#8b93a5" if not values.any() else PAPER
+        color = INK if light else "#8b93a5" if not values.any() else PAPER
         text = "\n".join(str(int(value)) for value in values)
-        write_in(axes[0], (x + 0.5, y + 0.5), text, size=size, color=colour)
+        write_in(axes[0], (x + 0.5, y + 0.5), text, size=size, color=color)
     if cut:
         show(bare(axes[1]), image, (0, 0, width, height))
         axes[1].plot(

@@ -247,7 +247,7 @@ def _pictures(run: Run) -> dict[str, Picture]:
         (
             "samples.png",
             f"The first images of {source}, each over its label.",
-            "Raw images, as they are stored: nothing is scaled or normalised yet.",
+            "Raw images, as they are stored: nothing is scaled or normalized yet.",
         ),
         (
             "pixels.png",
@@ -258,7 +258,7 @@ def _pictures(run: Run) -> dict[str, Picture]:
         (
             "one_hot.svg",
             "The first labels as rows with a single 1 in the column of their class.",
-            "Training pulls the network's probabilities towards these rows.",
+            "Training pulls the network's probabilities toward these rows.",
         ),
         (
             "balance.svg",
@@ -357,7 +357,7 @@ def feature_text(feature: Mapping[str, Any]) -> str:
     """An input's or output's type, such as `image, 28 × 28 pixels, gray`."""
     if feature["type"] == "image":
         size = f"{feature['width']} × {feature['height']} pixels"
-        return f"image, {size}, {feature['colour']}"
+        return f"image, {size}, {feature['color']}"
     if "shape" in feature:
         sides = " × ".join(str(side) for side in feature["shape"])
         return f"{feature['type']}, {sides}, {feature['dtype']}"

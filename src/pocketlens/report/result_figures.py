@@ -65,14 +65,14 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path
         figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True
     ):
         axes.set_title("Loss" if factor == 1 else "Accuracy, %")
-        for part, colour in (("train", BLUE), ("validation", ORANGE)):
+        for part, color in (("train", BLUE), ("validation", ORANGE)):
             rows = [(row["epoch"], row[f"{part}_{kind}"]) for row in history]
             points = [(epoch, factor * value) for epoch, value in rows if value is not None]
             if not points:
                 continue
             label = "training" if part == "train" else part
             marker = {"marker": "o", "markersize": 5} if len(points) <= 30 else {}
-            axes.plot(*zip(*points, strict=True), color=colour, label=label, **marker)
+            axes.plot(*zip(*points, strict=True), color=color, label=label, **marker)
             last = points[-1][1]
             other = history[-1][f"{'validation' if part == 'train' else 'train'}_{kind}"]
             above = other is None or last >= factor * other
@@ -82,7 +82,7 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path
                 (7, 1 if above else -1),
                 textcoords="offset points",
                 size=8.5,
-                color=colour,
+                color=color,
                 va="bottom" if above else "top",  # so that near values do not overprint
                 annotation_clip=False,
             )
@@ -285,12 +285,12 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
     axes.bar(
         places[:-1], counts, np.diff(places) * 0.92, align="edge", color=BLUE, edgecolor="none"
     )
-    for value, name, colour in (
+    for value, name, color in (
         (parity.mean_difference, "mean", ORANGE),
         (parity.tolerance.mean_difference, "limit of the mean", INK),
     ):
         place = max(np.log10(max(value, 1e-300)), (places[0] + places[1]) / 2)
-        axes.axvline(place, color=colour, linewidth=1.4, linestyle=(0, (4, 3)))
+        axes.axvline(place, color=color, linewidth=1.4, linestyle=(0, (4, 3)))
         axes.annotate(
             name,
             (place, 1),
@@ -298,7 +298,7 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             size=8.5,
-            color=colour,
+            color=color,
             va="top",
         )
     decades = [k for k, place in enumerate(places) if k and abs(place - round(place)) < 1e-6]
@@ -319,10 +319,10 @@ def _caption(mistake: Mistake, *, wordy: bool) -> list[str]:
     return [f"{mistake.label} → {mistake.predicted}"]
 
 
-def _rgb(colour: str) -> tuple[float, float, float]:
+def _rgb(color: str) -> tuple[float, float, float]:
     from matplotlib.colors import to_rgb
 
-    return to_rgb(colour)
+    return to_rgb(color)
 
 
 def _count_axis(axes: Axes, most: int, *, room: float = 1.6) -> None:

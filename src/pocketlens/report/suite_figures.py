@@ -120,13 +120,13 @@ def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
     )
     upper, lower = figure.subplots(2, 1, height_ratios=[2.2, max(0.2 * len(kinds), 0.4)])
     edges = np.linspace(0, 1, len(rejection.digits) + 1)
-    for counts, name, colour in (
+    for counts, name, color in (
         (rejection.digits, "something there", BLUE),
         (rejection.nothing, "nothing there", ORANGE),
     ):
         shares = 100 * np.array(counts) / max(sum(counts), 1)
-        upper.stairs(shares, edges, color=colour, label=name, fill=True, alpha=0.35)
-        upper.stairs(shares, edges, color=colour, linewidth=1.6)
+        upper.stairs(shares, edges, color=color, label=name, fill=True, alpha=0.35)
+        upper.stairs(shares, edges, color=color, linewidth=1.6)
     there = rejection.present is not None
     line = rejection.present if there else rejection.threshold
     upper.axvline(line, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
@@ -145,7 +145,7 @@ def _share_bars(axes: Axes, kept: Sequence[Share], false: Sequence[Share]) -> No
         [one.name for one, _ in groups],
         [one.share for one, _ in groups],
         [one.interval for one, _ in groups],
-        [colour for _, colour in groups],
+        [color for _, color in groups],
     )
     axes.set_xlabel("% answered; blue: digits on …, orange: nothing but …")
 
@@ -175,10 +175,10 @@ def _horizontal(
     names: Sequence[str],
     shares: Sequence[float],
     intervals: Sequence[tuple[float, float]],
-    colours: Sequence[str],
+    colors: Sequence[str],
 ) -> None:
     places = np.arange(len(names))
-    axes.barh(places, [100 * share for share in shares], 0.7, color=colours, alpha=0.8)
+    axes.barh(places, [100 * share for share in shares], 0.7, color=colors, alpha=0.8)
     for place, (low, high) in zip(places, intervals, strict=True):
         axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1)
     for place, share in zip(places, shares, strict=True):
@@ -228,8 +228,8 @@ def _map(table: Table, path: str | Path) -> Path:
     rgb = np.array([0xD5, 0x5E, 0x00]) / 255  # ORANGE
     axes.imshow(1 - depth[..., None] * (1 - rgb), aspect="auto", interpolation="nearest")
     for y, x in np.ndindex(tall, wide):
-        colour = PAPER if depth[y, x] > 0.75 else INK
-        write_in(axes, (x, y), f"{100 * shares[y, x]:.1f}", size=8.5, color=colour)
+        color = PAPER if depth[y, x] > 0.75 else INK
+        write_in(axes, (x, y), f"{100 * shares[y, x]:.1f}", size=8.5, color=color)
     axes.set_xticks(range(wide), table.columns)
     axes.set_yticks(range(tall), table.rows)
     axes.tick_params(length=0, labelcolor=INK)

@@ -87,7 +87,7 @@ class Batches:
     def held_back(self, validation: Dataset) -> tuple[Tensor, Tensor]:
         """What is validated on: the images, and with a class `nothing` also their frames.
 
-        A recogniser that knows `nothing` is for frames like those it trains on, but is to read
+        A recognizer that knows `nothing` is for frames like those it trains on, but is to read
         clean images as well: so the best epoch and the temperature are chosen on both.
         """
         images = _tensor(validation.channels_first(), self.device)

@@ -37,7 +37,7 @@ class Checkpoint:
         best_epoch: The epoch whose weights are `best`.
         weights: The network's state after the last epoch.
         best: The network's state after the best epoch.
-        optimizer: Tensors of the optimiser, keyed `<parameter index>.<name>`.
+        optimizer: Tensors of the optimizer, keyed `<parameter index>.<name>`.
         teacher: The teacher's state, if there is one.
     """
 
@@ -119,7 +119,7 @@ def fingerprint(data: Dataset, validation: Dataset) -> str:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer | Muon) -> Weights:
-    """The optimiser's state as tensors by name."""
+    """The optimizer's state as tensors by name."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
         for index, values in optimizer.state_dict()["state"].items()

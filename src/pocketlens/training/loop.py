@@ -244,7 +244,7 @@ class _Loop:
         """What the teacher sees in the clean images; unless it is a checkpoint's, it learns first.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C while it learnt.
+            KeyboardInterrupt: Ctrl-C while it learned.
         """
         recipe = teacher_recipe(self.recipe)
         data = halved(self.data, recipe.input)

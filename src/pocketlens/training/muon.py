@@ -23,7 +23,7 @@ STEPS = 5
 class Muon:
     """Muon for kernels of convolutions, AdamW for everything else.
 
-    It is used as PyTorch's optimisers are, but is none of them: making the first of those imports
+    It is used as PyTorch's optimizers are, but is none of them: making the first of those imports
     PyTorch's compiler, two seconds before the first step.
 
     An update of size `rate` is 0.2 root mean square in either, so that one rate and one weight

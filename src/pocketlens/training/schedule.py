@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules by name. A schedule is a pure function of the step."""
+"""Optimizers and learning-rate schedules by name. A schedule is a pure function of the step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": one_cycle, "const
 
 
 def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.Optimizer | Muon:
-    """The optimiser of a recipe; weight decay spares biases and normalisation."""
+    """The optimizer of a recipe; weight decay spares biases and normalization."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     groups = [

@@ -1,4 +1,4 @@
-"""Training that goes on from what another run has learnt."""
+"""Training that goes on from what another run has learned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["start_from"]
 
 
 def start_from(path: str, network: nn.Module, recipe: Recipe, classes: Sequence[str]) -> None:
-    """Put the weights of the recogniser at `path` into `network`.
+    """Put the weights of the recognizer at `path` into `network`.
 
     Args:
         path: A run folder or a file of weights.
@@ -25,7 +25,7 @@ def start_from(path: str, network: nn.Module, recipe: Recipe, classes: Sequence[
         classes: What the network is to tell apart, in its order.
 
     Raises:
-        RunError: There is no recogniser, or it is of another network, input or classes.
+        RunError: There is no recognizer, or it is of another network, input or classes.
     """
     found = Recognizer.load(Path(path).expanduser())
     # How a drawing is made for it does not change what it sees.

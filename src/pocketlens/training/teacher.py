@@ -1,4 +1,4 @@
-"""A teacher: a small network that has learnt the clean images tells what is in a frame of one."""
+"""A teacher: a small network that has learned the clean images tells what is in a frame of one."""
 
 from __future__ import annotations
 

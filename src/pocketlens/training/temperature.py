@@ -9,7 +9,7 @@ __all__ = ["fit_temperature"]
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature in [0.2, 5] that minimises the negative log-likelihood.
+    """The temperature in [0.2, 5] that minimizes the negative log-likelihood.
 
     The loss is convex in the inverse temperature, so a ternary search finds its minimum.
     Source: Guo et al., On Calibration of Modern Neural Networks, 2017 (arXiv 1706.04599).

@@ -18,7 +18,7 @@ are."""
 
 LEAST, MOST, SUREST = 0.5, 0.95, 0.99
 """Between these: one who is less sure than even says nothing, one who must be surer is silent. That
-there is nothing is learnt from many more frames, so of that one may be surer."""
+there is nothing is learned from many more frames, so of that one may be surer."""
 
 STEP = 0.005
 

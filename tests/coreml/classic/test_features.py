@@ -117,7 +117,7 @@ ROWS: list[tuple[str, dict[str, Any], Any, Any, Any, Any]] = [
         {10: 2.5},
         {1: 2.5},
     ),
-    # declared as coremltools' converter declares a DictVectorizer that has learnt whole numbers
+    # declared as coremltools' converter declares a DictVectorizer that has learned whole numbers
     (
         "dictVectorizer",
         {"int64ToIndex": [30, 10]},

@@ -1,4 +1,4 @@
-"""Generalised linear models against their formulas."""
+"""Generalized linear models against their formulas."""
 
 from __future__ import annotations
 

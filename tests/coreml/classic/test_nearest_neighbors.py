@@ -1,4 +1,4 @@
-"""Nearest neighbours against a search over all samples."""
+"""Nearest neighbors against a search over all samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pocketlens.errors import FeatureError, ModelFileError
 Open = Callable[[Any], CoreMLModel]
 
 
-def neighbours(
+def neighbors(
     spec_of: Callable[..., Any],
     samples: Any,
     labels: list[Any],
@@ -58,7 +58,7 @@ def test_votes(
     random = np.random.default_rng(count)
     samples = random.normal(size=(60, 2)).astype(np.float32).astype(float)
     labels = [int(label) for label in random.integers(7, 10, 60)]
-    model = open_spec(neighbours(spec_of, samples, labels, count, inverse=inverse, tree=tree))
+    model = open_spec(neighbors(spec_of, samples, labels, count, inverse=inverse, tree=tree))
     assert model.classes == tuple(str(label) for label in dict.fromkeys(labels))
     for x in random.normal(size=(10, 2)).astype(np.float32):
         distances = [float(((x - sample) ** 2).sum()) for sample in samples]
@@ -76,19 +76,19 @@ def test_votes(
 def test_what_a_sample_itself_is(spec_of: Callable[..., Any], open_spec: Open) -> None:
     """1 / 0 outvotes everything; two at the same place share."""
     samples, labels = [[0, 0], [1, 0], [1.5, 0], [0, 0]], ["a", "b", "b", "c"]
-    model = open_spec(neighbours(spec_of, samples, labels, 4, inverse=True))
+    model = open_spec(neighbors(spec_of, samples, labels, 4, inverse=True))
     assert model.run({"x": [0, 0]}) == {"c": "a", "p": {"a": 0.5, "b": 0, "c": 0.5}}
     assert model.run({"x": [1, 0]}) == {"c": "b", "p": {"a": 0, "b": 1, "c": 0}}
 
 
 def test_equal_votes(spec_of: Callable[..., Any], open_spec: Open) -> None:
     samples, labels = [[3, 0], [1, 0], [2, 0]], ["z", "b", "a"]
-    model = open_spec(neighbours(spec_of, samples, labels, 2))
+    model = open_spec(neighbors(spec_of, samples, labels, 2))
     assert model.run({"x": [0, 0]}) == {"c": "b", "p": {"z": 0, "b": 0.5, "a": 0.5}}
 
 
 def test_the_builder_of_coremltools(open_spec: Open) -> None:
-    """The example of its documentation, whose neighbours can be counted by hand."""
+    """The example of its documentation, whose neighbors can be counted by hand."""
     from coremltools.models.nearest_neighbors import KNearestNeighborsClassifierBuilder
 
     builder = KNearestNeighborsClassifierBuilder(
@@ -114,8 +114,8 @@ def test_the_builder_of_coremltools(open_spec: Open) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("count", "its number of neighbours is 0; expected at least 1"),
-        ("range", "its number of neighbours is 2000; expected at least 1, and one that it allows"),
+        ("count", "its number of neighbors is 0; expected at least 1"),
+        ("range", "its number of neighbors is 2000; expected at least 1, and one that it allows"),
         ("labels", "it has 3 labels for 2 samples"),
         ("width", "its samples differ from its 2 dimensions"),
         ("dimensions", "its inputs hold 2 numbers; the model needs 3"),
@@ -128,7 +128,7 @@ def test_the_builder_of_coremltools(open_spec: Open) -> None:
 )
 def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
     samples = [] if fault == "empty" else [[0, 0], [1, 1]]
-    spec = neighbours(spec_of, samples, [] if fault == "empty" else ["a", "b"], 1)
+    spec = neighbors(spec_of, samples, [] if fault == "empty" else ["a", "b"], 1)
     message = spec.kNearestNeighborsClassifier
     index = message.nearestNeighborsIndex
     match fault:
@@ -158,6 +158,6 @@ def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: 
 
 
 def test_wrong_input(spec_of: Callable[..., Any], open_spec: Open) -> None:
-    model = open_spec(neighbours(spec_of, [[0, 0]], ["a"], 1))
+    model = open_spec(neighbors(spec_of, [[0, 0]], ["a"], 1))
     with pytest.raises(FeatureError, match="has the shape 2; received: 3"):
         model.run({"x": [1, 2, 3]})

@@ -80,7 +80,7 @@ def test_pipelines_in_pipelines(spec_of: Callable[..., Any], open_spec: Open) ->
 
 def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> None:
     """What table data goes through: a word and a number, gathered, then classified."""
-    encoder = spec_of("oneHotEncoder", {"colour": "string"}, {"hot": "dictionary int64"})
+    encoder = spec_of("oneHotEncoder", {"color": "string"}, {"hot": "dictionary int64"})
     encoder.oneHotEncoder.stringCategories.vector.extend(["red", "green"])
     encoder.oneHotEncoder.outputSparse = True
     encoder.oneHotEncoder.handleUnknown = 1
@@ -103,7 +103,7 @@ def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> 
         leaf.evaluationInfo.add(evaluationValue=value)
     spec = pipeline(
         spec_of,
-        {"colour": "string", "n": "double?"},
+        {"color": "string", "n": "double?"},
         outputs,
         encoder,
         gather,
@@ -113,10 +113,10 @@ def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> 
     spec.description.predictedProbabilitiesName = "p"
     model = open_spec(spec)
     rows = [
-        ({"colour": "green", "n": 9}, "yes", 0.75),
-        ({"colour": "red", "n": 7}, "no", 0.375),
-        ({"colour": "blue", "n": 8}, "no", 0.125),
-        ({"colour": "blue"}, "no", 0.375),
+        ({"color": "green", "n": 9}, "yes", 0.75),
+        ({"color": "red", "n": 7}, "no", 0.375),
+        ({"color": "blue", "n": 8}, "no", 0.125),
+        ({"color": "blue"}, "no", 0.375),
     ]
     for given, label, second in rows:
         assert model.run(given) == {"y": label, "p": {"no": 1 - second, "yes": second}}
@@ -215,7 +215,7 @@ def test_a_picture_is_classified(
         np.testing.assert_allclose(list(scores.values()), expected, rtol=1e-6)
     np.testing.assert_allclose(model.probabilities(picture[None])[0], expected, rtol=1e-6)
     prediction = model.predict(picture)
-    assert (prediction.label, model.input_spec.colour) == ("red", "bgr")
+    assert (prediction.label, model.input_spec.color) == ("red", "bgr")
     with pytest.raises(FeatureError, match="height × width 3 × 5; received: 2 × 5"):
         model.run({"image": picture[:2]})
 

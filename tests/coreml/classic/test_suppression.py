@@ -46,7 +46,7 @@ def suppression(
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Of boxes given by their centre and size."""
+    """Of boxes given by their center and size."""
     sides = []
     for axis in (0, 1):
         low = max(a[axis] - a[axis + 2] / 2, b[axis] - b[axis + 2] / 2)

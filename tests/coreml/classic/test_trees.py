@@ -23,15 +23,15 @@ TESTS = {
 }
 NAMES = list(TESTS)
 
-# A branch is (feature, behaviour, value, missing goes to true, true child, false child),
+# A branch is (feature, behavior, value, missing goes to true, true child, false child),
 # a leaf {dimension: value}.
 Tree = Any
 
 
 def walk(tree: Tree, x: np.ndarray) -> dict[int, float]:
     while not isinstance(tree, dict):
-        feature, behaviour, value, missing, true, false = tree
-        goes = missing if math.isnan(x[feature]) else TESTS[behaviour](x[feature], value)
+        feature, behavior, value, missing, true, false = tree
+        goes = missing if math.isnan(x[feature]) else TESTS[behavior](x[feature], value)
         tree = true if goes else false
     return tree
 
@@ -92,13 +92,13 @@ def regressor(spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLMode
     return make
 
 
-@pytest.mark.parametrize("behaviour", NAMES)
+@pytest.mark.parametrize("behavior", NAMES)
 @pytest.mark.parametrize("missing", [True, False])
-def test_every_test_of_a_node(behaviour: str, missing: bool, regressor: Make) -> None:
-    tree = (0, behaviour, 0.5, missing, {0: 1.0}, {0: -1.0})
+def test_every_test_of_a_node(behavior: str, missing: bool, regressor: Make) -> None:
+    tree = (0, behavior, 0.5, missing, {0: 1.0}, {0: -1.0})
     model = regressor([tree], [10.0], {"x": "double?"})
     for x in (-1.0, 0.5, 2.0):
-        assert model.run({"x": x}) == {"y": 11.0 if TESTS[behaviour](x, 0.5) else 9.0}
+        assert model.run({"x": x}) == {"y": 11.0 if TESTS[behavior](x, 0.5) else 9.0}
     for given in ({"x": math.nan}, {}):
         assert model.run(given) == {"y": 11.0 if missing else 9.0}
 
@@ -107,21 +107,21 @@ NEAR = [0.1, 0.3, 0.5 + 1e-12, 1e300, -1e300]
 """Doubles that float32 rounds up, down, onto a threshold or out of its range."""
 
 
-@pytest.mark.parametrize("behaviour", NAMES)
+@pytest.mark.parametrize("behavior", NAMES)
 @pytest.mark.parametrize("single", [True, False])
 def test_thresholds_that_are_float32_compare_as_float32(
-    behaviour: str, single: bool, regressor: Make
+    behavior: str, single: bool, regressor: Make
 ) -> None:
     """XGBoost takes thresholds from its data, which it holds as float32."""
     thresholds = [float(np.float32(x)) for x in (0.1, 0.3, 0.5)]
-    trees = [(0, behaviour, t, False, {0: 2.0**k}, {0: 0.0}) for k, t in enumerate(thresholds)]
+    trees = [(0, behavior, t, False, {0: 2.0**k}, {0: 0.0}) for k, t in enumerate(thresholds)]
     if not single:  # one double among the thresholds is enough
-        trees.append((0, behaviour, 0.1, False, {0: 0.0}, {0: 0.0}))
+        trees.append((0, behavior, 0.1, False, {0: 0.0}, {0: 0.0}))
     model = regressor(trees, [0.0], {"x": "double"})
     for x in NEAR:
         with np.errstate(over="ignore"):
             compared = np.float32(x) if single else np.float64(x)
-        expected = sum(2.0**k for k, t in enumerate(thresholds) if TESTS[behaviour](compared, t))
+        expected = sum(2.0**k for k, t in enumerate(thresholds) if TESTS[behavior](compared, t))
         assert model.run({"x": x}) == {"y": expected}
 
 
@@ -271,7 +271,7 @@ def damaged(message: Any, fault: str) -> None:
             message.basePredictionValue.append(1.0)
         case "dimensions":
             message.numPredictionDimensions = 2**62
-        case "behaviour":
+        case "behavior":
             root.nodeBehavior = 7
         case "feature":
             root.branchFeatureIndex = 1
@@ -293,7 +293,7 @@ def damaged(message: Any, fault: str) -> None:
         ("dimension twice", "gives values for the dimensions [0, 0]; expected"),
         ("base", "it has 2 base prediction values; expected as many as its 1"),
         ("dimensions", "expected as many as its 4611686018427387904 prediction dimensions"),
-        ("behaviour", "a node has a nodeBehavior that is unknown here"),
+        ("behavior", "a node has a nodeBehavior that is unknown here"),
         ("feature", "its inputs hold 1 numbers; the model needs at least 2"),
         ("huge feature", "a node tests the feature 9223372036854775808; its inputs have fewer"),
     ],

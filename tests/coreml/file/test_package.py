@@ -284,7 +284,7 @@ def test_random_damage(tmp_path: Path, files: Any, seed: int) -> None:
 
 
 def test_classes_are_those_of_coremltools() -> None:
-    """A real `import coremltools`, afterwards, sees the very classes that were loaded here."""
+    """A real `import coremltools`, afterward, sees the very classes that were loaded here."""
     code = """
 from pocketlens.coreml.file.proto import generated
 ours = generated("Model_pb2").Model

@@ -222,7 +222,7 @@ def test_layer(run_layer, indexed: bool, method: str, order: str) -> None:
     np.testing.assert_allclose(y, wanted, atol=4e-6)
 
 
-def test_normalised_layer_of_one_row(run_layer) -> None:
+def test_normalized_layer_of_one_row(run_layer) -> None:
     fields = {"targetSize": [2, 2], "normalizedCoordinates": True}
     inputs = [x[None, :1, :, :1], np.float32([0.2, 0, 0.9, 1]).reshape(1, 1, 4, 1, 1)]
     (y,) = run_layer("cropResize", inputs, fields, [(1, 1, 2, 2, 2)])
@@ -239,7 +239,7 @@ def test_faults(run_op, run_layer) -> None:
         run_op("crop_resize", inputs, {"sampling_mode": "CUBIC"}, output, "CoreML7")
     with pytest.raises(ModelFileError, match="0 × 1; expected 1 to"):
         run_op("crop_resize", inputs, {"target_height": 0}, output, "CoreML7")
-    with pytest.raises(ModelFileError, match="normalised coordinates; expected floating-point"):
+    with pytest.raises(ModelFileError, match="normalized coordinates; expected floating-point"):
         whole = inputs | {"boxes": boxes.astype(np.uint16)}
         run_op("crop_resize", whole, {"normalized_coordinates": True}, output, "CoreML7")
     with pytest.raises(ModelFileError, match=r"expected \[N, 1, 4 or 5, 1, 1\]"):

@@ -49,8 +49,8 @@ class Split(nn.Module):
         return torch.softmax(self.head(x.mean((2, 3))), 1)
 
 
-class Standardised(nn.Module):
-    """Per-image standardisation inside the network, layer norm and leaky activations."""
+class Standardized(nn.Module):
+    """Per-image standardization inside the network, layer norm and leaky activations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "classic": (classic, "GRAYSCALE"),
     "residual": (residual, "RGB"),
     "branches": (Split, "BGR"),
-    "standardised": (Standardised, "GRAYSCALE"),
+    "standardized": (Standardized, "GRAYSCALE"),
 }
 
 
@@ -227,7 +227,7 @@ def test_describe(converted: Callable[..., Path]) -> None:
             "description": "",
             "height": 12,
             "width": 12,
-            "colour": "rgb",
+            "color": "rgb",
         }
     ]
     assert [o["type"] for o in said["outputs"]] == ["string", "dictionary"]
@@ -316,7 +316,7 @@ def test_leading_dimensions_of_any_size(
     assert type(model).__name__ == "GraphModel", "one graph serves all shapes"
 
 
-def test_quantised_and_back_without_a_zero_point(tmp_path: Path) -> None:
+def test_quantized_and_back_without_a_zero_point(tmp_path: Path) -> None:
     import coremltools as ct
     from coremltools.converters.mil import Builder as mb
 

@@ -124,7 +124,7 @@ def test_commuting_ops_are_not_rounded_again(
 
 
 @pytest.mark.parametrize("op", ["linear", "conv"])
-def test_weights_between_quantised_activations_stay_as_they_are(op: str, tmp_path: Path) -> None:
+def test_weights_between_quantized_activations_stay_as_they_are(op: str, tmp_path: Path) -> None:
     """ONNX Runtime would round these weights to 8 bits, which moves results by whole steps."""
     import coremltools as ct
     from coremltools.converters.mil.mil import Builder as mb
@@ -146,7 +146,7 @@ def test_weights_between_quantised_activations_stay_as_they_are(op: str, tmp_pat
             input=mb.quantize(input=x, output_dtype="uint8", **one), **one, name="y"
         )
 
-    path = tmp_path / "quantised.mlpackage"
+    path = tmp_path / "quantized.mlpackage"
     precision = ct.precision.FLOAT32
     target = ct.target.iOS17
     ct.convert(program, compute_precision=precision, minimum_deployment_target=target).save(path)

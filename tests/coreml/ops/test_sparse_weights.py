@@ -1,4 +1,4 @@
-"""Weights that are sparse and besides that quantised or kept in a palette."""
+"""Weights that are sparse and besides that quantized or kept in a palette."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_faults(run_op, wrong: dict[str, Any], text: str) -> None:
 
 @pytest.mark.parametrize("second", ["palette", "scale"])
 def test_compressed_twice_by_coremltools(second: str, tmp_path: Path) -> None:
-    """Pruned, then quantised or given a palette, by coremltools itself."""
+    """Pruned, then quantized or given a palette, by coremltools itself."""
     import coremltools as ct
     import torch
     from coremltools.optimize import coreml as cto

@@ -13,7 +13,7 @@ R = np.random.default_rng(41)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes: centre, width and height."""
+    """Intersection over union of two boxes: center, width and height."""
     spans = [
         min(one[i] + one[i + 2] / 2, other[i] + other[i + 2] / 2)
         - max(one[i] - one[i + 2] / 2, other[i] - other[i + 2] / 2)
@@ -49,10 +49,10 @@ def expected(boxes, scores, iou, least, most, per_class) -> list[np.ndarray]:
 
 
 def example(classes: int, images: int = 2, count: int = 25) -> tuple[np.ndarray, np.ndarray]:
-    centres = R.uniform(0, 60, (images, count, 2))
+    centers = R.uniform(0, 60, (images, count, 2))
     sizes = R.uniform(10, 40, (images, count, 2))
     scores = R.uniform(-100, 100, (images, count, classes))
-    return np.concatenate([centres, sizes], 2).astype(np.float32), scores.astype(np.float32)
+    return np.concatenate([centers, sizes], 2).astype(np.float32), scores.astype(np.float32)
 
 
 def outputs(images: int, most: int, classes: int) -> list[tuple[str, tuple[int, ...]]]:

@@ -200,7 +200,7 @@ def from_the_top(array: np.ndarray, bits: int) -> bytes:
 
 
 @pytest.mark.parametrize("bits", [1, 3, 4, 8])
-def test_layer_weights_quantised(bits: int, save: Callable[..., Path], files: Any) -> None:
+def test_layer_weights_quantized(bits: int, save: Callable[..., Path], files: Any) -> None:
     index = R.integers(0, 1 << bits, (3, 4))
     raw = from_the_top(index, bits)
     scale, bias = np.float32([0.5, 0.25, 1.0]), np.float32([-1, 0, 0.5])
@@ -217,7 +217,7 @@ def test_layer_weights_quantised(bits: int, save: Callable[..., Path], files: An
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("transposed", [True, False])
-def test_convolution_weights_quantised(
+def test_convolution_weights_quantized(
     groups: int, transposed: bool, save: Callable[..., Path], files: Any
 ) -> None:
     x = R.standard_normal((1, 8, 4, 5)).astype(np.float32)
@@ -245,13 +245,13 @@ def test_convolution_weights_quantised(
         fields |= {"kernelSize": [2, 3], "nGroups": groups, "isDeconvolution": transposed}
         spec = files.network_spec("convolution", [x], fields, [tuple(expected.shape)])
         raw = {"rawValue": from_the_top(index, 4) + b"unused"}
-        quantised = raw | {"quantization": {"numberOfBits": 4, kind: message}}
-        files.fill(spec.neuralNetwork.layers[0].convolution.weights, quantised)
+        quantized = raw | {"quantization": {"numberOfBits": 4, kind: message}}
+        files.fill(spec.neuralNetwork.layers[0].convolution.weights, quantized)
         answer = load(save(spec)).run({"x0": x})["y0"]
         np.testing.assert_allclose(answer, expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_layer_weights_quantised_by_coremltools(
+def test_layer_weights_quantized_by_coremltools(
     save: Callable[..., Path], files: Any, tmp_path: Path
 ) -> None:
     import coremltools as ct
@@ -294,7 +294,7 @@ def test_layer_weights_damaged(
     assert words in str(caught.value)
 
 
-def test_layer_weights_for_a_quantised_input(save: Callable[..., Path], files: Any) -> None:
+def test_layer_weights_for_a_quantized_input(save: Callable[..., Path], files: Any) -> None:
     codes = R.integers(-128, 128, (3, 4)).astype(np.int8)
     linear = {"numberOfBits": 8, "linearQuantization": {"scale": [0.25]}}
     spec = dense_spec(files, int8RawValue=codes.tobytes(), quantization=linear)

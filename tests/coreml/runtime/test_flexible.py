@@ -23,7 +23,7 @@ R = np.random.default_rng(8)
 
 
 def pooled(files: Any, **pool: Any) -> Any:
-    """Local response normalisation, which needs every size, of [1, C, H, W]."""
+    """Local response normalization, which needs every size, of [1, C, H, W]."""
     x = np.zeros((1, 4, 3, 3), np.float32)
     spec = files.network_spec(
         "lrn", [x], {"alpha": 2.0, "beta": 0.5, "k": 1.0, "localSize": 3}, [()]

@@ -1,4 +1,4 @@
-"""What a loaded model takes and gives: names, sizes, colours, types, classes, errors."""
+"""What a loaded model takes and gives: names, sizes, colors, types, classes, errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pocketlens.errors import (
 from pocketlens.image import INPUT_SPEC_KEY, InputSpec
 from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
-COLOURS = {"gray": 10, "rgb": 20, "bgr": 30}
+COLORS = {"gray": 10, "rgb": 20, "bgr": 30}
 H, W = 3, 5
 
 
@@ -32,14 +32,14 @@ H, W = 3, 5
 def averages(request: pytest.FixtureRequest, files: Any) -> Callable[..., Any]:
     """Makes a classifier whose probabilities are the means of the image's channels, over 255.
 
-    The picture is H × W pixels; gray gives one class, a colour three, in the file's own order.
+    The picture is H × W pixels; gray gives one class, a color three, in the file's own order.
     """
 
-    def make(colour: str, labels: list[str] | list[int]) -> Any:
+    def make(color: str, labels: list[str] | list[int]) -> Any:
         spec = generated("Model_pb2").Model()
         description = spec.description
         image = description.input.add(name="image").type.imageType
-        image.height, image.width, image.colorSpace = H, W, COLOURS[colour]
+        image.height, image.width, image.colorSpace = H, W, COLORS[color]
         label = description.output.add(name="label").type
         scores = description.output.add(name="scores").type.dictionaryType
         if isinstance(labels[0], str):
@@ -126,18 +126,18 @@ RED = np.zeros((H, W, 3), np.uint8)
 RED[..., 0], RED[..., 1] = 255, 51
 
 
-@pytest.mark.parametrize("colour", ["rgb", "bgr"])
-def test_colour_order(colour: str, averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_color_order(color: str, averages: Callable[..., Any], save: Callable[..., Path]) -> None:
     """Channels reach the network in the order that the file declares, whichever way they come."""
-    model = load(save(averages(colour, ["first", "second", "third"])))
-    order = [0, 1, 2] if colour == "rgb" else [2, 1, 0]
+    model = load(save(averages(color, ["first", "second", "third"])))
+    order = [0, 1, 2] if color == "rgb" else [2, 1, 0]
     expected = np.float32([1, 0.2, 0])[order]
     np.testing.assert_allclose(model.probabilities(RED[None])[0], expected, atol=1e-6)
-    assert model.input_spec.colour == colour
+    assert model.input_spec.color == color
     for given in (RED, Image.fromarray(RED)):
         scores = model.run({"image": given})["scores"]
         np.testing.assert_allclose(list(scores.values()), expected, atol=1e-6)
-    assert model.predict(Image.fromarray(RED)).label == ("first" if colour == "rgb" else "third")
+    assert model.predict(Image.fromarray(RED)).label == ("first" if color == "rgb" else "third")
 
 
 def test_gray_and_paths(
@@ -152,13 +152,13 @@ def test_gray_and_paths(
         assert model.run({"image": given}) == {"label": "only", "scores": {"only": expected}}
     assert predict(path, tmp_path / "gray.png").confidence == expected
     assert [p.label for p in predict(path, [gray, tmp_path / "gray.png"])] == ["only", "only"]
-    # A colour picture is made grey as Pillow does: 0.299 R + 0.587 G + 0.114 B.
+    # A color picture is made gray as Pillow does: 0.299 R + 0.587 G + 0.114 B.
     scores = model.run({"image": RED})["scores"]
     assert scores["only"] == pytest.approx((0.299 * 255 + 0.587 * 51) / 255, abs=0.005)
 
 
 def test_floating_point_gray(files: Any, save: Callable[..., Path]) -> None:
-    """Grey of 16-bit floating point: such images go in and come out as they are."""
+    """Gray of 16-bit floating point: such images go in and come out as they are."""
     spec = files.program_spec(
         "linear_activation",
         {"x": np.zeros((1, 1, H, W), np.float16)},
@@ -196,10 +196,10 @@ def test_numbered_classes(averages: Callable[..., Any], save: Callable[..., Path
 
 def test_classes_of_one_name(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
     model = load(save(averages("rgb", ["crane", "hen", "crane"])))
-    for colour, label in (((204, 102, 0), "crane"), ((0, 102, 204), "crane"), ((0, 9, 3), "hen")):
-        picture = np.full((H, W, 3), colour, np.uint8)
+    for color, label in (((204, 102, 0), "crane"), ((0, 102, 204), "crane"), ((0, 9, 3), "hen")):
+        picture = np.full((H, W, 3), color, np.uint8)
         results = model.run({"image": picture})
-        red, green, blue = (number / 255 for number in colour)
+        red, green, blue = (number / 255 for number in color)
         assert results["label"] == label
         assert results["scores"] == pytest.approx({"crane": max(red, blue), "hen": green})
         answer = model.predict(picture)
@@ -464,7 +464,7 @@ def test_rank_five_image_with_mean(save: Callable[..., Path]) -> None:
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 1
     image = spec.description.input.add(name="image").type.imageType
-    image.height, image.width, image.colorSpace = H, W, COLOURS["bgr"]
+    image.height, image.width, image.colorSpace = H, W, COLORS["bgr"]
     output = spec.description.output.add(name="y").type.multiArrayType
     output.shape.extend([3, H, W])
     output.dataType = 65568
@@ -477,13 +477,13 @@ def test_rank_five_image_with_mean(save: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(answer, RED.transpose(2, 0, 1)[::-1] - mean.reshape(3, H, W))
 
 
-@pytest.mark.parametrize("colour", ["gray", "rgb", "bgr"])
-def test_scaler_biases(colour: str, save: Callable[..., Path]) -> None:
-    """Each bias belongs to its colour, wherever the colour's channel is."""
+@pytest.mark.parametrize("color", ["gray", "rgb", "bgr"])
+def test_scaler_biases(color: str, save: Callable[..., Path]) -> None:
+    """Each bias belongs to its color, wherever the color's channel is."""
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
     image = spec.description.input.add(name="image").type.imageType
-    image.height, image.width, image.colorSpace = H, W, COLOURS[colour]
+    image.height, image.width, image.colorSpace = H, W, COLORS[color]
     spec.description.output.add(name="y").type.multiArrayType.dataType = 65568
     net = spec.neuralNetwork
     net.arrayInputShapeMapping = net.imageInputShapeMapping = 1
@@ -492,11 +492,11 @@ def test_scaler_biases(colour: str, save: Callable[..., Path]) -> None:
     scaler.redBias, scaler.greenBias, scaler.blueBias = 1.0, 2.0, 3.0
     layer = net.layers.add(name="l", input=["image"], output=["y"])
     layer.activation.linear.alpha = 1.0
-    picture = RED[..., 0] if colour == "gray" else RED
+    picture = RED[..., 0] if color == "gray" else RED
     answer = load(save(spec)).run({"image": picture})["y"][0, :, 0, 0]
     values = {"red": 255 / 2 + 1, "green": 51 / 2 + 2, "blue": 3.0, "gray": 255 / 2 + 9}
     order = {"gray": ["gray"], "rgb": ["red", "green", "blue"], "bgr": ["blue", "green", "red"]}
-    np.testing.assert_array_equal(answer, [values[name] for name in order[colour]])
+    np.testing.assert_array_equal(answer, [values[name] for name in order[color]])
 
 
 def test_onnx_is_not_overwritten(files: Any, save: Callable[..., Path], tmp_path: Path) -> None:

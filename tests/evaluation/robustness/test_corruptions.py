@@ -46,7 +46,7 @@ def test_a_corruption_is_the_same_for_the_same_seed(name: str, drawings: Dataset
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_colour_and_other_shapes(name: str) -> None:
+def test_color_and_other_shapes(name: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 20, 34, 3), np.uint8)
     changed = corrupt(images, name, 4)
     assert changed.shape == images.shape
@@ -67,7 +67,7 @@ def spot(y: int, x: int) -> np.ndarray:
 
 
 def middle_of(image: np.ndarray) -> tuple[float, float]:
-    """Centre of mass (x, y) in pixels from the middle."""
+    """Center of mass (x, y) in pixels from the middle."""
     plane = image[0, ..., 0].astype(float)
     y, x = (np.arange(n) + 0.5 - n / 2 for n in plane.shape)
     return float((plane.sum(0) * x).sum() / plane.sum()), float(
@@ -97,7 +97,7 @@ def test_a_larger_canvas_is_filled() -> None:
     assert middle_of(large) == pytest.approx((0, -14), abs=0.2)
 
 
-def test_beyond_an_image_is_the_colour_of_its_border() -> None:
+def test_beyond_an_image_is_the_color_of_its_border() -> None:
     image = np.full((1, 10, 10, 3), (10, 200, 30), np.uint8)
     image[0, 3:7, 3:7] = 0
     assert border(image).tolist() == [[10, 200, 30]]

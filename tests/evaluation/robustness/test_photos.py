@@ -106,7 +106,7 @@ def test_boxes_measure_their_distance() -> None:
     assert box.gap(Box(5, 5, 20, 30)) == -5
 
 
-def test_drawings_of_other_sizes_and_colours(drawings: Dataset) -> None:
+def test_drawings_of_other_sizes_and_colors(drawings: Dataset) -> None:
     images = np.kron(drawings.images[:2], np.ones((1, 2, 2, 3), np.uint8))
     assert photograph(replace(drawings.subset([0, 1]), images=images)).images.shape[1:] == (
         SIDE,

@@ -26,7 +26,7 @@ def begun(classes: tuple[str, ...] = DIGITS, seed: int = 1) -> Match:
 
 def win(match: Match, key: str, now: float) -> float:
     """A player wins the round that is drawn, and the next one begins; the time then."""
-    assert match.recognised(key, match.prompt, now)
+    assert match.recognized(key, match.prompt, now)
     if match.phase == "over":
         return now
     assert match.tick(now + PAUSE)
@@ -49,7 +49,7 @@ def test_a_match_from_its_beginning() -> None:
         return match.tick(now)
 
     def draw(key: str, now: float, label: str | None = "the prompt") -> bool:
-        return match.recognised(key, match.prompt if label == "the prompt" else label, now)
+        return match.recognized(key, match.prompt if label == "the prompt" else label, now)
 
     for happens, changes, phase, number in [
         (lambda: tick(0), False, "waiting", 0),
@@ -98,7 +98,7 @@ def test_best_of_five(winners: str, score: list[int], winner: str) -> None:
     assert match.phase == "over"
     assert (scores(match), match.winner) == (score, winner)
     assert not match.tick(now + 1000)
-    assert not match.recognised("a", match.prompt, now)
+    assert not match.recognized("a", match.prompt, now)
     match.again(now + 5)
     assert (match.phase, match.round, scores(match)) == ("countdown", 1, [0, 0])
 
@@ -118,15 +118,15 @@ def test_only_the_prompt_wins() -> None:
     match = begun()
     for label in DIGITS:
         if label != match.prompt:
-            assert not match.recognised("a", label, 1.0)
+            assert not match.recognized("a", label, 1.0)
     assert match.phase == "drawing"
-    assert match.recognised("b", match.prompt, 1.0)
+    assert match.recognized("b", match.prompt, 1.0)
 
 
-def test_the_first_to_be_recognised_wins_and_only_that_one() -> None:
+def test_the_first_to_be_recognized_wins_and_only_that_one() -> None:
     match = begun()
-    assert match.recognised("b", match.prompt, 2.0)
-    assert not match.recognised("a", match.prompt, 2.0)
+    assert match.recognized("b", match.prompt, 2.0)
+    assert not match.recognized("a", match.prompt, 2.0)
     assert scores(match) == [0, 1]
 
 
@@ -148,7 +148,7 @@ def test_both_get_the_same_prompt_at_the_same_time() -> None:
 
 def test_what_each_of_them_sees() -> None:
     match = begun()
-    match.recognised("b", match.prompt, 10.0)
+    match.recognized("b", match.prompt, 10.0)
     common = {"phase": "pause", "round": 1, "best_of": BEST_OF, "prompt": match.prompt}
     ann, bob = {"name": "Ann", "score": 0}, {"name": "Bob", "score": 1}
     timed: dict[str, Any] = {"seconds": PAUSE - 1}
@@ -182,10 +182,10 @@ def test_leaving_at_any_time(phase: str) -> None:
     if phase == "waiting":
         match.leave("b")
     elif phase == "countdown":
-        match.recognised("b", match.prompt, now)
+        match.recognized("b", match.prompt, now)
         match.tick(now + PAUSE)
     elif phase == "pause":
-        match.recognised("b", match.prompt, now)
+        match.recognized("b", match.prompt, now)
     elif phase == "over":
         while match.phase != "over":
             now = win(match, "b", now)

@@ -31,7 +31,7 @@ FAINTEST = 0.3
 SHARED = 4
 """Frames of a batch that share one scenery."""
 
-NEIGHBOURS = 0.25
+NEIGHBORS = 0.25
 """Share of frames with a part of another digit at the border."""
 
 
@@ -60,14 +60,14 @@ def camera(
         `(N + empty, 1, S, S)` uint8.
 
     Raises:
-        OptionError: An option out of range, or images that are not square and grey.
+        OptionError: An option out of range, or images that are not square and gray.
     """
     _check(images, turn, smallest, largest, clean)
     count, _, side, _ = images.shape
     random = Random(generator, count, side)
     field = ridges(images[:, 0])
     ink = draw(inside(field, random, turn=turn, smallest=smallest, largest=largest), random)
-    _add_neighbours(ink, field, random)
+    _add_neighbors(ink, field, random)
     if empty:
         source = torch.arange(empty, device=images.device) % count
         ink = torch.cat([ink, shapes(images[source, 0], random.part(empty))])
@@ -77,9 +77,9 @@ def camera(
     return frames
 
 
-def _add_neighbours(ink: Tensor, field: Tensor, random: Random) -> None:
+def _add_neighbors(ink: Tensor, field: Tensor, random: Random) -> None:
     """Draw another image's ink at the border of some frames."""
-    some = random.some(NEIGHBOURS)
+    some = random.some(NEIGHBORS)
     if not len(some):
         return
     part = random.part(len(some))
@@ -120,7 +120,7 @@ def _check(images: Tensor, turn: float, smallest: float, largest: float, clean: 
     _, channels, height, width = images.shape
     if channels != 1 or height != width or height < 16:
         raise OptionError(
-            "augment 'camera' takes square grey images of at least 16 × 16; "
+            "augment 'camera' takes square gray images of at least 16 × 16; "
             f"received: {height} × {width}, {channels} channel(s)"
         )
     if not 0 <= turn <= 180:

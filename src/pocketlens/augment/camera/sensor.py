@@ -83,7 +83,7 @@ LUMINANCE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-"""Quantisation of brightness at quality 50: ITU-T T.81 (JPEG), annex K, table K.1."""
+"""Quantization of brightness at quality 50: ITU-T T.81 (JPEG), annex K, table K.1."""
 
 
 MIDDLE = 128 / 255

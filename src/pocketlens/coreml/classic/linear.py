@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""Generalised linear models: a link function of weights · x + offset."""
+"""Generalized linear models: a link function of weights · x + offset."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""The nearest neighbours classifier. Either index, linear or k-d tree, finds the same samples."""
+"""The nearest neighbors classifier. Either index, linear or k-d tree, finds the same samples."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def kNearestNeighborsClassifier(
 ) -> Step:
     if uniformWeighting is None and inverseDistanceWeighting is None:
         raise ModelFileError("it has no weighting scheme; expected uniform or inverse distance")
-    count = _neighbours(numberOfNeighbors)
+    count = _neighbors(numberOfNeighbors)
     samples = _samples(nearestNeighborsIndex)
     given_labels = stringClassLabels if stringClassLabels is not None else int64ClassLabels
     each = [] if given_labels is None else list(given_labels.vector)
@@ -72,7 +72,7 @@ def _inverse(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return row
 
 
-def _neighbours(parameter: Message) -> int:
+def _neighbors(parameter: Message) -> int:
     count = int(parameter.defaultValue)
     allowed = parameter.WhichOneof("AllowedValues")
     low, high = parameter.range.minValue, parameter.range.maxValue
@@ -82,7 +82,7 @@ def _neighbours(parameter: Message) -> int:
         or (allowed == "set" and count not in parameter.set.values)
     ):
         raise ModelFileError(
-            f"its number of neighbours is {count}; expected at least 1, and one that it allows"
+            f"its number of neighbors is {count}; expected at least 1, and one that it allows"
         )
     return count
 

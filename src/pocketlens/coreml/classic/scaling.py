@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""Numbers made of numbers: scaling, normalising, choosing, thresholding, passing on."""
+"""Numbers made of numbers: scaling, normalizing, choosing, thresholding, passing on."""
 
 from __future__ import annotations
 

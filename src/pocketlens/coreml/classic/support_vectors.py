@@ -126,7 +126,7 @@ def supportVectorClassifier(
 def coupled(pairwise: Row, classes: int) -> Row:
     """The classes' probabilities that agree best with those of each pair.
 
-    They minimise Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)², by the paper's iteration and libsvm's bounds:
+    They minimize Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)², by the paper's iteration and libsvm's bounds:
     at most 100 rounds (or one a class), till every derivative is within 0.005 / classes.
 
     Args:

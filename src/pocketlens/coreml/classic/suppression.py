@@ -128,7 +128,7 @@ def _kept(
 
 
 def _iou(box: Array, others: Array) -> Array:
-    """Intersection over union of a box (x, y of its centre, width, height) with each other."""
+    """Intersection over union of a box (x, y of its center, width, height) with each other."""
     low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
     high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
     both = np.maximum(high - low, 0).prod(1)

@@ -123,10 +123,10 @@ class _Forest:
                 f"expected as many as its {self.dimensions} prediction dimensions, at least 1"
             )
         columns = _columns(nodes)
-        self._behaviour = np.array(columns["nodeBehavior"], np.int64)
-        if not np.all((self._behaviour >= 0) & (self._behaviour <= LEAF)):
+        self._behavior = np.array(columns["nodeBehavior"], np.int64)
+        if not np.all((self._behavior >= 0) & (self._behavior <= LEAF)):
             raise ModelFileError("a node has a nodeBehavior that is unknown here")
-        leaf = self._behaviour == LEAF
+        leaf = self._behavior == LEAF
         features = columns["branchFeatureIndex"]
         if max(features, default=0) >= MAX_FEATURES:
             raise ModelFileError(f"a node tests the feature {max(features)}; its inputs have fewer")
@@ -154,15 +154,13 @@ class _Forest:
             x = x.astype(np.float32).astype(np.float64)
         at = self._roots
         for _ in range(self._depth):
-            branch = at[self._behaviour[at] != LEAF]
+            branch = at[self._behavior[at] != LEAF]
             v, t = x[self._feature[branch]], self._threshold[branch]
             outcomes = np.stack([v <= t, v < t, v >= t, v > t, v == t, v != t])
-            true = outcomes[self._behaviour[branch], np.arange(branch.size)]
+            true = outcomes[self._behavior[branch], np.arange(branch.size)]
             true = np.where(np.isnan(v), self._missing[branch], true)
             at = at.copy()
-            at[self._behaviour[at] != LEAF] = np.where(
-                true, self._true[branch], self._false[branch]
-            )
+            at[self._behavior[at] != LEAF] = np.where(true, self._true[branch], self._false[branch])
         counts = self._starts[at + 1] - self._starts[at]
         before = np.cumsum(counts) - counts
         chosen = np.arange(counts.sum()) + np.repeat(self._starts[at] - before, counts)

@@ -60,7 +60,7 @@ def _classes(message: Any) -> list[str | int]:
     if "ClassLabels" not in message.DESCRIPTOR.oneofs_by_name:
         return []
     kind = message.WhichOneof("ClassLabels")
-    # Nearest neighbours have a label for each sample, so a class comes more than once.
+    # Nearest neighbors have a label for each sample, so a class comes more than once.
     return list(dict.fromkeys(getattr(message, kind).vector)) if kind else []
 
 

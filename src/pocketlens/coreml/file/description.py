@@ -29,7 +29,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         `path`, `kind`, `specification_version`, `opset` and `functions` of an ML Program,
-        `inputs`, `outputs` and `states` (name, type, shape, colour, description), `classes`,
+        `inputs`, `outputs` and `states` (name, type, shape, color, description), `classes`,
         `input_spec`, `metadata` (author, license, version, description, user), `ops` (how many of
         each), `parameters` (count), `weights` (numbers per precision) and `bytes`.
 
@@ -89,7 +89,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
         row |= {
             "height": feature.shape[0],
             "width": feature.shape[1],
-            "colour": feature.colour,
+            "color": feature.color,
         }
     elif feature.kind in ("array", "state"):
         row |= {"shape": list(feature.shape), "dtype": feature.dtype}

@@ -15,7 +15,7 @@ from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
 __all__ = ["Feature", "Interface", "declared_input_spec", "declared_thresholds", "read_interface"]
 
-COLOURS = {10: "gray", 20: "rgb", 30: "bgr", 40: "gray-float16"}
+COLORS = {10: "gray", 20: "rgb", 30: "bgr", 40: "gray-float16"}
 ARRAY_TYPES = {
     65552: "float16",
     65568: "float32",
@@ -39,7 +39,7 @@ class Feature:
         shape: `(height, width)` of an image, the default shape of an array, else empty.
         dtype: NumPy's name of an array's element type (Core ML's `DOUBLE` is `float64`); the key
             type (`string`, `int64`) of a dictionary or sequence.
-        colour: `gray`, `rgb`, `bgr` or `gray-float16` of an image.
+        color: `gray`, `rgb`, `bgr` or `gray-float16` of an image.
         shapes: Every allowed shape, if the file enumerates them.
         ranges: Lowest and highest size per dimension (None: no bound), if the file gives ranges;
             of a sequence: those of its length.
@@ -52,7 +52,7 @@ class Feature:
     kind: str
     shape: tuple[int, ...] = ()
     dtype: str = ""
-    colour: str = ""
+    color: str = ""
     shapes: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[Range, ...] = ()
     optional: bool = False
@@ -62,7 +62,7 @@ class Feature:
     @property
     def channels(self) -> int:
         """Of an image: 3 for `rgb` and `bgr`, else 1."""
-        return 3 if self.colour in ("rgb", "bgr") else 1
+        return 3 if self.color in ("rgb", "bgr") else 1
 
     def allows(self, shape: tuple[int, ...]) -> bool:
         """Whether the file lets this feature have `shape`."""
@@ -181,10 +181,10 @@ def _feature(file: ModelFile, message: Any) -> Feature:
 
 
 def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
-    if value.colorSpace not in COLOURS:
+    if value.colorSpace not in COLORS:
         raise ModelFileError(
-            f"{where} has colour space number {value.colorSpace}; "
-            "expected grey, RGB, BGR or 16-bit grey"
+            f"{where} has color space number {value.colorSpace}; "
+            "expected gray, RGB, BGR or 16-bit gray"
         )
     flexibility = value.WhichOneof("SizeFlexibility")
     shapes: tuple[tuple[int, ...], ...] = ()
@@ -197,9 +197,9 @@ def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
         ranges = (_range(sizes.heightRange), _range(sizes.widthRange))
     if 0 in shape and (shapes or ranges):
         shape = shapes[0] if shapes else (ranges[0][0], ranges[1][0])  # type: ignore[assignment]
-    colour = COLOURS[value.colorSpace]
+    color = COLORS[value.colorSpace]
     feature = Feature(
-        kind="image", shape=shape, colour=colour, shapes=shapes, ranges=ranges, **common
+        kind="image", shape=shape, color=color, shapes=shapes, ranges=ranges, **common
     )
     for each in (shape, *shapes):
         _check_shape(each, where, feature.channels)
@@ -273,7 +273,7 @@ def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | No
     """How pictures are made ready for the model, or None if it takes no image.
 
     A file that Pocketlens converted carries its InputSpec in the user metadata. For any other the
-    size and colour come from the image input; scale 1 and bias 0, for what the network does to its
+    size and color come from the image input; scale 1 and bias 0, for what the network does to its
     pixels is inside the file; and the crop is `center-crop`.
 
     Raises:
@@ -284,19 +284,19 @@ def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | No
     if image is None:
         return None
     height, width = image.shape
-    colour: Any = "gray" if image.colour == "gray-float16" else image.colour
+    color: Any = "gray" if image.color == "gray-float16" else image.color
     try:
         if text is None:
-            return InputSpec(height, width, colour, scale=(1.0,), bias=(0.0,))
+            return InputSpec(height, width, color, scale=(1.0,), bias=(0.0,))
         spec = InputSpec.from_json(text)
     except OptionError as error:
         raise ModelFileError(
             f"{file.path}: its metadata {INPUT_SPEC_KEY} or its image input cannot be used: {error}"
         ) from error
-    if (spec.height, spec.width, spec.colour) != (height, width, colour):
+    if (spec.height, spec.width, spec.color) != (height, width, color):
         raise ModelFileError(
             f"{file.path}: its metadata {INPUT_SPEC_KEY} says {spec.width} × {spec.height} "
-            f"{spec.colour}, its image input '{image.name}' says {width} × {height} {colour}; "
+            f"{spec.color}, its image input '{image.name}' says {width} × {height} {color}; "
             "convert the model again"
         )
     return spec

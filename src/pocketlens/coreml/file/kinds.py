@@ -21,7 +21,7 @@ KINDS = {
     "supportVectorRegressor": "support vector regressor",
     "treeEnsembleClassifier": "tree ensemble (classifier)",
     "treeEnsembleRegressor": "tree ensemble (regressor)",
-    "kNearestNeighborsClassifier": "nearest neighbours classifier",
+    "kNearestNeighborsClassifier": "nearest neighbors classifier",
     "bayesianProbitRegressor": "Bayesian probit regressor",
     "itemSimilarityRecommender": "item similarity recommender",
     "classConfidenceThresholding": "class confidence thresholding",
@@ -51,7 +51,7 @@ NEVER = {
     "gazetteer": "gazetteer, which only Apple's systems can run",
     "wordEmbedding": "word embedding, which only Apple's systems can run",
     "audioFeaturePrint": "audio feature print, which only Apple's systems hold",
-    "serializedModel": "private serialised model, which only Apple's systems can run",
+    "serializedModel": "private serialized model, which only Apple's systems can run",
 }
 
 

@@ -167,7 +167,7 @@ class Graph:
 
     @contextmanager
     def local(self) -> Iterator[None]:
-        """Forget afterwards the names that are given to tensors inside."""
+        """Forget afterward the names that are given to tensors inside."""
         tensors, place = self.tensors, self.place
         self.tensors = ChainMap({}, tensors)
         try:

@@ -153,7 +153,7 @@ class _Reader:
                 "gray-float16": [s.grayBias],
                 "rgb": [s.redBias, s.greenBias, s.blueBias],
                 "bgr": [s.blueBias, s.greenBias, s.redBias],
-            }[feature.colour]
+            }[feature.color]
             bias = np.array(biases, np.float32).reshape(-1, 1, 1)
             return g.Add(g.Mul(x, g.like(s.channelScale, x)), bias)
         if kind == "meanImage":

@@ -72,14 +72,14 @@ class GraphModel(CoreMLModel):
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._states(None)
-        colour, probabilities = self.input_spec.colour, self._lowered.probabilities
+        color, probabilities = self.input_spec.color, self._lowered.probabilities
         assert probabilities is not None
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
         def work(session: Any, rows: range) -> None:
             for row in rows:
-                feed = {value.name: image_planes(images[row], colour, value)}
+                feed = {value.name: image_planes(images[row], color, value)}
                 (answer,) = self._run(session, [probabilities.name], feed)
                 result[row] = answer.reshape(-1)
 

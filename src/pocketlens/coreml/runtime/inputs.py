@@ -34,20 +34,20 @@ __all__ = [
 def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
     """An image as [1, C, H, W] of pixels 0-255, channels in the order that the model declares.
 
-    Where the model declares 16-bit floating-point grey, an image or array of such numbers (Pillow's
+    Where the model declares 16-bit floating-point gray, an image or array of such numbers (Pillow's
     mode F, NumPy's float16 or float32) is taken as it is; of another one the pixels are.
 
     Raises:
         FeatureError: Not an image, or of a size that the feature does not allow.
         ImageError: A picture that cannot be read.
     """
-    return image_planes(_pixels(given, feature), feature.colour, value)
+    return image_planes(_pixels(given, feature), feature.color, value)
 
 
-def image_planes(pixels: NDArray[Any], colour: str, value: Value) -> NDArray[Any]:
-    """Pixels [H, W, C] in picture order as the graph's [1, C, H, W], in the order of `colour`."""
+def image_planes(pixels: NDArray[Any], color: str, value: Value) -> NDArray[Any]:
+    """Pixels [H, W, C] in picture order as the graph's [1, C, H, W], in the order of `color`."""
     planes = pixels.transpose(2, 0, 1)[None]
-    if colour == "bgr":
+    if color == "bgr":
         planes = planes[:, ::-1]
     # First moved, then widened: a third faster than both at once.
     return np.ascontiguousarray(planes).astype(value.dtype, copy=False)
@@ -62,9 +62,9 @@ def _pixels(given: Any, feature: Feature) -> NDArray[Any]:
     fine = False
     if isinstance(given, Image.Image):
         height, width = given.height, given.width
-        fine = feature.colour == "gray-float16" and given.mode == "F"
+        fine = feature.color == "gray-float16" and given.mode == "F"
     elif (
-        feature.colour == "gray-float16"
+        feature.color == "gray-float16"
         and isinstance(given, np.ndarray)
         and given.dtype in (np.float16, np.float32)
         and given.ndim == 2
@@ -87,8 +87,8 @@ def _pixels(given: Any, feature: Feature) -> NDArray[Any]:
         return np.asarray(given)[..., None]
     if isinstance(given, np.ndarray) and (given.shape[2:] or (1,)) == (feature.channels,):
         return given.reshape(height, width, feature.channels)  # as it is wanted already
-    colour: Any = "gray" if feature.channels == 1 else "rgb"
-    return prepare(given, InputSpec(height, width, colour))
+    color: Any = "gray" if feature.channels == 1 else "rgb"
+    return prepare(given, InputSpec(height, width, color))
 
 
 def array_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
@@ -203,7 +203,7 @@ def feature_input(given: Any, feature: Feature) -> Any:
 def _key(given: Any, feature: Feature) -> str | int:
     """A dictionary's key, of the declared type; but a whole number stays one.
 
-    coremltools declares string keys for a DictVectorizer that has learnt whole numbers. The model
+    coremltools declares string keys for a DictVectorizer that has learned whole numbers. The model
     knows which it needs.
     """
     whole = isinstance(given, (int, np.integer))
@@ -255,9 +255,9 @@ def image_output(answer: NDArray[Any], feature: Feature) -> Image.Image:
     from PIL import Image
 
     planes = answer.reshape(feature.channels, *answer.shape[-2:])
-    if feature.colour == "gray-float16":
+    if feature.color == "gray-float16":
         return Image.fromarray(planes[0].astype(np.float32))
-    if feature.colour == "bgr":
+    if feature.color == "bgr":
         planes = planes[::-1]
     pixels = np.clip(np.rint(planes.astype(np.float32)), 0, 255).astype(np.uint8)
     return Image.fromarray(pixels[0] if feature.channels == 1 else pixels.transpose(1, 2, 0).copy())

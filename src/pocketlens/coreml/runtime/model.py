@@ -92,7 +92,7 @@ class CoreMLModel(Predictor):
         """Probabilities `(N, K)` float32, in the order of `classes`.
 
         Args:
-            images: `(N, H, W, C)` uint8 in picture order (grey or RGB), fitting `input_spec`.
+            images: `(N, H, W, C)` uint8 in picture order (gray or RGB), fitting `input_spec`.
 
         Raises:
             FeatureError: Not a classifier of one image, or images of another shape.
@@ -118,7 +118,7 @@ class CoreMLModel(Predictor):
         Args:
             inputs: One entry per input; those that the file calls optional may be left out.
                 An image: a path, a Pillow image or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`
-                uint8 of exactly the declared size; its colours are converted. A multi-array:
+                uint8 of exactly the declared size; its colors are converted. A multi-array:
                 anything NumPy makes an array of the declared shape from. A string, a whole number
                 (int64), a number (double), a dictionary of numbers with string or int64 keys, a
                 sequence of strings or int64.
@@ -158,7 +158,7 @@ class CoreMLModel(Predictor):
         A model with loops also gives `steps_left`: where it is negative, a loop was stopped before
         its end, or a branch was taken that cannot run, and the outputs mean nothing.
 
-        Where a model quantises its activations, give ONNX Runtime `session.disable_quant_qdq=1`, as
+        Where a model quantizes its activations, give ONNX Runtime `session.disable_quant_qdq=1`, as
         is done here: it would round the float weights between them to 8 bits.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The evaluation suite: what a recogniser does in front of a camera, and where it gives way.
+"""The evaluation suite: what a recognizer does in front of a camera, and where it gives way.
 
 Simulated photographs and empty scenes (`photos`, `empty`), corruptions, turns, sizes and places of
 the clean image, and whether it says `nothing` when nothing is there. It is written apart from

@@ -1,4 +1,4 @@
-"""The light on a scene and the camera that takes it: from reflectance to grey values."""
+"""The light on a scene and the camera that takes it: from reflectance to gray values."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def _sensed(plane: Array, random: Random) -> Array:
 def _compressed(plane: Array, random: Random) -> NDArray[np.uint8]:
     from PIL import Image
 
-    grey = np.clip(plane * 255 + 0.5, 0, 255).astype(np.uint8)
+    gray = np.clip(plane * 255 + 0.5, 0, 255).astype(np.uint8)
     file = io.BytesIO()
     quality = int(random.integers(RANGES.jpeg[0], RANGES.jpeg[1] + 1))
-    Image.fromarray(grey).save(file, "JPEG", quality=quality)
+    Image.fromarray(gray).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file, formats=("JPEG",)))

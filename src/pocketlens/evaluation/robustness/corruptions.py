@@ -160,7 +160,7 @@ def _stripe(images: Array, breadth: float, random: Random) -> Array:
 
 
 def _fog(images: Array, thickness: float, random: Random) -> Array:
-    """Drifts of light grey in front."""
+    """Drifts of light gray in front."""
     count, height, width, _ = images.shape
     drifts = np.zeros((count, height, width, 1), np.float32)
     for cells, share in ((2, 0.5), (4, 0.3), (8, 0.2)):
@@ -171,7 +171,7 @@ def _fog(images: Array, thickness: float, random: Random) -> Array:
 
 
 def _spatter(images: Array, share: float, random: Random) -> Array:
-    """Drops on the lens: grey spots, over a share of the image."""
+    """Drops on the lens: gray spots, over a share of the image."""
     count, height, width, _ = images.shape
     noise = random.standard_normal((count, height, width, 1), np.float32)
     smooth = blurred(noise, 1.3 * _unit(images), (1, 2))
@@ -197,8 +197,8 @@ def _canny_edges(images: Array, share: float, random: Random) -> Array:  # noqa:
     Source: J. Canny, "A Computational Approach to Edge Detection", IEEE Transactions on Pattern
     Analysis and Machine Intelligence 8 (1986), 679-698.
     """
-    grey = images.mean(axis=3)
-    smooth = np.pad(blurred(grey, 0.8 * _unit(images), (1, 2)), ((0, 0), (1, 1), (1, 1)), "edge")
+    gray = images.mean(axis=3)
+    smooth = np.pad(blurred(gray, 0.8 * _unit(images), (1, 2)), ((0, 0), (1, 1), (1, 1)), "edge")
     x = smooth[:, 1:-1, 2:] - smooth[:, 1:-1, :-2]
     y = smooth[:, 2:, 1:-1] - smooth[:, :-2, 1:-1]
     steep = np.hypot(x, y)

@@ -40,7 +40,7 @@ DEEPEST = 9
 """How far, in samples, the depth of ink is measured."""
 
 SMOOTHING = 4
-"""How often the squared distance is averaged over neighbours: takes the stairs out of the middle
+"""How often the squared distance is averaged over neighbors: takes the stairs out of the middle
 line. Each pass adds 1/2 sample² of variance."""
 
 Array = NDArray[np.float32]
@@ -123,11 +123,11 @@ def _thinned(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-"""The neighbours P2 to P9 of Zhang and Suen: from above, clockwise."""
+"""The neighbors P2 to P9 of Zhang and Suen: from above, clockwise."""
 
 
 def _removable(step: int) -> NDArray[np.bool_]:
-    """For each of the 256 neighbourhoods, whether its middle goes in sub-iteration `step`."""
+    """For each of the 256 neighborhoods, whether its middle goes in sub-iteration `step`."""
     near = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8)
     count = near.sum(axis=1)
     rises = ((near == 0) & (np.roll(near, -1, axis=1) == 1)).sum(axis=1)
@@ -164,7 +164,7 @@ def _squared_distance(points: NDArray[np.bool_], reach: int) -> Array:
 
 
 def _averaged(field: Array) -> Array:
-    """The mean of neighbours with the weights 1 2 1 along both axes; the border stays as it is."""
+    """The mean of neighbors with the weights 1 2 1 along both axes; the border stays as it is."""
     for axis in (1, 2):
         turned = np.moveaxis(field, axis, 0)
         field = field.copy()

@@ -136,7 +136,7 @@ def streaked(planes: Array, length: float, angle: float, axes: tuple[int, int]) 
     Args:
         planes: Any array.
         length: Of the way, in samples.
-        angle: Its direction, radians from the second of the axes towards the first.
+        angle: Its direction, radians from the second of the axes toward the first.
         axes: The axes down and across.
     """
     reach = math.ceil(length / 2)
@@ -158,7 +158,7 @@ def half_plane(angle: float, offset: float, soft: float) -> Array:
     """1 beyond a straight edge, 0 before it.
 
     Args:
-        angle: Direction of the far side, radians from x towards y.
+        angle: Direction of the far side, radians from x toward y.
         offset: How far the edge is from the frame's origin that way, pixels.
         soft: Width of the transition in pixels, at least 1.
     """
@@ -184,7 +184,7 @@ def scaled(x: float, y: float) -> Homography:
 
 
 def turned(degrees: float) -> Homography:
-    """The turn that takes x towards y: clockwise on the screen."""
+    """The turn that takes x toward y: clockwise on the screen."""
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])

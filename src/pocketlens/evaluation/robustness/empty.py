@@ -58,7 +58,7 @@ def empty_scenes(count: int, *, seed: int = 0, like: Dataset | None = None) -> D
             nobody could tell which they were; without them these two kinds are left out.
 
     Returns:
-        Square grey frames `(count, 160, 160, 1)` of the single class `nothing`.
+        Square gray frames `(count, 160, 160, 1)` of the single class `nothing`.
 
     Raises:
         OptionError: A count below 1.

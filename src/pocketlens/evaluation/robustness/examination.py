@@ -56,7 +56,7 @@ def run_suite(
     tests: Collection[str] = TESTS,
     progress: Progress | None = None,
 ) -> SuiteResult:
-    """Examine a recogniser: clean, corrupted, turned, smaller, moved, photographed, and on nothing.
+    """Examine a recognizer: clean, corrupted, turned, smaller, moved, photographed, and on nothing.
 
     All tests are drawn from `seed`, so that two models get the same. Photographs are taken only of
     digits drawn in light ink on black (MNIST, `strokes`); for any other data they are left out,

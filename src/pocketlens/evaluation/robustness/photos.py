@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 BATCH = 16
-"""Drawings whose fields are made at once; a drawing's neighbours come from its batch."""
+"""Drawings whose fields are made at once; a drawing's neighbors come from its batch."""
 
 DARK = 64
 """The lightest that a drawing's ground may be."""
@@ -60,7 +60,7 @@ def photograph(dataset: Dataset, *, seed: int = 0) -> Dataset:
         seed: Draws the scenes.
 
     Returns:
-        Square grey frames `(N, 160, 160, 1)` with the labels and classes of `dataset`.
+        Square gray frames `(N, 160, 160, 1)` with the labels and classes of `dataset`.
 
     Raises:
         DataError: Images that are not square, not on black, or without ink.
@@ -82,7 +82,7 @@ def surface_of(index: int) -> Surface:
 
 
 def drawings(dataset: Dataset, place: slice) -> NDArray[np.uint8]:
-    """Some of the images as grey `(n, H, W)`."""
+    """Some of the images as gray `(n, H, W)`."""
     return dataset.images[place].max(axis=3)
 
 
@@ -123,12 +123,12 @@ def written_scene(
     """The reflectance of a sheet with one drawing on it, and with what else is in view.
 
     Args:
-        fields: Of a batch of drawings; the others may be neighbours or show through.
+        fields: Of a batch of drawings; the others may be neighbors or show through.
         index: Which one is written.
         pen: What with.
         view: Where it stands.
         surface: What on.
-        random: Draws tones, lines, neighbours and edges.
+        random: Draws tones, lines, neighbors and edges.
     """
     paper, ink = tones(surface, random)
     scene = blank_sheet(surface, paper, random)
@@ -138,8 +138,8 @@ def written_scene(
     if chance(random, RANGES.faint_lines):
         scene = faint_lines(scene, random)
     views = [(index, view)]
-    if chance(random, RANGES.neighbour):
-        views += _neighbour(fields, (index + 1) % len(fields.pen), pen, view, random)
+    if chance(random, RANGES.neighbor):
+        views += _neighbor(fields, (index + 1) % len(fields.pen), pen, view, random)
     for which, where in views:
         coverage, region = written(fields, which, pen, where, random)
         scene[region] = blend(scene[region], ink, coverage)
@@ -165,13 +165,13 @@ def _photo(fields: Fields, index: int, surface: Surface, random: Random) -> NDAr
     return take(scene, random, sharpness=pen.thickness * view.unit)
 
 
-def _neighbour(
+def _neighbor(
     fields: Fields, other: int, pen: Pen, view: View, random: Random
 ) -> list[tuple[int, View]]:
     """Another drawing and where it stands, cut off by the frame's border; none without room."""
     points = inked(fields, other, pen)
     standing = box_of(map_points(view.drawing, points))
-    depth = usual(random, RANGES.neighbour_depth) * SIDE
+    depth = usual(random, RANGES.neighbor_depth) * SIDE
     along = span(random, (-0.3, 1.3)) * SIDE
     side = random.integers(4)
     x = (depth - standing.right, SIDE - depth - standing.left, *(2 * [along - standing.left]))

@@ -56,8 +56,8 @@ class Ranges:
     texture: Span = (0.005, 0.03)  # roughness of the paper
 
     # What else is in view.
-    neighbour: float = 0.5  # chance of a part of another digit at a border
-    neighbour_depth: Span = (0.03, 0.12)  # frames, that it reaches in
+    neighbor: float = 0.5  # chance of a part of another digit at a border
+    neighbor_depth: Span = (0.03, 0.12)  # frames, that it reaches in
     gap: float = 0.04  # frames, least distance of such things from the digit
     edge: float = 0.2  # chance of the sheet's edge
     faint_lines: float = 0.2  # chance of faint lines, folds or crosses across the frame
@@ -117,7 +117,7 @@ SURFACES = (
     Surface("lined paper", (0.75, 0.96), (0.02, 0.4), ruling="lined"),
     Surface("cardboard", (0.42, 0.68), (0.02, 0.2), rough=3),
     Surface("blackboard", (0.06, 0.24), (0.6, 0.95), rough=1.5, chalk=True),
-    Surface("coloured paper", (0.35, 0.8), (0.02, 0.3)),
+    Surface("colored paper", (0.35, 0.8), (0.02, 0.3)),
     Surface("whiteboard", (0.82, 0.98), (0.03, 0.42), rough=0.2),
     Surface("dark paper", (0.04, 0.32), (0.68, 0.98)),
 )

@@ -53,8 +53,8 @@ def measure_rejection(
 
     Args:
         predictor: Of any classes; at least one besides `nothing`.
-        digits: What is to be recognised; its labels tell right from wrong.
-        nothing: Scenes with nothing to recognise; their labels do not matter.
+        digits: What is to be recognized; its labels tell right from wrong.
+        nothing: Scenes with nothing to recognize; their labels do not matter.
         thresholds: From where on an answer is shown.
         note: Which images these are.
         kinds: The kind of each image of `digits` and of `nothing`; empty for no table by kind.

@@ -27,7 +27,7 @@ def warped(
         size: Height and width of the result, which the unmoved image fills; default: as it is.
 
     Returns:
-        `(N, *size, C)`. Beyond an image is its `border` colour.
+        `(N, *size, C)`. Beyond an image is its `border` color.
     """
     from PIL import Image
 
@@ -54,7 +54,7 @@ def warped(
 
 
 def border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The median colour `(N, C)` of each image's outermost pixels."""
+    """The median color `(N, C)` of each image's outermost pixels."""
     rows = np.concatenate(
         [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
     )

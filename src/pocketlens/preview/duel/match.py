@@ -1,4 +1,4 @@
-"""The game: two players get the same prompt; who first draws what the model recognises wins.
+"""The game: two players get the same prompt; who first draws what the model recognizes wins.
 
 `Match` holds the rules and knows neither sockets nor clocks: it is told what happens, and when.
 """
@@ -104,7 +104,7 @@ class Match:
             self._begin_round(now)
         return True
 
-    def recognised(self, key: str, label: str | None, now: float) -> bool:
+    def recognized(self, key: str, label: str | None, now: float) -> bool:
         """The model steadily takes a player's drawing for `label`; whether that wins the round."""
         if self.phase != "drawing" or label != self.prompt or key not in self.players:
             return False

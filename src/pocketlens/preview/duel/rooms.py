@@ -160,7 +160,7 @@ class Duels:
                 continue
             label = steady.add(looks[0].probabilities)
             # The round may have ended meanwhile, and the next one begun.
-            if judged == match.rounds and match.recognised(key, label, time.monotonic()):
+            if judged == match.rounds and match.recognized(key, label, time.monotonic()):
                 room.changed()
 
 

@@ -28,7 +28,7 @@ const WORDS = {
  * @param {number} width of the picture.
  * @param {number} height
  * @param {import("./api.js").Input} input
- * @returns {{width: number, height: number}} centred, each in (0, 1].
+ * @returns {{width: number, height: number}} centered, each in (0, 1].
  */
 export function visiblePart(width, height, input) {
   if (input.crop !== "center-crop") return { width: 1, height: 1 };

@@ -4,7 +4,7 @@ import Testing
 @testable import «name»
 
 /// Shows the model pictures whose answers were computed when this app was written. A wrong crop,
-/// wrong colours or pixels scaled twice give other answers.
+/// wrong colors or pixels scaled twice give other answers.
 @Suite struct FixtureTests {
     @Test func theModelAnswersAsWhereTheAppWasWritten() async throws {
         let fixtures = try Fixtures()

@@ -21,14 +21,14 @@ def choose(g: Graph, condition: Value, x: Value, y: Value) -> Value:
 
 
 def divide(g: Graph, x: Value, y: Value) -> Value:
-    """`x / y` of integers, rounded towards zero."""
+    """`x / y` of integers, rounded toward zero."""
     # Exact in float64 for 32-bit integers, and a division by zero does not end the process.
     quotient = g.Div(g.cast(x, np.float64), g.cast(y, np.float64))
     return g.cast(quotient, x.dtype)
 
 
 def floor_divide(g: Graph, x: Value, y: Value) -> Value:
-    """`x / y` rounded towards minus infinity; ONNX's integer division rounds towards zero."""
+    """`x / y` rounded toward minus infinity; ONNX's integer division rounds toward zero."""
     if x.dtype.kind == "f":
         return g.in_float32(lambda a, b: g.Floor(g.Div(a, b)), x, y)
     quotient = g.Div(g.cast(x, np.float64), g.cast(y, np.float64))  # exact for 32-bit integers

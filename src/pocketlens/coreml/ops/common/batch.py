@@ -14,7 +14,7 @@ __all__ = ["over_batch"]
 
 
 def over_batch(g: Graph, x: Value, function: Callable[[Value], Value], *, inner: int = 3) -> Value:
-    """`function` of x [*B, ...] with *B made one dimension, and *B again afterwards.
+    """`function` of x [*B, ...] with *B made one dimension, and *B again afterward.
 
     Args:
         function: From a tensor of `inner + 1` dimensions to one of as many.

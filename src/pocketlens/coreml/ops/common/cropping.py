@@ -18,7 +18,7 @@ ORDERS = {
     "CENTER_SIZE_HEIGHT_FIRST": (0, 1),
     "CENTER_SIZE_WIDTH_FIRST": (1, 0),
 }
-"""Where a box has its row and its column: those of two corners, or of the centre and the size."""
+"""Where a box has its row and its column: those of two corners, or of the center and the size."""
 
 SAMPLINGS = (
     "STRICT_ALIGN_CORNERS",
@@ -55,7 +55,7 @@ def crop_resize(
         images: Which of the B each box is cut from, [N]; None: each box is cut from all.
         sides: Height and width of the result.
         order: One of `ORDERS`.
-        normalized: A box of 0 to 1 goes from the centre of the first to that of the last element.
+        normalized: A box of 0 to 1 goes from the center of the first to that of the last element.
         scale: What coordinates are multiplied by.
         sampling: One of `SAMPLINGS`.
         pad_value: What a point outside of the image gives.

@@ -1,4 +1,4 @@
-"""Normalisation. Statistics are worked out in float32: a sum of squares soon leaves float16."""
+"""Normalization. Statistics are worked out in float32: a sum of squares soon leaves float16."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def layer_norm(
 
     def formula(v: Value) -> Value:
         dims = np.array(over, np.int64)
-        centred = g.Sub(v, g.ReduceMean(v, dims))
-        variance = g.ReduceMean(g.Mul(centred, centred), dims)
-        y = g.Div(centred, g.Sqrt(g.Add(variance, g.like(epsilon, v))))
+        centered = g.Sub(v, g.ReduceMean(v, dims))
+        variance = g.ReduceMean(g.Mul(centered, centered), dims)
+        y = g.Div(centered, g.Sqrt(g.Add(variance, g.like(epsilon, v))))
         if gamma is not None:
             y = g.Mul(y, _shaped(g, gamma, sizes, v))
         return y if beta is None else g.Add(y, _shaped(g, beta, sizes, v))

@@ -13,7 +13,7 @@ from pocketlens.coreml.ops.common.ordering import counting
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 __all__ = [
-    "centres",
+    "centers",
     "edges",
     "linear",
     "nearest",
@@ -105,7 +105,7 @@ def resized_later(g: Graph, x: Value, sides: Mapping[int, Value], mode: str) -> 
     A size of 0 keeps that of `x`; one below, or more than the memory may hold, stops the run.
 
     Args:
-        mode: As in `linear`, or `NEAREST_NEIGHBOR` for the element in which each centre lies.
+        mode: As in `linear`, or `NEAREST_NEIGHBOR` for the element in which each center lies.
     """
     if mode != "NEAREST_NEIGHBOR":
         _check_mode(mode)
@@ -168,8 +168,8 @@ def upsample_nearest(g: Graph, x: Value, height: float, width: float) -> Value:
     return nearest(g, x, scaled(x, height, width), edges)
 
 
-def centres(size: int, side: int) -> Array:
-    """The element in which the centre of each result lies (TensorFlow's half pixel centers)."""
+def centers(size: int, side: int) -> Array:
+    """The element in which the center of each result lies (TensorFlow's half pixel centers)."""
     return (2 * np.arange(side) + 1) * size // (2 * side)
 
 
@@ -237,7 +237,7 @@ def _points_later(g: Graph, numbers: Value, size: Value, side: Value, mode: str)
     numbers, size, side = (g.cast(value, np.float64) for value in (numbers, size, side))
     nothing, half, one = (g.constant(number, np.float64) for number in (0, 0.5, 1))
     last = g.Sub(size, one)
-    inner = g.Div(last, g.Max(g.Sub(side, one), one))  # from the first centre to the last
+    inner = g.Div(last, g.Max(g.Sub(side, one), one))  # from the first center to the last
     middle = g.Where(g.Equal(side, one), g.Mul(last, half), nothing)
     outer = g.Div(size, side)
     offset = g.Div(g.Max(last, one), side)

@@ -36,7 +36,7 @@ def suppressed(
     in intersection over union, by more than `iou`.
 
     Args:
-        boxes: [B, N, 4]: the centre's x and y, width, height.
+        boxes: [B, N, 4]: the center's x and y, width, height.
         scores: [B, N, C].
         iou: A scalar, or of one element; so for the next two.
         least: A lower score drops a box, unless all have lower ones: then the best box is left.

@@ -26,7 +26,7 @@ def numbers(
         weights: A `WeightParams` message, or None.
         shape: What the layer expects.
         what: What to call it in an error.
-        axes: The dimensions that count output channels, along which a quantised weight may have
+        axes: The dimensions that count output channels, along which a quantized weight may have
             one scale each.
 
     Raises:
@@ -56,7 +56,7 @@ def numbers(
             raise ModelFileError(f"{what} has {len(weights.float16Value)} bytes of float16")
         array = np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
     elif given[0] == "rawValue":
-        return _quantised(weights, shape, what, axes)
+        return _quantized(weights, shape, what, axes)
     else:
         return _whole(weights, shape, what, axes)
     if array.size != count:
@@ -64,14 +64,14 @@ def numbers(
     return array.reshape(shape)
 
 
-def _quantised(
+def _quantized(
     weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
 ) -> NDArray[np.float32]:
     count = math.prod(shape)
     quantization = weights.quantization
     bits = quantization.numberOfBits
     if not 1 <= bits <= 8:
-        raise ModelFileError(f"{what} is quantised to {bits} bits; expected 1 to 8")
+        raise ModelFileError(f"{what} is quantized to {bits} bits; expected 1 to 8")
     expected = (count * bits + 7) // 8
     if len(weights.rawValue) < expected:  # more are no fault to Core ML
         raise ModelFileError(f"{what} has {len(weights.rawValue)} bytes; expected {expected}")
@@ -87,26 +87,26 @@ def _quantised(
         if table.size != 1 << bits:
             raise ModelFileError(f"{what} has a table of {table.size}; expected {1 << bits}")
         return table[index]
-    return _dequantised(index, weights, what, axes)
+    return _dequantized(index, weights, what, axes)
 
 
 def _whole(
     weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
 ) -> NDArray[np.float32]:
-    """int8 weights, as layers that quantise their input (int8DynamicQuantize) have them."""
+    """int8 weights, as layers that quantize their input (int8DynamicQuantize) have them."""
     if len(weights.int8RawValue) != math.prod(shape):
         raise ModelFileError(
             f"{what} has {len(weights.int8RawValue)} bytes; expected {math.prod(shape)}"
         )
     codes = np.frombuffer(weights.int8RawValue, np.int8).reshape(shape)
-    return _dequantised(codes, weights, what, axes)
+    return _dequantized(codes, weights, what, axes)
 
 
-def _dequantised(
+def _dequantized(
     codes: NDArray[Any], weights: Any, what: str, axes: Sequence[int]
 ) -> NDArray[np.float32]:
     if weights.quantization.WhichOneof("QuantizationType") != "linearQuantization":
-        raise ModelFileError(f"{what} is quantised without a scale or a table")
+        raise ModelFileError(f"{what} is quantized without a scale or a table")
     linear = weights.quantization.linearQuantization
     scale = _per_channel(linear.scale, codes.shape, what, axes)
     bias = _per_channel(linear.bias or [0.0], codes.shape, what, axes)

@@ -48,7 +48,7 @@ def not_equal(g: Graph, x: Value, y: Value) -> Value:
 
 @mil()
 def real_div(g: Graph, x: Value, y: Value) -> Value:
-    # The specification does not say how it rounds integers; coremltools' tests do: towards zero.
+    # The specification does not say how it rounds integers; coremltools' tests do: toward zero.
     return g.Div(x, y) if x.dtype.kind == "f" else divide(g, x, y)
 
 

@@ -37,7 +37,7 @@ def resize_nearest_neighbor(
     g: Graph, x: Value, target_size_height: int, target_size_width: int
 ) -> Value:
     sides = resizing.resized_sides(target_size_height, target_size_width)
-    return resizing.nearest(g, x, sides, resizing.centres)
+    return resizing.nearest(g, x, sides, resizing.centers)
 
 
 @mil()
@@ -82,7 +82,7 @@ def resize_bilinear(
     return resizing.linear(g, x, sides, sampling_mode)
 
 
-@mil(since=IOS17, restrictions="height and width only; nearest neighbour with DEFAULT only")
+@mil(since=IOS17, restrictions="height and width only; nearest neighbor with DEFAULT only")
 def resize(
     g: Graph,
     x: Value,
@@ -115,11 +115,11 @@ def resize(
     given = [size or kept for size, kept in zip(wanted, old, strict=True)]
     height, width = resizing.resized_sides(*given)
     if nearest:
-        return resizing.nearest(g, x, (height, width), resizing.centres)
+        return resizing.nearest(g, x, (height, width), resizing.centers)
     return resizing.linear(g, x, (height, width), sampling_mode)
 
 
-# padding_mode -> ONNX's name, and whether it takes the outermost coordinates to lie in the centres
+# padding_mode -> ONNX's name, and whether it takes the outermost coordinates to lie in the centers
 # of the corner elements (None: either)
 PADDINGS: dict[str, tuple[str, bool | None]] = {
     "constant": ("zeros", None),
@@ -287,7 +287,7 @@ def crop_resize_ios17(
     pad_value: float = 0.0,
 ) -> Value:
     if normalized_coordinates and boxes.dtype.kind != "f":
-        raise ModelFileError(f"{boxes!r} has normalised coordinates; expected floating-point ones")
+        raise ModelFileError(f"{boxes!r} has normalized coordinates; expected floating-point ones")
     y = cropping.crop_resize(
         g,
         x,

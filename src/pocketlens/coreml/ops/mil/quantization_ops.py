@@ -1,5 +1,5 @@
 # ruff: noqa: A002 (the field is called `input`)
-"""Quantised activations: scale and zero point are one number, or one for each index of an axis."""
+"""Quantized activations: scale and zero point are one number, or one for each index of an axis."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ def random_normal(
     stddev: Array | None = None,  # 1
     seed: int = -1,
 ) -> Value:
-    centre, deviation = _pair(mean, stddev, (0, 1))
-    return common.normal(g, shape, centre.item(), deviation.item(), seed, centre.dtype)
+    center, deviation = _pair(mean, stddev, (0, 1))
+    return common.normal(g, shape, center.item(), deviation.item(), seed, center.dtype)
 
 
 @mil(restrictions=NOTE)

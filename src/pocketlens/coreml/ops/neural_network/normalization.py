@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Normalisation. x is [*B, C, H, W]."""
+"""Normalization. x is [*B, C, H, W]."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def batchnorm(
 
     def formula(v: Value) -> Value:
         if not computeMeanVar:
-            centre = numbers(mean, (channels,), "mean")
+            center = numbers(mean, (channels,), "mean")
             spread = numbers(variance, (channels,), "variance")
-            return common.batch_norm(g, v, centre, spread, scale, offset, epsilon)
+            return common.batch_norm(g, v, center, spread, scale, offset, epsilon)
         if instanceNormalization or (v.shape or ())[:1] == (1,):
             return common.instance_norm(g, v, scale, offset, epsilon)
         # The statistics of a channel over the whole batch: those of one instance that holds it all.
@@ -57,11 +57,11 @@ def mvn(
     epsilon: float = 1e-6,
 ) -> Value:
     axes = np.array([-3, -2, -1] if acrossChannels else [-2, -1], np.int64)
-    centred = g.Sub(x, g.ReduceMean(x, axes))
+    centered = g.Sub(x, g.ReduceMean(x, axes))
     if not normalizeVariance:
-        return centred
-    variance = g.ReduceMean(g.Mul(centred, centred), axes)
-    return g.Div(centred, g.Sqrt(g.Add(variance, g.like(epsilon, x))))
+        return centered
+    variance = g.ReduceMean(g.Mul(centered, centered), axes)
+    return g.Div(centered, g.Sqrt(g.Add(variance, g.like(epsilon, x))))
 
 
 @layer()

@@ -2,13 +2,13 @@ import CoreGraphics
 import Observation
 import RecognizerKit
 
-/// What is drawn with a finger, and what the recogniser says of it.
+/// What is drawn with a finger, and what the recognizer says of it.
 @MainActor
 @Observable
 final class DrawingModel {
     private(set) var sketch = Sketch()
     private(set) var answer: Answer?
-    /// Why nothing can be recognised, in words for the user.
+    /// Why nothing can be recognized, in words for the user.
     private(set) var problem: String?
 
     let ink: Ink
@@ -48,7 +48,7 @@ final class DrawingModel {
         recognize()
     }
 
-    /// One sketch at a time: what is drawn meanwhile is looked at afterwards, at its newest.
+    /// One sketch at a time: what is drawn meanwhile is looked at afterward, at its newest.
     private func recognize() {
         guard !isRecognizing else { return }
         isRecognizing = true

@@ -2,13 +2,13 @@ import Foundation
 import Observation
 import RecognizerKit
 
-/// A photo that the user has chosen, and what the recogniser says of it.
+/// A photo that the user has chosen, and what the recognizer says of it.
 @MainActor
 @Observable
 final class PhotoModel {
     private(set) var picture: Picture?
     private(set) var answer: Answer?
-    /// Why nothing can be recognised, in words for the user.
+    /// Why nothing can be recognized, in words for the user.
     private(set) var problem: String?
 
     let input: InputSpec
@@ -21,7 +21,7 @@ final class PhotoModel {
         input = recognizer.configuration.input
     }
 
-    /// Shows a photo and recognises it. `load` fetches the contents of its file, perhaps from afar;
+    /// Shows a photo and recognizes it. `load` fetches the contents of its file, perhaps from afar;
     /// `nil` when there is none.
     func choose(_ load: () async throws -> Data?) async {
         answer = nil

@@ -4,7 +4,7 @@ import Foundation
 import RecognizerKit
 import Vision
 
-/// A camera frame on its way from the capture queue to the recogniser.
+/// A camera frame on its way from the capture queue to the recognizer.
 struct Frame: @unchecked Sendable {
     // Safe to pass on: nobody writes to the buffer after the camera has delivered it.
     let pixelBuffer: CVPixelBuffer

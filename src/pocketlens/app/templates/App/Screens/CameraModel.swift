@@ -3,7 +3,7 @@ import Foundation
 import Observation
 import RecognizerKit
 
-/// What the camera screen shows. It brings the camera's frames to the recogniser.
+/// What the camera screen shows. It brings the camera's frames to the recognizer.
 @MainActor
 @Observable
 final class CameraModel {
@@ -12,9 +12,9 @@ final class CameraModel {
     private(set) var frameSize = CGSize.zero
     private(set) var isTorchOn = false
     private(set) var showsDetails = false
-    /// What the recogniser does behind the label; kept only while it is shown.
+    /// What the recognizer does behind the label; kept only while it is shown.
     private(set) var details: RecognitionDetails?
-    /// Why nothing can be recognised, in words for the user.
+    /// Why nothing can be recognized, in words for the user.
     private(set) var problem: String?
 
     let input: InputSpec
@@ -38,7 +38,7 @@ final class CameraModel {
         if case .running(let camera) = state { camera } else { nil }
     }
 
-    /// Starts the camera and the recogniser, or tries again what failed.
+    /// Starts the camera and the recognizer, or tries again what failed.
     func start() async {
         problem = nil
         if following == nil {
@@ -89,7 +89,7 @@ final class CameraModel {
 
     private func recognizeFrames() async {
         do {
-            // One frame at a time: the next is taken only when this one has been recognised.
+            // One frame at a time: the next is taken only when this one has been recognized.
             for await frame in capture.frames {
                 let recognition = try await recognizer.recognize(frame)
                 show(try tracker.add(recognition.labels), of: frame.size)
@@ -130,7 +130,7 @@ final class CameraModel {
     }
 }
 
-/// How the recogniser came to its label.
+/// How the recognizer came to its label.
 struct RecognitionDetails: Equatable {
     let ranking: [StableLabel]
     let duration: Duration

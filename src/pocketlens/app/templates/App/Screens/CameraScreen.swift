@@ -10,7 +10,7 @@ struct CameraScreen: View {
 
     var body: some View {
         if let problem = model.problem {
-            FailureView(title: "Nothing can be recognised", reason: problem, model: model)
+            FailureView(title: "Nothing can be recognized", reason: problem, model: model)
         } else {
             switch model.state {
             case .starting, .running, .interrupted:
@@ -114,7 +114,7 @@ private struct CameraDeniedView: View {
         ContentUnavailableView {
             Label("No access to the camera", systemImage: "camera.fill")
         } description: {
-            Text("Allow the camera in the Settings to recognise what it sees.")
+            Text("Allow the camera in the Settings to recognize what it sees.")
         } actions: {
             Button("Open Settings") {
                 if let settings = URL(string: UIApplication.openSettingsURLString) {

@@ -1,6 +1,6 @@
 import SwiftUI
 
-/// The ways in: camera, finger, photo. All three ask the same recogniser.
+/// The ways in: camera, finger, photo. All three ask the same recognizer.
 struct RootScreen: View {
     let model: AppModel
     // Kept from one start to the next; a test sets it by a launch argument of this name.
@@ -35,7 +35,7 @@ struct RootScreen: View {
             }
         case .failure(let error):
             ContentUnavailableView(
-                "Nothing can be recognised",
+                "Nothing can be recognized",
                 systemImage: "exclamationmark.triangle",
                 description: Text(verbatim: error.localizedDescription)
             )

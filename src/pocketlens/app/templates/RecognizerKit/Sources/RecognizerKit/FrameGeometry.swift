@@ -19,7 +19,7 @@ public struct FrameGeometry: Equatable, Sendable {
         Self.largest(frameSize, in: CGRect(origin: .zero, size: viewSize))
     }
 
-    /// What the model sees, in view coordinates: with `centerCrop` the largest centred part of the
+    /// What the model sees, in view coordinates: with `centerCrop` the largest centered part of the
     /// input's shape, otherwise the whole frame.
     public func seenInView(by input: InputSpec) -> CGRect {
         guard input.crop == .centerCrop else { return frameInView }

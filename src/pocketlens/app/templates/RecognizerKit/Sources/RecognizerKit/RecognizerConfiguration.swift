@@ -96,23 +96,23 @@ public struct Thresholds: Codable, Equatable, Sendable {
 }
 
 /// The picture that the model eats. The model file holds `scale`, `bias` and the order of the
-/// colours itself; the app needs the shape, the crop, and how to draw for it.
+/// colors itself; the app needs the shape, the crop, and how to draw for it.
 public struct InputSpec: Codable, Equatable, Sendable {
     public let height: Int
     public let width: Int
-    public let colour: Colour
+    public let color: Color
     public let crop: Crop
     public let ink: Ink
 
-    public init(height: Int, width: Int, colour: Colour, crop: Crop, ink: Ink = .dark) {
+    public init(height: Int, width: Int, color: Color, crop: Crop, ink: Ink = .dark) {
         self.height = height
         self.width = width
-        self.colour = colour
+        self.color = color
         self.crop = crop
         self.ink = ink
     }
 
-    public enum Colour: String, Codable, Sendable {
+    public enum Color: String, Codable, Sendable {
         case gray, rgb, bgr
     }
 }
@@ -122,14 +122,14 @@ extension InputSpec {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         height = try values.decode(Int.self, forKey: .height)
         width = try values.decode(Int.self, forKey: .width)
-        colour = try values.decode(Colour.self, forKey: .colour)
+        color = try values.decode(Color.self, forKey: .color)
         crop = try values.decode(Crop.self, forKey: .crop)
         // An older file does not tell.
         ink = try values.decodeIfPresent(Ink.self, forKey: .ink) ?? .dark
     }
 }
 
-/// How strokes lie on their ground in the pictures that the model has learnt from.
+/// How strokes lie on their ground in the pictures that the model has learned from.
 public enum Ink: String, Codable, Sendable {
     /// Dark on light, as on paper.
     case dark
@@ -139,7 +139,7 @@ public enum Ink: String, Codable, Sendable {
 
 /// How a picture of another shape is made to fit the model's input.
 public enum Crop: String, Codable, Sendable {
-    /// The largest centred part of the input's shape.
+    /// The largest centered part of the input's shape.
     case centerCrop = "center-crop"
     /// The whole picture, with black bars.
     case fit

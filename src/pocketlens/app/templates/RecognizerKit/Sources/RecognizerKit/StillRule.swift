@@ -28,7 +28,7 @@ public struct StillRule: Sendable {
 
 /// What the model's probabilities come to.
 public struct Answer: Equatable, Sendable {
-    /// The label to show; `nil` when nothing, or nothing sure enough, was recognised.
+    /// The label to show; `nil` when nothing, or nothing sure enough, was recognized.
     public let label: StableLabel?
     /// The most probable classes, the background among them, most probable first.
     public let ranking: [StableLabel]

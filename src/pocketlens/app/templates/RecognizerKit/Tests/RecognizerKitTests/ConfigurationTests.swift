@@ -19,7 +19,7 @@ import Testing
                 "smoothing": 0.3
               },
               "input": {
-                "height": 28, "width": 24, "colour": "gray", "scale": [1], "bias": [0],
+                "height": 28, "width": 24, "color": "gray", "scale": [1], "bias": [0],
                 "crop": "\(crop)"\(ink)
               },
               "classes": \(classes)
@@ -36,7 +36,7 @@ import Testing
         #expect(configuration.classes == ["a", "\"b\" 🦊", "שלום"])
         #expect(
             configuration.input
-                == InputSpec(height: 28, width: 24, colour: .gray, crop: .centerCrop)
+                == InputSpec(height: 28, width: 24, color: .gray, crop: .centerCrop)
         )
         #expect(
             configuration.thresholds

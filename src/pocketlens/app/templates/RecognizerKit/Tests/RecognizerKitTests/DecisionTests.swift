@@ -116,7 +116,7 @@ import Testing
         thresholds: Thresholds(
             show: 0.7, keep: 0.5, present: 0.5, margin: 0.2, hold: 2, smoothing: 1
         ),
-        input: InputSpec(height: 28, width: 28, colour: .gray, crop: .centerCrop),
+        input: InputSpec(height: 28, width: 28, color: .gray, crop: .centerCrop),
         classes: ["one", "two", "nothing"]
     )
 

@@ -3,7 +3,7 @@ import RecognizerKit
 import Testing
 
 @Suite struct GeometryTests {
-    private let square = InputSpec(height: 28, width: 28, colour: .gray, crop: .centerCrop)
+    private let square = InputSpec(height: 28, width: 28, color: .gray, crop: .centerCrop)
 
     @Test func aTallViewShowsTheFrameBetweenBars() {
         let geometry = FrameGeometry(
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func theCropHasTheShapeOfTheInput() {
-        let wide = InputSpec(height: 32, width: 64, colour: .rgb, crop: .centerCrop)
+        let wide = InputSpec(height: 32, width: 64, color: .rgb, crop: .centerCrop)
         let geometry = FrameGeometry(
             frameSize: CGSize(width: 720, height: 1280),
             viewSize: CGSize(width: 360, height: 640)
@@ -34,7 +34,7 @@ import Testing
 
     @Test(arguments: [Crop.fit, Crop.fill])
     func otherCropsSeeTheWholeFrame(crop: Crop) {
-        let input = InputSpec(height: 28, width: 28, colour: .gray, crop: crop)
+        let input = InputSpec(height: 28, width: 28, color: .gray, crop: crop)
         let geometry = FrameGeometry(
             frameSize: CGSize(width: 720, height: 1280),
             viewSize: CGSize(width: 360, height: 800)
