@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketlens.callbacks import Callback
 from pocketlens.errors import (
     CheckFailedError,
     OptionError,
@@ -33,9 +34,7 @@ from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 if TYPE_CHECKING:
     from pocketlens.coreml import CoreMLModel
     from pocketlens.data import Dataset
-    from pocketlens.history import Epoch
     from pocketlens.recognizer import Recognizer
-    from pocketlens.training import Step
 
 __all__ = ["STAGES", "Watcher", "run"]
 
@@ -44,23 +43,7 @@ STAGES = ("data", "train", "evaluate", "convert", "verify", "app", "report")
 MODEL_SUFFIXES = (".mlpackage", ".mlmodel")
 
 
-class Watcher:
-    """Is told how a run goes. This one says nothing; the command line shows a progress bar."""
-
-    def stage(self, name: str, *, done: bool) -> None:
-        """A stage begins, or was finished in an earlier call."""
-
-    def note(self, text: str) -> None:
-        """Something the user must know."""
-
-    def download(self, file: str, received: int, total: int | None) -> None:
-        """So many bytes of a file have come."""
-
-    def step(self, step: Step) -> None:
-        """The training has come so far."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """An epoch is finished."""
+Watcher = Callback
 
 
 def run(
@@ -306,8 +289,7 @@ class _Work:
             self.train_set,
             folder=self.folder,
             resume=self.resume and (self.folder / "checkpoint").exists(),
-            on_step=self.watcher.step,
-            on_epoch=self.watcher.epoch,
+            callbacks=[self.watcher],
         )
         weights = training.recognizer.save(self.folder / "weights.safetensors", force=True)
         if training.interrupted:

@@ -10,12 +10,43 @@ import numpy as np
 import pytest
 import torch
 
+from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import OptionError, RunError, TrainingError
-from pocketlens.history import Epoch
+from pocketlens.history import Epoch, Step
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer
-from pocketlens.training import Step, train
+from pocketlens.training import train
+
+
+class Recorder(Callback):
+    """Keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.epochs: list[Epoch] = []
+
+    def step(self, step: Step) -> None:
+        self.steps.append(step)
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+
+
+class Raise(Callback):
+    """Raises an exception after an epoch, or after the first step."""
+
+    def __init__(self, error: BaseException, *, after_epoch: int = 0) -> None:
+        self.error = error
+        self.after_epoch = after_epoch
+
+    def step(self, step: Step) -> None:
+        if not self.after_epoch:
+            raise self.error
+
+    def epoch(self, epoch: Epoch) -> None:
+        if epoch.epoch == self.after_epoch:
+            raise self.error
 
 
 def weights(recognizer: Recognizer) -> dict[str, torch.Tensor]:
@@ -55,11 +86,8 @@ def test_it_learns_repeats_and_resumes(
     assert accuracy(whole.recognizer, bars_test) > 0.9
     assert same(whole.recognizer, train(recipe, bars_train).recognizer)
 
-    def stop(epoch: Epoch) -> None:
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
-
-    cut = train(recipe, bars_train, folder=tmp_path, on_epoch=stop)
+    stop = Raise(KeyboardInterrupt(), after_epoch=2)
+    cut = train(recipe, bars_train, folder=tmp_path, callbacks=[stop])
     assert cut.interrupted
     assert len(cut.history) == 2
     rest = train(recipe, bars_train, folder=tmp_path, resume=True)
@@ -87,8 +115,10 @@ def test_the_callers_random_numbers_are_left_alone(
 def test_the_history_and_the_progress(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
-    steps: list[Step] = []
-    done = train(bars_recipe, bars_train, folder=tmp_path, on_step=steps.append)
+    recorder = Recorder()
+    done = train(bars_recipe, bars_train, folder=tmp_path, callbacks=[recorder])
+    steps = recorder.steps
+    assert recorder.epochs == list(done.history)
     rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert rows == [vars(row) for row in done.history]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -119,17 +149,17 @@ def test_a_share_of_a_second_source_is_added(
     settings = [f"data.extra={source}", f"data.extra_share={share}", "training.epochs=1"]
     more = load_data(source, split="all", input_spec=bars_recipe.input)
     added = sum(round(share * count) for count in more.counts.values())
-    steps: list[Step] = []
-    train(load_recipe(bars_recipe, settings), bars_train, on_step=steps.append)
+    recorder = Recorder()
+    train(load_recipe(bars_recipe, settings), bars_train, callbacks=[recorder])
     assert 0 < added <= len(more) * (share + 0.1)
-    assert steps[-1].steps == (480 + added) // 30
+    assert recorder.steps[-1].steps == (480 + added) // 30
 
 
 def test_a_share_of_the_first_source_is_used(bars_recipe: Recipe, bars_train: Dataset) -> None:
-    steps: list[Step] = []
+    recorder = Recorder()
     settings = ["data.share=0.25", "training.epochs=1"]
-    train(load_recipe(bars_recipe, settings), bars_train, on_step=steps.append)
-    assert steps[-1].steps == 480 // 4 // 30
+    train(load_recipe(bars_recipe, settings), bars_train, callbacks=[recorder])
+    assert recorder.steps[-1].steps == 480 // 4 // 30
 
 
 def test_training_goes_on_from_another_runs_weights(
@@ -173,12 +203,9 @@ def test_without_validation_the_last_epoch_counts(bars_recipe: Recipe, bars_trai
 def test_ctrl_c_in_the_first_epoch_keeps_what_was_reached(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
-    def stop(step: Step) -> None:
-        raise KeyboardInterrupt
-
     start = train(replace(bars_recipe, training=replace(bars_recipe.training, epochs=1)),
                   bars_train.subset(slice(0, 90)))  # fmt: skip
-    done = train(bars_recipe, bars_train, folder=tmp_path, on_step=stop)
+    done = train(bars_recipe, bars_train, folder=tmp_path, callbacks=[Raise(KeyboardInterrupt())])
     assert done.interrupted
     assert done.best_epoch == 0
     assert not (tmp_path / "checkpoint").exists()

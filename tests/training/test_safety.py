@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 
+from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
 from pocketlens.errors import OutputError, RunError, TrainingError
 from pocketlens.history import Epoch
@@ -211,11 +212,12 @@ def test_frames_of_nothing_are_the_same_after_a_stop(
     few = bars_train.subset(slice(0, 150))
     few = replace(few, images=np.pad(few.images, ((0, 0), (2, 2), (2, 2), (0, 0))))
 
-    def stop(epoch: Epoch) -> None:
-        raise KeyboardInterrupt
+    class Stop(Callback):
+        def epoch(self, epoch: Epoch) -> None:
+            raise KeyboardInterrupt
 
     whole = train(recipe, few)
-    assert len(train(recipe, few, folder=tmp_path, on_epoch=stop).history) == 1
+    assert len(train(recipe, few, folder=tmp_path, callbacks=[Stop()]).history) == 1
     rest = train(recipe, few, folder=tmp_path, resume=True)
     assert equal(rest.recognizer, whole.recognizer)
     assert [r.validation_loss for r in rest.history] == [r.validation_loss for r in whole.history]
@@ -292,12 +294,13 @@ def test_a_folder_that_becomes_a_file(
 ) -> None:
     folder = tmp_path / "run"
 
-    def lose(_: Epoch) -> None:
-        shutil.rmtree(folder)
-        folder.write_text("in the way")
+    class ReplaceFolder(Callback):
+        def epoch(self, epoch: Epoch) -> None:
+            shutil.rmtree(folder)
+            folder.write_text("in the way")
 
     with pytest.raises(OutputError, match="checkpoint cannot be written: .*choose another output"):
-        train(bars_recipe, bars_train, folder=folder, on_epoch=lose)
+        train(bars_recipe, bars_train, folder=folder, callbacks=[ReplaceFolder()])
 
 
 def test_a_loss_that_is_not_finite_is_told_soon(bars_recipe: Recipe, bars_train: Dataset) -> None:

@@ -1,5 +1,6 @@
-"""Training: the loop, checkpoints, devices. `train` is the one way in."""
+"""Training: the loop, checkpoints, devices. `train` is the entry point."""
 
-from pocketlens.training.loop import Step, Training, train
+from pocketlens.history import Step
+from pocketlens.training.loop import Training, train
 
 __all__ = ["Step", "Training", "train"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketlens import networks
+from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
-from pocketlens.history import Epoch
+from pocketlens.history import Epoch, Step
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
 from pocketlens.training.batches import Batches
@@ -35,24 +36,10 @@ from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.start import start_from
 from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
 
-__all__ = ["Step", "Training", "train"]
+__all__ = ["Training", "train"]
 
 REPORT_SECONDS = 0.1
 ENOUGH_TO_CALIBRATE = 200
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far the training is: told to `on_step` about ten times a second."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    images_per_second: float
-    learning_rate: float
-    loss: float
-    seconds_left: float
 
 
 @dataclass(frozen=True)
@@ -87,8 +74,7 @@ def train(
     validation: Dataset | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
-    on_step: Callable[[Step], None] | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> Training:
     """Train the recipe's network.
 
@@ -99,8 +85,8 @@ def train(
         folder: Where `checkpoint` and `history.jsonl` are kept, if anywhere.
         resume: Go on from the checkpoint in `folder` after its last finished epoch, to the same
             weights as a training that was never stopped.
-        on_step: Told about ten times a second.
-        on_epoch: Told after each epoch.
+        callbacks: Their `step` and `epoch` are called while the training runs, in this order. An
+            exception that one raises ends the training, see `Callback`.
 
     Raises:
         RecipeError: A recipe that asks for what cannot be.
@@ -109,6 +95,7 @@ def train(
         TrainingError: A device that is not there, or a loss that is not finite.
         OutputError: The folder cannot be written; the last checkpoint stays as it was.
     """
+    callbacks = _checked(callbacks)
     recipe = load_recipe(recipe)
     if validation is None:
         data, validation = data.split(recipe.data.validation, seed=recipe.seed)
@@ -124,12 +111,24 @@ def train(
         interrupted = False
         try:
             for epoch in range(len(loop.history) + 1, recipe.training.epochs + 1):
-                row = loop.epoch(epoch, on_step)
-                if on_epoch:
-                    on_epoch(row)
+                row = loop.epoch(epoch, callbacks)
+                for callback in callbacks:
+                    callback.epoch(row)
         except KeyboardInterrupt:
             interrupted = True
         return loop.finish(interrupted=interrupted)
+
+
+def _checked(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    listed = isinstance(callbacks, Iterable)
+    found = tuple(callbacks) if listed else ()
+    wrong = [each for each in found if not isinstance(each, Callback)] if listed else [callbacks]
+    if wrong:
+        raise OptionError(
+            f"callbacks must be a list of pocketlens.Callback objects; received: {wrong[0]!r}; "
+            "write a subclass of Callback and pass callbacks=[YourCallback()]"
+        )
+    return found
 
 
 def _check_data(recipe: Recipe, data: Dataset) -> None:
@@ -187,7 +186,7 @@ class _Loop:
         self.best_epoch = 0
         self.best = copy_of(self.network)
 
-    def epoch(self, number: int, on_step: Callable[[Step], None] | None) -> Epoch:
+    def epoch(self, number: int, callbacks: Sequence[Callback]) -> Epoch:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
         began = time.perf_counter()
         if self.teacher is not None and not len(self.teacher.features):
@@ -211,12 +210,11 @@ class _Loop:
             told, speed, train_loss = now, seen / (now - started), float(loss_sum) / seen
             if not math.isfinite(train_loss):
                 raise self.diverged(f"the loss is {train_loss}", number, step, rate)
-            if on_step:
-                epochs, left = self.options.epochs, self.steps_left(number, step)
-                seconds_left = left * (now - started) / step
-                on_step(
-                    Step(number, epochs, step, self.steps, speed, rate, train_loss, seconds_left)
-                )
+            epochs, left = self.options.epochs, self.steps_left(number, step)
+            seconds_left = left * (now - started) / step
+            progress = Step(number, epochs, step, self.steps, speed, rate, train_loss, seconds_left)
+            for callback in callbacks:
+                callback.step(progress)
         if not all(bool(t.isfinite().all()) for t in self.network.state_dict().values()):
             # The loss is that of before the last step; the weights are what would be kept.
             raise self.diverged("weights are not finite", number, self.steps, rate)
