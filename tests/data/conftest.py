@@ -1,4 +1,4 @@
-"""A small stand-in for MNIST's four files, and a web server that misbehaves on request."""
+"""A small replacement for MNIST's four files, and a web server that misbehaves on request."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pocketlens.data import mnist
 
 
 def idx_bytes(values: np.ndarray) -> bytes:
-    """`values` as an IDX file of unsigned bytes."""
+    """The content of an IDX file of unsigned bytes with `values`."""
     header = bytes((0, 0, 8, values.ndim)) + np.array(values.shape, ">u4").tobytes()
     return header + values.astype(np.uint8).tobytes()
 
 
 @pytest.fixture
 def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """The decompressed files of an MNIST of 40 + 20 images, put in the place of the real one."""
+    """Replace MNIST by 40 + 20 random images without mirrors; returns the decompressed files."""
     random = np.random.default_rng(0)
     contents, splits = {}, {}
     for split, count in (("train", 40), ("test", 20)):
@@ -44,7 +44,7 @@ def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
-    """Write files, gzipped, into the `mnist` folder of a data folder; returns the data folder."""
+    """Write gzipped files into the `mnist` folder of a data folder; returns the data folder."""
 
     def write(contents: dict[str, bytes]) -> Path:
         folder = tmp_path / "data" / "mnist"
@@ -58,15 +58,17 @@ def save(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
 
 @dataclass
 class Site:
-    """What a server gives, how it behaves, and what it was asked.
+    """The files of a server, its behavior, and the requests that it received.
 
     Args:
-        files: Path to content.
-        cut: Path to the number of bytes after which the first answer is cut off.
-        ranges: Whether it knows `Range`.
-        hang: Whether it never answers.
-        lengths: Whether it says how long its answers are.
-        wrong_range: Whether it answers a range with another one.
+        url: Its address.
+        files: Content by path.
+        cut: By path, the number of bytes after which the first response ends too early.
+        ranges: Whether it supports `Range`.
+        hang: Whether it never responds.
+        lengths: Whether it sends `Content-Length`.
+        wrong_range: Whether it responds to a range request with a different range.
+        requests: Path and `Range` header of each request.
     """
 
     url: str = ""
@@ -86,8 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        site, asked = self.site, self.headers.get("Range")
-        site.requests.append((self.path, asked))
+        site, requested = self.site, self.headers.get("Range")
+        site.requests.append((self.path, requested))
         if site.hang:
             time.sleep(0.6)
             return
@@ -96,8 +98,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         start = 0
-        if asked and site.ranges:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if requested and site.ranges:
+            start = int(requested.removeprefix("bytes=").removesuffix("-"))
             if start >= len(body):
                 self.send_error(416)
                 return
@@ -115,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Site]]:
-    """Start servers; each call takes the fields of a `Site`."""
+    """Start servers; the arguments of each call are fields of `Site`."""
     servers = []
 
     def start(**behavior: object) -> Site:

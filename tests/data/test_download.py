@@ -1,4 +1,4 @@
-"""Downloads against a local server that cuts, lies, hangs or knows no ranges."""
+"""Downloads from a local server that cuts off, lies, hangs or does not support ranges."""
 
 from __future__ import annotations
 
@@ -30,85 +30,87 @@ def get(folder: Path, *sites: Any, **options: Any) -> Path:
     return fetch("file", folder, mirrors=[site.url for site in sites], **settings)
 
 
-def assert_whole(folder: Path) -> None:
+def assert_complete(folder: Path) -> None:
     assert (folder / "file").read_bytes() == CONTENT
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 
-def test_a_plain_download(tmp_path: Path, serve: Serve) -> None:
+def test_simple_download(tmp_path: Path, serve: Serve) -> None:
     seen: list[tuple[str, int, int | None]] = []
     site = serve(files={"/file": CONTENT})
     folder = tmp_path / "new" / "folder"
     path = get(folder, site, progress=lambda *step: seen.append(step))
     assert path == folder / "file"
-    assert_whole(folder)
+    assert_complete(folder)
     assert seen[-1] == ("file", len(CONTENT), len(CONTENT))
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
 
 
-def test_a_server_that_tells_no_length(tmp_path: Path, serve: Serve) -> None:
+def test_server_without_content_length(tmp_path: Path, serve: Serve) -> None:
     seen: list[tuple[str, int, int | None]] = []
     site = serve(files={"/file": CONTENT}, lengths=False)
     get(tmp_path, site, progress=lambda *step: seen.append(step))
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
     assert seen[-1] == ("file", len(CONTENT), None)
 
 
-def test_a_cut_transfer_is_taken_up_where_it_was_cut(tmp_path: Path, serve: Serve) -> None:
+def test_interrupted_transfer_is_resumed(tmp_path: Path, serve: Serve) -> None:
     site = serve(files={"/file": CONTENT}, cut={"/file": 200_000})
     get(tmp_path, site)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
     assert site.requests == [("/file", None), ("/file", "bytes=200000-")]
 
 
-def test_a_later_call_goes_on_from_the_part(tmp_path: Path, serve: Serve) -> None:
+def test_later_call_resumes_the_part_file(tmp_path: Path, serve: Serve) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT[:1234])
     site = serve(files={"/file": CONTENT})
     get(tmp_path, site)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
     assert site.requests == [("/file", "bytes=1234-")]
 
 
-def test_a_server_without_ranges_sends_it_all_again(tmp_path: Path, serve: Serve) -> None:
+def test_server_without_ranges_sends_the_whole_file_again(tmp_path: Path, serve: Serve) -> None:
     site = serve(files={"/file": CONTENT}, cut={"/file": 200_000}, ranges=False)
     get(tmp_path, site)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
     assert len(site.requests) == 2
 
 
-def test_a_part_of_another_compression_is_thrown_away(tmp_path: Path, serve: Serve) -> None:
+def test_part_file_with_other_content_is_discarded(tmp_path: Path, serve: Serve) -> None:
     (tmp_path / "file.part").write_bytes(b"from another mirror")
     site = serve(files={"/file": CONTENT})
     get(tmp_path, site)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
     assert site.requests == [("/file", "bytes=19-"), ("/file", None)]
 
 
-@pytest.mark.parametrize("part", [CONTENT, CONTENT + b"too long"], ids=["whole", "too long"])
-def test_a_part_with_nothing_left_to_fetch(tmp_path: Path, serve: Serve, part: bytes) -> None:
+@pytest.mark.parametrize("part", [CONTENT, CONTENT + b"too long"], ids=["complete", "too long"])
+def test_part_file_that_is_already_as_long_as_the_file(
+    tmp_path: Path, serve: Serve, part: bytes
+) -> None:
     (tmp_path / "file.part").write_bytes(part)
     get(tmp_path, serve(files={"/file": CONTENT}))
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
 
 
-def test_the_next_mirror_goes_on_after_the_first_gives_up(tmp_path: Path, serve: Serve) -> None:
+def test_second_mirror_is_used_when_the_first_fails(tmp_path: Path, serve: Serve) -> None:
     first = serve(files={"/file": CONTENT}, cut={"/file": 0})
     second = serve(files={"/file": CONTENT})
     get(tmp_path, first, second)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
 
 
-FAULTS = [
+FAILURES = [
     ({"files": {}}, "HTTP status 404"),
     ({"files": {"/file": b"<html>log in first</html>"}}, "the content is wrong"),
     ({"files": {"/file": bytes(LIMIT + 1)}}, f"expected at most {LIMIT}"),
     ({"files": {"/file": bytes(LIMIT + 1)}, "lengths": False}, f"expected at most {LIMIT}"),
-    ({"hang": True}, "no answer in time"),
+    ({"hang": True}, "timed out"),
 ]
 
 
-@pytest.mark.parametrize(("behavior", "reason"), FAULTS)
-def test_faults_of_a_mirror(
+@pytest.mark.parametrize(("behavior", "reason"), FAILURES)
+def test_failures_of_a_mirror(
     tmp_path: Path, serve: Serve, behavior: dict[str, Any], reason: str
 ) -> None:
     bad, good = serve(**behavior), serve(files={"/file": CONTENT})
@@ -117,26 +119,28 @@ def test_faults_of_a_mirror(
     assert reason in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     get(tmp_path, bad, good, read_seconds=0.2)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
 
 
-def test_an_answer_with_another_range_is_refused(tmp_path: Path, serve: Serve) -> None:
+def test_response_with_another_range_is_rejected(tmp_path: Path, serve: Serve) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT[:10])
-    with pytest.raises(DataNotFoundError, match="another part of the file than was asked for"):
+    with pytest.raises(DataNotFoundError, match="sent a different part of the file than requested"):
         get(tmp_path, serve(files={"/file": CONTENT}, wrong_range=True))
     assert (tmp_path / "file.part").read_bytes() == CONTENT[:10]
 
 
-def test_no_server_and_no_mirror(tmp_path: Path) -> None:
+def test_unreachable_server_and_no_mirror(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"127\.0\.0\.1:9/: .*refused"):
         fetch("file", tmp_path, mirrors=["http://127.0.0.1:9/"], limit=LIMIT, check=check)
     with pytest.raises(DataNotFoundError, match="no mirror is known"):
         fetch("file", tmp_path, mirrors=[], limit=LIMIT, check=check)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, serve: Serve) -> None:
+def test_folder_that_cannot_be_written(tmp_path: Path, serve: Serve) -> None:
     (tmp_path / "occupied").write_text("a file")
-    with pytest.raises(OutputError, match=r"occupied.* cannot be written: .*_DATA"):
+    with pytest.raises(
+        OutputError, match=r"occupied.* cannot be written: .*set POCKETLENS_DATA to"
+    ):
         get(tmp_path / "occupied", serve(files={"/file": CONTENT}))
 
 
@@ -144,20 +148,20 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, serve: Serve) -> None:
 def mirror(
     tiny_mnist: dict[str, bytes], serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
-    """A server with the tiny MNIST, as the only mirror."""
+    """A server with the tiny MNIST as the only mirror."""
     files = {f"/{name}.gz": gzip.compress(content) for name, content in tiny_mnist.items()}
     monkeypatch.setattr(mnist, "MIRRORS", (serve(files=files).url,))
     return tiny_mnist
 
 
-def test_mnist_is_fetched_when_it_is_missing(mirror: dict[str, bytes], tmp_path: Path) -> None:
+def test_mnist_is_downloaded_when_it_is_missing(mirror: dict[str, bytes], tmp_path: Path) -> None:
     assert resolve("auto", folder=tmp_path).name == "mnist"
     assert len(load_data("mnist", split="test", folder=tmp_path)) == 20
     names = sorted(path.name for path in (tmp_path / "mnist").iterdir())
     assert names == sorted(f"{name}.gz" for name in mirror)
 
 
-def test_download_replaces_only_what_is_damaged(mirror: dict[str, bytes], tmp_path: Path) -> None:
+def test_download_replaces_only_damaged_files(mirror: dict[str, bytes], tmp_path: Path) -> None:
     folder = download_data("mnist", folder=tmp_path)
     assert folder == tmp_path / "mnist"
     good, bad, plain = sorted(folder.iterdir())[:3]
@@ -165,7 +169,7 @@ def test_download_replaces_only_what_is_damaged(mirror: dict[str, bytes], tmp_pa
     bad.write_bytes(b"damaged")
     plain.unlink()
     plain.with_suffix("").write_bytes(b"damaged too")
-    with pytest.raises(DataError, match="for a fresh copy: pocketlens data download mnist"):
+    with pytest.raises(DataError, match="download it again with: pocketlens data download mnist"):
         load_data("mnist", folder=tmp_path)
     download_data("mnist", folder=tmp_path)
     assert good.stat().st_mtime_ns == stamp
@@ -173,16 +177,16 @@ def test_download_replaces_only_what_is_damaged(mirror: dict[str, bytes], tmp_pa
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{n}.gz" for n in mirror)
 
 
-def test_wrong_content_from_every_mirror(
+def test_wrong_content_from_all_mirrors(
     tiny_mnist: dict[str, bytes], serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = serve(files={f"/{name}.gz": b"<html>log in</html>" for name in tiny_mnist})
     monkeypatch.setattr(mnist, "MIRRORS", (page.url,))
-    with pytest.raises(DataNotFoundError, match="not the expected IDX file: it begins with 3c68"):
+    with pytest.raises(DataNotFoundError, match="not the expected IDX file: it starts with 3c68"):
         load_data("mnist", folder=tmp_path)
     assert list((tmp_path / "mnist").iterdir()) == []
 
 
-def test_only_mnist_is_downloaded(tmp_path: Path) -> None:
+def test_only_mnist_can_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="'strokes' has nothing to download; expected one of"):
         download_data("strokes", folder=tmp_path)

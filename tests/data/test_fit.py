@@ -1,4 +1,4 @@
-"""Stacks of images are resized as `image.prepare` resizes each of them, to the bit."""
+"""Resizing many images at once gives bit-identical results to `image.prepare` on each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TARGETS = [(14, 14), (32, 32), (48, 48), (12, 20), (24, 40), (9, 30)]
 @pytest.mark.parametrize("color", ["gray", "rgb", "bgr"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("crop", CROPS)
-def test_equals_prepare(
+def test_same_result_as_prepare(
     color: Color, channels: int, crop: Crop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit_module, "BATCH", 2)
@@ -32,7 +32,7 @@ def test_equals_prepare(
             assert fitted.dtype == np.uint8
 
 
-def test_a_uniform_image_stays_uniform_and_a_half_is_a_mean() -> None:
+def test_uniform_image_stays_uniform_and_half_size_is_the_mean() -> None:
     images = np.full((3, 8, 8, 1), 77, np.uint8)
     assert (fit_images(images, InputSpec(5, 5)) == 77).all()
     stripes = np.tile(np.array([0, 200], np.uint8), (1, 8, 4))[..., None]
@@ -40,7 +40,7 @@ def test_a_uniform_image_stays_uniform_and_a_half_is_a_mean() -> None:
     assert (inner == 100).all()
 
 
-def test_what_fits_is_untouched() -> None:
+def test_images_that_fit_are_not_changed() -> None:
     images = np.zeros((2, 8, 8, 1), np.uint8)
     data = Dataset(images, np.zeros(2, np.int64), ("a", "b"))
     assert fit_images(images, InputSpec(8, 8)) is images
@@ -50,5 +50,5 @@ def test_what_fits_is_untouched() -> None:
 
 
 @pytest.mark.parametrize("spec", [InputSpec(4, 4), InputSpec(4, 6), InputSpec(4, 4, "rgb")])
-def test_no_images_stay_no_images(spec: InputSpec) -> None:
+def test_empty_array_of_images(spec: InputSpec) -> None:
     assert fit_images(np.empty((0, 8, 8, 1), np.uint8), spec).shape == (0, *spec.shape)

@@ -1,4 +1,4 @@
-"""`folder:PATH`: which pictures count, how they are split, what is refused."""
+"""`folder:PATH`: which files are used, how they are split, what is rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketlens.data import Dataset, load_data
 from pocketlens.data import folder as folder_module
-from pocketlens.data.folder import load_folder
+from pocketlens.data.folder import read_folder
 from pocketlens.errors import DataError, DataNotFoundError, OptionError
 from pocketlens.image import InputSpec, prepare
 
@@ -28,7 +28,7 @@ def paint(path: Path, level: int) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Classes 2 and 10 with ten pictures each; their gray levels tell which picture is which."""
+    """Classes 2 and 10 with ten pictures each; each picture has its own gray level."""
     for name, level in (("2", 0), ("10", 100)):
         for index in range(10):
             paint(tmp_path / "set" / name / f"{index}.png", level + index)
@@ -36,15 +36,15 @@ def root(tmp_path: Path) -> Path:
 
 
 def levels(dataset: Dataset) -> list[int]:
-    return dataset.images[:, 0, 0, 0].tolist()
+    return [int(level) for level in dataset.images[:, 0, 0, 0]]
 
 
 def both(root: Path, seed: int = 0) -> tuple[Dataset, Dataset]:
-    train, test = (load_folder(root, split, SPEC, seed=seed) for split in ("train", "test"))
+    train, test = (read_folder(root, split, SPEC, seed=seed) for split in ("train", "test"))
     return train, test
 
 
-def test_a_stratified_split_of_every_picture(root: Path) -> None:
+def test_split_is_stratified_and_has_all_pictures(root: Path) -> None:
     train, test = both(root)
     assert train.classes == test.classes == ("2", "10")
     assert train.counts == {"2": 8, "10": 8}
@@ -54,49 +54,49 @@ def test_a_stratified_split_of_every_picture(root: Path) -> None:
     assert (train.name, test.name) == ("folder:set/train", "folder:set/test")
 
 
-def test_the_seed_chooses(root: Path) -> None:
+def test_seed_chooses_the_test_pictures(root: Path) -> None:
     assert levels(both(root, 1)[1]) == levels(both(root, 1)[1])
     assert len({tuple(levels(both(root, seed)[1])) for seed in range(6)}) > 1
 
 
-def test_another_class_does_not_move_the_pictures_of_the_others(root: Path) -> None:
+def test_new_class_does_not_change_the_split_of_other_classes(root: Path) -> None:
     before = levels(both(root)[1])
     for index in range(5):
         paint(root / "11" / f"{index}.png", 200 + index)
     assert [level for level in levels(both(root)[1]) if level < 200] == before
 
 
-def test_images_are_prepared(root: Path) -> None:
+def test_images_are_resized_by_the_input_spec(root: Path) -> None:
     photo = Image.effect_noise((40, 24), 90).convert("RGB")
     photo.save(root / "2" / "noise.png")
     spec = InputSpec(16, 16, "rgb", crop="fit")
     everything = [
-        image for split in ("train", "test") for image in load_folder(root, split, spec).images
+        image for split in ("train", "test") for image in read_folder(root, split, spec).images
     ]
     expected = prepare(root / "2" / "noise.png", spec)
     assert sum(np.array_equal(image, expected) for image in everything) == 1
 
 
-def test_load_data_takes_folders(root: Path) -> None:
+def test_load_data_accepts_folders(root: Path) -> None:
     dataset = load_data(f"folder:{root}", split="test", input_spec=SPEC, seed=3)
     assert levels(dataset) == levels(both(root, 3)[1])
 
 
-def test_all_pictures_and_one_class_will_do(root: Path, tmp_path: Path) -> None:
+def test_split_all_has_all_pictures_and_allows_a_single_class(root: Path, tmp_path: Path) -> None:
     both = load_data(f"folder:{root}", split="all", input_spec=SPEC)
     assert levels(both) == [*range(10), *range(100, 110)]
     shutil.rmtree(root / "10")
-    single = load_folder(root, "all", SPEC)
+    single = read_folder(root, "all", SPEC)
     assert (single.classes, len(single)) == (("2",), 10)
     for part in ("train", "test"):
         paint(tmp_path / "split" / part / "2" / f"{part}.png", 7)
     with pytest.raises(DataError, match="expected at least 2"):
-        load_folder(tmp_path / "split", "all", SPEC)
+        read_folder(tmp_path / "split", "all", SPEC)
     with pytest.raises(OptionError, match="split 'all' is not known"):
         load_data("strokes", split="all")
 
 
-def test_given_splits_are_used(tmp_path: Path) -> None:
+def test_folders_train_and_test_are_the_splits(tmp_path: Path) -> None:
     for split, level in (("train", 10), ("test", 50)):
         for name in ("a", "b"):
             paint(tmp_path / split / name / "only.png", level + ord(name))
@@ -105,11 +105,11 @@ def test_given_splits_are_used(tmp_path: Path) -> None:
     assert levels(test) == [50 + ord("a"), 50 + ord("b")]
 
 
-def test_given_splits_must_have_the_same_classes(tmp_path: Path) -> None:
+def test_folders_train_and_test_must_have_the_same_classes(tmp_path: Path) -> None:
     for place in ("train/a", "train/b", "test/a", "test/b", "test/c"):
         paint(tmp_path / place / "x.png", len(place) * 7 + ord(place[-1]))
     with pytest.raises(DataError, match="have different classes: only one of them has c; expected"):
-        load_folder(tmp_path, "train", SPEC)
+        read_folder(tmp_path, "train", SPEC)
 
 
 def test_natural_order_of_classes(tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def test_natural_order_of_classes(tmp_path: Path) -> None:
     for number, name in enumerate(names):
         for index in (0, 1):
             paint(tmp_path / name / f"{index}.png", 2 * number + index)
-    classes = load_folder(tmp_path, "train", SPEC).classes
+    classes = read_folder(tmp_path, "train", SPEC).classes
     assert classes == ("٣", "07", "7", "A", "b", "Item 1", "item 2", "item 10")
 
 
-def test_hidden_entries_and_loose_files_are_passed_over_and_nested_pictures_count(
+def test_hidden_entries_and_files_outside_classes_are_ignored_and_nested_pictures_used(
     root: Path,
 ) -> None:
     (root / ".git").mkdir()
@@ -133,7 +133,7 @@ def test_hidden_entries_and_loose_files_are_passed_over_and_nested_pictures_coun
     assert sorted(levels(train) + levels(test)) == [*range(10), 60, *range(100, 110)]
 
 
-def test_links_out_of_the_folder_are_not_followed(root: Path, tmp_path: Path) -> None:
+def test_links_that_point_outside_are_not_followed(root: Path, tmp_path: Path) -> None:
     outside = paint(tmp_path / "outside" / "secret.png", 255)
     (root / "2" / "file.png").symlink_to(outside)
     (root / "2" / "place").symlink_to(outside.parent)
@@ -145,7 +145,7 @@ def test_links_out_of_the_folder_are_not_followed(root: Path, tmp_path: Path) ->
     assert len(train) + len(test) == 20
 
 
-def test_copies_stay_on_one_side(root: Path) -> None:
+def test_copies_go_to_the_same_split(root: Path) -> None:
     for index in range(10):
         shutil.copy(root / "2" / f"{index}.png", root / "2" / f"copy of {index}.png")
     for seed in range(5):
@@ -154,35 +154,35 @@ def test_copies_stay_on_one_side(root: Path) -> None:
         assert test.counts == {"2": 4, "10": 2}
 
 
-def test_one_picture_in_two_classes(root: Path) -> None:
+def test_picture_in_two_classes_is_an_error(root: Path) -> None:
     shutil.copy(root / "2" / "4.png", root / "10" / "x.png")
     with pytest.raises(DataError, match=r"one picture is in two classes: .*4\.png and .*x\.png"):
-        load_folder(root, "train", SPEC)
+        read_folder(root, "train", SPEC)
 
 
 def raises(root: Path, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        load_folder(root, "train", SPEC)
+        read_folder(root, "train", SPEC)
 
 
-def test_folders_that_cannot_be(tmp_path: Path) -> None:
+def test_invalid_folders(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match="missing is not a folder; expected a folder with"):
-        load_folder(tmp_path / "missing", "train", SPEC)
+        read_folder(tmp_path / "missing", "train", SPEC)
     raises(tmp_path, r"has 0 class folder\(s\) \(none\); expected at least 2")
     paint(tmp_path / "only" / "1.png", 1)
     raises(tmp_path, r"has 1 class folder\(s\) \(only\); expected at least 2")
     (tmp_path / "empty").mkdir()
     raises(tmp_path, "class folders without pictures: empty; add pictures to them or remove them")
     paint(tmp_path / "empty" / "1.png", 2)
-    raises(tmp_path, "class 'empty' has a single picture and cannot be split")
+    raises(tmp_path, "class 'empty' has only one picture and cannot be split")
 
 
 def spoil(paths: Iterable[Path]) -> None:
     for number, path in enumerate(paths):
-        path.write_text(f"this is no picture {number}")
+        path.write_text(f"this is not a picture {number}")
 
 
-def test_every_unreadable_picture_is_counted_and_the_first_are_named(root: Path) -> None:
+def test_unreadable_pictures_are_counted_and_the_first_are_listed(root: Path) -> None:
     spoil([root / "2" / "3.png"])
     cut = root / "10" / "cut.png"
     Image.effect_noise((64, 64), 50).save(cut)
@@ -190,21 +190,23 @@ def test_every_unreadable_picture_is_counted_and_the_first_are_named(root: Path)
     seen = ""
     for split in ("train", "test"):
         try:
-            load_folder(root, split, SPEC)
+            read_folder(root, split, SPEC)
         except DataError as error:
             seen += str(error)
-    assert "3.png is not a picture" in seen
-    assert "cut.png cannot be read as a picture" in seen
+    assert "3.png is not an image" in seen
+    assert "cut.png cannot be read as an image" in seen
     spoil((root / "2").iterdir())
     with pytest.raises(DataError, match=r"has [89] file\(s\) .* and [34] more; repair or remove"):
-        load_folder(root, "train", SPEC)
+        read_folder(root, "train", SPEC)
 
 
-def test_memory_is_checked_before_it_is_taken(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_limit_is_checked_before_loading(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64 - 1)
     with pytest.raises(
-        DataError, match="has 16 pictures, which take 1024 bytes at 8 × 8; expected"
+        DataError, match="has 16 pictures, which need 1024 bytes at 8 × 8; expected"
     ):
-        load_folder(root, "train", SPEC)
+        read_folder(root, "train", SPEC)
     monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64)
-    assert len(load_folder(root, "train", SPEC)) == 16
+    assert len(read_folder(root, "train", SPEC)) == 16

@@ -1,4 +1,4 @@
-"""MNIST from the data folder: checked on every load, never written when it is there."""
+"""MNIST from the data folder: checked at every load; nothing is written if it is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Save = Callable[[dict[str, bytes]], Path]
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
-def test_load_gives_both_splits(tiny_mnist: dict[str, bytes], save: Save) -> None:
+def test_both_splits_load(tiny_mnist: dict[str, bytes], save: Save) -> None:
     folder = save(tiny_mnist)
     train, test = (load_data("mnist", split=split, folder=folder) for split in ("train", "test"))
     assert (train.images.shape, test.images.shape) == ((40, 28, 28, 1), (20, 28, 28, 1))
@@ -29,14 +29,14 @@ def test_load_gives_both_splits(tiny_mnist: dict[str, bytes], save: Save) -> Non
     assert (train.name, test.name) == ("mnist/train", "mnist/test")
 
 
-def test_plain_files_do_too(tiny_mnist: dict[str, bytes], tmp_path: Path) -> None:
+def test_files_without_gzip_load(tiny_mnist: dict[str, bytes], tmp_path: Path) -> None:
     for name, content in tiny_mnist.items():
         (tmp_path / "mnist").mkdir(exist_ok=True)
         (tmp_path / "mnist" / name).write_bytes(content)
     assert len(load_data("mnist", folder=tmp_path)) == 40
 
 
-def test_the_variable_names_the_folder(
+def test_environment_variable_sets_the_folder(
     tiny_mnist: dict[str, bytes], save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POCKETLENS_DATA", str(save(tiny_mnist)))
@@ -44,14 +44,15 @@ def test_the_variable_names_the_folder(
     assert resolve("auto").name == "mnist"
 
 
-def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_folder_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POCKETLENS_DATA", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/cache")
     assert data_folder().name == "pocketlens"
+    assert data_folder().is_absolute()
     assert data_folder("~/mine") == Path.home() / "mine"
 
 
-def test_a_read_only_folder_is_left_alone(tiny_mnist: dict[str, bytes], save: Save) -> None:
+def test_read_only_folder_is_not_written_to(tiny_mnist: dict[str, bytes], save: Save) -> None:
     folder = save(tiny_mnist)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     (folder / "mnist").chmod(0o555)
@@ -62,7 +63,7 @@ def test_a_read_only_folder_is_left_alone(tiny_mnist: dict[str, bytes], save: Sa
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_offline_the_error_names_folder_files_and_command(
+def test_offline_error_lists_folder_files_and_command(
     tiny_mnist: dict[str, bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(DataNotFoundError) as caught:
@@ -79,7 +80,7 @@ def test_offline_the_error_names_folder_files_and_command(
 def test_one_split_needs_only_its_own_files(tiny_mnist: dict[str, bytes], save: Save) -> None:
     folder = save({name: tiny_mnist[name] for name in (IMAGES, LABELS)})
     assert len(load_data("mnist", folder=folder)) == 40
-    with pytest.raises(DataNotFoundError, match="it needs t10k-images-idx3-ubyte"):
+    with pytest.raises(DataNotFoundError, match="missing t10k-images-idx3-ubyte"):
         load_data("mnist", split="test", folder=folder)
 
 
@@ -91,19 +92,19 @@ def one_less(content: bytes) -> bytes:
     return content[:7] + bytes([content[7] - 1]) + content[8:-1]
 
 
-FAULTS = [
+DAMAGED = [
     (IMAGES, wrong_value, "is not the published train-images-idx3-ubyte: its sha256 is "),
     (LABELS, wrong_value, "is not the published train-labels-idx1-ubyte: its sha256 is "),
     (LABELS, one_less, "has 40 images but "),
-    (IMAGES, lambda content: content[:-5], "is cut short"),
+    (IMAGES, lambda content: content[:-5], "is truncated"),
     (IMAGES, lambda content: b"", "is empty"),
-    (LABELS, lambda content: b"\0\0\x08\x03" + content[4:], "begins with 00000803"),
+    (LABELS, lambda content: b"\0\0\x08\x03" + content[4:], "starts with 00000803"),
 ]
 
 
-@pytest.mark.parametrize(("name", "damage", "message"), FAULTS)
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGED)
 @pytest.mark.parametrize("source", ["mnist", "auto"])
-def test_damage_is_an_error_also_for_auto(
+def test_damaged_file_is_an_error_even_for_auto(
     tiny_mnist: dict[str, bytes],
     save: Save,
     name: str,
@@ -115,7 +116,7 @@ def test_damage_is_an_error_also_for_auto(
     with pytest.raises(DataError, match=re.escape(message)) as caught:
         load_data(source, folder=folder)
     assert name in str(caught.value)
-    assert "for a fresh copy: pocketlens data download mnist" in str(caught.value)
+    assert "download it again with: pocketlens data download mnist" in str(caught.value)
 
 
 REAL = Path(os.environ.get("POCKETLENS_DATA") or "none") / "mnist"
@@ -124,7 +125,7 @@ REAL = Path(os.environ.get("POCKETLENS_DATA") or "none") / "mnist"
 @pytest.mark.skipif(bool(mnist.missing_files(REAL)), reason="real MNIST is not on this computer")
 def test_real_mnist() -> None:
     train, test = load_data("mnist"), load_data("mnist", split="test")
-    # Class counts as published with the set.
+    # Class counts as published with the data set.
     assert list(train.counts.values()) == [
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
     ]  # fmt: skip
@@ -133,11 +134,11 @@ def test_real_mnist() -> None:
     ]  # fmt: skip
     assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    # The mean of all training pixels, 0.1307, is the constant of countless scripts.
+    # The mean of all training pixels, 0.1307, is a constant that many scripts use.
     assert np.mean(train.images) / 255 == pytest.approx(0.1307, abs=5e-5)
 
 
-def test_the_published_checksums_are_of_the_decompressed_bytes(tmp_path: Path) -> None:
+def test_published_checksums_are_of_the_decompressed_bytes(tmp_path: Path) -> None:
     file = mnist.SPLITS["test"][1]
     if file.find(REAL) is None:
         pytest.skip("real MNIST is not on this computer")

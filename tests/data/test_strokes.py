@@ -1,4 +1,4 @@
-"""`strokes`: the same digits from the same seed, in the form of MNIST."""
+"""`strokes`: the same seed draws the same digits, in the format of MNIST."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import hashlib
 import numpy as np
 import pytest
 
-from pocketlens.data.stroke_templates import HANDS, Hand
+from pocketlens.data.stroke_templates import TEMPLATES, StrokeTemplate
 from pocketlens.data.strokes import STEP, _fit, _ink, _write, draw_strokes
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError
 
-EVERY = [
-    pytest.param(hand, id=f"{digit}-{hand.name}")
-    for digit, hands in HANDS.items()
-    for hand in hands
+ALL = [
+    pytest.param(template, id=f"{digit}-{template.name}")
+    for digit, templates in TEMPLATES.items()
+    for template in templates
 ]
 
 
@@ -25,17 +25,17 @@ def sample() -> np.ndarray:
 
 
 def column(*values: float) -> np.ndarray:
-    """One image's x or y, a row a sample."""
+    """The x or y of one image, one row per sample."""
     return np.array(values, np.float32)[:, None]
 
 
 def written(name: str, digit: str, count: int = 400) -> np.ndarray:
-    """Images of one hand, from always the same random stream."""
-    hand = next(hand for hand in HANDS[digit] if hand.name == name)
-    return _write(PenPath.of(hand, STEP), count, 28, None, np.random.default_rng(0))
+    """Images of one template, always drawn from the same random numbers."""
+    template = next(template for template in TEMPLATES[digit] if template.name == name)
+    return _write(PenPath.of(template, STEP), count, 28, None, np.random.default_rng(0))
 
 
-def test_shape_names_and_balance() -> None:
+def test_shape_classes_and_balance() -> None:
     dataset = draw_strokes("test", count=505)
     assert dataset.images.shape == (505, 28, 28, 1)
     assert dataset.classes == tuple("0123456789")
@@ -44,21 +44,21 @@ def test_shape_names_and_balance() -> None:
     assert dataset.labels[:20].tolist() != sorted(dataset.labels[:20].tolist())
 
 
-def test_the_same_seed_gives_the_same_images() -> None:
+def test_same_seed_draws_the_same_images() -> None:
     first, again = draw_strokes(seed=5, count=100), draw_strokes(seed=5, count=100)
     np.testing.assert_array_equal(first.images, again.images)
     np.testing.assert_array_equal(first.labels, again.labels)
 
 
-def test_the_images_of_seed_0_are_known() -> None:
-    # Written down once: another machine or NumPy must draw the same, to within rounding.
+def test_images_of_seed_0_do_not_change() -> None:
+    # Recorded once: other machines and NumPy versions must draw the same, except for rounding.
     dataset = draw_strokes(count=100)
     assert dataset.labels[:12].tolist() == [2, 6, 0, 5, 3, 6, 4, 2, 2, 0, 3, 3]
     ink = dataset.images[:4].sum((1, 2, 3), dtype=np.int64)
     np.testing.assert_allclose(ink, [29822, 26197, 19155, 32086], atol=8)
 
 
-def test_other_seeds_and_the_other_split_give_other_images() -> None:
+def test_other_seed_or_split_draws_other_images() -> None:
     sets = [
         draw_strokes(seed=0, count=100),
         draw_strokes(seed=1, count=100),
@@ -83,17 +83,19 @@ def test_ink_fills_the_box_and_is_centered_by_mass(side: int) -> None:
         assert np.quantile(np.abs(center - side // 2), 0.99) <= 0.5
 
 
-def test_ink_is_as_dense_and_as_soft_as_that_of_mnist(sample: np.ndarray) -> None:
-    # MNIST's training pixels: mean 33.3; of the inked ones 0.39 are from 250 and 0.11 below 32.
+def test_ink_has_the_density_and_softness_of_mnist(sample: np.ndarray) -> None:
+    # MNIST's training pixels: mean 33.3; of the pixels with ink, 39 % are at least 250 and 11 %
+    # below 32.
     assert 30 < sample.mean() < 37
     ink = sample[sample > 0]
     assert 0.3 < (ink >= 250).mean() < 0.45
     assert 0.04 < (ink < 32).mean() < 0.15
 
 
-def test_the_ink_of_a_dot_and_a_line_follows_from_the_distance() -> None:
+def test_ink_of_a_dot_and_a_line_depends_on_the_distance() -> None:
     clean, one = np.zeros((28, 28, 1), np.float32), np.ones(1, np.float32)
-    # A dot at pixel (10, 14): full within radius - 0.6, none beyond radius + 0.6, half at it.
+    # A dot at pixel (10, 14): full within radius - 0.6, half at the radius, none beyond
+    # radius + 0.6.
     dot = _ink(column(14), column(10), column(3), 3 * one, clean)[0]
     assert dot[10, 14] == dot[10, 16] == dot[8, 14] == 255
     assert dot[10, 17] == dot[7, 14] == 128
@@ -105,7 +107,7 @@ def test_the_ink_of_a_dot_and_a_line_follows_from_the_distance() -> None:
     assert not line[:13].any()
 
 
-def test_images_inked_together_are_as_inked_alone() -> None:
+def test_batch_gives_the_same_ink_as_single_images() -> None:
     random = np.random.default_rng(0)
     x, y = random.uniform(2, 25, (2, 30, 5)).astype(np.float32)
     pen = random.uniform(0.6, 3, 5).astype(np.float32)
@@ -118,7 +120,7 @@ def test_images_inked_together_are_as_inked_alone() -> None:
         np.testing.assert_array_equal(alone[0], together[n])
 
 
-def test_a_digit_is_fitted_and_a_scrap_of_ink_not_blown_up() -> None:
+def test_digit_is_scaled_to_the_box_and_a_small_mark_is_not_enlarged() -> None:
     radius = np.ones(1, np.float32)
     x, y = _fit(column(0, 50), column(0, 100), radius, 20)
     np.testing.assert_allclose(y, column(-8.7, 8.7), rtol=1e-5)
@@ -127,40 +129,40 @@ def test_a_digit_is_fitted_and_a_scrap_of_ink_not_blown_up() -> None:
     np.testing.assert_allclose(y, column(-0.87, 0.87), rtol=1e-5)
 
 
-def test_the_radius_is_that_of_the_pen() -> None:
+def test_radius_sets_the_width_of_the_pen() -> None:
     ink = [
         draw_strokes(count=60, side=48, radius=radius).images.mean()
         for radius in ((0.3, 0.5), (1, 1.2), (2.5, 3))
     ]
-    # Ink grows with the pen's width, a little less where thick lines meet.
+    # The amount of ink grows with the pen's width, a little less where thick lines overlap.
     assert 2 < ink[1] / ink[0] < 4
     assert 1.5 < ink[2] / ink[1] < 3
 
 
-@pytest.mark.parametrize("hand", EVERY)
-def test_a_hand_passes_through_its_points(hand: Hand) -> None:
-    path = PenPath.of(hand, STEP)
+@pytest.mark.parametrize("template", ALL)
+def test_path_passes_through_the_points_of_its_template(template: StrokeTemplate) -> None:
+    path = PenPath.of(template, STEP)
     count = len(path.points)
     pen = path.sharp[:, :count] @ path.points + (35, 50)
-    for point in {point for stroke in hand.strokes for point in stroke}:
+    for point in {point for stroke in template.strokes for point in stroke}:
         assert np.abs(pen - point).sum(1).min() < 1e-4
-    # The curve moves with its points: their weights sum to one for every sample.
+    # If all points move, the curve moves alike: the weights of each sample sum to 1.
     np.testing.assert_allclose(path.sharp[:, :count].sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(path.soft[:, :count].sum(1), 0, atol=1e-5)
     jumps = np.linalg.norm(np.diff(pen, axis=0), axis=1)
-    assert (jumps > 7).sum() <= len(hand.strokes) - 1
-    assert hand.weight > 0
+    assert (jumps > 7).sum() <= len(template.strokes) - 1
+    assert template.weight > 0
 
 
-def test_hooks_and_displacements_move_what_they_should() -> None:
-    hand = Hand(
+def test_hooks_and_offsets_move_the_right_samples() -> None:
+    template = StrokeTemplate(
         "a bar and a ring", 1, (((0, 0), (30, 0)), ((50, 50), (60, 60), (50, 70), (50, 50)))
     )
-    path = PenPath.of(hand, STEP)
+    path = PenPath.of(template, STEP)
     hooks, moves = path.sharp[:, 5:9], path.sharp[:, 9:]
     assert path.sharp.shape[1] == len(path.points) + 3 * path.strokes == 5 + 6
     bar = 10 + 1 + 2 * 3
-    # Only the bar has ends: its hooks grow away from them.
+    # Only the bar has open ends; its hooks lead away from them.
     np.testing.assert_allclose(hooks[:3, 0], [1, 2 / 3, 1 / 3], rtol=1e-6)
     np.testing.assert_allclose(hooks[bar - 3 : bar, 1], [1 / 3, 2 / 3, 1], rtol=1e-6)
     assert np.count_nonzero(hooks) == 6
@@ -168,8 +170,11 @@ def test_hooks_and_displacements_move_what_they_should() -> None:
     np.testing.assert_array_equal(moves[bar:], [[0, 1]] * (len(moves) - bar))
 
 
-def test_the_hands_that_mnist_lacks_are_there() -> None:
-    names = {digit: " ".join(hand.name for hand in hands) for digit, hands in HANDS.items()}
+def test_styles_that_mnist_lacks_have_templates() -> None:
+    names = {
+        digit: " ".join(template.name for template in templates)
+        for digit, templates in TEMPLATES.items()
+    }
     for digit, name in (("1", "European"), ("1", "base"), ("7", "crossed"), ("0", "slashed")):
         assert name in names[digit]
     for name in ("open", "closed"):
@@ -179,26 +184,28 @@ def test_the_hands_that_mnist_lacks_are_there() -> None:
     assert "bar apart" in names["5"]
     for name in ("rings", "started at the waist", "s and a line back"):
         assert name in names["8"]
-    for hands in HANDS.values():
-        assert len({hand.name for hand in hands}) == len(hands) >= 9
+    for templates in TEMPLATES.values():
+        assert len({template.name for template in templates}) == len(templates) >= 9
 
 
-def test_the_middle_of_a_crossed_seven_and_of_a_slashed_zero_holds_a_bar() -> None:
+def test_crossed_seven_and_slashed_zero_have_a_bar_in_the_middle() -> None:
     plain, crossed = written("plain", "7").mean(0), written("crossed", "7").mean(0)
     assert crossed[12:17, 6:22].sum() > 1.2 * plain[12:17, 6:22].sum()
     closed, slashed = written("closed", "0").mean(0), written("slashed", "0").mean(0)
     assert slashed[11:17, 11:17].sum() > 2 * closed[11:17, 11:17].sum()
 
 
-def test_options() -> None:
+def test_invalid_options() -> None:
     with pytest.raises(OptionError, match="split 'validation' is not known; expected one of"):
         draw_strokes("validation")
-    whole = "the count of strokes is a whole number from 1 to 1,000,000; received: "
+    message = "count of strokes must be an integer from 1 to 1,000,000; received: "
     for count in (0, 1_000_001, 2.5):
-        with pytest.raises(OptionError, match=f"{whole}{count}"):
+        with pytest.raises(OptionError, match=f"{message}{count}"):
             draw_strokes(count=count)  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="the side of strokes is .* from 16 to 128; received: 8"):
+    with pytest.raises(OptionError, match="side of strokes must be .* from 16 to 128; received: 8"):
         draw_strokes(count=1, side=8)
     for radius in ((0.1, 1.0), (2.0, 1.0), (1.0, 5.0), (float("nan"), 1.0)):
-        with pytest.raises(OptionError, match=r"from 0.2 to 4 pixels of 28; received: \("):
+        with pytest.raises(
+            OptionError, match=r"from 0.2 to 4 pixels of a 28 × 28 image; received: \("
+        ):
             draw_strokes(count=1, radius=radius)

@@ -1,6 +1,6 @@
-"""Labeled images: where they come from (`mnist`, `strokes`, `folder:PATH`) and what they become.
+"""Labeled images from the sources `mnist`, `strokes` and `folder:PATH`, each loaded as a `Dataset`.
 
-Every source ends in a `Dataset`. Importing this package imports NumPy and nothing heavier.
+Importing this package imports NumPy, but nothing heavier.
 """
 
 from pocketlens.data.catalog import CATALOG, Source
@@ -10,6 +10,7 @@ from pocketlens.data.loading import (
     download_data,
     faults,
     load_data,
+    load_folder,
     resolve,
     training_images,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "download_data",
     "faults",
     "load_data",
+    "load_folder",
     "resolve",
     "training_images",
 ]

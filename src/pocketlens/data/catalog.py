@@ -1,4 +1,4 @@
-"""The table of sources, as `pocketlens data list` shows it."""
+"""The table of data sources, shown by `pocketlens data list`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Source:
     """One source of images.
 
     Args:
-        name: What `load_data` takes.
-        title: One line.
-        description: What the images are.
-        train: Training images; None where the user's folder decides.
-        test: Test images; None likewise.
-        size: `(height, width, channels)` of an image; None likewise.
-        download_bytes: What is downloaded on first use; 0 for nothing.
-        license: Under which terms the images may be used.
-        citation: What to cite.
+        name: The name to pass to `load_data`.
+        title: A one-line summary.
+        description: What the images show and how they are split.
+        train: Number of training images; None if it depends on the user's folder.
+        test: Number of test images; None if it depends on the user's folder.
+        size: `(height, width, channels)` of an image; None if it depends on the user's folder.
+        download_bytes: Bytes downloaded on first use; 0 if nothing is.
+        license: The license of the images.
+        citation: The publication to cite; empty if there is none.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Source:
 CATALOG: tuple[Source, ...] = (
     Source(
         name="auto",
-        title="mnist if it can be had, else strokes",
-        description="Real MNIST from the data folder or the mirrors; offline with neither, the "
-        "built-in strokes, and a note that says so.",
+        title="mnist if available, else strokes",
+        description="Real MNIST from the data folder or, if it is not there, from the web. If "
+        "neither works, the built-in strokes with a warning.",
         train=None,
         test=None,
         size=(28, 28, 1),
         download_bytes=0,
-        license="that of the source used",
+        license="the license of the source that is used",
         citation="",
     ),
     Source(
@@ -64,20 +64,21 @@ CATALOG: tuple[Source, ...] = (
     Source(
         name="strokes",
         title="built-in drawn digits",
-        description="Digits drawn by a simulated pen, ten hands a digit and more, the European 1 "
-        "and the crossed 7 among them; drawn anew from the seed, in the form of MNIST.",
+        description="Digits drawn by a simulated pen in the format of MNIST, in ten or more "
+        "handwriting styles per digit, including the European 1 and the crossed 7. The seed "
+        "determines the images.",
         train=36_000,
         test=2_000,
         size=(28, 28, 1),
         download_bytes=0,
-        license="MIT, as this program",
+        license="MIT, like Pocketlens itself",
         citation="",
     ),
     Source(
         name="folder:PATH",
         title="a folder of your own pictures",
-        description="One folder a class; PATH/train and PATH/test if both are there, else a fifth "
-        "of every class, chosen by the seed, is the test set.",
+        description="One folder per class. If PATH has both train and test folders, they are the "
+        "two splits; else the seed chooses a fifth of each class as the test set.",
         train=None,
         test=None,
         size=None,
@@ -86,4 +87,4 @@ CATALOG: tuple[Source, ...] = (
         citation="",
     ),
 )
-"""Every source that `load_data` takes."""
+"""All sources that `load_data` accepts."""

@@ -1,4 +1,4 @@
-"""`Dataset`: labeled images, never normalized, never one-hot. Those are views of it."""
+"""`Dataset`: labeled images, stored as raw pixels and class indices, not normalized or one-hot."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Dataset:
 
     Args:
         images: `(N, H, W, C)` uint8, `C` 1 (gray) or 3 (RGB).
-        labels: `(N,)` int64, each an index into `classes`.
-        classes: The class names.
-        name: Where it came from, such as `mnist/train`.
+        labels: `(N,)` int64 indices into `classes`.
+        classes: Unique class names.
+        name: Where the images come from, such as `mnist/train`.
 
     Raises:
-        DataError: Shapes, types or labels that do not fit together.
+        DataError: The shapes, types, labels and classes do not fit together.
     """
 
     images: NDArray[np.uint8]
@@ -36,24 +36,27 @@ class Dataset:
         images, labels = self.images, self.labels
         if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
             raise DataError(
-                f"{self.name}: images are uint8 of shape (N, H, W, 1 or 3); "
+                f"{self.name}: images must be uint8 of shape (N, H, W, 1 or 3); "
                 f"received: {images.dtype} of shape {images.shape}"
             )
         if labels.ndim != 1 or labels.dtype != np.int64:
             raise DataError(
-                f"{self.name}: labels are int64 of shape (N,); "
+                f"{self.name}: labels must be int64 of shape (N,); "
                 f"received: {labels.dtype} of shape {labels.shape}"
             )
         if len(images) != len(labels):
             raise DataError(
                 f"{self.name}: {len(images)} images but {len(labels)} labels; "
-                "expected one label an image"
+                "expected one label per image"
             )
         if len(set(self.classes)) != len(self.classes) or not self.classes:
-            raise DataError(f"{self.name}: class names are unique; received: {self.classes}")
+            raise DataError(
+                f"{self.name}: class names must be unique, and at least one is needed; "
+                f"received: {self.classes}"
+            )
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(
-                f"{self.name}: labels are from 0 to {len(self.classes) - 1}; "
+                f"{self.name}: labels must be from 0 to {len(self.classes) - 1}; "
                 f"received: {labels.min()} to {labels.max()}"
             )
 
@@ -62,7 +65,7 @@ class Dataset:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many images each class has."""
+        """The number of images of each class."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(n) for name, n in zip(self.classes, counts, strict=True)}
 
@@ -75,25 +78,25 @@ class Dataset:
         return self.images.transpose(0, 3, 1, 2)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64] | slice) -> Dataset:
-        """The images at `indices`, in that order."""
+        """A data set of the images at `indices`, in that order."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
     def joined(self, other: Dataset) -> Dataset:
-        """These images, then those of `other`, whose classes are matched by name.
+        """These images followed by those of `other`; classes are matched by name.
 
         Raises:
-            DataError: Images of another shape, or a class that is not here.
+            DataError: `other` has images of a different shape, or a class that this one lacks.
         """
         if other.images.shape[1:] != self.images.shape[1:]:
             raise DataError(
-                f"{other.name} has images of {other.images.shape[1:]}; expected, to join "
-                f"{self.name}: {self.images.shape[1:]}"
+                f"{other.name} has images of shape {other.images.shape[1:]}; expected, to join "
+                f"it to {self.name}: {self.images.shape[1:]}"
             )
         unknown = [name for name in other.classes if name not in self.classes]
         if unknown:
             raise DataError(
-                f"{other.name} has the class '{unknown[0]}'; {self.name} has only: "
+                f"{other.name} has the class '{unknown[0]}', but {self.name} has only: "
                 + ", ".join(self.classes[:12])
             )
         place = np.array([self.classes.index(name) for name in other.classes], np.int64)
@@ -105,13 +108,19 @@ class Dataset:
         )
 
     def split(self, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
-        """Two parts `(rest, held)`: `held` has about `fraction` of every class, chosen by `seed`.
+        """Split in two, `(rest, held_out)`: `held_out` gets about `fraction` of each class.
+
+        Args:
+            fraction: Share of each class that is held out, in [0, 1).
+            seed: Chooses the images.
 
         Raises:
-            OptionError: A fraction that is not in [0, 1).
+            OptionError: `fraction` is out of range.
         """
         if not 0 <= fraction < 1:
-            raise OptionError(f"a split's fraction is in [0, 1); received: {fraction}")
+            raise OptionError(
+                f"the fraction of a split must be from 0 to less than 1; received: {fraction}"
+            )
         random = np.random.default_rng(seed)
         held = np.zeros(len(self), bool)
         for label in range(len(self.classes)):

@@ -1,4 +1,4 @@
-"""Downloads from mirrors: size-limited, resumed when cut, checked, then renamed into place."""
+"""Downloads from mirrors: limited in size, resumed, checked, and then renamed into place."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "fetch"]
 
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
-"""Called with the file's name, the bytes here so far, and the bytes in all (None: not told)."""
+"""Called with the file's name, the bytes so far, and the total bytes (None if unknown)."""
 
 ATTEMPTS = 4
-"""How often a cut transfer is taken up again at one mirror, as long as each try brings bytes."""
+"""The most attempts per mirror for an interrupted transfer; each must bring some bytes."""
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -33,30 +33,33 @@ def fetch(
     progress: Progress | None = None,
     read_seconds: float = READ_SECONDS,
 ) -> Path:
-    """Download `name` into `folder` from the first mirror that gives the right bytes.
+    """Download `name` into `folder` from the first mirror that sends the right content.
 
-    What has arrived lies in `NAME.part`, and a later call goes on from there. The file gets its
-    own name only after `check`, so a file with that name is whole.
+    An unfinished download is kept as `NAME.part`, and a later call resumes it. The file gets its
+    final name only after `check`, so a file with that name is complete.
 
     Args:
-        name: The file's name, at the mirrors and here.
-        folder: Where it goes; made if missing.
+        name: The file's name, on the mirrors and in `folder`.
+        folder: The target folder; created if missing.
         mirrors: Base URLs, tried in order.
-        limit: The most bytes accepted.
-        check: Raises DataError on a file with the wrong content.
-        progress: Called after each piece.
-        read_seconds: How long a silent mirror is waited for.
+        limit: The largest size in bytes that is accepted.
+        check: Raises DataError if a file has the wrong content.
+        progress: Called after each chunk.
+        read_seconds: How long to wait for a mirror that sends nothing.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        DataNotFoundError: No mirror gave the file; the message has each mirror's reason.
-        OutputError: The folder cannot be written.
+        DataNotFoundError: No mirror sent the file; the message has the reason for each mirror.
+        OutputError: The folder cannot be written to.
     """
     import httpx
 
     part = folder / f"{name}.part"
-    faults = []
+    errors = []
     timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
-    # `identity`: a proxy that unzips on the way would spoil sizes and ranges.
+    # `identity`: sizes and ranges would be wrong if a proxy decompressed the file.
     headers = {"Accept-Encoding": "identity"}
     with httpx.Client(timeout=timeout, headers=headers, follow_redirects=True) as client:
         for mirror in mirrors:
@@ -65,19 +68,19 @@ def fetch(
                 transfer.run(check)
                 return part.replace(folder / name)
             except (httpx.HTTPError, DataError) as error:
-                faults.append(f"{mirror}: {_reason(error)}")
+                errors.append(f"{mirror}: {_reason(error)}")
             except OSError as error:
                 raise OutputError(
                     f"{error.filename or folder} cannot be written: {error.strerror or error}; "
-                    "choose a folder that can be, with POCKETLENS_DATA"
+                    "set POCKETLENS_DATA to a folder that can be written to"
                 ) from error
     raise DataNotFoundError(
-        f"{name} could not be downloaded ({'; '.join(faults) or 'no mirror is known'})"
+        f"{name} could not be downloaded ({'; '.join(errors) or 'no mirror is known'})"
     )
 
 
 class _Transfer:
-    """One file from one mirror."""
+    """The download of one file from one mirror."""
 
     def __init__(
         self, client: httpx.Client, url: str, part: Path, limit: int, progress: Progress | None
@@ -89,44 +92,44 @@ class _Transfer:
         self.progress = progress
 
     def run(self, check: Callable[[Path], None]) -> None:
-        """Receive and check. What fails the check is deleted."""
-        continued = self._here() > 0
+        """Download and check the file. A file that fails the check is deleted."""
+        resumed = self._size() > 0
         self._receive()
         try:
             check(self.part)
         except DataError:
             self.part.unlink(missing_ok=True)
-            if not continued:
+            if not resumed:
                 raise
-            # The old piece came from elsewhere (mirrors may compress differently): from the start.
+            # The old part may be from another mirror, with other compression: start again.
             self.run(check)
 
-    def _here(self) -> int:
+    def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _receive(self) -> None:
         import httpx
 
         for attempt in range(1, ATTEMPTS + 1):
-            before = self._here()
+            before = self._size()
             try:
                 return self._request(before)
             except httpx.TransportError:
-                if attempt == ATTEMPTS or self._here() <= before:
+                if attempt == ATTEMPTS or self._size() <= before:
                     raise
         return None
 
     def _request(self, start: int) -> None:
         headers = {"Range": f"bytes={start}-"} if start else {}
         with self.client.stream("GET", self.url, headers=headers) as response:
-            if start and response.status_code == 416:  # nothing there beyond what is here
+            if start and response.status_code == 416:  # the part is as long as the file, or longer
                 self.part.unlink()
                 return self._request(0)
             response.raise_for_status()
             if response.status_code != 206:
                 start = 0
             elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise DataError("it answered with another part of the file than was asked for")
+                raise DataError("the server sent a different part of the file than requested")
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdecimal() else None
             self._check_size(total or 0)
@@ -144,7 +147,7 @@ class _Transfer:
     def _check_size(self, size: int) -> None:
         if size > self.limit:
             self.part.unlink(missing_ok=True)
-            raise DataError(f"it sends {size} bytes or more; expected at most {self.limit}")
+            raise DataError(f"the file has {size} bytes or more; expected at most {self.limit}")
 
 
 def _reason(error: Exception) -> str:
@@ -153,5 +156,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
+        return "timed out"
     return str(error) or type(error).__name__

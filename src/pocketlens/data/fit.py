@@ -1,4 +1,4 @@
-"""Whole stacks of images made to fit an `InputSpec`."""
+"""Resize and crop many images at once to fit an `InputSpec`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ from pocketlens.image import InputSpec, prepare
 __all__ = ["fit_dataset", "fit_images"]
 
 BATCH = 2048
-"""Images resized in one call: a tall picture of a few megabytes."""
+"""Images resized in one call: together one tall picture of a few megabytes."""
 
 
 def fit_dataset(dataset: Dataset, spec: InputSpec | None) -> Dataset:
-    """`dataset` with its images made to fit `spec`; itself where they fit, or with no spec."""
+    """Resize and crop the images of `dataset` to fit `spec`.
+
+    Returns:
+        A new data set, or `dataset` itself if its images fit already or `spec` is None.
+    """
     if spec is None or dataset.images.shape[1:] == spec.shape:
         return dataset
     return replace(dataset, images=fit_images(dataset.images, spec))
 
 
 def fit_images(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
-    """What `image.prepare` makes of every image, to the bit, but many at a time.
+    """Resize and crop images; the result is bit-identical to `image.prepare` on each, but faster.
 
     Args:
-        images: `(N, H, W, 1 or 3)`.
-        spec: The input to fit. Its crop matters only when its shape has other proportions.
+        images: `(N, H, W, 1 or 3)` uint8.
+        spec: The size and colors wanted. Its crop only matters if the proportions differ.
 
     Returns:
-        `(N, *spec.shape)`; `images` itself if it fits already.
+        `(N, *spec.shape)` uint8; `images` itself if it fits already.
     """
     count, height, width, channels = images.shape
     if images.shape[1:] == spec.shape:
@@ -58,10 +62,11 @@ def _gray(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _resize(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bilinear, antialiased, as Pillow does it: all rows, then all columns.
+    """Bilinear, antialiased resizing by Pillow: first all rows, then all columns.
 
-    Pillow's filter works on one axis at a time and rounds to 8 bits in between, so the images can
-    lie under one another for the rows and, turned, for the columns, without touching each other.
+    Pillow's filter works on one axis at a time and rounds to 8 bits in between. So the images can
+    be stacked on top of each other for the rows and, transposed, for the columns: pixels of
+    different images are never mixed.
     """
     across = _resize_rows(images, width)
     down = _resize_rows(across.transpose(0, 2, 1, 3), height)

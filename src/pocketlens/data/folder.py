@@ -1,4 +1,4 @@
-"""`folder:PATH`: pictures of your own, one folder a class."""
+"""`folder:PATH`: your own pictures, one folder per class."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, DataNotFoundError, ImageError
 from pocketlens.image import InputSpec, prepare
 
-__all__ = ["MAX_BYTES", "count_pictures", "load_folder"]
+__all__ = ["MAX_BYTES", "count_pictures", "read_folder"]
 
 TEST_FRACTION = 0.2
 
 MAX_BYTES = 8 << 30
-"""The most memory that the prepared pictures may take: 8 GiB."""
+"""The most memory that the loaded images may need: 8 GiB."""
 
 THREADS = 4
-"""Pillow lets go of the interpreter while it decodes; more threads only hold more pictures."""
+"""Pillow releases the GIL while it decodes. More threads would only use more memory."""
 
 SHOWN = 5
-"""How many names an error lists."""
+"""The most names that an error message lists."""
 
 
-def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0) -> Dataset:
-    """One split of the pictures in `path`, each made to fit `input_spec`.
+def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0) -> Dataset:
+    """Load one split of the pictures in `path`, resized and cropped to fit `input_spec`.
 
-    A class is a folder directly in `path`; its pictures are the files anywhere within. If `path`
-    holds both `train` and `test`, they are the splits; else a fifth of every class, chosen by
-    `seed`, is the test split, at least one picture, and at least one stays for training. Copies of
-    one picture stay on one side, so that no test picture was trained on. Hidden files and folders
-    are passed over, as are links that lead out of `path`. The split `all` is every picture; a
-    single class is enough for it.
+    Each folder directly inside `path` is a class; the files anywhere below it are its pictures. If
+    `path` contains both `train` and `test`, these are the splits. Otherwise `seed` chooses a fifth
+    of each class as the test split; each split gets at least one picture. Identical copies of a
+    picture go to the same split, so that no test picture is also trained on. Hidden files and
+    folders are ignored, and so are links that point outside `path`. The split `all` has all
+    pictures; for it, one class is enough.
 
     Args:
         path: The folder.
         split: `train`, `test` or `all`.
-        input_spec: Size, colors and crop of the prepared images.
+        input_spec: Size, colors and crop of the images.
         seed: Chooses the test pictures.
 
     Returns:
-        Images `(N, *input_spec.shape)`, class by class, classes in natural order (2 before 10).
+        Images `(N, *input_spec.shape)`, sorted by class, classes in natural order (2 before 10).
 
     Raises:
         DataNotFoundError: `path` is not a folder.
-        DataError: Fewer than two classes, a class without pictures, splits whose classes differ,
-            one picture in two classes, pictures that cannot be read (all are counted, the first
-            are named), or too many of them.
+        DataError: There are fewer than two classes, a class has no pictures, the splits have
+            different classes, a picture is in two classes, files cannot be read (the message has
+            their number and the first few names), or there are too many pictures.
     """
     classes, files, labels = _members(path, split, seed)
     images = _decode(path, files, input_spec)
@@ -63,11 +63,11 @@ def load_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
 
 
 def count_pictures(path: Path, split: str = "train", *, seed: int = 0) -> dict[str, int]:
-    """How many pictures of each class `load_folder` would take, without decoding one.
+    """The number of pictures per class that `read_folder` would load; decodes none of them.
 
     Raises:
-        DataNotFoundError: As `load_folder`.
-        DataError: As `load_folder`, but for pictures that cannot be read.
+        DataNotFoundError: As in `read_folder`.
+        DataError: As in `read_folder`, except for files that cannot be decoded.
     """
     classes, _, labels = _members(path, split, seed)
     return {name: labels.count(label) for label, name in enumerate(classes)}
@@ -91,7 +91,7 @@ def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[P
 
 
 def _chosen(path: Path, split: str, seed: int) -> dict[str, list[Path]]:
-    """The files of `split` by class."""
+    """The files of `split`, by class."""
     inside = path.resolve()
     if (path / "train").is_dir() and (path / "test").is_dir():
         both = {part: _scan(path / part, inside) for part in ("train", "test")}
@@ -123,7 +123,7 @@ def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
     if len(folders) < least:
         raise DataError(
             f"{path} has {len(folders)} class folder(s) ({_listed([f.name for f in folders])}); "
-            f"expected at least {least}, each named as its class and full of its pictures"
+            f"expected at least {least}, each with the name of a class and pictures of it"
         )
     found = {folder.name: _files(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]
@@ -136,10 +136,10 @@ def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
 
 
 def _same_pictures(found: dict[str, list[Path]]) -> dict[Path, Path]:
-    """For each file, the first file with the same bytes: itself, unless it is a copy.
+    """Map each file to the first file with the same content (to itself unless it is a copy).
 
     Raises:
-        DataError: A picture and its copy are in different classes.
+        DataError: A picture and a copy of it are in different classes.
     """
     owner = {file: name for name, files in found.items() for file in files}
     sizes = Counter(file.stat().st_size for file in owner)
@@ -148,7 +148,7 @@ def _same_pictures(found: dict[str, list[Path]]) -> dict[Path, Path]:
     for file, name in owner.items():
         first[file] = file
         if sizes[file.stat().st_size] == 1:
-            continue  # nothing else can be a copy of it
+            continue  # no other file has this size, so there is no copy
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         first[file] = original = seen.setdefault(digest, file)
@@ -166,7 +166,7 @@ def _files(folder: Path, inside: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    # os.walk does not enter linked folders, so a link cannot make it go round for ever.
+    # os.walk does not follow links to folders, so a link cannot cause an endless loop.
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         entries = (Path(place) / name for name in names)
@@ -175,16 +175,16 @@ def _files(folder: Path, inside: Path) -> list[Path]:
 
 
 def _counts(entry: Path, inside: Path) -> bool:
-    """Whether `entry` is neither hidden nor a link out of the data set."""
+    """Whether `entry` is neither hidden nor a link that points outside the data set."""
     if entry.name.startswith("."):
         return False
     return not entry.is_symlink() or entry.resolve().is_relative_to(inside)
 
 
 def _split(found: dict[str, list[Path]], split: str, seed: int) -> dict[str, list[Path]]:
-    """A seeded, stratified choice; each class draws from a stream of its own name.
+    """Choose a split at random, stratified by class; each class is seeded with its own name too.
 
-    So another class, or more pictures in one, does not move the pictures of the others.
+    So adding a class, or pictures to a class, does not change the splits of the other classes.
     """
     first = _same_pictures(found)
     chosen = {}
@@ -192,8 +192,8 @@ def _split(found: dict[str, list[Path]], split: str, seed: int) -> dict[str, lis
         different = [file for file in files if first[file] == file]
         if len(different) < 2:
             raise DataError(
-                f"class {name!r} has a single picture and cannot be split; expected at least 2 "
-                "different pictures a class, or folders train and test"
+                f"class {name!r} has only one picture and cannot be split; expected at least 2 "
+                "different pictures per class, or folders train and test"
             )
         random = np.random.default_rng([seed, *name.encode()])
         held = max(1, round(TEST_FRACTION * len(different)))
@@ -206,8 +206,8 @@ def _decode(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.ui
     size = len(files) * spec.height * spec.width * spec.channels
     if size > MAX_BYTES:
         raise DataError(
-            f"{path} has {len(files)} pictures, which take {size} bytes at {spec.height} × "
-            f"{spec.width}; expected at most {MAX_BYTES}: choose a smaller input or fewer pictures"
+            f"{path} has {len(files)} pictures, which need {size} bytes at {spec.height} × "
+            f"{spec.width}; expected at most {MAX_BYTES}: use a smaller input or fewer pictures"
         )
     images = np.empty((len(files), *spec.shape), np.uint8)
 
@@ -219,18 +219,18 @@ def _decode(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.ui
         return None
 
     with ThreadPoolExecutor(THREADS) as pool:
-        faults = [fault for fault in pool.map(place, range(len(files))) if fault]
-    if faults:
-        rest = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        errors = [error for error in pool.map(place, range(len(files))) if error]
+    if errors:
+        rest = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
         raise DataError(
-            f"{path} has {len(faults)} file(s) that cannot be used: "
-            f"{'; '.join(faults[:SHOWN])}{rest}; repair or remove them"
+            f"{path} has {len(errors)} file(s) that cannot be used: "
+            f"{'; '.join(errors[:SHOWN])}{rest}; repair or remove them"
         )
     return images
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A sort key by which numbers within names count as numbers: 2 before 10."""
+    """A sort key that compares the numbers in names as numbers: 2 before 10."""
     parts = re.split(r"(\d+)", name)
     key = [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts if p]
     return [*key, (2, 0, name)]

@@ -1,7 +1,7 @@
-"""IDX files, the format in which MNIST is published: a big-endian header, then raw bytes.
+"""IDX files, the format that MNIST is published in: a big-endian header, then raw bytes.
 
 Header: two zero bytes, the type (8: unsigned byte), the number of dimensions, then one 32-bit
-size a dimension. Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", file formats.
+size per dimension. Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", file formats.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ CHUNK = 1 << 20
 
 
 def read_idx(path: Path, *, dimensions: int, limit: int) -> tuple[NDArray[np.uint8], str]:
-    """Read an IDX file of unsigned bytes, plain or gzipped (told by its content, not its name).
+    """Read an IDX file of unsigned bytes, plain or gzipped (detected by content, not by name).
 
     Args:
         path: The file.
-        dimensions: How many dimensions it must have: 3 for gray images, 1 for labels.
-        limit: The most bytes that it may hold once decompressed, header included. It is checked
-            against the header before memory is taken, and nothing beyond it is decompressed.
+        dimensions: The number of dimensions expected: 3 for gray images, 1 for labels.
+        limit: The largest allowed size in bytes after decompression, header included. The header
+            is checked against it before memory is allocated; no more than this is decompressed.
 
     Returns:
         The array, and the sha256 (hexadecimal) of the decompressed file.
 
     Raises:
-        DataError: A file that cannot be read, is damaged, cut short, too long, or not such an IDX.
+        DataError: The file cannot be read, is damaged, truncated or too long, or is not an IDX file
+            of unsigned bytes with `dimensions` dimensions.
     """
     try:
         with path.open("rb") as file:
@@ -48,7 +49,7 @@ def read_idx(path: Path, *, dimensions: int, limit: int) -> tuple[NDArray[np.uin
             with gzip.GzipFile(fileobj=file) if zipped else nullcontext(file) as stream:
                 return _parse(stream, path, dimensions, limit)
     except EOFError as error:
-        raise DataError(f"{path} is cut short: its gzip stream does not end") from error
+        raise DataError(f"{path} is truncated: the gzip stream has no end") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged: {error}") from error
     except OSError as error:
@@ -64,32 +65,33 @@ def _parse(
         raise DataError(f"{path} is empty; expected an IDX file")
     if header[:4] != expected:
         raise DataError(
-            f"{path} is not the expected IDX file: it begins with {header[:4].hex()}; "
+            f"{path} is not the expected IDX file: it starts with {header[:4].hex()}; "
             f"expected: {expected.hex()} (unsigned bytes, {dimensions} dimension(s))"
         )
     if len(header) < 4 + 4 * dimensions:
-        raise DataError(f"{path} is cut short: it ends within its header")
+        raise DataError(f"{path} is truncated: it ends inside its header")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     size = math.prod(shape)
     if len(header) + size > limit:
         raise DataError(
-            f"{path} announces {len(header) + size} bytes {shape}; expected at most {limit}"
+            f"{path} declares {len(header) + size} bytes, shape {shape}; "
+            f"expected at most {limit} bytes"
         )
     values = np.empty(size, np.uint8)
     received = _fill(stream, values.data)
     if received < size:
         raise DataError(
-            f"{path} is cut short: its header announces {size} bytes after it; received: {received}"
+            f"{path} is truncated: its header declares {size} bytes of data; received: {received}"
         )
     if stream.read(1):
-        raise DataError(f"{path} has bytes after the {size} that its header announces")
+        raise DataError(f"{path} has more data than the {size} bytes that its header declares")
     checksum = hashlib.sha256(header)
     checksum.update(values.data)
     return values.reshape(shape), checksum.hexdigest()
 
 
 def _fill(stream: io.BufferedIOBase, view: memoryview) -> int:
-    """Read into `view` piece by piece: gzip's own readinto would hold all of it twice."""
+    """Read into `view` in chunks: gzip's own readinto would need twice the memory."""
     received = 0
     while received < len(view):
         piece = stream.read(min(CHUNK, len(view) - received))

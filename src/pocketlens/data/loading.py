@@ -1,4 +1,4 @@
-"""`load_data`: from the name of a source to a `Dataset`."""
+"""`load_data` and `load_folder`: load a `Dataset` from the name of a source or from a folder."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ __all__ = [
     "download_data",
     "faults",
     "load_data",
+    "load_folder",
     "resolve",
     "training_images",
 ]
@@ -38,16 +39,16 @@ SPLITS = ("train", "test")
 ALL = "all"
 FOLDER = "folder:"
 SHOWN = 12
-"""How many class names an error lists."""
+"""The most class names that an error message lists."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """The source that will be used.
+    """The source that `auto` or another name stands for.
 
     Args:
         name: `mnist`, `strokes` or `folder:PATH`; never `auto`.
-        note: What the user must be told about the choice; None when there is nothing to tell.
+        note: A warning for the user about the choice; None if there is none.
     """
 
     name: str
@@ -60,26 +61,26 @@ def resolve(
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Resolved:
-    """Which source `source` means here and now; for `auto`, fetch MNIST or fall back to strokes.
+    """Find out which source to use; for `auto`, download MNIST or fall back to strokes.
 
     Args:
         source: `auto`, `mnist`, `strokes` or `folder:PATH`.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
-        progress: Called while downloading.
+        progress: Called during a download.
 
     Raises:
-        OptionError: An unknown source.
+        OptionError: The source is unknown.
     """
     if not isinstance(source, str):
         raise OptionError(
-            f"a data source is a name; received: {source!r}; "
-            "expected, for your own pictures: 'folder:PATH'"
+            f"a data source must be a string; received: {source!r}; "
+            "for your own pictures, use 'folder:PATH' or load_folder(PATH)"
         )
     if source == "auto":
         return _resolve_auto(folder, progress)
     if source.startswith(FOLDER):
         if source == FOLDER:
-            raise OptionError("data source 'folder:' names no folder; expected: folder:PATH")
+            raise OptionError("data source 'folder:' has no path; expected: folder:PATH")
         return Resolved(source)
     known = [entry.name for entry in CATALOG]
     if source not in known or source == "folder:PATH":
@@ -98,12 +99,12 @@ def _resolve_auto(folder: str | os.PathLike[str] | None, progress: Progress | No
         try:
             download_mnist(place, progress=progress)
         except (DataNotFoundError, OutputError):
-            # What stood in the way is told in full by the command that the note names.
+            # The command in the note reports the full reason.
             return Resolved(
                 "strokes",
-                f"real MNIST is neither in {place} nor downloadable: using the built-in strokes "
-                "digits, so figures are not those of MNIST; for MNIST go online and type: "
-                "pocketlens data download mnist",
+                f"MNIST is not in {place} and cannot be downloaded: using the built-in strokes "
+                "digits instead, so results differ from MNIST's; when online, download MNIST "
+                "with: pocketlens data download mnist",
             )
     return Resolved("mnist")
 
@@ -120,32 +121,89 @@ def load_data(
     """Load labeled images.
 
     Args:
-        source: `mnist`, `strokes`, `folder:PATH` (one folder a class), or `auto`: mnist if it is
-            here or can be downloaded, else strokes with a warning.
-        split: `train` or `test`; of a folder also `all`.
-        input_spec: The size and colors wanted; default: those of the source. A folder needs it.
-        seed: Draws the strokes and splits a folder; nothing else depends on it.
+        source: `mnist`, `strokes`, `folder:PATH` (one folder per class, see `load_folder`), or
+            `auto`: MNIST if it is on this computer or can be downloaded, else strokes with a
+            warning.
+        split: `train` or `test`; for a folder also `all`.
+        input_spec: Size and colors of the images; default: those of the source. Required for a
+            folder.
+        seed: At least 0. It draws the strokes and splits a folder; MNIST does not depend on it.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
-        progress: Called with (file name, bytes so far, bytes in all or None) while downloading.
+        progress: Called with (file name, bytes so far, total bytes or None) during a download.
+
+    Returns:
+        The images of one split.
 
     Raises:
-        OptionError: An unknown source or split, or a folder without an `input_spec`.
-        DataNotFoundError: Data that is not here and cannot be downloaded.
-        DataError: Damaged or inconsistent data.
-        OutputError: The data folder cannot be written, and data is missing.
+        OptionError: The source, split or seed is invalid, or a folder has no `input_spec`.
+        DataNotFoundError: The data is not on this computer and cannot be downloaded.
+        DataError: The data is damaged or inconsistent.
+        OutputError: Data is missing and the data folder cannot be written to.
 
     Examples:
         >>> load_data("strokes", split="test").images.shape
         (2000, 28, 28, 1)
     """
+    return _load(source, split, input_spec, seed, folder, progress)
+
+
+def load_folder(
+    path: str | os.PathLike[str],
+    *,
+    split: str = "train",
+    input_spec: InputSpec | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Load labeled images from a folder of your own; the same as `load_data("folder:PATH")`.
+
+    Each folder directly inside `path` is a class; the image files anywhere below it belong to the
+    class. If `path` contains both `train` and `test`, these are the two splits. Otherwise `seed`
+    chooses a fifth of each class as the test split.
+
+    Args:
+        path: The folder; `~` stands for the home folder.
+        split: `train`, `test` or `all`.
+        input_spec: Size, colors and crop of the images. Required, though it has a default: the
+            files may have many sizes.
+        seed: Chooses the test images; at least 0.
+
+    Returns:
+        Images `(N, *input_spec.shape)`, sorted by class, classes in natural order (2 before 10).
+
+    Raises:
+        OptionError: `path` is empty or not a path, the split or seed is invalid, or `input_spec` is
+            missing.
+        DataNotFoundError: `path` is not a folder.
+        DataError: There are too few classes or images, the splits have different classes, an image
+            is in two classes, or files cannot be read.
+
+    Examples:
+        >>> load_folder("photos", split="test", input_spec=InputSpec(64, 64, "rgb"))
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(
+            f"the path of a folder must be a string or a Path; received: {path!r}; "
+            "expected, for example: load_folder('photos', input_spec=InputSpec(64, 64, 'rgb'))"
+        )
+    return _load(f"{FOLDER}{os.fspath(path)}", split, input_spec, seed)
+
+
+def _load(
+    source: str,
+    split: str,
+    input_spec: InputSpec | None,
+    seed: int,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
     splits = (*SPLITS, ALL) if str(source).startswith(FOLDER) else SPLITS
     if split not in splits:
         raise OptionError(f"split {split!r} is not known; {did_you_mean(split, splits)}")
     if type(seed) is not int or seed < 0:
-        raise OptionError(f"a seed is a whole number from 0; received: {seed!r}")
+        raise OptionError(f"a seed must be an integer of at least 0; received: {seed!r}")
     resolved = resolve(source, folder=folder, progress=progress)
     if resolved.note:
-        warnings.warn(resolved.note, stacklevel=2)
+        warnings.warn(resolved.note, stacklevel=3)
     if resolved.name == "mnist":
         from pocketlens.data.mnist import load_mnist
 
@@ -157,12 +215,12 @@ def load_data(
         return fit_dataset(draw_strokes(split, seed=seed), input_spec)
     if input_spec is None:
         raise OptionError(
-            f"{source} needs an input_spec, the size its pictures are made; "
+            f"{source} needs an input_spec, the size to which its pictures are scaled; "
             "expected, for example: input_spec=InputSpec(64, 64, 'rgb')"
         )
-    from pocketlens.data.folder import load_folder
+    from pocketlens.data.folder import read_folder
 
-    return load_folder(_folder(resolved.name), split, input_spec, seed=seed)
+    return read_folder(_folder(resolved.name), split, input_spec, seed=seed)
 
 
 def _folder(name: str) -> Path:
@@ -170,12 +228,15 @@ def _folder(name: str) -> Path:
 
 
 def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
-    """What is wrong with a recipe's `[data]`, as far as no image need be opened to find it.
+    """List the errors in a recipe's `[data]` that can be found without opening an image.
 
     Args:
         options: The table.
-        seed: The recipe's; it splits a folder.
-        batch_size: `training.batch_size`: more images than there are cannot be had in a step.
+        seed: The recipe's seed; it splits a folder.
+        batch_size: `training.batch_size`; there must be at least this many training images.
+
+    Returns:
+        One message per error; empty if there are none.
     """
     found, counts = [], []
     sources = ((options.source, "train", seed), (options.extra, _extra_split(options), seed + 1))
@@ -205,19 +266,19 @@ def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
 def training_images(
     data: Dataset, options: DataOptions, *, input_spec: InputSpec, seed: int
 ) -> Dataset:
-    """What a recipe trains on: a share of its source's images, and its second source.
+    """The images that a recipe trains on: a share of its source, plus its second source.
 
     Args:
-        data: The source's training images, without those held back.
-        options: The table.
+        data: The source's training images, without the validation images.
+        options: The recipe's `[data]` table.
         input_spec: The recipe's input.
-        seed: The recipe's.
+        seed: The recipe's seed.
     """
     if options.share < 1:
         data = data.split(options.share, seed=seed)[1]
     if not options.extra:
         return data
-    # Another seed than the source's: should both be `strokes`, their images differ.
+    # A different seed: if both sources are `strokes`, their images must differ.
     more = load_data(
         options.extra, split=_extra_split(options), input_spec=input_spec, seed=seed + 1
     )
@@ -227,12 +288,12 @@ def training_images(
 
 
 def _extra_split(options: DataOptions) -> str:
-    """Which images of `data.extra` are trained on: of a folder all, none is tested on."""
+    """The split of `data.extra` to train on: all of a folder, as none of it is used for testing."""
     return ALL if options.extra.startswith(FOLDER) else "train"
 
 
 def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
-    """Images of each class, at least about so many. Raises as `load_data` does."""
+    """About how many images each class has, at least. Raises the same errors as `load_data`."""
     sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
     name = source if source == "auto" else resolve(source).name
     if name.startswith(FOLDER):
@@ -251,15 +312,20 @@ def download_data(
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Fetch a source's missing or damaged files into the data folder.
+    """Download the missing or damaged files of a source into the data folder.
+
+    Args:
+        source: `mnist`.
+        folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
+        progress: Called with (file name, bytes so far, total bytes or None).
 
     Returns:
-        The folder of its files.
+        The folder with the files of the source.
 
     Raises:
-        OptionError: A source that has nothing to download.
-        DataNotFoundError: No mirror gave a file.
-        OutputError: The folder cannot be written.
+        OptionError: The source has nothing to download.
+        DataNotFoundError: A file could not be downloaded from any mirror.
+        OutputError: The folder cannot be written to.
     """
     downloadable = [entry.name for entry in CATALOG if entry.download_bytes]
     if source not in downloadable:

@@ -1,4 +1,4 @@
-"""The data folder: where data sets lie on this computer."""
+"""The data folder: where data sets are stored on this computer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 __all__ = ["VARIABLE", "data_folder"]
 
 VARIABLE = "POCKETLENS_DATA"
-"""The environment variable that names the data folder."""
+"""The environment variable with the path of the data folder."""
 
 
 def data_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of data sets: `folder`, else `POCKETLENS_DATA`, else the user's cache folder.
+    """The path of the data folder: `folder`, else `POCKETLENS_DATA`, else the user's cache folder.
 
-    It need not exist, and is not made.
+    The folder may not exist; this function does not create it.
     """
     chosen = folder or os.environ.get(VARIABLE)
     if chosen:

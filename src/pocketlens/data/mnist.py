@@ -28,12 +28,12 @@ MIRRORS: tuple[str, ...] = (
 CLASSES = tuple("0123456789")
 
 GZIP_OVERHEAD = 1024
-"""By how many bytes a gzipped file may exceed its content at most (names, poor compression)."""
+"""Bytes by which a gzipped file may be larger than its content (names, poor compression)."""
 
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One published file: its name, and the sha256 and size of its decompressed bytes."""
+    """One published file: its name, and the size and sha256 of its decompressed content."""
 
     name: str
     dimensions: int
@@ -41,18 +41,26 @@ class IdxFile:
     sha256: str
 
     def find(self, folder: Path) -> Path | None:
-        """The file in `folder`, plain or gzipped."""
+        """The path of the file in `folder`, plain or gzipped; None if it is missing."""
         plain, zipped = folder / self.name, folder / f"{self.name}.gz"
         if plain.is_file():
             return plain
         return zipped if zipped.is_file() else None
 
     def read(self, path: Path) -> tuple[NDArray[np.uint8], str]:
-        """The values and the checksum of the file at `path`; no more is read than `size`."""
+        """The values and the checksum of the file at `path`; reads at most `size` bytes."""
         return read_idx(path, dimensions=self.dimensions, limit=self.size)
 
     def check(self, path: Path, received: str | None = None) -> None:
-        """Raise DataError unless the file at `path` has the published content."""
+        """Check that the file at `path` has the published content.
+
+        Args:
+            path: The file.
+            received: Its checksum, if known already.
+
+        Raises:
+            DataError: The content is different.
+        """
         received = self.read(path)[1] if received is None else received
         if received != self.sha256:
             raise DataError(
@@ -95,32 +103,34 @@ SPLITS: dict[str, tuple[IdxFile, IdxFile]] = {
 
 
 def missing_files(folder: Path, splits: Sequence[str] = tuple(SPLITS)) -> list[IdxFile]:
-    """The files of `splits` that `folder` has neither plain nor gzipped."""
+    """The files of `splits` that are missing in `folder`, both plain and gzipped."""
     return [file for split in splits for file in SPLITS[split] if file.find(folder) is None]
 
 
 def load_mnist(folder: Path, split: str, *, progress: Progress | None = None) -> Dataset:
-    """One split of MNIST, downloaded into `folder` first if its files are not there.
+    """Load one split of MNIST. Missing files are downloaded into `folder` first.
 
     Args:
-        folder: The folder of the four files. It is written only when a file is missing.
+        folder: The folder with the four files. It is only written to if a file is missing.
         split: `train` (60,000 images) or `test` (10,000).
-        progress: Called while downloading.
+        progress: Called during the download.
 
     Returns:
         Images `(N, 28, 28, 1)`, white ink on black, classes `0` to `9`.
 
     Raises:
         DataNotFoundError: Files are missing and could not be downloaded.
-        DataError: A file that is damaged or not the published one.
-        OutputError: The folder cannot be written.
+        DataError: A file is damaged or is not the published one.
+        OutputError: The folder cannot be written to.
     """
     if missing_files(folder, [split]):
         _download(missing_files(folder), folder, progress)
     try:
         return _read(folder, split)
     except DataError as error:
-        raise DataError(f"{error}; for a fresh copy: pocketlens data download mnist") from error
+        raise DataError(
+            f"{error}; download it again with: pocketlens data download mnist"
+        ) from error
 
 
 def _read(folder: Path, split: str) -> Dataset:
@@ -128,7 +138,7 @@ def _read(folder: Path, split: str) -> Dataset:
     for file in SPLITS[split]:
         path = file.find(folder)
         if path is None:
-            raise DataError(f"{folder / file.name} has just been removed")
+            raise DataError(f"{folder / file.name} was removed while it was read")
         values, checksum = file.read(path)
         paths.append(path)
         arrays.append(values)
@@ -137,7 +147,7 @@ def _read(folder: Path, split: str) -> Dataset:
     if len(images) != len(labels):
         raise DataError(
             f"{paths[0]} has {len(images)} images but {paths[1]} has {len(labels)} labels; "
-            "expected one label an image"
+            "expected one label per image"
         )
     for file, path, checksum in zip(SPLITS[split], paths, checksums, strict=True):
         file.check(path, checksum)
@@ -145,20 +155,20 @@ def _read(folder: Path, split: str) -> Dataset:
 
 
 def download_mnist(folder: Path, *, progress: Progress | None = None) -> list[Path]:
-    """Make `folder` hold the four files: fetch what is missing, replace what is damaged.
+    """Download the missing files into `folder`, and replace damaged ones.
 
     Returns:
-        The files that were fetched.
+        The files that were downloaded.
 
     Raises:
-        DataNotFoundError: No mirror gave a file.
-        OutputError: The folder cannot be written.
+        DataNotFoundError: A file could not be downloaded from any mirror.
+        OutputError: The folder cannot be written to.
     """
-    wanted = [file for pair in SPLITS.values() for file in pair if not _is_whole(file, folder)]
+    wanted = [file for pair in SPLITS.values() for file in pair if not _is_complete(file, folder)]
     return _download(wanted, folder, progress)
 
 
-def _is_whole(file: IdxFile, folder: Path) -> bool:
+def _is_complete(file: IdxFile, folder: Path) -> bool:
     path = file.find(folder)
     if path is None:
         return False
@@ -184,11 +194,11 @@ def _download(files: Sequence[IdxFile], folder: Path, progress: Progress | None)
         except DataNotFoundError as error:
             names = ", ".join(f"{needed.name}.gz" for needed in files[len(fetched) :])
             raise DataNotFoundError(
-                f"MNIST is not whole in {folder}: it needs {names}; {error}; "
-                "go online and type: pocketlens data download mnist; "
-                "or set POCKETLENS_DATA to the folder in which mnist/ with these files is"
+                f"MNIST is incomplete in {folder}: missing {names}; {error}; "
+                "when online, download it with: pocketlens data download mnist; "
+                "or set POCKETLENS_DATA to the folder that contains mnist/ with these files"
             ) from error
         fetched.append(path)
-        # A damaged plain file would still be found first.
+        # `find` prefers a plain file, and this one was damaged.
         (folder / file.name).unlink(missing_ok=True)
     return fetched

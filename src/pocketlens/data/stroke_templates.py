@@ -1,32 +1,31 @@
-"""How digits are written: the pen's path for every digit and every hand, as a table.
+"""Stroke templates: the pen's path for each digit in each handwriting style, as a table.
 
-A stroke is written as SVG writes the points of a line: `x,y x,y ...`, in per cent of a digit's
-height: x to the right, to about 70, and y down, to 100. The pen runs through the points in a smooth
-curve (Catmull-Rom); a point given twice in a row is a corner, a stroke that ends where it began is
-closed, and strokes that share a point are joined there. `weight` is how common a hand is among
-those of its digit.
+A stroke is a string of points as in SVG, `x,y x,y ...`, in percent of the digit's height: x to the
+right, up to about 70; y down, up to 100. The pen follows a smooth curve through the points
+(Catmull-Rom). A point given twice in a row is a corner. A stroke that ends at its first point is
+closed. Strokes that share a point stay joined there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketlens.data.stroke_templates_high import HIGH
-from pocketlens.data.stroke_templates_low import LOW
+from pocketlens.data.stroke_templates_high import DIGITS_5_TO_9
+from pocketlens.data.stroke_templates_low import DIGITS_0_TO_4
 
-__all__ = ["HANDS", "Hand", "Point"]
+__all__ = ["HANDS", "TEMPLATES", "Point", "StrokeTemplate"]
 
 Point = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Hand:
+class StrokeTemplate:
     """One way to write a digit.
 
     Args:
-        name: What it is called, once among the hands of its digit.
-        weight: How common it is, in proportion to the others of its digit.
-        strokes: The points of each stroke, in the order of writing.
+        name: The handwriting style; unique among the templates of one digit.
+        weight: How common the style is, relative to the other templates of the digit.
+        strokes: The points of each stroke, in writing order.
     """
 
     name: str
@@ -39,11 +38,14 @@ def _points(stroke: str) -> tuple[Point, ...]:
     return tuple((int(x), int(y)) for x, y in pairs)
 
 
-HANDS: dict[str, tuple[Hand, ...]] = {
+TEMPLATES: dict[str, tuple[StrokeTemplate, ...]] = {
     digit: tuple(
-        Hand(name, weight, tuple(_points(stroke) for stroke in strokes))
+        StrokeTemplate(name, weight, tuple(_points(stroke) for stroke in strokes))
         for name, weight, *strokes in rows
     )
-    for digit, rows in (LOW | HIGH).items()
+    for digit, rows in (DIGITS_0_TO_4 | DIGITS_5_TO_9).items()
 }
-"""Every hand of every digit."""
+"""All templates of each digit."""
+
+HANDS = TEMPLATES
+"""The old name, until the tests of the preview use the new one."""

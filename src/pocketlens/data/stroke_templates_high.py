@@ -1,11 +1,11 @@
-"""The hands of 5 to 9: rows of name, weight and the points of each stroke; see `hands`."""
+"""Stroke templates of 5 to 9: name, weight and points of each stroke; see `stroke_templates`."""
 
 from __future__ import annotations
 
-__all__ = ["HIGH"]
+__all__ = ["DIGITS_5_TO_9"]
 
 # fmt: off
-HIGH: dict[str, tuple[tuple[str, float, *tuple[str, ...]], ...]] = {
+DIGITS_5_TO_9: dict[str, tuple[tuple[str, float, *tuple[str, ...]], ...]] = {
     "5": (
         ("two strokes", 3, "15,4 12,24 9,43 9,43 34,36 58,54 56,84 30,100 2,92", "15,4 38,3 63,1"),
         ("one stroke", 3, "64,2 40,3 17,4 17,4 13,24 10,43 10,43 36,36 59,55 54,86 28,100 2,92"),

@@ -1,11 +1,11 @@
-"""The hands of 0 to 4: rows of name, weight and the points of each stroke; see `hands`."""
+"""Stroke templates of 0 to 4: name, weight and points of each stroke; see `stroke_templates`."""
 
 from __future__ import annotations
 
-__all__ = ["LOW"]
+__all__ = ["DIGITS_0_TO_4"]
 
 # fmt: off
-LOW: dict[str, tuple[tuple[str, float, *tuple[str, ...]], ...]] = {
+DIGITS_0_TO_4: dict[str, tuple[tuple[str, float, *tuple[str, ...]], ...]] = {
     "0": (
         ("closed", 5, "35,0 12,22 4,55 16,88 36,100 58,82 66,48 57,14 35,0"),
         ("overlapping", 4, "46,10 28,2 9,28 4,60 17,92 38,100 60,78 66,42 54,10 36,0 20,10"),

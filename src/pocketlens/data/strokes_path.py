@@ -1,6 +1,6 @@
-"""A hand as a linear map: from its control points to the samples of the pen's path.
+"""A stroke template as a linear map from its control points to samples of the pen's path.
 
-Moved points give a moved curve by one product, so a whole batch of images is traced at once.
+When the points move, one product gives the new curve, so a whole batch is computed at once.
 """
 
 from __future__ import annotations
@@ -11,36 +11,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.stroke_templates import Hand, Point
+from pocketlens.data.stroke_templates import Point, StrokeTemplate
 
 __all__ = ["PenPath"]
 
 REACH = 12.5
-"""How far along the path, either way, the cut corners reach, in per cent of the height."""
+"""Distance along the path, in both directions, that rounding a corner affects, in percent of the
+height."""
 
 HOOK_SAMPLES = 3
-"""Samples of the hook at an open end."""
+"""Number of samples in the hook at an open end."""
 
 MIDDLE = (35, 50)
-"""The middle of the box in which hands are written down."""
+"""The middle of the box that templates are written in."""
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class PenPath:
-    """The path of a hand, sampled.
+    """The sampled path of a stroke template.
 
-    The columns of `sharp` and `soft` belong to vectors in the plane: the hand's P distinct points
-    (a point given twice is one, so what is joined stays joined); the hooks at the two ends of each
-    of its K strokes, as offsets from the end; the displacements of the K strokes.
+    The columns of `sharp` and `soft` are the weights of 2-D vectors: first the P distinct points
+    (a point given twice counts once, so joined strokes stay joined), then the hooks at both
+    ends of each of the K strokes, as offsets from the end, then the offsets of the K strokes.
 
     Args:
-        points: `(P, 2)` x and y of the distinct points about the middle, in per cent of the height.
-        strokes: K.
-        sharp: `(S, P + 3K)` weights of the samples, with the corners as they are.
-        soft: `(S, P + 3K)` what is added when the corners are cut.
-        along: `(S, 1)` where on the pen's way a sample lies, from 0 to 1.
+        points: `(P, 2)` x and y of the distinct points, relative to the middle, in percent of the
+            height.
+        strokes: The number of strokes, K.
+        sharp: `(S, P + 3K)` weights of the samples, with sharp corners.
+        soft: `(S, P + 3K)` weights to add for rounded corners.
+        along: `(S, 1)` position of each sample along the path, from 0 to 1.
     """
 
     points: Array
@@ -50,14 +52,14 @@ class PenPath:
     along: Array
 
     @classmethod
-    def of(cls, hand: Hand, step: float) -> PenPath:
-        """The path of `hand`, sampled at least every `step` per cent of the height."""
-        distinct = list(dict.fromkeys(point for stroke in hand.strokes for point in stroke))
+    def of(cls, template: StrokeTemplate, step: float) -> PenPath:
+        """The path of `template`, sampled at least every `step` percent of the height."""
+        distinct = list(dict.fromkeys(point for stroke in template.strokes for point in stroke))
         number = {point: index for index, point in enumerate(distinct)}
-        points, strokes = len(distinct), len(hand.strokes)
+        points, strokes = len(distinct), len(template.strokes)
         reach = max(1, round(REACH / step))
         sharp, soft = [], []
-        for index, stroke in enumerate(hand.strokes):
+        for index, stroke in enumerate(template.strokes):
             curve = _curve(stroke, number, step)
             curve = np.pad(curve, ((0, 0), (0, 3 * strokes)))
             if stroke[0] != stroke[-1]:
@@ -65,7 +67,7 @@ class PenPath:
                 curve = np.concatenate(
                     [_hook(curve[0], hook)[::-1], curve, _hook(curve[-1], hook + 1)]
                 )
-            if strokes > 1:  # one stroke alone would be moved back to the middle
+            if strokes > 1:  # moving a single stroke has no effect: it is centered again
                 curve[:, points + 2 * strokes + index] = 1
             sharp.append(curve)
             soft.append(_averaged(curve, min(reach, len(curve) - 1)) - curve)
@@ -88,7 +90,7 @@ def _curve(stroke: tuple[Point, ...], number: dict[Point, int], step: float) -> 
     pieces = []
     for a, b, c, d in zip(row, row[1:], row[2:], row[3:], strict=False):
         if b == c:
-            continue  # a corner: the curve arrives at the point, and leaves it anew
+            continue  # a corner: one curve ends at the point and a new one starts there
         count = math.ceil(math.dist(b, c) / step)
         t = np.arange(count) / count
         piece = np.zeros((count, len(number)))
@@ -103,17 +105,18 @@ def _curve(stroke: tuple[Point, ...], number: dict[Point, int], step: float) -> 
 
 
 def _hook(end: NDArray[np.float64], column: int) -> NDArray[np.float64]:
-    """Weights of the samples that lead away from a stroke's `end`, nearest first."""
+    """Weights of the samples that lead away from the `end` of a stroke, nearest first."""
     samples = np.repeat(end[None], HOOK_SAMPLES, axis=0)
     samples[:, column] = np.arange(1, HOOK_SAMPLES + 1) / HOOK_SAMPLES
     return samples
 
 
 def _averaged(curve: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """`curve` averaged over `reach` samples on either side; its ends stay where they are."""
+    """`curve` averaged over `reach` samples on both sides; its ends do not move."""
     padded = np.concatenate(
         [2 * curve[0] - curve[reach:0:-1], curve, 2 * curve[-1] - curve[-2 : -reach - 2 : -1]]
     )
     sums = np.cumsum(np.concatenate([np.zeros((1, curve.shape[1])), padded]), axis=0)
     width = 2 * reach + 1
-    return (sums[width:] - sums[:-width]) / width
+    averages: NDArray[np.float64] = (sums[width:] - sums[:-width]) / width
+    return averages
