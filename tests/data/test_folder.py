@@ -193,7 +193,7 @@ def test_unreadable_pictures_are_counted_and_the_first_are_listed(root: Path) ->
             read_folder(root, split, SPEC)
         except DataError as error:
             seen += str(error)
-    assert "3.png is not an image" in seen
+    assert "3.png has an unsupported image format" in seen
     assert "cut.png cannot be read as an image" in seen
     spoil((root / "2").iterdir())
     with pytest.raises(DataError, match=r"has [89] file\(s\) .* and [34] more; repair or remove"):
