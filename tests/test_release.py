@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -251,6 +252,36 @@ def test_the_citation() -> None:
 def test_this_repository_has_one_version() -> None:
     """pyproject.toml sets it; CITATION.cff, which is read without Python, repeats it."""
     assert release.version_problems(ROOT, release.read_version(ROOT)) == []
+
+
+def test_the_security_policy_is_true() -> None:
+    """It names tests that exist and the limits that the code has."""
+    from pocketlens import image
+    from pocketlens.conversion import from_keras
+    from pocketlens.data import folder
+    from pocketlens.preview import corrections, guard, inference, live, server
+    from pocketlens.preview.duel import rooms
+
+    said = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:tests|fuzz)/[^`]*)`", said)
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    text = " ".join(said.split())
+    for limit in (
+        f"More than {image.MAX_PIXELS // 1_000_000} million pixels",
+        f"({', '.join(image.FORMATS).replace('WEBP', 'WebP')})",
+        f"({folder.MAX_BYTES >> 30} GiB at most)",
+        f"at most {from_keras.MAX_KERAS_BYTES >> 30} GiB unpacked",
+        f"bodies are limited to {guard.MAX_BODY // 1_000_000} MB",
+        f"WebSocket messages to {server.MAX_MESSAGE // 1_000_000} MB",
+        f"photos to {inference.MAX_PHOTO_PIXELS // 1_000_000} and live frames to "
+        f"{inference.MAX_FRAME_PIXELS // 1_000_000} million pixels",
+        f"connections to {server.MAX_CONNECTIONS}",
+        f"live pages to {live.MAX_SOCKETS}",
+        f"duels to {rooms.MAX_ROOMS}",
+    ):
+        assert limit in text
+    assert f"at most {corrections.MAX_CORRECTIONS:,} of them" in text
 
 
 @pytest.mark.slow
