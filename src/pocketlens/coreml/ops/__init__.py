@@ -1,5 +1,5 @@
-"""From Core ML ops to ONNX: the registry, one folder per dialect, and the readers of both dialects.
+"""Conversion of Core ML ops to ONNX: the registry, the ops of both dialects, and their readers.
 
-`program` reads ML Programs with the ops of `mil/`; `network` reads neural networks with the layers
-of `neural_network/`. What both dialects share is in `common/`.
+`program` reads ML Programs with the ops in `mil/`; `network` reads neural networks with the layers
+in `neural_network/`. Code that both dialects share is in `common/`.
 """

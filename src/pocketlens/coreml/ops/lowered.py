@@ -1,4 +1,4 @@
-"""`Lowered`: what the readers of both dialects return, and how they finish it."""
+"""`Lowered`, the result of the readers of both dialects, and the last steps that build it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Lowered:
 
     Attributes:
         graph: The graph, its inputs and outputs declared under Core ML's names.
-        classes: A classifier's labels in the order of its probabilities, else empty.
-        probabilities: A classifier's probabilities, one for each class.
-        states: Where in `graph.extra` the new value of each state is that a run changes.
+        classes: The labels of a classifier in the order of its probabilities, else empty.
+        probabilities: The probabilities of a classifier, one per class, else None.
+        states: The name of each state that a run changes -> its new value, in `graph.extra`.
     """
 
     graph: Graph
@@ -30,10 +30,10 @@ class Lowered:
 
 
 def finish(g: Graph, states: Iterable[str] = ()) -> dict[str, Value]:
-    """Have the graph give what it does beside the outputs: new states, and the loops' steps left.
+    """Add the extra outputs of the graph: new states, and the remaining loop steps.
 
     Returns:
-        The new value of each of `states` that a run changes.
+        The name of each of `states` that a run changes -> its new value.
     """
     g.scope("")
     changed = {
@@ -47,11 +47,18 @@ def finish(g: Graph, states: Iterable[str] = ()) -> dict[str, Value]:
 
 
 def unsupported_ops(
-    file: ModelFile, opset: str, noun: str, faults: Mapping[str, str]
+    file: ModelFile, opset: str, noun: str, reasons: Mapping[str, str]
 ) -> UnsupportedOp:
-    """The error that names every op without a lowering at once."""
-    plural = noun if len(faults) == 1 else f"{noun}s"
+    """One error for all ops without a lowering.
+
+    Args:
+        file: The model file.
+        opset: The opset or specification version, for the message.
+        noun: `op` or `layer`.
+        reasons: The name of each such op -> why it cannot run.
+    """
+    plural = noun if len(reasons) == 1 else f"{noun}s"
     return UnsupportedOp(
-        f"{file.path} ({opset}) needs {len(faults)} {plural} that cannot run here: "
-        + "; ".join(faults.values())
+        f"{file.path} ({opset}) needs {len(reasons)} {plural} that cannot run here: "
+        + "; ".join(reasons.values())
     )

@@ -1,7 +1,7 @@
-"""A NeuralNetwork -> the ONNX graph that means the same.
+"""Conversion of a NeuralNetwork to an equivalent ONNX graph.
 
-The reader maps the inputs, prepares images, and binds each layer's message to the parameters of the
-layer's lowering. What a layer means is in `neural_network/`, one file per family.
+The reader maps the inputs, preprocesses images, and binds the message of each layer to the
+parameters of the layer's lowering. The lowerings are in `neural_network/`, one file per family.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParamete
 
 __all__ = ["lower_network", "moves_steps", "outer_sizes", "takes_steps"]
 
-RANK5 = 0  # RANK5_ARRAY_MAPPING and RANK5_IMAGE_MAPPING, the older of two mappings each
+RANK5 = 0  # RANK5_ARRAY_MAPPING and RANK5_IMAGE_MAPPING, the older of the two mappings
 
-
-# The dimensions of an array [C], [C, H, W] or, with steps, [Seq, Batch, C, H, W]
-# -> which of the five it lacks.
+# The rank of an array [C], [C, H, W] or, with sequence steps, [Seq, Batch, C, H, W]
+# -> the missing ones of the five dimensions.
 UNSQUEEZED = {1: [0, 1, 3, 4], 3: [0, 1], 5: []}
 
 
 def lower_network(file: ModelFile, interface: Interface) -> Lowered:
-    """The graph of a NeuralNetwork, NeuralNetworkClassifier or NeuralNetworkRegressor.
+    """Convert a NeuralNetwork, NeuralNetworkClassifier or NeuralNetworkRegressor to a graph.
 
     Raises:
         ModelFileError: The network contradicts itself or its description.
-        UnsupportedOp: Layers without a lowering, all of them.
-        UnsupportedParameter: A field that a layer's lowering does not take.
+        UnsupportedOp: Some layers have no lowering; the message lists all of them.
+        UnsupportedParameter: A layer sets a field that its lowering does not take.
     """
     network = network_of(file)
     _check_layers(file, network)
@@ -61,13 +60,13 @@ def lower_network(file: ModelFile, interface: Interface) -> Lowered:
 
 
 def takes_steps(file: ModelFile, interface: Interface) -> bool:
-    """Whether the network's arrays may come with Seq and Batch in front; see `sequences`."""
+    """Whether the array inputs may have leading dimensions Seq and Batch (see `sequences`)."""
     older = network_of(file).arrayInputShapeMapping == RANK5
     return older and any(each.kind == "array" for each in interface.inputs)
 
 
 def moves_steps(file: ModelFile) -> bool:
-    """Whether some layer makes another dimension of Seq, so that its length may matter."""
+    """Whether a layer moves Seq to another dimension, so that results may depend on its length."""
     return any(
         (each.HasField("permute") and list(each.permute.axis[:1]) != [0])
         or (each.HasField("reshape") and len(each.reshape.targetShape) == 4)
@@ -76,23 +75,23 @@ def moves_steps(file: ModelFile) -> bool:
 
 
 def _check_layers(file: ModelFile, network: Any) -> None:
-    """Every layer has a lowering; all that have none are named at once."""
+    """Check that every layer has a lowering; report all that do not in one error."""
     with located_errors(file, "the network"):
         layers = list(every_layer(network.layers))
     if len(layers) > MAX_NODES:
         raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
-    faults: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for each in layers:
         kind = each.WhichOneof("layer")
         if kind is None:
-            raise ModelFileError(f"{file.path}: the layer '{each.name}' has no type known here")
+            raise ModelFileError(f"{file.path}: the layer '{each.name}' has an unknown type")
         try:
             lookup("neural_network", kind)
         except UnsupportedOp as error:
-            faults.setdefault(kind, f"{error}, first in '{each.name}'")
-    if faults:
+            missing.setdefault(kind, f"{error}, first used in '{each.name}'")
+    if missing:
         version = f"specification {file.spec.specificationVersion}"
-        raise unsupported_ops(file, version, "layer", faults)
+        raise unsupported_ops(file, version, "layer", missing)
 
 
 class _Reader:
@@ -102,7 +101,7 @@ class _Reader:
         self.graph = graph
 
     def input(self, feature: Feature) -> None:
-        """Declare the input, in the rank that the layers see."""
+        """Declare the input and give it the rank that the layers expect."""
         g = self.graph
         if feature.kind == "image":
             open_sides = feature.shapes or feature.ranges
@@ -121,22 +120,22 @@ class _Reader:
         if self.network.arrayInputShapeMapping == RANK5:
             if len(shape) not in UNSQUEEZED:
                 raise ModelFileError(
-                    f"it has {len(shape)} dimensions; the network's mapping wants 1 or 3"
+                    f"it has {len(shape)} dimensions; the network's shape mapping expects 1 or 3"
                 )
             axes = UNSQUEEZED[len(shape)]
             if axes:
                 g.tensors[feature.name] = g.Unsqueeze(value, np.array(axes, np.int64))
 
     def preprocess(self, interface: Interface) -> None:
-        """Scale, bias and mean of the image inputs, as the file gives them."""
+        """Apply the scale, bias and mean image that the file sets for image inputs."""
         images = {feature.name: feature for feature in interface.inputs if feature.kind == "image"}
         for each in self.network.preprocessing:
             only = next(iter(images)) if len(images) == 1 else ""
             name = each.featureName or only
             if name not in images:
                 raise ModelFileError(
-                    f"{self.file.path}: preprocessing is given for {name!r}; "
-                    f"expected an image input: {', '.join(images) or 'there is none'}"
+                    f"{self.file.path}: preprocessing is set for {name!r}; "
+                    f"expected an image input: {', '.join(images) or 'there are none'}"
                 )
             with located_errors(self.file, f"the preprocessing of '{name}'"):
                 value = self.graph.tensors[name]
@@ -170,19 +169,19 @@ class _Reader:
         for number, each in enumerate(layers, 1):
             self.layer(each)
             if _ends_step(each):
-                # What follows runs only where the step goes on.
+                # The remaining layers run only if the step goes on.
                 rest = self._block(layers[number:])
                 choose(self.graph, self.graph.tensors[ENDED], NOTHING, rest)
                 return
 
     def _block(self, layers: Sequence[Any]) -> Block:
-        """Layers that run under a condition or repeatedly."""
+        """Layers that run conditionally or in a loop."""
 
         def lower(g: Graph) -> tuple[Value, ...]:
             _Reader(self.file, self.network, g).layers(layers)
             return ()
 
-        return Block(lower, frozenset(_given(layers)))
+        return Block(lower, frozenset(_written(layers)))
 
     def layer(self, each: Any) -> None:
         kind = each.WhichOneof("layer")
@@ -192,7 +191,7 @@ class _Reader:
             inputs = [self._tensor(name) for name in each.input]
             fields = {
                 name: self._block(value.layers)
-                if lowering.parameters[name].kind == "Block"
+                if lowering.parameters[name].annotation == "Block"
                 else value
                 for name, value in lowering.bind(getattr(each, kind)).items()
             }
@@ -203,13 +202,15 @@ class _Reader:
                 raise ModelFileError(f"it has {len(each.output)} outputs; expected {len(values)}")
             for name, value in zip(each.output, values, strict=True):
                 if kind == "copy" and name in self.graph.tensors:
-                    self.graph.assign(name, value)  # the one layer that may
+                    self.graph.assign(name, value)  # only this layer may overwrite a tensor
                 else:
                     self.graph.bind(name, value)
 
     def _tensor(self, name: str) -> Value:
         if name not in self.graph.tensors:
-            raise ModelFileError(f"it takes {name!r}, which no input and no earlier layer gives")
+            raise ModelFileError(
+                f"it takes {name!r}, which is not an input or the output of an earlier layer"
+            )
         return self.graph.tensors[name]
 
     def finish(self, interface: Interface) -> Lowered:
@@ -231,12 +232,12 @@ class _Reader:
                 elif feature.name in g.tensors:
                     value = self._output(g.tensors[feature.name], feature)
                 else:
-                    raise ModelFileError("no layer gives it")
+                    raise ModelFileError("no layer produces it")
                 g.output(feature.name, value)
         return Lowered(g, classes if probabilities is not None else (), probabilities)
 
     def _scores(self) -> Value:
-        """The tensor of a classifier's probabilities."""
+        """The tensor with the probabilities of a classifier."""
         name = self.network.labelProbabilityLayerName
         layers = self.network.layers
         if name in self.graph.tensors:
@@ -246,12 +247,12 @@ class _Reader:
             source = layers[-1]
         if source is None or not source.output:
             raise ModelFileError(
-                f"its probabilities should come from {name!r}, which no layer gives"
+                f"its probabilities should come from {name!r}, which no layer produces"
             )
         return self.graph.tensors[source.output[0]]
 
     def _output(self, value: Value, feature: Feature) -> Value:
-        """An output in the shape in which Core ML gives it: the declared one, if that holds it."""
+        """The output in Core ML's shape: the declared one if it has as many elements."""
         if feature.kind != "array":
             return value
         older = self.network.arrayInputShapeMapping == RANK5
@@ -259,20 +260,21 @@ class _Reader:
             sizes = value.shape or ()
             if older and (len(sizes) != 5 or None in sizes[1:]):
                 raise UnsupportedParameter(
-                    f"{value!r} has open sizes; expected only Seq to be open"
+                    f"{value!r} has unknown sizes; expected only Seq to be unknown"
                 )
             return value
         return self.graph.reshape(value, outer_sizes(value.sizes, feature))
 
 
 def outer_sizes(sizes: tuple[int, ...], feature: Feature) -> tuple[int, ...]:
-    """The sizes of an output as Core ML gives it: those declared, if they hold as much.
+    """The shape in which Core ML returns an output: the declared one if it has as many elements.
 
-    Where the file declares none, a network of the older mapping gives all five, such as
-    [1, 1, 44, 28, 28]: so those who used one saw it.
+    If the file declares no shape, a network with the older mapping returns all five dimensions,
+    such as [1, 1, 44, 28, 28], as users of Core ML have reported.
 
     Args:
-        sizes: The sizes that the network gives it.
+        sizes: The sizes of the output inside the network.
+        feature: The declared output.
     """
     if feature.shapes or feature.ranges:
         inner = [sizes[2:], sizes[2:3]] if len(sizes) == 5 else []
@@ -286,24 +288,24 @@ def _all_known(value: Value) -> bool:
     return value.shape is not None and None not in value.shape
 
 
-def _given(layers: Iterable[Any]) -> Iterator[str]:
-    """The names that the layers, and those inside them, may give to tensors."""
+def _written(layers: Iterable[Any]) -> Iterator[str]:
+    """The names of the tensors that the layers, including nested ones, may write."""
     for each in layers:
         yield from each.output
         kind = each.WhichOneof("layer")
         if kind in ("loopBreak", "loopContinue"):
             yield from (BREAK, ENDED)
         for inner in inner_networks(each):
-            # A loop that is left inside is none that is left here.
+            # A break of the inner loop does not end this one.
             yield from (
                 name
-                for name in _given(inner.layers)
+                for name in _written(inner.layers)
                 if kind != "loop" or name not in (BREAK, ENDED)
             )
 
 
 def _ends_step(each: Any) -> bool:
-    """Whether the layer may end the step of the loop that it is in."""
+    """Whether the layer may end the current step of the surrounding loop."""
     kind = each.WhichOneof("layer")
     if kind == "branch":
         return any(_ends_step(other) for inner in inner_networks(each) for other in inner.layers)
@@ -311,7 +313,7 @@ def _ends_step(each: Any) -> bool:
 
 
 def _open_shape(feature: Feature) -> tuple[int | None, ...]:
-    """The shape of an array input, None where the file lets the size vary."""
+    """The shape of an array input; None for each size that the file lets vary."""
     if feature.ranges:
         return tuple(low if low == high else None for low, high in feature.ranges)
     if feature.shapes and len({len(shape) for shape in feature.shapes}) == 1:

@@ -1,7 +1,7 @@
-"""An ML Program -> the ONNX graph that means the same.
+"""Conversion of an ML Program to an equivalent ONNX graph.
 
-The reader binds each op's arguments to the parameters of the op's lowering and holds the result
-against the type that the file declares. What an op means is in `mil/`, one file per family.
+The reader binds the arguments of each op to the parameters of the op's lowering and compares the
+result with the type that the file declares. The lowerings are in `mil/`, one file per family.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pocketlens.coreml.file.values import TensorType, constant_of, held_type, te
 from pocketlens.coreml.graph import MAX_NODES, Graph, Value
 from pocketlens.coreml.ops.common.control import Block
 from pocketlens.coreml.ops.lowered import Lowered, finish, unsupported_ops
-from pocketlens.coreml.ops.registry import Lowering, Parameter, lookup
+from pocketlens.coreml.ops.registry import SCALARS, TUPLES, Lowering, Parameter, lookup
 from pocketlens.errors import (
     ModelFileError,
     UnsupportedModelError,
@@ -30,20 +30,20 @@ from pocketlens.errors import (
 
 __all__ = ["lower_program"]
 
-# Written by converters for their own use; they do not change what an op computes.
+# Converters write these for their own use; they do not change what an op computes.
 IGNORED_ATTRIBUTES = ("name",)
 
-# The ops that write a state, and the parameter that names it.
+# The ops that write a state -> the parameter with the name of the state.
 WRITERS = {"write_state": "input", "coreml_update_state": "state"}
 
 
 def lower_program(file: ModelFile, interface: Interface) -> Lowered:
-    """The graph of one function of an ML Program.
+    """Convert one function of an ML Program to a graph.
 
     Raises:
         ModelFileError: The program contradicts itself or its description.
-        UnsupportedOp: Ops without a lowering, all of them.
-        UnsupportedParameter: A field that an op's lowering does not take.
+        UnsupportedOp: Some ops have no lowering; the message lists all of them.
+        UnsupportedParameter: An op sets a field that its lowering does not take.
     """
     function, block, opset = active_block(file, interface.function)
     _check_operations(file, block, opset)
@@ -58,21 +58,21 @@ def lower_program(file: ModelFile, interface: Interface) -> Lowered:
 
 
 def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
-    """Every op has a lowering; all that have none are named at once."""
+    """Check that every op has a lowering; report all that do not in one error."""
     with located_errors(file, "the program"):
         every = list(operations(block))
     if len(every) > MAX_NODES:
         raise ModelFileError(f"{file.path}: more than {MAX_NODES} operations")
-    faults: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for operation in every:
-        if operation.type == "const" or operation.type in faults:
+        if operation.type == "const" or operation.type in missing:
             continue
         try:
             lookup("mil", operation.type, opset)
         except UnsupportedOp as error:
-            faults[operation.type] = f"{error}, first in '{_title(operation)}'"
-    if faults:
-        raise unsupported_ops(file, f"CoreML{opset}", "op", faults)
+            missing[operation.type] = f"{error}, first used in '{_title(operation)}'"
+    if missing:
+        raise unsupported_ops(file, f"CoreML{opset}", "op", missing)
 
 
 class _Reader:
@@ -91,25 +91,28 @@ class _Reader:
         listed = {each.name: each for each in declared}
         if set(listed) != set(features):
             raise ModelFileError(
-                f"{self.file.path}: the program takes {', '.join(sorted(listed)) or 'nothing'}; "
-                f"the description says {', '.join(sorted(features))}"
+                f"{self.file.path}: the program has the inputs "
+                f"{', '.join(sorted(listed)) or 'none'}; the description says "
+                f"{', '.join(sorted(features)) or 'none'}"
             )
         for name, feature in features.items():
             with located_errors(self.file, f"the input '{name}'"):
                 message = listed[name].type
                 if (feature.kind == "state") != (message.WhichOneof("type") == "stateType"):
-                    raise ModelFileError("it is a state in one place and none in another")
+                    raise ModelFileError(
+                        "only one of the description and the program declares it as a state"
+                    )
                 state = feature.kind == "state"
                 declared_type = held_type(message) if state else tensor_type(message)
                 if declared_type is None:
-                    raise UnsupportedModelError("it is not a tensor; only tensors run here")
+                    raise UnsupportedModelError("it is not a tensor; only tensors are supported")
                 if state and (declared_type.shape, declared_type.name) != (
                     feature.shape,
                     feature.dtype,
                 ):
                     raise ModelFileError(
                         f"the description says {feature.dtype}{list(feature.shape)}; the program "
-                        f"keeps {declared_type.name}{list(declared_type.shape or ())}"
+                        f"declares {declared_type.name}{list(declared_type.shape or ())}"
                     )
                 if feature.kind == "image":
                     fits = (1, feature.channels, *feature.shape)
@@ -123,7 +126,7 @@ class _Reader:
                     ):
                         raise ModelFileError(
                             f"the image has the shape {fits}; "
-                            f"the program takes {declared_type.shape}"
+                            f"the program expects {declared_type.shape}"
                         )
                 self.graph.input(name, declared_type.dtype, _sizes(declared_type, feature))
 
@@ -153,13 +156,13 @@ class _Reader:
         self.graph.bind(declared.name, value)
 
     def _block(self, block: Any) -> Block:
-        """A block inside an operation."""
+        """A nested block of an operation."""
 
         def lower(g: Graph, *values: Value) -> list[Value]:
             reader = _Reader(self.file, g, self.opset, self.states)
             if len(values) != len(block.inputs):
                 raise ModelFileError(
-                    f"one of its blocks takes {len(block.inputs)} tensors; expected {len(values)}"
+                    f"a nested block has {len(block.inputs)} inputs; expected {len(values)}"
                 )
             for declared, value in zip(block.inputs, values, strict=True):
                 reader._bind(declared, value)
@@ -191,24 +194,24 @@ class _Reader:
             if name in IGNORED_ATTRIBUTES and name not in lowering.parameters:
                 continue
             if name in given:
-                raise ModelFileError(f"it gives {name!r} twice")
+                raise ModelFileError(f"it sets {name!r} twice")
             given[name] = [self.graph.constant(constant_of(self.file, value))]
         for name, values in given.items():
             if name not in lowering.parameters:
                 raise UnsupportedParameter(
-                    f"it sets {name!r} to {_shown(values)}, which does not run here; "
+                    f"it sets {name!r} to {_shown(values)}, which is not supported here; "
                     f"known: {', '.join(lowering.parameters)}"
                 )
-        blocks = [name for name, each in lowering.parameters.items() if each.kind == "Block"]
+        blocks = [name for name, each in lowering.parameters.items() if each.annotation == "Block"]
         if len(blocks) != len(operation.blocks):
             raise ModelFileError(
-                f"it has {len(operation.blocks)} blocks inside; expected {len(blocks)}"
+                f"it has {len(operation.blocks)} nested blocks; expected {len(blocks)}"
             )
         inner = dict(zip(blocks, map(self._block, operation.blocks), strict=True))
         states = {
             name: self._state(name, operation.inputs[name])
             for name, each in lowering.parameters.items()
-            if each.kind == "State" and name in operation.inputs
+            if each.annotation == "State" and name in operation.inputs
         }
         return inner | {
             name: states[name] if name in states else _convert(parameter, given[name])
@@ -217,14 +220,14 @@ class _Reader:
         }
 
     def _state(self, name: str, argument: Any) -> str:
-        """The name of the state that the argument is."""
+        """The name of the state that the argument refers to."""
         names = [binding.name for binding in argument.arguments]
         if len(names) != 1 or names[0] not in self.states:
             raise ModelFileError(
                 f"{name!r} is {', '.join(map(repr, names)) or 'empty'}; expected one of the "
-                f"model's states: {', '.join(self.states) or 'it has none'}"
+                f"model's states: {', '.join(self.states) or 'there are none'}"
             )
-        return names[0]
+        return str(names[0])
 
     def _value(self, binding: Any) -> Value:
         kind = binding.WhichOneof("binding")
@@ -236,7 +239,7 @@ class _Reader:
 
     def _named(self, name: str) -> Value:
         if name not in self.graph.tensors:
-            raise ModelFileError(f"it takes {name!r}, which no earlier op gives")
+            raise ModelFileError(f"it takes {name!r}, which no earlier op produces")
         return self.graph.tensors[name]
 
     def finish(self, outputs: Iterable[str], interface: Interface) -> Lowered:
@@ -244,8 +247,8 @@ class _Reader:
         for feature in interface.outputs:
             if feature.name not in given or feature.name not in self.graph.tensors:
                 raise ModelFileError(
-                    f"{self.file.path}: the description promises the output '{feature.name}'; "
-                    f"the program gives {', '.join(given) or 'nothing'}"
+                    f"{self.file.path}: the description declares the output '{feature.name}'; "
+                    f"the program has the outputs {', '.join(given) or 'none'}"
                 )
             with located_errors(self.file, f"the output '{feature.name}'"):
                 self.graph.output(feature.name, self.graph.tensors[feature.name])
@@ -254,7 +257,7 @@ class _Reader:
 
 
 def _sizes(declared: TensorType, feature: Feature) -> tuple[int | None, ...] | None:
-    """What the program leaves open and the description fixes is fixed."""
+    """The program's shape, with unknown sizes taken from the description where it fixes them."""
     shape = declared.shape
     if shape is None or None not in shape or feature.shapes or feature.ranges:
         return shape
@@ -271,8 +274,14 @@ def _required(parameter: Parameter) -> bool:
 
 
 def _convert(parameter: Parameter, values: list[Value]) -> Any:
-    """The argument as the parameter's annotation wants it."""
-    name, kind = parameter.name, parameter.kind
+    """The argument as the Python value that the parameter's annotation asks for.
+
+    Args:
+        parameter: Its annotation is one of `registry.INPUT_ANNOTATIONS["mil"]`, except `Block` and
+            `State`, which the caller handles.
+        values: The tensors or constants of the argument.
+    """
+    name, kind = parameter.name, parameter.annotation
     if kind == "Values":
         return tuple(values)
     if len(values) != 1:
@@ -286,23 +295,16 @@ def _convert(parameter: Parameter, values: list[Value]) -> Any:
         )
     array = value.const
     if kind == "Array":
-        if array.dtype == object and name != "classes":  # labels are the only array of strings
+        if array.dtype == object and name != "classes":  # labels are the only strings in an array
             raise ModelFileError(f"{name!r} is {_shown(values)}; expected numbers")
         return array
-    element, several = {
-        "int": (int, False),
-        "float": (float, False),
-        "bool": (bool, False),
-        "str": (str, False),
-        "Ints": (int, True),
-        "Floats": (float, True),
-        "Bools": (bool, True),
-    }[kind]
+    single = kind in SCALARS
+    element = SCALARS[kind] if single else TUPLES[kind]
     fits = {int: "iu", float: "fiu", bool: "b", str: "O"}[element]
-    if array.dtype.kind not in fits or (not several and array.size != 1):
+    if array.dtype.kind not in fits or (single and array.size != 1):
         raise ModelFileError(f"{name!r} is {_shown(values)}; expected {kind.lower()}")
     items = tuple(element(item) for item in array.reshape(-1).tolist())
-    return items if several else items[0]
+    return items[0] if single else items
 
 
 def _shown(values: list[Value]) -> str:
@@ -314,11 +316,11 @@ def _shown(values: list[Value]) -> str:
 
 
 def _title(operation: Any) -> str:
-    return operation.outputs[0].name if operation.outputs else operation.type
+    return str(operation.outputs[0].name if operation.outputs else operation.type)
 
 
 def _check_type(output: Any, value: Value) -> None:
-    """What came out is what the file declares; a size unknown till now is taken from the file."""
+    """Compare the result with the declared type; take unknown sizes from the declaration."""
     declared = held_type(output.type)
     if declared is None or value.dtype == np.dtype(object):
         return
@@ -332,7 +334,7 @@ def _check_type(output: Any, value: Value) -> None:
     if not fits:
         raise ModelFileError(
             f"the file declares '{output.name}' as {declared.name}{list(declared.shape or ())}; "
-            f"from its inputs follows {value.dtype}{list(value.shape or ())}"
+            f"its inputs result in {value.dtype}{list(value.shape or ())}"
         )
     if value.shape is None:
         value.shape = declared.shape

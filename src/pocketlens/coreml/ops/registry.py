@@ -1,18 +1,22 @@
-"""The op tables: which Core ML op or layer is lowered by which function.
+"""The registry: which function lowers which Core ML op, layer or model type to ONNX.
 
-A lowering is a function named as the specification names the op; its parameters are the op's
-fields, with the specification's defaults. Registering it is one decorator:
+A lowering is a function with the op's name from the specification. Its parameters are the op's
+fields, with the specification's defaults. One decorator registers it:
 
     @mil()
     def leaky_relu(g: Graph, x: Value, alpha: float) -> Value:
         return g.LeakyRelu(x, alpha=alpha)
 
-A later version of the op is a second function with a later `since`; a model gets the newest whose
-`since` is not beyond the model's own opset. An op without a lowering is listed by `unsupported`
-with the reason, so that nothing is merely forgotten.
+A later version of the op is a second function with a later `since`; a model gets the newest version
+that its own opset allows. `unsupported` lists the ops that have no lowering, each with a reason, so
+that no op is forgotten.
 
-The kinds of model that are no graphs (trees, linear models, pipelines, ...) are a table of their
-own, `classic`: a function named as the kind, whose parameters are its message's fields.
+Models that are not graphs (trees, linear models, pipelines, ...) have a dialect of their own,
+`classic`: the function has the name of the model type, and its parameters are the fields of that
+type's message.
+
+The annotation of a parameter tells the reader how to convert the field. `INPUT_ANNOTATIONS` and
+`FIELD_ANNOTATIONS` list what each reader understands; anything else is an error at registration.
 """
 
 from __future__ import annotations
@@ -50,10 +54,36 @@ FAMILIES: dict[Dialect, str] = {
     "mil": "pocketlens.coreml.ops.mil",
     "neural_network": "pocketlens.coreml.ops.neural_network",
 }
-"""The package that holds the families of each dialect; a lookup imports them all."""
+"""The package with the op families of each dialect; a lookup imports all of them."""
 
 # MIL opsets by the number in their name: `CoreML5` came with iOS 15.
 IOS15, IOS16, IOS17, IOS18 = 5, 6, 7, 8
+
+SCALARS: dict[str, type] = {"bool": bool, "float": float, "int": int, "str": str}
+"""Annotations of a constant with one element -> the type of that element."""
+
+TUPLES: dict[str, type] = {"Bools": bool, "Floats": float, "Ints": int}
+"""Annotations of a constant with any number of elements -> the type of an element."""
+
+INPUT_ANNOTATIONS: dict[Dialect, frozenset[str]] = {
+    "classic": frozenset(),
+    "mil": frozenset({"Array", "Block", "State", "Value", "Values", *SCALARS, *TUPLES}),
+    "neural_network": frozenset({"Value", "*Value"}),
+}
+"""What each reader understands on a positional parameter, without `| None`.
+
+`*Value` is `*xs: Value`. An ML Program does not separate inputs from fields, so all its parameters
+are positional.
+"""
+
+FIELD_ANNOTATIONS: dict[Dialect, frozenset[str]] = {
+    "classic": frozenset(
+        {"Message", "tuple[Message, ...]", "tuple[str, ...]", *SCALARS, *TUPLES},
+    ),
+    "mil": INPUT_ANNOTATIONS["mil"],
+    "neural_network": frozenset({"Block", "Message", *SCALARS, *TUPLES}),
+}
+"""What each reader understands on a keyword-only parameter, without `| None`."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,17 +94,21 @@ class Parameter:
 
     Attributes:
         name: The field's name in the specification.
-        kind: Its annotation, without `| None`.
+        annotation: Its annotation as written, without `| None`; with `*` or `**` in front for a
+            parameter that collects the rest.
         optional: It has a default.
-        positional: A layer's input rather than a field of its message.
-        several: It stands for any number of inputs (`*xs`).
+        positional: It is an input of the layer, not a field of the layer's message.
+        variadic: It takes any number of inputs (`*xs`).
     """
 
     name: str
-    kind: str
+    annotation: str
     optional: bool
     positional: bool
-    several: bool
+    variadic: bool
+
+
+_STARS = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
 
 
 @dataclass(frozen=True)
@@ -83,11 +117,11 @@ class Lowering:
 
     Attributes:
         dialect: `mil`, `neural_network` or `classic`.
-        op: The op's name in the specification; of `classic`, the kind of model.
-        since: The first opset (MIL) that it serves; 0 for a layer or a kind.
-        function: Takes the graph (of `classic`, the model's interface), then the op's fields;
-            returns the op's outputs (of `classic`, the step that runs).
-        restrictions: What of the op it does not take, in words; empty for nothing.
+        op: The op's name in the specification; for `classic`, the model type.
+        since: The first MIL opset that the function supports; 0 for a layer or a model type.
+        function: Takes the graph (`classic`: the model's interface), then the op's fields;
+            returns the op's outputs (`classic`: the step that runs).
+        restrictions: Which uses of the op are not supported, as text; empty if all are.
     """
 
     dialect: Dialect
@@ -98,34 +132,51 @@ class Lowering:
 
     @cached_property
     def parameters(self) -> MappingProxyType[str, Parameter]:
-        """Its parameters after the graph, by name, in order."""
+        """Its parameters after the first (the graph or the interface), by name, in order."""
         found = {}
         for parameter in list(inspect.signature(self.function).parameters.values())[1:]:
-            kind = str(parameter.annotation)
-            optional = parameter.default is not inspect.Parameter.empty
+            empty = parameter.annotation is inspect.Parameter.empty
+            annotation = "" if empty else str(parameter.annotation)
             found[parameter.name] = Parameter(
                 parameter.name,
-                kind.removesuffix(" | None"),
-                optional,
-                parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
-                parameter.kind is inspect.Parameter.VAR_POSITIONAL,
+                _STARS.get(parameter.kind.name, "") + annotation.removesuffix(" | None"),
+                optional=parameter.default is not inspect.Parameter.empty,
+                positional=parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
+                variadic=parameter.kind is inspect.Parameter.VAR_POSITIONAL,
             )
         return MappingProxyType(found)
 
-    @property
-    def inputs(self) -> tuple[int, int | None]:
-        """How many inputs a layer takes: at least, and at most (None: any number)."""
-        given = [p for p in self.parameters.values() if p.positional]
-        several = any(p.several for p in given)
-        least = sum(not p.optional and not p.several for p in given)
-        return (max(least, 1) if several else least), (None if several else len(given))
-
-    def bind(self, message: Any) -> dict[str, Any]:
-        """The fields that a message sets, as the function's keyword arguments.
+    def check_annotations(self) -> None:
+        """Check that the dialect's reader understands the annotation of every parameter.
 
         Raises:
-            UnsupportedParameter: A field that the function does not take.
-            ModelFileError: A field missing that it must have, or an enumeration's unknown value.
+            ValueError: One that it does not understand; the message lists those that it does.
+        """
+        for parameter in self.parameters.values():
+            table = INPUT_ANNOTATIONS if parameter.positional else FIELD_ANNOTATIONS
+            known = table[self.dialect]
+            if parameter.annotation not in known:
+                expected = ", ".join(sorted(known)) or "a keyword-only parameter"
+                raise ValueError(
+                    f"{self.function.__qualname__} ({self.dialect} {self.op}): the reader does not "
+                    f"know the annotation '{parameter.annotation}' of the parameter "
+                    f"'{parameter.name}'; expected {expected}"
+                )
+
+    @property
+    def inputs(self) -> tuple[int, int | None]:
+        """The smallest and the largest number of inputs of a layer (None: any number)."""
+        given = [p for p in self.parameters.values() if p.positional]
+        variadic = any(p.variadic for p in given)
+        least = sum(not p.optional and not p.variadic for p in given)
+        return (max(least, 1) if variadic else least), (None if variadic else len(given))
+
+    def bind(self, message: Any) -> dict[str, Any]:
+        """The fields that a message sets, as keyword arguments of the function.
+
+        Raises:
+            UnsupportedParameter: The message sets a field that the function does not take.
+            ModelFileError: A required field is missing, or an enumeration has an unknown value.
         """
         noun = "layer" if self.dialect == "neural_network" else "model"
         fields = {}
@@ -134,7 +185,7 @@ class Lowering:
             if parameter is None or parameter.positional:
                 shown = " ".join(str(value).split())[:80]
                 raise UnsupportedParameter(
-                    f"it sets {each.name} to {shown}, which does not run here"
+                    f"it sets {each.name} to {shown}, which is not supported here"
                 )
             if each.enum_type is not None:
                 known = each.enum_type.values_by_number
@@ -157,14 +208,21 @@ _loaded: set[Dialect] = set()
 def _register(
     dialect: Dialect, op: str, since: int, function: Callable[..., Any], restrictions: str
 ) -> None:
-    versions = _lowerings.setdefault((dialect, op), {})
-    if since in versions:
+    if since in _lowerings.get((dialect, op), {}):
         raise ValueError(f"{dialect} {op} since {since} is registered twice")
-    versions[since] = Lowering(dialect, op, since, function, restrictions)
+    lowering = Lowering(dialect, op, since, function, restrictions)
+    lowering.check_annotations()
+    _lowerings.setdefault((dialect, op), {})[since] = lowering
 
 
 def mil(*, since: int = IOS15, name: str = "", restrictions: str = "") -> Callable[[F], F]:
-    """Register an ML Program op; `name` where Python's own words forbid the op's."""
+    """Register an ML Program op.
+
+    Args:
+        since: The first opset that the function supports.
+        name: The op's name, where it differs from the function's.
+        restrictions: Which uses of the op are not supported, as text.
+    """
 
     def register(function: F) -> F:
         _register("mil", name or function.__name__, since, function, restrictions)
@@ -174,7 +232,7 @@ def mil(*, since: int = IOS15, name: str = "", restrictions: str = "") -> Callab
 
 
 def layer(*, name: str = "", restrictions: str = "") -> Callable[[F], F]:
-    """Register a NeuralNetwork layer."""
+    """Register a NeuralNetwork layer; the arguments are those of `mil`."""
 
     def register(function: F) -> F:
         _register("neural_network", name or function.__name__, 0, function, restrictions)
@@ -184,7 +242,7 @@ def layer(*, name: str = "", restrictions: str = "") -> Callable[[F], F]:
 
 
 def classic(*, name: str = "", restrictions: str = "") -> Callable[[F], F]:
-    """Register a kind of model that is no graph."""
+    """Register a model type that is not a graph; the arguments are those of `mil`."""
 
     def register(function: F) -> F:
         _register("classic", name or function.__name__, 0, function, restrictions)
@@ -194,7 +252,7 @@ def classic(*, name: str = "", restrictions: str = "") -> Callable[[F], F]:
 
 
 def unsupported(dialect: Dialect, reason: str, *ops: str) -> None:
-    """List ops that have no lowering, with the reason."""
+    """Record that `ops` have no lowering, and why."""
     for op in ops:
         if (dialect, op) in _unsupported:
             raise ValueError(f"{dialect} {op} is listed as unsupported twice")
@@ -202,7 +260,7 @@ def unsupported(dialect: Dialect, reason: str, *ops: str) -> None:
 
 
 def _load(dialect: Dialect) -> None:
-    """Import every family of a dialect, so that what is found depends on no import order."""
+    """Import all families of a dialect, so that lookups do not depend on the import order."""
     if dialect in _loaded:
         return
     package = importlib.import_module(FAMILIES[dialect])
@@ -212,10 +270,10 @@ def _load(dialect: Dialect) -> None:
 
 
 def lookup(dialect: Dialect, op: str, opset: int = 0) -> Lowering:
-    """The newest lowering of `op` that a model of `opset` may use.
+    """The newest lowering of `op` that a model with this `opset` may use.
 
     Raises:
-        UnsupportedOp: There is none; the message gives the reason.
+        UnsupportedOp: There is none; the message says why.
     """
     _load(dialect)
     versions = _lowerings.get((dialect, op), {})
@@ -223,8 +281,8 @@ def lookup(dialect: Dialect, op: str, opset: int = 0) -> Lowering:
     if since is not None:
         return versions[since]
     if versions:
-        raise UnsupportedOp(f"{op} (exists only from CoreML{min(versions)} on)")
-    reason = _unsupported.get((dialect, op), "no op of this name is known")
+        raise UnsupportedOp(f"{op} (needs CoreML{min(versions)} or later)")
+    reason = _unsupported.get((dialect, op), "unknown op")
     raise UnsupportedOp(f"{op} ({reason})")
 
 
@@ -234,10 +292,11 @@ class Coverage:
 
     Attributes:
         dialect: `mil`, `neural_network` or `classic`.
-        op: The op's name in the specification; of `classic`, the kind of model.
-        versions: The opsets whose lowerings differ, oldest first; (0,) for a layer or a kind.
+        op: The op's name in the specification; for `classic`, the model type.
+        versions: The opsets with a lowering of their own, oldest first; (0,) for a layer or a
+            model type; empty if it is not supported.
         supported: Whether it runs.
-        remark: Its restrictions, or why it does not run.
+        remark: Its restrictions, or why it is not supported.
     """
 
     dialect: Dialect
@@ -248,7 +307,7 @@ class Coverage:
 
 
 def coverage(dialect: Dialect | None = None) -> list[Coverage]:
-    """What is supported and what is not: one row per op, sorted by dialect and name."""
+    """Which ops are supported and which are not: one row per op, sorted by dialect and name."""
     rows = []
     for each in FAMILIES if dialect is None else (dialect,):
         _load(each)

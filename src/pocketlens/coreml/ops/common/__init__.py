@@ -1,1 +1,1 @@
-"""Meanings that both dialects share."""
+"""Conversions that both dialects share."""

@@ -1,4 +1,4 @@
-"""Activations that take more than one ONNX operator."""
+"""Activations that need more than one ONNX operator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gelu(g: Graph, x: Value, mode: str) -> Value:
 
 
 def along_channels(g: Graph, values: Any, x: Value, axis: int = 1) -> Value:
-    """One number per channel, shaped to broadcast against x, whose channels are on `axis`."""
+    """One number per channel, in a shape that broadcasts with x, whose channels are on `axis`."""
     array = np.asarray(values).reshape(-1)
     shape = [1] * x.rank
     shape[axis] = array.size

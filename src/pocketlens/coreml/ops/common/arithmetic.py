@@ -1,4 +1,4 @@
-"""Arithmetic that ONNX defines otherwise than Core ML."""
+"""Arithmetic that ONNX defines differently from Core ML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 
-__all__ = ["choose", "divide", "floor_divide", "in_type_of", "modulo"]
+__all__ = ["choose", "divide", "floor_divide", "keep_type", "modulo"]
 
 
 def choose(g: Graph, condition: Value, x: Value, y: Value) -> Value:
@@ -22,7 +22,7 @@ def choose(g: Graph, condition: Value, x: Value, y: Value) -> Value:
 
 def divide(g: Graph, x: Value, y: Value) -> Value:
     """`x / y` of integers, rounded toward zero."""
-    # Exact in float64 for 32-bit integers, and a division by zero does not end the process.
+    # Exact in float64 for 32-bit integers, and a division by zero does not crash the process.
     quotient = g.Div(g.cast(x, np.float64), g.cast(y, np.float64))
     return g.cast(quotient, x.dtype)
 
@@ -35,10 +35,10 @@ def floor_divide(g: Graph, x: Value, y: Value) -> Value:
     return g.cast(g.Floor(quotient), x.dtype)
 
 
-def in_type_of(g: Graph, function: Callable[..., Value], x: Value, *rest: Value | None) -> Value:
-    """`function(x, *rest)` in the type of `x`; the others may be of another type (iOS 17).
+def keep_type(g: Graph, function: Callable[..., Value], x: Value, *rest: Value | None) -> Value:
+    """`function(x, *rest)` with the type of `x`; the others may have another type (iOS 17).
 
-    Operands of several types are worked out in float32.
+    Operands of different types are converted to float32 first.
     """
     if {each.dtype for each in rest if each is not None} <= {x.dtype}:
         return function(x, *rest)
@@ -47,5 +47,5 @@ def in_type_of(g: Graph, function: Callable[..., Value], x: Value, *rest: Value 
 
 
 def modulo(g: Graph, x: Value, y: Value) -> Value:
-    """The remainder with the sign of `y`, of floating-point tensors."""
+    """The remainder of floating-point tensors, with the sign of `y`."""
     return g.Sub(x, g.Mul(g.Floor(g.Div(x, y)), y))

@@ -1,4 +1,4 @@
-"""Leading dimensions that the specification treats as batch."""
+"""Leading dimensions that the specification treats as batch dimensions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ __all__ = ["over_batch"]
 
 
 def over_batch(g: Graph, x: Value, function: Callable[[Value], Value], *, inner: int = 3) -> Value:
-    """`function` of x [*B, ...] with *B made one dimension, and *B again afterward.
+    """Apply `function` to x [*B, ...] with *B flattened to one dimension; *B is restored afterward.
 
     Args:
-        function: From a tensor of `inner + 1` dimensions to one of as many.
-        inner: How many dimensions come after *B; 3 for channels, height, width.
+        g: The graph.
+        x: The tensor.
+        function: Takes and returns a tensor with `inner + 1` dimensions.
+        inner: The number of dimensions after *B; 3 for channels, height, width.
     """
     extra = x.rank - inner
     if extra < 0:
@@ -33,7 +35,7 @@ def over_batch(g: Graph, x: Value, function: Callable[[Value], Value], *, inner:
 
 
 def _over_open_batch(g: Graph, x: Value, function: Callable[[Value], Value], extra: int) -> Value:
-    """`over_batch` where sizes are known only when the model runs."""
+    """`over_batch` for sizes that are known only when the model runs."""
     rest = np.array([-1], np.int64)
     flat = g.Reshape(x, g.Concat(rest, g.Shape(x, start=extra), axis=0))
     known = x.shape or ()

@@ -1,4 +1,4 @@
-"""What a recurrent layer is made of: activations, and a direction's weights."""
+"""Parts of recurrent layers: activations, and the weights of one direction."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.errors import ModelFileError
 
-__all__ = ["ACTIVATIONS", "Activation", "Cell", "ordered"]
+__all__ = ["ACTIVATIONS", "Activation", "Cell", "reorder_gates"]
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation as ONNX calls it, with the parameters that it takes."""
+    """An activation: the name of its ONNX operator and its parameters, None if it has none."""
 
     operator: str
     alpha: float | None = None
     beta: float | None = None
 
     def of(self, g: Graph, x: Value) -> Value:
-        """The activation of x, outside of a recurrent operator."""
+        """Apply the activation to x, outside a recurrent operator."""
         if self.operator == "HardSigmoid":
             return g.HardSigmoid(x, alpha=self.alpha, beta=self.beta)
         if self.alpha is None or self.beta is None:
@@ -44,12 +44,12 @@ ACTIVATIONS = {
     "sigmoid": Activation("Sigmoid"),
     "tanh": Activation("Tanh"),
 }
-"""By the specification's names, with the parameters that hold where a file gives none."""
+"""The specification's names -> the activation with its default parameters."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The weights of one direction, the gates one under the other in ONNX's order.
+    """The weights of one direction; the gates are stacked along the first axis in ONNX's order.
 
     That order is update, reset, output for a GRU; input, output, forget, cell for an LSTM.
 
@@ -58,7 +58,7 @@ class Cell:
         recursion: For the previous output, [gates H, H].
         bias: [gates H], or None for 0.
         peephole: From the cell state to the input, output and forget gates, [3 H], or None for 0.
-        recursion_bias: A second bias, [gates H], or None for 0. It makes a difference only to a
+        recursion_bias: A second bias, [gates H], or None for 0. It differs from `bias` only in a
             GRU that resets after the product.
     """
 
@@ -76,7 +76,11 @@ class Cell:
         return int(self.recursion.shape[1])
 
     def check(self, operator: str, inputs: int) -> None:
-        """Refuse weights that do not fit each other or an input of `inputs` numbers."""
+        """Check that the weights fit each other and an input of size `inputs`.
+
+        Raises:
+            ModelFileError: They do not.
+        """
         rows = GATES[operator] * self.hidden
         for name, array, shape in (
             ("input", self.weight, (rows, inputs)),
@@ -88,15 +92,15 @@ class Cell:
             if array is not None and array.shape != shape:
                 raise ModelFileError(
                     f"the {name} weights have the shape {array.shape}; expected {shape} for "
-                    f"{self.hidden} hidden and {inputs} input numbers"
+                    f"a hidden size of {self.hidden} and an input size of {inputs}"
                 )
 
 
-def ordered(array: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
-    """The gates of `array`, one under the other, in another order: `order[i]` becomes the i-th."""
+def reorder_gates(array: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
+    """The stacked gates of `array` in another order: gate `order[i]` becomes gate i."""
     if array.ndim < 1 or array.shape[0] % len(order):
         raise ModelFileError(
-            f"weights of the shape {array.shape} are not those of {len(order)} gates"
+            f"weights with the shape {array.shape} do not divide into {len(order)} gates"
         )
     parts = np.split(array, len(order))
     return np.concatenate([parts[i] for i in order])

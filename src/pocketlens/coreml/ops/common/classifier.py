@@ -14,17 +14,21 @@ __all__ = ["classifier"]
 
 
 def classifier(g: Graph, probabilities: Value, classes: NDArray[Any]) -> tuple[Value, Value]:
-    """The first of the likeliest classes, and the probabilities as one row.
+    """The most likely class (the first of equals), and the probabilities as one row.
 
     Args:
+        g: The graph.
         probabilities: One number per class, in any shape.
-        classes: [K] strings or int64. Some may be equal: ImageNet has two classes "crane", and
-            Core ML asks only that there are as many classes as probabilities.
+        classes: [K] strings or int64. Labels may repeat: ImageNet has two classes "crane", and
+            Core ML requires only as many classes as probabilities.
+
+    Returns:
+        The class, a scalar; the probabilities [K].
     """
     count = int(np.prod(probabilities.sizes))
     if count != classes.size:
         raise ModelFileError(
-            f"there are {count} probabilities; expected {classes.size}, one a class"
+            f"there are {count} probabilities; expected {classes.size}, one per class"
         )
     row = g.reshape(probabilities, [count])
     best = g.ArgMax(row, axis=0, keepdims=0)

@@ -1,4 +1,4 @@
-"""Compressed weights -> plain ones, in NumPy while a model loads."""
+"""Decompression of weights, in NumPy while a model loads."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FLOATS = {"fp16": np.float16, "fp32": np.float32}
 def affine(
     data: NDArray[Any], zero_point: NDArray[Any], scale: NDArray[Any], axis: int
 ) -> NDArray[Any]:
-    """`scale (data - zero_point)`, both scalars or one number for each slice along `axis`."""
+    """`scale (data - zero_point)`; both are scalars or have one number per slice along `axis`."""
     if not -data.ndim <= axis < data.ndim:
-        raise ModelFileError(f"'axis' is {axis}; the data have {data.ndim} dimensions")
+        raise ModelFileError(f"'axis' is {axis}; the data has {data.ndim} dimensions")
 
     def shaped(numbers: NDArray[Any]) -> NDArray[np.float32]:
         if numbers.size not in (1, data.shape[axis]):
             raise ModelFileError(
-                f"{numbers.size} scales or zero points are given for {data.shape[axis]} slices"
+                f"there are {numbers.size} scales or zero points for {data.shape[axis]} slices"
             )
         shape = [1] * data.ndim
         shape[axis] = numbers.size
@@ -53,7 +53,7 @@ def cast(data: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 
 def palette(indices: NDArray[Any], lut: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """`lut[indices]`: indices packed from the lowest bit up, log2(len(lut)) bits each."""
+    """`lut[indices]`; the indices are packed from the lowest bit up, log2(len(lut)) bits each."""
     count = _count(shape)
     bits = int(lut.size).bit_length() - 1
     if lut.size != 1 << bits or bits not in (1, 2, 4, 6, 8):
@@ -61,19 +61,20 @@ def palette(indices: NDArray[Any], lut: NDArray[Any], shape: tuple[int, ...]) ->
     packed = indices.reshape(-1).astype(np.uint8)
     if packed.size != (count * bits + 7) // 8:
         raise ModelFileError(
-            f"{packed.size} bytes of indices are given; expected {(count * bits + 7) // 8}"
+            f"the indices have {packed.size} bytes; expected {(count * bits + 7) // 8}"
         )
     flat = np.unpackbits(packed, bitorder="little")[: count * bits].reshape(count, bits)
     chosen = (flat << np.arange(bits, dtype=np.uint8)).sum(-1, dtype=np.uint8)
-    return lut.reshape(-1)[chosen].reshape(shape)
+    dense: NDArray[Any] = lut.reshape(-1)[chosen].reshape(shape)
+    return dense
 
 
 def sparse(values: NDArray[Any], mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """`values` where the mask has a bit (from the lowest up), else 0."""
+    """`values` where the mask has a bit set, else 0; the mask is packed from the lowest bit up."""
     count = _count(shape)
     packed = mask.reshape(-1).astype(np.uint8)
     if packed.size != (count + 7) // 8:
-        raise ModelFileError(f"{packed.size} bytes of mask are given; expected {(count + 7) // 8}")
+        raise ModelFileError(f"the mask has {packed.size} bytes; expected {(count + 7) // 8}")
     where = np.unpackbits(packed, bitorder="little")[:count].astype(bool)
     if int(where.sum()) != values.size:
         raise ModelFileError(f"the mask has {int(where.sum())} bits set for {values.size} values")
@@ -83,12 +84,12 @@ def sparse(values: NDArray[Any], mask: NDArray[Any], shape: tuple[int, ...]) -> 
 
 
 def by_block(data: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | None) -> NDArray[Any]:
-    """`scale (data - offset)`, both one number for each block of the data.
+    """`scale (data - offset)`; both have one number per block of the data.
 
     Args:
-        data: Of any rank.
-        scale: Of the same rank; each size divides that of the data.
-        offset: Of the shape of `scale`, or None for 0.
+        data: Any rank.
+        scale: The same rank; each of its sizes divides the data's size.
+        offset: The shape of `scale`, or None for 0.
     """
     shape = _blocks(data.shape, scale.shape)
     if offset is not None and offset.shape != scale.shape:
@@ -108,12 +109,12 @@ def by_block(data: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | Non
 def palette_by_block(
     indices: NDArray[Any], lut: NDArray[Any], vector_axis: int | None
 ) -> NDArray[Any]:
-    """Each index replaced by its entry in the palette of its block.
+    """Replace each index by its entry in the palette of its block.
 
     Args:
-        indices: Of rank r.
-        lut: Of rank r + 2: the number of blocks along each dimension, entries, vector length.
-        vector_axis: Where vectors of more than one number are laid out.
+        indices: Rank r.
+        lut: Rank r + 2: the number of blocks along each dimension, entries, vector length.
+        vector_axis: The axis along which a vector with more than one number is stored.
     """
     if lut.ndim != indices.ndim + 2:
         raise ModelFileError(f"'lut' has {lut.ndim} dimensions; expected {indices.ndim + 2}")
@@ -122,11 +123,11 @@ def palette_by_block(
     if indices.size and int(indices.max()) >= entries:
         raise ModelFileError(f"an index is {int(indices.max())}; the palette has {entries} entries")
     where = np.ix_(*(np.arange(n) // size for n, size in zip(indices.shape, sizes, strict=True)))
-    chosen = lut[(*where, indices)]  # [*indices, length]
+    chosen: NDArray[Any] = lut[(*where, indices)]  # [*indices, length]
     if length == 1:
-        return chosen[..., 0]
+        return chosen.reshape(indices.shape)
     if vector_axis is None or not -indices.ndim <= vector_axis < indices.ndim:
-        raise ModelFileError(f"'vector_axis' is {vector_axis} for vectors of {length} numbers")
+        raise ModelFileError(f"'vector_axis' is {vector_axis} for vectors with {length} numbers")
     axis = vector_axis % indices.ndim
     shape = list(indices.shape)
     shape[axis] *= length
@@ -148,7 +149,9 @@ def by_block_sparse(
     values: NDArray[Any], mask: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | None
 ) -> NDArray[Any]:
     """`by_block` of the values where the mask is 1, as one row."""
-    return by_block(sparse_by_mask(values, mask), scale, offset)[mask.astype(bool)]
+    dense = by_block(sparse_by_mask(values, mask), scale, offset)
+    row: NDArray[Any] = dense[mask.astype(bool)]
+    return row
 
 
 def palette_sparse(
@@ -157,7 +160,8 @@ def palette_sparse(
     """`palette_by_block` of the indices where the mask is 1.
 
     Returns:
-        The mask, spread along `vector_axis` as the vectors are; the numbers as one row.
+        The mask, repeated along `vector_axis` for the length of the vectors; the numbers as one
+        row.
     """
     dense = palette_by_block(sparse_by_mask(indices, mask), lut, vector_axis)
     if lut.shape[-1] > 1 and vector_axis is not None:
@@ -166,11 +170,11 @@ def palette_sparse(
 
 
 def _blocks(shape: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
-    """How many elements a block has along each dimension."""
+    """The size of a block along each dimension."""
     if len(shape) != len(grid) or any(
         blocks < 1 or size % blocks for size, blocks in zip(shape, grid, strict=False)
     ):
-        raise ModelFileError(f"data of shape {shape} do not divide into {grid} blocks")
+        raise ModelFileError(f"data with the shape {shape} does not divide into {grid} blocks")
     return tuple(size // blocks for size, blocks in zip(shape, grid, strict=True))
 
 

@@ -1,12 +1,13 @@
-"""Choosing between two blocks of operations, and repeating one.
+"""Branches and loops over blocks of operations.
 
-A block may give new values to tensors around it: a NeuralNetwork copies over them, an ML Program
-writes states. Such a tensor leaves a branch as one more output and goes round a loop as one more
-variable.
+A block may assign new values to tensors of the surrounding graph: a NeuralNetwork copies over them,
+an ML Program writes states. Such a tensor becomes an additional output of a branch, and an
+additional loop variable.
 
-All loops of a run together may take `MAX_STEPS` steps. What is left of them goes through every loop
-as `Graph.steps`. A loop that has used them up ends, but its results are not what the model means:
-it leaves its number among `Graph.faults` there, negative, and whoever runs the graph asks `fault`.
+All loops of a run together may take `MAX_STEPS` steps. The number of remaining steps is passed
+through every loop as `Graph.steps`. When none remain, the loop stops; its results are then wrong.
+The loop reports this by storing a negative error number in `Graph.steps`, and the caller that runs
+the graph must call `fault` to check for it.
 """
 
 from __future__ import annotations
@@ -24,29 +25,33 @@ from pocketlens.errors import ModelFileError
 __all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "fail", "fault", "repeat"]
 
 MAX_STEPS = 1_000_000
+"""The number of steps that all loops of one run may take together."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Operations that run under a condition or repeatedly.
+    """Operations that run conditionally or in a loop.
 
     Attributes:
-        lower: Adds them to a graph: takes the graph and the block's inputs, gives its outputs.
-        gives: The names of tensors outside that they may give a new value.
+        lower: Adds them to a graph; takes the graph and the block's inputs, returns its outputs.
+        writes: The names of the outer tensors that they may assign.
     """
 
     lower: Callable[..., Sequence[Value]]
-    gives: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
 
 
 NOTHING = Block(lambda _: ())
 
 
 def choose(g: Graph, condition: Value, then: Block, otherwise: Block) -> list[Value]:
-    """The outputs of `then` where `condition` is true, else those of `otherwise`.
+    """Run `then` if `condition` is true, else `otherwise`, and return its outputs.
 
     Args:
+        g: The graph.
         condition: bool, one element.
+        then: One block.
+        otherwise: The other block; its outputs must have the same types.
     """
     graphs = [g.inner(), g.inner()]
     outputs = [
@@ -54,11 +59,11 @@ def choose(g: Graph, condition: Value, then: Block, otherwise: Block) -> list[Va
     ]
     count = len(outputs[0])
     if count != len(outputs[1]):
-        raise ModelFileError(f"one branch gives {count} tensors, the other {len(outputs[1])}")
+        raise ModelFileError(f"one branch has {count} outputs, the other {len(outputs[1])}")
     first, second = graphs
     names = [
         name
-        for name in sorted(then.gives | otherwise.gives)
+        for name in sorted(then.writes | otherwise.writes)
         if name in first.tensors
         and name in second.tensors
         and first.tensors[name] is not second.tensors[name]
@@ -84,18 +89,20 @@ def choose(g: Graph, condition: Value, then: Block, otherwise: Block) -> list[Va
 
 
 def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Value]:
-    """`values` once `body` has run on them as long as `condition` is true of them.
+    """Run `body` on `values` as long as `condition` is true, and return the final values.
 
     Args:
-        condition: Takes the values, gives one bool.
-        body: Takes the values, gives as many of the same types; sizes may change.
+        g: The graph.
+        condition: Takes the values, returns one bool.
+        body: Takes the values, returns as many with the same types; sizes may change.
+        values: The initial values of the loop variables.
     """
     place = g.place
-    names = sorted(each for each in condition.gives | body.gives if each in g.tensors)
+    names = sorted(each for each in condition.writes | body.writes if each in g.tensors)
     count = len(values)
 
     def run(inner: Graph, block: Block, given: Sequence[Value]) -> list[Value]:
-        """The block's outputs and what is now known by `names`; `given` is the like of it."""
+        """The block's outputs, then the new values of `names`; `given` has the same layout."""
         for each, value in zip(names, given[count:], strict=True):
             inner.assign(each, value)
         with inner.local():
@@ -103,11 +110,11 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
             return [*outputs, *(inner.tensors[each] for each in names)]
 
     def test(inner: Graph, given: Sequence[Value]) -> list[Value]:
-        """Whether to go on, then the values."""
+        """Whether the loop continues, then the values."""
         answers = run(inner, condition, given)
         if len(answers) != 1 + len(names):
             raise ModelFileError(
-                f"the loop's condition gives {len(answers) - len(names)} tensors; expected one"
+                f"the loop's condition has {len(answers) - len(names)} outputs; expected one"
             )
         asked, *assigned = answers
         left = inner.GreaterOrEqual(_steps(inner), np.array(0, np.int64))
@@ -116,12 +123,12 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
 
     start = test(g, [*values, *(g.tensors[each] for each in names)])
     shapes = [value.shape for value in start[1:]]
-    number = _fault_number(
+    number = _error_number(
         g,
         f"the loop '{place}' does not end on these inputs: it was stopped after {MAX_STEPS} "
-        "steps, the most that the model's loops may take together",
+        "steps, the limit for all loops of the model together",
     )
-    while True:  # each time round at least one size more is left open
+    while True:  # each iteration leaves at least one more size unknown, so this ends
         inner = g.inner()
         inner.unnamed_input("step", np.int64, ())
         inner.unnamed_input("go", np.bool_, ())
@@ -134,7 +141,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
         results = run(inner, body, given)
         if len(results) != len(given):
             raise ModelFileError(
-                f"the loop's body gives {len(results) - len(names)} tensors; expected {count}"
+                f"the loop's body has {len(results) - len(names)} outputs; expected {count}"
             )
         _bound(inner, place, results)
         go, *results = test(inner, results)
@@ -161,7 +168,7 @@ def repeat(g: Graph, condition: Block, body: Block, *values: Value) -> list[Valu
 def _check_narrowed(
     shapes: Sequence[Shape], given: Sequence[Value], results: Sequence[Value]
 ) -> None:
-    """A size that is left open here is known to the file: then the loop must not change it."""
+    """Check that the loop does not change a size that the file declares as fixed."""
     for shape, one, other in zip(shapes, given, results, strict=True):
         if one.shape != shape and one.shape is not None and other.shape is not None:
             pairs = zip(one.shape, other.shape, strict=False)
@@ -173,11 +180,11 @@ def _check_narrowed(
 
 
 def _bound(g: Graph, place: str, values: Sequence[Value]) -> None:
-    """Have the run fail once one of `values`, of a size known only then, is too large."""
+    """Make the run fail if one of `values` with unknown sizes becomes too large."""
     for value in values:
         if value.shape is None or None in value.shape:
             most = MAX_TENSOR_BYTES // value.dtype.itemsize
-            number = _fault_number(
+            number = _error_number(
                 g, f"a tensor of the loop '{place}' grows beyond {MAX_TENSOR_BYTES} bytes"
             )
             large = g.Greater(g.Size(value), np.array(most, np.int64))
@@ -185,18 +192,18 @@ def _bound(g: Graph, place: str, values: Sequence[Value]) -> None:
 
 
 def fail(g: Graph, message: str) -> None:
-    """Have a run that comes here end with an error."""
-    g.steps = g.constant(_fault_number(g, message), np.int64)
+    """Make a run that reaches this point end with an error."""
+    g.steps = g.constant(_error_number(g, message), np.int64)
 
 
 def fault(g: Graph, steps: int) -> str | None:
-    """What went wrong in a run that gave `steps` as `Graph.steps`, or None."""
+    """The error message of a run that ended with `steps` in `Graph.steps`; None if it was fine."""
     return g.faults[-2 - steps] if steps < 0 else None
 
 
-def _fault_number(g: Graph, message: str) -> int:
+def _error_number(g: Graph, message: str) -> int:
     g.faults.append(message)
-    return -1 - len(g.faults)  # -1 is what a loop has left that is stopped
+    return -1 - len(g.faults)  # -1 is the remaining step count of a stopped loop
 
 
 def _steps(g: Graph) -> Value:
@@ -207,13 +214,13 @@ def _same_type(one: Value, other: Value) -> np.dtype[Any]:
     if one.dtype != other.dtype:
         raise ModelFileError(
             f"{one!r} and {other!r} come from two branches, or from before and after a step of a "
-            "loop; expected one type"
+            "loop; expected the same type"
         )
     return one.dtype
 
 
 def _common(one: Shape, other: Shape) -> Shape:
-    """What the two shapes have in common: None for what differs."""
+    """The common shape of two: None for each size (or for the whole) that differs."""
     if one is None or other is None or len(one) != len(other):
         return None
     return tuple(a if a == b else None for a, b in zip(one, other, strict=True))

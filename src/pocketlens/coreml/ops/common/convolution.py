@@ -8,20 +8,20 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.ops.common.padding import Pads
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-__all__ = ["convolution", "deconvolution", "flat"]
+__all__ = ["convolution", "deconvolution", "onnx_pads"]
 
 
-def flat(pads: Pads) -> list[int]:
-    """ONNX's order: every amount before, then every amount after."""
+def onnx_pads(pads: Pads) -> list[int]:
+    """ONNX's order: all amounts before, then all amounts after."""
     return [before for before, _ in pads] + [after for _, after in pads]
 
 
 def _check_channels(x: Value, weight: Value, groups: int, wanted: int, divided: int) -> None:
-    """`wanted` input channels, as far as that is known now, and `divided` among `groups`."""
+    """Check for `wanted` input channels (if known), and that `groups` divides `divided`."""
     channels = x.shape[1] if x.shape is not None and len(x.shape) > 1 else None
     if groups < 1 or channels not in (None, wanted) or divided % groups:
         raise ModelFileError(
-            f"the weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
+            f"weights {list(weight.sizes)} in {groups} groups do not fit {x!r}; "
             f"expected {wanted} input channels"
         )
 
@@ -44,7 +44,7 @@ def convolution(
         weight,
         bias,
         strides=list(strides),
-        pads=flat(pads),
+        pads=onnx_pads(pads),
         dilations=list(dilations),
         group=groups,
         kernel_shape=list(weight.sizes[2:]),
@@ -64,12 +64,19 @@ def deconvolution(
     *,
     lower: bool = False,
 ) -> Value:
-    """The transpose of a convolution. x [n, Cin, *D], weight [Cin, Cout/groups, *K].
+    """Transposed convolution. x [n, Cin, *D], weight [Cin, Cout/groups, *K], bias [Cout].
 
     Args:
-        pads: How much is cut from each side; None: split what `output_size` leaves over.
-        output_size: The wanted *D, if given.
-        lower: Where what is to be cut is odd, the extra element is cut before instead of after.
+        g: The graph.
+        x: The input.
+        weight: The kernel.
+        bias: Added to each output channel, or None.
+        strides: One per spatial dimension.
+        dilations: One per spatial dimension.
+        groups: The number of channel groups.
+        pads: The elements to crop on each side; None: crop to `output_size`, evenly on both sides.
+        output_size: The sizes *D of the output, or None.
+        lower: If the number of cropped elements is odd, crop the extra one before, not after.
     """
     _check_channels(x, weight, groups, weight.size(0), weight.size(0))
     extra = [0] * len(strides)
@@ -95,15 +102,15 @@ def deconvolution(
         for amount, stride, dilation in zip(extra, strides, dilations, strict=True):
             if not 0 <= amount < max(stride, dilation):
                 raise UnsupportedParameter(
-                    f"the output size {list(output_size)} does not follow from the input "
-                    f"{list(x.sizes[2:])}, the stride and the padding"
+                    f"the output size {list(output_size)} is impossible for the input size "
+                    f"{list(x.sizes[2:])} with this stride and padding"
                 )
     return g.ConvTranspose(
         x,
         weight,
         bias,
         strides=list(strides),
-        pads=flat(pads or [(0, 0)] * len(strides)),
+        pads=onnx_pads(pads or [(0, 0)] * len(strides)),
         dilations=list(dilations),
         group=groups,
         output_padding=extra if any(extra) else None,

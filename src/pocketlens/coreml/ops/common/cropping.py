@@ -1,4 +1,4 @@
-"""Crops of images, each resized to one size: regions of interest."""
+"""Crops of images, all resized to one size (regions of interest)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.graph import Array, Graph, Value
-from pocketlens.coreml.ops.common.ordering import counting
+from pocketlens.coreml.ops.common.ordering import arange
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-__all__ = ["ORDERS", "SAMPLINGS", "apart", "crop_resize"]
+__all__ = ["ORDERS", "SAMPLINGS", "crop_resize", "split_regions"]
 
 ORDERS = {
     "CORNERS_HEIGHT_FIRST": (0, 1),
@@ -18,7 +18,7 @@ ORDERS = {
     "CENTER_SIZE_HEIGHT_FIRST": (0, 1),
     "CENTER_SIZE_WIDTH_FIRST": (1, 0),
 }
-"""Where a box has its row and its column: those of two corners, or of the center and the size."""
+"""The positions of row and column in a box: first corner or center; +2: second corner or size."""
 
 SAMPLINGS = (
     "STRICT_ALIGN_CORNERS",
@@ -29,9 +29,9 @@ SAMPLINGS = (
 )
 
 TO_THE_ENDS = ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS")
-"""Samplings that begin at one end of a box and end at the other, whichever lies behind."""
+"""Samplings that go from one end of a box to the other; the second end may come first."""
 
-BEYOND = 2**40  # an image that no tensor has
+BEYOND = 2**40  # an index beyond every tensor
 
 
 def crop_resize(
@@ -47,21 +47,23 @@ def crop_resize(
     sampling: str,
     pad_value: float,
 ) -> Value:
-    """What each box shows, sampled linearly at a grid of `sides` points.
+    """Crop boxes out of images and resize each to `sides`, with bilinear sampling.
 
     Args:
-        x: [B, C, H, W].
+        g: The graph.
+        x: The images, [B, C, H, W].
         boxes: [N, 4].
-        images: Which of the B each box is cut from, [N]; None: each box is cut from all.
+        images: The index of the image for each box, [N]; None: crop each box from all images.
         sides: Height and width of the result.
         order: One of `ORDERS`.
-        normalized: A box of 0 to 1 goes from the center of the first to that of the last element.
-        scale: What coordinates are multiplied by.
+        normalized: Coordinates are relative: 0 is the center of the first element, 1 that of the
+            last.
+        scale: A factor for all coordinates.
         sampling: One of `SAMPLINGS`.
-        pad_value: What a point outside of the image gives.
+        pad_value: The value of points outside the image.
 
     Returns:
-        [N, 1, C, height, width], or [N, B, C, height, width] of all images, of the type of x.
+        [N, 1, C, height, width], or [N, B, C, height, width] for all images; the type of x.
     """
     if order not in ORDERS or sampling not in SAMPLINGS:
         raise UnsupportedParameter(
@@ -78,7 +80,7 @@ def crop_resize(
     numbers = g.op("Split", g.cast(boxes, np.float32), np.ones(4, np.int64), outputs=4, axis=1)
 
     def points(which: int, size: int, count: int) -> Value:
-        """[N, count]: where the result's rows (or columns) lie, in elements of x."""
+        """[N, count]: the positions of the result's rows (or columns), in elements of x."""
         at = ORDERS[order][which]
         first, second = numbers[at], numbers[at + 2]
         factor = scale * (size - 1) if normalized else scale
@@ -113,8 +115,11 @@ def crop_resize(
     return g.cast(g.Transpose(y, perm=[0, 1, 4, 2, 3]), x.dtype)
 
 
-def apart(g: Graph, roi: Value) -> tuple[Value, Value | None]:
-    """The boxes [N, 4] of regions [N, 1, 4 or 5, 1, 1] and, of 5 numbers the first, the image."""
+def split_regions(g: Graph, roi: Value) -> tuple[Value, Value | None]:
+    """Split regions [N, 1, 4 or 5, 1, 1] into boxes [N, 4] and image indices [N].
+
+    A region of 5 numbers starts with the image index; with 4 numbers the indices are None.
+    """
     if roi.rank != 5 or roi.size(2) not in (4, 5):
         raise ModelFileError(f"the regions are {roi!r}; expected [N, 1, 4 or 5, 1, 1]")
     if roi.const is not None:
@@ -134,8 +139,8 @@ def _check_forwards(boxes: Array, order: str, sampling: str) -> None:
         lengths = lengths - boxes[:, :2]
     if (lengths < 0).any():
         raise UnsupportedParameter(
-            f"a box goes backwards, for which {sampling} is not specified; expected the first "
-            f"corner before the second, or one of {list(TO_THE_ENDS)}"
+            f"a box has its second corner before its first, which is not specified for {sampling}; "
+            f"expected the first corner first, or one of {list(TO_THE_ENDS)}"
         )
 
 
@@ -144,9 +149,9 @@ def _dimensions(g: Graph, value: Value, new: tuple[int, ...]) -> Value:
 
 
 def _points(g: Graph, first: Value, last: Value, count: int, sampling: str) -> Value:
-    """`count` points of the interval from `first` to `last`, both [N, 1], never outside of it.
+    """`count` points of the interval from `first` to `last`, both [N, 1]; never outside it.
 
-    Where the interval goes backwards, so do the points: the mirror image of forwards.
+    If `last` is less than `first`, the points descend, mirrored.
     """
     places = np.arange(count, dtype=np.float32)
     if sampling == "ALIGN_CORNERS" and count == 1:
@@ -168,7 +173,7 @@ def _points(g: Graph, first: Value, last: Value, count: int, sampling: str) -> V
 
 
 def _around(g: Graph, points: Value, size: int) -> tuple[Value, Value, Value]:
-    """The elements before and after each point, and how far between the two it lies."""
+    """The elements before and after each point, and its fractional position between the two."""
     kept = g.Clip(points, g.like(0, points), g.like(size - 1, points))
     floor = g.Floor(kept)
     before = g.cast(floor, np.int64)
@@ -182,15 +187,15 @@ def _within(g: Graph, points: Value, size: int) -> Value:
 
 
 def _starts(g: Graph, x: Value, images: Value | None, area: int) -> Value:
-    """Where each image begins among the elements of all."""
+    """The offset of each image among the elements of all images."""
     step: Any = g.constant(area, np.int64)
     if images is None:
         batch = g.Squeeze(g.Slice(g.Shape(x), np.array([0]), np.array([1])))
-        return g.Mul(g.reshape(counting(g, batch), [1, -1, 1, 1]), step)
+        return g.Mul(g.reshape(arange(g, batch), [1, -1, 1, 1]), step)
     if images.rank != 1:
-        raise ModelFileError(f"{images!r} are the indices of images; expected one a box")
+        raise ModelFileError(f"the image indices are {images!r}; expected one per box")
     number = g.cast(images, np.int64)
-    # A negative index would count from the end, which the specification does not know.
+    # In ONNX a negative index counts from the end; the specification does not allow one.
     negative = g.Less(number, g.constant(0, np.int64))
     number = g.Where(negative, g.constant(BEYOND // max(area, 1), np.int64), number)
     return g.Mul(g.reshape(number, [-1, 1, 1, 1]), step)

@@ -1,4 +1,4 @@
-"""Tensors whose size is computed while the model runs, and which must not outgrow the memory."""
+"""Tensors whose size is computed while the model runs, limited to `MAX_TENSOR_BYTES`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
 
-__all__ = ["filled", "repeated", "stop_if", "stop_if_large"]
+__all__ = ["bounded_fill", "bounded_tile", "stop_if", "stop_if_large"]
 
 
-def filled(g: Graph, number: Value, shape: Value) -> Value:
-    """`number` in a tensor of `shape`; one that is too large stops the run before it is made."""
+def bounded_fill(g: Graph, number: Value, shape: Value) -> Value:
+    """A tensor of `shape` filled with `number`; a shape that is too large stops the run first."""
     sizes = g.cast(shape, np.int64)
     if sizes.const is not None:
         return g.Expand(number, sizes)
@@ -20,8 +20,8 @@ def filled(g: Graph, number: Value, shape: Value) -> Value:
     return g.Expand(number, g.Add(sizes, stop_if_large(g, count, number.dtype.itemsize)))
 
 
-def repeated(g: Graph, x: Value, counts: Value) -> Value:
-    """`x`, along each dimension as often as `counts` says; too often stops the run."""
+def bounded_tile(g: Graph, x: Value, counts: Value) -> Value:
+    """`x` repeated `counts` times along each dimension; a result too large stops the run first."""
     times = g.cast(counts, np.int64)
     if times.const is None:
         sizes = g.Mul(g.cast(g.Shape(x), np.float64), g.cast(times, np.float64))
@@ -31,14 +31,19 @@ def repeated(g: Graph, x: Value, counts: Value) -> Value:
 
 
 def stop_if_large(g: Graph, count: Value, itemsize: int) -> Value:
-    """An int64 zero for `count` (float64, a scalar) elements; beyond `MAX_TENSOR_BYTES` an error.
+    """An int64 zero; an error in the run if `count` elements exceed `MAX_TENSOR_BYTES`.
 
-    It must go into what makes the tensor, so that it is computed before.
+    Add the zero to an input of the operator that creates the tensor, so that the check runs first.
+
+    Args:
+        g: The graph.
+        count: The number of elements, a float64 scalar.
+        itemsize: Bytes per element.
     """
     return stop_if(g, g.Greater(count, np.array(MAX_TENSOR_BYTES // itemsize, np.float64)))
 
 
-def stop_if(g: Graph, fault: Value) -> Value:
-    """An int64 zero; an error where `fault` (a bool, a scalar) is true."""
-    # One element is all there is to gather: asking for the second one stops the run.
-    return g.Gather(np.zeros(1, np.int64), g.cast(fault, np.int64))
+def stop_if(g: Graph, condition: Value) -> Value:
+    """An int64 zero; an error in the run if `condition` (a bool scalar) is true."""
+    # There is one element; gathering the second one stops the run with an error.
+    return g.Gather(np.zeros(1, np.int64), g.cast(condition, np.int64))

@@ -1,7 +1,7 @@
 """Gathering and scattering by indices, as both dialects define them.
 
-Negative indices count from the end, save those made with `not_negative`. An index beyond the tensor
-stops the run with an error; the specification leaves open what happens, or asks for that error.
+Negative indices count from the end, except those from `reject_negative`. An index out of range
+stops the run with an error; the specification requires that error or leaves the case undefined.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = [
     "gather",
     "gather_along_axis",
     "gather_nd",
-    "not_negative",
+    "reject_negative",
     "scatter",
     "scatter_along_axis",
     "scatter_nd",
@@ -37,7 +37,7 @@ REDUCTIONS = {
 
 
 def gather(g: Graph, x: Value, indices: Value, axis: int, batch_dims: int = 0) -> Value:
-    """`x[..., indices, ...]` at `axis`; the first `batch_dims` dimensions go side by side."""
+    """`x[..., indices, ...]` at `axis`; the first `batch_dims` dimensions are shared."""
     rank, count = x.rank, indices.rank - batch_dims
     axis = _axis(x, axis)
     index = g.cast(indices, np.int64)
@@ -57,20 +57,20 @@ def gather(g: Graph, x: Value, indices: Value, axis: int, batch_dims: int = 0) -
 
 
 def gather_along_axis(g: Graph, x: Value, indices: Value, axis: int) -> Value:
-    """One element of `x` for each index, at the index's own place in all axes but `axis`."""
+    """One element of `x` per index: the index along `axis`, its own position along other axes."""
     return g.GatherElements(x, g.cast(indices, np.int64), axis=_axis(x, axis))
 
 
 def gather_nd(g: Graph, x: Value, indices: Value, batch_dims: int = 0) -> Value:
-    """The slices of `x` that the last dimension of `indices` points at."""
+    """The slices of `x` at the coordinates in the last dimension of `indices`."""
     return g.GatherND(x, g.cast(indices, np.int64), batch_dims=batch_dims)
 
 
 def scatter(g: Graph, data: Value, indices: Value, updates: Value, axis: int, mode: str) -> Value:
-    """`data` with `updates` at `indices` along `axis`."""
+    """`data` with `updates` written at `indices` along `axis`; `mode` says how."""
     axis = _axis(data, axis)
     after = axis + indices.rank
-    # One row of indices, and updates with one dimension for it.
+    # Flatten the indices to one row, and their dimensions in the updates likewise.
     row = g.reshape(indices, [-1 if i == axis else 1 for i in range(data.rank)])
     if None in ((updates.shape or (None,)) + (indices.shape or (None,))):
         one = np.array([-1], np.int64)
@@ -87,7 +87,7 @@ def scatter(g: Graph, data: Value, indices: Value, updates: Value, axis: int, mo
 def scatter_along_axis(
     g: Graph, data: Value, indices: Value, updates: Value, axis: int, mode: str
 ) -> Value:
-    """`data` with each of `updates` at its index along `axis`, elsewhere at its own place."""
+    """`data` with each update written at its index along `axis`, its own position elsewhere."""
     index, at = g.cast(indices, np.int64), _axis(data, axis)
 
     def into(x: Value, new: Value, reduction: str) -> Value:
@@ -97,7 +97,7 @@ def scatter_along_axis(
 
 
 def scatter_nd(g: Graph, data: Value, indices: Value, updates: Value, mode: str) -> Value:
-    """`data` with `updates` at the slices that the last dimension of `indices` points at."""
+    """`data` with `updates` written at the coordinates in the last dimension of `indices`."""
     index = g.cast(indices, np.int64)
 
     def into(x: Value, new: Value, reduction: str) -> Value:
@@ -106,14 +106,18 @@ def scatter_nd(g: Graph, data: Value, indices: Value, updates: Value, mode: str)
     return _combined(g, data, updates, mode, into)
 
 
-def not_negative(
+def reject_negative(
     g: Graph, x: Value, indices: Value, axis: int | None = None, *, start: int = 0
 ) -> Value:
-    """`indices` into `x`, of which a negative one stops the run: it is made one beyond `x`.
+    """`indices` with each negative one replaced by one out of range, which stops the run.
 
     Args:
-        axis: What they count along. None: the last dimension of `indices` has one for each
-            dimension of `x` from `start` on.
+        g: The graph.
+        x: The tensor that they index.
+        indices: Any integer type.
+        axis: The axis that they index. None: the last dimension of `indices` holds coordinates for
+            the dimensions of `x` from `start` on.
+        start: See `axis`.
     """
     index = g.cast(indices, np.int64)
     if axis is None:
@@ -143,7 +147,7 @@ def _combined(
             new = g.Neg(new)
         if mode != "div":
             return into(x, new, REDUCTIONS[mode])
-        # An index may come more than once: divide by the product of its updates.
+        # An index may occur more than once: divide by the product of its updates.
         ones = g.Expand(g.like(1.0, x), g.Shape(x))
         return g.Div(x, into(ones, new, "mul"))
 

@@ -1,4 +1,4 @@
-"""Joining tensors."""
+"""Concatenation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ __all__ = ["concatenate"]
 
 
 def concatenate(g: Graph, values: Sequence[Value], axis: int, *, interleave: bool = False) -> Value:
-    """Join along `axis`; interleaved, the first element of each comes before the second of any.
+    """Concatenate along `axis`.
 
-    Single numbers, which have no axis, are joined to one row, as rows beside them are.
+    Scalars have no axis: if there is one among `values`, all are joined to one row.
+
+    Args:
+        g: The graph.
+        values: One or more tensors.
+        axis: May be negative.
+        interleave: The first elements of all tensors come first, then the second ones, and so on.
     """
     if any(value.shape == () for value in values):
         values = [g.reshape(value, [1]) if value.shape == () else value for value in values]

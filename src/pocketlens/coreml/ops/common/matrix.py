@@ -8,16 +8,16 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.ops.common.arithmetic import choose
-from pocketlens.coreml.ops.common.ordering import counting, size_along
+from pocketlens.coreml.ops.common.ordering import arange, size_along
 
-__all__ = ["band", "linear", "swapped"]
+__all__ = ["band", "linear", "swap_last_axes"]
 
 
 def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
     """`x Wᵀ + b`: x [*D, Din], weight [Dout, Din], bias [Dout] -> [*D, Dout].
 
-    `Gemm` takes the weight as it lies in the file, and rounds once; `MatMul` would want it
-    transposed, which is a second copy of it.
+    `Gemm` takes the weight as stored in the file and rounds once; `MatMul` needs it transposed,
+    which would be a second copy in memory.
     """
     if x.rank == 2:
         return g.Gemm(x, weight, bias, transB=1)
@@ -30,14 +30,17 @@ def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
 
 
 def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
-    """The last two dimensions of `x` with zeros outside a band around the diagonal.
+    """`x` with zeros outside a band around the diagonal of its last two dimensions.
 
     Args:
-        lower: How many diagonals below the main one stay; negative: fewer than that one.
-        upper: How many above it stay. None for all, so for `lower`.
+        g: The graph.
+        x: Rank 2 or more.
+        lower: The number of diagonals to keep below the main one; negative: the main one and
+            diagonals above it are dropped too. None: all.
+        upper: The number to keep above it, in the same way. None: all.
     """
     rows, columns = (size_along(g, x, axis) for axis in (-2, -1))
-    below = g.Sub(counting(g, rows, dims_after=1), counting(g, columns))
+    below = g.Sub(arange(g, rows, dims_after=1), arange(g, columns))
     for far, limit in ((below, lower), (g.Neg(below), upper)):
         if limit is not None:
             inside = g.LessOrEqual(far, g.constant(limit, np.int64))
@@ -45,7 +48,7 @@ def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
     return x
 
 
-def swapped(g: Graph, x: Value) -> Value:
+def swap_last_axes(g: Graph, x: Value) -> Value:
     """`x` with its last two dimensions swapped."""
     axes = list(range(x.rank))
     return g.transpose(x, [*axes[:-2], axes[-1], axes[-2]])

@@ -1,4 +1,4 @@
-"""Normalization. Statistics are worked out in float32: a sum of squares soon leaves float16."""
+"""Normalization. Statistics are computed in float32: a sum of squares easily exceeds float16."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def batch_norm(
     beta: Numbers,
     epsilon: float,
 ) -> Value:
-    """`gamma (x - mean) / √(variance + epsilon) + beta`, by channel; x [n, C, *D]."""
+    """`gamma (x - mean) / √(variance + epsilon) + beta` per channel; x [n, C, *D]."""
     return g.BatchNormalization(
         x,
         _per_channel(x, gamma, 1.0, "gamma"),
@@ -45,7 +45,7 @@ def batch_norm(
 
 
 def instance_norm(g: Graph, x: Value, gamma: Numbers, beta: Numbers, epsilon: float) -> Value:
-    """Each channel of each sample to mean 0 and variance 1, then gamma and beta; x [n, C, *D]."""
+    """Mean 0 and variance 1 per channel and sample, then gamma and beta; x [n, C, *D]."""
     return g.InstanceNormalization(
         x,
         _per_channel(x, gamma, 1.0, "gamma"),
@@ -57,7 +57,7 @@ def instance_norm(g: Graph, x: Value, gamma: Numbers, beta: Numbers, epsilon: fl
 def layer_norm(
     g: Graph, x: Value, axes: Sequence[int], gamma: Numbers, beta: Numbers, epsilon: float
 ) -> Value:
-    """Mean 0 and variance 1 over `axes`, then gamma and beta, which have the sizes of the axes."""
+    """Mean 0 and variance 1 over `axes`, then gamma and beta, whose shape is that of the axes."""
     rank = x.rank
     over = sorted({axis % rank for axis in axes if -rank <= axis < rank})
     if len(over) != len(axes):
@@ -78,12 +78,12 @@ def layer_norm(
 
 def _shaped(g: Graph, values: NDArray[Any], sizes: list[int], like: Value) -> Value:
     if values.size != int(np.prod(sizes)):
-        raise ModelFileError(f"{values.size} numbers are given for axes of sizes {sizes}")
+        raise ModelFileError(f"there are {values.size} numbers for axes of sizes {sizes}")
     return g.constant(values.reshape(sizes), like.dtype)
 
 
 def l2_norm(g: Graph, x: Value, axes: Sequence[int], epsilon: float) -> Value:
-    """`x / √(Σ x² + epsilon)`, the sum over `axes`."""
+    """`x / √(Σ x² + epsilon)`, summed over `axes`."""
 
     def formula(v: Value) -> Value:
         total = g.ReduceSumSquare(v, np.array(axes, np.int64))
@@ -95,10 +95,10 @@ def l2_norm(g: Graph, x: Value, axes: Sequence[int], epsilon: float) -> Value:
 def local_response_norm(
     g: Graph, x: Value, size: int, alpha: float, beta: float, k: float, axis: int = 1
 ) -> Value:
-    """`x / (k + alpha/size Σ x²)^beta`, the sum over `size` channels around each."""
+    """`x / (k + alpha/size Σ x²)^beta`, summed over `size` channels around each one."""
 
     def formula(v: Value) -> Value:
-        # ONNX's LRN is held to rank 4 by ONNX Runtime; an average over the channels is not.
+        # ONNX Runtime's LRN works for rank 4 only; an average over the channels works for all.
         sizes = v.sizes
         lead, channels = int(np.prod(sizes[:axis])), sizes[axis]
         rows = g.reshape(g.Mul(v, v), [lead, 1, channels, int(np.prod(sizes[axis + 1 :]))])

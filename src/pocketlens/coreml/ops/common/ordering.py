@@ -1,4 +1,4 @@
-"""Ordering, counting and marking elements."""
+"""Ranges, sorting, and one-hot vectors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pocketlens.coreml.ops.common.arithmetic import choose
 from pocketlens.coreml.ops.common.filling import stop_if_large
 from pocketlens.errors import ModelFileError
 
-__all__ = ["argsort", "counting", "evenly", "non_zero", "one_hot", "size_along", "top"]
+__all__ = ["arange", "argsort", "non_zero", "one_hot", "range_1d", "size_along", "top_k"]
 
 
-def counting(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
-    """0, 1, … `count` - 1 in int64, with as many dimensions of size 1 behind."""
+def arange(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
+    """0, 1, … `count` - 1 in int64, followed by `dims_after` dimensions of size 1."""
     if isinstance(count, int):
         end = g.constant(count, np.int64)
     else:
@@ -23,17 +23,19 @@ def counting(g: Graph, count: Value | int, *, dims_after: int = 0) -> Value:
 
 
 def size_along(g: Graph, x: Value, axis: int) -> Value | int:
-    """The size of `x` along `axis`; computed where it is known only when the model runs."""
+    """The size of `x` along `axis`; a tensor if it is known only when the model runs."""
     if x.shape is None or None in x.shape[axis:][:1]:
         return g.Shape(x, start=axis, end=axis + 1 or None)  # 0 would be before the first axis
     return x.size(axis)
 
 
-def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:
-    """`start`, `start + step`, … up to `end`, which is not included; all three scalars."""
+def range_1d(g: Graph, start: Value, end: Value, step: Value) -> Value:
+    """`start`, `start + step`, … up to `end` (exclusive); all three are scalars."""
     for value in (start, end, step):
         if value.const is not None and not np.isfinite(value.const).all():
-            raise ModelFileError(f"a range has the bound or step {value.const}")
+            raise ModelFileError(
+                f"a range has the bound or step {value.const}; expected a finite number"
+            )
     if step.const is not None and not step.const.all():
         raise ModelFileError("a range has the step 0; expected a number other than 0")
     start, end, step = (g.reshape(value, []) for value in (start, end, step))
@@ -45,13 +47,17 @@ def evenly(g: Graph, start: Value, end: Value, step: Value) -> Value:
     return g.in_float32(g.Range, start, end, step)
 
 
-def top(g: Graph, x: Value, k: int | Value, axis: int, *, ascending: bool) -> tuple[Value, Value]:
+def top_k(g: Graph, x: Value, k: int | Value, axis: int, *, ascending: bool) -> tuple[Value, Value]:
     """The `k` largest (ascending: smallest) elements along `axis`, sorted, and their indices.
 
-    Among equal elements the first comes first.
+    Equal elements keep their order.
 
     Args:
-        k: How many; -1 for all.
+        g: The graph.
+        x: Any rank but 0.
+        k: The number of elements; -1 for all.
+        axis: May be negative.
+        ascending: The smallest first.
     """
     narrow = x.dtype.kind in "iu" and x.dtype.itemsize < 4
     wide = g.cast(x, np.int32) if narrow else x
@@ -75,13 +81,13 @@ def _count(g: Graph, x: Value, k: int | Value, axis: int) -> Value:
         return g.Shape(x, start=axis, end=axis + 1)
     count = x.size(axis) if k == -1 else k
     if count < 1:
-        raise ModelFileError(f"the {count} largest elements are asked for; expected 1 or more")
+        raise ModelFileError(f"the number of elements to select is {count}; expected 1 or more")
     return g.constant([count], np.int64)
 
 
 def argsort(g: Graph, x: Value, axis: int, *, ascending: bool) -> Value:
     """The indices (int64) that sort `x` along `axis`."""
-    return top(g, x, -1, axis, ascending=ascending)[1]
+    return top_k(g, x, -1, axis, ascending=ascending)[1]
 
 
 def non_zero(g: Graph, x: Value) -> Value:
@@ -94,12 +100,12 @@ def one_hot(
 ) -> Value:
     """`on_value` at each index along a new axis of `size`, `off_value` elsewhere.
 
-    An index that is negative or too large is nowhere.
+    An index that is negative or too large has `off_value` everywhere.
     """
     rank = indices.rank + 1
     if not -rank <= axis < rank:
         raise ModelFileError(f"the new axis is {axis}; the result has {rank} dimensions")
     axis %= rank
     index = g.Unsqueeze(g.cast(indices, np.int64), np.array([axis], np.int64))
-    places = counting(g, size, dims_after=rank - 1 - axis)
+    places = arange(g, size, dims_after=rank - 1 - axis)
     return choose(g, g.Equal(index, places), on_value, off_value)

@@ -1,4 +1,4 @@
-"""Padding: the amounts that a mode means, and padding a tensor."""
+"""Padding: the amounts for each mode, and the padding of a tensor."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.ops.common.filling import stop_if_large
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-__all__ = ["Pads", "pad", "pad_later", "pad_value", "same_pads"]
+__all__ = ["Pads", "pad", "pad_dynamic", "pad_mode", "same_pads"]
 
 Pads = list[tuple[int, int]]
-"""Elements before and after, for each dimension."""
+"""The number of elements before and after, for each dimension."""
 
 
 def same_pads(
@@ -24,17 +24,19 @@ def same_pads(
     *,
     lower: bool,
 ) -> Pads:
-    """The padding with which a window gives `ceil(size / stride)` results.
+    """The padding that results in `ceil(size / stride)` outputs per dimension.
 
     Args:
         x: The tensor [n, C, *D].
-        kernel: Window sizes of *D; so are `strides` and `dilations`.
-        lower: Where the total is odd, the extra element goes before instead of after.
+        kernel: The window size for each of *D.
+        strides: Likewise.
+        dilations: Likewise.
+        lower: If the total is odd, put the extra element before, not after.
     """
     pads = []
     for i, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
         reach = (size - 1) * dilation + 1
-        if stride == 1:  # then the amount does not depend on the size, which may be unknown
+        if stride == 1:  # the amount does not depend on the size, which may be unknown
             total = reach - 1
         else:
             length = x.size(i + 2)
@@ -48,8 +50,10 @@ def pad(g: Graph, x: Value, pads: Pads, value: float = 0.0, mode: str = "constan
     """Pad the last dimensions of `x`.
 
     Args:
-        pads: Amounts for the last `len(pads)` dimensions.
-        value: What `constant` pads with.
+        g: The graph.
+        x: The tensor.
+        pads: The amounts for the last `len(pads)` dimensions, 0 or more.
+        value: The padding value of the mode `constant`.
         mode: `constant`, `reflect` or `edge`.
     """
     if not any(before or after for before, after in pads):
@@ -61,14 +65,17 @@ def pad(g: Graph, x: Value, pads: Pads, value: float = 0.0, mode: str = "constan
     return g.Pad(x, amounts, g.like(value, x) if mode == "constant" else None, mode=mode)
 
 
-def pad_later(
+def pad_dynamic(
     g: Graph, x: Value, amounts: Value, value: float = 0.0, mode: str = "constant"
 ) -> Value:
-    """Pad `x` by amounts that only a run tells; one below 0 or beyond the memory stops the run.
+    """Pad `x` by amounts known only at run time; a negative or too large one stops the run.
 
     Args:
+        g: The graph.
+        x: The tensor.
         amounts: Elements before and after, for each dimension of `x`: [rank, 2], int64.
-        value: As in `pad`; so is `mode`.
+        value: As in `pad`.
+        mode: As in `pad`.
     """
     wide = g.cast(amounts, np.float64)
     sizes = g.Add(g.cast(g.Shape(x), np.float64), g.ReduceSum(wide, np.array([1]), keepdims=0))
@@ -79,8 +86,8 @@ def pad_later(
     return g.Pad(x, before_and_after, g.like(value, x) if mode == "constant" else None, mode=mode)
 
 
-def pad_value(mode: str) -> str:
-    """ONNX's name for MIL's padding mode."""
+def pad_mode(mode: str) -> str:
+    """ONNX's name for a padding mode of MIL."""
     names = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
     if mode not in names:
         raise UnsupportedParameter(f"the padding mode is {mode!r}; expected one of {list(names)}")

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.ops.common.convolution import flat
+from pocketlens.coreml.ops.common.convolution import onnx_pads
 from pocketlens.coreml.ops.common.padding import Pads, pad
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
@@ -20,14 +20,14 @@ Kind = Literal["max", "average", "l2"]
 def ceil_pads(
     x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads
 ) -> tuple[Pads, list[int]]:
-    """The padding, and what to add after each dimension so that a last, partial window counts.
+    """The padding, and the elements to add after each dimension to complete the last window.
 
     As in PyTorch's `ceil_mode`, a window that would start in the padding after the tensor is
-    dropped, and with it the padding that it alone would see. So the specification has it where
-    there is padding, along whichever dimension.
+    dropped, together with the padding that only this window covers. The specification defines this
+    if there is padding along any dimension.
 
     Raises:
-        UnsupportedParameter: Such a window where there is no padding, which only PyTorch specifies.
+        UnsupportedParameter: There is such a window but no padding; only PyTorch defines that case.
     """
     padded = any(before or after for before, after in pads)
     kept, extra = [], []
@@ -38,7 +38,7 @@ def ceil_pads(
             if not padded:
                 raise UnsupportedParameter(
                     f"the last window of size {size} and stride {stride} starts after the "
-                    f"{length} elements; what it should give is not specified"
+                    f"{length} elements; the specification does not define its result"
                 )
             count -= 1
             after = min(after, max((count - 1) * stride + size - (length + before), 0))
@@ -61,15 +61,22 @@ def pool(
     """Pool x [n, C, *D].
 
     Args:
-        kind: `max`, `average`, or `l2`: the root of the window's sum of squares.
-        pads: Padding of *D.
-        count_padding: Whether padded zeros count in an average.
-        extra: Further elements after each dimension (`ceil_pads`), which never count.
+        g: The graph.
+        kind: `max`, `average`, or `l2`: the square root of the window's sum of squares.
+        x: The tensor.
+        kernel: The window size for each of *D.
+        strides: Likewise.
+        pads: The padding of *D.
+        count_padding: Whether an average includes the padded zeros.
+        extra: More elements after each dimension (see `ceil_pads`), never included.
     """
     if any(size < 1 for size in (*kernel, *strides)) or not len(kernel) == len(strides) == len(
         pads
     ):
-        raise ModelFileError(f"pooling with window {list(kernel)} and stride {list(strides)}")
+        raise ModelFileError(
+            f"the window is {list(kernel)} and the stride {list(strides)}; "
+            f"expected {len(pads)} positive numbers each"
+        )
     if kind == "l2":
         squares = pool(
             g,
@@ -81,8 +88,8 @@ def pool(
             count_padding=True,
         )
         return g.Sqrt(g.Mul(squares, g.like(float(np.prod(kernel)), x)))
-    # ONNX Runtime wants a padding smaller than the window, and no padding that counts beside
-    # padding that does not; a padding made beforehand meets both.
+    # ONNX Runtime requires a padding smaller than the window, and cannot combine padding that is
+    # included in the average with padding that is not. Padding beforehand solves both.
     large = any(max(side) >= size for side, size in zip(pads, kernel, strict=True))
     if large or (count_padding and extra is not None and any(extra)):
         nothing = float(np.finfo(x.dtype).min) if kind == "max" else 0.0
@@ -92,7 +99,7 @@ def pool(
     window = {
         "kernel_shape": list(kernel),
         "strides": list(strides),
-        "pads": flat(_longer(pads, extra)),
+        "pads": onnx_pads(_longer(pads, extra)),
     }
     if kind == "max":
         return g.MaxPool(x, **window)
@@ -103,7 +110,7 @@ def pool(
 def _large_average(
     g: Graph, x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads
 ) -> Value:
-    """An average without its padding, where the padding is as large as the window."""
+    """An average that excludes the padding, for a padding as large as the window."""
     none = [(0, 0)] * len(pads)
     ones = g.constant(np.ones((1, 1, *x.sizes[2:]), x.dtype))
     total = pool(g, "average", pad(g, x, pads), kernel, strides, none)

@@ -1,7 +1,7 @@
-"""Random numbers. Their distribution is the specification's; the stream itself is ONNX Runtime's.
+"""Random numbers: the distribution is the specification's, the generator is ONNX Runtime's.
 
-With a seed of 0 or more, a model gives the same stream each time that it is loaded, and goes on
-along it from run to run. With a negative one, the stream is another in each process.
+With a seed of 0 or more, a model produces the same sequence each time it is loaded; each run
+continues the sequence. With a negative seed, the sequence differs in each process.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.ops.common.filling import filled
+from pocketlens.coreml.ops.common.filling import bounded_fill
 from pocketlens.errors import ModelFileError
 
 __all__ = ["bernoulli", "categorical", "normal", "uniform"]
 
-INT32 = 6  # ONNX's number for it
+INT32 = 6  # ONNX's number of the type
 
 
 def _attribute(seed: int) -> float | None:
-    """ONNX's seed: a float32, of which 24 bits are exact.
+    """ONNX's seed: a float32, in which 24 bits are exact.
 
-    ONNX Runtime's generator starts close to 0 from a small seed; the product spreads seeds out.
+    With a small seed, the first number of ONNX Runtime's generator is close to 0; the
+    multiplication spreads the seeds.
     """
     if seed < 0:
         return None
@@ -30,21 +31,25 @@ def _attribute(seed: int) -> float | None:
 
 
 def uniform(g: Graph, shape: Value, low: float, high: float, seed: int, dtype: Any) -> Value:
-    """From `low` on, below `high`; `low` itself where the two are equal."""
+    """Uniform in [low, high); `low` if both are equal."""
     if not low <= high:
-        raise ModelFileError(f"random numbers from {low:g} to {high:g}; expected them ascending")
+        raise ModelFileError(f"the range is {low:g} to {high:g}; expected low <= high")
     below = np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))
-    unit = g.RandomUniformLike(filled(g, g.constant(0, np.float32), shape), seed=_attribute(seed))
+    unit = g.RandomUniformLike(
+        bounded_fill(g, g.constant(0, np.float32), shape), seed=_attribute(seed)
+    )
     spread = g.Add(g.Mul(unit, g.like(high - low, unit)), g.like(low, unit))
-    # The sum may be rounded to `high`, above all in float16.
+    # The sum may be rounded to `high`, especially in float16.
     return g.Min(g.cast(spread, dtype), g.constant(below, dtype))
 
 
 def normal(g: Graph, shape: Value, mean: float, deviation: float, seed: int, dtype: Any) -> Value:
-    """Of this mean and standard deviation."""
+    """Normal with this mean and standard deviation."""
     if not deviation >= 0:
         raise ModelFileError(f"the standard deviation is {deviation:g}; expected 0 or more")
-    unit = g.RandomNormalLike(filled(g, g.constant(0, np.float32), shape), seed=_attribute(seed))
+    unit = g.RandomNormalLike(
+        bounded_fill(g, g.constant(0, np.float32), shape), seed=_attribute(seed)
+    )
     return g.cast(g.Add(g.Mul(unit, g.like(deviation, unit)), g.like(mean, unit)), dtype)
 
 
@@ -52,21 +57,27 @@ def bernoulli(g: Graph, shape: Value, probability: float, seed: int, dtype: Any)
     """1 with this probability, else 0."""
     if not 0 <= probability <= 1:
         raise ModelFileError(f"the probability is {probability:g}; expected 0 to 1")
-    unit = g.RandomUniformLike(filled(g, g.constant(0, np.float32), shape), seed=_attribute(seed))
+    unit = g.RandomUniformLike(
+        bounded_fill(g, g.constant(0, np.float32), shape), seed=_attribute(seed)
+    )
     return g.cast(g.Less(unit, g.like(probability, unit)), dtype)
 
 
 def categorical(
     g: Graph, x: Value, count: int, seed: int, *, logits: bool, temperature: float = 1.0
 ) -> Value:
-    """`count` indices for each row along the last dimension of x, as often as the row says.
+    """Draw `count` indices per row, with the row's probabilities. x [*D, K] -> [*D, count].
 
     Args:
-        logits: The rows hold log-probabilities up to a constant, not probabilities.
-        temperature: What log-probabilities are divided by.
+        g: The graph.
+        x: Probabilities or logits.
+        count: The number of samples, 1 or more.
+        seed: See the module.
+        logits: The rows are log-probabilities up to a constant, not probabilities.
+        temperature: The log-probabilities are divided by it; more than 0.
     """
     if count < 1:
-        raise ModelFileError(f"{count} samples are to be drawn; expected 1 or more")
+        raise ModelFileError(f"the number of samples is {count}; expected 1 or more")
     if not temperature > 0:
         raise ModelFileError(f"the temperature is {temperature:g}; expected more than 0")
     lead = x.sizes[:-1]

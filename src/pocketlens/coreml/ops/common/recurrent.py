@@ -1,12 +1,12 @@
-"""Recurrent layers: the simple one, the gated one (GRU), and long short-term memory (LSTM).
+"""Recurrent layers: simple RNN, gated recurrent unit (GRU), and long short-term memory (LSTM).
 
-Each goes to the ONNX operator of the same equations. Only the limit that Core ML can put on an
-LSTM's cell state has no counterpart there (ONNX's `clip` is for what goes into an activation);
-where it could be reached, the steps are spelled out in a `Loop`.
+Each becomes the ONNX operator with the same equations, with one exception: Core ML can limit the
+cell state of an LSTM, and ONNX cannot (its `clip` limits the inputs of activations). If the state
+could reach the limit, the steps are written out in a `Loop`.
 
-Every function takes x [S, B, I] and gives the outputs [S, B, D H] (only the last: [1, B, D H]) with
-D = 2 for two directions, and the last states, [B, H] each. The numbers are float32 from the first
-step to the last, whatever the type of x.
+Every function takes x [S, B, I] and returns the outputs [S, B, D H] (or only the last one,
+[1, B, D H]), with D = 2 for two directions, and the last states, [B, H] each. All steps are
+computed in float32, whatever the type of x.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from pocketlens.errors import ModelFileError
 __all__ = ["Recurrent", "gru", "lstm", "rnn"]
 
 FLOAT = np.dtype(np.float32)
-BOUNDED = ("HardSigmoid", "Sigmoid", "Tanh")  # of magnitude at most 1
+BOUNDED = ("HardSigmoid", "Sigmoid", "Tanh")  # the absolute value is at most 1
 
 
 @dataclass(frozen=True)
 class Recurrent:
-    """What a recurrent layer gives.
+    """The outputs of a recurrent layer.
 
     Attributes:
-        output: [S or 1, B, D H], in the order in which the steps were taken (two directions: in
-            that of the input).
+        output: [S or 1, B, D H], in the order of the steps (for two directions: of the input).
         hidden: The last output of each direction, [B, H].
-        cell: So for the cell state of an LSTM.
+        cell: The last cell state of each direction of an LSTM, [B, H].
     """
 
     output: Value
@@ -59,10 +58,14 @@ def rnn(
     """`h = f(W x + R h + b)`.
 
     Args:
+        g: The graph.
+        x: The inputs, [S, B, I].
+        cell: The weights.
+        activation: f.
         h: The output before the first step, [B, H]; None for 0.
-        backwards: Take the steps from the last to the first.
-        sequence: Give every output, not only the last.
-        limit: What goes into an activation is kept between -limit and limit; so below.
+        backwards: Process the steps from the last to the first.
+        sequence: Return every output, not only the last.
+        limit: The inputs of activations are clipped to -limit … limit; None: they are not.
     """
     return _run(
         g, "RNN", _turned(g, x, backwards), [cell], [activation], [[h]], sequence, clip=limit
@@ -84,7 +87,14 @@ def gru(
     """`z, r = f(W x + R h + b)`, `o = g(W x + R (r h) + b)`, `h = (1 - z) o + z h`.
 
     Args:
+        g: The graph.
+        x: The inputs, [S, B, I].
+        cell: The weights.
         activations: f and g.
+        h: The output before the first step, [B, H]; None for 0.
+        backwards: As in `rnn`.
+        sequence: As in `rnn`.
+        limit: As in `rnn`.
         reset_after: Reset after the product: `o = g(W x + b + r (R h + recursion_bias))`.
     """
     return _run(
@@ -117,22 +127,27 @@ def lstm(
     """`i, f, o = f(W x + R h + p c + b)`, `z = g(W x + R h + b)`, `c = f c + i z`, `h = o h(c)`.
 
     Args:
-        cells: For one direction, or for the forward and the backward one.
+        g: The graph.
+        x: The inputs, [S, B, I].
+        cells: The weights of one direction, or of the forward and the backward direction.
         activations: f, g and h.
-        h: The output before the first step of each direction, [B, H]; None for 0. So for c.
-        backwards: Take the steps of a single direction from the last to the first.
-        cell_limit: c is kept between -cell_limit and cell_limit.
+        h: The output before the first step of each direction, [B, H]; None for 0.
+        c: The cell state before the first step of each direction, in the same way.
+        backwards: With one direction, process the steps from the last to the first.
+        sequence: As in `rnn`.
+        cell_limit: c is clipped to -cell_limit … cell_limit; None: it is not.
+        limit: As in `rnn`.
         coupled: The forget gate is 1 - i.
     """
     if cell_limit is not None and not cell_limit >= 0:
-        raise ModelFileError(f"the cell state is limited to ±{cell_limit}; expected 0 or more")
+        raise ModelFileError(f"the limit of the cell state is {cell_limit}; expected 0 or more")
     x = _turned(g, x, backwards)
-    if cell_limit is not None and _reaches(cell_limit, x, activations, c):
+    if cell_limit is not None and _may_reach(cell_limit, x, activations, c):
         parts = [
-            _stepwise(g, x, cell, activations, h[i], c[i], i == 1, cell_limit, limit, coupled)
+            _lstm_loop(g, x, cell, activations, h[i], c[i], i == 1, cell_limit, limit, coupled)
             for i, cell in enumerate(cells)
         ]
-        return _gathered(g, *map(list, zip(*parts, strict=True)), sequence=sequence)
+        return _result(g, *map(list, zip(*parts, strict=True)), sequence=sequence)
     return _run(
         g,
         "LSTM",
@@ -163,7 +178,7 @@ def _run(
     sequence: bool,
     **attributes: Any,
 ) -> Recurrent:
-    """ONNX's operator for the layer."""
+    """Add ONNX's operator for the layer."""
     for cell in cells:
         cell.check(operator, x.size(2))
     pairs = [(cell.bias, cell.recursion_bias) for cell in cells]
@@ -195,9 +210,9 @@ def _run(
         **attributes,
     )
     count = len(cells)
-    hidden, *cell_states = (_apart(g, each, 0, count) for each in last)
-    outputs = _apart(g, y, 1, count) if sequence else []
-    return _gathered(g, outputs, hidden, cell_states[0] if cell_states else [], sequence=sequence)
+    hidden, *cell_states = (_split_directions(g, each, 0, count) for each in last)
+    outputs = _split_directions(g, y, 1, count) if sequence else []
+    return _result(g, outputs, hidden, cell_states[0] if cell_states else [], sequence=sequence)
 
 
 def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -205,7 +220,7 @@ def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def _initial(g: Graph, states: Sequence[Value | None], x: Value, hidden: int) -> Value | None:
-    """The states [B, H] of all directions as ONNX wants them, [D, B, H]."""
+    """The states [B, H] of all directions, stacked to [D, B, H]; None if there are none."""
     if all(state is None for state in states):
         return None
     first = np.array([0], np.int64)
@@ -214,10 +229,10 @@ def _initial(g: Graph, states: Sequence[Value | None], x: Value, hidden: int) ->
 
 
 def _state(g: Graph, state: Value | None, x: Value, hidden: int) -> Value:
-    """An initial state [B, H] for the B of x; zeros, if none is given.
+    """An initial state [B, H] for the batch size B of x; zeros if `state` is None.
 
-    Of one with more rows the first B count: so coremltools writes packed sequences, and its own
-    tests expect them to be read.
+    If the state has more rows, the first B are used: coremltools writes packed sequences that way,
+    and its own tests expect this.
     """
     batch = g.Slice(g.Shape(x), np.array([1], np.int64), np.array([2], np.int64))
     if state is None:
@@ -230,8 +245,8 @@ def _state(g: Graph, state: Value | None, x: Value, hidden: int) -> Value:
     return g.Slice(wide, np.array([0], np.int64), batch, np.array([0], np.int64))
 
 
-def _apart(g: Graph, value: Value, axis: int, count: int) -> list[Value]:
-    """Each direction's part of `value`, which has them along `axis`."""
+def _split_directions(g: Graph, value: Value, axis: int, count: int) -> list[Value]:
+    """Split `value` into its directions, which are along `axis`; that axis is removed."""
     at = np.array([axis], np.int64)
     if count == 1:
         return [g.Squeeze(value, at)]
@@ -239,7 +254,7 @@ def _apart(g: Graph, value: Value, axis: int, count: int) -> list[Value]:
     return [g.Squeeze(part, at) for part in parts]
 
 
-def _gathered(
+def _result(
     g: Graph,
     outputs: list[Value],
     hidden: list[Value],
@@ -255,10 +270,10 @@ def _gathered(
     return Recurrent(output, hidden, cell)
 
 
-def _reaches(
+def _may_reach(
     limit: float, x: Value, activations: Sequence[Activation], c: Sequence[Value | None]
 ) -> bool:
-    """Whether the cell state could get beyond `limit`, going by what is known beforehand."""
+    """Whether the cell state could exceed `limit`, from what is known before the run."""
     steps = x.shape[0] if x.shape is not None else None
     if steps is None or any(each.operator not in BOUNDED for each in activations[:2]):
         return True
@@ -271,7 +286,7 @@ def _reaches(
     return not start + steps <= limit  # a step adds at most 1
 
 
-def _stepwise(
+def _lstm_loop(
     g: Graph,
     x: Value,
     cell: Cell,
@@ -283,7 +298,7 @@ def _stepwise(
     limit: float | None,
     coupled: bool,
 ) -> tuple[Value, Value, Value]:
-    """An LSTM in one direction as a loop: every output [S, B, H], the last one, the cell."""
+    """An LSTM in one direction as a loop: all outputs [S, B, H], the last one, the cell state."""
     cell.check("LSTM", x.size(2))
     given = g.MatMul(_turned(g, x, backwards), _transposed(g, cell.weight))
     if cell.bias is not None:
@@ -293,7 +308,7 @@ def _stepwise(
     size = x.shape[1] if x.shape is not None else None, cell.hidden
     old_h, old_c = (body.unnamed_input(name, FLOAT, size) for name in ("h", "c"))
     sums = body.Gather(given, step, axis=0)
-    new = _step(body, cell, activations, sums, old_h, old_c, cell_limit, limit, coupled)
+    new = _lstm_step(body, cell, activations, sums, old_h, old_c, cell_limit, limit, coupled)
     body.outputs = [go, *new, new[0]]
     last_h, last_c, outputs = g.nested(
         "Loop",
@@ -308,7 +323,7 @@ def _stepwise(
     return reversed_along(g, outputs, [0]) if backwards else outputs, last_h, last_c
 
 
-def _step(
+def _lstm_step(
     g: Graph,
     cell: Cell,
     activations: Sequence[Activation],
@@ -319,7 +334,7 @@ def _step(
     limit: float | None,
     coupled: bool,
 ) -> tuple[Value, Value]:
-    """One step of an LSTM: W x + b [B, 4 H], h and c [B, H] -> the new h and c."""
+    """One step of an LSTM: `sums` = W x + b [B, 4 H], h and c [B, H] -> the new h and c."""
     f, update, of_cell = activations
 
     def within(v: Value, bound: float | None) -> Value:

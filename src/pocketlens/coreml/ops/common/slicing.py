@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.ops.common.ordering import counting
+from pocketlens.coreml.ops.common.ordering import arange
 from pocketlens.errors import ModelFileError
 
 __all__ = [
@@ -16,17 +16,17 @@ __all__ = [
     "reverse_sequence",
     "slice_by_index",
     "slice_by_size",
-    "slice_computed",
+    "slice_dynamic",
     "slice_update",
-    "slice_update_computed",
-    "windows",
+    "slice_update_dynamic",
+    "sliding_windows",
 ]
 
-LAST = 2**31 - 1  # beyond any size: up to the end
+LAST = 2**31 - 1  # larger than any size; as an end it means "to the end"
 
 
 def reverse(g: Graph, x: Value, axes: Sequence[int]) -> Value:
-    """The elements along each of `axes` in the opposite order."""
+    """`x` with the elements along each of `axes` in reverse order."""
     if not axes:
         return g.Identity(x)
     count = len(axes)
@@ -52,9 +52,13 @@ def slice_by_index(
     """`x[begin:end:stride]` in every dimension.
 
     Args:
-        begin: Where to start; so for `end` (not included) and `stride`, one a dimension.
-        begin_mask: True: start at the beginning (going backwards: at the end).
-        end_mask: True: go on to the end (going backwards: to the beginning).
+        g: The graph.
+        x: The tensor.
+        begin: The first index, one per dimension.
+        end: The index after the last, one per dimension.
+        stride: One per dimension; None for 1.
+        begin_mask: True: start at the first element (for a negative stride: at the last).
+        end_mask: True: continue to the last element (for a negative stride: to the first).
         squeeze_mask: True: take the element at `begin` and drop the dimension.
     """
     rank = x.rank
@@ -62,7 +66,9 @@ def slice_by_index(
     masks = [list(mask or [False] * rank) for mask in (begin_mask, end_mask, squeeze_mask)]
     lengths = {len(each) for each in (begin, end, steps, *masks)}
     if lengths != {rank} or 0 in steps:
-        raise ModelFileError(f"a slice of {rank} dimensions has bounds, steps or masks of another")
+        raise ModelFileError(
+            f"the bounds, strides and masks of a slice need {rank} numbers each, and no stride of 0"
+        )
     starts, ends = [], []
     for i, (first, last, step) in enumerate(zip(begin, end, steps, strict=True)):
         ignore_first, ignore_last, single = (mask[i] for mask in masks)
@@ -84,7 +90,7 @@ def slice_by_index(
     return g.Squeeze(y, np.array(drop, np.int64)) if drop else y
 
 
-def slice_computed(
+def slice_dynamic(
     g: Graph,
     x: Value,
     begin: Value,
@@ -94,13 +100,13 @@ def slice_computed(
     end_mask: Sequence[bool] | None = None,
     squeeze_mask: Sequence[bool] | None = None,
 ) -> Value:
-    """`slice_by_index` with bounds that are computed while the model runs."""
+    """`slice_by_index` with bounds that are known only at run time."""
     rank = x.rank
     from_start, to_end, single = (
         np.array(mask or [False] * rank) for mask in (begin_mask, end_mask, squeeze_mask)
     )
     if not from_start.size == to_end.size == single.size == rank:
-        raise ModelFileError(f"a slice of {rank} dimensions has masks of another number")
+        raise ModelFileError(f"the masks of a slice need {rank} values each")
     first, last = (g.reshape(g.cast(each, np.int64), [rank]) for each in (begin, end))
     one, far = g.constant(1, np.int64), g.constant(LAST, np.int64)
     steps = (
@@ -124,11 +130,13 @@ def slice_computed(
 
 
 def slice_by_size(g: Graph, x: Value, begin: Value, size: Value) -> Value:
-    """`size` elements from `begin` on, one of each a dimension.
+    """`size` elements from `begin` on.
 
     Args:
-        begin: Where to start; a negative one counts from the end.
-        size: How many; -1 for all that follow.
+        g: The graph.
+        x: The tensor.
+        begin: The first index, one per dimension; a negative one counts from the end.
+        size: The number of elements, one per dimension; -1 for all that remain.
     """
     first, count = (g.reshape(g.cast(each, np.int64), [x.rank]) for each in (begin, size))
     zero = g.constant(0, np.int64)
@@ -137,27 +145,33 @@ def slice_by_size(g: Graph, x: Value, begin: Value, size: Value) -> Value:
     return g.Slice(x, first, end, np.arange(x.rank))
 
 
-def windows(g: Graph, x: Value, axis: int, size: int, stride: int) -> Value:
-    """Every window of `size` elements along `axis`, in a new dimension behind it."""
+def sliding_windows(g: Graph, x: Value, axis: int, size: int, stride: int) -> Value:
+    """All windows of `size` elements along `axis`; the new dimension comes after `axis`."""
     length = x.size(axis)
     if not (1 <= size <= length and stride >= 1):
-        raise ModelFileError(f"windows of {size}, {stride} apart, do not fit {length} elements")
-    starts = counting(g, (length - size) // stride + 1, dims_after=1)
-    index = g.Add(g.Mul(starts, g.constant(stride, np.int64)), counting(g, size))
+        raise ModelFileError(
+            f"windows of size {size} and stride {stride} do not fit {length} elements"
+        )
+    starts = arange(g, (length - size) // stride + 1, dims_after=1)
+    index = g.Add(g.Mul(starts, g.constant(stride, np.int64)), arange(g, size))
     return g.Gather(x, index, axis=axis)
 
 
 def reverse_sequence(g: Graph, x: Value, lengths: Value, seq_axis: int, batch_axis: int) -> Value:
-    """The first `lengths[i]` elements along `seq_axis` in the opposite order.
+    """`x` with the first `lengths[i]` elements along `seq_axis` in reverse order.
 
     Args:
-        lengths: One for each i along `batch_axis`.
+        g: The graph.
+        x: The tensor.
+        lengths: One per index i along `batch_axis`.
+        seq_axis: May be negative.
+        batch_axis: May be negative.
     """
     rank = x.rank
     seq, batch = seq_axis % rank, batch_axis % rank
     if seq == batch:
-        raise ModelFileError(f"the sequences and the batch lie along the same axis, {seq}")
-    place = counting(g, x.size(seq), dims_after=rank - 1 - seq)
+        raise ModelFileError(f"the sequences and the batch have the same axis, {seq}")
+    place = arange(g, x.size(seq), dims_after=rank - 1 - seq)
     length = g.reshape(g.cast(lengths, np.int64), [-1] + [1] * (rank - 1 - batch))
     mirrored = g.Sub(g.Sub(length, np.array(1, np.int64)), place)
     index = g.Where(g.Less(place, length), mirrored, place)
@@ -170,10 +184,14 @@ def slice_update(
     """`x` with `update` in place of `x[begin:end]`.
 
     Args:
-        begin: Where `update` starts; so for `end` (not included), one a dimension, within `x`.
+        g: The graph.
+        x: The tensor.
+        update: The new elements.
+        begin: The first index, one per dimension, within `x`.
+        end: The index after the last, one per dimension, within `x`.
     """
-    # From the last axis on, what lies before and after is joined to what was made so far; it has
-    # the full size along the axes behind, and along those in front that of the slice.
+    # From the last axis to the first: concatenate the elements before and after to the result so
+    # far, which has the full size along later axes and the size of the slice along earlier ones.
     for axis in range(x.rank - 1, -1, -1):
         here = np.array([axis], np.int64)
         lead = np.arange(axis)
@@ -190,7 +208,7 @@ def slice_update(
     return update
 
 
-def slice_update_computed(
+def slice_update_dynamic(
     g: Graph,
     x: Value,
     update: Value,
@@ -199,12 +217,16 @@ def slice_update_computed(
     begin_mask: Sequence[bool],
     squeeze_mask: Sequence[bool],
 ) -> Value:
-    """`x` with `update` at every `stride`-th element from `begin` on, computed while it runs.
+    """`x` with `update` at every `stride`-th element from `begin` on, both known at run time.
 
     Args:
-        begin: Where `update` starts, one a dimension; a negative one counts from the end.
-        begin_mask: True: start at the beginning (going backwards: at the end).
-        squeeze_mask: True: `update` has no such dimension; it is one element wide.
+        g: The graph.
+        x: The tensor.
+        update: The new elements.
+        begin: The first index, one per dimension; a negative one counts from the end.
+        stride: One per dimension; None for 1.
+        begin_mask: True: start at the first element (for a negative stride: at the last).
+        squeeze_mask: True: `update` lacks this dimension; the slice is one element wide.
     """
     rank = x.rank
     kept = [axis for axis in range(rank) if not squeeze_mask[axis]]

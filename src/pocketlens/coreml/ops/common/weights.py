@@ -1,4 +1,4 @@
-"""A NeuralNetwork layer's `WeightParams` -> a NumPy array."""
+"""Conversion of a NeuralNetwork layer's `WeightParams` to a NumPy array."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from pocketlens.coreml.file.values import MAX_RANK
 from pocketlens.errors import ModelFileError
 
-__all__ = ["numbers"]
+__all__ = ["weight_array"]
 
 MAX_ELEMENTS = 2**29
 
 
-def numbers(
+def weight_array(
     weights: Any, shape: Sequence[int], what: str = "weights", *, axes: Sequence[int] = (0,)
 ) -> NDArray[np.float32]:
     """The weights as float32.
 
     Args:
         weights: A `WeightParams` message, or None.
-        shape: What the layer expects.
-        what: What to call it in an error.
-        axes: The dimensions that count output channels, along which a quantized weight may have
-            one scale each.
+        shape: The shape that the layer expects.
+        what: The name for error messages.
+        axes: The dimensions of the output channels; a quantized weight may have one scale per
+            index of them.
 
     Raises:
-        ModelFileError: No values, values in two forms, or another number of them.
+        ModelFileError: There are no values, values in two forms, or too few or too many.
     """
     shape = tuple(shape)
     count = math.prod(shape)
@@ -48,17 +48,21 @@ def numbers(
     if not given and count == 0:
         return np.zeros(shape, np.float32)
     if len(given) != 1:
-        raise ModelFileError(f"{what} has values in {given or 'no field'}; expected one form")
+        raise ModelFileError(
+            f"{what} has values in {given or 'no field'}; expected exactly one field"
+        )
     if given[0] == "floatValue":
         array = np.array(weights.floatValue, np.float32)
     elif given[0] == "float16Value":
         if len(weights.float16Value) % 2:
-            raise ModelFileError(f"{what} has {len(weights.float16Value)} bytes of float16")
+            raise ModelFileError(
+                f"{what} has {len(weights.float16Value)} bytes of float16; expected an even number"
+            )
         array = np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
     elif given[0] == "rawValue":
         return _quantized(weights, shape, what, axes)
     else:
-        return _whole(weights, shape, what, axes)
+        return _int8_weights(weights, shape, what, axes)
     if array.size != count:
         raise ModelFileError(f"{what} has {array.size} values; expected {count} for {shape}")
     return array.reshape(shape)
@@ -73,7 +77,7 @@ def _quantized(
     if not 1 <= bits <= 8:
         raise ModelFileError(f"{what} is quantized to {bits} bits; expected 1 to 8")
     expected = (count * bits + 7) // 8
-    if len(weights.rawValue) < expected:  # more are no fault to Core ML
+    if len(weights.rawValue) < expected:  # Core ML accepts more
         raise ModelFileError(f"{what} has {len(weights.rawValue)} bytes; expected {expected}")
     flat = np.unpackbits(
         np.frombuffer(weights.rawValue, np.uint8, expected)
@@ -85,15 +89,18 @@ def _quantized(
     if kind == "lookupTableQuantization":
         table = np.array(quantization.lookupTableQuantization.floatValue, np.float32)
         if table.size != 1 << bits:
-            raise ModelFileError(f"{what} has a table of {table.size}; expected {1 << bits}")
-        return table[index]
+            raise ModelFileError(
+                f"{what} has a table of {table.size} entries; expected {1 << bits}"
+            )
+        looked_up: NDArray[np.float32] = table[index]
+        return looked_up
     return _dequantized(index, weights, what, axes)
 
 
-def _whole(
+def _int8_weights(
     weights: Any, shape: tuple[int, ...], what: str, axes: Sequence[int]
 ) -> NDArray[np.float32]:
-    """int8 weights, as layers that quantize their input (int8DynamicQuantize) have them."""
+    """int8 weights, used by layers that quantize their input (int8DynamicQuantize)."""
     if len(weights.int8RawValue) != math.prod(shape):
         raise ModelFileError(
             f"{what} has {len(weights.int8RawValue)} bytes; expected {math.prod(shape)}"
@@ -106,7 +113,7 @@ def _dequantized(
     codes: NDArray[Any], weights: Any, what: str, axes: Sequence[int]
 ) -> NDArray[np.float32]:
     if weights.quantization.WhichOneof("QuantizationType") != "linearQuantization":
-        raise ModelFileError(f"{what} is quantized without a scale or a table")
+        raise ModelFileError(f"{what} is quantized but has no scale and no table")
     linear = weights.quantization.linearQuantization
     scale = _per_channel(linear.scale, codes.shape, what, axes)
     bias = _per_channel(linear.bias or [0.0], codes.shape, what, axes)

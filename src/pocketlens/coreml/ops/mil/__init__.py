@@ -1,6 +1,7 @@
-"""ML Program ops, one file per family, named as coremltools names its families.
+"""ML Program ops, one file per family; the families have the names that coremltools uses.
 
-A lowering takes the graph and the op's fields. What a field is annotated with says what it may be:
-`Value` a tensor, `Values` several, anything else (`float`, `Ints`, `Array`, ...) a constant. In a
-comment of shape, `n` is the batch, `C` channels, `*D` spatial sizes.
+A lowering takes the graph and the op's fields. The annotation says what a field may be: `Value` a
+tensor, `Values` several tensors, `Block` a nested block, `State` the name of a state, anything else
+(`float`, `Ints`, `Array`, ...) a constant. In comments on shapes, `n` is the batch, `C` the
+channels and `*D` the spatial sizes.
 """

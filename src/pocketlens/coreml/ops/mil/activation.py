@@ -1,4 +1,4 @@
-"""Activations. x is a tensor of any shape unless said otherwise; the result has its shape."""
+"""Activations. x has any shape unless noted otherwise; the result has the same shape."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def softplus_parametric(g: Graph, x: Value, alpha: Array, beta: Array) -> Value:
 
 @mil()
 def thresholded_relu(g: Graph, x: Value, alpha: float) -> Value:
-    keep = g.GreaterOrEqual(x, g.like(alpha, x))  # ONNX's ThresholdedRelu leaves x = alpha out
+    keep = g.GreaterOrEqual(x, g.like(alpha, x))  # ONNX's ThresholdedRelu excludes x = alpha
     return g.Where(keep, x, g.like(0.0, x))
 
 

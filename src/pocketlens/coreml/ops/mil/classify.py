@@ -11,5 +11,5 @@ from pocketlens.coreml.ops.registry import mil
 
 @mil()
 def classify(g: Graph, probabilities: Value, classes: Array) -> tuple[Value, Value]:
-    """The likeliest class, and every class's probability in the order of `classes`."""
+    """The most likely class, and the probabilities in the order of `classes`."""
     return classifier(g, g.cast(probabilities, np.float32), classes)

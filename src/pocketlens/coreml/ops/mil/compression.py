@@ -1,4 +1,4 @@
-"""Compressed weights of iOS 18, unpacked while the model loads."""
+"""Compressed weights of iOS 18, decompressed while the model loads."""
 
 from __future__ import annotations
 

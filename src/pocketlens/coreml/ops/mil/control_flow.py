@@ -1,7 +1,7 @@
-"""Choices, loops and lists.
+"""Branches, loops and lists.
 
-A list runs as one tensor, its elements behind each other. It grows if the first of its sizes is not
-known before the model runs; where the file fixes it to a length, an index beyond stops the run.
+A list is one tensor with the elements along the first axis. It can grow if its length is not known
+before the model runs; if the file fixes the length, an index out of range stops the run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value, Values
 from pocketlens.coreml.ops.common import control, indexing
 from pocketlens.coreml.ops.common.arithmetic import choose
 from pocketlens.coreml.ops.common.control import Block
-from pocketlens.coreml.ops.common.filling import filled
+from pocketlens.coreml.ops.common.filling import bounded_fill
 from pocketlens.coreml.ops.mil.elementwise_unary import TYPES
 from pocketlens.coreml.ops.registry import mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
@@ -33,7 +33,7 @@ def while_loop(g: Graph, _cond: Block, _body: Block, loop_vars: Values) -> Value
     return tuple(control.repeat(g, _cond, _body, *loop_vars))
 
 
-@mil(restrictions="the size of an element that is not given is that of the first one written")
+@mil(restrictions="an element size that is not set is taken from the first element written")
 def make_list(
     g: Graph,
     elem_shape: Values,
@@ -44,22 +44,22 @@ def make_list(
     if dtype not in TYPES:
         raise UnsupportedParameter(f"'dtype' is {dtype!r}; expected one of {', '.join(TYPES)}")
     sizes = [_size(value) for value in elem_shape]
-    # A size that is not known yet is 0 until the first element is written.
+    # An unknown size is 0 until the first element is written.
     known = np.array([size or 0 for size in sizes], np.int64)
     zero = g.constant(0, TYPES[dtype])
     if init_length is None:
         init_length = g.constant(1, np.int32)
     if init_length.dtype.kind not in "iu" or init_length.shape not in ((), (1,)):
-        raise ModelFileError(f"'init_length' is {init_length!r}; expected a whole number")
+        raise ModelFileError(f"'init_length' is {init_length!r}; expected an integer")
     length = g.reshape(g.cast(init_length, np.int64), [1])
-    made = filled(g, zero, g.Concat(length, known, axis=0))
+    made = bounded_fill(g, zero, g.Concat(length, known, axis=0))
     fixed = None if init_length.const is None else int(init_length.const.item())
     made.shape = (None if dynamic_length else fixed, *sizes)
     return made
 
 
 def _size(value: Value) -> int | None:
-    """A size of an element; None where the file has the name of a size known only later."""
+    """A size of an element; None if the file has a symbol for a size known only at run time."""
     if value.const is None or value.const.size != 1:
         raise UnsupportedParameter(f"'elem_shape' has {value!r}; expected a constant number")
     size = value.const.item()
@@ -97,7 +97,7 @@ def list_scatter(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
         None not in (one, other) and one != other
         for one, other in zip(ls.shape[1:], value.shape[1:], strict=True)  # type: ignore[index]
     ):
-        raise ModelFileError(f"{value!r} does not hold elements of the list {ls!r}")
+        raise ModelFileError(f"{value!r} does not fit the elements of the list {ls!r}")
     room = ls if None not in ls.shape else _room(g, ls, indices, value)  # type: ignore[operator]
     column = g.Unsqueeze(g.cast(indices, np.int64), np.array([1], np.int64))
     written = g.ScatterND(room, column, value)
@@ -106,13 +106,13 @@ def list_scatter(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
 
 
 def _room(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
-    """The list with zeros behind, as many as it takes for the indices and the elements' size."""
+    """The list, padded with zeros for the largest index and the size of the elements."""
     length = g.Shape(ls, start=0, end=1)
     one = np.array([1], np.int64)
     after = g.Add(g.cast(indices, np.int64), one)
     wanted = g.ReduceMax(g.Concat(length, after, axis=0), keepdims=1)
     sizes, given = g.Shape(ls, start=1), g.Shape(value, start=1)
-    # Beyond that the list stays too short, and the index stops the run.
+    # Beyond this limit the list stays too short, and the index stops the run.
     bytes_each = g.Mul(g.ReduceProd(given), np.array(value.dtype.itemsize, np.int64))
     most = g.Div(np.array(MAX_TENSOR_BYTES, np.int64), g.Max(bytes_each, one))
     wanted = g.Min(wanted, most)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pocketlens.coreml.graph import Graph, Ints, Value
-from pocketlens.coreml.ops.common.arithmetic import in_type_of
+from pocketlens.coreml.ops.common.arithmetic import keep_type
 from pocketlens.coreml.ops.common.convolution import convolution, deconvolution
 from pocketlens.coreml.ops.common.padding import Pads, same_pads
 from pocketlens.coreml.ops.registry import IOS17, mil, unsupported
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-unsupported("mil", "experimental in the specification, no converter writes it", "conv_quantized")
+unsupported("mil", "experimental in the specification; no converter writes it", "conv_quantized")
 
 
 def window_pads(
@@ -20,7 +20,7 @@ def window_pads(
     strides: Ints,
     dilations: Ints,
 ) -> Pads:
-    """The padding that `pad_type` means for a window over x [n, C, *D]."""
+    """The padding of `pad_type` for a window over x [n, C, *D]."""
     spatial = x.rank - 2
     for name, numbers in (("kernel", kernel), ("strides", strides), ("dilations", dilations)):
         if len(numbers) != spatial or any(number < 1 for number in numbers):
@@ -72,7 +72,7 @@ def conv_ios17(
     def formula(v: Value, w: Value, b: Value | None) -> Value:
         return conv(g, v, w, b, strides, pad_type, pad, dilations, groups)
 
-    return in_type_of(g, formula, x, weight, bias)
+    return keep_type(g, formula, x, weight, bias)
 
 
 @mil()
@@ -115,4 +115,4 @@ def conv_transpose_ios17(
     def formula(v: Value, w: Value, b: Value | None) -> Value:
         return conv_transpose(g, v, w, b, pad, output_shape, pad_type, strides, dilations, groups)
 
-    return in_type_of(g, formula, x, weight, bias)
+    return keep_type(g, formula, x, weight, bias)

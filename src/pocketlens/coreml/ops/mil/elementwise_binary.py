@@ -1,4 +1,4 @@
-"""Elementwise ops on two tensors, which broadcast against each other as in NumPy."""
+"""Elementwise ops on two tensors, which broadcast as in NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pocketlens.coreml.ops.common.arithmetic import divide, floor_divide, modulo
 from pocketlens.coreml.ops.common.filling import stop_if
 from pocketlens.coreml.ops.registry import mil
 
-# op of the specification -> ONNX operator of the same meaning
+# op of the specification -> equivalent ONNX operator
 SAME = {
     "add": "Add",
     "equal": "Equal",
@@ -48,7 +48,7 @@ def not_equal(g: Graph, x: Value, y: Value) -> Value:
 
 @mil()
 def real_div(g: Graph, x: Value, y: Value) -> Value:
-    # The specification does not say how it rounds integers; coremltools' tests do: toward zero.
+    # The specification does not define the rounding of integers; coremltools' tests expect zero.
     return g.Div(x, y) if x.dtype.kind == "f" else divide(g, x, y)
 
 
@@ -60,11 +60,11 @@ def floor_div(g: Graph, x: Value, y: Value) -> Value:
 @mil()
 def mod(g: Graph, x: Value, y: Value) -> Value:
     if x.dtype == np.int32:
-        # x86 ends a process that divides the lowest number by -1; by 1 the remainder is the same.
+        # On x86, dividing the lowest integer by -1 crashes; dividing by 1 has the same remainder.
         y = g.Where(g.Equal(y, g.like(-1, y)), g.like(1, y), y)
     if x.dtype.kind in "iu":
         if y.const is None or not np.all(y.const):
-            # ONNX Runtime before 1.25 lets a division by zero end the process.
+            # In ONNX Runtime before 1.25 a division by zero crashes the process.
             zeros = g.ReduceSum(g.cast(g.Equal(y, g.like(0, y)), np.int32), keepdims=0)
             y = g.Add(y, g.cast(stop_if(g, g.cast(zeros, np.bool_)), y.dtype))
         return g.Mod(x, y)

@@ -10,7 +10,7 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.ops.registry import IOS17, mil
 from pocketlens.errors import UnsupportedParameter
 
-# op of the specification -> ONNX operator of the same meaning
+# op of the specification -> equivalent ONNX operator
 SAME = {
     "abs": "Abs",
     "acos": "Acos",
@@ -24,7 +24,7 @@ SAME = {
     "exp": "Exp",
     "floor": "Floor",
     "logical_not": "Not",
-    "round": "Round",  # halves to the even number, so 0.5 to 0 as the specification says
+    "round": "Round",  # halves round to even (0.5 to 0), as specified
     "sign": "Sign",
     "sin": "Sin",
     "sinh": "Sinh",

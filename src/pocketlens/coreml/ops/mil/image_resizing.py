@@ -7,7 +7,7 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.ops.common import cropping, resizing
 from pocketlens.coreml.ops.common.arithmetic import modulo
-from pocketlens.coreml.ops.common.ordering import counting
+from pocketlens.coreml.ops.common.ordering import arange
 from pocketlens.coreml.ops.common.slicing import LAST, slice_by_index
 from pocketlens.coreml.ops.registry import IOS16, IOS17, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
@@ -16,9 +16,15 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 @mil()
 def crop(g: Graph, x: Value, crop_height: Ints, crop_width: Ints) -> Value:
     if len(crop_height) != 2 or len(crop_width) != 2:
-        raise ModelFileError("'crop_height' and 'crop_width' have not two numbers each")
+        raise ModelFileError(
+            f"'crop_height' is {list(crop_height)} and 'crop_width' {list(crop_width)}; "
+            "expected two numbers each"
+        )
     if min(*crop_height, *crop_width) < 0:
-        raise ModelFileError(f"{list(crop_height)} rows and {list(crop_width)} columns are cut off")
+        raise ModelFileError(
+            f"'crop_height' is {list(crop_height)} and 'crop_width' {list(crop_width)}; "
+            "expected 0 or more"
+        )
     lead = x.rank - 2
     begin = [0] * lead + [crop_height[0], crop_width[0]]
     end = [LAST] * lead + [-amount or LAST for amount in (crop_height[1], crop_width[1])]
@@ -36,7 +42,7 @@ def upsample_nearest_neighbor(
 def resize_nearest_neighbor(
     g: Graph, x: Value, target_size_height: int, target_size_width: int
 ) -> Value:
-    sides = resizing.resized_sides(target_size_height, target_size_width)
+    sides = resizing.check_sides(target_size_height, target_size_width)
     return resizing.nearest(g, x, sides, resizing.centers)
 
 
@@ -52,7 +58,11 @@ def upsample_bilinear(
     return resizing.upsample_linear(g, x, scale_factor_height, scale_factor_width, mode)
 
 
-@mil(since=IOS16, name="upsample_bilinear", restrictions="not half pixels and corners at once")
+@mil(
+    since=IOS16,
+    name="upsample_bilinear",
+    restrictions="half_pixel_centers and align_corners cannot both be true",
+)
 def upsample_bilinear_ios16(
     g: Graph,
     x: Value,
@@ -78,11 +88,11 @@ def resize_bilinear(
     target_size_width: int = 1,
     sampling_mode: str = "DEFAULT",
 ) -> Value:
-    sides = resizing.resized_sides(target_size_height, target_size_width)
+    sides = resizing.check_sides(target_size_height, target_size_width)
     return resizing.linear(g, x, sides, sampling_mode)
 
 
-@mil(since=IOS17, restrictions="height and width only; nearest neighbor with DEFAULT only")
+@mil(since=IOS17, restrictions="height and width only; NEAREST_NEIGHBOR only with DEFAULT")
 def resize(
     g: Graph,
     x: Value,
@@ -109,18 +119,19 @@ def resize(
     if shape.const is None:
         sizes = g.cast(shape, np.int64)
         sides = {x.rank - n: g.Gather(sizes, np.array(-n)) for n in range(resized_dims, 0, -1)}
-        return resizing.resized_later(g, x, sides, interpolation_mode if nearest else sampling_mode)
+        return resizing.resize_dynamic(
+            g, x, sides, interpolation_mode if nearest else sampling_mode
+        )
     old = [x.size(-2), x.size(-1)]
     wanted = [*old[: 2 - resized_dims], *shape.const[-resized_dims:].tolist()]
     given = [size or kept for size, kept in zip(wanted, old, strict=True)]
-    height, width = resizing.resized_sides(*given)
+    height, width = resizing.check_sides(*given)
     if nearest:
         return resizing.nearest(g, x, (height, width), resizing.centers)
     return resizing.linear(g, x, (height, width), sampling_mode)
 
 
-# padding_mode -> ONNX's name, and whether it takes the outermost coordinates to lie in the centers
-# of the corner elements (None: either)
+# padding_mode -> ONNX's name, and the value of align_corners that it requires (None: either)
 PADDINGS: dict[str, tuple[str, bool | None]] = {
     "constant": ("zeros", None),
     "border": ("border", None),
@@ -129,7 +140,7 @@ PADDINGS: dict[str, tuple[str, bool | None]] = {
 }
 
 
-@mil(restrictions="reflection and symmetric: with the 'align_corners' that each implies only")
+@mil(restrictions="reflection only with align_corners true, symmetric only with false")
 def resample(
     g: Graph,
     x: Value,  # [B, C, H, W]
@@ -158,7 +169,7 @@ def resample(
     height, width = x.size(-2), x.size(-1)
     if pixels and corners and 1 in (height, width):
         raise UnsupportedParameter(
-            f"'padding_mode' is 'reflection' for {x!r}; expected larger sides"
+            f"'padding_mode' is 'reflection' for {x!r}; expected a height and width above 1"
         )
     border = padding_value if padding == "zeros" else 0.0
 
@@ -169,7 +180,7 @@ def resample(
             spans = np.array([width, height], at.dtype) - int(corners)
             at = g.Add(g.Mul(at, 2 / spans), (0 if corners else 1) / spans - np.ones_like(spans))
         if padding == "reflection" and sampling_mode == "nearest":
-            # ONNX rounds to an element first and reflects that, which differs between two elements.
+            # ONNX rounds before it reflects, which differs exactly between two elements.
             turns = modulo(g, g.Add(at, g.like(1, at)), g.like(4, at))
             at = g.Sub(g.like(1, at), g.Abs(g.Sub(turns, g.like(2, at))))
         y = g.GridSample(
@@ -184,7 +195,7 @@ def resample(
     return g.in_float32(lambda v: formula(v, g.cast(coordinates, v.dtype)), x)
 
 
-@mil(restrictions="only what the specification allows so far: bilinear, zeros around, corners")
+@mil(restrictions="only the specified modes: bilinear, zero padding, align_corners")
 def affine(
     g: Graph,
     x: Value,  # [B, C, H, W]
@@ -201,7 +212,7 @@ def affine(
     if given != (allowed := ("bilinear", "constant", 0.0, "normalized_minus_one_to_one", True)):
         raise UnsupportedParameter(f"its modes are {given}; expected {allowed}")
     batch, channels = x.sizes[:2]
-    height, width = resizing.resized_sides(output_height, output_width)
+    height, width = resizing.check_sides(output_height, output_width)
     size = np.array([batch, channels, height, width], np.int64)
 
     def formula(v: Value, matrix: Value) -> Value:
@@ -211,11 +222,14 @@ def affine(
     return g.in_float32(formula, x, transform_matrix)
 
 
-@mil(restrictions="a box that goes backwards: with STRICT_ALIGN_CORNERS and ALIGN_CORNERS only")
+REVERSED = "a box with its second corner first: only with STRICT_ALIGN_CORNERS and ALIGN_CORNERS"
+
+
+@mil(restrictions=REVERSED)
 def crop_resize(
     g: Graph,
     x: Value,  # [B, C, H, W]
-    roi: Value,  # [N, 1, 4, 1, 1], or with the index of an image in front [N, 1, 5, 1, 1]
+    roi: Value,  # [N, 1, 4, 1, 1], or [N, 1, 5, 1, 1] with the image index first
     target_height: int = 1,
     target_width: int = 1,
     normalized_coordinates: bool = False,
@@ -239,7 +253,7 @@ def crop_resize(
 @mil(
     since=IOS16,
     name="crop_resize",
-    restrictions="a box that goes backwards: with STRICT_ALIGN_CORNERS and ALIGN_CORNERS only",
+    restrictions=REVERSED,
 )
 def crop_resize_ios16(
     g: Graph,
@@ -253,13 +267,13 @@ def crop_resize_ios16(
     sampling_mode: str = "DEFAULT",
     pad_value: float = 0.0,
 ) -> Value:
-    boxes, images = cropping.apart(g, roi)
+    boxes, images = cropping.split_regions(g, roi)
     return cropping.crop_resize(
         g,
         x,
         boxes,
         images,
-        resizing.resized_sides(target_height, target_width),
+        resizing.check_sides(target_height, target_width),
         order=box_coordinate_mode,
         normalized=normalized_coordinates,
         scale=spatial_scale,
@@ -271,13 +285,13 @@ def crop_resize_ios16(
 @mil(
     since=IOS17,
     name="crop_resize",
-    restrictions="a box that goes backwards: with STRICT_ALIGN_CORNERS and ALIGN_CORNERS only",
+    restrictions=REVERSED,
 )
 def crop_resize_ios17(
     g: Graph,
     x: Value,  # [B, C, H, W]
     boxes: Value,  # [N, 4]
-    box_indices: Value | None = None,  # [N]; the box's own place by default
+    box_indices: Value | None = None,  # [N]; by default box i is cut from image i
     target_height: int = 1,
     target_width: int = 1,
     normalized_coordinates: bool = False,
@@ -287,13 +301,15 @@ def crop_resize_ios17(
     pad_value: float = 0.0,
 ) -> Value:
     if normalized_coordinates and boxes.dtype.kind != "f":
-        raise ModelFileError(f"{boxes!r} has normalized coordinates; expected floating-point ones")
+        raise ModelFileError(
+            f"the normalized coordinates are {boxes!r}; expected a floating-point type"
+        )
     y = cropping.crop_resize(
         g,
         x,
         boxes,
-        counting(g, boxes.size(0)) if box_indices is None else box_indices,
-        resizing.resized_sides(target_height, target_width),
+        arange(g, boxes.size(0)) if box_indices is None else box_indices,
+        resizing.check_sides(target_height, target_width),
         order=box_coordinate_mode,
         normalized=normalized_coordinates,
         scale=spatial_scale,

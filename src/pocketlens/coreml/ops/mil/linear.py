@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pocketlens.coreml.graph import Graph, Value, Values
-from pocketlens.coreml.ops.common.arithmetic import in_type_of
+from pocketlens.coreml.ops.common.arithmetic import keep_type
 from pocketlens.coreml.ops.common.matrix import linear as linear_
-from pocketlens.coreml.ops.common.matrix import swapped
+from pocketlens.coreml.ops.common.matrix import swap_last_axes
 from pocketlens.coreml.ops.registry import IOS17, mil
 from pocketlens.errors import UnsupportedParameter
 
@@ -22,7 +22,7 @@ def linear(
 
 @mil(since=IOS17, name="linear")
 def linear_ios17(g: Graph, x: Value, weight: Value, bias: Value | None = None) -> Value:
-    return in_type_of(g, lambda *operands: linear_(g, *operands), x, weight, bias)
+    return keep_type(g, lambda *operands: linear_(g, *operands), x, weight, bias)
 
 
 @mil()
@@ -30,9 +30,9 @@ def matmul(
     g: Graph, x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = False
 ) -> Value:
     if y.const is not None and y.rank == 2 and transpose_y and not transpose_x:
-        return linear_(g, x, y, None)  # which leaves the weights as they are
-    left = swapped(g, x) if transpose_x else x
-    right = swapped(g, y) if transpose_y else y
+        return linear_(g, x, y, None)  # this does not transpose the weights
+    left = swap_last_axes(g, x) if transpose_x else x
+    right = swap_last_axes(g, y) if transpose_y else y
     return g.MatMul(left, right)
 
 
@@ -40,12 +40,12 @@ def matmul(
 def matmul_ios17(
     g: Graph, x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = False
 ) -> Value:
-    if x.const is not None:  # the result is of the type of the one that is no constant
-        return in_type_of(g, lambda b, a: matmul(g, a, b, transpose_x, transpose_y), y, x)
-    return in_type_of(g, lambda a, b: matmul(g, a, b, transpose_x, transpose_y), x, y)
+    if x.const is not None:  # the result has the type of the operand that is not a constant
+        return keep_type(g, lambda b, a: matmul(g, a, b, transpose_x, transpose_y), y, x)
+    return keep_type(g, lambda a, b: matmul(g, a, b, transpose_x, transpose_y), x, y)
 
 
-# The specification's two equations; the letters are called a, b, … in the order they come.
+# The specification's two equations, with the letters renamed to a, b, … in order of appearance.
 EQUATIONS = ("abcd,adce->abce", "abc,cbd->abd")
 
 
@@ -61,13 +61,13 @@ def einsum(
     if plain not in EQUATIONS or len(values) != 2:
         raise UnsupportedParameter(
             f"'equation' is {equation!r} for {len(values)} tensors; "
-            "expected nchw,nwhu->nchu or chw,whu->chu, in any letters, for two"
+            "expected nchw,nwhu->nchu or chw,whu->chu, with any letters, for two tensors"
         )
     x, y = (_rows_outside(g, value) for value in values)
     return _rows_outside(g, g.MatMul(x, y))
 
 
 def _rows_outside(g: Graph, x: Value) -> Value:
-    """`x` with the third and second dimension from the end swapped."""
+    """`x` with its third-last and second-last dimensions swap_last_axes."""
     axes = list(range(x.rank))
     return g.transpose(x, [*axes[:-3], axes[-2], axes[-3], axes[-1]])

@@ -1,5 +1,4 @@
-# ruff: noqa: A002 (the field is called `input`)
-"""Quantized activations: scale and zero point are one number, or one for each index of an axis."""
+"""Quantized activations: scale and zero point are scalars, or one number per index of an axis."""
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ def dequantize(
     axis: int | None = None,
 ) -> Value:
     _check(input, scale, zero_point, axis)
-    # ONNX Runtime joins it to a `quantize` before it, and fails if it has no zero point itself.
+    # ONNX Runtime fuses it with a preceding `quantize`, and then fails without a zero point.
     zero = zero_point or g.constant(np.zeros(scale.sizes, input.dtype))
     return g.DequantizeLinear(input, scale, zero, axis=axis)
 
@@ -50,7 +49,7 @@ def _check(x: Value, scale: Value, zero_point: Value | None, axis: int | None) -
     if scale.rank > 1 or (zero_point is not None and zero_point.sizes != scale.sizes):
         raise ModelFileError(
             f"'scale' is {scale!r} and 'zero_point' {zero_point!r}; "
-            "expected one number each, or equally many along one axis"
+            "expected one number each, or the same number of them along one axis"
         )
     fits = axis is not None and -x.rank <= axis < x.rank and scale.sizes == (x.size(axis),)
     if scale.rank == 1 and not fits:

@@ -1,4 +1,4 @@
-"""Random numbers: the specification's distributions, not the device's stream."""
+"""Random numbers: the specification's distributions, but not the numbers that a device draws."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pocketlens.coreml.ops.common import random as common
 from pocketlens.coreml.ops.registry import mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-NOTE = "the same distribution, not the same numbers as on a device"
+NOTE = "same distribution as on a device, but different numbers"
 
 
 def _number(value: Array | None, default: float) -> Array:
-    """A scalar with its type, which the result takes on."""
+    """A scalar; its type is the type of the result."""
     number = np.asarray(default, np.float32) if value is None else value
     if number.size != 1 or number.dtype.kind != "f":
         raise ModelFileError(f"a parameter is {number!r}; expected a floating-point number")
@@ -21,7 +21,7 @@ def _number(value: Array | None, default: float) -> Array:
 
 
 def _pair(first: Array | None, second: Array | None, defaults: tuple[float, float]) -> list[Array]:
-    """Two scalars of one type; a default takes on that of the other."""
+    """Two scalars of the same type; a default gets the type of the other."""
     pair = [_number(each, d) for each, d in zip((first, second), defaults, strict=True)]
     given = next((each.dtype for each in (first, second) if each is not None), np.float32)
     pair = [
@@ -30,7 +30,7 @@ def _pair(first: Array | None, second: Array | None, defaults: tuple[float, floa
     ]
     if pair[0].dtype != pair[1].dtype:
         raise ModelFileError(
-            f"its parameters are {pair[0].dtype} and {pair[1].dtype}; expected one type"
+            f"its parameters are {pair[0].dtype} and {pair[1].dtype}; expected the same type"
         )
     return pair
 

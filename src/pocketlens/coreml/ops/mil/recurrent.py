@@ -1,7 +1,7 @@
-"""Recurrent ops. x is [s, b, I]; an initial state is [b, H], of two directions [b, 2 H].
+"""Recurrent ops. x is [s, b, I]; an initial state is [b, H], for two directions [b, 2 H].
 
-Computed in float32 from the first step to the last, whatever the type of x. Going backwards, the
-outputs come in the order of the steps, that is, with the last element's first.
+All steps are computed in float32, whatever the type of x. In reverse direction, the outputs are in
+the order of the steps: the output for the last element comes first.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from pocketlens.coreml.graph import Array, Graph, Value
 from pocketlens.coreml.ops.common import recurrent as common
-from pocketlens.coreml.ops.common.cells import ACTIVATIONS, Activation, Cell, ordered
+from pocketlens.coreml.ops.common.cells import ACTIVATIONS, Activation, Cell, reorder_gates
 from pocketlens.coreml.ops.registry import IOS18, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-# The place of each of ONNX's gates (GRU: z r o; LSTM: i o f z; peepholes: i o f) in MIL's order.
-GRU_GATES = (2, 0, 1)  # of r o z
-LSTM_GATES = (0, 2, 1, 3)  # of i f o z
-PEEPHOLES = (0, 2, 1)  # of i f o
+# The position in MIL's order of ONNX's gates (GRU: z r o; LSTM: i o f z; peepholes: i o f).
+GRU_GATES = (2, 0, 1)  # MIL: r o z
+LSTM_GATES = (0, 2, 1, 3)  # MIL: i f o z
+PEEPHOLES = (0, 2, 1)  # MIL: i f o
 
 
 def _activation(name: str) -> Activation:
@@ -43,15 +43,15 @@ def _cell(
     peephole: Array | None = None,
 ) -> Cell:
     return Cell(
-        ordered(weight_ih, order),
-        ordered(weight_hh, order),
-        None if bias is None else ordered(bias, order),
-        None if peephole is None else ordered(peephole, PEEPHOLES),
+        reorder_gates(weight_ih, order),
+        reorder_gates(weight_hh, order),
+        None if bias is None else reorder_gates(bias, order),
+        None if peephole is None else reorder_gates(peephole, PEEPHOLES),
     )
 
 
 def _directions(g: Graph, state: Value, count: int) -> list[Value]:
-    """The state [b, count H] of each direction."""
+    """Split the state [b, count H] into one [b, H] per direction."""
     if count == 1:
         return [state]
     return g.op("Split", state, outputs=count, axis=1, num_outputs=count)
@@ -124,12 +124,12 @@ def gru_ios18(
     output_sequence: bool = False,
     recurrent_activation: str = "sigmoid",
     activation: str = "tanh",
-    reset_after: bool = False,  # r (R h + bias) instead of R (r h) + bias, as PyTorch has it
+    reset_after: bool = False,  # r (R h + bias), as in PyTorch, instead of R (r h) + bias
     input_bias: Array | None = None,  # [3 H]
 ) -> tuple[Value, ...]:
     cell = _cell(weight_ih, weight_hh, input_bias, GRU_GATES)
     if bias is not None:
-        cell = replace(cell, recursion_bias=ordered(bias, GRU_GATES))
+        cell = replace(cell, recursion_bias=reorder_gates(bias, GRU_GATES))
     result = common.gru(
         g,
         x,

@@ -10,7 +10,7 @@ from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.ops.registry import IOS17, mil
 from pocketlens.errors import UnsupportedParameter
 
-# op of the specification -> ONNX operator of the same meaning
+# op of the specification -> equivalent ONNX operator
 SAME = {
     "reduce_l1_norm": "ReduceL1",
     "reduce_l2_norm": "ReduceL2",

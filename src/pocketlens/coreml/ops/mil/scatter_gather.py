@@ -1,8 +1,8 @@
 """Gathering and scattering.
 
-An index beyond the tensor stops the run, asked to or not. A negative one counts from the end, as
-the specification had it until iOS 17; since then it stops the run where the file says
-`validate_indices`, and the specification leaves open what else it does.
+An index out of range always stops the run. A negative index counts from the end, as specified
+before iOS 17; since iOS 17 it stops the run if the file sets `validate_indices`, and is undefined
+otherwise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def gather_ios17(
     validate_indices: bool = False,
 ) -> Value:
     if validate_indices:
-        indices = indexing.not_negative(g, x, indices, axis)
+        indices = indexing.reject_negative(g, x, indices, axis)
     return indexing.gather(g, x, indices, axis, batch_dims)
 
 
@@ -46,7 +46,7 @@ def gather_along_axis_ios17(
     g: Graph, x: Value, indices: Value, axis: int = 0, validate_indices: bool = False
 ) -> Value:
     if validate_indices:
-        indices = indexing.not_negative(g, x, indices, axis)
+        indices = indexing.reject_negative(g, x, indices, axis)
     return indexing.gather_along_axis(g, x, indices, axis)
 
 
@@ -65,11 +65,11 @@ def gather_nd_ios17(
     g: Graph, x: Value, indices: Value, batch_dims: int = 0, validate_indices: bool = False
 ) -> Value:
     if validate_indices:
-        indices = indexing.not_negative(g, x, indices, start=batch_dims)
+        indices = indexing.reject_negative(g, x, indices, start=batch_dims)
     return indexing.gather_nd(g, x, indices, batch_dims)
 
 
-# What the op's text calls the default mode of scatter, "update", its definition does not: "add".
+# The op's description says that the default mode is "update", its definition says "add".
 @mil(restrictions="div: floating-point types only")
 def scatter(
     g: Graph, data: Value, indices: Value, updates: Value, axis: int = 0, mode: str = "add"
@@ -88,7 +88,7 @@ def scatter_ios17(
     validate_indices: bool = False,
 ) -> Value:
     if validate_indices:
-        indices = indexing.not_negative(g, data, indices, axis)
+        indices = indexing.reject_negative(g, data, indices, axis)
     return indexing.scatter(g, data, indices, updates, axis, mode)
 
 
@@ -110,7 +110,7 @@ def scatter_along_axis_ios17(
     validate_indices: bool = False,
 ) -> Value:
     if validate_indices:
-        indices = indexing.not_negative(g, data, indices, axis)
+        indices = indexing.reject_negative(g, data, indices, axis)
     return indexing.scatter_along_axis(g, data, indices, updates, axis, mode)
 
 
@@ -129,5 +129,5 @@ def scatter_nd_ios17(
     validate_indices: bool = False,
 ) -> Value:
     if validate_indices:
-        indices = indexing.not_negative(g, data, indices)
+        indices = indexing.reject_negative(g, data, indices)
     return indexing.scatter_nd(g, data, indices, updates, mode)

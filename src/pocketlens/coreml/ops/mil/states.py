@@ -1,5 +1,4 @@
-# ruff: noqa: A002 (a parameter is named as the specification names it)
-"""States kept between predictions. A state is known by its name; what it holds is a tensor."""
+"""States that are kept between predictions. A state has a name; its value is a tensor."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.ops.registry import IOS18, mil
 from pocketlens.errors import ModelFileError
 
-State: TypeAlias = str  # its name
+State: TypeAlias = str  # the name
 
 
 @mil(since=IOS18)
@@ -25,8 +24,10 @@ def write_state(g: Graph, input: State, data: Value) -> tuple[Value, ...]:
         len(sizes) == held.rank
         and all(one in (None, other) for one, other in zip(sizes, held.sizes, strict=True))
     ):
-        raise ModelFileError(f"it writes {data!r} to the state {held!r}; expected the same type")
-    g.assign(input, g.reshape(data, held.sizes))  # checked in the run where a size is open
+        raise ModelFileError(
+            f"it writes {data!r} to the state {held!r}; expected the same type and shape"
+        )
+    g.assign(input, g.reshape(data, held.sizes))  # an unknown size is checked in the run
     return ()
 
 

@@ -1,4 +1,4 @@
-"""Joining, splitting, padding and the like."""
+"""Concatenation, splitting, padding, filling, sorting and more."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value, Values
 from pocketlens.coreml.ops.common import ordering, padding
-from pocketlens.coreml.ops.common.filling import filled, repeated
+from pocketlens.coreml.ops.common.filling import bounded_fill, bounded_tile
 from pocketlens.coreml.ops.common.joining import concatenate
 from pocketlens.coreml.ops.common.matrix import band
-from pocketlens.coreml.ops.common.suppression import suppressed
+from pocketlens.coreml.ops.common.suppression import suppress
 from pocketlens.coreml.ops.registry import IOS16, IOS17, mil
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
@@ -40,7 +40,9 @@ def split(
 ) -> tuple[Value, ...]:
     if split_sizes is None:
         if num_splits is None:
-            raise ModelFileError("it has neither 'num_splits' nor 'split_sizes'")
+            raise ModelFileError(
+                "it has neither 'num_splits' nor 'split_sizes'; expected one of them"
+            )
         size = x.size(axis)
         if num_splits < 1 or size % num_splits:
             raise ModelFileError(f"{size} elements do not split into {num_splits} equal parts")
@@ -60,14 +62,14 @@ def pad(g: Graph, x: Value, pad: Value, mode: str = "constant", constant_val: fl
         raise ModelFileError(f"'pad' is {pad!r}; x has {x.rank} dimensions")
     if pad.const is not None:
         amounts = [(int(before), int(after)) for before, after in pad.const.reshape(-1, 2)]
-        return padding.pad(g, x, amounts, constant_val, padding.pad_value(mode))
+        return padding.pad(g, x, amounts, constant_val, padding.pad_mode(mode))
     if pad.size(0) < 2 * x.rank:
         raise ModelFileError(
             f"'pad' is computed while the model runs; expected {2 * x.rank} numbers, two for each "
             f"dimension of x; received {pad.size(0)}"
         )
     later = g.cast(g.reshape(pad, [x.rank, 2]), np.int64)
-    return padding.pad_later(g, x, later, constant_val, padding.pad_value(mode))
+    return padding.pad_dynamic(g, x, later, constant_val, padding.pad_mode(mode))
 
 
 @mil()
@@ -75,20 +77,20 @@ def tile(g: Graph, x: Value, reps: Value) -> Value:
     counts = reps.const
     if counts is not None and (counts.size != x.rank or (counts < 1).any()):
         raise ModelFileError(f"'reps' is {counts.tolist()}; expected {x.rank} positive numbers")
-    return repeated(g, x, reps)
+    return bounded_tile(g, x, reps)
 
 
 @mil()
 def shape(g: Graph, x: Value) -> Value:
     if x.shape is None or None in x.shape:
         return g.cast(g.Shape(x), np.int32)
-    return g.constant(x.shape, np.int32)  # so that ops which want a constant can have it
+    return g.constant(x.shape, np.int32)  # a constant, for ops that need one
 
 
 @mil()
 def fill(g: Graph, shape: Value, value: Value | None = None) -> Value:  # 0.0 by default
     content = g.constant(0.0, np.float32) if value is None else value
-    return filled(g, content, shape)
+    return bounded_fill(g, content, shape)
 
 
 @mil(since=IOS16)
@@ -99,7 +101,7 @@ def fill_like(g: Graph, ref_tensor: Value, value: Value | None = None) -> Value:
 
 @mil()
 def range_1d(g: Graph, end: Value, start: Value, step: Value) -> Value:
-    return ordering.evenly(g, start, end, step)
+    return ordering.range_1d(g, start, end, step)
 
 
 @mil()
@@ -143,7 +145,7 @@ def argsort(g: Graph, x: Value, axis: int = -1, ascending: bool = False) -> Valu
 def topk(
     g: Graph, x: Value, k: int = 1, axis: int = -1, ascending: bool = False
 ) -> tuple[Value, ...]:
-    values, indices = ordering.top(g, x, k, axis, ascending=ascending)
+    values, indices = ordering.top_k(g, x, k, axis, ascending=ascending)
     return values, g.cast(indices, np.int32)
 
 
@@ -167,7 +169,7 @@ def topk_ios17(
     k: int = 1,
     axis: int = -1,
     ascending: bool = False,
-    sort: bool = True,  # noqa: ARG001 (any order will do then, so the sorted one)
+    sort: bool = True,  # noqa: ARG001 (if false, any order is allowed)
     return_indices: bool = True,
     output_indices_dtype: str = "int32",
 ) -> tuple[Value, ...]:
@@ -176,7 +178,7 @@ def topk_ios17(
         raise UnsupportedParameter(
             f"'output_indices_dtype' is {output_indices_dtype!r}; expected one of {list(types)}"
         )
-    values, indices = ordering.top(g, x, k, axis, ascending=ascending)
+    values, indices = ordering.top_k(g, x, k, axis, ascending=ascending)
     return (values, g.cast(indices, types[output_indices_dtype])) if return_indices else (values,)
 
 
@@ -190,7 +192,7 @@ def non_maximum_suppression(
     max_boxes: Value,
     per_class_suppression: bool = False,
 ) -> tuple[Value, ...]:
-    return suppressed(
+    return suppress(
         g,
         boxes,
         scores,
@@ -210,7 +212,7 @@ def non_maximum_suppression_ios17(
     max_boxes: Value,
     per_class_suppression: bool = False,
 ) -> tuple[Value, ...]:
-    left, of_left, indices, _ = suppressed(
+    left, of_left, indices, _ = suppress(
         g,
         g.transpose(boxes, [0, 2, 1]),
         g.transpose(scores, [0, 2, 1]),

@@ -12,7 +12,7 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 @mil()
 def reshape(g: Graph, x: Value, shape: Value) -> Value:
-    # A 0 keeps the size of x where the ranks agree; -1 is what is left.
+    # If the ranks are equal, 0 keeps the size of x; -1 is the remaining size.
     shape = g.cast(shape, np.int64)
     if shape.const is None or None in (x.shape or (None,)):
         return g.Reshape(x, shape)
@@ -25,7 +25,7 @@ def reshape(g: Graph, x: Value, shape: Value) -> Value:
 
 @mil(since=IOS17, name="reshape")
 def reshape_ios17(g: Graph, x: Value, shape: Value) -> Value:
-    # A 0 keeps the size that x has as far from the end, 1 where it has none; -1 is what is left.
+    # 0 keeps the size of x, counted from the end (1 beyond its rank); -1 is the remaining size.
     shape = g.cast(shape, np.int64)
     count, rank = shape.size(0), x.rank
     if count == rank:
@@ -56,7 +56,7 @@ def expand_dims(g: Graph, x: Value, axes: Ints) -> Value:
 
 @mil()
 def squeeze(g: Graph, x: Value, axes: Ints | None = None) -> Value:
-    # As in PyTorch, an axis that is not of size 1 stays.
+    # As in PyTorch, an axis whose size is not 1 stays.
     if axes is None and None in (x.shape or ()):
         return g.Squeeze(x)
     sizes = x.shape or ()
@@ -79,7 +79,7 @@ def slice_by_index(
     masks = begin_mask, end_mask, squeeze_mask
     step = None if stride is None else stride.const
     if begin.const is None or end.const is None or (stride is not None and step is None):
-        return slicing.slice_computed(g, x, begin, end, stride, *masks)
+        return slicing.slice_dynamic(g, x, begin, end, stride, *masks)
     bounds = begin.const.tolist(), end.const.tolist()
     return slicing.slice_by_index(g, x, *bounds, None if step is None else step.tolist(), *masks)
 
@@ -90,7 +90,10 @@ def slice_by_size(g: Graph, x: Value, begin: Value, size: Value) -> Value:
         return slicing.slice_by_size(g, x, begin, size)
     sizes, first, count = x.sizes, begin.const.tolist(), size.const.tolist()
     if not len(first) == len(count) == len(sizes):
-        raise ModelFileError(f"'begin' and 'size' have not {len(sizes)} numbers, one a dimension")
+        raise ModelFileError(
+            f"'begin' has {len(first)} and 'size' {len(count)} numbers; "
+            f"expected {len(sizes)}, one per dimension"
+        )
     starts = [b % s if b < 0 else b for b, s in zip(first, sizes, strict=True)]
     ends = [
         total if some == -1 else start + some
@@ -146,13 +149,13 @@ def reshape_like(
 
 def _scalar(value: Value) -> int:
     if value.const is None or value.const.size != 1:
-        raise UnsupportedParameter(f"{value!r} is not a constant number")
+        raise UnsupportedParameter(f"{value!r} is not a constant; expected one number")
     return int(value.const.item())
 
 
 @mil()
 def sliding_windows(g: Graph, x: Value, axis: int, size: int, stride: int = 1) -> Value:
-    return slicing.windows(g, x, axis, size, stride)
+    return slicing.sliding_windows(g, x, axis, size, stride)
 
 
 @mil()
@@ -197,7 +200,7 @@ def batch_to_space(g: Graph, x: Value, block_shape: Ints, crops: Array) -> Value
 
 
 def _each_size(g: Graph, x: Value) -> list[Value]:
-    """The sizes of x, each of one element; constants where they are known."""
+    """The sizes of x, one tensor with one element each; constants if they are known."""
     return [g.Shape(x, start=axis, end=axis + 1) for axis in range(x.rank)]
 
 
@@ -227,7 +230,7 @@ def slice_update(
     steps = g.constant(np.ones(x.rank, np.int32)) if stride is None else stride
     given = [each.const for each in (begin, end, steps)]
     if any(each is None for each in given) or None in (x.shape or (None,)):
-        return slicing.slice_update_computed(g, x, update, begin, stride, masks[0], masks[2])
+        return slicing.slice_update_dynamic(g, x, update, begin, stride, masks[0], masks[2])
     bounds = _bounds(x.sizes, [each.tolist() for each in given if each is not None], masks)
     wanted = [len(range(*each)) for each in bounds]
     if min(wanted) < 1 or tuple(
@@ -235,7 +238,7 @@ def slice_update(
     ) != (update.sizes):
         raise ModelFileError(f"the slice has the sizes {wanted}; expected those of {update!r}")
     if any(step != 1 for _, _, step in bounds):
-        return slicing.slice_update_computed(g, x, update, begin, stride, masks[0], masks[2])
+        return slicing.slice_update_dynamic(g, x, update, begin, stride, masks[0], masks[2])
     starts, ends, _ = zip(*bounds, strict=True)
     return slicing.slice_update(g, x, g.reshape(update, wanted), starts, ends)
 
@@ -243,9 +246,12 @@ def slice_update(
 def _bounds(
     sizes: Ints, given: list[list[int]], masks: list[tuple[bool, ...]]
 ) -> list[tuple[int, int, int]]:
-    """First, last and step of a slice along each dimension, as Python's `range` takes them."""
+    """The arguments of `range` for a slice along each dimension."""
     if any(len(each) != len(sizes) for each in (*given, *masks)) or 0 in given[2]:
-        raise ModelFileError(f"the bounds and masks have not {len(sizes)} numbers, one a dimension")
+        raise ModelFileError(
+            f"the bounds, strides and masks need {len(sizes)} numbers, one per dimension, "
+            "and no stride of 0"
+        )
     bounds = []
     for size, first, last, step, from_start, to_end, single in zip(
         sizes, *given, *masks, strict=True

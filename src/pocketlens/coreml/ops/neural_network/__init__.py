@@ -1,5 +1,5 @@
 """NeuralNetwork layers, one file per family of layers.
 
-A lowering takes the graph, the layer's inputs, and by keyword the fields of its message. A field
-annotated `Message` is handed over as it is. The defaults are those that the specification gives.
+A lowering takes the graph, the layer's inputs, and the fields of the layer's message as keyword
+arguments. A field annotated `Message` is passed unchanged. The defaults are the specification's.
 """

@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Activations. x has any shape unless said otherwise; the result has its shape."""
+"""Activations. x has any shape unless noted otherwise; the result has the same shape."""
 
 from __future__ import annotations
 
@@ -7,16 +6,16 @@ from collections.abc import Callable
 
 from pocketlens.coreml.graph import Graph, Message, Value
 from pocketlens.coreml.ops.common import activation as common
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
 
 def _per_channel(g: Graph, weights: Message, x: Value, name: str) -> Value:
-    """One number, or one for each channel (axis -3)."""
+    """One number, or one per channel (axis -3)."""
     single = max(len(weights.floatValue), len(weights.float16Value) // 2) == 1
     count = 1 if single else x.size(-3)
-    return common.along_channels(g, numbers(weights, (count,), name), x, x.rank - 3)
+    return common.along_channels(g, weight_array(weights, (count,), name), x, x.rank - 3)
 
 
 def _linear(g: Graph, x: Value, m: Message) -> Value:
@@ -24,7 +23,7 @@ def _linear(g: Graph, x: Value, m: Message) -> Value:
 
 
 def _thresholded_relu(g: Graph, x: Value, m: Message) -> Value:
-    # ONNX's ThresholdedRelu leaves out x = alpha, which Core ML's keeps.
+    # ONNX's ThresholdedRelu excludes x = alpha, Core ML's includes it.
     return g.Where(g.GreaterOrEqual(x, g.like(m.alpha, x)), x, g.like(0.0, x))
 
 
@@ -76,7 +75,7 @@ def activation(
     given = locals()
     chosen = [(kind, given[kind]) for kind in KINDS if given[kind] is not None]
     if len(chosen) != 1:
-        raise ModelFileError(f"it has {len(chosen)} functions; expected one")
+        raise ModelFileError(f"it sets {len(chosen)} functions; expected one")
     kind, message = chosen[0]
     return KINDS[kind](g, x, message)
 

@@ -1,9 +1,8 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Layers that run other layers, or that only an app can run.
+"""Layers that run other layers, and custom layers, which only an app can run.
 
-Layers inside write to the tensors around them by name: `copy` over a tensor that is there already;
-and what both branches make is there after the branch. What only one branch or only a loop's body
-makes is unknown outside.
+Nested layers write to outer tensors by name: `copy` overwrites an existing tensor, and a tensor
+that both branches create exists after the branch. A tensor created by only one branch, or only by
+the body of a loop, does not exist outside.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from pocketlens.errors import ModelFileError
 
 unsupported("neural_network", "its code is in the app, not in the file", "custom")
 
-# What the layers of a loop's body say of the step that runs: bool tensors under names that no
-# layer has, since a name in a file has no such character.
+# Two bool tensors that layers in a loop's body set: leave the loop, end the step. Names in a file
+# cannot contain this character, so the names are free.
 BREAK, ENDED = "\0break", "\0ended"
 
 NEAR_ZERO = 1e-6
@@ -26,7 +25,7 @@ LAST = 2**63 - 1
 
 
 def _true(g: Graph, value: Value) -> Value:
-    """Whether a number counts as true."""
+    """Whether a number counts as true: it differs from 0."""
     return g.Greater(g.Abs(g.reshape(value, [])), g.like(NEAR_ZERO, value))
 
 
@@ -39,14 +38,16 @@ def branch(
 
 
 def _if_possible(block: Block) -> Block:
-    """Layers that do not fit the tensors are an error only where they come to run: coremltools
-    writes lists with such a branch, which is never taken."""
+    """The block, with invalid layers turned into an error at run time.
+
+    coremltools writes lists with a branch that is never taken and whose layers do not fit.
+    """
 
     def lower(g: Graph) -> tuple[Value, ...]:
         try:
             with g.local():
                 block.lower(g)
-                made = {name: g.tensors[name] for name in block.gives if name in g.tensors}
+                made = {name: g.tensors[name] for name in block.writes if name in g.tensors}
         except ModelFileError as error:
             fail(g, f"this branch cannot run: {error}")
         else:
@@ -54,10 +55,10 @@ def _if_possible(block: Block) -> Block:
                 g.assign(name, value)
         return ()
 
-    return Block(lower, block.gives)
+    return Block(lower, block.writes)
 
 
-@layer(restrictions="what only the body makes is unknown after the loop")
+@layer(restrictions="tensors created only in the body do not exist after the loop")
 def loop(
     g: Graph,
     count: Value | None = None,
@@ -67,13 +68,13 @@ def loop(
     conditionNetwork: Block | None = None,
     bodyNetwork: Block,
 ) -> tuple[Value, ...]:
-    # The body runs `count` or else `maxLoopIterations` times, as long as the condition holds; with
-    # a condition, 0 is no limit.
+    # The body runs `count` times, or else `maxLoopIterations` times, while the condition is true.
+    # With a condition, 0 means no limit.
     if not conditionVar and count is None and not maxLoopIterations:
         raise ModelFileError("it has neither a number of iterations nor a condition")
     tested = conditionNetwork or NOTHING
-    if tested.gives and not conditionVar:
-        raise ModelFileError("it has a 'conditionNetwork' and no 'conditionVar'")
+    if tested.writes and not conditionVar:
+        raise ModelFileError("it has a 'conditionNetwork' but no 'conditionVar'")
     most = None
     if count is not None:
         most = g.cast(g.reshape(count, []), np.int64)
@@ -83,7 +84,7 @@ def loop(
     def ask(g: Graph) -> list[Value]:
         tested.lower(g)
         if conditionVar not in g.tensors:
-            raise ModelFileError(f"its condition {conditionVar!r} is given by no layer")
+            raise ModelFileError(f"its condition {conditionVar!r} is not the output of any layer")
         return [_true(g, g.tensors[conditionVar])]
 
     def test(g: Graph, done: Value, broken: Value) -> list[Value]:
@@ -93,7 +94,7 @@ def loop(
         if not conditionVar:
             return [go]
         stop = Block(lambda g: [g.constant(False)])
-        return choose(g, go, Block(ask, tested.gives), stop)
+        return choose(g, go, Block(ask, tested.writes), stop)
 
     def step(g: Graph, done: Value, _: Value) -> list[Value]:
         for name in (BREAK, ENDED):
@@ -102,8 +103,8 @@ def loop(
         return [g.Add(done, np.array(1, np.int64)), g.tensors[BREAK]]
 
     start = g.constant(0, np.int64), g.constant(False)
-    body = Block(step, bodyNetwork.gives - {BREAK, ENDED})
-    repeat(g, Block(test, tested.gives), body, *start)
+    body = Block(step, bodyNetwork.writes - {BREAK, ENDED})
+    repeat(g, Block(test, tested.writes), body, *start)
     return ()
 
 
@@ -122,5 +123,5 @@ def loopContinue(g: Graph) -> tuple[Value, ...]:
 def _end(g: Graph, *names: str) -> None:
     for name in names:
         if name not in g.tensors:
-            raise ModelFileError("it is in no loop's body")
+            raise ModelFileError("it is not inside the body of a loop")
         g.assign(name, g.constant(True))

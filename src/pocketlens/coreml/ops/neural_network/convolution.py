@@ -1,5 +1,4 @@
-# ruff: noqa: N803 (layers and fields are named as the specification names them)
-"""Convolution. x is [*B, C, H, W], or [*B, C, D, H, W] where three dimensions are spatial."""
+"""Convolution. x is [*B, C, H, W], or [*B, C, D, H, W] with three spatial dimensions."""
 
 from __future__ import annotations
 
@@ -7,13 +6,13 @@ from pocketlens.coreml.graph import Graph, Ints, Message, Value
 from pocketlens.coreml.ops.common import convolution as common
 from pocketlens.coreml.ops.common.batch import over_batch
 from pocketlens.coreml.ops.common.padding import Pads, same_pads
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
 
 def pair(numbers: Ints, default: Ints, name: str) -> Ints:
-    """Two numbers for height and width; the default if the file gives none."""
+    """Two numbers for height and width; the default if the file sets none."""
     given = numbers or default
     if len(given) != 2 or any(number < 1 for number in given):
         raise ModelFileError(f"{name} is {list(given)}; expected two positive numbers, [H, W]")
@@ -21,12 +20,14 @@ def pair(numbers: Ints, default: Ints, name: str) -> Ints:
 
 
 def border(amounts: Message | None) -> Pads:
-    """The BorderAmounts of height and width; none by default."""
+    """The BorderAmounts for height and width; 0 by default."""
     if amounts is None:
         return [(0, 0), (0, 0)]
     edges = [(e.startEdgeSize, e.endEdgeSize) for e in amounts.borderAmounts]
     if len(edges) not in (0, 2):
-        raise ModelFileError(f"border amounts are given for {len(edges)} sides; expected 2, [H, W]")
+        raise ModelFileError(
+            f"there are border amounts for {len(edges)} dimensions; expected 2, [H, W]"
+        )
     return edges or [(0, 0), (0, 0)]
 
 
@@ -34,7 +35,7 @@ def border(amounts: Message | None) -> Pads:
 def convolution(
     g: Graph,
     x: Value,
-    weight: Value | None = None,  # [Cout, Cin/groups, *K], if it is no constant
+    weight: Value | None = None,  # [Cout, Cin/groups, *K], if it is not a constant
     *,
     outputChannels: int,
     kernelChannels: int,
@@ -56,11 +57,11 @@ def convolution(
     top_left = same is not None and same.asymmetryMode == 1
     if weight is None and isDeconvolution:
         inner = (kernelChannels // nGroups, outputChannels // nGroups, *kernel)
-        apart = numbers(weights, (nGroups, *inner), axes=(0, 2))
+        apart = weight_array(weights, (nGroups, *inner), axes=(0, 2))
         weight = g.constant(apart.reshape(nGroups * inner[0], *inner[1:]))
     elif weight is None:
-        weight = g.constant(numbers(weights, (outputChannels, kernelChannels, *kernel)))
-    offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+        weight = g.constant(weight_array(weights, (outputChannels, kernelChannels, *kernel)))
+    offset = g.constant(weight_array(bias, (outputChannels,), "bias")) if hasBias else None
 
     def formula(v: Value) -> Value:
         pads = None if same is not None else border(valid.paddingAmounts if valid else None)
@@ -70,7 +71,7 @@ def convolution(
                 if same is not None
                 else None
             )
-            # Padding is ignored where the output's shape is given.
+            # Padding is ignored if the shape of the output is set.
             pads = None if outputShape else pads
             return common.deconvolution(
                 g, v, weight, offset, strides, dilations, nGroups, pads, size, lower=top_left
@@ -82,7 +83,7 @@ def convolution(
 
 
 def custom_pads(padding_type: str, *amounts: int) -> Pads | None:
-    """The padding of three dimensions, from (front, back, top, bottom, left, right); None: same."""
+    """The padding of three dimensions, from (front, back, top, bottom, left, right); None: SAME."""
     if padding_type == "SAME":
         return None
     if padding_type == "VALID":
@@ -93,7 +94,7 @@ def custom_pads(padding_type: str, *amounts: int) -> Pads | None:
 
 
 def positive(what: str, *sizes: int) -> Ints:
-    """The sizes, none below 1."""
+    """The sizes, after a check that all are 1 or more."""
     if any(size < 1 for size in sizes):
         raise ModelFileError(f"the {what} is {list(sizes)}; expected positive numbers")
     return sizes
@@ -117,7 +118,7 @@ def convolution3d(
     dilationHeight: int,
     dilationWidth: int,
     hasBias: bool = False,
-    weights: Message,  # [Cout, Cin/groups, *K]; of a deconvolution [Cin, Cout/groups, *K]
+    weights: Message,  # [Cout, Cin/groups, *K]; for a deconvolution [Cin, Cout/groups, *K]
     bias: Message | None = None,
     paddingType: str = "CUSTOM",
     customPaddingFront: int = 0,
@@ -134,8 +135,8 @@ def convolution3d(
     strides = positive("stride", strideDepth, strideHeight, strideWidth)
     dilations = positive("dilation", dilationDepth, dilationHeight, dilationWidth)
     first, second = channels[:2] if isDeconvolution else (outputChannels, inputChannels)
-    weight = g.constant(numbers(weights, (first, second // nGroups, *kernel)))
-    offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+    weight = g.constant(weight_array(weights, (first, second // nGroups, *kernel)))
+    offset = g.constant(weight_array(bias, (outputChannels,), "bias")) if hasBias else None
     pads = custom_pads(
         paddingType,
         *(customPaddingFront, customPaddingBack),

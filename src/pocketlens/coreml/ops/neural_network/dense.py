@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Products with a matrix of weights."""
+"""Fully connected layers, matrix products and embeddings."""
 
 from __future__ import annotations
 
@@ -8,14 +7,14 @@ import math
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Message, Value
-from pocketlens.coreml.ops.common.matrix import linear, swapped
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.matrix import linear, swap_last_axes
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
-# The specification does not say how the input becomes int8, and coremltools' tests expect the
-# numbers that follow without.
-UNROUNDED = "int8DynamicQuantize: the weights are int8, the input is not rounded to it"
+# The specification does not say how the input is quantized, and coremltools' tests expect results
+# without it.
+UNROUNDED = "int8DynamicQuantize: the weights are int8, but the input is not quantized"
 
 
 @layer(restrictions=UNROUNDED)
@@ -30,12 +29,12 @@ def innerProduct(
     bias: Message | None = None,
     int8DynamicQuantize: bool = False,  # noqa: ARG001
 ) -> Value:
-    weight = g.constant(numbers(weights, (outputChannels, inputChannels)))
-    offset = g.constant(numbers(bias, (outputChannels,), "bias")) if hasBias else None
+    weight = g.constant(weight_array(weights, (outputChannels, inputChannels)))
+    offset = g.constant(weight_array(bias, (outputChannels,), "bias")) if hasBias else None
     if 2 <= x.rank <= 3 and None in (x.shape or ()):
         return linear(g, x, weight, offset)
     sizes = x.sizes
-    # Up to rank 3 the last dimension is Cin; above, the last three together are.
+    # Up to rank 3, the last dimension is Cin; above, the last three dimensions together.
     lead = sizes[:-1] if len(sizes) <= 3 else sizes[:-3]
     if math.prod(sizes[len(lead) :]) != inputChannels:
         raise ModelFileError(
@@ -62,17 +61,18 @@ def batchedMatmul(
     int8DynamicQuantize: bool = False,  # noqa: ARG001
 ) -> Value:
     if b is None:
-        # The matrix [X1, X2] is stored column by column, that is as [X2, X1].
+        # The matrix [X1, X2] is stored column by column, as [X2, X1].
         shape = (weightMatrixSecondDimension, weightMatrixFirstDimension)
-        weight = g.constant(numbers(weights, shape))
-        offset = g.constant(numbers(bias, shape[:1], "bias")) if hasBias else None
+        weight = g.constant(weight_array(weights, shape))
+        offset = g.constant(weight_array(bias, shape[:1], "bias")) if hasBias else None
         if a.rank == 1:
             return g.reshape(linear(g, g.reshape(a, [1, -1]), weight, offset), [shape[0]])
         return linear(g, a, weight, offset)
     left = g.Unsqueeze(a, np.array([0], np.int64)) if a.rank == 1 else a
     right = g.Unsqueeze(b, np.array([1], np.int64)) if b.rank == 1 else b
     return g.MatMul(
-        swapped(g, left) if transposeA else left, swapped(g, right) if transposeB else right
+        swap_last_axes(g, left) if transposeA else left,
+        swap_last_axes(g, right) if transposeB else right,
     )
 
 
@@ -89,8 +89,8 @@ def embedding(
 ) -> Value:
     sizes = x.sizes
     if len(sizes) < 4 or sizes[-3:] != (1, 1, 1):
-        raise ModelFileError(f"{x!r} holds the indices; expected [*B, 1, 1, 1]")
-    rows = _looked_up(g, x, (outputChannels, inputDim), weights, bias if hasBias else None)
+        raise ModelFileError(f"the indices are {x!r}; expected [*B, 1, 1, 1]")
+    rows = _look_up(g, x, (outputChannels, inputDim), weights, bias if hasBias else None)
     return g.reshape(rows, [*sizes[:-3], outputChannels, 1, 1])
 
 
@@ -107,17 +107,17 @@ def embeddingND(
 ) -> Value:
     sizes = x.sizes
     if len(sizes) < 2 or sizes[-1] != 1:
-        raise ModelFileError(f"{x!r} holds the indices; expected [*B, 1]")
-    rows = _looked_up(g, x, (embeddingSize, vocabSize), weights, bias if hasBias else None)
+        raise ModelFileError(f"the indices are {x!r}; expected [*B, 1]")
+    rows = _look_up(g, x, (embeddingSize, vocabSize), weights, bias if hasBias else None)
     return g.reshape(rows, [*sizes[:-1], embeddingSize])
 
 
-def _looked_up(
+def _look_up(
     g: Graph, x: Value, shape: tuple[int, int], weights: Message, bias: Message | None
 ) -> Value:
-    table = np.ascontiguousarray(numbers(weights, shape).T)
+    table = np.ascontiguousarray(weight_array(weights, shape).T)
     if bias is not None:
-        table = table + numbers(bias, shape[:1], "bias")
+        table = table + weight_array(bias, shape[:1], "bias")
     return g.Gather(g.constant(table), g.cast(x, np.int64))
 
 

@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Arithmetic element by element."""
+"""Elementwise arithmetic."""
 
 from __future__ import annotations
 
@@ -10,11 +9,11 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Message, Value
 from pocketlens.coreml.ops.common.arithmetic import floor_divide, modulo
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
-# layer of the specification -> ONNX operator of the same meaning, on one tensor
+# layer of the specification -> equivalent ONNX operator, on one tensor
 UNARY = {
     "acos": "Acos",
     "acosh": "Acosh",
@@ -34,7 +33,7 @@ UNARY = {
     "tanh": "Tanh",
 }
 
-# on two tensors that broadcast as in NumPy
+# the same on two tensors, which broadcast as in NumPy
 BINARY = {
     "addBroadcastable": "Add",
     "divideBroadcastable": "Div",
@@ -45,7 +44,7 @@ BINARY = {
     "subtractBroadcastable": "Sub",
 }
 
-# on two tensors, or on one and the scalar alpha; the result is 1.0 or 0.0
+# the same on two tensors, or on one and the scalar alpha; the result is 1.0 or 0.0
 COMPARISONS = {
     "equal": "Equal",
     "greaterEqual": "GreaterOrEqual",
@@ -146,7 +145,7 @@ def unary(
     g: Graph,
     x: Value,
     *,
-    type: str = "SQRT",  # noqa: A002 (the specification's name)
+    type: str = "SQRT",
     alpha: float = 0.0,
     epsilon: float = 1e-6,
     shift: float = 0.0,
@@ -163,7 +162,7 @@ def unary(
         "INVERSE": lambda: g.Reciprocal(g.Add(v, g.like(epsilon, x))),
         "POWER": lambda: g.Pow(v, g.like(alpha, x)),
         "EXP": lambda: g.Exp(v),
-        "LOG": lambda: g.Log(g.Add(v, g.like(epsilon, x))),  # so coremltools' tests expect
+        "LOG": lambda: g.Log(g.Add(v, g.like(epsilon, x))),  # as coremltools' tests expect
         "ABS": lambda: g.Abs(v),
         "THRESHOLD": lambda: g.Max(v, g.like(alpha, x)),
     }
@@ -195,8 +194,8 @@ def min_(g: Graph, *xs: Value) -> Value:
     return g.Min(*xs)
 
 
-def _against(shape: Ints, name: str) -> Ints:
-    """The shape [1], [C], [1, H, W] or [C, H, W], made to broadcast against [*B, C, H, W]."""
+def _broadcast_shape(shape: Ints, name: str) -> Ints:
+    """The shape [1], [C], [1, H, W] or [C, H, W], extended to broadcast with [*B, C, H, W]."""
     if len(shape) == 1:
         return (*shape, 1, 1)
     if len(shape) != 3:
@@ -215,13 +214,13 @@ def scale(
     shapeBias: Ints = (),
     bias: Message | None = None,
 ) -> Value:
-    factor = numbers(scale, _against(shapeScale, "shapeScale"), "scale")
+    factor = weight_array(scale, _broadcast_shape(shapeScale, "shapeScale"), "scale")
     y = g.Mul(x, factor)
     if not hasBias:
         return y
-    return g.Add(y, numbers(bias, _against(shapeBias, "shapeBias"), "bias"))
+    return g.Add(y, weight_array(bias, _broadcast_shape(shapeBias, "shapeBias"), "bias"))
 
 
 @layer()
 def bias(g: Graph, x: Value, *, shape: Ints, bias: Message) -> Value:
-    return g.Add(x, numbers(bias, _against(shape, "shape"), "bias"))
+    return g.Add(x, weight_array(bias, _broadcast_shape(shape, "shape"), "bias"))

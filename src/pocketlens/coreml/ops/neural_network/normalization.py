@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
 """Normalization. x is [*B, C, H, W]."""
 
 from __future__ import annotations
@@ -8,7 +7,7 @@ import numpy as np
 from pocketlens.coreml.graph import Graph, Ints, Message, Value
 from pocketlens.coreml.ops.common import normalization as common
 from pocketlens.coreml.ops.common.batch import over_batch
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
@@ -28,18 +27,18 @@ def batchnorm(
     variance: Message | None = None,
 ) -> Value:
     scale, offset = (
-        None if each is None else numbers(each, (channels,), name)
+        None if each is None else weight_array(each, (channels,), name)
         for each, name in ((gamma, "gamma"), (beta, "beta"))
     )
 
     def formula(v: Value) -> Value:
         if not computeMeanVar:
-            center = numbers(mean, (channels,), "mean")
-            spread = numbers(variance, (channels,), "variance")
+            center = weight_array(mean, (channels,), "mean")
+            spread = weight_array(variance, (channels,), "variance")
             return common.batch_norm(g, v, center, spread, scale, offset, epsilon)
         if instanceNormalization or (v.shape or ())[:1] == (1,):
             return common.instance_norm(g, v, scale, offset, epsilon)
-        # The statistics of a channel over the whole batch: those of one instance that holds it all.
+        # Statistics per channel over the whole batch: make the batch one instance.
         whole = g.Unsqueeze(g.transpose(v, [1, 0, 2, 3]), np.array([0], np.int64))
         y = common.instance_norm(g, whole, scale, offset, epsilon)
         return g.transpose(g.Squeeze(y, np.array([0], np.int64)), [1, 0, 2, 3])
@@ -89,10 +88,11 @@ def layerNormalization(
     count = len(normalizedShape)
     if x.sizes[-count:] != normalizedShape:
         raise ModelFileError(
-            f"its input has the shape {list(x.sizes)}, not ending in {list(normalizedShape)}"
+            f"its input has the shape {list(x.sizes)}; "
+            f"expected it to end in {list(normalizedShape)}"
         )
     scale, offset = (
-        None if each is None else numbers(each, normalizedShape, name)
+        None if each is None else weight_array(each, normalizedShape, name)
         for each, name in ((gamma, "gamma"), (beta, "beta"))
     )
     return common.layer_norm(g, x, range(-count, 0), scale, offset, eps)

@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Pooling. x is [*B, C, H, W], or [*B, C, D, H, W] where three dimensions are spatial."""
+"""Pooling. x is [*B, C, H, W], or [*B, C, D, H, W] with three spatial dimensions."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from pocketlens.errors import ModelFileError
 
 KINDS: dict[str, Kind] = {"MAX": "max", "AVERAGE": "average", "L2": "l2"}
 
-# over the whole of height and width, whose sizes may be unknown
+# over all of height and width, whose sizes may be unknown
 GLOBAL: dict[Kind, str] = {"max": "ReduceMax", "average": "ReduceMean", "l2": "ReduceL2"}
 
 
@@ -24,7 +23,7 @@ def pooling(
     g: Graph,
     x: Value,
     *,
-    type: str = "MAX",  # noqa: A002 (the specification's name)
+    type: str = "MAX",
     kernelSize: Ints = (3, 3),
     stride: Ints = (1, 1),
     valid: Message | None = None,
@@ -58,12 +57,12 @@ def pooling(
     return over_batch(g, x, formula)
 
 
-@layer(restrictions="MAX: padding is never the largest, as with two dimensions")
+@layer(restrictions="MAX: padding never counts as the maximum, as with two dimensions")
 def pooling3d(
     g: Graph,
     x: Value,
     *,
-    type: str = "MAX",  # noqa: A002 (the specification's name)
+    type: str = "MAX",
     kernelDepth: int,
     kernelHeight: int,
     kernelWidth: int,
@@ -101,7 +100,7 @@ def globalPooling3d(
     g: Graph,
     x: Value,
     *,
-    type: str = "MAX",  # noqa: A002 (the specification's name)
+    type: str = "MAX",
 ) -> Value:
     average = KINDS[type] == "average"
     return over_batch(

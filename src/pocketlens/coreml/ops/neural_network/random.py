@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Random numbers: the specification's distributions, not the device's stream."""
+"""Random numbers: the specification's distributions, but not the numbers that a device draws."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from pocketlens.coreml.ops.common import random as common
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-NOTE = "the same distribution, not the same numbers as on a device"
+NOTE = "same distribution as on a device, but different numbers"
 FLOAT = np.float32
 MAX_SIZE = 2**31 - 1
 
-# From a shape to numbers of that shape.
+# Takes a shape, returns numbers with that shape.
 Draw = Callable[[Value], Value]
 
 
@@ -102,7 +101,7 @@ def randomBernoulliDynamic(g: Graph, shape: Value, *, seed: int = 0, prob: float
     return _bernoulli(g, prob, seed)(shape)
 
 
-@layer(restrictions=f"{NOTE}; eps: only its default of 1e-10, which changes nothing measurable")
+@layer(restrictions=f"{NOTE}; eps: only the default, 1e-10, which has no measurable effect")
 def categoricalDistribution(
     g: Graph,
     x: Value,  # [*D, K]
@@ -110,12 +109,12 @@ def categoricalDistribution(
     seed: int = 0,
     numSamples: int,
     isLogits: bool = False,
-    eps: float = 0.0,  # 0 and an absent field mean 1e-10
-    temperature: float = 0.0,  # 0 and an absent field mean 1
+    eps: float = 0.0,  # 0 or a missing field means 1e-10
+    temperature: float = 0.0,  # 0 or a missing field means 1
 ) -> Value:
     if eps and not np.isclose(eps, 1e-10, rtol=1e-3, atol=0):
         raise UnsupportedParameter(
-            f"eps is {eps:g}, of which the specification does not say what it does; expected 1e-10"
+            f"eps is {eps:g}, and the specification does not define its effect; expected 1e-10"
         )
     return common.categorical(
         g, x, numSamples, seed, logits=isLogits, temperature=temperature or 1.0

@@ -1,8 +1,7 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
 """Recurrent layers. x is [Seq, B, inputVectorSize, 1, 1], a state [1, B, outputVectorSize, 1, 1].
 
-What goes into an activation is kept between -50 and 50, as the specification has it. From right to
-left, the outputs come in the order of the steps, that is, with the last element's first.
+The inputs of activations are clipped to -50 … 50, as specified. With reversed input, the outputs
+are in the order of the steps: the output for the last element comes first.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from pocketlens.coreml.file.proto import generated
 from pocketlens.coreml.graph import Graph, Message, Value
 from pocketlens.coreml.ops.common import recurrent as common
 from pocketlens.coreml.ops.common.cells import ACTIVATIONS, Activation, Cell
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 LIMIT = 50.0
-"""Of what goes into an activation; and of an LSTM's cell state, where the file gives no other."""
+"""The limit for inputs of activations, and for an LSTM's cell state if the file sets none."""
 
 KINDS = {
     "ReLU": "relu",
@@ -36,13 +35,13 @@ def _activation(message: Message) -> Activation:
     kind = message.WhichOneof("NonlinearityType")
     if kind not in KINDS:
         raise UnsupportedParameter(f"an activation is {kind}; expected one of {', '.join(KINDS)}")
-    usual = ACTIVATIONS[KINDS[kind]]
+    default = ACTIVATIONS[KINDS[kind]]
     given = getattr(message, kind)
-    if usual.alpha is None or not (given.alpha or given.beta):
-        # Converters leave out what is usual. Of a scaled tanh the text knows 1.7159 and 2/3 only;
-        # coremltools' own tests want 1 and 1.
-        return usual
-    return Activation(usual.operator, given.alpha, given.beta)
+    if default.alpha is None or not (given.alpha or given.beta):
+        # Converters omit defaults. For a scaled tanh the specification mentions only 1.7159 and
+        # 2/3, but coremltools' own tests expect 1 and 1.
+        return default
+    return Activation(default.operator, given.alpha, given.beta)
 
 
 def _activations(messages: Iterable[Message], count: int) -> list[Activation]:
@@ -60,10 +59,10 @@ def _cell(
     outputs: int,
     peepholes: Iterable[Message] | None = None,
 ) -> Cell:
-    """One matrix or vector a gate, in ONNX's order."""
+    """The weights of one direction, from one matrix or vector per gate, in ONNX's order."""
 
     def joined(messages: Iterable[Message], *shape: int) -> np.ndarray:
-        return np.concatenate([numbers(each, shape) for each in messages])
+        return np.concatenate([weight_array(each, shape) for each in messages])
 
     return Cell(
         joined(weights, outputs, inputs),
@@ -234,7 +233,7 @@ def uniDirectionalLSTM(
     return _outputs(g, result.output, *result.hidden, *result.cell)
 
 
-@layer(restrictions="the same activations in both directions, as the specification has it")
+@layer(restrictions="the same activations in both directions, as specified")
 def biDirectionalLSTM(
     g: Graph,
     x: Value,

@@ -1,4 +1,3 @@
-# ruff: noqa: N803 (layers and fields are named as the specification names them)
 """Reductions over some axes, or over all of them."""
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
-# layer of the specification -> ONNX operator of the same meaning
+# layer of the specification -> equivalent ONNX operator
 SAME = {
     "reduceL1": "ReduceL1",
     "reduceL2": "ReduceL2",
@@ -44,10 +43,10 @@ def _same(operator: str) -> Callable[..., Value]:
         g: Graph, x: Value, *, axes: Ints = (), keepDims: bool = False, reduceAll: bool = False
     ) -> Value:
         if not axes and not reduceAll:
-            raise ModelFileError("it has neither axes nor reduceAll")
+            raise ModelFileError("it sets neither axes nor reduceAll; expected one of them")
         over = None if reduceAll else np.array(axes, np.int64)
         y = g.op(operator, x, over, keepdims=int(keepDims))[0]
-        return g.reshape(y, [1]) if y.rank == 0 else y  # a rank of 0 does not exist here
+        return g.reshape(y, [1]) if y.rank == 0 else y  # there is no rank 0
 
     return lowering
 
@@ -63,7 +62,7 @@ def reduce(
     over = AXES[axis]
     if mode == "ARGMAX":
         if len(over) != 1:
-            raise ModelFileError(f"ARGMAX is taken over {axis}; expected C, H or W")
+            raise ModelFileError(f"the axis of ARGMAX is {axis}; expected C, H or W")
         return g.cast(g.ArgMax(x, axis=over[0]), np.float32)
     if mode == "LOGSUM":
         x, operator = g.Log(g.Add(x, g.like(epsilon, x))), "ReduceSum"
@@ -74,7 +73,7 @@ def reduce(
 
 def _arg(operator: str) -> Callable[..., Value]:
     def lowering(g: Graph, x: Value, *, axis: int = 0, removeDim: bool = False) -> Value:
-        keep = not removeDim or x.rank == 1  # a rank of 0 does not exist here
+        keep = not removeDim or x.rank == 1  # there is no rank 0
         return g.cast(g.op(operator, x, axis=axis, keepdims=int(keep))[0], np.float32)
 
     return lowering

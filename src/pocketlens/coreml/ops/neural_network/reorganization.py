@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Reshaping, transposing, joining, splitting, cropping and padding."""
+"""Reshaping, transposing, concatenation, splitting, cropping and padding."""
 
 from __future__ import annotations
 
@@ -10,14 +9,14 @@ import numpy as np
 from pocketlens.coreml.graph import Bools, Graph, Ints, Message, Value
 from pocketlens.coreml.ops.common import padding as pads
 from pocketlens.coreml.ops.common.batch import over_batch
-from pocketlens.coreml.ops.common.filling import repeated
+from pocketlens.coreml.ops.common.filling import bounded_tile
 from pocketlens.coreml.ops.common.joining import concatenate
 from pocketlens.coreml.ops.common.slicing import reverse as reversed_along
 from pocketlens.coreml.ops.common.slicing import (
     reverse_sequence,
     slice_by_index,
 )
-from pocketlens.coreml.ops.common.weights import numbers
+from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.neural_network.convolution import border
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
@@ -44,7 +43,10 @@ def reshape(
 ) -> Value:  # x [Seq, 1, C, H, W]
     sizes = x.sizes
     if len(sizes) != 5 or len(targetShape) not in (3, 4):
-        raise ModelFileError(f"{x!r} should become {list(targetShape)}; expected rank 5 to 3 or 4")
+        raise ModelFileError(
+            f"x is {x!r} and targetShape {list(targetShape)}; "
+            "expected 5 dimensions of x, and 3 or 4 numbers"
+        )
     sequence = sizes[0] if len(targetShape) == 3 else targetShape[0]
     c, h, w = targetShape[-3:]
     if mode == "CHANNEL_FIRST":
@@ -68,8 +70,10 @@ def rankPreservingReshape(g: Graph, x: Value, *, targetShape: Ints) -> Value:
 @layer()
 def permute(g: Graph, x: Value, *, axis: Ints = (0, 1, 2, 3)) -> Value:  # x [Seq, B, C, H, W]
     if x.rank != 5 or sorted(axis) != [0, 1, 2, 3]:
-        raise ModelFileError(f"axis is {list(axis)} for {x!r}; expected rank 5, an order of 0-3")
-    places = (0, 2, 3, 4)  # the batch, dimension 1, stays where it is
+        raise ModelFileError(
+            f"axis is {list(axis)} for {x!r}; expected a permutation of 0 to 3 and 5 dimensions"
+        )
+    places = (0, 2, 3, 4)  # dimension 1, the batch, stays in place
     order = [places[each] for each in axis]
     return g.transpose(x, [order[0], 1, *order[1:]])
 
@@ -91,9 +95,9 @@ def squeeze(g: Graph, x: Value, *, axes: Ints = (), squeezeAll: bool = False) ->
     else:
         drop = sorted({axis % rank for axis in axes})
     if any((x.shape or ())[i] not in (None, 1) for i in drop):
-        raise ModelFileError(f"axes {list(axes)} of {x!r} are not of size 1")
+        raise ModelFileError(f"axes {list(axes)} of {x!r} do not all have size 1")
     if len(drop) == rank:
-        return g.reshape(x, [1])  # a rank of 0 does not exist here
+        return g.reshape(x, [1])  # there is no rank 0
     return g.Squeeze(x, np.array(drop, np.int64)) if drop else g.Identity(x)
 
 
@@ -109,8 +113,8 @@ def concat(g: Graph, *xs: Value, sequenceConcat: bool = False) -> Value:
 
 @layer()
 def concatND(g: Graph, *xs: Value, axis: int = 0, interleave: bool = False) -> Value:
-    # A lone number that coremltools expands has a dimension too many: it had one already, for want
-    # of a rank of 0.
+    # A single number that coremltools expands has one dimension too many: as there is no rank 0, it
+    # already had one.
     rank = min(x.rank for x in xs)
     xs = tuple(g.reshape(x, [1] * rank) if x.shape == (1,) * x.rank else x for x in xs)
     return concatenate(g, xs, axis, interleave=interleave)
@@ -136,7 +140,7 @@ def splitND(
     size = x.size(axis)
     if not 1 <= numSplits <= size:
         raise ModelFileError(f"{size} elements do not split into {numSplits} parts")
-    # What is left over goes to the first parts, one element each, as coremltools' tests expect.
+    # The first parts get one of the remaining elements each, as coremltools' tests expect.
     least, over = divmod(size, numSplits)
     return _split(g, x, axis, tuple(least + (i < over) for i in range(numSplits)))
 
@@ -169,8 +173,8 @@ def crop(
         bottom, right = height - under, width - after
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ModelFileError(
-            f"rows {top} to {bottom} and columns {left} to {right} of {height} × {width} "
-            "should be kept"
+            f"the crop keeps rows {top} to {bottom} and columns {left} to {right}; "
+            f"expected a part of {height} × {width}"
         )
     lead = x.rank - 2
     begin, end = [0] * lead + [top, left], [*([2**31 - 1] * lead), bottom, right]
@@ -207,18 +211,18 @@ def constantPad(
 ) -> Value:
     count = len(padAmounts) if amounts is None else amounts.sizes
     if count not in (2 * x.rank, (2 * x.rank,)):
-        raise ModelFileError(f"there are {count} amounts; expected {2 * x.rank}")
+        raise ModelFileError(f"there are {count} padding amounts; expected {2 * x.rank}")
     if amounts is None:
         pairs = g.constant(np.reshape(padAmounts, (-1, 2)), np.int64)
     else:
         pairs = g.cast(g.reshape(amounts, [x.rank, 2]), np.int64)
     if padToGivenOutputSizeMode:
-        # What is positive is the size wanted, reached before or after.
+        # A positive amount is the wanted size; it says whether to pad before or after.
         nothing = np.array(0, np.int64)
         lacking = g.Max(g.Sub(pairs, g.Unsqueeze(g.Shape(x), np.array([1]))), nothing)
         pairs = g.Where(g.Greater(pairs, nothing), lacking, nothing)
     if pairs.const is None:
-        return pads.pad_later(g, x, pairs, value)
+        return pads.pad_dynamic(g, x, pairs, value)
     return pads.pad(g, x, [(int(before), int(after)) for before, after in pairs.const], value)
 
 
@@ -235,12 +239,12 @@ def reorganizeData(g: Graph, x: Value, *, mode: str = "SPACE_TO_DEPTH", blockSiz
 
 @layer()
 def loadConstant(g: Graph, *, shape: Ints, data: Message) -> Value:
-    return g.constant(numbers(data, shape, "data").reshape(1, 1, *shape))
+    return g.constant(weight_array(data, shape, "data").reshape(1, 1, *shape))
 
 
 @layer()
 def loadConstantND(g: Graph, *, shape: Ints, data: Message) -> Value:
-    return g.constant(numbers(data, shape, "data"))
+    return g.constant(weight_array(data, shape, "data"))
 
 
 @layer()
@@ -253,13 +257,12 @@ def tile(g: Graph, x: Value, counts: Value | None = None, *, reps: Ints = ()) ->
     given = len(reps) if counts is None else counts.size(0)
     if not 1 <= given <= x.rank or any(count < 1 for count in reps):
         raise ModelFileError(
-            f"{given} repetitions {list(reps)} are given; "
-            f"expected at most {x.rank} positive numbers"
+            f"there are {given} repetitions {list(reps)}; expected 1 to {x.rank} positive numbers"
         )
     ones = np.ones(x.rank - given, np.int64)
     if counts is None:
         return g.Tile(x, np.array([*ones, *reps], np.int64))
-    return repeated(g, x, g.Concat(g.constant(ones), g.cast(counts, np.int64), axis=0))
+    return bounded_tile(g, x, g.Concat(g.constant(ones), g.cast(counts, np.int64), axis=0))
 
 
 MAX_REPETITIONS = 2**31 - 1
@@ -267,12 +270,12 @@ MAX_REPETITIONS = 2**31 - 1
 
 @layer()
 def sequenceRepeat(g: Graph, x: Value, *, nRepetitions: int = 1) -> Value:
-    # "Repetitions of the input blob along the sequence axis", coremltools' builder says: all of
-    # it, then all of it again.
+    # coremltools' builder says "repetitions of the input blob along the sequence axis": the whole
+    # sequence, then the whole sequence again.
     if x.rank < 5 or nRepetitions > MAX_REPETITIONS:
         raise ModelFileError(
-            f"{x!r} should be repeated {nRepetitions} times; expected at least 5 dimensions and "
-            f"at most {MAX_REPETITIONS} times"
+            f"x is {x!r} and nRepetitions {nRepetitions}; expected at least 5 dimensions and "
+            f"at most {MAX_REPETITIONS} repetitions"
         )
     counts = np.ones(x.rank, np.int64)
     counts[-5] = nRepetitions

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
 """Resizing. x is [*B, C, H, W]."""
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from pocketlens.coreml.ops.common import cropping, resizing
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
-# SamplingMode.Method, by number, as an ML Program names the same points
+# SamplingMode.Method, by number -> an ML Program's name for the same sampling
 SAMPLING = ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS")
 
 
@@ -49,28 +48,28 @@ def resizeBilinear(
     return resizing.linear(g, x, _sides(targetSize), _sampling(mode))
 
 
-# Of BoxCoordinatesMode.Coordinates, by number
+# BoxCoordinatesMode.Coordinates, by number
 ORDERS = tuple(cropping.ORDERS)
 
 
-@layer(restrictions="a box that goes backwards: with the two ALIGN_ENDPOINTS modes only")
+@layer(restrictions="a box with its second corner first: only with the two ALIGN_ENDPOINTS modes")
 def cropResize(
     g: Graph,
     x: Value,  # [1, B, C, H, W]
-    roi: Value,  # [N, 1, 4, 1, 1], or with the index of an image in front [N, 1, 5, 1, 1]
+    roi: Value,  # [N, 1, 4, 1, 1], or [N, 1, 5, 1, 1] with the image index first
     *,
     targetSize: Ints = (1, 1),
     normalizedCoordinates: bool = False,
     mode: Message | None = None,
     boxIndicesMode: Message | None = None,
-    spatialScale: float = 0.0,  # 0 and an absent field: none, that is, 1
+    spatialScale: float = 0.0,  # 0 or a missing field means 1
 ) -> Value:
     if x.rank != 5:
         raise ModelFileError(f"{x!r} has {x.rank} dimensions; expected [1, B, C, H, W]")
     number = boxIndicesMode.boxMode if boxIndicesMode is not None else 0
     if number not in range(len(ORDERS)):
         raise ModelFileError(f"boxMode is number {number}; expected a known one")
-    boxes, images = cropping.apart(g, roi)
+    boxes, images = cropping.split_regions(g, roi)
     return cropping.crop_resize(
         g,
         g.Squeeze(x, np.array([0], np.int64)),
@@ -88,7 +87,7 @@ def cropResize(
 def _sides(target: Ints) -> tuple[int, int]:
     if len(target) != 2:
         raise ModelFileError(f"targetSize is {list(target)}; expected two numbers")
-    return resizing.resized_sides(*target)
+    return resizing.check_sides(*target)
 
 
 def _sampling(mode: Message | None) -> str:

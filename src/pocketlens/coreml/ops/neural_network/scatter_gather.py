@@ -1,5 +1,4 @@
-# ruff: noqa: N802 (layers are named as the specification names them)
-"""Gathering and scattering; indices are whole numbers held as floating-point ones."""
+"""Gathering and scattering; indices are integers stored as floating-point numbers."""
 
 from __future__ import annotations
 

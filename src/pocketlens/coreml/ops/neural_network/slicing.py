@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
 """Slices and windows."""
 
 from __future__ import annotations
@@ -6,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Bools, Graph, Ints, Value
-from pocketlens.coreml.ops.common.ordering import counting
-from pocketlens.coreml.ops.common.slicing import LAST, slice_by_index, slice_computed, windows
+from pocketlens.coreml.ops.common.ordering import arange
+from pocketlens.coreml.ops.common.slicing import (
+    LAST,
+    slice_by_index,
+    slice_dynamic,
+    sliding_windows,
+)
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
@@ -33,7 +37,7 @@ def sliceDynamic(
     g: Graph,
     x: Value,
     begin: Value,
-    end: Value | None = None,  # these five take the place of the fields
+    end: Value | None = None,  # these five replace the fields
     stride: Value | None = None,
     begin_mask: Value | None = None,
     end_mask: Value | None = None,
@@ -47,7 +51,7 @@ def sliceDynamic(
 ) -> Value:
     no = np.zeros(x.rank, np.bool_)
 
-    # coremltools fills each field with five defaults, however many dimensions there are.
+    # coremltools writes five defaults into each field, whatever the number of dimensions.
     def mask(given: Value | None, field: Bools) -> Value:
         if given is None:
             return g.constant(np.array(field[: x.rank]) if field else no)
@@ -64,12 +68,12 @@ def sliceDynamic(
         )
     if {each.size(0) for each in (begin, ends, steps, single)} != {x.rank}:
         raise ModelFileError(
-            f"its bounds, steps or masks are not those of the {x.rank} dimensions of x"
+            f"its bounds, strides and masks must have {x.rank} numbers each, one per dimension of x"
         )
     forwards = g.Greater(g.cast(steps, np.int64), g.constant(0, np.int64))
     first, last = (g.constant(each, np.int64) for each in (0, LAST))
     from_start = g.And(mask(begin_mask, beginMasks), g.constant(~single.const))
-    return slice_computed(
+    return slice_dynamic(
         g,
         x,
         g.Where(from_start, g.Where(forwards, first, last), g.cast(begin, np.int64)),
@@ -95,9 +99,9 @@ def slice_(
 ) -> Value:
     at = x.rank - {"CHANNEL_AXIS": 3, "HEIGHT_AXIS": 2, "WIDTH_AXIS": 1}[axis]
     if at < 0:
-        raise ModelFileError(f"{x!r} has no {axis}")
-    # An end of 0, which is how -1 goes on, is the end of the dimension: so Apple's own validator
-    # reckons the size of the result.
+        raise ModelFileError(f"{x!r} has {x.rank} dimensions and no {axis}; expected 3 or more")
+    # An end of 0 means the end of the dimension (-1 is one element less): Apple's own validator
+    # computes the size of the result that way.
     end = endIndex or LAST
     bounds = [np.array([number], np.int64) for number in (startIndex, end, at, stride)]
     return g.Slice(x, *bounds)
@@ -105,7 +109,7 @@ def slice_(
 
 @layer()
 def slidingWindows(g: Graph, x: Value, *, axis: int = 0, windowSize: int, step: int) -> Value:
-    return windows(g, x, axis, windowSize, step)
+    return sliding_windows(g, x, axis, windowSize, step)
 
 
 @layer()
@@ -113,4 +117,4 @@ def sliceBySize(g: Graph, x: Value, begin: Value, *, size: int, axis: int = 0) -
     if not 1 <= size <= x.size(axis):
         raise ModelFileError(f"size is {size}; expected 1 to {x.size(axis)}")
     first = g.reshape(g.cast(begin, np.int64), [])
-    return g.Gather(x, g.Add(counting(g, size), first), axis=axis)
+    return g.Gather(x, g.Add(arange(g, size), first), axis=axis)

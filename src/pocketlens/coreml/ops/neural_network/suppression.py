@@ -1,12 +1,11 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Non-maximum suppression. Indices and counts come as floating-point numbers."""
+"""Non-maximum suppression. Indices and counts are floating-point numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.ops.common.suppression import MAX_BOXES, suppressed
+from pocketlens.coreml.ops.common.suppression import MAX_BOXES, suppress
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
@@ -16,7 +15,7 @@ def NonMaximumSuppression(
     g: Graph,
     boxes: Value,  # [B, N, 4]
     scores: Value,  # [B, N, C]
-    iou: Value | None = None,  # these three take the place of the fields
+    iou: Value | None = None,  # these three replace the fields
     least: Value | None = None,
     most: Value | None = None,
     *,
@@ -27,7 +26,7 @@ def NonMaximumSuppression(
 ) -> tuple[Value, ...]:
     if maxBoxes > MAX_BOXES:
         raise ModelFileError(f"maxBoxes is {maxBoxes}; expected at most {MAX_BOXES}")
-    left, of_left, indices, count = suppressed(
+    left, of_left, indices, count = suppress(
         g,
         boxes,
         scores,

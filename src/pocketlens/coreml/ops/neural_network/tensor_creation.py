@@ -1,5 +1,4 @@
-# ruff: noqa: N802, N803 (layers and fields are named as the specification names them)
-"""Filling, counting, ordering and marking; whole numbers come as floating-point ones."""
+"""Filled tensors, ranges, sorting, one-hot vectors; integers are floating-point numbers here."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Ints, Value
 from pocketlens.coreml.ops.common import ordering
-from pocketlens.coreml.ops.common.filling import filled
+from pocketlens.coreml.ops.common.filling import bounded_fill
 from pocketlens.coreml.ops.common.matrix import band
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
@@ -34,14 +33,16 @@ def fillStatic(g: Graph, *, value: float = 0.0, targetShape: Ints) -> Value:
 
 @layer()
 def fillDynamic(g: Graph, shape: Value, *, value: float = 0.0) -> Value:
-    return filled(g, _number(g, value), g.reshape(shape, [-1]))  # one size may be a lone number
+    return bounded_fill(
+        g, _number(g, value), g.reshape(shape, [-1])
+    )  # the shape may be a single number
 
 
 @layer()
 def rangeStatic(
     g: Graph, *, endValue: float = 0.0, startValue: float = 0.0, stepSizeValue: float = 0.0
 ) -> Value:
-    return ordering.evenly(
+    return ordering.range_1d(
         g, _number(g, startValue), _number(g, endValue), _number(g, stepSizeValue)
     )
 
@@ -56,7 +57,7 @@ def rangeDynamic(
     startValue: float = 0.0,
     stepSizeValue: float = 0.0,
 ) -> Value:
-    return ordering.evenly(
+    return ordering.range_1d(
         g,
         _number(g, startValue) if start is None else start,
         end,
@@ -68,13 +69,16 @@ def rangeDynamic(
 def cumSum(
     g: Graph,
     x: Value,
-    of_run: Value | None = None,  # the axis, instead of the field
+    computed_axis: Value | None = None,  # replaces the field
     *,
     axis: int = 0,
     excludeFinalSum: bool = False,
     reverse: bool = False,
 ) -> Value:
-    at = g.constant(axis, np.int64) if of_run is None else g.reshape(g.cast(of_run, np.int64), [])
+    if computed_axis is None:
+        at = g.constant(axis, np.int64)
+    else:
+        at = g.reshape(g.cast(computed_axis, np.int64), [])
     return g.CumSum(x, at, exclusive=int(excludeFinalSum), reverse=int(reverse))
 
 
@@ -130,5 +134,7 @@ def topK(
 ) -> tuple[Value, Value]:
     if count is None and not 1 <= K <= x.size(axis):
         raise ModelFileError(f"K is {K}; expected 1 to {x.size(axis)}")
-    values, indices = ordering.top(g, x, K if count is None else count, axis, ascending=useBottomK)
+    values, indices = ordering.top_k(
+        g, x, K if count is None else count, axis, ascending=useBottomK
+    )
     return values, g.cast(indices, np.float32)
