@@ -1,4 +1,4 @@
-"""Which names Swift files declare and which they use, read from their syntax trees."""
+"""The names that Swift files declare and use, from their syntax trees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PARSER = Parser(Language(tree_sitter_swift.language()))
 
 NAMES = ("simple_identifier", "type_identifier")
 
-# Nodes of which every direct name child is declared there.
+# Node types whose direct name children are declarations.
 DECLARING = (
     "class_declaration",
     "enum_entry",
@@ -33,14 +33,14 @@ def tree(path: Path) -> Node:
 
 
 def nodes(root: Node) -> Iterator[Node]:
-    """`root` and all below it."""
+    """`root` and all its descendants."""
     yield root
     for child in root.children:
         yield from nodes(child)
 
 
 def errors(path: Path) -> list[str]:
-    """Where the syntax is wrong."""
+    """The syntax errors of a file."""
     return [
         f"{path.name}:{node.start_point.row + 1}: {text(node)[:60]!r}"
         for node in nodes(tree(path))
@@ -55,7 +55,7 @@ def declared(paths: Iterable[Path]) -> set[str]:
 
 def _declares(node: Node) -> Iterator[str]:
     for before, child in pairwise([node, *node.children]):
-        # The second is `if let name` and `guard let name`.
+        # The second condition matches `if let name` and `guard let name`.
         if child.type in NAMES and (
             node.type in DECLARING or before.type == "value_binding_pattern"
         ):
@@ -74,10 +74,10 @@ def imports(path: Path) -> set[str]:
 
 
 def used(paths: Iterable[Path]) -> set[str]:
-    """Every name that stands anywhere in the code."""
+    """All names that occur in the code."""
     return {text(node) for path in paths for node in nodes(tree(path)) if node.type in NAMES}
 
 
 def text(node: Node) -> str:
-    """The source of a node."""
+    """The source text of a node."""
     return (node.text or b"").decode()

@@ -1,4 +1,4 @@
-"""The checker finds every fault that is sown, and names it."""
+"""The checker reports each kind of damage."""
 
 import json
 import re
@@ -33,70 +33,76 @@ def edit(path: Path, pattern: str, replacement: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-# Each row: what is damaged, by which pattern, into what, and the words that must tell it.
+# Rows: a pattern in project.pbxproj, its replacement, and the expected words of the message.
 IN_THE_PROJECT = [
-    ("isa = PBXResourcesBuildPhase", "isa = PBXResourceBuildPhase", "is not an isa"),
+    (
+        "isa = PBXResourcesBuildPhase",
+        "isa = PBXResourceBuildPhase",
+        "unknown isa: 'PBXResourceBuildPhase'",
+    ),
     ("target = [0-9A-F]{24}", "target = 0123456789ABCDEF01234567", "which does not exist"),
     (
         r"(mainGroup = )[0-9A-F]{24}(.*?productRefGroup = )[0-9A-F]{24}",
         r"\1(\2(",
         "cannot be read",
     ),
-    (r"productRefGroup = ([0-9A-F]{24})", "productRefGroup = 0", "leads to '0'"),
-    (r"[0-9A-F]{24} /\* RecognizerKit in Frameworks \*/,", "", "nothing leads to it"),
+    (r"productRefGroup = ([0-9A-F]{24})", "productRefGroup = 0", "refers to '0'"),
+    (r"[0-9A-F]{24} /\* RecognizerKit in Frameworks \*/,", "", "nothing refers to it"),
     ("remoteGlobalIDString = [0-9A-F]{24};", "", "remoteGlobalIDString is missing"),
-    ('"<group>"', "<group>", "'<' must stand in double quotes"),
+    ('"<group>"', "<group>", "'<' must be in double quotes"),
     (r"objectVersion = 77", "objectVersion = 56", "objectVersion is '56'; expected 77"),
     (
         r"\t\t[0-9A-F]{24}( /\* Digits \*/ = \{\n\t\t\tisa = PBXNativeTarget)",
         r"\t\tABC\1",
         "24 hex",
     ),
-    (r"\n\t\t\t\t[0-9A-F]{24} /\* Resources \*/,", "", "nothing leads to it"),
+    (r"\n\t\t\t\t[0-9A-F]{24} /\* Resources \*/,", "", "nothing refers to it"),
     (r"name = Products;\n\t\t\t(sourceTree = [^;]+;)", r"\1\n\t\t\tname = Products;", "order"),
     (r'productType = "com.apple.product-type.application";', "", "productType is missing"),
     ("product-type.application", "product-type.framework", "unknown productType"),
-    ("COREML_CODEGEN_LANGUAGE = None;", "", "lacks the setting COREML_CODEGEN_LANGUAGE in Debug"),
+    ("COREML_CODEGEN_LANGUAGE = None;", "", "does not set COREML_CODEGEN_LANGUAGE in Debug"),
     ("SWIFT_VERSION = 6.0;", "SWIFT_VERSION = 5.0;", "sets SWIFT_VERSION to '5.0'"),
     ('INFOPLIST_KEY_NSCameraUsageDescription = "[^"]+";', "", "NSCameraUsageDescription in Debug"),
     (
         "SWIFT_EMIT_LOC_STRINGS = YES;",
         "SWIFT_DEFAULT_ACTOR_ISOLATION = MainActor;",
-        "which stops camera frames",
+        "which makes the camera crash",
     ),
     ("relativePath = RecognizerKit", "relativePath = Kit", "Kit has no Package.swift"),
     ("path = DigitsTests;", "path = Tests;", "the target folder Tests is missing"),
     ("path = App.xcconfig", "path = Gone.xcconfig", "the file Gone.xcconfig is missing"),
     ("explicitFileType = wrapper.application; ", "", "no explicitFileType"),
-    (r"rootObject = [0-9A-F]{24}", "rootObject = 0123456789ABCDEF01234567", "rootObject leads to"),
+    (r"rootObject = [0-9A-F]{24}", "rootObject = 0123456789ABCDEF01234567", "rootObject refers to"),
     (r"\tobjects = \{", "\tobjects = x; y = {", "cannot be read"),
     ("proxyType = 1", "proxyType = (1)", "proxyType is a list; expected a string"),
     (r"buildRules = \(\s+\)", "buildRules = x", "buildRules is a string; expected a list"),
-    ("productName = RecognizerKit", "productName = Other", "makes no library called Other"),
+    ("productName = RecognizerKit", "productName = Other", "has no library called Other"),
     ("sourceTree = BUILT_PRODUCTS_DIR", "sourceTree = SDKROOT", "sourceTree is 'SDKROOT'"),
-    ("TEST_TARGET_NAME = Digits;", "", "lacks the setting TEST_TARGET_NAME in "),
+    ("TEST_TARGET_NAME = Digits;", "", "does not set TEST_TARGET_NAME in "),
     ("TEST_TARGET_NAME = Digits;", "TEST_TARGET_NAME = Other;", "sets TEST_TARGET_NAME to 'Other'"),
-    (r"/Digits.app/Digits", "/Other.app/Other", "expected it to name the app Digits"),
+    (r"/Digits.app/Digits", "/Other.app/Other", "expected the app Digits"),
     (r"path = DigitsUITests;", "path = Pressing;", "the target folder Pressing is missing"),
     ("name = Release", "name = Rel", "expected Debug and Release"),
-    ("defaultConfigurationName = Release", "defaultConfigurationName = Z", "by default Z"),
+    ("defaultConfigurationName = Release", "defaultConfigurationName = Z", "default Z"),
 ]
 
 
 @pytest.mark.parametrize(("pattern", "replacement", "words"), IN_THE_PROJECT)
-def test_faults_in_the_project(app: Path, pattern: str, replacement: str, words: str) -> None:
+def test_problems_in_the_project_file(
+    app: Path, pattern: str, replacement: str, words: str
+) -> None:
     edit(app / PROJECT, pattern, replacement)
-    faults = check_app(app)
-    assert any(words in fault for fault in faults), faults
+    problems = check_app(app)
+    assert any(words in problem for problem in problems), problems
 
 
-def test_a_doubled_id_in_the_project(app: Path) -> None:
+def test_a_duplicate_id_in_the_project(app: Path) -> None:
     text = (app / PROJECT).read_text()
     row = re.search(r"\n\t\t[0-9A-F]{24} /\* App.xcconfig \*/ = [^\n]+", text)
     assert row is not None
     (app / PROJECT).write_text(text.replace(row[0], row[0] * 2))
-    (fault,) = check_app(app)
-    assert "only once in its dictionary" in fault
+    (problem,) = check_app(app)
+    assert "only once in its dictionary" in problem
 
 
 def test_a_target_without_a_resources_phase(app: Path) -> None:
@@ -104,17 +110,17 @@ def test_a_target_without_a_resources_phase(app: Path) -> None:
     (phase, *_) = re.findall(r"([0-9A-F]{24}) /\* Resources \*/ = \{", text)
     edit(app / PROJECT, rf"\t\t{phase} /\* Resources \*/ = \{{.*?\n\t\t\}};\n", "")
     edit(app / PROJECT, rf"\t\t\t\t{phase} /\* Resources \*/,\n", "")
-    (fault,) = check_app(app)
-    assert "has 0 phases of the kind PBXResourcesBuildPhase; expected one" in fault
+    (problem,) = check_app(app)
+    assert "has 0 phases of type PBXResourcesBuildPhase; expected one" in problem
 
 
-ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
+IN_OTHER_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "scheme of another target",
         lambda app: edit(
             app / SCHEME, r'BlueprintIdentifier = "[0-9A-F]+"', 'BlueprintIdentifier = "0"'
         ),
-        "BlueprintIdentifier '0' is the id of no target",
+        "BlueprintIdentifier '0' is not the id of a target",
     ),
     (
         "scheme of another project",
@@ -122,23 +128,23 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "ReferencedContainer is 'container:Other.xcodeproj'",
     ),
     (
-        "a text without its German",
+        "a text without German translation",
         lambda app: edit(
             app / TEXTS,
             r'"Undo" : \{\s+"localizations" : \{\s+"de"',
             r'"Undo" : {"localizations" : {"es"',
         ),
-        "Localizable.xcstrings: 'Undo' is missing in de",
+        "Localizable.xcstrings: 'Undo' has no translation in de",
     ),
     (
         "a text without its placeholder",
         lambda app: edit(app / TEXTS, "%@ fehlt in der App", "Etwas fehlt in der App"),
-        "'%@ is missing from the app.' has other placeholders in de",
+        "'%@ is missing from the app.' has different placeholders in de",
     ),
     (
-        "a catalog of another form",
+        "a catalog with a wrong type",
         lambda app: (app / TEXTS).write_text('{"strings": {"a": []}}'),
-        "Localizable.xcstrings: a key is missing or of the wrong type",
+        "Localizable.xcstrings: a key is missing or has the wrong type",
     ),
     (
         "no permission text",
@@ -150,7 +156,7 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         lambda app: edit(app / SCHEME, "<TestableReference.*</TestableReference>", ""),
         "the target DigitsTests is not in the scheme",
     ),
-    ("scheme cut short", lambda app: edit(app / SCHEME, "</Scheme>", ""), "not XML"),
+    ("truncated scheme", lambda app: edit(app / SCHEME, "</Scheme>", ""), "invalid XML"),
     ("no scheme", lambda app: (app / SCHEME).unlink(), "Digits.xcscheme is missing"),
     (
         "two models",
@@ -165,7 +171,7 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "model of another name",
         lambda app: (app / "Digits/Recognizer.mlpackage").rename(app / "Digits/Other.mlpackage"),
-        "names the model Recognizer; found: Other.mlpackage",
+        "the model must be called Recognizer; found: Other.mlpackage",
     ),
     (
         "icon with transparency",
@@ -177,7 +183,11 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         lambda app: Image.new("RGB", (512, 1024)).save(app / ICON),
         "AppIcon.png is 512 × 1024; expected 1024 × 1024",
     ),
-    ("icon that is no picture", lambda app: (app / ICON).write_bytes(b"x"), "is not a picture"),
+    (
+        "icon that is not an image",
+        lambda app: (app / ICON).write_bytes(b"x"),
+        "unsupported image format",
+    ),
     ("no icon", lambda app: (app / ICON).unlink(), "AppIcon.png does not exist"),
     (
         "icon of another platform",
@@ -185,9 +195,9 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "platform is 'watchos'; expected 'ios'",
     ),
     (
-        "asset catalog that is no JSON",
+        "asset catalog that is not JSON",
         lambda app: (app / ASSETS / "Contents.json").write_text("{"),
-        "Assets.xcassets/Contents.json: not JSON",
+        "Assets.xcassets/Contents.json: invalid JSON",
     ),
     (
         "no accent color",
@@ -195,9 +205,9 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "AccentColor.colorset/Contents.json is missing",
     ),
     (
-        "privacy manifest cut short",
+        "truncated privacy manifest",
         lambda app: edit(app / "Digits/PrivacyInfo.xcprivacy", "</plist>", ""),
-        "PrivacyInfo.xcprivacy: not a property list",
+        "PrivacyInfo.xcprivacy: invalid property list",
     ),
     (
         "privacy manifest without a key",
@@ -205,36 +215,36 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "NSPrivacyTracking is missing",
     ),
     (
-        "recognizer with a foreign background",
+        "background that is not a class",
         lambda app: edit(
             app / "Digits/recognizer.json", '"background": "nothing"', '"background": "z"'
         ),
-        "the background class is one of the classes; received: 'z'",
+        "the background must be one of the classes; received: 'z'",
     ),
     (
-        "recognizer with a wrong crop",
+        "recognizer with an unknown crop",
         lambda app: edit(app / "Digits/recognizer.json", "center-crop", "center"),
-        "input.crop 'center' is not known",
+        "unknown input.crop 'center'",
     ),
     (
         "recognizer without a threshold",
         lambda app: edit(app / "Digits/recognizer.json", '"show": 0.7,', ""),
-        '"thresholds" lacks show',
+        'keys missing in "thresholds": show',
     ),
     (
         "recognizer without a name",
         lambda app: edit(app / "Digits/recognizer.json", '"name": "Digits"', '"name": 5'),
-        "is the app's name; received: 5",
+        '"name" must be a non-empty string; received: 5',
     ),
     (
-        "fixture of a foreign class",
+        "fixture with an unknown class",
         lambda app: edit(app / "DigitsTests/fixtures.json", '"label": "[^"]+"', '"label": "z"'),
-        "stroke.png expects 'z', which is none of the classes",
+        "stroke.png expects 'z', which is not one of the classes",
     ),
     (
         "fixtures that are null",
         lambda app: (app / "DigitsTests/fixtures.json").write_text("null"),
-        "fixtures.json: a key is missing or of the wrong type",
+        "fixtures.json: a key is missing or has the wrong type",
     ),
     (
         "no recognizer",
@@ -252,37 +262,41 @@ ELSEWHERE: list[tuple[str, Callable[[Path], object], str]] = [
         "RecognizerKit has no Package.swift",
     ),
     (
-        "no picture for a fixture",
+        "fixture without its image",
         lambda app: (app / "DigitsTests/ring.png").unlink(),
         "ring.png does not exist",
     ),
     (
-        "fixtures without pictures",
+        "fixtures without images",
         lambda app: (app / "DigitsTests/fixtures.json").write_text(
             '{"tolerance": 2, "pictures": []}'
         ),
-        "expected a tolerance between 0 and 1, and pictures",
+        "expected a tolerance between 0 and 1, and at least one picture",
     ),
     (
-        "fixtures of another form",
+        "fixtures with a wrong type",
         lambda app: (app / "DigitsTests/fixtures.json").write_text("[]"),
-        "fixtures.json: a key is missing or of the wrong type",
+        "fixtures.json: a key is missing or has the wrong type",
     ),
-    ("no project text", lambda app: (app / PROJECT).unlink(), "cannot be read"),
-    ("project that is no text", lambda app: (app / PROJECT).write_bytes(b"\xff"), "cannot be read"),
+    ("no project file", lambda app: (app / PROJECT).unlink(), "cannot be read"),
+    (
+        "project file that is not text",
+        lambda app: (app / PROJECT).write_bytes(b"\xff"),
+        "cannot be read",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [row[1:] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE]
+    ("damage", "words"), [row[1:] for row in IN_OTHER_FILES], ids=[row[0] for row in IN_OTHER_FILES]
 )
-def test_faults_elsewhere(app: Path, damage: Callable[[Path], object], words: str) -> None:
+def test_problems_in_other_files(app: Path, damage: Callable[[Path], object], words: str) -> None:
     damage(app)
-    faults = check_app(app)
-    assert any(words in fault for fault in faults), faults
+    problems = check_app(app)
+    assert any(words in problem for problem in problems), problems
 
 
-def test_every_fault_is_told_at_once(app: Path) -> None:
+def test_all_problems_are_reported_together(app: Path) -> None:
     (app / ICON).unlink()
     (app / "Digits/Old.mlmodel").write_bytes(b"x")
     (app / "DigitsTests/fixtures.json").write_text(json.dumps({}))
@@ -290,7 +304,7 @@ def test_every_fault_is_told_at_once(app: Path) -> None:
 
 
 def test_a_folder_without_a_project(tmp_path: Path) -> None:
-    with pytest.raises(AppError, match="should hold one .xcodeproj; found: none"):
+    with pytest.raises(AppError, match="expected exactly one .xcodeproj in .*; found: none"):
         check_app(tmp_path)
 
 

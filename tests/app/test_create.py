@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.classifiers import save_classifier
 from pocketlens.app import check_app, create_app
 from pocketlens.app.contents import app_contents
 from pocketlens.app.spec import AppSpec
@@ -32,16 +33,16 @@ def all_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_app_of_digits_has_no_fault(digits_app: Path) -> None:
+def test_the_digits_app_has_no_problems(digits_app: Path) -> None:
     assert check_app(digits_app) == []
 
 
-def test_the_model_is_there_once_and_byte_for_byte(digits_app: Path, digits_model: Path) -> None:
+def test_the_app_contains_one_exact_copy_of_the_model(digits_app: Path, digits_model: Path) -> None:
     assert all_files(digits_app / "Digits/Recognizer.mlpackage") == all_files(digits_model)
     assert len(list(digits_app.rglob("*.mlpackage"))) == 1
 
 
-def test_recognizer_json_says_what_the_model_says(digits_app: Path, digits_model: Path) -> None:
+def test_recognizer_json_matches_the_model(digits_app: Path, digits_model: Path) -> None:
     values = json.loads((digits_app / "Digits/recognizer.json").read_text(encoding="utf-8"))
     model = load(digits_model)
     assert tuple(values["classes"]) == model.classes
@@ -57,7 +58,9 @@ def test_recognizer_json_says_what_the_model_says(digits_app: Path, digits_model
     }
 
 
-def test_the_fixtures_hold_the_answers_of_the_model(digits_app: Path, digits_model: Path) -> None:
+def test_the_fixtures_contain_the_predictions_of_the_model(
+    digits_app: Path, digits_model: Path
+) -> None:
     folder = digits_app / "DigitsTests"
     listing = json.loads((folder / "fixtures.json").read_text())
     model = load(digits_model)
@@ -71,21 +74,21 @@ def test_the_fixtures_hold_the_answers_of_the_model(digits_app: Path, digits_mod
             assert row["probability"] == pytest.approx(answer.probabilities[row["label"]], abs=1e-4)
 
 
-def test_the_wide_fixture_tells_a_crop_from_a_squeeze(digits_app: Path) -> None:
+def test_the_wide_fixture_detects_a_wrong_crop(digits_app: Path) -> None:
     listing = json.loads((digits_app / "DigitsTests/fixtures.json").read_text())
     answers = {picture["file"]: picture["top"] for picture in listing["pictures"]}
     assert answers["wide.png"] == answers["ring.png"]
     assert answers["wide.png"] != answers["gradient.png"]
 
 
-def test_two_writings_are_the_same_to_the_byte(
+def test_writing_the_app_twice_gives_identical_files(
     digits_app: Path, digits_model: Path, tmp_path: Path
 ) -> None:
     again = create_app(digits_model, tmp_path / "again", name="Digits")
     assert all_files(again) == all_files(digits_app)
 
 
-def test_team_and_bundle_id_arrive_in_the_xcconfig(digits_model: Path, tmp_path: Path) -> None:
+def test_team_and_bundle_id_are_written_to_the_xcconfig(digits_model: Path, tmp_path: Path) -> None:
     app = create_app(
         digits_model,
         tmp_path / "app",
@@ -99,7 +102,7 @@ def test_team_and_bundle_id_arrive_in_the_xcconfig(digits_model: Path, tmp_path:
     assert check_app(app) == []
 
 
-def test_without_a_name_the_file_gives_it(digits_model: Path, tmp_path: Path) -> None:
+def test_the_default_name_comes_from_the_file_name(digits_model: Path, tmp_path: Path) -> None:
     app = create_app(digits_model, tmp_path / "anything")
     assert (app / "Digits.xcodeproj").is_dir()
     assert (
@@ -108,11 +111,11 @@ def test_without_a_name_the_file_gives_it(digits_model: Path, tmp_path: Path) ->
     )
 
 
-def test_an_rgb_classifier_of_a_thousand_awkward_classes(make_classifier, tmp_path: Path) -> None:
+def test_an_rgb_classifier_with_a_thousand_classes_and_special_characters(tmp_path: Path) -> None:
     awkward = ('"quoted"', "🦊 fox", "שלום", "a\\b", "«name»", "line\nbreak", "$(TARGET)")
     classes = (*awkward, *(f"class {i}" for i in range(1000 - len(awkward))))
     spec = InputSpec(224, 224, "rgb", scale=(1 / 255,) * 3, crop="fit")
-    model = make_classifier(tmp_path / "Things.mlpackage", spec=spec, classes=classes, half=False)
+    model = save_classifier(tmp_path / "Things.mlpackage", spec=spec, classes=classes, half=False)
     app = create_app(model, tmp_path / "app")
     assert check_app(app) == []
     values = json.loads((app / "Things/recognizer.json").read_text(encoding="utf-8"))
@@ -125,8 +128,8 @@ def test_an_rgb_classifier_of_a_thousand_awkward_classes(make_classifier, tmp_pa
         assert "fox" not in path.read_text(encoding="utf-8")
 
 
-def test_a_neural_network_file(make_classifier, tmp_path: Path) -> None:
-    model = make_classifier(
+def test_a_neural_network_file(tmp_path: Path) -> None:
+    model = save_classifier(
         tmp_path / "Old.mlmodel", spec=InputSpec(28, 28, "bgr"), classes=("a", "b")
     )
     app = create_app(model, tmp_path / "app")
@@ -135,20 +138,22 @@ def test_a_neural_network_file(make_classifier, tmp_path: Path) -> None:
     assert json.loads((app / "OldTests/fixtures.json").read_text())["tolerance"] == 0.05
 
 
-def test_force_brings_a_new_model_into_an_app_that_was_worked_on(
-    make_classifier, digits_model: Path, tmp_path: Path
+def test_force_replaces_the_model_and_keeps_the_users_changes(
+    digits_model: Path, tmp_path: Path
 ) -> None:
     app = create_app(digits_model, tmp_path / "app", name="Digits")
     (app / "Digits/Mine.swift").write_text("// mine\n")
     screen = app / "Digits/Screens/CameraScreen.swift"
     screen.write_text(screen.read_text() + "// changed\n")
     (app / "Digits/recognizer.json").write_text("{}")
-    newer = make_classifier(
+    newer = save_classifier(
         tmp_path / "Newer.mlmodel", spec=InputSpec(20, 20), classes=("one", "two")
     )
     with pytest.raises(OutputExistsError, match="add --force"):
         create_app(newer, app, name="Digits")
-    with pytest.warns(UserWarning, match="kept as you changed them.*Digits/recognizer.json"):
+    with pytest.warns(
+        UserWarning, match="files that you changed were kept.*Digits/recognizer.json"
+    ):
         create_app(newer, app, name="Digits", force=True)
     assert (app / "Digits/Recognizer.mlmodel").is_file()
     assert not (app / "Digits/Recognizer.mlpackage").exists()
@@ -159,12 +164,10 @@ def test_force_brings_a_new_model_into_an_app_that_was_worked_on(
     assert check_app(app) == []
 
 
-def test_force_takes_up_the_options_of_the_first_time(
-    make_classifier, digits_model: Path, tmp_path: Path
-) -> None:
+def test_force_keeps_the_earlier_options(digits_model: Path, tmp_path: Path) -> None:
     app = tmp_path / "app"
     create_app(digits_model, app, name="Mine", bundle_id="org.example.mine", team="A1B2C3D4E5")
-    newer = make_classifier(
+    newer = save_classifier(
         tmp_path / "Newer.mlmodel", spec=InputSpec(20, 20), classes=("one", "two")
     )
     create_app(newer, app, team="ZZZZZZZZZZ", force=True)
@@ -183,7 +186,7 @@ def test_force_with_another_name_renames_the_app(digits_model: Path, tmp_path: P
     assert check_app(app) == []
 
 
-def test_options_in_a_damaged_manifest_are_checked(digits_model: Path, tmp_path: Path) -> None:
+def test_options_in_a_manifest_are_validated(digits_model: Path, tmp_path: Path) -> None:
     app = create_app(digits_model, tmp_path / "app", name="Digits")
     manifest = json.loads((app / MANIFEST).read_text())
     (app / MANIFEST).write_text(json.dumps(manifest | {"options": {"name": "../x"}}))
@@ -194,7 +197,7 @@ def test_options_in_a_damaged_manifest_are_checked(digits_model: Path, tmp_path:
         create_app(digits_model, app, force=True)
 
 
-def test_a_model_of_ios_26_makes_an_app_for_ios_26(digits_model: Path, tmp_path: Path) -> None:
+def test_a_model_for_ios_26_creates_an_app_for_ios_26(digits_model: Path, tmp_path: Path) -> None:
     from coremltools.proto import Model_pb2
 
     newer = tmp_path / "Newer.mlpackage"
@@ -211,7 +214,7 @@ def test_a_model_of_ios_26_makes_an_app_for_ios_26(digits_model: Path, tmp_path:
     assert check_app(app) == []
 
 
-def test_writing_takes_less_than_a_second_of_work(digits_model: Path, tmp_path: Path) -> None:
+def test_writing_takes_less_than_a_second_of_cpu_time(digits_model: Path, tmp_path: Path) -> None:
     model = load(digits_model)
     start = time.process_time()
     contents = app_contents(AppSpec("Digits"), model, digits_model, half_precision=True)
@@ -219,18 +222,18 @@ def test_writing_takes_less_than_a_second_of_work(digits_model: Path, tmp_path: 
     assert time.process_time() - start < 1
 
 
-def test_faults_in_the_options_come_before_the_file_is_read(tmp_path: Path) -> None:
+def test_options_are_validated_before_the_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="try --name MyApp.*10 capital letters"):
         create_app(tmp_path / "gone.mlpackage", tmp_path / "app", name="my app", team="x")
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         create_app(tmp_path / "gone.mlpackage", tmp_path / "app", name="Digits")
     assert not (tmp_path / "app").exists()
 
 
-def test_a_model_without_an_image_says_what_it_is(tmp_path: Path) -> None:
+def test_a_model_without_an_image_input_is_rejected(tmp_path: Path) -> None:
     import coremltools as ct
     from coremltools.models import datatypes
     from coremltools.models.neural_network import NeuralNetworkBuilder
@@ -242,14 +245,15 @@ def test_a_model_without_an_image_says_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(AppError) as caught:
         create_app(path, tmp_path / "app")
     message = str(caught.value)
-    assert "is no image classifier: it is a neural network that takes x (array) and gives y" in (
-        message
-    )
-    assert f"see: pocketlens inspect {path}" in message
+    assert (
+        f"{path} is not an image classifier: it is a neural network with inputs: x (array); "
+        "outputs: y (array);"
+    ) in message
+    assert f"for details: pocketlens inspect {path}" in message
     assert not (tmp_path / "app").exists()
 
 
-def test_an_image_model_without_classes_says_what_it_is(tmp_path: Path) -> None:
+def test_an_image_model_without_classes_is_rejected(tmp_path: Path) -> None:
     import coremltools as ct
     from coremltools.models import datatypes
     from coremltools.models.neural_network import NeuralNetworkBuilder
@@ -263,11 +267,11 @@ def test_an_image_model_without_classes_says_what_it_is(tmp_path: Path) -> None:
     image.colorSpace = image.GRAYSCALE
     path = tmp_path / "Relu.mlmodel"
     ct.models.utils.save_spec(builder.spec, str(path))
-    with pytest.raises(AppError, match=r"takes picture \(image\) and gives y \(array\)"):
+    with pytest.raises(AppError, match=r"with inputs: picture \(image\); outputs: y \(array\);"):
         create_app(path, tmp_path / "app")
 
 
-def test_a_link_in_the_package_is_refused(digits_model: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_the_package_is_rejected(digits_model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "Linked.mlpackage"
     shutil.copytree(digits_model, copy)
     (copy / "Data/extra").symlink_to("/etc")
@@ -276,7 +280,7 @@ def test_a_link_in_the_package_is_refused(digits_model: Path, tmp_path: Path) ->
     assert not (tmp_path / "app").exists()
 
 
-def test_the_privacy_manifest_claims_nothing(digits_app: Path) -> None:
+def test_the_privacy_manifest_declares_no_data_collection(digits_app: Path) -> None:
     manifest = plistlib.loads((digits_app / "Digits/PrivacyInfo.xcprivacy").read_bytes())
     assert manifest == {
         "NSPrivacyTracking": False,
@@ -286,7 +290,9 @@ def test_the_privacy_manifest_claims_nothing(digits_app: Path) -> None:
     }
 
 
-def test_neither_torch_nor_coremltools_is_imported(digits_model: Path, tmp_path: Path) -> None:
+def test_torch_coremltools_and_matplotlib_are_not_imported(
+    digits_model: Path, tmp_path: Path
+) -> None:
     program = (
         "import sys; from pocketlens.app import check_app, create_app; "
         f"assert check_app(create_app({str(digits_model)!r}, {str(tmp_path / 'app')!r})) == []; "

@@ -1,15 +1,18 @@
-"""What is beside the code in an app's folder: Makefile, scripts, workflow, texts."""
+"""The other files in an app's folder: Makefile, scripts, workflow, README."""
 
 import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]  # its stubs are a separate package
+
+Pick: TypeAlias = Callable[..., tuple[int, str]]
 
 PHONE = {
     "deviceProperties": {"name": "Ada's iPhone"},
@@ -29,12 +32,15 @@ SIMULATORS = {
 }
 
 
-def changed(**parts: dict[str, str]) -> dict[str, Any]:
+def phone(**parts: dict[str, str]) -> dict[str, Any]:
+    """`PHONE` with some values changed."""
     return {**PHONE, **{key: {**PHONE[key], **value} for key, value in parts.items()}}
 
 
 @pytest.fixture
-def pick(digits_app: Path, tmp_path: Path):
+def pick(digits_app: Path, tmp_path: Path) -> Pick:
+    """Run the script; returns its exit status and its output."""
+
     def run(kind: str, listing: object, *rest: str) -> tuple[int, str]:
         path = tmp_path / "list.json"
         path.write_text(json.dumps(listing))
@@ -54,14 +60,16 @@ def pick(digits_app: Path, tmp_path: Path):
         ([PHONE], [], (0, "0000-A")),
         ([PHONE], [""], (0, "0000-A")),
         ([PHONE], ["ada"], (0, "0000-A")),
-        ([PHONE], ["bob"], (1, "None is called 'bob'; there are: Ada's iPhone.")),
-        ([changed(hardwareProperties={"platform": "watchOS"})], [], (1, "No iPhone found.")),
-        ([changed(connectionProperties={"pairingState": "unpaired"})], [], (1, "No iPhone found.")),
-        ([changed(connectionProperties={"tunnelState": "unavailable"})], [], (1, "No iPhone")),
-        ([], [], (1, "No iPhone found. Plug it in, unlock it, tap Trust")),
+        ([PHONE], ["bob"], (1, "No device matches 'bob'; found: Ada's iPhone.")),
+        ([phone(hardwareProperties={"platform": "watchOS"})], [], (1, "No iPhone found.")),
+        ([phone(connectionProperties={"pairingState": "unpaired"})], [], (1, "No iPhone found.")),
+        ([phone(connectionProperties={"tunnelState": "unavailable"})], [], (1, "No iPhone")),
+        ([], [], (1, "No iPhone found. Connect it, unlock it, tap Trust")),
     ],
 )
-def test_a_phone_is_picked(pick, devices: list[Any], wanted: list[str], answer: tuple[int, str]):
+def test_a_phone_is_picked(
+    pick: Pick, devices: list[Any], wanted: list[str], answer: tuple[int, str]
+) -> None:
     code, text = pick("phone", {"result": {"devices": devices}}, *wanted)
     assert code == answer[0]
     assert text.startswith(answer[1])
@@ -70,17 +78,17 @@ def test_a_phone_is_picked(pick, devices: list[Any], wanted: list[str], answer: 
 @pytest.mark.parametrize(
     ("wanted", "answer"), [([], "NEW"), (["iPad"], "PAD"), (["iphone 16"], "OLD")]
 )
-def test_a_simulator_is_picked(pick, wanted: list[str], answer: str) -> None:
+def test_a_simulator_is_picked(pick: Pick, wanted: list[str], answer: str) -> None:
     assert pick("simulator", SIMULATORS, *wanted) == (0, answer)
 
 
-def test_no_simulator(pick) -> None:
+def test_no_simulator(pick: Pick) -> None:
     code, text = pick("simulator", {"devices": {}})
     assert code == 1
     assert text.startswith("No simulator found. Install one in Xcode")
 
 
-def test_wrong_use_of_the_script(pick) -> None:
+def test_wrong_arguments_print_the_usage(pick: Pick) -> None:
     code, text = pick("watch", {})
     assert code == 1
     assert "Usage: pick_device.py phone|simulator FILE" in text
@@ -117,21 +125,21 @@ def test_make_runs_the_right_commands(
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make on the PATH")
-def test_without_a_team_make_passes_none(digits_app: Path) -> None:
+def test_make_without_team_passes_no_team(digits_app: Path) -> None:
     run = subprocess.run(
         ["make", "--dry-run", "device"], cwd=digits_app, capture_output=True, text=True, check=True
     )
     assert "DEVELOPMENT_TEAM" not in run.stdout
 
 
-def test_the_workflow_tests_on_one_mac(digits_app: Path) -> None:
+def test_the_workflow_runs_the_tests_on_a_mac(digits_app: Path) -> None:
     workflow = yaml.safe_load((digits_app / ".github/workflows/build.yml").read_text())
     (job,) = workflow["jobs"].values()
     assert job["runs-on"].startswith("macos-")
     assert job["steps"][-1] == {"run": "make test"}
 
 
-def test_the_readme_names_what_is_there(digits_app: Path) -> None:
+def test_every_path_in_the_readme_exists(digits_app: Path) -> None:
     text = (digits_app / "README.md").read_text(encoding="utf-8")
     assert text.startswith("# Digits\n")
     assert "one of 11 classes" in text
@@ -141,7 +149,7 @@ def test_the_readme_names_what_is_there(digits_app: Path) -> None:
         assert words in text
 
 
-def test_no_template_mark_is_left(digits_app: Path) -> None:
+def test_no_placeholder_is_left(digits_app: Path) -> None:
     for path in digits_app.rglob("*"):
         if path.is_file() and path.suffix in (".swift", ".md", ".json", ".xcscheme", ".xcconfig"):
             assert not re.search("[«»]", path.read_text(encoding="utf-8")), path

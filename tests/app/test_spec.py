@@ -1,6 +1,7 @@
-"""Names, identifiers and what recognizer.json holds."""
+"""Names, identifiers, and the contents of recognizer.json."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ AWKWARD = ('say "hi"', "back\\slash", "🦊", "שלום", "a/b", "new\nline", "�
 
 
 @pytest.mark.parametrize("name", ["Digits", "D", "My_App2", "A" * 40])
-def test_names_that_serve(name: str) -> None:
+def test_valid_names(name: str) -> None:
     assert check_options(name) == []
 
 
@@ -35,20 +36,20 @@ def test_names_that_serve(name: str) -> None:
         ("Digits\n", "Digits"),
     ],
 )
-def test_names_that_do_not_serve_come_with_one_that_does(name: str, better: str) -> None:
-    (fault,) = check_options(name)
-    assert repr(name) in fault
-    assert fault.endswith(f"try --name {better}")
+def test_an_invalid_name_is_rejected_with_a_valid_suggestion(name: str, better: str) -> None:
+    (problem,) = check_options(name)
+    assert repr(name) in problem
+    assert problem.endswith(f"try --name {better}")
     assert check_options(better) == []
 
 
 @pytest.mark.parametrize("file", ["mnist digits-2.mlpackage", "3.mlmodel", "数字.mlpackage"])
-def test_every_file_name_suggests_a_usable_name(file: str) -> None:
+def test_every_file_name_suggests_a_valid_name(file: str) -> None:
     assert check_options(suggest_name(file)) == []
 
 
 @pytest.mark.parametrize("bundle_id", ["org.example.Digits", "a.b", "com.me.my-app2"])
-def test_bundle_ids_that_serve(bundle_id: str) -> None:
+def test_valid_bundle_ids(bundle_id: str) -> None:
     assert check_options(bundle_id=bundle_id) == []
 
 
@@ -63,21 +64,23 @@ def test_bundle_ids_that_serve(bundle_id: str) -> None:
         ("a." + "b" * 200, "a." + "b" * 153),
     ],
 )
-def test_bundle_ids_that_do_not_serve(bundle_id: str, better: str) -> None:
-    (fault,) = check_options(bundle_id=bundle_id)
-    assert repr(bundle_id) in fault
-    assert fault.endswith(f"try --bundle-id {better}")
+def test_an_invalid_bundle_id_is_rejected_with_a_valid_suggestion(
+    bundle_id: str, better: str
+) -> None:
+    (problem,) = check_options(bundle_id=bundle_id)
+    assert repr(bundle_id) in problem
+    assert problem.endswith(f"try --bundle-id {better}")
     assert check_options(bundle_id=better) == []
 
 
 @pytest.mark.parametrize("team", ["", "A1B2C3D4E", "a1b2c3d4e5", "A1B2C3D4E55", "A1B2C3D4É5"])
-def test_teams_that_do_not_serve(team: str) -> None:
-    (fault,) = check_options(team=team)
-    assert fault.startswith("a team id is 10 capital letters and digits")
-    assert repr(team) in fault
+def test_an_invalid_team_is_rejected(team: str) -> None:
+    (problem,) = check_options(team=team)
+    assert problem.startswith("a team id must be 10 capital letters and digits")
+    assert repr(team) in problem
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(OptionError) as caught:
         AppSpec("my app", "digits", "me")
     message = str(caught.value)
@@ -92,12 +95,16 @@ def test_without_a_bundle_id_the_team_makes_it_unique() -> None:
 
 def test_the_oldest_ios_for_a_model() -> None:
     assert [oldest_ios(version) for version in (1, 4, 9, 10)] == [18, 18, 18, 26]
-    with pytest.raises(AppError, match="version 11 is newer than any iOS known here"):
+    with pytest.raises(AppError, match="version 11 is newer than every known iOS version"):
         oldest_ios(11)
 
 
 class Model(Predictor):
-    """A predictor of these classes that is never asked."""
+    """A predictor with these properties that must not be run."""
+
+    classes: tuple[str, ...] = ()
+    input_spec = InputSpec(1, 1)
+    thresholds = Thresholds()
 
     def __init__(
         self,
@@ -109,15 +116,11 @@ class Model(Predictor):
         self.input_spec = input_spec or InputSpec(28, 28)
         self.thresholds = thresholds or Thresholds()
 
-    classes = ()  # type: ignore[assignment]
-    input_spec = InputSpec(1, 1)  # type: ignore[assignment]
-    thresholds = Thresholds()  # type: ignore[assignment]
-
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        raise AssertionError(f"asked about {len(images)} images")
+        raise AssertionError(f"was run on {len(images)} images")
 
 
-def test_the_models_own_thresholds_are_the_apps() -> None:
+def test_the_app_uses_the_thresholds_of_the_model() -> None:
     spec = RecognizerSpec.of("Digits", Model(("a", "b"), thresholds=Thresholds(0.83, 0.61, 0.94)))
     assert json.loads(spec.to_json())["thresholds"] == {
         "show": 0.83,
@@ -129,7 +132,7 @@ def test_the_models_own_thresholds_are_the_apps() -> None:
     }
 
 
-def test_recognizer_json_comes_back_the_same() -> None:
+def test_recognizer_json_round_trip() -> None:
     spec = RecognizerSpec.of(
         "Digits", Model((*AWKWARD, "nothing"), InputSpec(28, 20, "rgb", crop="fit"))
     )
@@ -139,7 +142,7 @@ def test_recognizer_json_comes_back_the_same() -> None:
     assert spec.background == "nothing"
 
 
-def test_without_the_class_nothing_there_is_no_background() -> None:
+def test_a_model_without_the_class_nothing_has_no_background() -> None:
     spec = RecognizerSpec.of("Digits", Model(("a", "b")))
     assert json.loads(spec.to_json())["background"] is None
 
@@ -153,12 +156,12 @@ def test_ten_thousand_classes() -> None:
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ((), "needs a model with classes"),
-        (("a", "b", "a"), "received twice: a;"),
+        ((), "the model has no classes"),
+        (("a", "b", "a"), "duplicates: a;"),
         (("caf\u00e9", "cafe\u0301"), "Unicode NFC"),
     ],
 )
-def test_classes_that_the_app_could_not_tell_apart(classes: tuple[str, ...], message: str) -> None:
+def test_missing_or_duplicate_classes_are_rejected(classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(AppError, match=message):
         RecognizerSpec.of("Digits", Model(classes))
 
@@ -166,14 +169,14 @@ def test_classes_that_the_app_could_not_tell_apart(classes: tuple[str, ...], mes
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"show": 1.5}, "thresholds.show is a number from 0 to 1; received: 1.5"),
-        ({"keep": 0.9}, "thresholds.keep is at most thresholds.show; received: 0.9 over 0.7"),
-        ({"smoothing": 0}, "thresholds.smoothing is above 0"),
-        ({"hold": 0}, "thresholds.hold is a count of at least 1; received: 0"),
-        ({"margin": True}, "thresholds.margin is a number"),
+        ({"show": 1.5}, "thresholds.show must be a number from 0 to 1; received: 1.5"),
+        ({"keep": 0.9}, "must not be larger than thresholds.show; received: keep 0.9, show 0.7"),
+        ({"smoothing": 0}, "thresholds.smoothing must be larger than 0"),
+        ({"hold": 0}, "thresholds.hold must be an integer of at least 1; received: 0"),
+        ({"margin": True}, "thresholds.margin must be a number"),
     ],
 )
-def test_thresholds_out_of_range(values: dict[str, float], message: str) -> None:
+def test_thresholds_out_of_range(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         Display(**values)
 
@@ -181,6 +184,6 @@ def test_thresholds_out_of_range(values: dict[str, float], message: str) -> None
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"model": "Recognizer", "classes": [1], "name": "x"}', "[" * 5000]
 )
-def test_text_that_is_no_recognizer(text: str) -> None:
+def test_invalid_recognizer_json_is_rejected(text: str) -> None:
     with pytest.raises(AppError):
         RecognizerSpec.from_json(text)

@@ -1,30 +1,16 @@
-"""The Swift files, as far as they can be judged without Apple's compiler."""
+"""The Swift files, as far as they can be checked without Apple's compiler."""
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from app import swift_names
+
 HERE = Path(__file__).parent
-
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-swift_names = _beside("swift_names")
 
 
 def sdk_names() -> dict[str, set[str]]:
@@ -44,18 +30,18 @@ def parts(digits_app: Path) -> dict[str, list[Path]]:
     return {
         "app": swift_files(digits_app / "Digits"),
         "app tests": swift_files(digits_app / "DigitsTests"),
-        "pressing tests": swift_files(digits_app / "DigitsUITests"),
+        "UI tests": swift_files(digits_app / "DigitsUITests"),
         "kit": swift_files(digits_app / "RecognizerKit/Sources"),
         "kit tests": swift_files(digits_app / "RecognizerKit/Tests"),
     }
 
 
-def test_every_file_is_swift(digits_app: Path) -> None:
+def test_every_file_parses_as_swift(digits_app: Path) -> None:
     for path in swift_files(digits_app):
         assert swift_names.errors(path) == []
 
 
-def test_the_reader_of_swift_is_not_blind(tmp_path: Path) -> None:
+def test_the_parser_detects_syntax_errors(tmp_path: Path) -> None:
     path = tmp_path / "Wrong.swift"
     path.write_text("struct A { func b( { } }\n")
     assert swift_names.errors(path) != []
@@ -66,7 +52,7 @@ def test_the_reader_of_swift_is_not_blind(tmp_path: Path) -> None:
     [
         ("app", ["kit"], ["swift", "foundation", "interface", "camera", "model"]),
         ("app tests", ["app", "kit"], ["swift", "foundation", "testing"]),
-        ("pressing tests", [], ["swift", "foundation", "pressing"]),
+        ("UI tests", [], ["swift", "foundation", "ui_tests"]),
         ("kit", [], ["swift"]),
         ("kit tests", ["kit"], ["swift", "testing"]),
     ],
@@ -83,14 +69,14 @@ def test_every_name_is_declared_somewhere(
     assert sorted(swift_names.used(parts[part]) - known) == []
 
 
-def test_a_misspelled_name_would_be_found(parts: dict[str, list[Path]], tmp_path: Path) -> None:
+def test_a_misspelled_name_is_detected(parts: dict[str, list[Path]], tmp_path: Path) -> None:
     path = tmp_path / "Wrong.swift"
     path.write_text("let tracker = RecognitionTraker(configuration: 1)\n")
     known = swift_names.declared([*parts["kit"], path])
     assert swift_names.used([path]) - known == {"RecognitionTraker"}
 
 
-def test_no_sdk_name_is_listed_that_nothing_uses(parts: dict[str, list[Path]]) -> None:
+def test_every_listed_sdk_name_is_used(parts: dict[str, list[Path]]) -> None:
     used = set().union(*(swift_names.used(files) for files in parts.values()))
     listed = set().union(*sdk_names().values())
     assert sorted(listed - used) == []
@@ -104,15 +90,15 @@ def test_types_of_the_package_that_the_app_uses_are_public(parts: dict[str, list
     assert private & swift_names.used([*parts["app"], *parts["kit tests"]]) == set()
 
 
-def test_the_package_needs_foundation_only(parts: dict[str, list[Path]]) -> None:
+def test_the_package_imports_foundation_only(parts: dict[str, list[Path]]) -> None:
     imported = set().union(*(swift_names.imports(path) for path in parts["kit"]))
     assert imported == {"Foundation"}
     tests = set().union(*(swift_names.imports(path) for path in parts["kit tests"]))
     assert tests == {"Foundation", "RecognizerKit", "Testing"}
 
 
-def words(path: Path) -> set[str]:
-    """The texts for people in a Swift file: in quotes, with a capital or a value in front."""
+def user_texts(path: Path) -> set[str]:
+    """The string literals that users see: they start with a capital letter or a placeholder."""
     found = set()
     for node in swift_names.nodes(swift_names.tree(path)):
         if node.type == "line_string_literal":
@@ -123,8 +109,8 @@ def words(path: Path) -> set[str]:
     return found
 
 
-def test_every_text_for_people_is_in_the_catalog(digits_app: Path) -> None:
-    written = set().union(*map(words, swift_files(digits_app / "Digits")))
+def test_the_catalog_contains_exactly_the_texts_in_the_code(digits_app: Path) -> None:
+    written = set().union(*map(user_texts, swift_files(digits_app / "Digits")))
     catalog = json.loads((digits_app / "Digits/Localizable.xcstrings").read_text("utf-8"))
     assert written == set(catalog["strings"])
 
@@ -145,24 +131,24 @@ def test_the_package_builds_and_passes_its_tests(digits_app: Path, tmp_path: Pat
 
 SDK = HERE / "sdk"
 
-# In an order in which each imports only those before it.
+# Sorted so that each module imports only modules before it.
 MODULES = ("CoreGraphics", "ImageIO", "CoreVideo", "CoreML", "Vision", "AVFoundation", "SwiftUI",
            "PhotosUI", "Accessibility", "UIKit")  # fmt: skip
 
 
-def swiftc(folder: Path, *words: str | Path) -> None:
+def swiftc(folder: Path, *arguments: str | Path) -> None:
     run = subprocess.run(
-        ["swiftc", "-parse-as-library", "-I", folder, *words], capture_output=True, text=True
+        ["swiftc", "-parse-as-library", "-I", folder, *arguments], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "warning:" not in run.stderr, run.stderr
 
 
 @pytest.mark.skipif(shutil.which("swiftc") is None, reason="no Swift on the PATH")
-def test_the_app_is_type_checked_against_what_we_know_of_apples_frameworks(
+def test_the_app_type_checks_against_stubs_of_apples_frameworks(
     parts: dict[str, list[Path]], tmp_path: Path
 ) -> None:
-    """In Swift 6, with its rules on concurrency. `sdk/` declares Apple's part, by hand."""
+    """In Swift 6 mode with its concurrency rules. `sdk/` contains hand-written stubs."""
     for name in MODULES:
         module = ["-emit-module", "-module-name", name, "-emit-module-path"]
         target = tmp_path / f"{name}.swiftmodule"
@@ -175,7 +161,7 @@ def test_the_app_is_type_checked_against_what_we_know_of_apples_frameworks(
         if path.name == "CameraPreview.swift":
             continue
         copy = tmp_path / path.name
-        # Only on Apple's systems do these types stand for each other.
+        # These types are bridged on Apple's systems only.
         copy.write_text(
             re.sub(r"(\w+) as (CFData|CFDictionary)", r"\2.of(\1)", path.read_text("utf-8"))
         )

@@ -1,4 +1,4 @@
-"""Writing whole or not at all, and what --force leaves alone."""
+"""Writing completely or not at all, and which files --force keeps."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def app(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_new_folder_holds_the_files_and_nothing_stays_beside_it(app: Path) -> None:
+def test_a_new_folder_contains_the_files_and_no_temporary_files_remain(app: Path) -> None:
     assert files(app) == FIRST
     assert [path.name for path in app.parent.iterdir()] == ["app"]
 
@@ -38,41 +38,41 @@ def test_files_are_copied_from_paths(tmp_path: Path) -> None:
     assert (tmp_path / "app/App/w.bin").read_bytes() == source.read_bytes()
 
 
-def test_an_existing_folder_is_refused(app: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputExistsError, match="exists already.*add --force"):
+def test_an_existing_folder_is_rejected(app: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputExistsError, match="already exists.*add --force"):
         write_app(app, FIRST, force=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(OutputExistsError):
         write_app(tmp_path / "empty", FIRST, force=False)
 
 
-def test_force_does_not_touch_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+def test_force_does_not_change_a_folder_without_a_manifest(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "README.md").write_text("mine")
-    with pytest.raises(OutputExistsError, match="was not written by this program"):
+    with pytest.raises(OutputExistsError, match="was not written by Pocketlens"):
         write_app(folder, FIRST, force=True)
     assert files(folder) == {"README.md": b"mine"}
 
 
-def test_force_on_a_folder_that_is_not_there_is_a_plain_writing(tmp_path: Path) -> None:
+def test_force_writes_a_new_folder_too(tmp_path: Path) -> None:
     assert write_app(tmp_path / "new", FIRST, force=True) == []
     assert files(tmp_path / "new") == FIRST
 
 
-def test_force_replaces_removes_and_adds_what_is_ours(app: Path) -> None:
+def test_force_replaces_removes_and_adds_unchanged_files(app: Path) -> None:
     second = {"App/A.swift": b"a2", "Kit/C.swift": b"c"}
     assert write_app(app, second, force=True) == []
     assert files(app) == second
 
 
-def test_force_keeps_what_the_user_added(app: Path) -> None:
+def test_force_keeps_files_that_the_user_added(app: Path) -> None:
     (app / "App/Mine.swift").write_text("mine")
     assert write_app(app, {"README.md": b"new"}, force=True) == []
     assert files(app) == {"App/Mine.swift": b"mine", "README.md": b"new"}
 
 
-def test_force_keeps_what_the_user_changed_and_says_so_each_time(app: Path) -> None:
+def test_force_keeps_files_that_the_user_changed_and_returns_them_each_time(app: Path) -> None:
     (app / "App/A.swift").write_bytes(b"mine")
     second = {**FIRST, "App/A.swift": b"a2"}
     for _ in range(2):
@@ -83,26 +83,26 @@ def test_force_keeps_what_the_user_changed_and_says_so_each_time(app: Path) -> N
     assert files(app) == second
 
 
-def test_a_change_is_no_conflict_while_there_is_nothing_new(app: Path) -> None:
+def test_a_changed_file_is_not_returned_if_the_new_app_has_the_same_one(app: Path) -> None:
     (app / "App/A.swift").write_bytes(b"mine")
     assert write_app(app, FIRST, force=True) == []
     assert files(app) == {**FIRST, "App/A.swift": b"mine"}
 
 
-def test_a_changed_file_that_is_no_longer_ours_stays(app: Path) -> None:
+def test_a_changed_file_is_kept_when_the_new_app_does_not_have_it(app: Path) -> None:
     (app / "App/B.swift").write_bytes(b"mine")
     assert write_app(app, {"README.md": b"read"}, force=True) == ["App/B.swift"]
     assert files(app) == {"README.md": b"read", "App/B.swift": b"mine"}
 
 
-def test_a_file_of_the_users_where_ours_would_go_stays(app: Path) -> None:
+def test_a_file_of_the_user_at_the_path_of_a_new_file_is_kept(app: Path) -> None:
     (app / "App/New.swift").write_bytes(b"mine")
     for _ in range(2):
         assert write_app(app, {**FIRST, "App/New.swift": b"ours"}, force=True) == ["App/New.swift"]
     assert (app / "App/New.swift").read_bytes() == b"mine"
 
 
-def test_a_writing_cut_short_is_taken_up_by_the_next(
+def test_an_interrupted_write_is_completed_by_the_next(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = {path: content + b"2" for path, content in FIRST.items()}
@@ -124,13 +124,13 @@ def test_a_writing_cut_short_is_taken_up_by_the_next(
     assert files(app) == second
 
 
-def test_a_new_folder_that_cannot_be_filled_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_of_a_new_folder_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_app(tmp_path / "app", {"A": b"a", "B": tmp_path / "gone"}, force=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_links_are_not_written_through(app: Path, tmp_path: Path) -> None:
+def test_files_are_not_written_through_symbolic_links(app: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "A.swift").write_bytes(b"a")
@@ -138,7 +138,7 @@ def test_links_are_not_written_through(app: Path, tmp_path: Path) -> None:
         path.unlink()
     (app / "App").rmdir()
     (app / "App").symlink_to(outside)
-    with pytest.raises(OutputError, match="is a link"):
+    with pytest.raises(OutputError, match="is a symbolic link"):
         write_app(app, {"App/A.swift": b"a2"}, force=True)
     assert files(outside) == {"A.swift": b"a"}
 
@@ -157,7 +157,7 @@ def test_links_are_not_written_through(app: Path, tmp_path: Path) -> None:
         "x" * 4_000_001,
     ],
 )
-def test_a_damaged_manifest_is_refused(app: Path, content: str) -> None:
+def test_a_damaged_manifest_is_rejected(app: Path, content: str) -> None:
     (app / MANIFEST).write_text(content)
     with pytest.raises(AppError, match="is damaged"):
         write_app(app, {"README.md": b"new"}, force=True)

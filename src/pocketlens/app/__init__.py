@@ -1,8 +1,8 @@
-"""Core ML file -> a complete iPhone app project, and the check of one.
+"""Core ML file -> a complete iPhone app project; also checks such a project.
 
-Made in steps: names and identifiers (`spec`), an in-memory Xcode project (`project`, `pbxproj`),
+The steps: names and identifiers (`spec`), an in-memory Xcode project (`project`, `pbxproj`),
 every file of the app (`contents`, `artwork`, `templates/`), the folder (`writer`). `check` reads
-such a folder back and looks for all that Xcode would stumble over.
+an app folder and reports everything that would fail in Xcode.
 """
 
 from __future__ import annotations

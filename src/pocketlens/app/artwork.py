@@ -1,6 +1,6 @@
-"""Pictures drawn by the program: the app's icon and the fixtures of its tests.
+"""Images drawn by Pocketlens: the app's icon and the fixture images of its tests.
 
-The same arguments always give the same pixels.
+Deterministic: the same arguments produce the same pixels.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pocketlens.image import InputSpec
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ICON_SIZE", "fixture_pictures", "icon", "png"]
+__all__ = ["ICON_SIZE", "fixture_images", "icon", "png"]
 
 ICON_SIZE = 1024
-"""The one size of icon that Xcode asks for, in pixels; it must have no transparency."""
+"""The icon size that Xcode requires, in pixels. The icon must not have transparency."""
 
 TOP, BOTTOM = (61, 140, 237), (36, 60, 145)
 WHITE = (255, 255, 255)
-OVERSAMPLING = 4  # smooths the edges of small pictures; large ones do without
+OVERSAMPLING = 4  # smooths the edges of small images; large images do not need it
 SMALL = 512
 
 
@@ -44,29 +44,30 @@ def icon(letter: str) -> Image.Image:
     return image
 
 
-def fixture_pictures(spec: InputSpec) -> dict[str, Image.Image]:
-    """A few pictures, by file name, that a model with this input can be asked about.
+def fixture_images(spec: InputSpec) -> dict[str, Image.Image]:
+    """Test images for a model with this input, by file name.
 
-    All but one are of the input's own size, so that no two programs can resize them differently.
-    `wide.png`, for a model that crops, is three times as wide: a picture between two bright sides.
+    All except `wide.png` have exactly the input's size, so that differences in resizing cannot
+    change the result. `wide.png`, for models with a center crop, is three times as wide: the image
+    `ring.png` between two white areas, which the crop must remove.
     """
     from PIL import Image
 
-    pictures = {
+    images = {
         "stroke.png": _drawing(spec, _stroke),
         "ring.png": _drawing(spec, _ring),
         "gradient.png": _gradient(spec),
     }
     if spec.crop == "center-crop":
         wide = Image.new("RGB", (3 * spec.width, spec.height), WHITE)
-        wide.paste(pictures["ring.png"], (spec.width, 0))
-        pictures["wide.png"] = wide
+        wide.paste(images["ring.png"], (spec.width, 0))
+        images["wide.png"] = wide
     mode = "L" if spec.color == "gray" else "RGB"
-    return {name: picture.convert(mode) for name, picture in pictures.items()}
+    return {name: image.convert(mode) for name, image in images.items()}
 
 
 def png(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
+    """The image encoded as PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

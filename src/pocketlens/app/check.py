@@ -1,7 +1,7 @@
-"""Checks an app's folder without Xcode: what would stop it from opening, building or being right.
+"""Check an app's folder without Xcode, for problems that would stop it from building or working.
 
-Xcode is not at hand where apps are written, and other readers of its project format overlook a
-dangling id, a second model or an icon with transparency. These rules do not.
+Apps can be written on systems without Xcode, and other parsers of its project format do not detect
+a dangling id, a second model or an icon with transparency. These rules do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pocketlens.image import open_image
 __all__ = ["check_app"]
 
 MAX_TEXT = 16_000_000
-"""The largest project, JSON or property list that is read, in bytes."""
+"""The size limit for a scheme, JSON file or property list, in bytes."""
 
 PLACEHOLDER = re.compile(r"%(?:\d+\$)?(?:@|lld|lf)")
 CATALOGS = ("InfoPlist.xcstrings", "Localizable.xcstrings")
@@ -33,60 +33,63 @@ UNREADABLE = object()
 
 
 def check_app(folder: str | os.PathLike[str]) -> list[str]:
-    """Every fault found in an app's folder, in words; an empty list when all is well.
+    """Check an app's folder.
 
-    Looked at: the Xcode project (every reference leads to an object of the expected kind, no
-    object is unused or doubled, folders exist, settings are there), the scheme, the one model, the
-    asset catalog, the privacy manifest, the texts in every language, `recognizer.json` and the
-    fixtures of the tests.
+    Checked are the Xcode project (every reference resolves to an object of the expected type, no
+    object is unused or duplicated, folders exist, required settings are present), the scheme, that
+    there is exactly one model, the asset catalog, the privacy manifest, the translations,
+    `recognizer.json` and the fixtures of the tests.
+
+    Returns:
+        One message per problem; an empty list if there are none.
 
     Raises:
-        AppError: No such folder, or not one Xcode project in it.
+        AppError: The folder does not exist or does not contain exactly one Xcode project.
     """
     folder = Path(folder)
     projects = sorted(folder.glob("*.xcodeproj"))
     if len(projects) != 1:
         found = ", ".join(path.name for path in projects) or "none"
         raise AppError(
-            f"{folder} should hold one .xcodeproj; found: {found}; "
-            "write an app with: pocketlens app FILE -o FOLDER"
+            f"expected exactly one .xcodeproj in {folder}; found: {found}; "
+            "to write an app: pocketlens app FILE -o FOLDER"
         )
-    faults: list[str] = []
-    facts = check_project(projects[0], faults)
+    problems: list[str] = []
+    facts = check_project(projects[0], problems)
     if facts is not None:
-        _check_scheme(projects[0], facts, faults)
-        recognizer = _check_app_folder(folder / facts.app_folder, faults)
-        _check_fixtures(folder / facts.tests_folder, recognizer, faults)
+        _check_scheme(projects[0], facts, problems)
+        recognizer = _check_app_folder(folder / facts.app_folder, problems)
+        _check_fixtures(folder / facts.tests_folder, recognizer, problems)
         for name in CATALOGS:
-            _check_texts(folder / facts.app_folder / name, facts.languages, faults)
+            _check_texts(folder / facts.app_folder / name, facts.languages, problems)
         for name in (facts.app_folder, facts.tests_folder, facts.ui_tests_folder):
-            faults += [
+            problems += [
                 f"{path.relative_to(folder)}: an Info.plist in a target's folder would be copied "
-                "as a resource; delete it, Xcode makes one from the build settings"
+                "as a resource; delete it: Xcode generates one from the build settings"
                 for path in (folder / name).rglob("Info.plist")
             ]
-    return faults
+    return problems
 
 
-def _check_scheme(project: Path, facts: ProjectFacts, faults: list[str]) -> None:
+def _check_scheme(project: Path, facts: ProjectFacts, problems: list[str]) -> None:
     path = project / "xcshareddata" / "xcschemes" / f"{project.stem}.xcscheme"
-    text = _text(path, faults)
+    text = _text(path, problems)
     if text is None:
         return
     try:
-        # The file's size is bounded, and expat itself stops entities that multiply.
+        # The file's size is limited, and expat itself limits entity expansion.
         root = ElementTree.fromstring(text)  # noqa: S314
     except ElementTree.ParseError as error:
-        faults.append(f"{path.name}: not XML: {error}")
+        problems.append(f"{path.name}: invalid XML: {error}")
         return
     references = list(root.iter("BuildableReference"))
     for reference in references:
         attributes = reference.attrib
         target = facts.targets.get(attributes.get("BlueprintIdentifier", ""))
         if target is None:
-            faults.append(
+            problems.append(
                 f"{path.name}: BlueprintIdentifier "
-                f"{attributes.get('BlueprintIdentifier')!r} is the id of no target"
+                f"{attributes.get('BlueprintIdentifier')!r} is not the id of a target"
             )
             continue
         expected = {
@@ -94,22 +97,22 @@ def _check_scheme(project: Path, facts: ProjectFacts, faults: list[str]) -> None
             "BuildableName": target.product,
             "ReferencedContainer": f"container:{project.name}",
         }
-        faults += [
+        problems += [
             f"{path.name}: {key} is {attributes.get(key)!r}; expected {value!r}"
             for key, value in expected.items()
             if attributes.get(key) != value
         ]
     named = {reference.attrib.get("BlueprintIdentifier") for reference in references}
-    faults += [
+    problems += [
         f"{path.name}: the target {target.name} is not in the scheme"
         for identifier, target in facts.targets.items()
         if identifier not in named
     ]
 
 
-def _check_app_folder(folder: Path, faults: list[str]) -> RecognizerSpec | None:
+def _check_app_folder(folder: Path, problems: list[str]) -> RecognizerSpec | None:
     if not folder.is_dir():
-        return None  # told of already: the project names the folder
+        return None  # already reported by the check of the project
     models = sorted(
         path
         for path in folder.rglob("*")
@@ -117,19 +120,19 @@ def _check_app_folder(folder: Path, faults: list[str]) -> RecognizerSpec | None:
     )
     if len(models) != 1:
         names = ", ".join(str(path.relative_to(folder)) for path in models) or "none"
-        faults.append(f"{folder.name}: expected exactly one model; found: {names}")
+        problems.append(f"{folder.name}: expected exactly one model; found: {names}")
     elif models[0].stem != MODEL_NAME:
-        faults.append(
-            f"{folder.name}: recognizer.json names the model {MODEL_NAME}; found: {models[0].name}"
+        problems.append(
+            f"{folder.name}: the model must be called {MODEL_NAME}; found: {models[0].name}"
         )
-    _check_assets(folder / "Assets.xcassets", faults)
-    _check_privacy(folder / "PrivacyInfo.xcprivacy", faults)
-    if (text := _text(folder / "recognizer.json", faults)) is None:
+    _check_assets(folder / "Assets.xcassets", problems)
+    _check_privacy(folder / "PrivacyInfo.xcprivacy", problems)
+    if (text := _text(folder / "recognizer.json", problems)) is None:
         return None
     try:
         return RecognizerSpec.from_json(text)
     except (AppError, OptionError) as error:
-        faults.append(f"recognizer.json: {error}")
+        problems.append(f"recognizer.json: {error}")
         return None
 
 
@@ -137,50 +140,50 @@ def _suffixes(path: Path, top: Path) -> set[str]:
     return {parent.suffix for parent in path.relative_to(top).parents}
 
 
-def _check_assets(catalog: Path, faults: list[str]) -> None:
+def _check_assets(catalog: Path, problems: list[str]) -> None:
     for name in ("Contents.json", "AccentColor.colorset/Contents.json"):
-        _json(catalog / name, faults)
+        _json(catalog / name, problems)
     icons = catalog / "AppIcon.appiconset"
-    contents = _json(icons / "Contents.json", faults)
+    contents = _json(icons / "Contents.json", problems)
     images = contents.get("images") if isinstance(contents, dict) else None
     expected = {"idiom": "universal", "platform": "ios", "size": f"{ICON_SIZE}x{ICON_SIZE}"}
     if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], dict):
-        faults.append("AppIcon: expected one image in Contents.json")
+        problems.append("AppIcon: expected one image in Contents.json")
         return
-    faults += [
+    problems += [
         f"AppIcon: {key} is {images[0].get(key)!r}; expected {value!r}"
         for key, value in expected.items()
         if images[0].get(key) != value
     ]
-    _check_icon(icons / str(images[0].get("filename")), faults)
+    _check_icon(icons / str(images[0].get("filename")), problems)
 
 
-def _check_icon(path: Path, faults: list[str]) -> None:
+def _check_icon(path: Path, problems: list[str]) -> None:
     from PIL import Image
 
     try:
-        open_image(path)  # whole, and of a bearable size
+        open_image(path)  # decodes it completely and limits its size
     except ImageError as error:
-        faults.append(f"AppIcon: {error}")
+        problems.append(f"AppIcon: {error}")
         return
     with Image.open(path) as image:
         if image.size != (ICON_SIZE, ICON_SIZE):
-            faults.append(
+            problems.append(
                 f"AppIcon: {path.name} is {image.width} × {image.height}; "
                 f"expected {ICON_SIZE} × {ICON_SIZE}"
             )
         if image.has_transparency_data:
-            faults.append(f"AppIcon: {path.name} has transparency; expected none")
+            problems.append(f"AppIcon: {path.name} has transparency; expected an opaque image")
 
 
-def _check_privacy(path: Path, faults: list[str]) -> None:
-    if (text := _text(path, faults)) is None:
+def _check_privacy(path: Path, problems: list[str]) -> None:
+    if (text := _text(path, problems)) is None:
         return
     try:
         values = plistlib.loads(text.encode(), fmt=plistlib.FMT_XML)
     except (ExpatError, ValueError, TypeError, LookupError, AttributeError) as error:
-        # plistlib lets through what its parts raise.
-        faults.append(f"{path.name}: not a property list: {error}")
+        # plistlib does not convert the exceptions of the modules it uses.
+        problems.append(f"{path.name}: invalid property list: {error}")
         return
     expected: dict[str, Any] = {
         "NSPrivacyTracking": bool,
@@ -188,94 +191,98 @@ def _check_privacy(path: Path, faults: list[str]) -> None:
         "NSPrivacyCollectedDataTypes": list,
         "NSPrivacyAccessedAPITypes": list,
     }
-    faults += [
+    problems += [
         f"{path.name}: {key} is missing or not a {kind.__name__}"
         for key, kind in expected.items()
         if not isinstance(values, dict) or not isinstance(values.get(key), kind)
     ]
 
 
-def _check_texts(path: Path, languages: tuple[str, ...], faults: list[str]) -> None:
-    """A string catalog has each of its texts in every language, with the same placeholders."""
-    catalog = _json(path, faults)
+def _check_texts(path: Path, languages: tuple[str, ...], problems: list[str]) -> None:
+    """Check that each text has a translation in every language, with the same placeholders."""
+    catalog = _json(path, problems)
     if catalog is UNREADABLE:
         return
     try:
         source, texts = str(catalog["sourceLanguage"]), dict(catalog["strings"])
         for key, entry in texts.items():
-            # A key without a text in the source's language is that text itself.
+            # Without an entry for the source language, the key itself is the text.
             written = {
                 language: str(text["stringUnit"]["value"])
                 for language, text in entry.get("localizations", {}).items()
             }
             original = written.setdefault(source, key)
-            faults += [
-                f"{path.name}: {key!r} is missing in {language}"
+            problems += [
+                f"{path.name}: {key!r} has no translation in {language}"
                 for language in languages
                 if language not in written
             ]
-            faults += [
-                f"{path.name}: {key!r} has other placeholders in {language}"
+            problems += [
+                f"{path.name}: {key!r} has different placeholders in {language}"
                 for language, text in written.items()
                 if sorted(PLACEHOLDER.findall(text)) != sorted(PLACEHOLDER.findall(original))
             ]
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        faults.append(f"{path.name}: a key is missing or of the wrong type: {error!r}")
+        problems.append(f"{path.name}: a key is missing or has the wrong type: {error!r}")
 
 
-def _check_fixtures(folder: Path, recognizer: RecognizerSpec | None, faults: list[str]) -> None:
+def _check_fixtures(folder: Path, recognizer: RecognizerSpec | None, problems: list[str]) -> None:
     if not folder.is_dir():
         return
-    listing = _json(folder / "fixtures.json", faults)
+    listing = _json(folder / "fixtures.json", problems)
     if listing is UNREADABLE:
         return
     try:
         tolerance, pictures = float(listing["tolerance"]), listing["pictures"]
-        answers = {
+        expected = {
             str(picture["file"]): [
                 (str(a["label"]), float(a["probability"])) for a in picture["top"]
             ]
             for picture in pictures
         }
     except (TypeError, KeyError, ValueError) as error:
-        faults.append(f"fixtures.json: a key is missing or of the wrong type: {error!r}")
+        problems.append(f"fixtures.json: a key is missing or has the wrong type: {error!r}")
         return
-    if not 0 < tolerance < 1 or not answers:
-        faults.append("fixtures.json: expected a tolerance between 0 and 1, and pictures")
-    for name, top in answers.items():
+    if not 0 < tolerance < 1 or not expected:
+        problems.append(
+            "fixtures.json: expected a tolerance between 0 and 1, and at least one picture"
+        )
+    for name, top in expected.items():
         if not top or not all(0 <= probability <= 1 for _, probability in top):
-            faults.append(f"fixtures.json: {name} has no probabilities from 0 to 1")
+            problems.append(
+                f"fixtures.json: the probabilities of {name} are missing or not between 0 and 1"
+            )
         if recognizer is not None:
-            faults += [
-                f"fixtures.json: {name} expects {label!r}, which is none of the classes"
+            problems += [
+                f"fixtures.json: {name} expects {label!r}, which is not one of the classes"
                 for label, _ in top
                 if label not in recognizer.classes
             ]
         try:
             open_image(folder / name)
         except ImageError as error:
-            faults.append(f"fixtures.json: {error}")
+            problems.append(f"fixtures.json: {error}")
 
 
-def _text(path: Path, faults: list[str]) -> str | None:
+def _text(path: Path, problems: list[str]) -> str | None:
     try:
         if path.stat().st_size > MAX_TEXT:
-            faults.append(f"{path.name}: has more than {MAX_TEXT} bytes")
+            problems.append(f"{path.name}: larger than {MAX_TEXT} bytes")
             return None
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        faults.append(f"{path.parent.name}/{path.name} is missing")
+        problems.append(f"{path.parent.name}/{path.name} is missing")
     except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"{path.name}: cannot be read: {error}")
+        problems.append(f"{path.name}: cannot be read: {error}")
     return None
 
 
-def _json(path: Path, faults: list[str]) -> Any:
-    """The value that the file holds, or `UNREADABLE`: JSON has a `null` of its own."""
-    if (text := _text(path, faults)) is None:
+def _json(path: Path, problems: list[str]) -> Any:
+    """The parsed JSON, or `UNREADABLE` (None would be ambiguous: it is JSON's `null`)."""
+    if (text := _text(path, problems)) is None:
         return UNREADABLE
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        faults.append(f"{path.parent.name}/{path.name}: not JSON: {error}")
+        problems.append(f"{path.parent.name}/{path.name}: invalid JSON: {error}")
         return UNREADABLE

@@ -1,4 +1,4 @@
-"""The rules for `project.pbxproj`: objects, references, folders, build settings."""
+"""Check `project.pbxproj`: objects, references, folders, build settings."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ ID = re.compile(r"[0-9A-F]{24}")
 MAX_BYTES = 16_000_000
 
 PHASES = ("PBXSourcesBuildPhase", "PBXFrameworksBuildPhase", "PBXResourcesBuildPhase")
-GROUPED = ("PBXGroup", "PBXFileReference", "PBXFileSystemSynchronizedRootGroup")
+GROUP_MEMBERS = ("PBXGroup", "PBXFileReference", "PBXFileSystemSynchronizedRootGroup")
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What an object of one isa must have, and what its references must lead to."""
+class Schema:
+    """The required keys of objects of one isa, and the allowed isas of each reference."""
 
     required: tuple[str, ...]
     references: Mapping[str, tuple[str, ...]]
 
 
-SHAPES = {
-    "PBXBuildFile": Shape(
+SCHEMAS = {
+    "PBXBuildFile": Schema(
         (), {"productRef": ("XCSwiftPackageProductDependency",), "fileRef": ("PBXFileReference",)}
     ),
-    "PBXContainerItemProxy": Shape(
+    "PBXContainerItemProxy": Schema(
         ("containerPortal", "proxyType", "remoteGlobalIDString", "remoteInfo"),
         {"containerPortal": ("PBXProject",), "remoteGlobalIDString": ("PBXNativeTarget",)},
     ),
-    "PBXFileReference": Shape(("path", "sourceTree"), {}),
-    "PBXFileSystemSynchronizedRootGroup": Shape(("path", "sourceTree"), {}),
-    "PBXGroup": Shape(("children", "sourceTree"), {"children": GROUPED}),
-    "PBXNativeTarget": Shape(
+    "PBXFileReference": Schema(("path", "sourceTree"), {}),
+    "PBXFileSystemSynchronizedRootGroup": Schema(("path", "sourceTree"), {}),
+    "PBXGroup": Schema(("children", "sourceTree"), {"children": GROUP_MEMBERS}),
+    "PBXNativeTarget": Schema(
         (
             "buildConfigurationList",
             "buildPhases",
@@ -57,7 +57,7 @@ SHAPES = {
             "productReference": ("PBXFileReference",),
         },
     ),
-    "PBXProject": Shape(
+    "PBXProject": Schema(
         ("attributes", "buildConfigurationList", "mainGroup", "productRefGroup", "targets"),
         {
             "buildConfigurationList": ("XCConfigurationList",),
@@ -67,26 +67,26 @@ SHAPES = {
             "targets": ("PBXNativeTarget",),
         },
     ),
-    "PBXTargetDependency": Shape(
+    "PBXTargetDependency": Schema(
         ("target", "targetProxy"),
         {"target": ("PBXNativeTarget",), "targetProxy": ("PBXContainerItemProxy",)},
     ),
-    "XCBuildConfiguration": Shape(
+    "XCBuildConfiguration": Schema(
         ("buildSettings", "name"), {"baseConfigurationReference": ("PBXFileReference",)}
     ),
-    "XCConfigurationList": Shape(
+    "XCConfigurationList": Schema(
         ("buildConfigurations", "defaultConfigurationName"),
         {"buildConfigurations": ("XCBuildConfiguration",)},
     ),
-    "XCLocalSwiftPackageReference": Shape(("relativePath",), {}),
-    "XCSwiftPackageProductDependency": Shape(
+    "XCLocalSwiftPackageReference": Schema(("relativePath",), {}),
+    "XCSwiftPackageProductDependency": Schema(
         ("productName",), {"package": ("XCLocalSwiftPackageReference",)}
     ),
-    **{phase: Shape(("files",), {"files": ("PBXBuildFile",)}) for phase in PHASES},
+    **{phase: Schema(("files",), {"files": ("PBXBuildFile",)}) for phase in PHASES},
 }
 
-# The form of a key's value, whatever the isa; every other key holds a string.
-FORMS: dict[str, type] = {
+# The type of a key's value, for every isa; all other keys have string values.
+VALUE_TYPES: dict[str, type] = {
     **dict.fromkeys(("attributes", "buildSettings"), dict),
     **dict.fromkeys(
         (
@@ -105,7 +105,7 @@ FORMS: dict[str, type] = {
         list,
     ),
 }
-FORM_NAMES: dict[type, str] = {str: "a string", list: "a list", dict: "a dictionary"}
+TYPE_NAMES: dict[type, str] = {str: "a string", list: "a list", dict: "a dictionary"}
 
 SOURCE_TREES = {
     "PBXFileReference": ("<group>", "BUILT_PRODUCTS_DIR"),
@@ -114,7 +114,7 @@ SOURCE_TREES = {
 }
 CONFIGURATIONS = ["Debug", "Release"]
 
-# None: any value will do, but the app cannot be right without one.
+# None: any value is accepted, but the setting is required.
 PROJECT_SETTINGS: dict[str, str | None] = {
     "ENABLE_USER_SCRIPT_SANDBOXING": "YES",
     "IPHONEOS_DEPLOYMENT_TARGET": None,
@@ -152,7 +152,7 @@ TARGET_SETTINGS: dict[str, dict[str, str | None]] = {
         "TEST_TARGET_NAME": None,
     },
 }
-# With it a camera delegate, called on its own queue, traps at run time.
+# With this setting, the camera delegate, which is called on its own queue, crashes at run time.
 FORBIDDEN_SETTINGS = {"SWIFT_DEFAULT_ACTOR_ISOLATION": "MainActor"}
 
 
@@ -166,14 +166,14 @@ class Target:
 
 @dataclass(frozen=True)
 class ProjectFacts:
-    """What the other rules need of a project.
+    """The parts of a project that the checks of other files need.
 
     Args:
-        targets: By id.
-        app_folder: Of the application.
-        tests_folder: Of the unit tests.
-        ui_tests_folder: Of the tests that press the app's buttons.
-        languages: That the app speaks.
+        targets: The targets, by id.
+        app_folder: The folder of the app target.
+        tests_folder: The folder of the unit-test target.
+        ui_tests_folder: The folder of the UI-test target.
+        languages: The language codes of the app's texts.
     """
 
     targets: dict[str, Target]
@@ -183,74 +183,76 @@ class ProjectFacts:
     languages: tuple[str, ...]
 
 
-def check_project(project: Path, faults: list[str]) -> ProjectFacts | None:
-    """Add every fault of `project`'s `project.pbxproj` to `faults`.
+def check_project(project: Path, problems: list[str]) -> ProjectFacts | None:
+    """Append a message to `problems` for each problem in the `project.pbxproj` of `project`.
 
     Returns:
-        None if the project is too broken to go on from.
+        None if the project has too many problems to check the other files.
     """
     path = project / "project.pbxproj"
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ParseError(f"more than {MAX_BYTES} bytes")
+            raise ParseError(f"larger than {MAX_BYTES} bytes")
         content: Any = parse(path.read_text(encoding="utf-8"))
         if content["objectVersion"] != str(OBJECT_VERSION):
-            faults.append(
+            problems.append(
                 f"{path.name}: objectVersion is {content['objectVersion']!r}; "
                 f"expected {OBJECT_VERSION}"
             )
         objects, root = content["objects"], content["rootObject"]
         if not all(isinstance(properties, dict) for properties in objects.values()):
-            raise ParseError("objects holds something that is not a dictionary")
+            raise ParseError("objects contains a value that is not a dictionary")
     except (OSError, UnicodeDecodeError, ParseError, KeyError, TypeError, AttributeError) as error:
-        faults.append(f"{path.name}: cannot be read: {error}")
+        problems.append(f"{path.name}: cannot be read: {error}")
         return None
-    count = len(faults)
-    _check_objects(objects, faults)
-    _check_reach(objects, root, faults)
-    if len(faults) > count:
+    count = len(problems)
+    _check_objects(objects, problems)
+    _check_reachable(objects, root, problems)
+    if len(problems) > count:
         return None
     folder = project.parent
-    _check_paths(objects, folder, faults)
-    _check_settings("project", objects, objects[root], PROJECT_SETTINGS, faults)
-    return _check_targets(objects, objects[root], faults)
+    _check_paths(objects, folder, problems)
+    _check_settings("project", objects, objects[root], PROJECT_SETTINGS, problems)
+    return _check_targets(objects, objects[root], problems)
 
 
-def _check_objects(objects: dict[str, dict[str, Any]], faults: list[str]) -> None:
+def _check_objects(objects: dict[str, dict[str, Any]], problems: list[str]) -> None:
     for identifier, properties in objects.items():
         isa = properties.get("isa")
         where = f"{isa} {identifier}"
         if not ID.fullmatch(identifier):
-            faults.append(f"{where}: an id is 24 hexadecimal digits")
-        shape = SHAPES.get(isa) if isinstance(isa, str) else None
-        if shape is None:
-            faults.append(f"{identifier}: {isa!r} is not an isa that the app's project uses")
+            problems.append(f"{where}: an id must be 24 hexadecimal digits")
+        schema = SCHEMAS.get(isa) if isinstance(isa, str) else None
+        if schema is None:
+            problems.append(f"{identifier}: unknown isa: {isa!r}")
             continue
         keys = list(properties)
         if keys[0] != "isa" or keys[1:] != sorted(keys[1:]):
-            faults.append(f"{where}: the keys do not stand in Xcode's order, isa first")
-        faults += [f"{where}: {key} is missing" for key in shape.required if key not in properties]
-        faults += [
-            f"{where}: {key} is {FORM_NAMES[type(value)]}; "
-            f"expected {FORM_NAMES[FORMS.get(key, str)]}"
-            for key, value in properties.items()
-            if not isinstance(value, FORMS.get(key, str))
+            problems.append(f"{where}: the keys are not in Xcode's order (isa first, then sorted)")
+        problems += [
+            f"{where}: {key} is missing" for key in schema.required if key not in properties
         ]
-        for key, expected in shape.references.items():
+        problems += [
+            f"{where}: {key} is {TYPE_NAMES[type(value)]}; "
+            f"expected {TYPE_NAMES[VALUE_TYPES.get(key, str)]}"
+            for key, value in properties.items()
+            if not isinstance(value, VALUE_TYPES.get(key, str))
+        ]
+        for key, expected in schema.references.items():
             for target in _as_list(properties.get(key, [])):
                 found = objects.get(target) if isinstance(target, str) else None
                 if found is None:
-                    faults.append(f"{where}: {key} leads to {target!r}, which does not exist")
+                    problems.append(f"{where}: {key} refers to {target!r}, which does not exist")
                 elif found.get("isa") not in expected:
-                    faults.append(
-                        f"{where}: {key} leads to a {found.get('isa')}; "
+                    problems.append(
+                        f"{where}: {key} refers to a {found.get('isa')}; "
                         f"expected {' or '.join(expected)}"
                     )
 
 
-def _check_reach(objects: dict[str, dict[str, Any]], root: Any, faults: list[str]) -> None:
+def _check_reachable(objects: dict[str, dict[str, Any]], root: Any, problems: list[str]) -> None:
     if not isinstance(root, str) or objects.get(root, {}).get("isa") != "PBXProject":
-        faults.append(f"rootObject leads to {root!r}, which is no PBXProject")
+        problems.append(f"rootObject refers to {root!r}, which is not a PBXProject")
         return
     reached: set[str] = set()
     waiting = [root]
@@ -260,48 +262,48 @@ def _check_reach(objects: dict[str, dict[str, Any]], root: Any, faults: list[str
             continue
         reached.add(identifier)
         properties = objects[identifier]
-        shape = SHAPES.get(str(properties.get("isa")))
-        for key in shape.references if shape else ():
+        schema = SCHEMAS.get(str(properties.get("isa")))
+        for key in schema.references if schema else ():
             waiting += [t for t in _as_list(properties.get(key, [])) if isinstance(t, str)]
-    faults += [
-        f"{objects[identifier].get('isa')} {identifier}: nothing leads to it"
+    problems += [
+        f"{objects[identifier].get('isa')} {identifier}: nothing refers to it"
         for identifier in objects.keys() - reached
     ]
 
 
-def _check_paths(objects: dict[str, dict[str, Any]], folder: Path, faults: list[str]) -> None:
+def _check_paths(objects: dict[str, dict[str, Any]], folder: Path, problems: list[str]) -> None:
     for properties in objects.values():
         isa, path = properties["isa"], str(properties.get("path", ""))
         if isa == "PBXFileSystemSynchronizedRootGroup" and not (folder / path).is_dir():
-            faults.append(f"the target folder {path} is missing")
+            problems.append(f"the target folder {path} is missing")
         expected = SOURCE_TREES.get(isa, ())
         if expected and properties["sourceTree"] not in expected:
-            faults.append(
+            problems.append(
                 f"{isa} {path}: sourceTree is {properties['sourceTree']!r}; "
                 f"expected {' or '.join(expected)}"
             )
         in_folder = isa == "PBXFileReference" and properties["sourceTree"] == "<group>"
         if in_folder and not (folder / path).is_file():
-            faults.append(f"the file {path} is missing")
+            problems.append(f"the file {path} is missing")
         if isa == "XCSwiftPackageProductDependency" and "package" in properties:
-            _check_package(folder, objects[properties["package"]], properties, faults)
+            _check_package(folder, objects[properties["package"]], properties, problems)
 
 
 def _check_package(
-    folder: Path, package: dict[str, Any], product: dict[str, Any], faults: list[str]
+    folder: Path, package: dict[str, Any], product: dict[str, Any], problems: list[str]
 ) -> None:
     path, name = package["relativePath"], product["productName"]
     try:
         text = (folder / path / "Package.swift").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        faults.append(f"the package {path} has no Package.swift")
+        problems.append(f"the package {path} has no Package.swift")
         return
     if f'.library(name: "{name}"' not in text:
-        faults.append(f"the package {path} makes no library called {name}")
+        problems.append(f"the package {path} has no library called {name}")
 
 
 def _check_targets(
-    objects: dict[str, dict[str, Any]], project: dict[str, Any], faults: list[str]
+    objects: dict[str, dict[str, Any]], project: dict[str, Any], problems: list[str]
 ) -> ProjectFacts | None:
     found: dict[str, Target] = {}
     folders: dict[str, str] = {}
@@ -310,29 +312,29 @@ def _check_targets(
         target = objects[identifier]
         name, kind = str(target["name"]), str(target["productType"])
         phases = [objects[phase]["isa"] for phase in target["buildPhases"]]
-        faults += [
-            f"the target {name} has {phases.count(phase)} phases of the kind {phase}; expected one"
+        problems += [
+            f"the target {name} has {phases.count(phase)} phases of type {phase}; expected one"
             for phase in PHASES
             if phases.count(phase) != 1
         ]
         if kind not in TARGET_SETTINGS:
-            faults.append(f"the target {name} has the unknown productType {kind!r}")
+            problems.append(f"the target {name} has the unknown productType {kind!r}")
             continue
         product = objects[target["productReference"]]
         if not product.get("explicitFileType"):
-            faults.append(f"the product of {name} has no explicitFileType")
-        _check_settings(f"target {name}", objects, target, TARGET_SETTINGS[kind], faults)
+            problems.append(f"the product of {name} has no explicitFileType")
+        _check_settings(f"target {name}", objects, target, TARGET_SETTINGS[kind], problems)
         found[identifier] = Target(name, str(product["path"]))
         names[kind] = name
         for group in target["fileSystemSynchronizedGroups"]:
             folders[kind] = str(objects[group]["path"])
     for kind in TARGET_SETTINGS:
         if kind not in folders:
-            faults.append(f"the project has no target of the kind {kind} with a folder")
+            problems.append(f"the project has no target of type {kind} with a folder")
     if len(folders) < len(TARGET_SETTINGS):
         return None
     for target in map(objects.__getitem__, project["targets"]):
-        _check_tested(objects, target, names[APPLICATION], faults)
+        _check_tested(objects, target, names[APPLICATION], problems)
     languages = tuple(str(each) for each in project.get("knownRegions", []) if each != "Base")
     return ProjectFacts(
         found, folders[APPLICATION], folders[UNIT_TESTS], folders[UI_TESTS], languages
@@ -340,14 +342,14 @@ def _check_targets(
 
 
 def _check_tested(
-    objects: dict[str, dict[str, Any]], target: dict[str, Any], app: str, faults: list[str]
+    objects: dict[str, dict[str, Any]], target: dict[str, Any], app: str, problems: list[str]
 ) -> None:
-    """The target, if it is one of tests, names the app as what it tests."""
+    """Check that a test target is configured to test the app."""
     expected = {"TEST_HOST": f"/{app}.app/{app}", "TEST_TARGET_NAME": app}
     for name, settings in _configurations(objects, target):
-        faults += [
+        problems += [
             f"the target {target['name']} sets {key} to {settings[key]!r} in {name}; "
-            f"expected it to name the app {app}"
+            f"expected the app {app}"
             for key, ending in expected.items()
             if key in settings and not f"/{settings[key]}".endswith(ending)
         ]
@@ -358,26 +360,26 @@ def _check_settings(
     objects: dict[str, dict[str, Any]],
     owner: dict[str, Any],
     required: dict[str, str | None],
-    faults: list[str],
+    problems: list[str],
 ) -> None:
     configurations = _configurations(objects, owner)
     names = [name for name, _ in configurations]
     default = objects[owner["buildConfigurationList"]]["defaultConfigurationName"]
     if sorted(names) != CONFIGURATIONS or default not in names:
-        faults.append(
-            f"the {what} has the configurations {', '.join(names)} and by default {default}; "
+        problems.append(
+            f"the {what} has the configurations {', '.join(names)}, default {default}; "
             f"expected {' and '.join(CONFIGURATIONS)}"
         )
     for name, settings in configurations:
         for key, value in required.items():
             if not settings.get(key):
-                faults.append(f"the {what} lacks the setting {key} in {name}")
+                problems.append(f"the {what} does not set {key} in {name}")
             elif value is not None and settings[key] != value:
-                faults.append(
+                problems.append(
                     f"the {what} sets {key} to {settings[key]!r} in {name}; expected {value!r}"
                 )
-        faults += [
-            f"the {what} sets {key} to {value!r} in {name}, which stops camera frames"
+        problems += [
+            f"the {what} sets {key} to {value!r} in {name}, which makes the camera crash"
             for key, value in FORBIDDEN_SETTINGS.items()
             if settings.get(key) == value
         ]

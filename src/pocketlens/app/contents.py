@@ -1,7 +1,7 @@
-"""Every file of an app, in memory: templates, model, and the pictures that its tests show it.
+"""All files of an app, in memory: rendered templates, the model, and the fixtures of its tests.
 
-Templates mark what changes from app to app by « and », which neither Swift, Make nor XML uses.
-Nothing of the model (no class name, no description) goes through a template: it goes into JSON.
+Placeholders in templates are written between « and », which Swift, Make and XML do not use. No text
+from the model (class name, description) is inserted into a template; it is written to JSON files.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeAlias
 
-from pocketlens.app.artwork import fixture_pictures, icon, png
+from pocketlens.app.artwork import fixture_images, icon, png
 from pocketlens.app.project import build_project
-from pocketlens.app.spec import MODEL_NAME, SYSTEMS, AppSpec, RecognizerSpec
+from pocketlens.app.spec import IOS_VERSIONS, MODEL_NAME, AppSpec, RecognizerSpec
 from pocketlens.errors import AppError
 from pocketlens.prediction import Predictor
 
 __all__ = ["Content", "app_contents"]
 
 Content: TypeAlias = bytes | Path
-"""What a file holds: its bytes, or the file it is a copy of."""
+"""The contents of a file: its bytes, or the path of a file to copy."""
 
 TOP_CLASSES = 5
 
-# How far a device's probabilities may lie from those computed here. Chosen, not measured: half
-# precision moves a probability by about 1e-3, and each system rounds pixels in its own way. A
-# wrong crop, color order or scale moves it far more.
+# The largest accepted difference between a device's probabilities and those computed here. Chosen,
+# not measured: float16 changes a probability by about 1e-3, and systems round pixels differently.
+# A wrong crop, color order or scale causes much larger differences.
 HALF_PRECISION_TOLERANCE = 0.05
 SINGLE_PRECISION_TOLERANCE = 0.02
 
@@ -36,16 +36,18 @@ SINGLE_PRECISION_TOLERANCE = 0.02
 def app_contents(
     spec: AppSpec, model: Predictor, file: Path, *, half_precision: bool
 ) -> dict[str, Content]:
-    """The files of the app, by their path in its folder, with `/` between the parts.
+    """The files of the app, by their path in its folder, with `/` as the separator.
 
     Args:
         spec: The app's names and identifiers.
-        model: The Core ML file, loaded: asked for its classes, its input and a few answers.
-        file: The Core ML file or package itself.
-        half_precision: Whether a device may compute it in float16.
+        model: The loaded Core ML file; its predictions on the fixture images become part of the
+            app's tests.
+        file: The Core ML file or package, which is copied.
+        half_precision: Whether a device may compute the model in float16; it sets the tolerance of
+            the app's tests.
 
     Raises:
-        AppError: A class name twice, or a package with links in it.
+        AppError: A duplicate class name, or a package that contains symbolic links.
     """
     recognizer = RecognizerSpec.of(spec.name, model)
     copies = _model_files(file)
@@ -72,16 +74,16 @@ def app_contents(
         "model": next(iter(copies)).split("/")[0],
         "class_count": len(recognizer.classes),
         "ios": spec.ios,
-        "xcode": SYSTEMS[spec.ios].xcode,
-        "runner": SYSTEMS[spec.ios].runner,
+        "xcode": IOS_VERSIONS[spec.ios].xcode,
+        "runner": IOS_VERSIONS[spec.ios].runner,
     }
     for path, text in _templates(values).items():
-        contents[_place(path, spec)] = text.encode()
+        contents[_target_path(path, spec)] = text.encode()
     return dict(sorted(contents.items()))
 
 
-def _place(path: str, spec: AppSpec) -> str:
-    """Where the template `path` goes in the app's folder."""
+def _target_path(path: str, spec: AppSpec) -> str:
+    """The path in the app's folder of the file rendered from the template `path`."""
     project = f"{spec.name}.xcodeproj"
     moved = {
         "App.xcscheme": f"{project}/xcshareddata/xcschemes/{spec.name}.xcscheme",
@@ -103,7 +105,7 @@ def _place(path: str, spec: AppSpec) -> str:
 def _templates(values: Mapping[str, object]) -> dict[str, str]:
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(  # noqa: S701  (no HTML here; the values are checked identifiers)
+    environment = Environment(  # noqa: S701  (not HTML; the values are validated identifiers)
         variable_start_string="«",
         variable_end_string="»",
         block_start_string="«%",
@@ -132,14 +134,15 @@ def _walk(folder: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
 
 
 def _model_files(file: Path) -> dict[str, Path]:
-    """The model's files, by their path in the target's folder: one, or those of a package."""
+    """The model's files (one, or all of a package), by their path in the app target's folder."""
     if not file.is_dir():
         return {f"{MODEL_NAME}.mlmodel": file}
     found: dict[str, Path] = {}
     for path in sorted(file.rglob("*")):
         if path.is_symlink():
             raise AppError(
-                f"{path} is a link; expected a package of plain files only; make the package anew"
+                f"{path} is a symbolic link; expected a package of regular files only; "
+                "convert the model again"
             )
         if path.is_file() and path.name != ".DS_Store":
             found[f"{MODEL_NAME}.mlpackage/{path.relative_to(file).as_posix()}"] = path
@@ -147,8 +150,8 @@ def _model_files(file: Path) -> dict[str, Path]:
 
 
 def _fixtures(model: Predictor, half_precision: bool) -> dict[str, bytes]:
-    pictures = fixture_pictures(model.input_spec)
-    answers = model.predict(list(pictures.values()))
+    images = fixture_images(model.input_spec)
+    predictions = model.predict(list(images.values()))
     listing = {
         "tolerance": HALF_PRECISION_TOLERANCE if half_precision else SINGLE_PRECISION_TOLERANCE,
         "pictures": [
@@ -156,12 +159,12 @@ def _fixtures(model: Predictor, half_precision: bool) -> dict[str, bytes]:
                 "file": name,
                 "top": [
                     {"label": label, "probability": round(probability, 4)}
-                    for label, probability in answer.top(TOP_CLASSES)
+                    for label, probability in prediction.top(TOP_CLASSES)
                 ],
             }
-            for name, answer in zip(pictures, answers, strict=True)
+            for name, prediction in zip(images, predictions, strict=True)
         ],
     }
-    contents = {name: png(picture) for name, picture in pictures.items()}
+    contents = {name: png(image) for name, image in images.items()}
     contents["fixtures.json"] = (json.dumps(listing, indent=2, ensure_ascii=False) + "\n").encode()
     return contents

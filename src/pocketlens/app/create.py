@@ -1,4 +1,4 @@
-"""Core ML file in, iPhone app out."""
+"""Create an iPhone app from a Core ML file."""
 
 from __future__ import annotations
 
@@ -28,28 +28,32 @@ def create_app(
 ) -> Path:
     """Write a complete Xcode project of an iPhone and iPad app around a Core ML image classifier.
 
-    The app is made from the file alone: classes, input and crop are read from it, and a few
-    pictures are put through it here, so that the app's tests can check the answers on a device.
+    Everything comes from the Core ML file: its classes, its input and how images are cropped. The
+    model is also run here on a few fixture images, so that the app's tests can compare the results
+    on a device with the results on this computer.
 
     Args:
-        file: A `.mlpackage` or `.mlmodel` that takes an image and names a class.
-        folder: The new folder.
-        name: The app's name: ASCII letters, digits and `_`; by default made from the file's name.
-        bundle_id: Such as `org.example.Digits`; by default `com.example.` with the name and team.
-        team: The 10 letters and digits of an Apple developer team; may be chosen in Xcode later.
-        force: Write over an app written here before; options left out are those of then. Files
-            that the user has changed are kept, with a `UserWarning` that names those for which
-            there was something new.
+        file: A `.mlpackage` or `.mlmodel` with one image input and a class label as output.
+        folder: The folder to write.
+        name: The app's name: ASCII letters, digits and `_`. Default: derived from the file name.
+        bundle_id: For example `org.example.Digits`. Default: `com.example.` + name + team.
+        team: The id of an Apple developer team, 10 letters and digits. It can also be chosen in
+            Xcode later.
+        force: Overwrite an app that was written to this folder before. Options that are None keep
+            their earlier values. Files that the user has changed are kept; if the new app has
+            different contents for them, a `UserWarning` lists them.
 
     Returns:
         The folder.
 
     Raises:
-        OptionError: A name, bundle id or team of the wrong form; all faults in one message.
+        OptionError: An invalid name, bundle id or team; the message lists all problems.
         AppError: The file is not an image classifier.
-        OutputExistsError: The folder exists and `force` is not given, or it is not ours.
+        OutputExistsError: The folder exists, and `force` is False or the folder does not contain
+            an app written by Pocketlens.
         OutputError: The folder cannot be written.
-        ModelFileError, UnsupportedModelError: The file is damaged or cannot run here.
+        ModelFileError: The file is damaged.
+        UnsupportedModelError: The model cannot run here.
     """
     from pocketlens.coreml import describe, load
 
@@ -64,33 +68,33 @@ def create_app(
         refuse_existing(folder)
     description = describe(file)
     if [feature["type"] for feature in description["inputs"]] != ["image"]:
-        raise AppError(_no_image_classifier(file, description))
+        raise AppError(_not_a_classifier(file, description))
     model = load(file)
     if not model.classes:
-        raise AppError(_no_image_classifier(file, description))
+        raise AppError(_not_a_classifier(file, description))
     spec = replace(spec, ios=oldest_ios(description["specification_version"]))
     contents = app_contents(spec, model, file, half_precision=_may_be_half_precision(description))
     kept = write_app(folder, contents, force=force, options=options)
     if kept:
         warnings.warn(
-            f"kept as you changed them, though the new app has other contents for them: "
-            f"{', '.join(kept)}; move one away and run again to have it written anew",
+            f"files that you changed were kept, although the new app has different contents: "
+            f"{', '.join(kept)}; to get a new version of a file, move yours away and run again",
             stacklevel=2,
         )
     return folder
 
 
-def _no_image_classifier(file: Path, description: Mapping[str, Any]) -> str:
+def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
     def listed(features: Sequence[Mapping[str, Any]]) -> str:
         return ", ".join(f"{feature['name']} ({feature['type']})" for feature in features)
 
     return (
-        f"{file} is no image classifier: it is a {description['kind']} that takes "
-        f"{listed(description['inputs'])} and gives {listed(description['outputs'])}; expected one "
-        f"image in and a class label out; see: pocketlens inspect {file}"
+        f"{file} is not an image classifier: it is a {description['kind']} with inputs: "
+        f"{listed(description['inputs'])}; outputs: {listed(description['outputs'])}; expected one "
+        f"image input and a class label as output; for details: pocketlens inspect {file}"
     )
 
 
 def _may_be_half_precision(description: Mapping[str, Any]) -> bool:
-    # A neural network states no precision of its own: the Neural Engine and the GPU take half.
+    # A neural network file does not set a precision: the Neural Engine and the GPU use float16.
     return description["kind"] != "ML Program" or set(description["weights"]) != {"float32"}

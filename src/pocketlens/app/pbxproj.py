@@ -1,7 +1,7 @@
-"""The text form of an Xcode project: an OpenStep property list, written as Xcode writes it.
+"""The text format of an Xcode project: an OpenStep property list, formatted as Xcode does.
 
-`XcodeProject` collects objects and writes them; `parse` reads the text back, more strictly than
-Xcode's own reader tells: a duplicate key, an unquoted `<group>` and a missing `;` are faults.
+`XcodeProject` collects objects and writes them. `parse` reads the text and is strict: a duplicate
+key, an unquoted `<group>` and a missing `;` are errors.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import TypeAlias
 
 __all__ = ["ParseError", "Reference", "XcodeProject", "parse", "quoted"]
 
-OBJECT_VERSION = 77  # Xcode 16: the first with folders that need no list of their files
+OBJECT_VERSION = 77  # Xcode 16, the first version with file-system-synchronized groups
 
 PLAIN = re.compile(r"[A-Za-z0-9_./]+")
-ONE_LINE = frozenset({"PBXBuildFile", "PBXFileReference"})  # as Xcode lays them out
+ONE_LINE = frozenset({"PBXBuildFile", "PBXFileReference"})  # as Xcode formats them
 MAX_DEPTH = 64
 
 
 @dataclass(frozen=True)
 class Reference:
-    """How one object of a project points at another: its id, and a comment for the reader."""
+    """A reference from one object of a project to another: its id and a comment for readers."""
 
     id: str
     comment: str | None = None
@@ -40,14 +40,14 @@ class XcodeProject:
     """The objects of a project, in memory.
 
     Args:
-        name: Goes into every id, so that the same project always has the same ids.
+        name: The project's name. All ids are derived from it, so they are reproducible.
     """
 
     name: str
     objects: dict[Reference, dict[str, Value]] = field(default_factory=dict)
 
     def reference(self, isa: str, key: str, comment: str | None = None) -> Reference:
-        """The reference of an object that may not exist yet; `isa` and `key` name it uniquely."""
+        """The reference of an object, which need not exist yet; `isa` and `key` identify it."""
         digest = hashlib.sha256(f"{self.name}/{isa}/{key}".encode()).hexdigest()
         return Reference(digest[:24].upper(), comment)
 
@@ -57,16 +57,16 @@ class XcodeProject:
         """Add an object and return its reference.
 
         Raises:
-            ValueError: There is an object of this `isa` and `key` already.
+            ValueError: An object with this `isa` and `key` already exists.
         """
         reference = self.reference(isa, key, comment)
         if any(known.id == reference.id for known in self.objects):
-            raise ValueError(f"the project has a {isa} called {key!r} already")
+            raise ValueError(f"the project already has a {isa} called {key!r}")
         self.objects[reference] = {"isa": isa, **dict(sorted(properties.items()))}
         return reference
 
     def to_text(self, root: Reference) -> str:
-        """The project as `project.pbxproj` holds it: sections by isa, objects by id."""
+        """The text of `project.pbxproj`: one section per isa, objects sorted by id."""
         lines = [
             "// !$*UTF8*$!",
             "{",
@@ -86,7 +86,7 @@ class XcodeProject:
 
 
 def quoted(text: str) -> str:
-    """A string of a property list: bare where Xcode leaves it bare, else in quotes."""
+    """A property-list string: unquoted where Xcode does not quote it, otherwise quoted."""
     if PLAIN.fullmatch(text):
         return text
     for raw, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):
@@ -115,7 +115,7 @@ def _inline(properties: dict[str, Value]) -> str:
 
 
 class ParseError(ValueError):
-    """Text that is not a property list; the message names the line."""
+    """The text is not a valid property list; the message contains the line number."""
 
 
 Parsed: TypeAlias = "str | list[Parsed] | dict[str, Parsed]"
@@ -131,22 +131,22 @@ ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def parse(text: str) -> dict[str, Parsed]:
-    """Read a property list whose top is a dictionary; every leaf is a string.
+    """Parse a property list whose top level is a dictionary; every leaf value is a string.
 
     Raises:
-        ParseError: Text that is not one: what stands where, what was expected.
+        ParseError: A syntax error; the message says what was expected and what was found.
     """
     reader = _Reader(text)
     value = reader.value(0)
     if reader.kind != "end":
         raise reader.error("the end of the file")
     if not isinstance(value, dict):
-        raise ParseError("line 1: expected a dictionary, which starts with '{'")
+        raise ParseError("line 1: expected a dictionary, starting with '{'")
     return value
 
 
 class _Reader:
-    """One token of look-ahead over the text."""
+    """A recursive-descent parser with one token of lookahead."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -159,9 +159,7 @@ class _Reader:
             match = TOKEN.match(self.text, position)
             if match is None:
                 line = self.text.count("\n", 0, position) + 1
-                raise ParseError(
-                    f"line {line}: {self.text[position]!r} must stand in double quotes"
-                )
+                raise ParseError(f"line {line}: {self.text[position]!r} must be in double quotes")
             kind = match.lastgroup or ""
             if kind == "quoted":
                 value = re.sub(r"\\(.)", lambda m: ESCAPES.get(m[1], m[1]), match[kind], flags=re.S)
@@ -188,7 +186,7 @@ class _Reader:
 
     def value(self, depth: int) -> Parsed:
         if depth > MAX_DEPTH:
-            raise self.error(f"at most {MAX_DEPTH} levels")
+            raise self.error(f"at most {MAX_DEPTH} levels of nesting")
         if self.kind == "{":
             return self.dictionary(depth)
         if self.kind == "(":

@@ -1,8 +1,8 @@
-"""An app as an Xcode project: targets, build settings, the package, the shared scheme's ids.
+"""Build the Xcode project of an app: targets, build settings, and the local package.
 
-One `PBXFileSystemSynchronizedRootGroup` a target: Xcode finds the files in the target's folder
-itself, so adding a Swift file touches no project file. The format is described nowhere by Apple;
-these objects are those that Xcode 16 writes for its own templates.
+Each target has one `PBXFileSystemSynchronizedRootGroup`: Xcode finds the files in the target's
+folder by itself, so adding a Swift file does not change the project file. Apple does not document
+the format; these objects are the ones that Xcode 16 writes for its own templates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BUILD_ACTION_MASK = 2147483647
 XCODE = "1600"
 
 LANGUAGES = ("en", "de", "fr")
-"""That the app speaks; the first is the one in its source."""
+"""The languages of the app's texts; the first is the language of the source code."""
 
 ORIENTATIONS = (
     "UIInterfaceOrientationPortrait UIInterfaceOrientationLandscapeLeft "
@@ -69,7 +69,7 @@ EVERY_TARGET: dict[str, Value] = {
 
 @dataclass(frozen=True)
 class BuiltProject:
-    """The text of a project, and the target ids that its scheme repeats."""
+    """The text of `project.pbxproj`, and the target ids, which the scheme refers to."""
 
     text: str
     app_id: str
@@ -78,7 +78,7 @@ class BuiltProject:
 
 
 def build_project(spec: AppSpec) -> BuiltProject:
-    """The project of an app and its tests, around a local package `RecognizerKit`."""
+    """Build the project of an app and its tests, with the local package `RecognizerKit`."""
     project = XcodeProject(spec.name)
     common = COMMON | {"IPHONEOS_DEPLOYMENT_TARGET": f"{spec.ios}.0"}
     root = project.reference("PBXProject", spec.name, "Project object")
@@ -206,13 +206,13 @@ def _app_settings(spec: AppSpec) -> dict[str, Value]:
     return {
         "ASSETCATALOG_COMPILER_APPICON_NAME": "AppIcon",
         "ASSETCATALOG_COMPILER_GLOBAL_ACCENT_COLOR_NAME": "AccentColor",
-        # The app loads the compiled model by its address: no generated class, no model's name.
+        # The app loads the compiled model by URL, so no Swift class is generated for it.
         "COREML_CODEGEN_LANGUAGE": "None",
         "ENABLE_PREVIEWS": "YES",
         "INFOPLIST_KEY_CFBundleDisplayName": spec.name,
         "INFOPLIST_KEY_NSCameraUsageDescription": (
-            f"{spec.name} looks through the camera to name what it sees. "
-            "The pictures stay on this device."
+            f"{spec.name} uses the camera to recognize what it sees. "
+            "The images stay on this device."
         ),
         "INFOPLIST_KEY_UIApplicationSceneManifest_Generation": "YES",
         "INFOPLIST_KEY_UILaunchScreen_Generation": "YES",
@@ -228,7 +228,7 @@ def _app_settings(spec: AppSpec) -> dict[str, Value]:
 def _test_settings(spec: AppSpec) -> dict[str, Value]:
     return {
         "BUNDLE_LOADER": "$(TEST_HOST)",
-        # Xcode's own form of PNG need not hold the same pixels; the fixtures must.
+        # Xcode's PNG optimization may change pixel values; the fixtures must keep theirs.
         "COMPRESS_PNG_FILES": "NO",
         "PRODUCT_BUNDLE_IDENTIFIER": "$(APP_BUNDLE_ID).tests",
         "TEST_HOST": f"$(BUILT_PRODUCTS_DIR)/{spec.name}.app/{spec.name}",
@@ -261,8 +261,8 @@ def _product(project: XcodeProject, path: str, file_type: str) -> Reference:
 
 
 def _phases(project: XcodeProject, target: str, frameworks: list[Value]) -> list[Value]:
-    # Empty but for the package: the synchronized folder fills them. Without a Resources phase
-    # the asset catalog would not be copied.
+    # Only the package is listed: Xcode adds the files of the synchronized folder. Without a
+    # Resources phase the asset catalog would not be copied.
     contents: dict[str, list[Value]] = {"Sources": [], "Frameworks": frameworks, "Resources": []}
     return [
         project.add(
@@ -310,7 +310,7 @@ def _configurations(
 
 
 def _dependency(project: XcodeProject, root: Reference, app: Reference, target: str) -> Reference:
-    """That `target` is built after the app."""
+    """A dependency of `target` on the app, so that the app is built first."""
     proxy = project.add(
         "PBXContainerItemProxy",
         target,

@@ -1,6 +1,6 @@
-"""What an app is made of: its name and identifiers, and what its recognizer knows.
+"""The specification of an app: its name and identifiers, its classes, input and thresholds.
 
-Everything here is checked when it is made, and every fault is told at once.
+Each object is validated when it is created, and all problems are reported together.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 MODEL_NAME = "Recognizer"
-"""What the model is called inside every app, so that no Swift file names a particular model."""
+"""The model's file name in every app, so that no Swift file depends on a particular model."""
 
 MAX_NAME = 40
-MAX_BUNDLE_ID = 155  # what App Store Connect accepts
+MAX_BUNDLE_ID = 155  # the limit of App Store Connect
 
-# An app becomes a Swift module of its name. It must not hide a module that the app imports, a
-# folder that the project has, or a word of the language.
+# The app's name is also the name of its Swift module. It must not be the name of a module that
+# the app imports, of a folder in the project, or a keyword of Swift.
 RESERVED_WORDS = """
     accessibility any app as async avfoundation await break build case catch class continue
     coregraphics coreimage coreml corevideo default defer deinit do dispatch else enum extension
@@ -48,16 +48,19 @@ RESERVED = frozenset(RESERVED_WORDS.split())
 
 
 @dataclass(frozen=True)
-class System:
-    """What it takes to build for an iOS: the oldest Xcode, and GitHub's machine that has it."""
+class IosVersion:
+    """Build requirements of one iOS version: the oldest Xcode, and the GitHub runner that has it.
+
+    `newest_model` is the newest Core ML specification version that this iOS can read.
+    """
 
     xcode: int
     runner: str
     newest_model: int
 
 
-SYSTEMS = {18: System(16, "macos-15", 9), 26: System(26, "macos-26", 10)}
-"""By iOS. `newest_model` is the newest version of Core ML's file format that it reads."""
+IOS_VERSIONS = {18: IosVersion(16, "macos-15", 9), 26: IosVersion(26, "macos-26", 10)}
+"""The supported iOS versions, by major version number."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 BUNDLE_ID = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -70,11 +73,14 @@ class Display:
 
     Args:
         show: The smoothed probability that a new label must reach.
-        keep: The one below which a shown label goes.
-        present: For a new label, one less the smoothed probability of the background must reach it.
-        margin: How far a new label must lead the second.
-        hold: For how many frames in a row it must do so.
-        smoothing: The weight of the newest frame in the running average, in (0, 1].
+        keep: Below this smoothed probability, a shown label is hidden again.
+        present: A new label is shown only if 1 - p(background) is at least this value.
+        margin: The minimum difference between the two largest probabilities for a new label.
+        hold: The number of consecutive frames in which a new label must meet all these conditions.
+        smoothing: The weight of the newest frame in the exponential average, in (0, 1].
+
+    Raises:
+        OptionError: A value is out of range; the message lists all problems.
     """
 
     show: float = 0.7
@@ -85,41 +91,44 @@ class Display:
     smoothing: float = 0.3
 
     def __post_init__(self) -> None:
-        if faults := self.faults():
-            raise OptionError("; ".join(faults))
+        if problems := self.problems():
+            raise OptionError("; ".join(problems))
 
-    def faults(self) -> list[str]:
-        """What is out of range, in words; empty when all is well."""
-        faults = [
-            f"thresholds.{name} is a number from 0 to 1; received: {value!r}"
+    def problems(self) -> list[str]:
+        """One message per value that is out of range; empty if all values are valid."""
+        problems = [
+            f"thresholds.{name} must be a number from 0 to 1; received: {value!r}"
             for name in ("show", "keep", "present", "margin", "smoothing")
             if type(value := getattr(self, name)) not in (int, float) or not 0 <= value <= 1
         ]
-        if not faults and self.keep > self.show:
-            faults.append(
-                "thresholds.keep is at most thresholds.show; "
-                f"received: {self.keep} over {self.show}"
+        if not problems and self.keep > self.show:
+            problems.append(
+                "thresholds.keep must not be larger than thresholds.show; "
+                f"received: keep {self.keep}, show {self.show}"
             )
-        if not faults and self.smoothing == 0:
-            faults.append("thresholds.smoothing is above 0; received: 0")
+        if not problems and self.smoothing == 0:
+            problems.append("thresholds.smoothing must be larger than 0; received: 0")
         if type(self.hold) is not int or self.hold < 1:
-            faults.append(f"thresholds.hold is a count of at least 1; received: {self.hold!r}")
-        return faults
+            problems.append(
+                f"thresholds.hold must be an integer of at least 1; received: {self.hold!r}"
+            )
+        return problems
 
 
 @dataclass(frozen=True)
 class RecognizerSpec:
-    """What `recognizer.json` tells the app about the model beside it.
+    """The contents of `recognizer.json`, which describes the model to the app.
 
     Args:
-        name: The app's name, shown where the app speaks of itself.
+        name: The app's name.
         classes: The class names, in the order of the probabilities.
-        input: How a frame is cropped; the model itself holds the scale and the colors.
-        background: The class for which the app shows no label, if the model has one.
+        input: The model's input size and how a frame is cropped to it. Scale, bias and color order
+            are applied inside the model file.
+        background: The class for which the app shows no label, or None.
         thresholds: When a label is shown.
 
     Raises:
-        AppError: No classes, a class twice, or a background that is not among them.
+        AppError: No classes, a duplicate class, or a background that is not one of the classes.
     """
 
     name: str
@@ -130,42 +139,45 @@ class RecognizerSpec:
 
     def __post_init__(self) -> None:
         if not self.classes:
-            raise AppError("an app needs a model with classes; received: none")
-        # Swift compares strings so, and would take two spellings of one name for the same class.
+            raise AppError(
+                "the model has no classes; expected an image classifier with at least one class"
+            )
+        # Swift compares strings by canonical equivalence, so these would be equal dictionary keys.
         counts = Counter(unicodedata.normalize("NFC", name) for name in self.classes)
         if twice := [name for name, count in counts.items() if count > 1]:
             raise AppError(
-                "class names are unique, also with accents composed (Unicode NFC); "
-                f"received twice: {', '.join(twice[:5])}; rename one and convert the model again"
+                "class names must be unique after Unicode NFC normalization; "
+                f"duplicates: {', '.join(twice[:5])}; rename one and convert the model again"
             )
         if self.background is not None and self.background not in self.classes:
             raise AppError(
-                f"the background class is one of the classes; received: {self.background!r}"
+                f"the background must be one of the classes; received: {self.background!r}"
             )
 
     @classmethod
     def of(cls, name: str, model: Predictor) -> RecognizerSpec:
-        """Of a model: its own thresholds, and the class `nothing`, if it has it, as background."""
+        """Describe a loaded model. The class `nothing`, if there is one, is the background."""
         background = NOTHING if NOTHING in model.classes else None
         shown = Display(**asdict(model.thresholds))
         return cls(name, tuple(model.classes), model.input_spec, background, shown)
 
     @classmethod
     def from_json(cls, text: str) -> RecognizerSpec:
-        """The inverse of `to_json`.
+        """Parse and validate the text of a `recognizer.json`; the inverse of `to_json`.
 
         Raises:
-            AppError, OptionError: Text that is not the JSON of a recognizer.
+            AppError: Invalid JSON, or a missing or invalid value.
+            OptionError: A threshold is out of range.
         """
         try:
             values = json.loads(text)
             if values["model"] != MODEL_NAME:
-                raise AppError(f'"model" is "{MODEL_NAME}"; received: {values["model"]!r}')
+                raise AppError(f'"model" must be "{MODEL_NAME}"; received: {values["model"]!r}')
             classes, name = values["classes"], values["name"]
             if not isinstance(name, str) or not name:
-                raise AppError(f'"name" is the app\'s name; received: {name!r}')
+                raise AppError(f'"name" must be a non-empty string; received: {name!r}')
             if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
-                raise AppError('"classes" is a list of names')
+                raise AppError('"classes" must be a list of strings')
             spec = cls(
                 name,
                 tuple(classes),
@@ -174,15 +186,15 @@ class RecognizerSpec:
                 Display(**values["thresholds"]),
             )
             for part, complete in (("input", spec.input), ("thresholds", spec.thresholds)):
-                # But for `ink`, the app has no defaults: to it a missing key is an error.
+                # The app's decoder has a default for `ink` only; any other missing key is an error.
                 if missing := asdict(complete).keys() - values[part].keys() - {"ink"}:
-                    raise AppError(f'"{part}" lacks {", ".join(sorted(missing))}')
+                    raise AppError(f'keys missing in "{part}": {", ".join(sorted(missing))}')
             return spec
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise AppError(f"not the JSON of a recognizer: {error!r}") from error
+            raise AppError(f"invalid recognizer JSON: {error!r}") from error
 
     def to_json(self) -> str:
-        """Readable JSON, UTF-8, one class a line."""
+        """Indented JSON, one class per line, with non-ASCII characters as they are."""
         values: dict[str, Any] = {
             "name": self.name,
             "model": MODEL_NAME,
@@ -199,15 +211,15 @@ class AppSpec:
     """The names and identifiers of an app.
 
     Args:
-        name: A Swift identifier of ASCII letters, digits and `_`, at most 40 long: it names the
-            target, its folder and the app on the home screen.
-        bundle_id: Such as `com.example.Digits`. Without one the team's id makes it unique, since
-            Apple accepts a bundle id from one team only.
-        team: The 10 letters and digits of an Apple developer team.
-        ios: The oldest iOS that the app runs on, one of `SYSTEMS`.
+        name: A Swift identifier of ASCII letters, digits and `_`, at most 40 characters. It is
+            used for the target, its folder and the label on the home screen.
+        bundle_id: For example `com.example.Digits`. By default the team id is appended to make it
+            unique, because Apple accepts each bundle id from one team only.
+        team: The id of an Apple developer team, 10 letters and digits.
+        ios: The oldest iOS version that the app runs on, a key of `IOS_VERSIONS`.
 
     Raises:
-        OptionError: Names or identifiers of the wrong form; the message lists every fault.
+        OptionError: An invalid name or identifier; the message lists all problems.
     """
 
     name: str
@@ -216,8 +228,8 @@ class AppSpec:
     ios: int = 18
 
     def __post_init__(self) -> None:
-        if faults := check_options(self.name, self.bundle_id, self.team):
-            raise OptionError("; ".join(faults))
+        if problems := check_options(self.name, self.bundle_id, self.team):
+            raise OptionError("; ".join(problems))
 
     @property
     def tests(self) -> str:
@@ -226,45 +238,45 @@ class AppSpec:
 
     @property
     def ui_tests(self) -> str:
-        """The name of the target whose tests press the app's buttons."""
+        """The name of the UI-test target."""
         return f"{self.name}UITests"
 
     @property
     def bundle_id_setting(self) -> str:
-        """The bundle id as a build setting."""
+        """The bundle id as the value of a build setting; may contain a build variable."""
         return self.bundle_id or f"com.example.{self.name.replace('_', '-')}$(DEVELOPMENT_TEAM)"
 
 
 def oldest_ios(specification_version: int) -> int:
-    """The oldest iOS of `SYSTEMS` that reads a Core ML file of this version.
+    """The oldest supported iOS version that can read this Core ML specification version.
 
     Raises:
-        AppError: None does.
+        AppError: The specification version is newer than every known iOS version.
     """
-    for ios, system in sorted(SYSTEMS.items()):
-        if specification_version <= system.newest_model:
+    for ios, version in sorted(IOS_VERSIONS.items()):
+        if specification_version <= version.newest_model:
             return ios
     raise AppError(
-        f"a Core ML file of specification version {specification_version} is newer than any iOS "
-        f"known here; expected at most {max(s.newest_model for s in SYSTEMS.values())}; "
-        "convert the model for an earlier system"
+        f"Core ML specification version {specification_version} is newer than every known iOS "
+        f"version; expected at most {max(v.newest_model for v in IOS_VERSIONS.values())}; "
+        "convert the model for an older deployment target"
     )
 
 
 def check_options(
     name: str | None = None, bundle_id: str | None = None, team: str | None = None
 ) -> list[str]:
-    """What is wrong with an app's options, each fault in words; what is None is not looked at."""
+    """One message per invalid option of `create_app`; an option that is None is not checked."""
     checks = (
-        name is not None and _name_fault(name),
-        bundle_id is not None and _bundle_id_fault(bundle_id),
-        team is not None and _team_fault(team),
+        name is not None and _name_problem(name),
+        bundle_id is not None and _bundle_id_problem(bundle_id),
+        team is not None and _team_problem(team),
     )
-    return [fault for fault in checks if fault]
+    return [problem for problem in checks if problem]
 
 
 def suggest_name(text: str) -> str:
-    """A usable app name close to `text`.
+    """A valid app name derived from `text`, which may be the name of a model file.
 
     Examples:
         >>> suggest_name("mnist digits-2.mlpackage")
@@ -282,32 +294,34 @@ def suggest_name(text: str) -> str:
     return name[:MAX_NAME]
 
 
-def _name_fault(name: str) -> str | None:
+def _name_problem(name: str) -> str | None:
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        why = f"is letters, digits and _, starts with a letter, at most {MAX_NAME} of them"
+        rule = (
+            f"must be at most {MAX_NAME} letters, digits and underscores, and start with a letter"
+        )
     elif name.lower() in RESERVED:
-        why = "is not a word of Swift, a module or a folder that the app already has"
+        rule = "must not be a Swift keyword or the name of a module or folder that the app uses"
     else:
         return None
-    return f"an app's name {why}; received: {name!r}; try --name {suggest_name(name)}"
+    return f"the app's name {rule}; received: {name!r}; try --name {suggest_name(name)}"
 
 
-def _bundle_id_fault(bundle_id: str) -> str | None:
+def _bundle_id_problem(bundle_id: str) -> str | None:
     if BUNDLE_ID.fullmatch(bundle_id) and len(bundle_id) <= MAX_BUNDLE_ID:
         return None
     words = [w for w in re.split(r"\.+", re.sub(r"[^A-Za-z0-9.-]+", "-", bundle_id)) if w]
     words = ["com", "example", *words][-2:] if len(words) < 2 else words
     better = ".".join(word.strip("-") or "app" for word in words)[:MAX_BUNDLE_ID].rstrip(".-")
     return (
-        "a bundle id is two or more words of letters, digits and '-', joined by dots, at most "
-        f"{MAX_BUNDLE_ID} characters; received: {bundle_id!r}; try --bundle-id {better}"
+        "a bundle id must be two or more words of letters, digits and hyphens, separated by dots, "
+        f"at most {MAX_BUNDLE_ID} characters; received: {bundle_id!r}; try --bundle-id {better}"
     )
 
 
-def _team_fault(team: str) -> str | None:
+def _team_problem(team: str) -> str | None:
     if TEAM.fullmatch(team):
         return None
     return (
-        f"a team id is 10 capital letters and digits, such as A1B2C3D4E5; received: {team!r}; "
-        "find yours in Xcode > Settings > Accounts, or leave --team out and choose it in Xcode"
+        f"a team id must be 10 capital letters and digits, such as A1B2C3D4E5; received: {team!r}; "
+        "find it in Xcode > Settings > Accounts, or omit --team and choose the team in Xcode"
     )

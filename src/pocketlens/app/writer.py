@@ -1,7 +1,8 @@
-"""Writes an app's files into a folder, whole or not at all, and never over a user's own work.
+"""Write an app's files into a folder, completely or not at all, and keep a user's own changes.
 
-Beside the files stands a manifest with the sha256 of each. By it a second writing knows what is
-ours to replace, what the user has changed since (it stays as it is), and what the user added.
+A manifest with the SHA-256 of each file is written with them. When an app is written again, the
+manifest shows which files are unchanged and can be replaced, which ones the user has changed (they
+are kept), and which ones the user has added.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pocketlens.files import aside, write_aside
 __all__ = ["MANIFEST", "earlier_options", "refuse_existing", "write_app"]
 
 MANIFEST = ".pocketlens-app.json"
-MAX_MANIFEST = 4_000_000  # bytes; ten thousand files need two
+MAX_MANIFEST = 4_000_000  # bytes; enough for about twenty thousand files
 CHUNK = 1 << 20
 
 
@@ -32,19 +33,19 @@ def write_app(
     force: bool,
     options: Mapping[str, str | None] | None = None,
 ) -> list[str]:
-    """Write `contents` into `folder`, and remember `options` there for `earlier_options`.
+    """Write `contents` into `folder`, and store `options` in its manifest for `earlier_options`.
 
-    A new folder appears complete or not at all. With `force`, files of an earlier writing are
-    replaced or removed, each at once; what the user changed or added stays.
+    A new folder is written completely or not at all. With `force`, files that an earlier call wrote
+    are replaced or removed, each one atomically; files that the user changed or added are kept.
 
     Returns:
-        The paths, sorted, that have new contents but were left as they are, because the user has
-        changed them.
+        The sorted paths of files that have new contents but were kept because the user has changed
+        them.
 
     Raises:
-        OutputExistsError: The folder is there and `force` is not given, or this program did not
-            write it.
+        OutputExistsError: The folder exists, and `force` is False or it has no manifest.
         OutputError: The folder cannot be written.
+        AppError: The manifest of the existing folder is damaged.
     """
     if not force:
         refuse_existing(folder)
@@ -63,34 +64,34 @@ def write_app(
             return _replace(folder, staging, hashes, known, options)
     except OSError as error:
         raise OutputError(
-            f"the app in {folder} cannot be written: {error.strerror or error}; "
-            "make the folder writable, or make room on its disk"
+            f"cannot write the app to {folder}: {error.strerror or error}; "
+            "check the folder's permissions and the free disk space"
         ) from error
 
 
 def refuse_existing(folder: Path) -> None:
-    """Refuse a folder that is there.
+    """Raise an error if the folder exists.
 
     Raises:
-        OutputExistsError: It is.
+        OutputExistsError: The folder exists.
     """
     if folder.exists() or folder.is_symlink():
         raise OutputExistsError(
-            f"{folder} exists already; choose another folder, or add --force to write the app "
-            "again (what you changed or added there is kept)"
+            f"{folder} already exists; choose another folder, or add --force to write the app "
+            "again (files that you changed or added are kept)"
         )
 
 
 def earlier_options(folder: Path) -> dict[str, str]:
-    """The options of the app that was written to `folder` before; empty if there is none.
+    """The options of the app that was written to `folder` before; empty if there is no app.
 
     Raises:
-        AppError: What was written there is damaged.
+        AppError: The manifest is damaged.
     """
     path = folder / MANIFEST
     if not path.is_file() or path.is_symlink():
         return {}
-    with _damage_told(path):
+    with _manifest_errors(path):
         options = _load(path)["options"]
         return {name: value for name, value in options.items() if isinstance(value, str)}
 
@@ -102,17 +103,18 @@ def _replace(
     known: Mapping[str, list[str]],
     options: Mapping[str, str | None] | None,
 ) -> list[str]:
-    """Move the staged files to their places; see `write_app` for what stays and what returns."""
-    # First a manifest with the old and the new hashes: cut short, the next run knows its own.
+    """Move the staged files into `folder`; see `write_app` for what is kept and returned."""
+    # First write a manifest with the old and the new hashes: if this is interrupted, the next run
+    # still recognizes both versions of each file.
     both = {path: [*known.get(path, []), value] for path, value in hashes.items()}
     _write_manifest(folder, {**known, **both}, options)
     recorded: dict[str, list[str]] = {}
     kept = []
     for path, value in hashes.items():
-        target, ours = folder / path, known.get(path, [])
-        if target.exists() and _hash(target) not in [value, *ours]:
-            recorded[path] = ours
-            if value not in ours:
+        target, written = folder / path, known.get(path, [])
+        if target.exists() and _hash(target) not in [value, *written]:
+            recorded[path] = written
+            if value not in written:
                 kept.append(path)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def _replace(
 
 
 def _write(target: Path, content: Content) -> str:
-    """Write or copy one file and return its sha256."""
+    """Write or copy one file and return its SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
         target.write_bytes(content)
@@ -163,8 +165,8 @@ def _refuse_links(folder: Path, path: str) -> None:
             return
         if part.is_symlink():
             raise OutputError(
-                f"{part} is a link, and writing through it could change files elsewhere; "
-                "put a plain file or folder in its place"
+                f"{part} is a symbolic link, and writing through it could change files elsewhere; "
+                "replace it with a regular file or folder"
             )
 
 
@@ -172,7 +174,7 @@ def _write_manifest(
     folder: Path, hashes: Mapping[str, list[str]], options: Mapping[str, str | None] | None
 ) -> None:
     values = {
-        "about": "Written by pocketlens app; by these hashes --force knows what it may replace.",
+        "about": "Written by pocketlens app. --force replaces only files with these hashes.",
         "options": dict(options or {}),
         "files": {path: hashes[path] for path in sorted(hashes) if hashes[path]},
     }
@@ -180,14 +182,14 @@ def _write_manifest(
 
 
 def _read_manifest(folder: Path) -> dict[str, list[str]]:
-    """The hashes by path that earlier writings left, checked: the file may come from anywhere."""
+    """The hashes of earlier versions, by path. Paths are validated: the file is untrusted."""
     path = folder / MANIFEST
     if folder.is_symlink() or not path.is_file() or path.is_symlink():
         raise OutputExistsError(
-            f"{folder} was not written by this program (it has no {MANIFEST}), so --force does "
-            "not touch it; choose another folder"
+            f"{folder} was not written by Pocketlens (it has no {MANIFEST}), so --force does not "
+            "change it; choose another folder"
         )
-    with _damage_told(path):
+    with _manifest_errors(path):
         entries = _load(path)["files"]
         return {name: [str(value) for value in entries[name]] for name in map(_inside, entries)}
 
@@ -199,12 +201,12 @@ def _load(path: Path) -> Any:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _manifest_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise AppError(
-            f"{path} is damaged ({error}); expected the list of files that pocketlens wrote; "
+            f"{path} is damaged ({error}); expected the list of files that Pocketlens wrote; "
             "choose another folder"
         ) from error
 
@@ -212,5 +214,5 @@ def _damage_told(path: Path) -> Iterator[None]:
 def _inside(name: str) -> str:
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts:
-        raise ValueError(f"a path that leads out of the folder: {name!r}")
+        raise ValueError(f"path outside of the folder: {name!r}")
     return name

@@ -1,4 +1,4 @@
-"""`pocketlens app`."""
+"""`pocketlens app`: write an iPhone app, or check one."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from pocketlens.errors import CheckFailedError, OptionError
 @command(
     example=(
         "pocketlens app Digits.mlpackage --out DigitsApp --name Digits",
-        "pocketlens app Digits.mlpackage -o DigitsApp --bundle-id com.me.digits --team ABCDE12345",
+        "pocketlens app Digits.mlpackage -o DigitsApp --bundle-id com.me.digits --team A1B2C3D4E5",
         "pocketlens app --check DigitsApp",
     )
 )
 def app(
     file: Annotated[Path | None, typer.Argument(help="A Core ML image classifier.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The app's folder.")] = None,
-    name: Annotated[str | None, typer.Option(help="The app's name.")] = None,
-    bundle_id: Annotated[str | None, typer.Option(help="Such as com.me.digits.")] = None,
-    team: Annotated[str | None, typer.Option(help="Apple team id, ten characters.")] = None,
-    check: Annotated[Path | None, typer.Option(help="Check this app folder instead.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write.")] = None,
+    name: Annotated[str | None, typer.Option(help="The app's name: letters, digits, _.")] = None,
+    bundle_id: Annotated[str | None, typer.Option(help="For example com.me.digits.")] = None,
+    team: Annotated[str | None, typer.Option(help="Apple team id, 10 characters.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Check this app's folder instead.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write an iPhone app around a Core ML file, or check one."""
+    """Write an iPhone app for a Core ML file, or check one that was written."""
     from pocketlens.app import check_app, create_app
 
     if check is not None:
-        faults = check_app(check)
+        problems = check_app(check)
         if json:
-            print_json({"folder": str(check), "faults": faults})
+            print_json({"folder": str(check), "problems": problems})
         else:
-            print("\n".join(faults) if faults else f"{check}: no fault found")
-        if faults:
-            raise CheckFailedError(f"{check} has {len(faults)} fault(s)")
+            print("\n".join(problems) if problems else f"{check}: no problems found")
+        if problems:
+            raise CheckFailedError(f"{check}: {len(problems)} problem(s) found")
         return
     if file is None or out is None:
         raise OptionError("app needs a Core ML file and --out FOLDER, or --check FOLDER")
@@ -47,4 +47,4 @@ def app(
     if json:
         print_json({"app": str(folder), "project": str(project)})
     else:
-        print(f"wrote {project}; how to get it onto a phone: {folder / 'README.md'}")
+        print(f"wrote {project}; to install it on a phone, see {folder / 'README.md'}")

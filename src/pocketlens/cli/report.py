@@ -1,4 +1,4 @@
-"""`pocketlens report`."""
+"""`pocketlens report`: write the report of a run again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketlens.cli.shell import Json, command, print_json
 
 @command(example=("pocketlens report runs/quick",))
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")], json: Json = False) -> None:
-    """Write a run's report.html again."""
+    """Write the report.html of a run again."""
     from pocketlens.report import write_report
 
     path = write_report(run)

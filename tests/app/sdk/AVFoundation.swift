@@ -1,4 +1,4 @@
-// Of AVFoundation, what the app calls.
+// Stub of the parts of AVFoundation that the app uses.
 @_exported import Foundation
 @_exported import CoreVideo
 @_exported import Dispatch

@@ -1,2 +1,2 @@
-// Of Accessibility, what the app calls.
+// Stub of the parts of Accessibility that the app uses.
 public enum AccessibilityNotification { public struct Announcement { public init(_ s: String) {}; public func post() {} } }

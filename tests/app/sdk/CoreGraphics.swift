@@ -1,4 +1,4 @@
-// Of Core Graphics, what the app calls.
+// Stub of the parts of Core Graphics that the app uses.
 @_exported import Foundation
 public final class CGImage { public var width: Int { 0 }; public var height: Int { 0 } }
 public final class CGColorSpace {}

@@ -1,4 +1,4 @@
-// Of Core ML, what the app calls.
+// Stub of the parts of Core ML that the app uses.
 import Foundation
 public enum MLComputeUnits: Int, Sendable { case cpuOnly, cpuAndGPU, all, cpuAndNeuralEngine }
 open class MLModelConfiguration { public init() {}; public var computeUnits: MLComputeUnits = .all }

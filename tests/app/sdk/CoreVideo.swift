@@ -1,4 +1,4 @@
-// Of Core Video, what the app calls.
+// Stub of the parts of Core Video that the app uses.
 public final class CVBuffer {}
 public typealias CVPixelBuffer = CVBuffer
 public func CVPixelBufferGetWidth(_ b: CVPixelBuffer) -> Int { 0 }

@@ -1,5 +1,5 @@
-// Compiled with the app: what Foundation has on Apple's systems only, and the app's one UIView,
-// whose Objective-C selectors there are no others of.
+// Compiled with the app: declarations that Foundation has on Apple's systems only, and a stub of
+// CameraPreview, the one file with Objective-C selectors, which do not compile on other systems.
 import AVFoundation
 import SwiftUI
 

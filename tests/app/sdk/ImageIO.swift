@@ -1,4 +1,4 @@
-// Of ImageIO, what the app calls.
+// Stub of the parts of ImageIO that the app uses.
 import CoreGraphics
 public final class CGImageSource {}
 public let kCGImageSourceCreateThumbnailFromImageAlways = CFString.make()

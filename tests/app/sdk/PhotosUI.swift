@@ -1,4 +1,4 @@
-// Of PhotosUI, what the app calls.
+// Stub of the parts of PhotosUI that the app uses.
 import SwiftUI
 public struct PhotosPickerItem: Equatable, Hashable, Sendable { public func loadTransferable<T: Sendable>(type: T.Type) async throws -> T? { nil } }
 public struct PHPickerFilter { public static let images = PHPickerFilter() }

@@ -1,4 +1,4 @@
-// Of SwiftUI, what the app calls: enough for its types to be checked, nothing that runs.
+// Stub of the parts of SwiftUI that the app uses: enough for type checking, without behavior.
 @_exported import CoreGraphics
 @_exported import Foundation
 @_exported import Observation

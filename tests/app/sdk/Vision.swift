@@ -1,4 +1,4 @@
-// Of Vision, what the app calls.
+// Stub of the parts of Vision that the app uses.
 import Foundation
 import CoreGraphics
 import CoreML

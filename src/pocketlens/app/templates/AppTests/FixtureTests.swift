@@ -3,29 +3,29 @@ import Testing
 
 @testable import «name»
 
-/// Shows the model pictures whose answers were computed when this app was written. A wrong crop,
-/// wrong colors or pixels scaled twice give other answers.
+/// Compares the model's probabilities for test images with those computed when this app was
+/// written. They differ if the crop, the color order or the pixel scaling is wrong.
 @Suite struct FixtureTests {
-    @Test func theModelAnswersAsWhereTheAppWasWritten() async throws {
+    @Test func probabilitiesMatchThoseComputedBefore() async throws {
         let fixtures = try Fixtures()
         let recognizer = try Recognizer(bundle: .main)
         for picture in fixtures.pictures {
-            var said: [String: Double] = [:]
+            var probabilities: [String: Double] = [:]
             let recognition = try await recognizer.recognize(fixtures.load(picture))
             for (label, probability) in recognition.labels {
-                said[label] = probability
+                probabilities[label] = probability
             }
             for expected in picture.top {
-                let probability = said[expected.label] ?? 0
+                let probability = probabilities[expected.label] ?? 0
                 #expect(
                     abs(probability - expected.probability) <= fixtures.tolerance,
-                    "\(picture.file), \(expected.label): \(probability), not \(expected.probability)"
+                    "\(picture.file): expected \(expected), received \(probability)"
                 )
             }
         }
     }
 
-    @Test func theModelSaysNothingButItsClasses() async throws {
+    @Test func labelsAreClassesOfTheConfiguration() async throws {
         let fixtures = try Fixtures()
         let recognizer = try Recognizer(bundle: .main)
         let classes = Set(recognizer.configuration.classes)
@@ -36,24 +36,24 @@ import Testing
     }
 }
 
-/// `fixtures.json` and the pictures beside it.
+/// `fixtures.json` and the images in the same folder.
 private struct Fixtures {
-    struct Listed: Decodable {
+    struct Entry: Decodable {
         let file: String
-        let top: [Answer]
+        let top: [Expected]
     }
 
-    struct Answer: Decodable {
+    struct Expected: Decodable {
         let label: String
         let probability: Double
     }
 
     let tolerance: Double
-    let pictures: [Listed]
+    let pictures: [Entry]
 
     private struct Contents: Decodable {
         let tolerance: Double
-        let pictures: [Listed]
+        let pictures: [Entry]
     }
 
     private final class Marker {}
@@ -66,8 +66,8 @@ private struct Fixtures {
         pictures = contents.pictures
     }
 
-    func load(_ listed: Listed) throws -> Picture {
-        let file = try #require(Self.bundle.url(forResource: listed.file, withExtension: nil))
+    func load(_ entry: Entry) throws -> Picture {
+        let file = try #require(Self.bundle.url(forResource: entry.file, withExtension: nil))
         return try Picture(fileContents: Data(contentsOf: file))
     }
 }

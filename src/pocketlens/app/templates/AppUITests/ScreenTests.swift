@@ -1,13 +1,13 @@
 import XCTest
 
-/// Goes through the app as a user would. In the simulator, too: it has no camera, but a finger.
+/// Uses the app like a user. Also runs in the simulator, which has no camera but accepts drawings.
 final class ScreenTests: XCTestCase {
     override func setUp() {
         continueAfterFailure = false
     }
 
-    @MainActor func testADrawingIsNamedAndTakenBack() {
-        let app = launched("drawing")
+    @MainActor func testDrawingIsRecognizedAndUndone() {
+        let app = launch(with: "drawing")
         let canvas = element("canvas", of: app)
         XCTAssert(canvas.waitForExistence(timeout: 10))
         let undo = app.buttons["Undo"]
@@ -18,7 +18,7 @@ final class ScreenTests: XCTestCase {
         top.press(forDuration: 0.1, thenDragTo: bottom)
         let percent = app.descendants(matching: .any)
             .matching(NSPredicate(format: "label CONTAINS '%'")).firstMatch
-        XCTAssert(percent.waitForExistence(timeout: 30), "the model gave no answer")
+        XCTAssert(percent.waitForExistence(timeout: 30), "the model returned no result")
         XCTAssert(undo.isEnabled)
 
         undo.tap()
@@ -26,26 +26,28 @@ final class ScreenTests: XCTestCase {
         XCTAssertFalse(percent.exists)
     }
 
-    @MainActor func testEveryWayCanBeReached() {
-        let app = launched("drawing")
+    @MainActor func testEveryTabOpens() {
+        let app = launch(with: "drawing")
         app.tabBars.buttons["Photo"].tap()
         XCTAssert(app.buttons["Choose a photo"].waitForExistence(timeout: 10))
         app.tabBars.buttons["Draw"].tap()
         XCTAssert(element("canvas", of: app).waitForExistence(timeout: 10))
     }
 
-    @MainActor func testTheScreensAreAccessible() throws {
-        for way in ["drawing", "photo"] {
-            let app = launched(way)
+    @MainActor func testScreensAreAccessible() throws {
+        for source in ["drawing", "photo"] {
+            let app = launch(with: source)
             try app.performAccessibilityAudit(
                 for: [.hitRegion, .sufficientElementDescription, .trait]
             )
         }
     }
 
-    @MainActor private func launched(_ way: String) -> XCUIApplication {
+    @MainActor private func launch(with source: String) -> XCUIApplication {
         let app = XCUIApplication()
-        app.launchArguments = ["-way", way, "-AppleLanguages", "(en)", "-AppleLocale", "en_US"]
+        app.launchArguments = [
+            "-inputSource", source, "-AppleLanguages", "(en)", "-AppleLocale", "en_US",
+        ]
         app.launch()
         return app
     }

@@ -1,4 +1,4 @@
-"""Print the id of an iPhone or iPad, or of a simulator, from the JSON that Xcode's tools write.
+"""Print the id of an iPhone, an iPad or a simulator, from the JSON output of Xcode's tools.
 
 Usage: pick_device.py phone|simulator FILE [PART_OF_NAME]
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def phones(listing: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(id, name) of each paired device within reach, from `devicectl list devices`."""
+    """(id, name) of each paired, reachable device, from `devicectl list devices`."""
     for device in listing["result"]["devices"]:
         hardware = device.get("hardwareProperties", {})
         connection = device.get("connectionProperties", {})
@@ -40,7 +40,7 @@ def simulators(listing: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 HELP = {
     "phone": (
-        "No iPhone found. Plug it in, unlock it, tap Trust, and switch Developer Mode on "
+        "No iPhone found. Connect it, unlock it, tap Trust, and turn on Developer Mode "
         "(Settings > Privacy & Security > Developer Mode)."
     ),
     "simulator": "No simulator found. Install one in Xcode > Settings > Components.",
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> str | None:
             sys.stdout.write(identifier + "\n")
             return None
     if found:
-        return f"None is called {wanted!r}; there are: {', '.join(name for _, name in found)}."
+        return f"No device matches {wanted!r}; found: {', '.join(name for _, name in found)}."
     return HELP[kind]
 
 

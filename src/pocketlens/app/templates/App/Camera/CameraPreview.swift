@@ -2,13 +2,13 @@ import AVFoundation
 import SwiftUI
 import UIKit
 
-/// The live picture, whole: what the user sees is what the model can see.
+/// The live preview of the whole frame: the user sees everything that the model can see.
 struct CameraPreview: UIViewRepresentable {
     let source: PreviewSource
     let camera: CameraInfo?
-    /// Called with the angle, in degrees, that makes the picture upright.
+    /// Called with the angle, in degrees, that makes the image upright.
     let onRotation: @MainActor (CGFloat) -> Void
-    /// Called with the place of a tap on the sensor, from (0, 0) to (1, 1).
+    /// Called with the position of a tap in sensor coordinates, from (0, 0) to (1, 1).
     let onTap: @MainActor (CGPoint) -> Void
 
     func makeUIView(context: Context) -> PreviewView {
@@ -27,7 +27,7 @@ struct CameraPreview: UIViewRepresentable {
     }
 }
 
-/// A view whose layer is the preview; it keeps the picture upright.
+/// A view whose layer is the preview; it keeps the image upright.
 final class PreviewView: UIView {
     var onRotation: @MainActor (CGFloat) -> Void = { _ in }
     var onTap: @MainActor (CGPoint) -> Void = { _ in }
@@ -39,7 +39,7 @@ final class PreviewView: UIView {
     }
 
     var previewLayer: AVCaptureVideoPreviewLayer {
-        // The layer is of the class named above.
+        // `layerClass` guarantees this type.
         layer as! AVCaptureVideoPreviewLayer
     }
 
@@ -50,7 +50,7 @@ final class PreviewView: UIView {
 
     @available(*, unavailable)
     required init?(coder: NSCoder) {
-        fatalError("made in code only")
+        fatalError("init(coder:) is not supported")
     }
 
     func follow(cameraWithID id: String) {
@@ -60,7 +60,7 @@ final class PreviewView: UIView {
             device: camera, previewLayer: previewLayer
         )
         self.coordinator = coordinator
-        // AVFoundation tells of changes on the main thread.
+        // AVFoundation reports changes on the main thread.
         observation = coordinator.observe(\.videoRotationAngleForHorizonLevelPreview) {
             [weak self] _, _ in
             guard let self else { return }
@@ -80,7 +80,7 @@ final class PreviewView: UIView {
     }
 
     @objc private func tapped(_ recognizer: UITapGestureRecognizer) {
-        let place = recognizer.location(in: self)
-        onTap(previewLayer.captureDevicePointConverted(fromLayerPoint: place))
+        let position = recognizer.location(in: self)
+        onTap(previewLayer.captureDevicePointConverted(fromLayerPoint: position))
     }
 }

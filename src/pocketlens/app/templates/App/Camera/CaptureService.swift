@@ -1,15 +1,15 @@
 import AVFoundation
 import Foundation
 
-/// What the camera is doing.
+/// The state of the camera.
 enum CaptureState: Equatable, Sendable {
     case starting
     case running(CameraInfo)
     /// The user has not allowed the camera.
     case denied
-    /// There is no camera, as in the simulator.
+    /// The device has no camera, for example the simulator.
     case noCamera
-    /// Another app uses the camera, or the device is too hot.
+    /// Another app is using the camera, or the device is too hot.
     case interrupted
     case failed(String)
 }
@@ -17,13 +17,13 @@ enum CaptureState: Equatable, Sendable {
 struct CameraInfo: Equatable, Sendable {
     let id: String
     let hasTorch: Bool
-    /// Whether there is a camera on the other side.
+    /// Whether there is another camera to switch to.
     let hasOther: Bool
 }
 
-/// The preview's way to the capture session, which otherwise only `CaptureService` touches.
+/// Connects the preview to the capture session, which otherwise only `CaptureService` uses.
 struct PreviewSource: @unchecked Sendable {
-    // Safe to pass on: the preview layer only reads the session, as AVFoundation foresees.
+    // Safe to send: the preview layer only reads the session, which AVFoundation supports.
     fileprivate let session: AVCaptureSession
 
     @MainActor func connect(to layer: AVCaptureVideoPreviewLayer) {
@@ -31,11 +31,11 @@ struct PreviewSource: @unchecked Sendable {
     }
 }
 
-/// Owns the camera. Its methods run on a serial queue of their own, never on the main thread,
-/// because starting and configuring a session block.
+/// Owns the camera. Its methods run on a separate serial queue, not on the main thread, because
+/// starting and configuring a session block.
 actor CaptureService {
     nonisolated let preview: PreviewSource
-    /// Upright frames. A frame that comes while one is looked at replaces the one that waits.
+    /// Upright frames. While one is being processed, only the newest of the next ones is kept.
     nonisolated let frames: AsyncStream<Frame>
     nonisolated let states: AsyncStream<CaptureState>
 
@@ -62,8 +62,8 @@ actor CaptureService {
         (states, stateUpdates) = AsyncStream.makeStream(of: CaptureState.self)
     }
 
-    /// Asks for permission if need be, sets the camera up and starts it. Again after a failure, or
-    /// when the user comes back from the Settings, it tries anew.
+    /// Asks for permission if necessary, sets up the camera and starts it. Can be called again after
+    /// a failure, or when the user returns from Settings.
     func start() async {
         guard let device = AVCaptureDevice.default(for: .video) else {
             stateUpdates.yield(.noCamera)
@@ -85,12 +85,12 @@ actor CaptureService {
         run()
     }
 
-    /// Stops the camera, as when its screen is left; `start` starts it again.
+    /// Stops the camera, for example when its screen disappears; `start` starts it again.
     func stop() {
         session.stopRunning()
     }
 
-    /// Changes to the camera on the other side. Stays with this one if the other cannot be used.
+    /// Switches between the front and the back camera. Keeps the current one if that fails.
     func switchCamera() {
         guard let current = camera, let other = Self.camera(opposite: current) else { return }
         do {
@@ -102,7 +102,7 @@ actor CaptureService {
         run()
     }
 
-    /// Turns frames so that they are upright. `angle` is in degrees, as the preview's.
+    /// Rotates frames by the same angle, in degrees, as the preview, so that they are upright.
     func rotateFrames(to angle: CGFloat) {
         guard let connection = output.connection(with: .video),
             connection.isVideoRotationAngleSupported(angle)
@@ -110,14 +110,14 @@ actor CaptureService {
         connection.videoRotationAngle = angle
     }
 
-    /// Switches the light on or off and says whether it is on now.
+    /// Turns the torch on or off; returns whether it is on now.
     func setTorch(_ on: Bool) -> Bool {
         guard let camera, camera.hasTorch, camera.isTorchAvailable else { return false }
         change(camera) { $0.torchMode = on ? .on : .off }
         return camera.torchMode == .on
     }
 
-    /// Focuses and exposes for a point of the sensor, from (0, 0) to (1, 1).
+    /// Sets focus and exposure for a point in sensor coordinates, from (0, 0) to (1, 1).
     func focus(at point: CGPoint) {
         guard let camera else { return }
         change(camera) { camera in
@@ -162,7 +162,7 @@ actor CaptureService {
     }
 }
 
-// MARK: - Set-up
+// MARK: - Setup
 
 extension CaptureService {
     private static func camera(opposite camera: AVCaptureDevice) -> AVCaptureDevice? {
@@ -170,18 +170,18 @@ extension CaptureService {
         return AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: side)
     }
 
-    /// Puts `device` in the place of the camera before it, if there was one; all or nothing.
+    /// Uses `device` instead of the current camera. If this fails, nothing changes.
     private func configure(_ device: AVCaptureDevice) throws {
         let input = try AVCaptureDeviceInput(device: device)
 
         session.beginConfiguration()
         defer { session.commitConfiguration() }
-        let former = session.inputs
-        former.forEach(session.removeInput)
-        // A preset that the new camera does not have would keep it out.
+        let previous = session.inputs
+        previous.forEach(session.removeInput)
+        // The new camera could not be added while a preset is set that it does not support.
         session.sessionPreset = .high
         guard session.canAddInput(input) else {
-            former.forEach(session.addInput)
+            previous.forEach(session.addInput)
             throw CaptureError.refused
         }
         session.addInput(input)
@@ -194,7 +194,7 @@ extension CaptureService {
             }
             session.addOutput(output)
         }
-        // 720p is more than any small network needs; a camera may not have it.
+        // 720p is enough for every small network, but not every camera supports it.
         for preset in [AVCaptureSession.Preset.hd1280x720, .high]
         where session.canSetSessionPreset(preset) {
             session.sessionPreset = preset
@@ -213,9 +213,9 @@ extension CaptureService {
         }
     }
 
-    /// A hot device gets fewer frames to work on.
+    /// Lowers the frame rate when the device is hot.
     private func setFrameRate(of camera: AVCaptureDevice) {
-        let wanted: Double =
+        let target: Double =
             switch ProcessInfo.processInfo.thermalState {
             case .nominal, .fair: 30
             case .serious: 15
@@ -227,14 +227,14 @@ extension CaptureService {
                 $0.maxFrameRate < $1.maxFrameRate
             })
         else { return }
-        let rate = min(max(wanted, range.minFrameRate), range.maxFrameRate)
+        let rate = min(max(target, range.minFrameRate), range.maxFrameRate)
         change(camera) {
             $0.activeVideoMinFrameDuration = CMTime(value: 1, timescale: CMTimeScale(rate))
         }
     }
 }
 
-// MARK: - What happens to the session
+// MARK: - Session events
 
 extension CaptureService {
     private enum Event: Sendable {
@@ -255,13 +255,13 @@ extension CaptureService {
     }
 
     private func observe(
-        _ name: Notification.Name, as meaning: @escaping @Sendable (Notification) -> Event
+        _ name: Notification.Name, as makeEvent: @escaping @Sendable (Notification) -> Event
     ) {
         let observer = NotificationCenter.default.addObserver(
             forName: name, object: nil, queue: nil
         ) { [weak self] notification in
             guard let self else { return }
-            let event = meaning(notification)
+            let event = makeEvent(notification)
             Task { await self.handle(event) }
         }
         observers.append(observer)

@@ -1,8 +1,8 @@
 import AVFoundation
 
-/// Hands each camera frame to a stream that keeps only the newest, so frames never pile up.
+/// Passes each camera frame to a stream that buffers only the newest, so frames do not queue up.
 ///
-/// The camera calls it on a queue of its own, so it belongs to no actor.
+/// The camera calls it on its own queue, so it is not isolated to an actor.
 final class FrameReceiver: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, Sendable {
     private let frames: AsyncStream<Frame>.Continuation
 

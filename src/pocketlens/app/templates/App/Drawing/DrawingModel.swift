@@ -2,13 +2,13 @@ import CoreGraphics
 import Observation
 import RecognizerKit
 
-/// What is drawn with a finger, and what the recognizer says of it.
+/// The user's drawing, and the recognizer's result.
 @MainActor
 @Observable
 final class DrawingModel {
     private(set) var sketch = Sketch()
     private(set) var answer: Answer?
-    /// Why nothing can be recognized, in words for the user.
+    /// An error message for the user, if recognition failed.
     private(set) var problem: String?
 
     let ink: Ink
@@ -48,7 +48,8 @@ final class DrawingModel {
         recognize()
     }
 
-    /// One sketch at a time: what is drawn meanwhile is looked at afterward, at its newest.
+    /// Recognizes one version of the sketch at a time. If the sketch has changed in the meantime,
+    /// continues with the newest version.
     private func recognize() {
         guard !isRecognizing else { return }
         isRecognizing = true

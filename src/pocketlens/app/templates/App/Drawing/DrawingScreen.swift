@@ -1,13 +1,13 @@
 import RecognizerKit
 import SwiftUI
 
-/// A canvas for a finger, and what the model takes the drawing for.
+/// A canvas to draw on with a finger, and the result.
 struct DrawingScreen: View {
     let model: DrawingModel
     @Environment(\.verticalSizeClass) private var verticalSizeClass
 
     private var layout: AnyLayout {
-        // On its side, a phone has room beside the canvas and none below it.
+        // In landscape, an iPhone has space next to the canvas but not below it.
         verticalSizeClass == .compact
             ? AnyLayout(HStackLayout(spacing: 16)) : AnyLayout(VStackLayout(spacing: 16))
     }
@@ -20,7 +20,7 @@ struct DrawingScreen: View {
                 AnswerView(
                     answer: model.answer,
                     problem: model.problem,
-                    invitation: "Draw something with your finger."
+                    placeholder: "Draw something with your finger."
                 )
                 HStack {
                     Button("Undo", systemImage: "arrow.uturn.backward", action: model.undo)
@@ -68,7 +68,7 @@ private struct SketchCanvas: View {
         .accessibilityElement()
         .accessibilityLabel("Canvas")
         .accessibilityHint("Draw something with your finger.")
-        // With VoiceOver the finger draws here, too, instead of reading.
+        // With VoiceOver, too, a finger draws here instead of exploring the screen.
         .accessibilityDirectTouch(options: .requiresActivation)
         .accessibilityIdentifier("canvas")
     }

@@ -1,19 +1,19 @@
 import CoreGraphics
 import RecognizerKit
 
-/// Turns a sketch into what is on the screen and into the picture that the model sees: the same
-/// lines on the same ground.
+/// Renders a sketch, on the screen and as the image for the model, with the same lines and colors.
 enum SketchRenderer {
-    /// The pen's width, and the picture's side in pixels, which is more than small models need.
+    /// The width of the lines, relative to the canvas.
     static let penWidth = 0.08
+    /// The width and height of the image, in pixels: larger than the input of small models.
     static let side = 256
 
-    /// The stroke in a square of the side 1.
+    /// The path of a stroke, in the unit square.
     static func path(of stroke: [CGPoint]) -> CGPath {
         let path = CGMutablePath()
         if let first = stroke.first {
             path.move(to: first)
-            // A line from the first point to itself: a dot.
+            // Starts with a line from the first point to itself, so that a tap draws a dot.
             for point in stroke {
                 path.addLine(to: point)
             }
@@ -21,7 +21,7 @@ enum SketchRenderer {
         return path
     }
 
-    /// How light the lines are; the ground is the opposite.
+    /// The brightness of the lines, 0 or 1; the background has the opposite one.
     static func brightness(of ink: Ink) -> Double {
         switch ink {
         case .dark: 0
@@ -38,7 +38,7 @@ enum SketchRenderer {
         else {
             throw RecognizerError.unreadablePicture
         }
-        // Core Graphics counts from the lower left corner, a sketch from the upper left.
+        // The origin of Core Graphics is the lower left corner, that of a sketch the upper left.
         context.translateBy(x: 0, y: CGFloat(side))
         context.scaleBy(x: CGFloat(side), y: -CGFloat(side))
         context.setFillColor(gray: 1 - brightness(of: ink), alpha: 1)

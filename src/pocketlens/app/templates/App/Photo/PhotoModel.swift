@@ -2,13 +2,13 @@ import Foundation
 import Observation
 import RecognizerKit
 
-/// A photo that the user has chosen, and what the recognizer says of it.
+/// The photo that the user has chosen, and the recognizer's result.
 @MainActor
 @Observable
 final class PhotoModel {
     private(set) var picture: Picture?
     private(set) var answer: Answer?
-    /// Why nothing can be recognized, in words for the user.
+    /// An error message for the user, if recognition failed.
     private(set) var problem: String?
 
     let input: InputSpec
@@ -21,8 +21,8 @@ final class PhotoModel {
         input = recognizer.configuration.input
     }
 
-    /// Shows a photo and recognizes it. `load` fetches the contents of its file, perhaps from afar;
-    /// `nil` when there is none.
+    /// Shows a photo and recognizes it. `load` returns the contents of its file, which it may have
+    /// to download, or `nil` if there are none.
     func choose(_ load: () async throws -> Data?) async {
         answer = nil
         problem = nil
@@ -37,7 +37,7 @@ final class PhotoModel {
             try Task.checkCancellation()
             answer = try rule.answer(to: recognition.labels)
         } catch is CancellationError {
-            // Another photo was chosen meanwhile.
+            // Another photo was chosen in the meantime.
         } catch {
             problem = error.localizedDescription
         }

@@ -2,7 +2,7 @@ import PhotosUI
 import RecognizerKit
 import SwiftUI
 
-/// A photo from the library, with the part that the model sees, and what it takes it for.
+/// A photo from the library, the part of it that the model sees, and the result.
 struct PhotoScreen: View {
     let model: PhotoModel
     @State private var item: PhotosPickerItem?
@@ -15,12 +15,12 @@ struct PhotoScreen: View {
                 ContentUnavailableView(
                     "No photo yet",
                     systemImage: "photo",
-                    description: Text("The photo is looked at on this device and stays on it.")
+                    description: Text("The photo is analyzed on this device and stays on it.")
                 )
             }
             if model.picture != nil || model.problem != nil {
                 AnswerView(
-                    answer: model.answer, problem: model.problem, invitation: "Looking…"
+                    answer: model.answer, problem: model.problem, placeholder: "Analyzing…"
                 )
             }
             PhotosPicker(selection: $item, matching: .images) {

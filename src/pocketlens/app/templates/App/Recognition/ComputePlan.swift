@@ -1,7 +1,7 @@
 import CoreML
 import Foundation
 
-/// Where Core ML means to run a model's operations: how many on each processor.
+/// How many of a model's operations Core ML plans to run on each processor.
 struct ComputePlan: Sendable {
     enum Processor: CaseIterable, Sendable {
         case neuralEngine, gpu, cpu
@@ -9,7 +9,7 @@ struct ComputePlan: Sendable {
 
     private(set) var operations: [Processor: Int] = [:]
 
-    /// The processor that most operations run on; `nil` when Core ML does not tell.
+    /// The processor that runs most operations; `nil` if Core ML does not report it.
     var busiest: Processor? {
         Processor.allCases.filter { operations[$0] != nil }.max {
             operations[$0, default: 0] < operations[$1, default: 0]
@@ -34,7 +34,7 @@ struct ComputePlan: Sendable {
         }
     }
 
-    /// Constants are on no processor.
+    /// `usage` is `nil` for constants, which do not run on a processor.
     private mutating func count(_ usage: MLComputePlan.DeviceUsage?) {
         guard let usage else { return }
         let processor: Processor? =

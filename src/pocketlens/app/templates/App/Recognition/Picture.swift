@@ -2,9 +2,9 @@ import CoreGraphics
 import Foundation
 import ImageIO
 
-/// A still picture, upright.
+/// An upright still image.
 struct Picture: @unchecked Sendable {
-    // Safe to pass on: nothing can change a `CGImage`.
+    // Safe to send: a `CGImage` is immutable.
     let image: CGImage
 
     var size: CGSize {
@@ -13,11 +13,11 @@ struct Picture: @unchecked Sendable {
 }
 
 extension Picture {
-    /// More than any small network needs, and little enough to be held twice.
+    /// Larger than the input of small models, and small enough to keep two images in memory.
     static let longestSide = 1280
 
-    /// Decodes the contents of a picture file, turned upright as the file says. A large one is
-    /// decoded at a smaller size, so that no photo is too large for the memory.
+    /// Decodes the contents of an image file and applies its orientation. Large images are decoded
+    /// at a smaller size, to limit the memory use.
     init(fileContents: Data) throws {
         let options: [CFString: Any] = [
             kCGImageSourceCreateThumbnailFromImageAlways: true,

@@ -6,7 +6,7 @@ import Vision
 
 /// A camera frame on its way from the capture queue to the recognizer.
 struct Frame: @unchecked Sendable {
-    // Safe to pass on: nobody writes to the buffer after the camera has delivered it.
+    // Safe to send: nothing writes to the buffer after the camera has delivered it.
     let pixelBuffer: CVPixelBuffer
 
     var size: CGSize {
@@ -17,15 +17,15 @@ struct Frame: @unchecked Sendable {
     }
 }
 
-/// What the model says of one picture.
+/// The model's output for one image.
 struct Recognition: Sendable {
-    /// Every class with its probability, in no fixed order.
+    /// Every class with its probability, in any order.
     let labels: [(label: String, probability: Double)]
-    /// How long it took from the picture to the labels.
+    /// The time to compute it.
     let duration: Duration
 }
 
-/// Runs the model. It is loaded once, at the first picture.
+/// Runs the model, which is loaded once, for the first image.
 actor Recognizer {
     nonisolated let configuration: RecognizerConfiguration
 
@@ -35,14 +35,14 @@ actor Recognizer {
     private var computeUnits = MLComputeUnits.all
     private var plan: ComputePlan?
 
-    /// The request with the model inside.
+    /// The request, which contains the model.
     private struct Loaded: @unchecked Sendable {
-        // Safe to pass on: only this actor's methods ever see it.
+        // Safe to send: only this actor's methods use it.
         let request: CoreMLRequest
         let computeUnits: MLComputeUnits
     }
 
-    /// Finds `recognizer.json` and the compiled model in the bundle; loads nothing yet.
+    /// Reads `recognizer.json` and finds the compiled model in the bundle; does not load the model.
     init(bundle: Bundle) throws {
         guard let file = bundle.url(forResource: "recognizer", withExtension: "json") else {
             throw RecognizerError.missing("recognizer.json")
@@ -55,20 +55,20 @@ actor Recognizer {
         modelURL = model
     }
 
-    /// Classifies a frame that is upright already.
+    /// Classifies an upright frame.
     func recognize(_ frame: Frame) async throws -> Recognition {
         try await classify { try await $0.perform(on: frame.pixelBuffer) }
     }
 
-    /// Classifies a still picture.
+    /// Classifies a still image.
     func recognize(_ picture: Picture) async throws -> Recognition {
         try await classify { try await $0.perform(on: picture.image) }
     }
 
-    /// The processor that most of the model runs on; `nil` when Core ML does not tell.
+    /// The processor that runs most of the model; `nil` if Core ML does not report it.
     func processor() async -> ComputePlan.Processor? {
         if plan == nil {
-            // Core ML tells nothing about some models. That is no reason to stop.
+            // Core ML has no plan for some models. Recognition works without it.
             plan = try? await ComputePlan(model: modelURL, computeUnits: computeUnits)
         }
         return plan?.busiest
@@ -99,7 +99,7 @@ actor Recognizer {
         )
     }
 
-    /// Two who ask at once get the same model, loaded once.
+    /// Concurrent callers get the same model, which is loaded only once.
     private func loadedModel() async throws -> Loaded {
         let task = loading ?? Task { try await load() }
         loading = task
@@ -107,7 +107,7 @@ actor Recognizer {
         do {
             return try await task.value
         } catch {
-            // Whoever asks next tries anew.
+            // The next call tries again.
             if loading == task {
                 loading = nil
             }
@@ -117,7 +117,7 @@ actor Recognizer {
         }
     }
 
-    /// Some models do not load or run on some devices' Neural Engine or GPU. All run on the CPU.
+    /// Some models fail on the Neural Engine or GPU of some devices. All of them run on the CPU.
     private func fallBackToCPU() {
         guard computeUnits != .cpuOnly else { return }
         computeUnits = .cpuOnly
@@ -128,12 +128,12 @@ actor Recognizer {
     private func load() async throws -> Loaded {
         let units = computeUnits
         var request = CoreMLRequest(model: try await Self.model(at: modelURL, on: units))
-        // Vision stretches the picture unless it is told otherwise.
+        // By default, Vision stretches the image.
         request.cropAndScaleAction = configuration.input.crop.visionAction
         return Loaded(request: request, computeUnits: units)
     }
 
-    /// Outside of the actor: a model may not cross into it, but what Vision wraps around it may.
+    /// Not isolated to the actor: an `MLModel` is not `Sendable`, but Vision's container is.
     private nonisolated static func model(
         at url: URL, on units: MLComputeUnits
     ) async throws -> CoreMLModelContainer {
@@ -165,9 +165,9 @@ enum RecognizerError: LocalizedError {
         case .missing(let file):
             String(localized: "\(file) is missing from the app.")
         case .noClassifier:
-            String(localized: "The model gave no classes: it is not an image classifier.")
+            String(localized: "The model returned no classes: it is not an image classifier.")
         case .unreadablePicture:
-            String(localized: "This picture cannot be read.")
+            String(localized: "This image cannot be read.")
         }
     }
 }

@@ -2,12 +2,12 @@ import Accessibility
 import RecognizerKit
 import SwiftUI
 
-/// What a single picture was taken for, with the next best; spoken when it changes.
+/// The result for a single image with the most probable classes; announced when it changes.
 struct AnswerView: View {
     let answer: Answer?
     let problem: String?
     /// Shown while there is no answer yet.
-    let invitation: LocalizedStringKey
+    let placeholder: LocalizedStringKey
 
     var body: some View {
         VStack(spacing: 8) {
@@ -18,7 +18,7 @@ struct AnswerView: View {
                 headline(answer)
                 RankingView(ranking: answer.ranking)
             } else {
-                Text(invitation)
+                Text(placeholder)
                     .font(.headline)
                     .foregroundStyle(.secondary)
             }
@@ -35,13 +35,13 @@ struct AnswerView: View {
 
     @ViewBuilder private func headline(_ answer: Answer) -> some View {
         if let label = answer.label {
-            // A class name is data: it is shown as it is, never translated.
+            // Class names are data and are not translated.
             Text(verbatim: label.label)
                 .font(.largeTitle.bold())
                 .minimumScaleFactor(0.5)
                 .lineLimit(2)
         } else {
-            Text("Nothing that I know")
+            Text("Nothing recognized")
                 .font(.title2)
         }
     }

@@ -3,7 +3,7 @@ import Foundation
 import Observation
 import RecognizerKit
 
-/// What the camera screen shows. It brings the camera's frames to the recognizer.
+/// The state of the camera screen. Passes the camera's frames to the recognizer.
 @MainActor
 @Observable
 final class CameraModel {
@@ -12,17 +12,17 @@ final class CameraModel {
     private(set) var frameSize = CGSize.zero
     private(set) var isTorchOn = false
     private(set) var showsDetails = false
-    /// What the recognizer does behind the label; kept only while it is shown.
+    /// How the label was computed; only set while the details are shown.
     private(set) var details: RecognitionDetails?
-    /// Why nothing can be recognized, in words for the user.
+    /// An error message for the user, if recognition failed.
     private(set) var problem: String?
 
     let input: InputSpec
     private let capture = CaptureService()
     private let recognizer: Recognizer
     private var tracker: RecognitionTracker
-    private var following: Task<Void, Never>?
-    private var recognizing: Task<Void, Never>?
+    private var stateTask: Task<Void, Never>?
+    private var recognitionTask: Task<Void, Never>?
 
     init(recognizer: Recognizer) {
         self.recognizer = recognizer
@@ -38,26 +38,26 @@ final class CameraModel {
         if case .running(let camera) = state { camera } else { nil }
     }
 
-    /// Starts the camera and the recognizer, or tries again what failed.
+    /// Starts the camera and the recognizer; also restarts them after a failure.
     func start() async {
         problem = nil
-        if following == nil {
-            following = Task { await followStates() }
+        if stateTask == nil {
+            stateTask = Task { await followStates() }
         }
-        if recognizing == nil {
-            recognizing = Task { await recognizeFrames() }
+        if recognitionTask == nil {
+            recognitionTask = Task { await recognizeFrames() }
         }
         await capture.start()
     }
 
-    /// The screen is left: nobody looks, so nothing is recorded.
+    /// Stops the camera, because its screen is not visible.
     func stop() async {
         await capture.stop()
-        forget()
+        reset()
     }
 
     func switchCamera() {
-        forget()
+        reset()
         Task { await capture.switchCamera() }
     }
 
@@ -82,47 +82,47 @@ final class CameraModel {
         for await state in capture.states {
             self.state = state
             if camera == nil {
-                forget()
+                reset()
             }
         }
     }
 
     private func recognizeFrames() async {
         do {
-            // One frame at a time: the next is taken only when this one has been recognized.
+            // One frame at a time: the next one is taken after this one has been recognized.
             for await frame in capture.frames {
                 let recognition = try await recognizer.recognize(frame)
                 show(try tracker.add(recognition.labels), of: frame.size)
-                await explain(recognition)
+                await updateDetails(recognition)
             }
         } catch {
             label = nil
             problem = error.localizedDescription
         }
-        recognizing = nil
+        recognitionTask = nil
     }
 
-    private func explain(_ recognition: Recognition) async {
+    private func updateDetails(_ recognition: Recognition) async {
         guard showsDetails else { return }
         let processor = await recognizer.processor()
-        // The user may have looked away meanwhile.
+        // The user may have hidden the details in the meantime.
         guard showsDetails else { return }
         details = RecognitionDetails(
             ranking: tracker.ranking, duration: recognition.duration, processor: processor
         )
     }
 
-    private func show(_ steady: StableLabel?, of size: CGSize) {
-        // Only a change may redraw the screen, not every frame.
-        if label != steady {
-            label = steady
+    private func show(_ newLabel: StableLabel?, of size: CGSize) {
+        // Assigning a property redraws the screen, so assign it only if it changes.
+        if label != newLabel {
+            label = newLabel
         }
         if frameSize != size {
             frameSize = size
         }
     }
 
-    private func forget() {
+    private func reset() {
         tracker.reset()
         label = nil
         details = nil
@@ -130,7 +130,7 @@ final class CameraModel {
     }
 }
 
-/// How the recognizer came to its label.
+/// How a label was computed.
 struct RecognitionDetails: Equatable {
     let ranking: [StableLabel]
     let duration: Duration

@@ -2,15 +2,15 @@ import RecognizerKit
 import SwiftUI
 import UIKit
 
-/// The live picture with the part that the model sees, and the label it found there.
+/// The live preview with the part that the model sees, and the label.
 struct CameraScreen: View {
     let model: CameraModel
-    /// Goes to the canvas, where there is no camera.
+    /// Switches to the drawing screen, if there is no camera.
     let draw: () -> Void
 
     var body: some View {
         if let problem = model.problem {
-            FailureView(title: "Nothing can be recognized", reason: problem, model: model)
+            FailureView(title: "Recognition is not available", reason: problem, model: model)
         } else {
             switch model.state {
             case .starting, .running, .interrupted:
@@ -63,7 +63,7 @@ struct CameraScreen: View {
         VStack {
             if model.camera?.hasTorch == true {
                 RoundButton(
-                    title: "Light",
+                    title: "Flashlight",
                     systemImage: model.isTorchOn ? "flashlight.on.fill" : "flashlight.off.fill",
                     isOn: model.isTorchOn,
                     action: model.toggleTorch
@@ -71,7 +71,7 @@ struct CameraScreen: View {
             }
             if model.camera?.hasOther == true {
                 RoundButton(
-                    title: "Other camera",
+                    title: "Switch camera",
                     systemImage: "arrow.triangle.2.circlepath.camera",
                     isOn: nil,
                     action: model.switchCamera
@@ -114,7 +114,7 @@ private struct CameraDeniedView: View {
         ContentUnavailableView {
             Label("No access to the camera", systemImage: "camera.fill")
         } description: {
-            Text("Allow the camera in the Settings to recognize what it sees.")
+            Text("Allow this app to use the camera in Settings.")
         } actions: {
             Button("Open Settings") {
                 if let settings = URL(string: UIApplication.openSettingsURLString) {
@@ -129,7 +129,7 @@ private struct CameraDeniedView: View {
 private struct RoundButton: View {
     let title: LocalizedStringKey
     let systemImage: String
-    /// `nil` for a button that is no switch.
+    /// `nil` for a button that is not a toggle.
     let isOn: Bool?
     let action: () -> Void
 

@@ -1,7 +1,7 @@
 import RecognizerKit
 import SwiftUI
 
-/// The three most probable classes, how long a frame takes, and what it is computed on.
+/// The three most probable classes, the time per frame, and the processor that runs the model.
 struct DetailsView: View {
     let details: RecognitionDetails
 

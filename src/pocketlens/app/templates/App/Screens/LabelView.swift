@@ -2,7 +2,7 @@ import Accessibility
 import RecognizerKit
 import SwiftUI
 
-/// The label that has been steady, with its confidence; spoken and felt when it changes.
+/// The stable label with its confidence; announced, with haptic feedback, when it changes.
 struct LabelView: View {
     let label: StableLabel?
     let isInterrupted: Bool
@@ -11,10 +11,10 @@ struct LabelView: View {
     var body: some View {
         VStack {
             if isInterrupted {
-                Text("The camera is in use elsewhere.")
+                Text("The camera is being used by another app.")
                     .font(.headline)
             } else if let label {
-                // A class name is data: it is shown as it is, never translated.
+                // Class names are data and are not translated.
                 Text(verbatim: label.label)
                     .font(.largeTitle.bold())
                     .minimumScaleFactor(0.5)

@@ -1,41 +1,41 @@
 import SwiftUI
 
-/// The ways in: camera, finger, photo. All three ask the same recognizer.
+/// The three inputs: camera, drawing, photo. All use the same recognizer.
 struct RootScreen: View {
     let model: AppModel
-    // Kept from one start to the next; a test sets it by a launch argument of this name.
-    @AppStorage("way") private var way = Way.camera
+    // Saved between launches; the UI tests set it with a launch argument of this name.
+    @AppStorage("inputSource") private var inputSource = InputSource.camera
     @Environment(\.scenePhase) private var scenePhase
 
-    /// Also on coming back, perhaps from the Settings with a permission.
+    /// Also becomes true when the user returns to the app, for example from Settings.
     private var needsCamera: Bool {
-        way == .camera && scenePhase == .active
+        inputSource == .camera && scenePhase == .active
     }
 
     var body: some View {
-        switch model.ways {
-        case .success(let ways):
-            TabView(selection: $way) {
-                Tab("Camera", systemImage: "camera", value: Way.camera) {
-                    CameraScreen(model: ways.camera) { way = .drawing }
+        switch model.screens {
+        case .success(let screens):
+            TabView(selection: $inputSource) {
+                Tab("Camera", systemImage: "camera", value: InputSource.camera) {
+                    CameraScreen(model: screens.camera) { inputSource = .drawing }
                 }
-                Tab("Draw", systemImage: "pencil.tip", value: Way.drawing) {
-                    DrawingScreen(model: ways.drawing)
+                Tab("Draw", systemImage: "pencil.tip", value: InputSource.drawing) {
+                    DrawingScreen(model: screens.drawing)
                 }
-                Tab("Photo", systemImage: "photo", value: Way.photo) {
-                    PhotoScreen(model: ways.photo)
+                Tab("Photo", systemImage: "photo", value: InputSource.photo) {
+                    PhotoScreen(model: screens.photo)
                 }
             }
             .task(id: needsCamera) {
                 if needsCamera {
-                    await ways.camera.start()
+                    await screens.camera.start()
                 } else {
-                    await ways.camera.stop()
+                    await screens.camera.stop()
                 }
             }
         case .failure(let error):
             ContentUnavailableView(
-                "Nothing can be recognized",
+                "Recognition is not available",
                 systemImage: "exclamationmark.triangle",
                 description: Text(verbatim: error.localizedDescription)
             )
@@ -43,25 +43,25 @@ struct RootScreen: View {
     }
 }
 
-enum Way: String {
+enum InputSource: String {
     case camera, drawing, photo
 }
 
-/// What the whole app shares.
+/// The models of all screens.
 @MainActor
 final class AppModel {
-    struct Ways {
+    struct Screens {
         let camera: CameraModel
         let drawing: DrawingModel
         let photo: PhotoModel
     }
 
-    let ways: Result<Ways, any Error>
+    let screens: Result<Screens, any Error>
 
     init() {
-        ways = Result {
+        screens = Result {
             let recognizer = try Recognizer(bundle: .main)
-            return Ways(
+            return Screens(
                 camera: CameraModel(recognizer: recognizer),
                 drawing: DrawingModel(recognizer: recognizer),
                 photo: PhotoModel(recognizer: recognizer)

@@ -1,7 +1,7 @@
 import RecognizerKit
 import SwiftUI
 
-/// Frames the part of the picture that the model sees and darkens the rest.
+/// Draws a frame around the part of the image that the model sees, and darkens the rest.
 struct ViewfinderView: View {
     let frameSize: CGSize
     let input: InputSpec

@@ -1,8 +1,8 @@
-/// Decides from frame to frame which label is shown, so that it neither flickers nor guesses.
+/// Decides for each frame which label is shown, so that it does not flicker.
 ///
-/// A new label needs a high probability, a clear lead and hardly any background, several frames in
-/// a row; a shown label stays while its probability is above a lower threshold. The background class
-/// is never shown.
+/// A new label needs a high probability, a clear margin and a low probability of the background, in
+/// several consecutive frames. A shown label stays while its probability is above a lower
+/// threshold. The background class is never shown.
 public struct DecisionRule: Sendable {
     /// The index of a class and its smoothed probability.
     public struct Decision: Equatable, Sendable {
@@ -26,7 +26,7 @@ public struct DecisionRule: Sendable {
         self.background = background
     }
 
-    /// Takes in one frame's smoothed probabilities; returns what to show now, or `nil` for nothing.
+    /// Processes one frame's smoothed probabilities; returns the class to show now, or `nil`.
     public mutating func decide(_ probabilities: [Double]) -> Decision? {
         count(clearWinner(of: probabilities))
         if let candidate, frames >= thresholds.hold {
@@ -40,7 +40,7 @@ public struct DecisionRule: Sendable {
         return shown.map { Decision(index: $0, confidence: probabilities[$0]) }
     }
 
-    /// Forgets what was shown and counted.
+    /// Forgets the shown label and the counted frames.
     public mutating func reset() {
         shown = nil
         count(nil)

@@ -1,9 +1,9 @@
 import Foundation
 
-/// Where on the screen the camera's frame is, and which part of it the model sees.
+/// The position of the camera's frame in a view, and the part of it that the model sees.
 ///
-/// The preview shows the whole frame, as large as the view allows, in its middle. View
-/// coordinates have their origin in the upper left corner.
+/// The preview shows the whole frame, centered and as large as the view allows. The origin of view
+/// coordinates is the upper left corner.
 public struct FrameGeometry: Equatable, Sendable {
     /// The upright frame in pixels.
     public let frameSize: CGSize
@@ -14,19 +14,19 @@ public struct FrameGeometry: Equatable, Sendable {
         self.viewSize = viewSize
     }
 
-    /// The frame in view coordinates; empty while one of the sizes is.
+    /// The frame in view coordinates; empty if one of the sizes is empty.
     public var frameInView: CGRect {
         Self.largest(frameSize, in: CGRect(origin: .zero, size: viewSize))
     }
 
-    /// What the model sees, in view coordinates: with `centerCrop` the largest centered part of the
-    /// input's shape, otherwise the whole frame.
+    /// The part that the model sees, in view coordinates: with `centerCrop` the largest centered
+    /// part with the input's aspect ratio, otherwise the whole frame.
     public func seenInView(by input: InputSpec) -> CGRect {
         guard input.crop == .centerCrop else { return frameInView }
         return Self.largest(CGSize(width: input.width, height: input.height), in: frameInView)
     }
 
-    /// The largest rectangle of the same shape as `shape` in the middle of `rect`.
+    /// The largest rectangle with the aspect ratio of `shape`, centered in `rect`.
     private static func largest(_ shape: CGSize, in rect: CGRect) -> CGRect {
         guard shape.width > 0, shape.height > 0 else { return .zero }
         let isLimitedByWidth = rect.width * shape.height <= rect.height * shape.width

@@ -3,7 +3,7 @@ public struct LabelMap: Sendable {
     public let classes: [String]
     private let indices: [String: Int]
 
-    /// `classes` are unique, as `RecognizerConfiguration` makes sure.
+    /// `classes` must be unique; `RecognizerConfiguration` validates this.
     public init(classes: [String]) {
         self.classes = classes
         indices = Dictionary(uniqueKeysWithValues: zip(classes, classes.indices))
@@ -15,8 +15,8 @@ public struct LabelMap: Sendable {
 
     /// Probabilities in the order of `classes`. A class that is not listed gets 0.
     ///
-    /// Throws `LabelError.unknown` when the model says a label that is not among the classes:
-    /// then the model and `recognizer.json` do not belong together.
+    /// Throws `LabelError.unknown` for a label that is not one of the classes: the model and
+    /// `recognizer.json` do not match.
     public func probabilities(
         of labels: some Sequence<(label: String, probability: Double)>
     ) throws -> [Double] {

@@ -1,16 +1,16 @@
-/// The exponential average of probabilities from frame to frame.
+/// The exponential moving average of probabilities over frames.
 public struct ProbabilitySmoother: Sendable {
     private let weight: Double
     /// The average so far; empty before the first frame.
     public private(set) var average: [Double] = []
 
-    /// `weight` is that of the newest frame, above 0 and at most 1. With 1 nothing is smoothed.
+    /// `weight` is the weight of the newest frame, in (0, 1]. With 1 there is no smoothing.
     public init(weight: Double) {
         self.weight = weight
     }
 
-    /// Takes in one frame's probabilities and returns the average so far. The first frame, or one
-    /// with another number of classes, starts the average anew.
+    /// Adds one frame's probabilities and returns the average. The first frame, or a frame with a
+    /// different number of classes, starts a new average.
     public mutating func add(_ probabilities: [Double]) -> [Double] {
         if average.count == probabilities.count {
             for index in average.indices {
@@ -22,7 +22,7 @@ public struct ProbabilitySmoother: Sendable {
         return average
     }
 
-    /// Forgets every frame: after a pause, or for another camera.
+    /// Forgets all frames, for example after a pause or when the camera is switched.
     public mutating func reset() {
         average = []
     }

@@ -1,4 +1,4 @@
-/// A label that has been steady long enough to be shown.
+/// A label to show, with its confidence.
 public struct StableLabel: Equatable, Sendable {
     public let label: String
     /// The smoothed probability, from 0 to 1.
@@ -10,7 +10,7 @@ public struct StableLabel: Equatable, Sendable {
     }
 }
 
-/// From each frame's labels to what is shown: label map, smoother and decision rule in a row.
+/// Turns each frame's labels into the label to show: label map, then smoother, then decision rule.
 public struct RecognitionTracker: Sendable {
     private let map: LabelMap
     private var smoother: ProbabilitySmoother
@@ -25,7 +25,7 @@ public struct RecognitionTracker: Sendable {
         )
     }
 
-    /// Takes in what the model said of one frame; returns what to show now, or `nil` for nothing.
+    /// Processes the model's output for one frame; returns the label to show now, or `nil`.
     public mutating func add(
         _ labels: some Sequence<(label: String, probability: Double)>
     ) throws -> StableLabel? {
@@ -35,12 +35,12 @@ public struct RecognitionTracker: Sendable {
         }
     }
 
-    /// The most probable classes of late, smoothed as what is shown, most probable first.
+    /// The classes with the largest smoothed probabilities, most probable first.
     public var ranking: [StableLabel] {
         map.ranking(of: smoother.average)
     }
 
-    /// Starts anew, as after a pause.
+    /// Forgets all frames, for example after a pause.
     public mutating func reset() {
         smoother.reset()
         rule.reset()

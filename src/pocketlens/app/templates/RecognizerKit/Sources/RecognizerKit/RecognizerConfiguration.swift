@@ -1,12 +1,12 @@
 import Foundation
 
-/// What `recognizer.json` says about the model beside it.
+/// The contents of `recognizer.json`, which describes the model.
 public struct RecognizerConfiguration: Codable, Equatable, Sendable {
     /// The app's name.
     public let name: String
     /// The name of the compiled model in the app's bundle, without `.mlmodelc`.
     public let model: String
-    /// The class for which no label is shown; `nil` when the model has no such class.
+    /// The class for which no label is shown; `nil` if the model has no such class.
     public let background: String?
     public let thresholds: Thresholds
     public let input: InputSpec
@@ -29,7 +29,7 @@ public struct RecognizerConfiguration: Codable, Equatable, Sendable {
         self.classes = classes
     }
 
-    /// Decodes the contents of `recognizer.json` and checks that they make sense together.
+    /// Decodes and validates the contents of `recognizer.json`.
     public init(json: Data) throws {
         self = try JSONDecoder().decode(RecognizerConfiguration.self, from: json)
         try validate()
@@ -54,18 +54,18 @@ public struct RecognizerConfiguration: Codable, Equatable, Sendable {
     }
 }
 
-/// When a label is shown. All but `hold` are numbers from 0 to 1.
+/// When a label is shown. All except `hold` are numbers from 0 to 1.
 public struct Thresholds: Codable, Equatable, Sendable {
     /// The smoothed probability that a new label must reach.
     public let show: Double
-    /// The one below which a shown label goes.
+    /// Below this smoothed probability, a shown label is hidden again.
     public let keep: Double
-    /// How probable it must be, for a new label, that there is something at all: one less the
-    /// smoothed probability of the background.
+    /// A new label is shown only if one minus the smoothed probability of the background is at
+    /// least this value.
     public let present: Double
-    /// How far a new label must lead the second.
+    /// The minimum difference between the two largest probabilities for a new label.
     public let margin: Double
-    /// For how many frames in a row a new label must do so.
+    /// The number of consecutive frames in which a new label must meet all these conditions.
     public let hold: Int
     /// The weight of the newest frame in the running average.
     public let smoothing: Double
@@ -81,7 +81,7 @@ public struct Thresholds: Codable, Equatable, Sendable {
         self.smoothing = smoothing
     }
 
-    /// The same for a single picture: it is not smoothed, and need not hold.
+    /// The thresholds for a single image: without smoothing, for one frame.
     var forStills: Thresholds {
         Thresholds(
             show: show, keep: keep, present: present, margin: margin, hold: 1, smoothing: 1
@@ -95,8 +95,8 @@ public struct Thresholds: Codable, Equatable, Sendable {
     }
 }
 
-/// The picture that the model eats. The model file holds `scale`, `bias` and the order of the
-/// colors itself; the app needs the shape, the crop, and how to draw for it.
+/// The model's input. The model file itself applies `scale`, `bias` and the color order; the app
+/// needs the size, the crop, and the colors of drawings.
 public struct InputSpec: Codable, Equatable, Sendable {
     public let height: Int
     public let width: Int
@@ -124,12 +124,12 @@ extension InputSpec {
         width = try values.decode(Int.self, forKey: .width)
         color = try values.decode(Color.self, forKey: .color)
         crop = try values.decode(Crop.self, forKey: .crop)
-        // An older file does not tell.
+        // Files written by older versions do not have this key.
         ink = try values.decodeIfPresent(Ink.self, forKey: .ink) ?? .dark
     }
 }
 
-/// How strokes lie on their ground in the pictures that the model has learned from.
+/// The color of the lines in the images that the model was trained on.
 public enum Ink: String, Codable, Sendable {
     /// Dark on light, as on paper.
     case dark
@@ -137,13 +137,13 @@ public enum Ink: String, Codable, Sendable {
     case light
 }
 
-/// How a picture of another shape is made to fit the model's input.
+/// How an image is fitted to the model's input.
 public enum Crop: String, Codable, Sendable {
-    /// The largest centered part of the input's shape.
+    /// The largest centered part with the input's aspect ratio.
     case centerCrop = "center-crop"
-    /// The whole picture, with black bars.
+    /// The whole image, with black bars.
     case fit
-    /// The whole picture, stretched.
+    /// The whole image, stretched.
     case fill
 }
 
@@ -159,13 +159,13 @@ extension ConfigurationError: LocalizedError {
     public var errorDescription: String? {
         switch self {
         case .noClasses:
-            "recognizer.json names no classes."
+            "recognizer.json has no classes."
         case .repeatedClass:
-            "recognizer.json names a class twice."
+            "recognizer.json has a duplicate class."
         case .unknownBackground(let name):
-            "The background class \(name) is not among the classes of recognizer.json."
+            "The background \(name) is not one of the classes in recognizer.json."
         case .inputSize(let width, let height):
-            "The input size \(width) × \(height) in recognizer.json is not a size."
+            "The input size \(width) × \(height) in recognizer.json is not valid."
         case .thresholds:
             "The thresholds in recognizer.json are out of range."
         }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A drawing: strokes of points, from (0, 0) in the upper left corner of the canvas to (1, 1).
+/// A drawing: strokes, each a list of points from (0, 0), the upper left corner, to (1, 1).
 public struct Sketch: Equatable, Sendable {
     public private(set) var strokes: [[CGPoint]] = []
 
@@ -10,12 +10,12 @@ public struct Sketch: Equatable, Sendable {
         strokes.isEmpty
     }
 
-    /// Puts the pen down.
+    /// Starts a stroke.
     public mutating func begin(at point: CGPoint) {
         strokes.append([point])
     }
 
-    /// Moves the pen; puts it down first if no stroke has been begun.
+    /// Continues the last stroke; starts one if there is none.
     public mutating func move(to point: CGPoint) {
         if strokes.isEmpty {
             begin(at: point)
@@ -24,7 +24,7 @@ public struct Sketch: Equatable, Sendable {
         }
     }
 
-    /// Takes back the last stroke.
+    /// Removes the last stroke.
     public mutating func undo() {
         _ = strokes.popLast()
     }

@@ -1,4 +1,4 @@
-/// Decides about a single picture, which nothing smooths and nothing has to hold.
+/// Decides which label to show for a single image, without smoothing and without `hold`.
 public struct StillRule: Sendable {
     private let map: LabelMap
     private let thresholds: Thresholds
@@ -10,7 +10,7 @@ public struct StillRule: Sendable {
         background = configuration.background.flatMap(map.index(of:))
     }
 
-    /// What to show of what the model said; see `Answer`.
+    /// The label and the ranking to show for the model's output.
     public func answer(
         to labels: some Sequence<(label: String, probability: Double)>
     ) throws -> Answer {
@@ -26,11 +26,11 @@ public struct StillRule: Sendable {
     }
 }
 
-/// What the model's probabilities come to.
+/// The result for a single image.
 public struct Answer: Equatable, Sendable {
-    /// The label to show; `nil` when nothing, or nothing sure enough, was recognized.
+    /// The label to show; `nil` if no class is probable enough.
     public let label: StableLabel?
-    /// The most probable classes, the background among them, most probable first.
+    /// The most probable classes including the background, most probable first.
     public let ranking: [StableLabel]
 
     public init(label: StableLabel?, ranking: [StableLabel]) {

@@ -28,7 +28,7 @@ import Testing
         )
     }
 
-    @Test func everyFieldArrives() throws {
+    @Test func allFieldsAreDecoded() throws {
         let configuration = try RecognizerConfiguration(json: json())
         #expect(configuration.name == "Digits")
         #expect(configuration.model == "Recognizer")
@@ -47,25 +47,25 @@ import Testing
     }
 
     @Test(arguments: [("center-crop", Crop.centerCrop), ("fit", Crop.fit), ("fill", Crop.fill)])
-    func everyCropIsKnown(name: String, crop: Crop) throws {
+    func allCropsAreDecoded(name: String, crop: Crop) throws {
         #expect(try RecognizerConfiguration(json: json(crop: name)).input.crop == crop)
     }
 
     @Test(arguments: [
         (#", "ink": "light""#, Ink.light), (#", "ink": "dark""#, Ink.dark), ("", Ink.dark),
     ])
-    func inkIsDarkUnlessItIsSaid(field: String, ink: Ink) throws {
+    func inkDefaultsToDark(field: String, ink: Ink) throws {
         #expect(try RecognizerConfiguration(json: json(ink: field)).input.ink == ink)
     }
 
-    @Test func backgroundIsOneOfTheClasses() throws {
+    @Test func backgroundMustBeAClass() throws {
         #expect(try RecognizerConfiguration(json: json(background: #""a""#)).background == "a")
         #expect(throws: ConfigurationError.unknownBackground("z")) {
             _ = try RecognizerConfiguration(json: json(background: #""z""#))
         }
     }
 
-    @Test func faultsAreFound() {
+    @Test func invalidConfigurationsAreRejected() {
         #expect(throws: ConfigurationError.noClasses) {
             _ = try RecognizerConfiguration(json: json(classes: "[]"))
         }

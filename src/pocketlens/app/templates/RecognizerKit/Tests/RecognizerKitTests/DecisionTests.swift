@@ -2,7 +2,7 @@ import RecognizerKit
 import Testing
 
 @Suite struct DecisionTests {
-    private let usual = Thresholds(
+    private let standard = Thresholds(
         show: 0.7, keep: 0.5, present: 0.5, margin: 0.2, hold: 3, smoothing: 0.3
     )
     private let clear = [0.9, 0.1]
@@ -15,21 +15,21 @@ import Testing
         return frames.map { rule.decide($0)?.index }
     }
 
-    @Test func aLabelIsShownAfterThreeClearFrames() {
-        #expect(shown([clear, clear, clear, clear], by: usual) == [nil, nil, 0, 0])
+    @Test func labelIsShownAfterThreeClearFrames() {
+        #expect(shown([clear, clear, clear, clear], by: standard) == [nil, nil, 0, 0])
     }
 
-    @Test func anUnclearFrameStartsTheCountAgain() {
+    @Test func unclearFrameRestartsTheCount() {
         let frames = [clear, clear, [0.6, 0.4], clear, clear, clear]
-        #expect(shown(frames, by: usual) == [nil, nil, nil, nil, nil, 0])
+        #expect(shown(frames, by: standard) == [nil, nil, nil, nil, nil, 0])
     }
 
-    @Test func aShownLabelStaysUntilTheLowerThreshold() {
+    @Test func shownLabelStaysAboveTheLowerThreshold() {
         let frames = [clear, clear, clear, [0.55, 0.45], [0.49, 0.51], [0.55, 0.45]]
-        #expect(shown(frames, by: usual) == [nil, nil, 0, 0, nil, nil])
+        #expect(shown(frames, by: standard) == [nil, nil, 0, 0, nil, nil])
     }
 
-    @Test func anotherLabelTakesOverAfterThreeFrames() {
+    @Test func newLabelReplacesTheOldOneAfterThreeFrames() {
         let lasting = Thresholds(
             show: 0.7, keep: 0.1, present: 0.5, margin: 0.2, hold: 3, smoothing: 0.3
         )
@@ -38,20 +38,20 @@ import Testing
         #expect(shown(frames, by: lasting) == [nil, nil, 0, 0, 0, 1])
     }
 
-    @Test func theLeadOverTheSecondCounts() {
+    @Test func labelNeedsTheMargin() {
         let quick = Thresholds(
             show: 0.4, keep: 0.4, present: 0.5, margin: 0.2, hold: 1, smoothing: 1
         )
         #expect(shown([[0.5, 0.45, 0.05], [0.6, 0.35, 0.05]], by: quick) == [nil, 0])
     }
 
-    @Test func theBackgroundIsNeverShown() {
+    @Test func backgroundIsNeverShown() {
         let wall = [0.01, 0.99]
-        let answers = shown([wall, wall, wall, wall], by: usual, background: 1)
+        let answers = shown([wall, wall, wall, wall], by: standard, background: 1)
         #expect(answers == [nil, nil, nil, nil])
     }
 
-    @Test func whatMayBeBackgroundIsNotShown() {
+    @Test func labelNeedsALowBackgroundProbability() {
         let strict = Thresholds(
             show: 0.5, keep: 0.3, present: 0.9, margin: 0.2, hold: 1, smoothing: 1
         )
@@ -60,24 +60,24 @@ import Testing
         #expect(shown(frames, by: strict) == [0, 0, 0])
     }
 
-    @Test func aSingleClassNeedsNoSecond() {
-        #expect(shown([[1], [1], [1]], by: usual) == [nil, nil, 0])
+    @Test func singleClassWorks() {
+        #expect(shown([[1], [1], [1]], by: standard) == [nil, nil, 0])
     }
 
-    @Test func noProbabilitiesShowNothing() {
-        #expect(shown([clear, clear, clear, []], by: usual) == [nil, nil, 0, nil])
+    @Test func emptyProbabilitiesHideTheLabel() {
+        #expect(shown([clear, clear, clear, []], by: standard) == [nil, nil, 0, nil])
     }
 
-    @Test func theConfidenceIsTheProbabilityGiven() {
-        var rule = DecisionRule(thresholds: usual, background: nil)
+    @Test func confidenceIsTheProbability() {
+        var rule = DecisionRule(thresholds: standard, background: nil)
         _ = rule.decide(clear)
         _ = rule.decide(clear)
         let decision = rule.decide([0.8, 0.2])
         #expect(decision == DecisionRule.Decision(index: 0, confidence: 0.8))
     }
 
-    @Test func resetForgets() {
-        var rule = DecisionRule(thresholds: usual, background: nil)
+    @Test func resetHidesTheLabel() {
+        var rule = DecisionRule(thresholds: standard, background: nil)
         for _ in 0..<3 { _ = rule.decide(clear) }
         rule.reset()
         let decision = rule.decide(clear)
@@ -86,20 +86,20 @@ import Testing
 }
 
 @Suite struct SmootherTests {
-    @Test func theFirstFrameIsTakenAsItIs() {
+    @Test func firstFrameIsNotSmoothed() {
         var smoother = ProbabilitySmoother(weight: 0.3)
         let average = smoother.add([0.25, 0.75])
         #expect(average == [0.25, 0.75])
     }
 
-    @Test func laterFramesCountByTheirWeight() {
+    @Test func laterFramesAreWeighted() {
         var smoother = ProbabilitySmoother(weight: 0.25)
         let frames: [[Double]] = [[0, 1], [1, 0], [1, 0]]
         let averages = frames.map { smoother.add($0) }
         #expect(averages == [[0, 1], [0.25, 0.75], [0.4375, 0.5625]])
     }
 
-    @Test func resetStartsAnew() {
+    @Test func resetStartsANewAverage() {
         var smoother = ProbabilitySmoother(weight: 0.25)
         _ = smoother.add([0, 1])
         smoother.reset()
@@ -120,7 +120,7 @@ import Testing
         classes: ["one", "two", "nothing"]
     )
 
-    @Test func labelsInAnyOrderLeadToTheSteadyOne() throws {
+    @Test func labelsCanBeInAnyOrder() throws {
         var tracker = RecognitionTracker(configuration: configuration)
         let frame = [
             (label: "nothing", probability: 0.05),
@@ -133,7 +133,7 @@ import Testing
         #expect(second == StableLabel(label: "two", confidence: 0.9))
     }
 
-    @Test func nothingIsNoLabel() throws {
+    @Test func backgroundHasNoLabel() throws {
         var tracker = RecognitionTracker(configuration: configuration)
         for _ in 0..<4 {
             let answer = try tracker.add([(label: "nothing", probability: 0.99)])
@@ -141,7 +141,7 @@ import Testing
         }
     }
 
-    @Test func theRankingIsThatOfTheAverage() throws {
+    @Test func rankingUsesTheAverage() throws {
         var tracker = RecognitionTracker(configuration: configuration)
         #expect(tracker.ranking.isEmpty)
         _ = try tracker.add([
@@ -157,7 +157,7 @@ import Testing
         #expect(tracker.ranking.isEmpty)
     }
 
-    @Test func aSinglePictureNeedsNotHold() throws {
+    @Test func stillImageIgnoresHold() throws {
         let rule = StillRule(configuration: configuration)
         let answer = try rule.answer(to: [
             (label: "two", probability: 0.875), (label: "one", probability: 0.125),
@@ -166,14 +166,14 @@ import Testing
         #expect(answer.ranking.map { $0.label } == ["two", "one", "nothing"])
     }
 
-    @Test func aSinglePictureOfNothingHasNoLabel() throws {
+    @Test func stillImageOfBackgroundHasNoLabel() throws {
         let rule = StillRule(configuration: configuration)
         let answer = try rule.answer(to: [(label: "nothing", probability: 0.99)])
         #expect(answer.label == nil)
         #expect(answer.ranking.first?.label == "nothing")
     }
 
-    @Test func aLabelThatIsNoClassIsAnError() {
+    @Test func unknownLabelIsAnError() {
         #expect(throws: LabelError.unknown("three")) {
             var tracker = RecognitionTracker(configuration: configuration)
             _ = try tracker.add([(label: "three", probability: 0.9)])

@@ -5,7 +5,7 @@ import Testing
 @Suite struct GeometryTests {
     private let square = InputSpec(height: 28, width: 28, color: .gray, crop: .centerCrop)
 
-    @Test func aTallViewShowsTheFrameBetweenBars() {
+    @Test func tallViewHasBarsAboveAndBelow() {
         let geometry = FrameGeometry(
             frameSize: CGSize(width: 720, height: 1280),
             viewSize: CGSize(width: 360, height: 800)
@@ -14,7 +14,7 @@ import Testing
         #expect(geometry.seenInView(by: square) == CGRect(x: 0, y: 220, width: 360, height: 360))
     }
 
-    @Test func aWideViewDoesSoToo() {
+    @Test func wideViewHasBarsAtTheSides() {
         let geometry = FrameGeometry(
             frameSize: CGSize(width: 1280, height: 720),
             viewSize: CGSize(width: 800, height: 360)
@@ -23,7 +23,7 @@ import Testing
         #expect(geometry.seenInView(by: square) == CGRect(x: 220, y: 0, width: 360, height: 360))
     }
 
-    @Test func theCropHasTheShapeOfTheInput() {
+    @Test func cropHasTheAspectRatioOfTheInput() {
         let wide = InputSpec(height: 32, width: 64, color: .rgb, crop: .centerCrop)
         let geometry = FrameGeometry(
             frameSize: CGSize(width: 720, height: 1280),
@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test(arguments: [Crop.fit, Crop.fill])
-    func otherCropsSeeTheWholeFrame(crop: Crop) {
+    func otherCropsUseTheWholeFrame(crop: Crop) {
         let input = InputSpec(height: 28, width: 28, color: .gray, crop: crop)
         let geometry = FrameGeometry(
             frameSize: CGSize(width: 720, height: 1280),
@@ -42,7 +42,7 @@ import Testing
         #expect(geometry.seenInView(by: input) == geometry.frameInView)
     }
 
-    @Test func noFrameYetIsAnEmptyRectangle() {
+    @Test func emptyFrameGivesEmptyRectangles() {
         let geometry = FrameGeometry(frameSize: .zero, viewSize: CGSize(width: 360, height: 800))
         #expect(geometry.frameInView == .zero)
         #expect(geometry.seenInView(by: square).isEmpty)

@@ -7,13 +7,13 @@ import Testing
     private let first = CGPoint(x: 0.1, y: 0.2)
     private let second = CGPoint(x: 0.3, y: 0.4)
 
-    @Test func aPenThatMovesWithoutBeingPutDownIsPutDown() {
+    @Test func moveStartsAStroke() {
         var sketch = Sketch()
         sketch.move(to: first)
         #expect(sketch.strokes == [[first]])
     }
 
-    @Test func strokesStayApart() {
+    @Test func strokesAreSeparate() {
         var sketch = Sketch()
         sketch.begin(at: first)
         sketch.move(to: second)
@@ -21,7 +21,7 @@ import Testing
         #expect(sketch.strokes == [[first, second], [second]])
     }
 
-    @Test func undoTakesTheLastStroke() {
+    @Test func undoRemovesTheLastStroke() {
         var sketch = Sketch()
         sketch.begin(at: first)
         sketch.begin(at: second)
@@ -32,7 +32,7 @@ import Testing
         #expect(sketch.isEmpty)
     }
 
-    @Test func clearTakesEverything() {
+    @Test func clearRemovesAllStrokes() {
         var sketch = Sketch()
         sketch.begin(at: first)
         sketch.begin(at: second)
