@@ -1,7 +1,8 @@
-"""`Recognizer`: a trained network with all that it needs to name an image; one file on disk."""
+"""`Recognizer`: a trained network with everything that it needs to classify an image."""
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pocketlens import networks
-from pocketlens.errors import OutputExistsError, PocketlensError, RunError
+from pocketlens.errors import OptionError, OutputExistsError, PocketlensError, RunError
 from pocketlens.files import write_aside
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds
@@ -29,15 +30,15 @@ BATCH = 500
 
 
 def planes(images: Tensor, input_spec: InputSpec, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """What the first layer sees of a batch: `InputSpec.network_input`, on the images' device.
+    """The input of the network: the same as `InputSpec.network_input`, on the images' device.
 
     Args:
-        images: `(N, C, H, W)` uint8 in picture order.
-        input_spec: Gives scale, bias and the order of the channels.
+        images: `(N, C, H, W)` uint8, with channels in the order gray or red, green, blue.
+        input_spec: Scale, bias and the order of the channels.
         dtype: Type of the result.
 
     Returns:
-        `(N, C, H, W)` of `dtype`, `pixel * scale + bias`.
+        `(N, C, H, W)` of type `dtype`: `pixel * scale + bias`.
     """
     if input_spec.color == "bgr":
         images = images.flip(1)
@@ -50,21 +51,26 @@ def planes(images: Tensor, input_spec: InputSpec, *, dtype: torch.dtype = torch.
 
 
 class Recognizer(Predictor):
-    """A trained network and all that it needs to name an image.
+    """A trained network with its classes, input, temperature and thresholds.
+
+    `train` returns one, `convert` turns it into a Core ML file, `save` and `load` store it in a
+    file without pickle.
 
     Args:
-        network: Normalized planes `(N, C, H, W)` → logits `(N, K)`.
-        choice: The `[network]` of the recipe that built it.
-        classes: The `K` class names.
-        input_spec: What the network eats.
-        temperature: Logits are divided by it before the softmax; above 1 means less sure.
-        thresholds: How sure it must be for its label to be shown.
+        network: A module from float32 planes `(N, C, H, W)` to logits `(N, K)`.
+        choice: The `[network]` of the recipe that built the network; None for a module that the
+            recipe does not describe, see `train(network=...)`.
+        classes: The `K` class names, in the order of the logits.
+        input_spec: How pixels become the network's input.
+        temperature: Divides the logits before the softmax; above 1, confidences get lower.
+        thresholds: How confident a prediction must be for its label to be shown; by default
+            `Thresholds()`.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        choice: Choice,
+        choice: Choice | None,
         classes: tuple[str, ...],
         input_spec: InputSpec,
         *,
@@ -80,45 +86,56 @@ class Recognizer(Predictor):
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
         return self._classes
 
     @property
     def input_spec(self) -> InputSpec:
+        """How an image is cropped, resized and scaled for the network."""
         return self._input_spec
 
     @property
     def thresholds(self) -> Thresholds:
+        """How confident a prediction must be for its label to be shown."""
         return self._thresholds
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network has learned."""
+        """Number of parameters of the network."""
         return sum(p.numel() for p in self.network.parameters())
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8] | Tensor) -> Tensor:
-        """Logits `(N, K)`, before the temperature, of images `(N, H, W, C)` uint8."""
+        """Logits `(N, K)` of images `(N, H, W, C)` uint8, not divided by the temperature."""
         device = next(self.network.parameters()).device
         first = torch.as_tensor(images).permute(0, 3, 1, 2)
         return torch.cat(
             [
                 self.network(planes(batch.to(device), self.input_spec)).float()
-                for batch in first.split(BATCH)
+                for batch in torch.split(first, BATCH)
             ]
         )
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that already fit `input_spec`."""
         if not len(images):
             return np.zeros((0, len(self.classes)), np.float32)
         scaled = self.logits(images) / self.temperature
-        answer: NDArray[np.float32] = scaled.softmax(1).cpu().numpy()
-        return answer
+        probabilities: NDArray[np.float32] = scaled.softmax(1).cpu().numpy()
+        return probabilities
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write weights, classes, InputSpec, temperature and thresholds as one safetensors file.
 
+        Args:
+            path: The file to write.
+            force: Replace a file that exists.
+
+        Returns:
+            The path of the file.
+
         Raises:
-            OutputExistsError: The file is there and `force` is not set.
+            OutputExistsError: The file exists and `force` is not set.
             OutputError: The file cannot be written.
         """
         path = Path(path)
@@ -126,64 +143,119 @@ class Recognizer(Predictor):
             raise OutputExistsError(f"{path} exists; choose another name or pass force=True")
         header = {
             "format": FORMAT,
-            "network": json.dumps({"name": self.choice.name, **self.choice.options}),
+            "network": json.dumps(self._description()),
             "classes": json.dumps(self.classes),
             "input": self.input_spec.to_json(),
             "temperature": repr(self.temperature),
             "thresholds": self.thresholds.to_json(),
         }
         weights = {
-            # Contiguous: a channels_last weight would be stored with its strides lost.
-            name: tensor.detach().cpu().contiguous()
+            # Contiguous, because the file does not store the strides of a channels_last weight. A
+            # clone, because safetensors refuses two tensors that share their memory.
+            name: tensor.detach().cpu().contiguous().clone()
             for name, tensor in self.network.state_dict().items()
         }
         write_aside(path, save(weights, metadata=header))
         return path
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Recognizer:
-        """Read what `save` wrote; `path` is the file, or a run folder that holds it.
+    def load(cls, path: str | os.PathLike[str], *, network: nn.Module | None = None) -> Recognizer:
+        """Read a file that `save` has written.
+
+        Args:
+            path: The file, or a run folder that contains it.
+            network: For a Recognizer from `train(network=...)`: a module of the same structure. A
+                copy of it gets the weights; the module itself does not change.
 
         Raises:
-            RunError: No such file, or one that `save` did not write.
+            RunError: The file does not exist, is damaged or is not a Recognizer; or its weights do
+                not fit the network.
+            OptionError: `network` is missing for such a file, or given for any other.
         """
         file = Path(path)
         if file.is_dir():
             file = file / "weights.safetensors"
         try:
-            with safe_open(file, framework="pt") as stored:
-                header = stored.metadata() or {}
+            with safe_open(file, framework="pt") as opened:
+                header = opened.metadata() or {}
                 if header.get("format") != FORMAT:
                     raise RunError(
-                        f"{file} is not a recognizer of Pocketlens; expected format {FORMAT}, "
+                        f"{file} is not a Pocketlens recognizer; expected format {FORMAT}, "
                         f"received: {header.get('format')}"
                     )
-                weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
-            return cls._restore(header, weights)
+                names = opened.keys()
+                weights = {name: opened.get_tensor(name) for name in names}
+            return cls._restore(file, header, weights, network)
         except FileNotFoundError as error:
             raise RunError(
                 f"{file} does not exist; train first: pocketlens run --out {file.parent}"
             ) from error
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            # ValueError: header JSON; RuntimeError: weights that do not fit the network.
+            # ValueError: the header's JSON; RuntimeError: PyTorch cannot build the network.
             raise RunError(f"{file} cannot be read as a recognizer: {error}") from error
         except PocketlensError as error:
-            if isinstance(error, RunError):
+            if isinstance(error, (RunError, _NetworkArgumentError)):
                 raise
             raise RunError(f"{file} cannot be read as a recognizer: {error}") from error
 
+    def _description(self) -> dict[str, Any]:
+        """The network as the header of a file describes it."""
+        if self.choice is None:
+            kind = type(self.network)
+            return {"module": f"{kind.__module__}.{kind.__qualname__}"}
+        return {"name": self.choice.name, **self.choice.options}
+
     @classmethod
-    def _restore(cls, header: dict[str, str], weights: dict[str, Tensor]) -> Recognizer:
-        options: dict[str, Any] = json.loads(header["network"])
-        choice = Choice(options.pop("name"), options)
+    def _restore(
+        cls,
+        file: Path,
+        header: dict[str, str],
+        weights: dict[str, Tensor],
+        network: nn.Module | None,
+    ) -> Recognizer:
         classes = tuple(json.loads(header["classes"]))
         temperature = float(header["temperature"])
         if len(set(classes)) != len(classes) or not 0 < temperature < math.inf:
             raise ValueError(f"classes {classes}, temperature {temperature}")
         input_spec = InputSpec.from_json(header["input"])
-        network = networks.build(choice, input_spec, len(classes))
-        network.load_state_dict(weights)
+        description = json.loads(header["network"])
+        if not isinstance(description, dict):
+            raise ValueError(f"network {description!r}")
+        choice: Choice | None = None
+        if "module" in description:
+            module = _copy_of(network, file, str(description["module"]))
+        else:
+            choice = Choice(description.pop("name"), description)
+            if network is not None:
+                raise _NetworkArgumentError(
+                    f"{file} contains the network '{choice.name}' of a recipe, which needs no "
+                    f"network argument; load it with Recognizer.load({str(file)!r})"
+                )
+            module = networks.build(choice, input_spec, len(classes))
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            expected = choice.name if choice else description["module"]
+            raise RunError(
+                f"the weights in {file} do not fit the network {type(module).__name__}: "
+                f"{' '.join(str(error).split())}; expected the weights of {expected}"
+            ) from error
         thresholds = Thresholds.from_json(header["thresholds"])
         return cls(
-            network, choice, classes, input_spec, temperature=temperature, thresholds=thresholds
+            module, choice, classes, input_spec, temperature=temperature, thresholds=thresholds
         )
+
+
+class _NetworkArgumentError(OptionError):
+    """The argument `network` of `Recognizer.load` is missing or not wanted."""
+
+
+def _copy_of(network: object, file: Path, name: str) -> nn.Module:
+    if not isinstance(network, nn.Module):
+        received = "no network" if network is None else repr(network)
+        raise _NetworkArgumentError(
+            f"{file} contains the weights of {name}, a module that was passed to "
+            f"train(network=...), but not its code; received: {received}; pass the module too: "
+            f"Recognizer.load({str(file)!r}, network={name.rpartition('.')[2]}(...))"
+        )
+    return copy.deepcopy(network)

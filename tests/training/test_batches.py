@@ -1,4 +1,4 @@
-"""Batches: each image once an epoch, augmented, and as often again as asked."""
+"""Batches: every image once per epoch, augmented, and repeated by an echo."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from pocketlens.training.batches import Batches
 CPU = torch.device("cpu")
 
 
-def made(recipe: Recipe, data: Dataset, *settings: str) -> Batches:
+def make_batches(recipe: Recipe, data: Dataset, *settings: str) -> Batches:
     return Batches(load_recipe(recipe, ["training.batch_size=16", *settings]), data, CPU)
 
 
-def names(found: Batches, epoch: int) -> list[bytes]:
-    """What the epoch's batches hold, as something to compare."""
-    return [images.numpy().tobytes() for images, _, _ in found.epoch(epoch)]
+def contents(batches: Batches, epoch: int) -> list[bytes]:
+    """The images of every batch of the epoch, in a form that can be compared."""
+    return [images.numpy().tobytes() for images, _, _ in batches.epoch(epoch)]
 
 
-def test_each_image_comes_once_with_its_label(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_an_epoch_has_each_image_once_with_its_label(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
     pairs = {
         image.tobytes(): label
         for image, label in zip(bars_train.channels_first(), bars_train.labels, strict=True)
     }
-    found = made(bars_recipe, bars_train)
+    found = make_batches(bars_recipe, bars_train)
     steps = list(found.epoch(1))
     assert len(steps) == found.steps == len(bars_train) // 16
     seen = [
@@ -44,93 +46,104 @@ def test_each_image_comes_once_with_its_label(bars_recipe: Recipe, bars_train: D
     assert all(count <= most[image] for image, count in Counter(i for i, _ in seen).items())
 
 
-def test_an_epoch_has_its_own_order_and_repeats_it(
+def test_the_order_differs_between_epochs_and_is_repeatable(
     bars_recipe: Recipe, bars_train: Dataset
 ) -> None:
     settings = ("augment.name=shift", "training.echo=2")
-    found, again = (made(bars_recipe, bars_train, *settings) for _ in range(2))
-    assert names(found, 1) == names(again, 1)
-    assert names(found, 2) == names(again, 2) != names(again, 1)
+    found, again = (make_batches(bars_recipe, bars_train, *settings) for _ in range(2))
+    assert contents(found, 1) == contents(again, 1)
+    assert contents(found, 2) == contents(again, 2) != contents(again, 1)
 
 
 @pytest.mark.parametrize("echo", [1, 2, 5])
-def test_an_echo_gives_each_augmented_batch_so_often(
+def test_an_echo_repeats_each_augmented_batch(
     bars_recipe: Recipe, bars_train: Dataset, echo: int
 ) -> None:
-    found = made(bars_recipe, bars_train, "augment.name=shift", f"training.echo={echo}")
-    seen = names(found, 3)
+    found = make_batches(bars_recipe, bars_train, "augment.name=shift", f"training.echo={echo}")
+    seen = contents(found, 3)
     assert len(seen) == found.steps == echo * (len(bars_train) // 16)
     assert set(Counter(seen).values()) == {echo}
-    once = made(bars_recipe, bars_train, "augment.name=shift")
-    assert set(names(once, 3)) == set(seen) if echo == 1 else len(seen) > len(set(seen))
+    once = make_batches(bars_recipe, bars_train, "augment.name=shift")
+    assert set(contents(once, 3)) == set(seen) if echo == 1 else len(seen) > len(set(seen))
 
 
-def test_what_is_kept_for_later_is_bounded(
+def test_the_memory_for_repetition_is_bounded(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = made(bars_recipe, bars_train, "training.echo=3")
+    found = make_batches(bars_recipe, bars_train, "training.echo=3")
     one = 16 * found.images[0].nbytes
     monkeypatch.setattr(batches, "KEPT_BYTES", 2 * one)
-    seen = names(found, 1)
+    seen = contents(found, 1)
     open_ = most = 0
     for place, name in enumerate(seen):
         before, after = seen[:place].count(name), seen[place + 1 :].count(name)
         open_ += (before == 0) - (after == 0)
         most = max(most, open_)
-    assert 2 <= most <= 5  # two batches, each to come twice, lie in at most four and a new one
+    assert 2 <= most <= 5  # two batches kept twice each, and a new one
 
 
-def test_a_small_share_of_nothing_is_still_shown(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_a_small_share_of_nothing_is_at_least_one_frame(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
     settings = ["augment={name='camera'}", "input.height=16", "input.width=16"]
     images = np.pad(bars_train.images, ((0, 0), (2, 2), (2, 2), (0, 0)))
     recipe = load_recipe(bars_recipe, [*settings, "data.nothing=0.01"])
-    found = made(recipe, replace(bars_train, images=images))
+    found = make_batches(recipe, replace(bars_train, images=images))
     assert found.empty == 1
     _, labels, sources = next(iter(found.epoch(1)))
     assert labels.tolist().count(found.classes.index("nothing")) == 1
     assert sources.tolist().index(-1) == labels.tolist().index(found.classes.index("nothing"))
 
 
-def test_thresholds_are_chosen_on_a_thousand_frames_of_nothing(
+def test_there_are_a_thousand_frames_of_nothing_to_choose_thresholds_on(
     bars_recipe: Recipe, bars_train: Dataset
 ) -> None:
     settings = ["augment={name='camera'}", "input.height=16", "input.width=16"]
     images = np.pad(bars_train.images, ((0, 0), (2, 2), (2, 2), (0, 0)))[:7]
     held = replace(bars_train, images=images, labels=bars_train.labels[:7])
     recipe = load_recipe(bars_recipe, [*settings, "data.nothing=0.1"])
-    found = made(recipe, held, "training.batch_size=4")
-    frames = found.nothing(held)
+    found = make_batches(recipe, held, "training.batch_size=4")
+    again = make_batches(recipe, held, "training.batch_size=4")
+    frames, repeated = found.nothing_frames(held), again.nothing_frames(held)
+    assert frames is not None
+    assert repeated is not None
     assert frames.shape == (1000, 1, 16, 16)
     assert frames.dtype == torch.uint8
-    assert len(frames.unique(dim=0)) > 990
-    assert torch.equal(frames, made(recipe, held, "training.batch_size=4").nothing(held))
+    assert len({frame.numpy().tobytes() for frame in frames}) > 990
+    assert torch.equal(frames, repeated)
 
 
-def test_sources_say_what_each_frame_was_made_of(bars_recipe: Recipe, bars_train: Dataset) -> None:
-    for images, labels, sources in made(bars_recipe, bars_train, "training.echo=2").epoch(1):
+def test_sources_are_the_indices_of_the_clean_images(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
+    for images, labels, sources in make_batches(bars_recipe, bars_train, "training.echo=2").epoch(
+        1
+    ):
         assert np.array_equal(images.numpy(), bars_train.channels_first()[sources])
         assert np.array_equal(labels.numpy(), bars_train.labels[sources])
 
 
-def test_augmenting_on_another_core_changes_nothing(
+@pytest.mark.usefixtures("three_threads")
+def test_augmenting_in_a_second_thread_gives_the_same_batches(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = made(bars_recipe, bars_train, "augment.name=warp", "training.echo=2")
+    found = make_batches(bars_recipe, bars_train, "augment.name=warp", "training.echo=2")
     threads = torch.get_num_threads()
     monkeypatch.setattr(Batches, "_overlaps", False)
-    alone = names(found, 2)
+    alone = contents(found, 2)
     monkeypatch.setattr(Batches, "_overlaps", True)
-    assert names(found, 2) == alone
+    assert contents(found, 2) == alone
     steps = found.epoch(2)
     next(steps)
-    steps.close()  # type: ignore[attr-defined] # a training that stops half-way
+    steps.close()  # a training that stops in the middle of an epoch
     assert torch.get_num_threads() == threads
 
 
-def test_what_goes_wrong_on_another_core_is_told(
+@pytest.mark.usefixtures("three_threads")
+def test_an_error_in_the_second_thread_is_raised(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = made(bars_recipe, bars_train, "augment.name=warp")
+    found = make_batches(bars_recipe, bars_train, "augment.name=warp")
     monkeypatch.setattr(Batches, "_overlaps", True)
 
     def fails(*_args: object) -> None:

@@ -1,4 +1,4 @@
-"""Training: it learns, it repeats, it resumes, it stops with a reason."""
+"""Training learns, is repeatable, resumes, and stops with a clear error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketlens.training import train
 
 
 class Recorder(Callback):
-    """Keeps what it is called with."""
+    """Stores the arguments of all calls."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -53,10 +53,10 @@ def weights(recognizer: Recognizer) -> dict[str, torch.Tensor]:
     return dict(recognizer.network.state_dict())
 
 
-def same(a: Recognizer, b: Recognizer) -> bool:
+def equal(a: Recognizer, b: Recognizer) -> bool:
     ours, theirs = weights(a), weights(b)
-    equal = all(torch.equal(ours[name], theirs[name]) for name in ours)
-    return equal and ours.keys() == theirs.keys() and a.temperature == b.temperature
+    same = all(torch.equal(ours[name], theirs[name]) for name in ours)
+    return same and ours.keys() == theirs.keys() and a.temperature == b.temperature
 
 
 def accuracy(recognizer: Recognizer, data: Dataset) -> float:
@@ -77,14 +77,14 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=lambda s: s[0])
-def test_it_learns_repeats_and_resumes(
+def test_training_learns_repeats_and_resumes(
     bars_recipe: Recipe, bars_train: Dataset, bars_test: Dataset, tmp_path: Path,
     settings: list[str],
 ) -> None:  # fmt: skip
     recipe = load_recipe(bars_recipe, [*settings, "training.epochs=5"])
     whole = train(recipe, bars_train)
     assert accuracy(whole.recognizer, bars_test) > 0.9
-    assert same(whole.recognizer, train(recipe, bars_train).recognizer)
+    assert equal(whole.recognizer, train(recipe, bars_train).recognizer)
 
     stop = Raise(KeyboardInterrupt(), after_epoch=2)
     cut = train(recipe, bars_train, folder=tmp_path, callbacks=[stop])
@@ -92,19 +92,17 @@ def test_it_learns_repeats_and_resumes(
     assert len(cut.history) == 2
     rest = train(recipe, bars_train, folder=tmp_path, resume=True)
     assert not rest.interrupted
-    assert same(rest.recognizer, whole.recognizer)
+    assert equal(rest.recognizer, whole.recognizer)
     assert [row.train_loss for row in rest.history] == [row.train_loss for row in whole.history]
 
 
 def test_another_seed_gives_other_weights(bars_recipe: Recipe, bars_train: Dataset) -> None:
     a = train(bars_recipe, bars_train).recognizer
     b = train(load_recipe(bars_recipe, ["seed=1"]), bars_train).recognizer
-    assert not same(a, b)
+    assert not equal(a, b)
 
 
-def test_the_callers_random_numbers_are_left_alone(
-    bars_recipe: Recipe, bars_train: Dataset
-) -> None:
+def test_the_callers_random_numbers_do_not_change(bars_recipe: Recipe, bars_train: Dataset) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -112,9 +110,7 @@ def test_the_callers_random_numbers_are_left_alone(
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_the_history_and_the_progress(
-    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
-) -> None:
+def test_history_and_progress(bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path) -> None:
     recorder = Recorder()
     done = train(bars_recipe, bars_train, folder=tmp_path, callbacks=[recorder])
     steps = recorder.steps
@@ -128,7 +124,7 @@ def test_the_history_and_the_progress(
     assert done.seconds == sum(row.seconds for row in done.history)
 
 
-def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(
+def test_the_best_epoch_has_the_lowest_validation_loss(
     bars_recipe: Recipe, bars_train: Dataset
 ) -> None:
     recipe = load_recipe(bars_recipe, ["training.learning_rate=3", "training.schedule=constant"])
@@ -162,7 +158,7 @@ def test_a_share_of_the_first_source_is_used(bars_recipe: Recipe, bars_train: Da
     assert recorder.steps[-1].steps == 480 // 4 // 30
 
 
-def test_training_goes_on_from_another_runs_weights(
+def test_training_starts_from_the_weights_of_another_run(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
     first = train(bars_recipe, bars_train).recognizer
@@ -183,7 +179,7 @@ def test_training_goes_on_from_another_runs_weights(
         (["training.start=nowhere"], "nowhere does not exist; train first"),
     ],
 )
-def test_what_training_cannot_start_from(
+def test_invalid_start_weights_are_rejected(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path, settings: list[str], words: str
 ) -> None:
     once = load_recipe(bars_recipe, ["training.epochs=1"])
@@ -193,14 +189,16 @@ def test_what_training_cannot_start_from(
         train(recipe, bars_train)
 
 
-def test_without_validation_the_last_epoch_counts(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_without_validation_the_last_epoch_is_the_best(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
     done = train(load_recipe(bars_recipe, ["data.validation=0"]), bars_train)
     assert done.best_epoch == 3
     assert done.history[-1].validation_loss is None
     assert done.recognizer.temperature == 1
 
 
-def test_ctrl_c_in_the_first_epoch_keeps_what_was_reached(
+def test_ctrl_c_in_the_first_epoch_keeps_its_weights(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
     start = train(replace(bars_recipe, training=replace(bars_recipe.training, epochs=1)),
@@ -212,18 +210,20 @@ def test_ctrl_c_in_the_first_epoch_keeps_what_was_reached(
     assert done.recognizer.parameters == start.recognizer.parameters
 
 
-def test_a_loss_that_is_not_finite(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_a_loss_that_is_not_finite_is_an_error(bars_recipe: Recipe, bars_train: Dataset) -> None:
     settings = ["training.optimizer=sgd", "training.learning_rate=100", "network.name=classic"]
     recipe = load_recipe(bars_recipe, ["network={name='classic'}", *settings])
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1, step \d+ of 16, at "
-                       r"learning rate .*; start again with a lower one, say "
+                       r"learning rate .*; start again with a lower one, such as "
                        r"--set training.learning_rate=10 --force"):  # fmt: skip
         train(recipe, bars_train)
 
 
-def test_what_cannot_be_trained(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_unsuitable_images_are_rejected(bars_recipe: Recipe, bars_train: Dataset) -> None:
     with pytest.raises(
-        OptionError, match=r"input is .* \(28, 28, 1\); received images of \(12, 12"
+        OptionError,
+        match=r"input is .* \(28, 28, 1\); received images of \(12, 12, 1\); load the images with "
+        r"load_data\(\.\.\., input_spec=recipe\.input\)",
     ):
         train("quick", bars_train)
     empty = Dataset(bars_train.images, np.zeros(600, np.int64), bars_train.classes)
@@ -231,16 +231,18 @@ def test_what_cannot_be_trained(bars_recipe: Recipe, bars_train: Dataset) -> Non
         train(bars_recipe, empty)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_device_that_is_not_there(bars_recipe: Recipe, bars_train: Dataset) -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this computer has a GPU")
+def test_a_missing_device_is_an_error(bars_recipe: Recipe, bars_train: Dataset) -> None:
     with pytest.raises(TrainingError, match="device 'cuda' is not available to PyTorch here; avai"):
         train(load_recipe(bars_recipe, ["training.device=cuda"]), bars_train)
 
 
-def test_what_cannot_be_resumed(bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="resume needs the folder that holds the checkpoint"):
+def test_invalid_resumes_are_rejected(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="resume needs the folder that contains the checkpoint"):
         train(bars_recipe, bars_train, resume=True)
-    with pytest.raises(RunError, match="checkpoint does not exist; there is nothing to resume"):
+    with pytest.raises(RunError, match="checkpoint does not exist, so there is nothing to resume"):
         train(bars_recipe, bars_train, folder=tmp_path, resume=True)
     train(bars_recipe, bars_train, folder=tmp_path)
     other = load_recipe(bars_recipe, ["training.epochs=9"])

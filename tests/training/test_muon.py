@@ -1,4 +1,4 @@
-"""Muon: orthogonal updates for kernels, AdamW's own for all else."""
+"""Muon: orthogonal updates for convolution kernels, AdamW for all other parameters."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pocketlens.training.muon import Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(16, 25), (64, 288), (96, 16), (32, 32)])
-def test_singular_values_come_near_to_one(shape: tuple[int, int]) -> None:
+def test_singular_values_get_close_to_one(shape: tuple[int, int]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    [answer] = orthogonal([matrix])
-    assert answer.shape == matrix.shape
-    values = torch.linalg.svdvals(answer)
-    assert values.min() > 0.3  # a square matrix has a very small one to begin with
+    [update] = orthogonal([matrix])
+    assert update.shape == matrix.shape
+    values = torch.linalg.svdvals(update)
+    assert values.min() > 0.3  # a square matrix starts with a very small one
     assert values.median() > 0.65
     assert values.max() < 1.25
-    # The directions stay: what it does to the matrix is positive definite.
-    assert torch.linalg.eigvalsh(_symmetric(answer @ matrix.T)).min() > -1e-3
+    # Directions are kept: the product with the matrix is positive semidefinite.
+    assert torch.linalg.eigvalsh(_symmetric(update @ matrix.T)).min() > -1e-3
 
 
-def test_several_at_once_are_each_as_alone() -> None:
+def test_a_list_gives_the_same_as_each_matrix_alone() -> None:
     random = torch.Generator().manual_seed(0)
     matrices = [torch.randn(s, generator=random) for s in [(8, 20), (8, 50), (30, 8), (5, 5)]]
     for together, matrix in zip(orthogonal(matrices), matrices, strict=True):
@@ -36,7 +36,7 @@ def _symmetric(matrix: torch.Tensor) -> torch.Tensor:
     return (matrix + matrix.T) / 2
 
 
-def test_what_is_no_kernel_moves_as_with_adamw() -> None:
+def test_other_parameters_are_updated_as_by_adamw() -> None:
     torch.manual_seed(0)
     mine, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
     theirs.load_state_dict(mine.state_dict())
@@ -46,13 +46,13 @@ def test_what_is_no_kernel_moves_as_with_adamw() -> None:
         x = torch.randn(7, 5)
         for network, optimizer in ((mine, ours), (theirs, pytorchs)):
             optimizer.zero_grad()
-            network(x).square().sum().backward()
+            torch.autograd.backward(network(x).square().sum())
             optimizer.step()
     assert torch.allclose(mine.weight, theirs.weight, atol=1e-6)
     assert torch.allclose(mine.bias, theirs.bias, atol=1e-6)
 
 
-def test_every_direction_of_a_kernel_is_learned_equally_fast() -> None:
+def test_all_directions_of_a_kernel_get_updates_of_similar_size() -> None:
     kernel = nn.Parameter(torch.zeros(4, 4, 1, 1))
     optimizer = Muon([{"params": [kernel], "weight_decay": 0.0}], lr=0.5)
     # A gradient a thousand times as steep in one direction as in another.
@@ -63,7 +63,7 @@ def test_every_direction_of_a_kernel_is_learned_equally_fast() -> None:
     assert moved[:3].min() > 0.4 * moved.max()
 
 
-def test_a_parameter_without_gradient_stays() -> None:
+def test_a_parameter_without_gradient_does_not_change() -> None:
     kernel = nn.Parameter(torch.ones(2, 2, 3, 3))
     Muon([{"params": [kernel], "weight_decay": 0.5}], lr=0.5).step()
     assert torch.equal(kernel.detach(), torch.ones(2, 2, 3, 3))

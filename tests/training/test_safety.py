@@ -1,4 +1,4 @@
-"""Long work is safe: real kills, a real full disk, a real lost folder. Each in its own process."""
+"""Trainings survive kills, a full disk and a removed folder. Each runs in its own process."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from pocketlens.training.checkpoint import Checkpoint
 
 KILLS = 20
 UNLIMITED = 1 << 40
-PATIENCE = 60.0
-"""Seconds after which a process that tells nothing counts as hung."""
+TIMEOUT = 60.0
+"""Seconds without a message after which a process counts as hung."""
 
 if sys.platform == "win32":
-    pytest.skip("kills and limits as POSIX has them", allow_module_level=True)
+    pytest.skip("needs the kills and limits of POSIX", allow_module_level=True)
 
-# Processes are forked from one that has imported everything and computed nothing: an import of
-# PyTorch costs more than a life here lasts. (Its first optimizer imports torch._dynamo.)
+# Processes are forked from one that has imported everything and computed nothing, because
+# importing PyTorch takes longer than one process lives. (An optimizer imports torch._dynamo.)
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(
     ["pocketlens.cli", "pocketlens.report.figures", "pocketlens.training", "torch._dynamo"]
@@ -49,7 +49,7 @@ WARM.set_forkserver_preload(
 
 def start(job: str, *words: Any) -> BaseProcess:
     file = str(Path(__file__).with_name("life.py"))
-    names = {"job": job, "words": words}
+    names = {"job": job, "arguments": words}
     process = WARM.Process(target=runpy.run_path, args=(file,), kwargs={"init_globals": names})
     process.start()
     return process
@@ -57,7 +57,7 @@ def start(job: str, *words: Any) -> BaseProcess:
 
 @pytest.fixture(scope="module")
 def recipe_file(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty epochs of some 40 ms each; the checkpoint of 2 MB takes time to write."""
+    """Thirty epochs of about 40 ms each, and a checkpoint of 2 MB that takes time to write."""
     settings = ["input.height=12", "input.width=12", "name=bars", "data.validation=0.2"]
     settings += ["network={name='strided', channels=[16, 64, 256]}"]
     settings += ["training.epochs=30", "training.batch_size=30", "training.precision=float32"]
@@ -69,49 +69,49 @@ def recipe_file(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 class Life:
-    """A process that trains until it is done or killed."""
+    """A process that trains until it finishes or is killed."""
 
     def __init__(self, recipe: Path, folder: Path) -> None:
-        self.talk, theirs = multiprocessing.Pipe()
-        self.process = start("train", theirs, recipe, folder)
-        theirs.close()
+        self.connection, other_end = multiprocessing.Pipe()
+        self.process = start("train", other_end, recipe, folder)
+        other_end.close()
 
-    def hear(self) -> tuple[str, Any]:
-        if not self.talk.poll(PATIENCE):
+    def receive(self) -> tuple[str, Any]:
+        if not self.connection.poll(TIMEOUT):
             self.process.kill()
-            pytest.fail("the training tells nothing")
-        told: tuple[str, Any] = self.talk.recv()
-        return told
+            pytest.fail("the training sends no message")
+        message: tuple[str, Any] = self.connection.recv()
+        return message
 
     def wait(self, wanted: tuple[str, Any]) -> None:
-        """Let it go on until it tells `wanted`."""
-        while (told := self.hear()) != wanted:
-            if told[0] == "epoch":
-                self.talk.send("go on")
+        """Let it continue until it sends `wanted`."""
+        while (message := self.receive()) != wanted:
+            if message[0] == "epoch":
+                self.connection.send("continue")
 
     def finish(self) -> None:
         self.wait(("done", 0))
         self.process.join()
         assert self.process.exitcode == 0
-        self.talk.close()
+        self.connection.close()
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
         assert self.process.exitcode == -signal.SIGKILL
-        self.talk.close()
+        self.connection.close()
 
 
 @pytest.fixture(scope="module")
 def trained(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a training that was never stopped."""
+    """The folder of an uninterrupted training."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     Life(recipe_file, folder).finish()
     return folder
 
 
 def copy_stages(trained: Path, folder: Path, before: str) -> None:
-    """Make `folder` a copy of the run with the stages before `before`; spares drawing again."""
+    """Copy the run to `folder`, with only the stages before `before`, to save their time."""
     shutil.copytree(trained, folder, dirs_exist_ok=True)
     if before == "train":
         for name in ("checkpoint", "history.jsonl", "weights.safetensors", "metrics.json"):
@@ -121,9 +121,9 @@ def copy_stages(trained: Path, folder: Path, before: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def begun(recipe_file: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unfinished(recipe_file: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training that was killed after two epochs."""
-    folder = tmp_path_factory.mktemp("begun") / "run"
+    folder = tmp_path_factory.mktemp("unfinished") / "run"
     copy_stages(trained, folder, "train")
     life = Life(recipe_file, folder)
     life.wait(("epoch", 2))
@@ -132,33 +132,33 @@ def begun(recipe_file: Path, trained: Path, tmp_path_factory: pytest.TempPathFac
 
 
 def error_of(process: BaseProcess, output: Path) -> str:
-    """What a command ended with: one line, and exit status 2."""
+    """The one line with which a command fails, with exit status 2."""
     process.join()
-    said = output.read_text()
-    assert process.exitcode == 2, said
-    (line,) = [line for line in said.splitlines() if "error" in line or "Traceback" in line]
+    text = output.read_text()
+    assert process.exitcode == 2, text
+    (line,) = [line for line in text.splitlines() if "error" in line or "Traceback" in line]
     return line
 
 
 def equal(a: Recognizer, b: Recognizer) -> bool:
-    """To the bit."""
+    """Whether weights and temperature are identical."""
     ours, theirs = a.network.state_dict(), b.network.state_dict()
     same = all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
     return same and a.temperature == b.temperature
 
 
-def halves(folder: Path) -> list[Path]:
-    """Files that were being written."""
+def partial_files(folder: Path) -> list[Path]:
+    """Files that are being written."""
     return list(folder.glob(".*.part"))
 
 
 def stamp(file: Path) -> tuple[int, int] | None:
-    """What changes as soon as anybody writes to the file itself."""
+    """Size and time of the file, which change when something writes to it."""
     return (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else None
 
 
 def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Path) -> None:
-    """Wherever it is killed, the training that goes on ends with the same weights, to the bit."""
+    """Whenever it is killed, the resumed training ends with exactly the same weights."""
     folder = tmp_path / "run"
     whole = read_run(trained).history
     epoch = float(np.median([row.seconds for row in whole]))
@@ -179,21 +179,22 @@ def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Pa
         elif moment == "epoch":
             life.wait(("stage", "train"))
             for _ in range(random.integers(2)):
-                while life.hear()[0] != "epoch":
+                while life.receive()[0] != "epoch":
                     pass
-                life.talk.send("go on")
+                life.connection.send("continue")
             time.sleep(random.uniform(0, epoch))
         else:
             before = stamp(folder / "checkpoint")
             life.wait(("step", True))
-            while not halves(folder) and stamp(folder / "checkpoint") == before:
-                if life.talk.poll():  # it was too quick
+            while not partial_files(folder) and stamp(folder / "checkpoint") == before:
+                if life.connection.poll():  # the file was already written
                     break
         life.kill()
-        there = (folder / "checkpoint").exists()
-        found["half written" if halves(folder) else "a checkpoint" if there else "nothing"] += 1
+        complete = (folder / "checkpoint").exists()
+        state = "partial" if partial_files(folder) else "complete" if complete else "none"
+        found[state] += 1
     assert found.total() == KILLS
-    assert found.keys() == {"half written", "a checkpoint", "nothing"}
+    assert found.keys() == {"partial", "complete", "none"}
 
     Life(recipe_file, folder).finish()
     assert not list(folder.rglob(".*"))
@@ -203,10 +204,10 @@ def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Pa
     assert [row.epoch for row in ours] == list(range(1, 31))
 
 
-def test_frames_of_nothing_are_the_same_after_a_stop(
+def test_frames_of_nothing_are_the_same_after_a_resume(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
-    """Camera and nothing draw much at random, in training and in validation."""
+    """`camera` and `nothing` use many random numbers, in training and in validation."""
     settings = ["augment={name='camera'}", "data.nothing=0.2", "training.optimizer=muon"]
     recipe = load_recipe(bars_recipe, [*settings, "input.height=16", "input.width=16"])
     few = bars_train.subset(slice(0, 150))
@@ -224,17 +225,17 @@ def test_frames_of_nothing_are_the_same_after_a_stop(
     assert rest.recognizer.classes[-1] == "nothing"
 
 
-def test_a_full_disk_while_it_trains(recipe_file: Path, begun: Path, tmp_path: Path) -> None:
-    """The system itself refuses: no file of the process may grow past a size."""
+def test_a_full_disk_while_it_trains(recipe_file: Path, unfinished: Path, tmp_path: Path) -> None:
+    """The system itself limits the size of the files that the process writes."""
     folder, output = tmp_path / "run", tmp_path / "output"
-    shutil.copytree(begun, folder)
+    shutil.copytree(unfinished, folder)
     before = (folder / "checkpoint").read_bytes()
     words = ["train", str(recipe_file), "--out", str(folder), "--resume"]
     line = error_of(start("command", words, output, 1_000_000), output)
     assert line == (
         f"pocketlens: error: {folder}/checkpoint cannot be written: File too large; make room "
-        "there, or choose another output path; the last checkpoint is whole, --resume goes on "
-        "from it"
+        "there, or choose another output path; the last checkpoint is intact, continue from it "
+        "with --resume"
     )
     assert (folder / "checkpoint").read_bytes() == before
     assert [row.epoch for row in read_run(folder).history] == [1, 2]
@@ -270,10 +271,10 @@ def test_a_full_disk_at_other_stages(
     assert not list(folder.rglob(".*"))
 
 
-def test_a_folder_that_is_lost(recipe_file: Path, begun: Path, tmp_path: Path) -> None:
-    """It is not made anew with half of its files, and the checkpoint in it stays."""
+def test_a_folder_that_is_renamed(recipe_file: Path, unfinished: Path, tmp_path: Path) -> None:
+    """It is not created again with some of its files, and its checkpoint is kept."""
     folder, moved, output = tmp_path / "run", tmp_path / "moved", tmp_path / "output"
-    shutil.copytree(begun, folder)
+    shutil.copytree(unfinished, folder)
     words = ["train", str(recipe_file), "--out", str(folder), "--resume"]
     process = start("command", words, output, UNLIMITED)
     while len((folder / "history.jsonl").read_text().splitlines()) < 3:
@@ -289,7 +290,7 @@ def test_a_folder_that_is_lost(recipe_file: Path, begun: Path, tmp_path: Path) -
     assert len(Checkpoint.read(moved / "checkpoint").history) >= 3
 
 
-def test_a_folder_that_becomes_a_file(
+def test_a_folder_that_is_replaced_by_a_file(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -303,17 +304,19 @@ def test_a_folder_that_becomes_a_file(
         train(bars_recipe, bars_train, folder=folder, callbacks=[ReplaceFolder()])
 
 
-def test_a_loss_that_is_not_finite_is_told_soon(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_a_loss_that_is_not_finite_is_reported_soon(
+    bars_recipe: Recipe, bars_train: Dataset
+) -> None:
     settings = ["network={name='classic'}", "training.batch_size=2", "training.optimizer=sgd"]
     settings += ["training.learning_rate=100", "training.schedule=constant"]
     with pytest.raises(
         TrainingError,
         match=r"the loss is (nan|inf) in epoch 1, step \d+ of 240, at learning rate 100; start "
-        r"again with a lower one, say --set training\.learning_rate=10 --force",
+        r"again with a lower one, such as --set training\.learning_rate=10 --force",
     ) as caught:
         train(load_recipe(bars_recipe, settings), bars_train)
-    told = re.search(r"step (\d+) of", str(caught.value))
-    assert told and int(told[1]) < 240
+    step = re.search(r"step (\d+) of", str(caught.value))
+    assert step and int(step[1]) < 240
 
 
 def test_weights_that_are_not_finite_are_not_kept(
@@ -339,7 +342,7 @@ def test_weights_that_are_not_finite_are_not_kept(
             assert all(tensor.isfinite().all() for tensor in kept.weights.values())
 
 
-def test_other_images_are_not_gone_on_with(
+def test_other_images_are_rejected_on_resume(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
     train(load_recipe(bars_recipe), bars_train, folder=tmp_path)
@@ -347,13 +350,13 @@ def test_other_images_are_not_gone_on_with(
     images[0, 0, 0, 0] ^= 1
     with pytest.raises(
         RunError,
-        match=r"checkpoint belongs to other data \(480 \+ 120 images in 3 classes, checksum \w+\), "
-        r"received: 480 \+ 120 images .*; put the images back as they were, or start again",
+        match=r"checkpoint belongs to other data \(480 \+ 120 images in 3 classes, checksum \w+\); "
+        r"received: 480 \+ 120 images .*; restore the original images, or start again",
     ):
         train(bars_recipe, replace(bars_train, images=images), folder=tmp_path, resume=True)
 
 
-def test_a_checkpoint_of_another_network(
+def test_a_checkpoint_of_another_network_is_rejected(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path
 ) -> None:
     train(bars_recipe, bars_train, folder=tmp_path)
@@ -363,6 +366,7 @@ def test_a_checkpoint_of_another_network(
     kept.write(tmp_path / "checkpoint")
     with pytest.raises(
         RunError,
-        match=r"(?s)checkpoint does not fit the network 'strided': .*start again with --force",
+        match=r"checkpoint does not fit the network 'strided': .*; resume with the same network, "
+        "or start again with --force",
     ):
         train(bars_recipe, bars_train, folder=tmp_path, resume=True)

@@ -1,8 +1,6 @@
-"""Schedules and optimizers, held against PyTorch's own."""
+"""Schedules and optimizers, compared with those of PyTorch."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.temperature import fit_temperature
 
 
-def test_one_cycle_is_pytorchs() -> None:
+def test_one_cycle_matches_pytorch() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2.0, total_steps=1001)
     for step in range(1001):
@@ -24,20 +22,21 @@ def test_one_cycle_is_pytorchs() -> None:
         theirs.step()
 
 
-def test_constant() -> None:
+def test_constant_is_always_one() -> None:
     assert [SCHEDULES["constant"](x) for x in (0, 0.5, 1)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "sgd", "adadelta"])
-def test_weight_decay_spares_vectors(name: str) -> None:
-    options = replace(load_recipe("quick").training, optimizer=name, weight_decay=0.1)  # type: ignore[arg-type]
+def test_vectors_get_no_weight_decay(name: str) -> None:
+    settings = [f"training.optimizer={name}", "training.weight_decay=0.1"]
+    options = load_recipe("quick", settings).training
     matrices, vectors = make_optimizer(options, nn.Linear(3, 2)).param_groups
     assert (matrices["weight_decay"], len(matrices["params"])) == (0.1, 1)
     assert (vectors["weight_decay"], len(vectors["params"])) == (0.0, 1)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_is_found_again(temperature: float) -> None:
+def test_a_known_temperature_is_recovered(temperature: float) -> None:
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(40_000, 5, generator=random) * 2
     labels = torch.multinomial(logits.softmax(1), 1, generator=random)[:, 0]

@@ -1,4 +1,4 @@
-"""The teacher: what it remembers, and that the network in training comes to see the same."""
+"""The teacher: its images, its features, and that the student learns to reproduce them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketlens.data import Dataset
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.training import loop, train
-from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
+from pocketlens.training.teacher import Teacher, head_inputs, shrink, teacher_recipe
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_
         ((128, 32), (64, 16)),
     ],
 )
-def test_its_images_are_halved_until_small(
+def test_images_are_halved_until_small(
     bars_recipe: Recipe, shape: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     spec = InputSpec(*shape, "rgb")
     recipe = teacher_recipe(replace(bars_recipe, input=spec))
     assert recipe.input.shape == (*expected, 3)
     images = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), dtype=np.uint8)
-    small = halved(Dataset(images, np.zeros(3, np.int64), ("a",)), recipe.input).images
+    small = shrink(Dataset(images, np.zeros(3, np.int64), ("a",)), recipe.input).images
     assert small.shape == (3, *expected, 3)
     step = shape[0] // expected[0]
     for row, column in ((0, 0), (expected[0] - 1, expected[1] - 1), (3, 2)):
@@ -43,68 +43,71 @@ def test_its_images_are_halved_until_small(
         assert np.abs(small[:, row, column] - square.mean((1, 2))).max() <= 1.5
 
 
-def test_it_trains_where_and_as_the_recipe_does(bars_recipe: Recipe) -> None:
+def test_the_teacher_uses_the_device_and_precision_of_the_recipe(bars_recipe: Recipe) -> None:
     settings = ["training.batch_size=7", "training.device=cpu", "seed=5", "training.teacher=3"]
     recipe = load_recipe(bars_recipe, settings)
-    made = teacher_recipe(recipe)
-    assert (made.seed, made.training.batch_size, made.training.device) == (5, 7, "cpu")
-    assert made.training.precision == "float32"
-    assert made.training.teacher == 0  # it has none itself
+    teacher = teacher_recipe(recipe)
+    assert (teacher.seed, teacher.training.batch_size, teacher.training.device) == (5, 7, "cpu")
+    assert teacher.training.precision == "float32"
+    assert teacher.training.teacher == 0  # the teacher has no teacher
     assert teacher_recipe(load_recipe(recipe, ["training.precision=auto"])).training.precision == (
         "auto"
     )
 
 
-def test_every_network_has_a_head_whose_features_are_seen() -> None:
+def test_the_inputs_of_every_networks_head_are_collected() -> None:
     for name in ("classic", "plain", "residual", "strided"):
         choice = load_recipe("quick", [f"network={{name='{name}'}}"]).network
         network = networks.build(choice, InputSpec(28, 28), 10)
-        with features_seen(network) as features:
+        with head_inputs(network) as features:
             logits = network(torch.rand(2, 1, 28, 28))
-        assert torch.allclose(network.head(features[0]), logits, atol=1e-6)  # type: ignore[operator]
+        head = network.head
+        assert isinstance(head, torch.nn.Linear)
+        assert torch.allclose(head(features[0]), logits, atol=1e-6)
         network(torch.rand(1, 1, 28, 28))
-        assert len(features) == 1  # only meanwhile
+        assert len(features) == 1  # the hook is removed
 
 
-def test_the_loss_is_of_frames_of_something(bars_recipe: Recipe, bars_train: Dataset) -> None:
+def test_the_loss_ignores_frames_of_nothing(bars_recipe: Recipe, bars_train: Dataset) -> None:
     recipe = teacher_recipe(bars_recipe)
-    pupil = networks.build(bars_recipe.network, bars_recipe.input, 3)
-    teacher = Teacher(recipe, 3, pupil)
-    teacher.look(bars_train.images)
+    student = networks.build(bars_recipe.network, bars_recipe.input, 3)
+    teacher = Teacher(recipe, 3, student)
+    teacher.compute_features(bars_train.images)
     features = teacher.features.float()
     assert len(features) == len(bars_train)
     assert features.mean(0).abs().max() < 1e-3
     width = teacher.projection.in_features
-    seen = torch.randn(4, width)
-    told = teacher.projection(seen)
-    cosine = torch.nn.functional.cosine_similarity(told, features[[3, 3, 5, 0]])
+    torch.manual_seed(0)
+    own = torch.randn(4, width)
+    projected = teacher.projection(own)
+    cosine = torch.nn.functional.cosine_similarity(projected, features[[3, 3, 5, 0]])
     sources = torch.tensor([3, -1, 5, -1])
-    assert torch.isclose(teacher.loss(seen, sources), 1 - cosine[[0, 2]].mean(), atol=1e-5)
+    assert torch.isclose(teacher.loss(own, sources), 1 - cosine[[0, 2]].mean(), atol=1e-5)
     same = torch.stack([features[3], features[5]])
     teacher.projection = torch.nn.Identity()  # type: ignore[assignment]
     assert teacher.loss(same, torch.tensor([3, 5])).item() == pytest.approx(0, abs=1e-5)
     assert teacher.loss(-same, torch.tensor([3, 5])).item() == pytest.approx(2, abs=1e-5)
 
 
-def test_the_network_comes_to_see_what_it_sees(
+def test_the_student_learns_the_features_of_the_teacher(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe(bars_recipe, ["training.teacher=2", "training.learning_rate=0.02"])
-    found: list[float] = []
+    losses: list[float] = []
     inner = Teacher.loss
 
-    def told(this: Teacher, seen: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        loss = inner(this, seen, sources)
-        found.append(float(loss.detach()))
+    def recorded(this: Teacher, features: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        loss = inner(this, features, sources)
+        losses.append(float(loss.detach()))
         return loss
 
-    monkeypatch.setattr(Teacher, "loss", told)
+    monkeypatch.setattr(Teacher, "loss", recorded)
     train(recipe, bars_train)
-    assert len(found) == 3 * (480 // 30)
-    assert sum(found[-10:]) < 0.5 * sum(found[:10])
+    assert len(losses) == 3 * (480 // 30)
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
 
 
-def test_ctrl_c_while_it_learns_is_one_of_the_training(
+def test_ctrl_c_while_the_teacher_trains_interrupts_the_training(
     bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe(bars_recipe, ["training.teacher=1"])
@@ -116,7 +119,7 @@ def test_ctrl_c_while_it_learns_is_one_of_the_training(
         return inner(this, *args)
 
     monkeypatch.setattr(loop._Loop, "step", stop)
-    found = train(recipe, bars_train, folder=tmp_path)
-    assert found.interrupted
-    assert found.history == ()
+    training = train(recipe, bars_train, folder=tmp_path)
+    assert training.interrupted
+    assert training.history == ()
     assert not (tmp_path / "checkpoint").exists()

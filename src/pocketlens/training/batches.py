@@ -1,8 +1,8 @@
-"""What an epoch trains on: the images in a new order, augmented, some batches again."""
+"""The batches of an epoch: shuffled, augmented, and repeated if the recipe has an echo."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -16,30 +16,32 @@ from pocketlens.data import Dataset
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
 
-__all__ = ["Batches"]
+__all__ = ["Batch", "Batches"]
 
 KEPT_BYTES, KEPT_BATCHES = 1 << 28, 64
-"""How much is kept to be trained on again, at most."""
+"""Most memory and most batches that are kept for repetition."""
 
 EMPTY_FRAMES = 1000
+"""Frames of the class `nothing` to choose thresholds on."""
 
 Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Images `(N, C, H, W)` uint8, labels `(N,)` int64, and sources `(N,)` int64: the place, among the
-training images, of the one that each was made of; -1 where it shows nothing."""
+"""Images `(N, C, H, W)` uint8, labels `(N,)` int64, and sources `(N,)` int64: for each image the
+index of the training image that it was made from; -1 for frames of the class `nothing`."""
 
 
 class Batches:
-    """The batches of a training; each epoch has a seed of its own, so a resumed run repeats it.
+    """The batches of a training.
 
-    Images are uint8 and on the device that trains: a quarter of the memory traffic of float32.
+    Every epoch has its own seed, so a resumed training gets the same batches. Images stay uint8, on
+    the device that trains, which takes a quarter of the memory traffic of float32.
 
     Args:
-        recipe: Whose augmentation, share of `nothing`, batch size, echo and seed.
+        recipe: Provides augmentation, share of `nothing`, batch size, echo and seed.
         data: Training images.
-        device: What trains.
+        device: The device that trains.
 
     Attributes:
-        classes: Those of the data, and `nothing` when the recipe asks for it.
+        classes: The classes of the data, and `nothing` if the recipe has frames of it.
     """
 
     def __init__(self, recipe: Recipe, data: Dataset, device: torch.device) -> None:
@@ -54,20 +56,20 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Steps an epoch: full batches only, a different rest is left out each time."""
+        """Steps per epoch; the images that do not fill a batch differ from epoch to epoch."""
         return self._fresh_steps * self.recipe.training.echo
 
     @property
     def empty(self) -> int:
-        """Frames of a batch that show nothing."""
+        """Number of frames of the class `nothing` in a batch."""
         share, size = self.recipe.data.nothing, self.recipe.training.batch_size
         return min(max(round(share * size), 1), size - 1) if share else 0
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Images, labels and sources of each step.
+    def epoch(self, number: int) -> Generator[Batch]:
+        """The batches of epoch `number`, counted from 1.
 
-        With an echo of E each augmented batch comes E times, the later times among other batches:
-        augmenting takes a good part of a step, which the later times are spared.
+        With an echo of E, each augmented batch is trained on E times, mixed with other batches.
+        This saves the time of augmenting it again, a large part of a step.
         Source: Choi et al., "Faster Neural Network Training with Data Echoing" (arXiv 1907.05550).
         """
         seed = self.recipe.seed * 1_000_003 + number
@@ -80,15 +82,15 @@ class Batches:
             room = min(KEPT_BATCHES, max(1, KEPT_BYTES // batch[0].nbytes)) * again
             kept += [batch] * again
             while len(kept) > room:
-                yield _drawn(kept, order)
+                yield _pop_random(kept, order)
         while kept:
-            yield _drawn(kept, order)
+            yield _pop_random(kept, order)
 
-    def held_back(self, validation: Dataset) -> tuple[Tensor, Tensor]:
-        """What is validated on: the images, and with a class `nothing` also their frames.
+    def validation_frames(self, validation: Dataset) -> tuple[Tensor, Tensor]:
+        """Images and labels to validate on; with a class `nothing`, augmented frames of them too.
 
-        A recognizer that knows `nothing` is for frames like those it trains on, but is to read
-        clean images as well: so the best epoch and the temperature are chosen on both.
+        A recognizer with a class `nothing` has to work on frames like those it trains on, and on
+        clean images as well. So the best epoch and the temperature are chosen on both.
         """
         images = _tensor(validation.channels_first(), self.device)
         labels = _tensor(validation.labels, self.device)
@@ -97,37 +99,39 @@ class Batches:
         share = self.recipe.data.nothing
         random = torch.Generator(self.device).manual_seed(self.recipe.seed)
         frames = [
-            self._augmented(part, answers, round(len(part) * share / (1 - share)), random)
-            for part, answers in zip(images.split(500), labels.split(500), strict=True)
+            self._augmented(part, targets, round(len(part) * share / (1 - share)), random)
+            for part, targets in zip(
+                torch.split(images, 500), torch.split(labels, 500), strict=True
+            )
         ]
         return (
             torch.cat([images, *(part for part, _ in frames)]),
-            torch.cat([labels, *(answers for _, answers in frames)]),
+            torch.cat([labels, *(targets for _, targets in frames)]),
         )
 
-    def nothing(self, validation: Dataset) -> Tensor | None:
+    def nothing_frames(self, validation: Dataset) -> Tensor | None:
         """Frames of the class `nothing`, `(1000, C, H, W)` uint8, to choose thresholds on.
 
-        What is validated on holds few of them; of so many one can tell 3 % from 2 %. None when
-        no frames of nothing are trained on.
+        The validation images contain too few of them; 1000 are enough to distinguish 3 % from 2 %.
+        None if the recipe has no frames of `nothing`.
         """
         if not self.augmentation.shows_nothing:
             return None
         images = _tensor(validation.channels_first(), self.device)
-        places = torch.arange(EMPTY_FRAMES, device=self.device) % len(images)
+        indices = torch.arange(EMPTY_FRAMES, device=self.device) % len(images)
         random = torch.Generator(self.device).manual_seed(self.recipe.seed + 1)
         parts = [
             self.augmentation(images[part], random, len(part))[len(part) :]
-            for part in places.split(250)
+            for part in torch.split(indices, 250)
         ]
         return torch.cat(parts)
 
     @property
     def _overlaps(self) -> bool:
-        """Whether a processor can be spared to augment the next batch meanwhile.
+        """Whether a second thread augments the next batch while the current one is trained on.
 
-        Two threads share the gradients of a small network badly: on two cores each thread at its
-        own work gives as many frames a second as both at either, and none need be trained on twice.
+        Two threads gain little on the gradients of a small network: on two cores, one thread that
+        augments and one that trains process as many frames per second as both threads on each task.
         """
         works = self.device.type == "cpu" and torch.get_num_threads() > 1
         return works and self.augmentation.costly
@@ -137,11 +141,11 @@ class Batches:
         return max(1, len(self.labels) // (self.recipe.training.batch_size - self.empty))
 
     def _fresh(self, seed: int, order: torch.Generator) -> Iterator[Batch]:
-        """Each image once, augmented."""
+        """Batches with each image once, augmented."""
         indices = torch.randperm(len(self.labels), generator=order).to(self.device)
         random = torch.Generator(self.device).manual_seed(seed)
         size = self.recipe.training.batch_size - self.empty
-        for index in indices.split(size)[: self._fresh_steps]:
+        for index in torch.split(indices, size)[: self._fresh_steps]:
             frames, labels = self._augmented(
                 self.images[index], self.labels[index], self.empty, random
             )
@@ -150,7 +154,7 @@ class Batches:
     def _augmented(
         self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """A batch as it is trained on, and after it `empty` frames of the class `nothing`."""
+        """The augmented images and their labels, followed by `empty` frames of `nothing`."""
         frames = self.augmentation(images, random, empty)
         if added := len(frames) - len(images):
             label = self.classes.index(NOTHING)
@@ -159,9 +163,9 @@ class Batches:
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, each made by another thread while the one before is trained on."""
+    """The same batches; a second thread computes each while the one before is trained on."""
     threads = torch.get_num_threads()
-    theirs = max(1, round(threads / 3))  # about the share of the time that augmenting takes
+    theirs = max(1, round(threads / 3))  # augmenting takes about a third of the time
     with ThreadPoolExecutor(1) as other:
         try:
             other.submit(torch.set_num_threads, theirs).result()
@@ -174,9 +178,9 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             torch.set_num_threads(threads)
 
 
-def _drawn(kept: list[Batch], order: torch.Generator) -> Batch:
-    place = int(torch.randint(len(kept), (), generator=order))
-    kept[place], kept[-1] = kept[-1], kept[place]
+def _pop_random(kept: list[Batch], order: torch.Generator) -> Batch:
+    index = int(torch.randint(len(kept), (), generator=order))
+    kept[index], kept[-1] = kept[-1], kept[index]
     return kept.pop()
 
 

@@ -1,4 +1,4 @@
-"""What a trained network is told about itself: its temperature, and when its labels are shown."""
+"""Calibration of a trained network: its temperature and its thresholds."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pocketlens.recognizer import Recognizer
 from pocketlens.training.temperature import fit_temperature
 from pocketlens.training.thresholds import fit_thresholds
 
-__all__ = ["calibrated"]
+__all__ = ["calibrate"]
 
 
-def calibrated(
+def calibrate(
     recognizer: Recognizer, images: Tensor, labels: Tensor, *, empty: Tensor | None = None
 ) -> Recognizer:
-    """The same network, with the temperature and the thresholds that fit images it has not seen.
+    """A Recognizer with the same network, and with a temperature and thresholds fitted on images.
 
     Args:
-        recognizer: Its own temperature and thresholds are not used.
-        images: `(N, C, H, W)` uint8, hundreds of them.
+        recognizer: The trained network; its own temperature and thresholds are ignored.
+        images: `(N, C, H, W)` uint8, at least some hundreds, which were not trained on.
         labels: `(N,)` int64.
-        empty: `(M, C, H, W)` uint8, frames of the class `nothing`; by default those among `images`.
+        empty: `(M, C, H, W)` uint8, frames of the class `nothing`; by default those in `images`.
     """
     classes = recognizer.classes
 
     def logits(x: Tensor) -> Tensor:
         return recognizer.logits(x.permute(0, 2, 3, 1)).cpu()
 
-    answers, labels = logits(images), labels.cpu()
-    temperature = fit_temperature(answers, labels)
+    outputs, labels = logits(images), labels.cpu()
+    temperature = fit_temperature(outputs, labels)
     thresholds = fit_thresholds(
-        (answers / temperature).softmax(1),
+        (outputs / temperature).softmax(1),
         labels,
         nothing=classes.index(NOTHING) if NOTHING in classes else None,
         empty=None if empty is None else (logits(empty) / temperature).softmax(1),

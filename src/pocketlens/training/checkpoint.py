@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on as if it had not stopped. No pickles."""
+"""Checkpoints: everything that is needed to resume a training exactly. No pickle."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from pocketlens.data import Dataset
 from pocketlens.errors import RunError
 from pocketlens.files import write_aside
+from pocketlens.history import Epoch
+from pocketlens.recipe import Recipe
 from pocketlens.training.muon import Muon
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "copy_of", "fingerprint", "optimizer_tensors", "restore_optimizer"]
 
 FORMAT = "pocketlens-checkpoint-2"
 GROUPS = ("weights", "best", "optimizer", "teacher")
@@ -31,14 +33,14 @@ class Checkpoint:
     """The state of a training after a finished epoch.
 
     Args:
-        recipe: TOML of the recipe that is being trained.
-        data: `fingerprint` of the images that it is trained on.
-        history: One row an epoch; the last one's `epoch` is how far it got.
-        best_epoch: The epoch whose weights are `best`.
-        weights: The network's state after the last epoch.
-        best: The network's state after the best epoch.
-        optimizer: Tensors of the optimizer, keyed `<parameter index>.<name>`.
-        teacher: The teacher's state, if there is one.
+        recipe: The recipe, as TOML.
+        data: `fingerprint` of the images.
+        history: The fields of one `Epoch` per finished epoch, in order.
+        best_epoch: Number of the epoch whose weights are `best`, from 1.
+        weights: State of the network after the last finished epoch.
+        best: State of the network after the best epoch.
+        optimizer: Tensors of the optimizer, with keys `<parameter index>.<name>`.
+        teacher: State of the teacher; empty without one.
     """
 
     recipe: str
@@ -51,17 +53,17 @@ class Checkpoint:
     teacher: Weights = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write one safetensors file, aside and renamed.
+        """Write one safetensors file, under a temporary name that is then renamed.
 
         Raises:
-            OutputError: It cannot be written, or its folder was lost meanwhile; an earlier
-                checkpoint stays as it was.
+            OutputError: It cannot be written, or its folder was removed; an earlier checkpoint is
+                not changed.
         """
         groups = {group: getattr(self, group) for group in GROUPS}
         tensors = {
             f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
-            for group, named in groups.items()
-            for name, tensor in named.items()
+            for group, state in groups.items()
+            for name, tensor in state.items()
         }
         header = {
             "format": FORMAT,
@@ -74,17 +76,17 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
-        """Read what `write` wrote.
+        """Read a file that `write` has written.
 
         Raises:
-            RunError: A file that `write` did not write, or that is damaged.
+            RunError: The file is damaged, or is not a checkpoint.
         """
         try:
-            with safe_open(path, framework="pt") as stored:
-                header = stored.metadata() or {}
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
                 if header.get("format") != FORMAT:
                     raise RunError(
-                        f"{path} is not a checkpoint of Pocketlens; expected format {FORMAT}, "
+                        f"{path} is not a Pocketlens checkpoint; expected format {FORMAT}, "
                         f"received: {header.get('format')}; start again with --force"
                     )
                 found = cls(
@@ -93,21 +95,57 @@ class Checkpoint:
                     json.loads(header["history"]),
                     int(header["best_epoch"]),
                 )
-                for key in stored.keys():  # noqa: SIM118 - no mapping
+                for key in file.keys():  # noqa: SIM118 - not a mapping
                     group, _, name = key.partition("/")
                     if group not in GROUPS:
                         raise KeyError(key)
-                    # Copied: what is got is a view of the file, in which training would live.
-                    getattr(found, group)[name] = stored.get_tensor(key).clone()
+                    # A clone, because this tensor is a view of the mapped file.
+                    getattr(found, group)[name] = file.get_tensor(key).clone()
                 return found
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise RunError(
                 f"{path} cannot be read as a checkpoint: {error}; start again with --force"
             ) from error
 
+    def check(self, path: Path, recipe: Recipe, data: str) -> None:
+        """Check that a training of `recipe` on the images with fingerprint `data` wrote this.
+
+        Args:
+            path: Where the checkpoint was read from, for the error message.
+            recipe: The recipe of the training that resumes.
+            data: `fingerprint` of its images.
+
+        Raises:
+            RunError: Another recipe, or other images.
+        """
+        if self.recipe != recipe.to_toml():
+            differences = recipe.differences(Recipe.from_toml(self.recipe))
+            raise RunError(
+                f"{path} belongs to another recipe ({'; '.join(differences[:5])}); "
+                "resume with that recipe, or start again with --force"
+            )
+        if self.data != data:
+            raise RunError(
+                f"{path} belongs to other data ({self.data}); received: {data}; "
+                "restore the original images, or start again with --force"
+            )
+
+    def epochs(self, path: Path) -> list[Epoch]:
+        """The history as `Epoch` objects.
+
+        Raises:
+            RunError: A row that lacks a field or has an unknown one.
+        """
+        try:
+            return [Epoch(**row) for row in self.history]
+        except TypeError as error:
+            raise RunError(
+                f"the history in {path} is damaged: {error}; start again with --force"
+            ) from error
+
 
 def fingerprint(data: Dataset, validation: Dataset) -> str:
-    """A line that tells one pair of data sets from another, every pixel and label included."""
+    """One line that identifies a pair of data sets, with a checksum of all pixels and labels."""
     checksum = zlib.crc32(repr(data.classes).encode())
     for part in (data, validation):
         for array in (part.images, part.labels):
@@ -119,7 +157,7 @@ def fingerprint(data: Dataset, validation: Dataset) -> str:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer | Muon) -> Weights:
-    """The optimizer's state as tensors by name."""
+    """The state of the optimizer, as tensors with keys `<parameter index>.<name>`."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
         for index, values in optimizer.state_dict()["state"].items()
@@ -128,14 +166,14 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer | Muon) -> Weights:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer | Muon, tensors: Weights) -> None:
-    """The inverse of `optimizer_tensors`."""
+    """Load the result of `optimizer_tensors` into an optimizer of the same parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
         parameter = parameters[int(number)]
         if tensor.shape == parameter.shape:
-            # Fused steps walk parameter and state in memory order: the strides must agree.
+            # Fused optimizers read parameter and state in memory order, so strides must be equal.
             tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
         state.setdefault(int(number), {})[name] = tensor
     groups = optimizer.state_dict()["param_groups"]
@@ -143,5 +181,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer | Muon, tensors: Weights)
 
 
 def copy_of(network: nn.Module) -> Weights:
-    """A copy of the network's state that further training leaves alone."""
+    """A copy of the network's state, which further training does not change."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Which processor trains, and the memory settings that make it fast on a CPU."""
+"""The device that trains, its arithmetic, and the allocator settings that make a CPU fast."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from pocketlens.errors import TrainingError
 
 __all__ = ["choose_device", "keep_freed_memory", "use_bfloat16"]
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a recipe's `training.device`; `auto` is CUDA, else MPS, else the CPU.
+    """The device for `training.device` of a recipe.
+
+    Args:
+        name: `cpu`, `cuda`, `mps`, or `auto`: CUDA if available, else MPS, else the CPU.
 
     Raises:
-        TrainingError: A device that this computer, or this build of PyTorch, does not have.
+        TrainingError: This computer, or this build of PyTorch, does not have the device.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -38,19 +41,20 @@ def choose_device(name: str) -> torch.device:
 
 
 def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image: Tensor) -> bool:
-    """Whether to train under bfloat16 autocast, given a recipe's `training.precision`.
+    """Whether to train under bfloat16 autocast, given `training.precision` of a recipe.
 
-    Without matrix units (CUDA from Ampere on, Intel AMX) bfloat16 is emulated and slower; and where
-    a CPU's gradients cannot be relied upon (`_narrow`), `auto` is float32.
+    `auto` is float32 on hardware without matrix units for bfloat16 (CUDA before Ampere, CPUs
+    without Intel AMX), where it is emulated and slower; and where PyTorch computes wrong gradients
+    on a CPU, see `_narrow`.
 
     Args:
         precision: `auto`, `bfloat16` or `float32`.
-        device: What trains.
-        network: What is trained, on the device.
-        image: `(1, C, H, W)` float, as the network takes it.
+        device: The device that trains.
+        network: The network to train, on the device.
+        image: `(1, C, H, W)` float32, an input of the network.
 
     Raises:
-        TrainingError: `bfloat16` asked for where a CPU's gradients would be wrong.
+        TrainingError: `bfloat16` on a CPU, for a network whose gradients would be wrong.
     """
     if precision == "float32":
         return False
@@ -68,11 +72,12 @@ def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image
 
 
 def _narrow(network: nn.Module, image: Tensor) -> bool:
-    """Whether a strided, padded convolution has a result one pixel wide.
+    """Whether the network has a convolution with stride and padding whose result is 1 pixel wide.
 
-    There oneDNN 3.12 (PyTorch 2.13) leaves parts of the bfloat16 gradient of the weights unwritten:
-    NaN or any number. Compared with float32: from an input of width 1 always, from one of width 2
-    for some numbers of channels; unstrided, unpadded and 1 × 1 convolutions are right.
+    For these, oneDNN 3.12 (PyTorch 2.13) leaves parts of the bfloat16 gradient of the weights
+    unwritten: NaN or arbitrary numbers. Found by comparison with float32: with an input of width 1
+    always, with one of width 2 for some numbers of channels. Convolutions without stride, without
+    padding, or 1 × 1 are correct.
     """
     found = []
 
@@ -98,11 +103,12 @@ def _narrow(network: nn.Module, image: Tensor) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory instead of giving it back to the kernel.
+    """Tell glibc to keep freed memory instead of returning it to the kernel.
 
-    A training step frees and asks again for the same large activations; each round through the
-    kernel costs a page fault a page, about half the time of a step on a CPU. Elsewhere than on
-    glibc there is nothing to set. Source: mallopt(3).
+    Every training step frees and allocates the same large activations. If they come from the kernel
+    each time, page faults take about half the time of a step on a CPU. The setting applies to the
+    whole process and cannot be undone. Without glibc, this function does nothing.
+    Source: mallopt(3).
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")

@@ -1,20 +1,22 @@
-"""The training loop. Every epoch starts from a seed of its own, so a resumed run repeats it."""
+"""The training loop.
+
+Every epoch has its own seed, so a resumed training repeats what an uninterrupted one does.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketlens import networks
 from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
@@ -22,8 +24,8 @@ from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch, Step
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
-from pocketlens.training.batches import Batches
-from pocketlens.training.calibration import calibrated
+from pocketlens.training.batches import Batch, Batches
+from pocketlens.training.calibration import calibrate
 from pocketlens.training.checkpoint import (
     Checkpoint,
     copy_of,
@@ -31,28 +33,33 @@ from pocketlens.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
+from pocketlens.training.checks import check_callbacks, check_data
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
+from pocketlens.training.network import build_network
+from pocketlens.training.random_state import restored_random_state, seed_generators
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
-from pocketlens.training.start import start_from
-from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
+from pocketlens.training.teacher import Teacher, head_inputs, shrink, teacher_recipe
 
 __all__ = ["Training", "train"]
 
 REPORT_SECONDS = 0.1
-ENOUGH_TO_CALIBRATE = 200
+"""Least time between two calls of `Callback.step`."""
+
+LEAST_TO_CALIBRATE = 200
+"""Fewer validation images than this cannot fit a temperature and thresholds."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What `train` gives back.
+    """The result of `train`.
 
     Args:
-        recognizer: With the weights of the best epoch.
-        history: One row an epoch.
-        best_epoch: Lowest validation loss; the last epoch when nothing was held back; 0 when
-            interrupted within the first epoch.
-        device: What it was trained on.
-        interrupted: Ctrl-C ended it early.
+        recognizer: The trained network, with the weights of the best epoch.
+        history: One `Epoch` per finished epoch, in order.
+        best_epoch: Number of the epoch with the lowest validation loss, from 1; the last epoch if
+            there are no validation images; 0 if the training was interrupted in its first epoch.
+        device: The type of device that trained: `cpu`, `cuda` or `mps`.
+        interrupted: True if Ctrl-C, or a callback, ended the training early.
     """
 
     recognizer: Recognizer
@@ -63,7 +70,7 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """Time spent in finished epochs, validation included."""
+        """Duration of all finished epochs together, in seconds, validation included."""
         return sum(row.seconds for row in self.history)
 
 
@@ -74,40 +81,60 @@ def train(
     validation: Dataset | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
+    network: nn.Module | None = None,
     callbacks: Iterable[Callback] = (),
 ) -> Training:
-    """Train the recipe's network.
+    """Train a recipe's network on a data set.
+
+    Without callbacks, the same arguments give the same weights, on the same computer.
+
+    State of the process: the state of PyTorch's random generators and the number of threads are
+    the same after the call as before it, also when it raises. There is one exception: under glibc
+    (most Linux systems) the allocator keeps freed memory from the first call on, for the rest of
+    the process (`mallopt`). This halves the time of a step on a CPU, and cannot be undone. Two
+    trainings must not run in two threads of one process, because they share the generators.
 
     Args:
-        recipe: A recipe, the name of a shipped one, or the path of a TOML file.
-        data: Training images that fit the recipe's input.
-        validation: Held-back images; by default the recipe's share of `data` is split off.
-        folder: Where `checkpoint` and `history.jsonl` are kept, if anywhere.
-        resume: Go on from the checkpoint in `folder` after its last finished epoch, to the same
-            weights as a training that was never stopped.
-        callbacks: Their `step` and `epoch` are called while the training runs, in this order. An
-            exception that one raises ends the training, see `Callback`.
+        recipe: A `Recipe`, the name of a shipped one, or the path of a TOML file.
+        data: Training images, in the size and colors of the recipe's input.
+        validation: Images to choose the best epoch and to calibrate on; by default a part of `data`
+            (`data.validation` of the recipe) is split off.
+        folder: A folder for the files `checkpoint` and `history.jsonl`, rewritten after every
+            epoch. None: nothing is written.
+        resume: Continue after the last finished epoch of the checkpoint in `folder`. The resulting
+            weights are the same as those of an uninterrupted training.
+        network: A PyTorch module to train instead of the recipe's `[network]`, starting from its
+            current weights. It takes float32 planes `(N, C, H, W)`, `pixel * scale + bias` of the
+            recipe's input, and returns logits `(N, K)` for the classes of `data` (and `nothing`
+            last, if `data.nothing` of the recipe is above 0). It is tried on one batch first. A
+            copy is trained, `Training.recognizer.network`; the module itself does not change. To
+            load saved weights, pass the module again: `Recognizer.load(path, network=module)`.
+        callbacks: Their `step` and `epoch` are called during the training, in this order. An
+            exception that one raises ends the training; see `Callback` for what is kept.
 
     Raises:
-        RecipeError: A recipe that asks for what cannot be.
-        OptionError: Images of another shape than the recipe's input; resume without a folder.
-        RunError: Nothing to resume, or the checkpoint of another recipe.
-        TrainingError: A device that is not there, or a loss that is not finite.
-        OutputError: The folder cannot be written; the last checkpoint stays as it was.
+        RecipeError: An invalid recipe; all its errors are listed.
+        OptionError: Images that do not fit the recipe's input, a class without images, a `network`
+            that does not fit, an object in `callbacks` that is not a `Callback`, or `resume`
+            without a folder.
+        RunError: There is no checkpoint to resume, or it belongs to another recipe, other data or
+            another network.
+        TrainingError: The device is not available, or the loss is not finite.
+        OutputError: The folder cannot be written; the last checkpoint in it is kept.
     """
-    callbacks = _checked(callbacks)
+    callbacks = check_callbacks(callbacks)
     recipe = load_recipe(recipe)
     if validation is None:
         data, validation = data.split(recipe.data.validation, seed=recipe.seed)
     data = training_images(data, recipe.data, input_spec=recipe.input, seed=recipe.seed)
-    _check_data(recipe, data)
+    check_data(data, recipe.input)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        loop = _Loop(recipe, data, validation, device, Path(folder) if folder else None)
+    with restored_random_state(device):
+        loop = _Loop(recipe, data, validation, device, Path(folder) if folder else None, network)
         if resume:
             loop.restore()
-        loop.write_history(parents=True)  # a folder that cannot be written is told before work
+        loop.write_history(parents=True)  # a folder that cannot be written fails here, at once
         interrupted = False
         try:
             for epoch in range(len(loop.history) + 1, recipe.training.epochs + 1):
@@ -116,37 +143,13 @@ def train(
                     callback.epoch(row)
         except KeyboardInterrupt:
             interrupted = True
+        finally:
+            loop.close()
         return loop.finish(interrupted=interrupted)
 
 
-def _checked(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
-    listed = isinstance(callbacks, Iterable)
-    found = tuple(callbacks) if listed else ()
-    wrong = [each for each in found if not isinstance(each, Callback)] if listed else [callbacks]
-    if wrong:
-        raise OptionError(
-            f"callbacks must be a list of pocketlens.Callback objects; received: {wrong[0]!r}; "
-            "write a subclass of Callback and pass callbacks=[YourCallback()]"
-        )
-    return found
-
-
-def _check_data(recipe: Recipe, data: Dataset) -> None:
-    if data.images.shape[1:] != recipe.input.shape:
-        raise OptionError(
-            f"the recipe's input is (height, width, channels) {recipe.input.shape}; "
-            f"received images of {data.images.shape[1:]}: give load_data the recipe's input"
-        )
-    empty = [name for name, count in data.counts.items() if not count]
-    if empty:
-        raise OptionError(
-            f"classes without a training image: {', '.join(empty[:10])}; "
-            "add images or remove the class"
-        )
-
-
 class _Loop:
-    """The state of one training, and what an epoch does to it."""
+    """The state of one training, and the steps that change it."""
 
     def __init__(
         self,
@@ -155,6 +158,7 @@ class _Loop:
         validation: Dataset,
         device: torch.device,
         folder: Path | None,
+        network: nn.Module | None,
     ) -> None:
         self.recipe = recipe
         self.options = recipe.training
@@ -163,23 +167,21 @@ class _Loop:
         self.steps = self.batches.steps
         self.device = device
         self.folder = folder
-        torch.manual_seed(recipe.seed)
-        network = networks.build(recipe.network, recipe.input, len(self.classes)).to(device)
-        if self.options.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.options.start:
-            start_from(self.options.start, network, recipe, self.classes)
-        self.network: nn.Module = network
+        self.running: Generator[Batch] | None = None
+        seed_generators(recipe.seed, device)
+        self.choice = recipe.network if network is None else None
+        self.network = build_network(recipe, network, self.classes, self.batches.images)
         blank = torch.zeros(1, *self.batches.images.shape[1:], device=device)
-        self.bfloat16 = use_bfloat16(self.options.precision, device, network, blank)
+        self.bfloat16 = use_bfloat16(self.options.precision, device, self.network, blank)
         self.data = data
         self.teacher: Teacher | None = None
-        parts = nn.ModuleList([network])
+        parts = nn.ModuleList([self.network])
         if self.options.teacher:
-            self.teacher = Teacher(teacher_recipe(recipe), len(data.classes), network).to(device)
+            teacher = Teacher(teacher_recipe(recipe), len(data.classes), self.network)
+            self.teacher = teacher.to(device)
             parts.append(self.teacher.projection)
         self.optimizer = make_optimizer(self.options, parts)
-        self.held = self.batches.held_back(validation)
+        self.held = self.batches.validation_frames(validation)
         self.validation = validation
         self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
@@ -190,33 +192,35 @@ class _Loop:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
         began = time.perf_counter()
         if self.teacher is not None and not len(self.teacher.features):
-            self.ask_teacher(self.teacher)
+            self.prepare_teacher(self.teacher)
         started = time.perf_counter()
-        torch.manual_seed(self.recipe.seed * 1_000_003 + number)  # dropout
+        seed_generators(self.recipe.seed * 1_000_003 + number, self.device)  # for dropout
         loss_sum = torch.zeros((), device=self.device)
-        right = torch.zeros((), device=self.device)
-        seen, rate, train_loss, told = 0, 0.0, 0.0, started
+        correct = torch.zeros((), device=self.device)
+        seen, rate, train_loss, reported = 0, 0.0, 0.0, started
         self.network.train()
-        for step, (images, labels, sources) in enumerate(self.batches.epoch(number), start=1):
+        self.running = self.batches.epoch(number)
+        for step, (images, labels, sources) in enumerate(self.running, start=1):
             rate = self.set_rate((number - 1) * self.steps + step - 1)
             loss, hits = self.step(images, labels, sources)
             loss_sum += loss * len(labels)
-            right += hits
+            correct += hits
             seen += len(labels)
             now = time.perf_counter()
-            if now - told < REPORT_SECONDS and step < self.steps:
+            if now - reported < REPORT_SECONDS and step < self.steps:
                 continue
-            # Reading the loss waits for the device, so it is read no oftener than it is told.
-            told, speed, train_loss = now, seen / (now - started), float(loss_sum) / seen
+            # Reading the loss waits for the device, so it is only read for a report.
+            reported, speed, train_loss = now, seen / (now - started), float(loss_sum) / seen
             if not math.isfinite(train_loss):
                 raise self.diverged(f"the loss is {train_loss}", number, step, rate)
-            epochs, left = self.options.epochs, self.steps_left(number, step)
+            epochs = self.options.epochs
+            left = (epochs - number + 1) * self.steps - step
             seconds_left = left * (now - started) / step
             progress = Step(number, epochs, step, self.steps, speed, rate, train_loss, seconds_left)
             for callback in callbacks:
                 callback.step(progress)
         if not all(bool(t.isfinite().all()) for t in self.network.state_dict().values()):
-            # The loss is that of before the last step; the weights are what would be kept.
+            # The last loss was computed before the last step; only the weights show its effect.
             raise self.diverged("weights are not finite", number, self.steps, rate)
         trained = time.perf_counter() - started
         validation_loss, validation_accuracy = self.validate()
@@ -231,42 +235,43 @@ class _Loop:
             seen / trained,
             rate,
             train_loss,
-            float(right) / seen,
+            float(correct) / seen,
             validation_loss,
             validation_accuracy,
         )
-        self.keep(row)
+        self.record(row)
         return row
 
-    def ask_teacher(self, teacher: Teacher) -> None:
-        """What the teacher sees in the clean images; unless it is a checkpoint's, it learns first.
+    def close(self) -> None:
+        """End an unfinished epoch: its second thread stops, PyTorch's thread count is restored."""
+        if self.running is not None:
+            self.running.close()
+
+    def prepare_teacher(self, teacher: Teacher) -> None:
+        """Train the teacher, unless its weights come from a checkpoint; compute its features.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C while it learned.
+            KeyboardInterrupt: Ctrl-C while the teacher was trained.
         """
         recipe = teacher_recipe(self.recipe)
-        data = halved(self.data, recipe.input)
+        data = shrink(self.data, recipe.input)
         if not self.history:
             trained = train(recipe, data, validation=data.subset([]))
             if trained.interrupted:
                 raise KeyboardInterrupt
             teacher.network.load_state_dict(trained.recognizer.network.state_dict())
-        teacher.look(data.images)
-
-    def steps_left(self, epoch: int, step: int) -> int:
-        """Steps of the whole training after `step` of `epoch`."""
-        return (self.options.epochs - epoch + 1) * self.steps - step
+        teacher.compute_features(data.images)
 
     def diverged(self, what: str, epoch: int, step: int, rate: float) -> TrainingError:
-        """The error of a training that has lost itself; what is on disk is of the epoch before."""
+        """The error for values that are not finite; the checkpoint of the epoch before is kept."""
         lower = f"{self.options.learning_rate / 10:.3g}"
         return TrainingError(
             f"{what} in epoch {epoch}, step {step} of {self.steps}, at learning rate {rate:.3g}; "
-            f"start again with a lower one, say --set training.learning_rate={lower} --force"
+            f"start again with a lower one, such as --set training.learning_rate={lower} --force"
         )
 
     def set_rate(self, done: int) -> float:
-        """Set the learning rate for the step after `done` steps."""
+        """Set and return the learning rate of the step that follows `done` steps."""
         total = self.options.epochs * self.steps
         share = SCHEDULES[self.options.schedule](done / max(1, total - 1))
         for group in self.optimizer.param_groups:
@@ -274,13 +279,16 @@ class _Loop:
         return self.options.learning_rate * share
 
     def step(self, images: Tensor, labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """One step; gives the mean negative log-likelihood and the number of right answers."""
+        """Train on a batch; return mean negative log-likelihood and number of correct labels."""
         x = planes(images, self.recipe.input)
         if self.options.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
+        inputs: AbstractContextManager[list[Tensor]] = (
+            nullcontext([]) if self.teacher is None else head_inputs(self.network)
+        )
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
-            features_seen(self.network) as features,
+            inputs as features,
         ):
             logits = self.network(x)
         logits = logits.float()
@@ -288,14 +296,14 @@ class _Loop:
         if self.teacher is not None:
             loss = loss + self.options.teacher * self.teacher.loss(features[0], sources)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
-        # Told without the smoothing, to be comparable with the validation loss.
-        answers = logits.detach()
-        return F.cross_entropy(answers, labels), (answers.argmax(1) == labels).sum()
+        # Reported without label smoothing, so that it compares with the validation loss.
+        detached = logits.detach()
+        return F.cross_entropy(detached, labels), (detached.argmax(1) == labels).sum()
 
     def validate(self) -> tuple[float | None, float | None]:
-        """Mean negative log-likelihood and accuracy on the held-back images."""
+        """Mean negative log-likelihood and accuracy on the validation images; None without any."""
         if not len(self.held[1]):
             return None, None
         images, labels = self.held
@@ -304,11 +312,11 @@ class _Loop:
         return float(F.cross_entropy(logits, labels)), float(accuracy)
 
     def recognizer(self) -> Recognizer:
-        """The network as it is now."""
-        return Recognizer(self.network, self.recipe.network, self.classes, self.recipe.input)
+        """A Recognizer with the current weights, not calibrated."""
+        return Recognizer(self.network, self.choice, self.classes, self.recipe.input)
 
-    def keep(self, row: Epoch) -> None:
-        """Add the epoch to the history, its weights to the best if they are, and save."""
+    def record(self, row: Epoch) -> None:
+        """Add the epoch to the history, keep its weights if they are the best so far, and save."""
         self.history.append(row)
         losses = [r.validation_loss for r in self.history if r.validation_loss is not None]
         if not losses or row.validation_loss == min(losses):
@@ -333,68 +341,59 @@ class _Loop:
             if not (self.folder / "checkpoint").exists():
                 raise
             raise OutputError(
-                f"{error}; the last checkpoint is whole, --resume goes on from it"
+                f"{error}; the last checkpoint is intact, continue from it with --resume"
             ) from error
 
     def write_history(self, *, parents: bool = False) -> None:
-        """Write `history.jsonl`; a kill may have left it an epoch behind the checkpoint."""
+        """Write `history.jsonl`; after a kill it may lack the last epoch of the checkpoint."""
         if self.folder is not None:
             lines = "".join(json.dumps(asdict(row)) + "\n" for row in self.history)
             write_aside(self.folder / "history.jsonl", lines, parents=parents)
 
     def restore(self) -> None:
-        """Take up the state of the checkpoint.
+        """Load the state of the checkpoint in the folder.
 
         Raises:
-            RunError: There is none, or it is another recipe's, other data's or an older network's.
+            OptionError: There is no folder.
+            RunError: There is no checkpoint, or it belongs to another recipe, other data or another
+                network.
         """
         if self.folder is None:
-            raise OptionError("resume needs the folder that holds the checkpoint; received: None")
+            raise OptionError(
+                "resume needs the folder that contains the checkpoint; received: None; pass folder="
+            )
         remove_leftovers(self.folder)
         path = self.folder / "checkpoint"
         if not path.exists():
-            raise RunError(f"{path} does not exist; there is nothing to resume: leave out --resume")
+            raise RunError(
+                f"{path} does not exist, so there is nothing to resume; leave out --resume"
+            )
         found = Checkpoint.read(path)
-        if found.recipe != self.recipe.to_toml():
-            differences = self.recipe.differences(Recipe.from_toml(found.recipe))
-            raise RunError(
-                f"{path} belongs to another recipe ({'; '.join(differences[:5])}); "
-                "resume with that recipe, or start again with --force"
-            )
-        if found.data != self.fingerprint:
-            raise RunError(
-                f"{path} belongs to other data ({found.data}), received: {self.fingerprint}; "
-                "put the images back as they were, or start again with --force"
-            )
+        found.check(path, self.recipe, self.fingerprint)
         try:
             self.network.load_state_dict(found.weights)
             if self.teacher is not None:
                 self.teacher.load_state_dict(found.teacher)
             restore_optimizer(self.optimizer, found.optimizer)
-        except (RuntimeError, LookupError, ValueError) as error:  # the network's code has changed
+        except (RuntimeError, LookupError, ValueError) as error:
+            # The network's code has changed, or `network` is another module.
+            name = self.choice.name if self.choice else type(self.network).__name__
             raise RunError(
-                f"{path} does not fit the network '{self.recipe.network.name}': {error}; "
-                "start again with --force"
+                f"{path} does not fit the network '{name}': {' '.join(str(error).split())}; "
+                "resume with the same network, or start again with --force"
             ) from error
-        self.history = [_row(row) for row in found.history]
+        self.history = found.epochs(path)
         self.best_epoch = found.best_epoch
         self.best = {name: tensor.to(self.device) for name, tensor in found.best.items()}
 
     def finish(self, *, interrupted: bool) -> Training:
-        """Load the best weights and calibrate them."""
-        if self.history:  # else: interrupted in the first epoch, what was reached is kept
+        """Load the best weights and calibrate them on the validation images."""
+        if self.history:  # without any, the weights of the unfinished first epoch are kept
             self.network.load_state_dict(self.best)
         recognizer = self.recognizer()
-        if len(self.held[1]) >= ENOUGH_TO_CALIBRATE:
-            empty = self.batches.nothing(self.validation)
-            recognizer = calibrated(recognizer, *self.held, empty=empty)
+        if len(self.held[1]) >= LEAST_TO_CALIBRATE:
+            empty = self.batches.nothing_frames(self.validation)
+            recognizer = calibrate(recognizer, *self.held, empty=empty)
         return Training(
             recognizer, tuple(self.history), self.best_epoch, self.device.type, interrupted
         )
-
-
-def _row(values: dict[str, Any]) -> Epoch:
-    try:
-        return Epoch(**values)
-    except TypeError as error:
-        raise RunError(f"the checkpoint's history is damaged: {error}") from error

@@ -1,4 +1,4 @@
-"""Muon: momentum whose every update of a convolution is made orthogonal before it is applied."""
+"""Muon: momentum, with the update of every convolution made orthogonal before it is applied."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ EPSILON = 1e-8
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
-"""The quintic iteration of the paper: after five steps all singular values lie in [0.7, 1.2]."""
+"""The quintic iteration of the paper; five steps bring all singular values into [0.7, 1.2]."""
 
 
 class Muon:
     """Muon for kernels of convolutions, AdamW for everything else.
 
-    It is used as PyTorch's optimizers are, but is none of them: making the first of those imports
-    PyTorch's compiler, two seconds before the first step.
+    It has the interface of PyTorch's optimizers but does not derive from `torch.optim.Optimizer`:
+    the first object of that class imports PyTorch's compiler, which takes two seconds.
 
-    An update of size `rate` is 0.2 root mean square in either, so that one rate and one weight
-    decay serve both. Source: Jordan et al., "Muon: an optimizer for hidden layers in neural
-    networks", 2024; the common size after Liu et al., "Muon is scalable for LLM training", 2025
-    (arXiv 2502.16982). Adam: Kingma and Ba, 2014 (arXiv 1412.6980).
+    With either method, the root mean square of an update is 0.2 times the learning rate, so that
+    both can use the same learning rate and weight decay.
+
+    Sources: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the
+    common size is from Liu et al., "Muon is scalable for LLM training", 2025 (arXiv 2502.16982);
+    Adam: Kingma and Ba, 2014 (arXiv 1412.6980).
 
     Args:
-        groups: Parameter groups as PyTorch takes them, each with its `params` and `weight_decay`.
+        groups: Parameter groups as for PyTorch's optimizers, each with `params` and `weight_decay`.
         lr: Learning rate.
     """
 
@@ -43,16 +45,16 @@ class Muon:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, its parameters numbered in the order of the groups."""
+        """The state, with parameters numbered in the order of the groups."""
         return {"state": dict(enumerate(self.state.values())), "param_groups": self.param_groups}
 
-    def load_state_dict(self, stored: dict[str, Any]) -> None:
-        """Take up the state that `state_dict` gave."""
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the result of `state_dict`."""
         for number, parameter in enumerate(self.state):
-            self.state[parameter] = dict(stored["state"].get(number, {}))
+            self.state[parameter] = dict(state_dict["state"].get(number, {}))
 
     def zero_grad(self, *, set_to_none: bool = True) -> None:
-        """Forget all gradients, or with `set_to_none` off make them 0."""
+        """Remove all gradients; with `set_to_none=False`, set them to 0."""
         for parameter in self.state:
             if set_to_none:
                 parameter.grad = None
@@ -63,9 +65,9 @@ class Muon:
     def step(self) -> None:
         """Apply one update to every parameter that has a gradient."""
         for group in self.param_groups:
-            alive = [p for p in group["params"] if p.grad is not None]
-            kernels = [p for p in alive if p.ndim == 4]
-            others = [p for p in alive if p.ndim != 4]
+            trained = [p for p in group["params"] if p.grad is not None]
+            kernels = [p for p in trained if p.ndim == 4]
+            others = [p for p in trained if p.ndim != 4]
             updates = [*self._orthogonal(kernels), *self._adam(others)]
             for parameter, update in zip([*kernels, *others], updates, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -83,7 +85,7 @@ class Muon:
         return [update.mul_(0.2 * math.sqrt(max(update.shape))) for update in orthogonal(matrices)]
 
     def _adam(self, parameters: Sequence[Tensor]) -> list[Tensor]:
-        """The update of each parameter, all in one row; the first keeps the row's state."""
+        """The updates of all parameters, computed in one row; the first one keeps the state."""
         if not parameters:
             return []
         row = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
@@ -101,32 +103,32 @@ class Muon:
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """The orthogonal matrix nearest to each `(R, C)`, roughly: all singular values go to 1.
+    """For each matrix `(R, C)`, roughly the nearest orthogonal one: all singular values near 1.
 
-    A Newton-Schulz iteration: an odd polynomial of a matrix x acts on its singular values alone.
-    Since that is a polynomial of the small matrix x·xᵀ, times x, all steps are done on x·xᵀ; and on
-    those of all matrices at once, each with zeros round it up to the size of the largest.
+    This is a Newton-Schulz iteration: an odd polynomial of a matrix x changes only its singular
+    values. It equals a polynomial of the small matrix x·xᵀ, times x. So all steps are computed on
+    x·xᵀ, for all matrices in one batch, each padded with zeros to the size of the largest.
     """
     if not matrices:
         return []
     wide = [matrix.T if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
-    most = max(matrix.shape[0] for matrix in wide)
-    square = wide[0].new_zeros(len(wide), most, most)
-    for place, matrix in enumerate(wide):
+    size = max(matrix.shape[0] for matrix in wide)
+    square = wide[0].new_zeros(len(wide), size, size)
+    for index, matrix in enumerate(wide):
         rows = matrix.shape[0]
-        torch.mm(matrix, matrix.T, out=square[place, :rows, :rows])
+        torch.mm(matrix, matrix.T, out=square[index, :rows, :rows])
     a, b, c = COEFFICIENTS
-    whole = a * torch.eye(most, device=square.device)
-    factor = torch.eye(most, device=square.device).expand_as(square)
+    identity = a * torch.eye(size, device=square.device)
+    factor = torch.eye(size, device=square.device).expand_as(square)
     for left in reversed(range(STEPS)):
-        step = whole + torch.baddbmm(square, square, square, beta=b, alpha=c)
+        step = identity + torch.baddbmm(square, square, square, beta=b, alpha=c)
         factor = step @ factor
         if left:
             square = step @ square @ step
-    found = []
-    for matrix, given, part in zip(wide, matrices, factor, strict=True):
+    results = []
+    for matrix, original, part in zip(wide, matrices, factor, strict=True):
         rows = matrix.shape[0]
         update = part[:rows, :rows] @ matrix
-        found.append(update if update.shape == given.shape else update.T)
-    return found
+        results.append(update if update.shape == original.shape else update.T)
+    return results

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules by name. A schedule is a pure function of the step."""
+"""Optimizers and learning-rate schedules, by their names in a recipe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["SCHEDULES", "make_optimizer"]
 
 
 def one_cycle(progress: float) -> float:
-    """The rate as a share of its peak, at `progress` in [0, 1] of the training.
+    """The learning rate as a share of its peak, at `progress` of the training in [0, 1].
 
-    From 1/25 up to 1 in the first 30 %, then down to 1/250,000, both along half a cosine.
-    Source: Smith and Topin, Super-Convergence, 2018 (arXiv 1708.07120); numbers as in PyTorch's
-    `OneCycleLR`.
+    It rises from 1/25 to 1 in the first 30 %, then falls to 1/250,000, both along half a cosine.
+    Source: Smith and Topin, "Super-Convergence", 2018 (arXiv 1708.07120); the numbers are those of
+    PyTorch's `OneCycleLR`.
     """
     start, end, warmup = 1 / 25, 1 / 250_000, 0.3
     if progress < warmup:
@@ -30,15 +30,16 @@ def one_cycle(progress: float) -> float:
 
 
 def constant(_progress: float) -> float:
-    """Always the full rate."""
+    """Always 1: the full learning rate."""
     return 1.0
 
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": one_cycle, "constant": constant}
+"""Functions from progress in [0, 1] to a share of the learning rate, by name."""
 
 
 def make_optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.Optimizer | Muon:
-    """The optimizer of a recipe; weight decay spares biases and normalization."""
+    """The optimizer of a recipe; biases and normalization layers get no weight decay."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     groups = [

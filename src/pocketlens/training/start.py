@@ -1,4 +1,4 @@
-"""Training that goes on from what another run has learned."""
+"""Start a training from the weights of another run: `training.start` of a recipe."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from pocketlens.errors import RunError
 from pocketlens.recipe import Recipe
 from pocketlens.recognizer import Recognizer
 
-__all__ = ["start_from"]
+__all__ = ["load_start_weights"]
 
 
-def start_from(path: str, network: nn.Module, recipe: Recipe, classes: Sequence[str]) -> None:
-    """Put the weights of the recognizer at `path` into `network`.
+def load_start_weights(
+    path: str, network: nn.Module, recipe: Recipe, classes: Sequence[str]
+) -> None:
+    """Load the weights of the Recognizer at `path` into `network`.
 
     Args:
-        path: A run folder or a file of weights.
-        network: What the recipe's `[network]` builds.
-        recipe: The recipe.
-        classes: What the network is to tell apart, in its order.
+        path: A run folder or a weights file.
+        network: The network that the recipe's `[network]` describes.
+        recipe: The recipe of the new training.
+        classes: The class names of the new training, in the order of the network's outputs.
 
     Raises:
-        RunError: There is no recognizer, or it is of another network, input or classes.
+        RunError: There is no Recognizer, or its network, input or classes differ.
     """
     found = Recognizer.load(Path(path).expanduser())
-    # How a drawing is made for it does not change what it sees.
+    # `ink` only says how drawings are rendered; it does not change the network's input.
     spec = replace(found.input_spec, ink=recipe.input.ink)
     differences = [
         f"{name} {theirs}; the recipe has {ours}"

@@ -1,4 +1,4 @@
-"""A teacher: a small network that has learned the clean images tells what is in a frame of one."""
+"""The teacher: a small network, trained on clean images, whose features are a training target."""
 
 from __future__ import annotations
 
@@ -18,67 +18,73 @@ from pocketlens.image import InputSpec
 from pocketlens.recipe import Choice, DataOptions, Recipe, TrainingOptions
 from pocketlens.recognizer import planes
 
-__all__ = ["Teacher", "features_seen", "halved", "teacher_recipe"]
+__all__ = ["Teacher", "head_inputs", "shrink", "teacher_recipe"]
 
 LARGEST, LEAST = 32, 10
-"""The teacher's images are halved until no side is longer, or one would become shorter."""
+"""Images are halved while a side is longer than `LARGEST`, if none gets shorter than `LEAST`."""
 
 BATCH = 1000
 
 
 class Teacher(nn.Module):
-    """What a small network sees in the clean images, and how far another is from seeing the same.
+    """Features of a small network for the clean images, and a loss for reproducing them.
 
-    A frame's label says which digit it shows, but not how that is written: whether a 1 has a foot,
-    a 2 a loop, how open a 4 is. The teacher's features, on which it decides, do. The network in
-    training is to see in a frame what the teacher sees in the clean image that it was made of: a
-    linear layer of its own features is to point the same way as the teacher's.
+    The label of a frame says which digit it shows, but not how that digit is written: whether a 1
+    has a foot, a 2 has a loop, how open a 4 is. The features of the teacher, the inputs of its last
+    layer, contain that. The network in training ("student") learns to find in an augmented frame
+    the features that the teacher found in the clean image: a linear layer on the student's features
+    must point in the direction of the teacher's.
 
     Sources: distillation, Hinton et al., 2015 (arXiv 1503.02531); of features, Romero et al.,
     "FitNets", 2014 (arXiv 1412.6550).
 
     Args:
-        recipe: That of the teacher, `teacher_recipe`.
-        classes: How many classes the images have.
-        pupil: The network in training; its last layer is called `head`.
+        recipe: The recipe of the teacher, from `teacher_recipe`.
+        classes: Number of classes of the images.
+        student: The network in training; its last layer is called `head`.
+
+    Attributes:
+        features: `(N, F)` float16, centered features of all clean images; empty until
+            `compute_features` is called.
     """
 
     features: Tensor
 
-    def __init__(self, recipe: Recipe, classes: int, pupil: nn.Module) -> None:
+    def __init__(self, recipe: Recipe, classes: int, student: nn.Module) -> None:
         super().__init__()
         self.input_spec = recipe.input
         self.network = networks.build(recipe.network, recipe.input, classes)
-        self.projection = nn.Linear(_head(pupil).in_features, _head(self.network).in_features)
+        self.projection = nn.Linear(_head(student).in_features, _head(self.network).in_features)
         self.register_buffer("features", torch.empty(0), persistent=False)
 
     @torch.no_grad()
-    def look(self, images: NDArray[np.uint8]) -> None:
-        """Remember the features of all clean images, `(N, H, W, C)` uint8 of the teacher's size."""
+    def compute_features(self, images: NDArray[np.uint8]) -> None:
+        """Compute `features` of all clean images, `(N, H, W, C)` uint8 in the teacher's size."""
         self.network.eval()
-        seen = []
+        batches = []
         for start in range(0, len(images), BATCH):
             batch = torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2)
-            with features_seen(self.network) as found:
+            with head_inputs(self.network) as inputs:
                 self.network(planes(batch.to(self.projection.weight.device), self.input_spec))
-            seen.append(found[0].half())
-        features = torch.cat(seen)
+            batches.append(inputs[0].half())
+        features = torch.cat(batches)
         self.features = features - features.mean(0, dtype=torch.float32).half()
 
-    def loss(self, seen: Tensor, sources: Tensor) -> Tensor:
-        """One less the cosine between what was seen and what the teacher saw, on average.
+    def loss(self, features: Tensor, sources: Tensor) -> Tensor:
+        """The mean of 1 - cosine between projected features and those of the teacher, in [0, 2].
 
         Args:
-            seen: `(N, F)`, the features of the network in training.
-            sources: `(N,)` int64, which clean image each frame was made of; -1 for none.
+            features: `(N, F)`, features of the student.
+            sources: `(N,)` int64, index of the clean image that each frame was made from; -1 for
+                frames of the class `nothing`, which do not count.
         """
         known = (sources >= 0).nonzero()[:, 0]
-        told = self.projection(seen[known].float())
-        return (1 - F.cosine_similarity(told, self.features[sources[known]].float())).mean()
+        projected = self.projection(features[known].float())
+        return (1 - F.cosine_similarity(projected, self.features[sources[known]].float())).mean()
 
 
 def teacher_recipe(recipe: Recipe) -> Recipe:
-    """One epoch of a small strided network over the images as they are."""
+    """The recipe of the teacher: one epoch of a small strided network on the clean images."""
     height, width, _ = recipe.input.shape
     while max(height, width) > LARGEST and min(height, width) >= 2 * LEAST:
         height, width = height // 2, width // 2
@@ -101,8 +107,8 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     )
 
 
-def halved(data: Dataset, input_spec: InputSpec) -> Dataset:
-    """The images as large as the teacher's input, each pixel the mean of four, or of sixteen."""
+def shrink(data: Dataset, input_spec: InputSpec) -> Dataset:
+    """The images halved to the size of the teacher's input; each halving averages 2 × 2 pixels."""
     images = data.images
     while images.shape[1:] != input_spec.shape:
         height, width = (side // 2 * 2 for side in images.shape[1:3])
@@ -115,12 +121,12 @@ def halved(data: Dataset, input_spec: InputSpec) -> Dataset:
 
 
 @contextmanager
-def features_seen(network: nn.Module) -> Iterator[list[Tensor]]:
-    """What the last layer of the network, its `head`, is given meanwhile, call by call."""
-    seen: list[Tensor] = []
-    hook = _head(network).register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
+def head_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
+    """Within: collect the input of the network's last layer, `head`, one entry per call."""
+    found: list[Tensor] = []
+    hook = _head(network).register_forward_pre_hook(lambda _layer, inputs: found.append(inputs[0]))
     try:
-        yield seen
+        yield found
     finally:
         hook.remove()
 

@@ -1,4 +1,4 @@
-"""From which probabilities on a label is shown: chosen on images that were not trained on."""
+"""Fit the thresholds above which a label is shown."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pocketlens.prediction import Thresholds
 __all__ = ["fit_thresholds"]
 
 SHOWN_WRONG, KEPT_WRONG, EMPTY_SHOWN = 0.03, 0.06, 0.03
-"""Share of shown labels that may be wrong, at first and later; and of frames of nothing that may be
-given a label. Frames of the `camera` augmentation are harder than most photographs, where fewer
-are."""
+"""Largest share of wrong labels among new labels, and among labels that stay; and largest share of
+frames of `nothing` that get a label. Frames of the `camera` augmentation are harder than most
+photos, which get fewer wrong labels."""
 
-LEAST, MOST, SUREST = 0.5, 0.95, 0.99
-"""Between these: one who is less sure than even says nothing, one who must be surer is silent. That
-there is nothing is learned from many more frames, so of that one may be surer."""
+LEAST, MOST, MOST_PRESENT = 0.5, 0.95, 0.99
+"""Bounds of the thresholds. Below 0.5, a label is more likely wrong than right; above 0.95, hardly
+any label would be shown. `present` may be higher, because it is fitted on many more frames."""
 
 STEP = 0.005
+"""Distance between the thresholds that are tried."""
 
 
 def fit_thresholds(
@@ -30,43 +31,47 @@ def fit_thresholds(
     nothing: int | None = None,
     empty: Tensor | None = None,
 ) -> Thresholds:
-    """The lowest probabilities from which on a label can be relied upon.
+    """The lowest thresholds that keep the share of wrong labels small.
 
-    From `present` on, at most 3 % of the images of `nothing` are given a label. From `show` on, at
-    most 3 % of the labels shown are wrong; from `keep` on, at most 6 %, whatever is present.
+    With `present`, at most 3 % of the frames of `nothing` get a label. With `show`, at most 3 % of
+    the labels that are shown are wrong; with `keep`, at most 6 %, whether or not `present` is
+    reached.
 
     Args:
-        probabilities: `(N, K)` of images that were not trained on.
+        probabilities: `(N, K)`, of images that were not trained on.
         labels: `(N,)` int64.
-        nothing: The index of the class `nothing`, if there is one.
-        empty: `(M, K)` of images of that class; by default, those of it among the others.
+        nothing: Index of the class `nothing`; None without it.
+        empty: `(M, K)`, of frames of the class `nothing`; by default those in `probabilities`.
     """
-    confidence, answers = probabilities.max(1)
-    named = torch.ones_like(labels, dtype=torch.bool)
+    confidence, predicted = probabilities.max(1)
+    labeled = torch.ones_like(labels, dtype=torch.bool)
     present = LEAST
     if nothing is not None:
-        named = answers != nothing
+        labeled = predicted != nothing
         present = _present(probabilities[labels == nothing] if empty is None else empty, nothing)
-    wrong = answers != labels
-    shown = named if nothing is None else named & (1 - probabilities[:, nothing] >= present)
+    wrong = predicted != labels
+    shown = labeled if nothing is None else labeled & (1 - probabilities[:, nothing] >= present)
     show = _lowest(MOST, lambda least: _share(wrong, shown & (confidence >= least)) <= SHOWN_WRONG)
-    keep = _lowest(MOST, lambda least: _share(wrong, named & (confidence >= least)) <= KEPT_WRONG)
+    keep = _lowest(MOST, lambda least: _share(wrong, labeled & (confidence >= least)) <= KEPT_WRONG)
     return Thresholds(show, min(keep, show), present)
 
 
 def _present(empty: Tensor, nothing: int) -> float:
-    named, something = empty.argmax(1) != nothing, 1 - empty[:, nothing]
-    every = torch.ones_like(named)
-    return _lowest(SUREST, lambda least: _share(named & (something >= least), every) <= EMPTY_SHOWN)
+    labeled, something = empty.argmax(1) != nothing, 1 - empty[:, nothing]
+    everything = torch.ones_like(labeled)
+    return _lowest(
+        MOST_PRESENT,
+        lambda least: _share(labeled & (something >= least), everything) <= EMPTY_SHOWN,
+    )
 
 
 def _share(which: Tensor, of: Tensor) -> float:
-    """The share of the images `of` that are `which` also; 0 of none."""
+    """The share of the images `of` that are also in `which`; 0 if `of` is empty."""
     return float((which & of).sum()) / max(int(of.sum()), 1)
 
 
 def _lowest(most: float, enough: Callable[[float], bool]) -> float:
-    """The lowest threshold from `LEAST` on that is `enough`; `most` if none below it is."""
+    """The lowest threshold from `LEAST` on for which `enough` is true; `most` if there is none."""
     for number in range(round(LEAST / STEP), round(most / STEP)):
         if enough(number * STEP):
             return round(number * STEP, 3)
