@@ -1,4 +1,4 @@
-"""Driving the preview's page as a person does: strokes of a pointer, files, a camera's film."""
+"""Drives the preview's page as a user does: pointer strokes, files, a video as the camera."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from pocketlens.data.stroke_templates import HANDS
 
-PATIENCE = 30.0
-"""Seconds after which something that does not happen counts as hung."""
+TIMEOUT = 30.0
+"""Seconds to wait for anything before the test fails."""
 
-TALL = 0.64
-"""A digit's height on the canvas: MNIST's 20 of 28 pixels, less the pen's width."""
+DIGIT_HEIGHT = 0.64
+"""As a share of the canvas: MNIST's 20 of 28 pixels, less the pen's width."""
 
-WIDE, HIGH = 640, 480
-"""The film's size in pixels."""
+VIDEO_WIDTH, VIDEO_HEIGHT = 640, 480
+"""The size of the camera's video in pixels."""
 
 
 def chromium() -> str | None:
-    """The system's own browser."""
+    """The path of the installed Chromium; None if there is none."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
 def launch(playwright: Playwright, *flags: str) -> Browser:
-    """Start it. It has no sandbox where tests run as root."""
+    """Start Chromium, without its sandbox, which does not work as root."""
     arguments = ["--no-sandbox", "--disable-dev-shm-usage", *flags]
     return playwright.chromium.launch(executable_path=chromium(), args=arguments)
 
 
 NO_WEBSOCKET = """
-    // As Safari does, where the certificate is unknown.
+    // Like Safari with an unknown certificate.
     window.WebSocket = class {
         static CONNECTING = 0;
         static OPEN = 1;
@@ -60,55 +60,55 @@ NO_WEBSOCKET = """
 
 @dataclass
 class Visit:
-    """Pages of one test, and what they did that they must not do."""
+    """Opens pages for one test; records errors, and requests to foreign hosts."""
 
     browser: Browser
     address: str
     errors: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
+    foreign_requests: list[str] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
 
     def __call__(self, path: str = "/", *, script: str | None = None, **options: Any) -> Page:
-        """Open the page; `script` runs before it."""
+        """Open the page; `script` runs before the page's own scripts."""
         context = self.browser.new_context(**options)
-        context.set_default_timeout(1000 * PATIENCE)
+        context.set_default_timeout(1000 * TIMEOUT)
         self.contexts.append(context)
         if script:
             context.add_init_script(script)
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda said: self._listen(said.type, said.text))
-        page.on("request", lambda request: self._look(request.url))
-        page.on("websocket", lambda socket: self._look(socket.url))
+        page.on("console", lambda message: self._on_console(message.type, message.text))
+        page.on("request", lambda request: self._on_request(request.url))
+        page.on("websocket", lambda socket: self._on_request(socket.url))
         page.goto(self.address + path)
         expect(page.locator("#connection")).to_have_text("Connected")
         return page
 
     def check(self) -> None:
         assert self.errors == []
-        assert self.foreign == []
+        assert self.foreign_requests == []
 
-    def _listen(self, kind: str, text: str) -> None:
+    def _on_console(self, kind: str, text: str) -> None:
         if kind == "error":
             self.errors.append(text)
 
-    def _look(self, url: str) -> None:
+    def _on_request(self, url: str) -> None:
         parts = urlsplit(url)
         own = parts.netloc == urlsplit(self.address).netloc
         if not own and parts.scheme not in ("blob", "data"):
-            self.foreign.append(url)
+            self.foreign_requests.append(url)
 
 
 @contextmanager
-def previewing(*words: object, log: Path) -> Iterator[str]:
-    """`pocketlens preview`, as a process; its address. It ends without a complaint."""
+def run_preview(*words: object, log: Path) -> Iterator[str]:
+    """Run `pocketlens preview` as a process; yields its address. It must end without errors."""
     start = [sys.executable, "-c", "from pocketlens.cli import main; main()"]
     command = [*start, "preview", *map(str, words), "--no-open"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with (
-        log.open("w") as complaints,
+        log.open("w") as errors,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         ) as process,
     ):
         assert process.stdout is not None
@@ -118,12 +118,12 @@ def previewing(*words: object, log: Path) -> Iterator[str]:
             yield line.split()[0]
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
     assert log.read_text() == "pocketlens: interrupted\n"
 
 
-def settled(page: Page) -> None:
-    """Wait until the newest frame is answered."""
+def wait_for_answer(page: Page) -> None:
+    """Wait until the newest frame has its answer."""
     expect(page.locator("#connection")).to_have_attribute("data-busy", "false")
 
 
@@ -132,8 +132,8 @@ def label(page: Page, panel: str = "draw") -> Locator:
 
 
 def draw(page: Page, pad: str, strokes: Sequence[Sequence[tuple[float, float]]]) -> None:
-    """Draw with the mouse; points in per cent of the digit's height, as in `HANDS`."""
-    for stroke in placed(page, pad, strokes):
+    """Draw with the mouse; the points are in percent of the digit's height, as in `HANDS`."""
+    for stroke in canvas_points(page, pad, strokes):
         page.mouse.move(*stroke[0])
         page.mouse.down()
         for point in stroke[1:]:
@@ -141,16 +141,16 @@ def draw(page: Page, pad: str, strokes: Sequence[Sequence[tuple[float, float]]])
         page.mouse.up()
 
 
-def placed(
+def canvas_points(
     page: Page, pad: str, strokes: Sequence[Sequence[tuple[float, float]]]
 ) -> list[list[tuple[float, float]]]:
-    """Strokes in the middle of a canvas, in the window's pixels."""
+    """Strokes in the middle of a canvas, in pixels of the window."""
     page.locator(pad).scroll_into_view_if_needed()
     box = page.locator(pad).bounding_box()
     assert box is not None
     points = np.array([point for stroke in strokes for point in stroke], float)
     middle = (points.min(0) + points.max(0)) / 2
-    scale = box["width"] * TALL / 100
+    scale = box["width"] * DIGIT_HEIGHT / 100
     corner = np.array([box["x"], box["y"]]) + box["width"] / 2
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
@@ -165,9 +165,9 @@ def draw_digit(page: Page, digit: str, *, hand: int = 0, pad: str = "#pad") -> N
 
 
 def draw_by_finger(page: Page, pad: str, digit: str) -> None:
-    """With touches, as a phone sends them."""
+    """Draw with touch events, as on a phone."""
     session = page.context.new_cdp_session(page)
-    for stroke in placed(page, pad, HANDS[digit][0].strokes):
+    for stroke in canvas_points(page, pad, HANDS[digit][0].strokes):
         for index, (x, y) in enumerate(stroke):
             kind = "touchMove" if index else "touchStart"
             session.send(
@@ -177,24 +177,24 @@ def draw_by_finger(page: Page, pad: str, digit: str) -> None:
 
 
 def give_files(page: Page, how: str, files: Iterable[Path]) -> None:
-    """`drop` files on the page, or `paste` them."""
+    """Drop or paste files on the page; `how` is `drop` or `paste`."""
     content = [
         {"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()} for path in files
     ]
     page.evaluate(
         """([how, files]) => {
-            const given = new DataTransfer();
+            const transfer = new DataTransfer();
             for (const { name, data } of files) {
-                const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-                given.items.add(new File([bytes], name, { type: "image/png" }));
+                const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type: "image/png" }));
             }
             const options = { bubbles: true, cancelable: true };
             if (how === "paste") {
-                options.clipboardData = given;
+                options.clipboardData = transfer;
                 document.body.dispatchEvent(new ClipboardEvent("paste", options));
                 return;
             }
-            options.dataTransfer = given;
+            options.dataTransfer = transfer;
             document.body.dispatchEvent(new DragEvent("dragover", options));
             document.body.dispatchEvent(new DragEvent("drop", options));
         }""",
@@ -202,28 +202,30 @@ def give_files(page: Page, how: str, files: Iterable[Path]) -> None:
     )
 
 
-def barriers(page: Page, axe: str) -> list[str]:
-    """What keeps people out of the page as it is now, as axe-core finds it."""
+def accessibility_errors(page: Page, axe: str) -> list[str]:
+    """The accessibility errors of the page, found by axe-core."""
     page.evaluate(axe)
     result = page.evaluate("() => axe.run()")
     assert result["passes"]
     return [
-        f"{fault['id']}: {node['html']} {node['failureSummary']}"
-        for fault in result["violations"]
-        for node in fault["nodes"]
+        f"{violation['id']}: {node['html']} {node['failureSummary']}"
+        for violation in result["violations"]
+        for node in violation["nodes"]
     ]
 
 
-def film(path: Path, image: NDArray[np.uint8]) -> Path:
-    """A film for the browser's stand-in of a camera: a gray picture, enlarged, on black."""
-    large = Image.fromarray(image).resize((HIGH, HIGH), Image.Resampling.BICUBIC)
-    frame = np.zeros((HIGH, WIDE), np.uint8)
-    left = (WIDE - HIGH) // 2
-    frame[:, left : left + HIGH] = np.asarray(large)
-    luma = np.round(16 + frame * (219 / 255)).astype(np.uint8).tobytes()  # as television has it
-    color = bytes([128]) * (WIDE * HIGH // 2)
+def camera_video(path: Path, image: NDArray[np.uint8]) -> Path:
+    """Write a video for the browser's fake camera: an enlarged gray image on black."""
+    large = Image.fromarray(image).resize((VIDEO_HEIGHT, VIDEO_HEIGHT), Image.Resampling.BICUBIC)
+    frame = np.zeros((VIDEO_HEIGHT, VIDEO_WIDTH), np.uint8)
+    left = (VIDEO_WIDTH - VIDEO_HEIGHT) // 2
+    frame[:, left : left + VIDEO_HEIGHT] = np.asarray(large)
+    luma = (
+        np.round(16 + frame * (219 / 255)).astype(np.uint8).tobytes()
+    )  # the limited range of video
+    color = bytes([128]) * (VIDEO_WIDTH * VIDEO_HEIGHT // 2)
     with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{WIDE} H{HIGH} F30:1 Ip A1:1 C420\n".encode())
+        file.write(f"YUV4MPEG2 W{VIDEO_WIDTH} H{VIDEO_HEIGHT} F30:1 Ip A1:1 C420\n".encode())
         for _ in range(10):
             file.write(b"FRAME\n" + luma + color)
     return path

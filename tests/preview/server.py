@@ -1,4 +1,4 @@
-"""What the tests of the preview share: a model whose answers are known, pictures, a real server."""
+"""Shared by the tests of the preview: a model with known outputs, images, a real server."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from websockets.sync.client import ClientConnection, connect
 from pocketlens.coreml.file.proto import generated
 from pocketlens.image import InputSpec
 from pocketlens.prediction import NOTHING, Predictor
-from pocketlens.preview.server import _listening, configure, create_server
+from pocketlens.preview.server import create_server, listening_socket, uvicorn_config
 
-PATIENCE = 30.0
-"""Seconds after which something that does not answer counts as hung."""
+TIMEOUT = 30.0
+"""Seconds to wait for anything before the test fails."""
 
 QUARTERS = ("top left", "top right", "bottom left", "bottom right")
 CLASSES = (*QUARTERS, NOTHING)
@@ -33,10 +33,13 @@ SIDE = 16
 
 
 def quarters_file(path: Path, *, idle: int = 0) -> Path:
-    """A Core ML file that names the quarter of a gray picture that is bright.
+    """Write a Core ML classifier that recognizes which quarter of a gray image is bright.
 
-    The means of the quarters, in [0, 1], times 20, and 8 for `nothing`, are made probabilities.
-    `idle` is how many classes there are besides, `idle 1` and so on, that it hardly ever names.
+    The logits are 20 times the mean of each quarter, in [0, 1], and 8 for `nothing`.
+
+    Args:
+        path: Where to write the model.
+        idle: The number of further classes (`idle 1`, ...), which have a logit of -8.
     """
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
@@ -67,16 +70,16 @@ def quarters_file(path: Path, *, idle: int = 0) -> Path:
 
 
 def expected(array: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The probabilities of `quarters_file`, by its definition."""
+    """The probabilities of `quarters_file` for an image, computed with NumPy."""
     half = SIDE // 2
     means = array.reshape(2, half, 2, half).mean((1, 3)).reshape(-1) / 255
     scores = np.exp([*20 * means, 8.0])
-    found: NDArray[np.float64] = scores / scores.sum()
-    return found
+    probabilities: NDArray[np.float64] = scores / scores.sum()
+    return probabilities
 
 
 def means_file(path: Path) -> Path:
-    """A Core ML file that takes a gray picture and is no classifier: its output is an array."""
+    """Write a Core ML model for a gray image that is not a classifier: its output is an array."""
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
     image = spec.description.input.add(name="image").type.imageType
@@ -95,53 +98,55 @@ def means_file(path: Path) -> Path:
 
 
 class Quarters(Predictor):
-    """The same without a file, for tests of what happens around a model.
+    """The model of `quarters_file` in Python.
 
     Args:
-        before: Called before each answer: to wait, or to fail.
-        after: What to make of the probabilities.
+        before: Called before each prediction, for example to wait or to fail.
+        after: Changes the probabilities `(N, K)`.
     """
 
-    classes = CLASSES
+    classes: tuple[str, ...] = CLASSES
     input_spec = InputSpec(SIDE, SIDE)
 
     def __init__(
         self,
         before: Callable[[], None] = lambda: None,
-        after: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda found: found,
+        after: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda rows: rows,
     ) -> None:
         self.before = before
         self.after = after
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.before()
-        return self.after(np.float32([expected(image[..., 0]) for image in images]))
+        rows = [expected(image[..., 0]) for image in images]
+        return self.after(np.array(rows, np.float32))
 
 
 class Gate:
-    """Something that a test holds up: `Quarters(before=gate)`."""
+    """Lets a test hold up predictions: `Quarters(before=gate)`."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
         self.open.set()
-        self.waiting = threading.Semaphore(0)
+        self.images = threading.Semaphore(0)
+        """Counts the images that have reached the gate."""
 
     def __call__(self) -> None:
-        self.waiting.release()
-        assert self.open.wait(PATIENCE)
+        self.images.release()
+        assert self.open.wait(TIMEOUT)
 
-    def reached(self) -> None:
-        """Wait until one more picture has come to the gate."""
-        assert self.waiting.acquire(timeout=PATIENCE)
+    def wait_for_image(self) -> None:
+        """Wait until one more image has reached the gate."""
+        assert self.images.acquire(timeout=TIMEOUT)
 
-    def forget(self) -> None:
-        """Of what has come so far."""
-        while self.waiting.acquire(blocking=False):
+    def reset(self) -> None:
+        """Forget the images that have reached the gate so far."""
+        while self.images.acquire(blocking=False):
             pass
 
 
 def quarter(label: str, level: int = 255) -> NDArray[np.uint8]:
-    """A picture that is bright in one quarter; in none for `nothing`."""
+    """An image `(SIDE, SIDE)` that is bright in one quarter; black for `nothing`."""
     array = np.zeros((SIDE, SIDE), np.uint8)
     if label != NOTHING:
         down, right = divmod(QUARTERS.index(label), 2)
@@ -150,11 +155,11 @@ def quarter(label: str, level: int = 255) -> NDArray[np.uint8]:
     return array
 
 
-def picture(array: NDArray[np.uint8] | str, kind: str = "PNG", **options: Any) -> bytes:
-    """A picture file's contents, of an array or of a quarter by its name."""
+def image_bytes(source: NDArray[np.uint8] | str, file_format: str = "PNG", **options: Any) -> bytes:
+    """The content of an image file with an array, or with a quarter by its label."""
     file = BytesIO()
-    pixels = quarter(array) if isinstance(array, str) else array
-    Image.fromarray(pixels).save(file, kind, **options)
+    pixels = quarter(source) if isinstance(source, str) else source
+    Image.fromarray(pixels).save(file, file_format, **options)
     return file.getvalue()
 
 
@@ -164,7 +169,7 @@ def frame(content: bytes, number: int = 1, flags: int = 0) -> bytes:
 
 
 @dataclass(frozen=True)
-class Address:
+class RunningServer:
     """A running server."""
 
     port: int
@@ -175,65 +180,69 @@ class Address:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.http, timeout=PATIENCE, trust_env=False, **options)
+        return httpx.Client(base_url=self.http, timeout=TIMEOUT, trust_env=False, **options)
 
     def socket(self, path: str = "/ws/live", **options: Any) -> ClientConnection:
-        given = {"proxy": None, "open_timeout": PATIENCE, "close_timeout": PATIENCE, **options}
-        return connect(f"ws://127.0.0.1:{self.port}{path}", **given)
+        options = {"proxy": None, "open_timeout": TIMEOUT, "close_timeout": TIMEOUT, **options}
+        page: ClientConnection = connect(f"ws://127.0.0.1:{self.port}{path}", **options)
+        return page
 
 
-def raw_socket(here: Address, path: str = "/ws/live") -> socket.socket:
-    """A WebSocket of bytes, that takes in little before it is read."""
+def raw_socket(server: RunningServer, path: str = "/ws/live") -> socket.socket:
+    """A WebSocket on a plain TCP socket with a small receive buffer."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.settimeout(PATIENCE)
-    raw.connect(("127.0.0.1", here.port))
+    raw.settimeout(TIMEOUT)
+    raw.connect(("127.0.0.1", server.port))
     raw.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{here.port}\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
     )
     answer = b""
-    while not answer.endswith(b"\r\n\r\n"):  # what comes before the answer is lost
+    while not answer.endswith(
+        b"\r\n\r\n"
+    ):  # one byte at a time, to read no byte of the first message
         answer += raw.recv(1)
     assert b" 101 " in answer
     return raw
 
 
-def masked(content: bytes, *, text: bool = False) -> bytes:
-    """A message as it goes over a `raw_socket`, of at most 64 KB."""
+def masked_message(content: bytes, *, text: bool = False) -> bytes:
+    """A WebSocket message for `raw_socket`, of at most 64 KB."""
     head = bytes([0x81 if text else 0x82, 0x80 | 126])
     return head + len(content).to_bytes(2, "big") + bytes(4) + content
 
 
-def hang_up(page: ClientConnection) -> None:
-    """Leave without a word, as when the network is gone."""
+def disconnect(page: ClientConnection) -> None:
+    """Cut the connection without a closing handshake, as when the network is lost."""
     page.socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def serving(models: Mapping[str, Predictor] | Predictor, **options: Any) -> Iterator[Address]:
-    """A real server on a free port of this computer, in a thread."""
-    named = {"Quarters": models} if isinstance(models, Predictor) else models
-    with _listening("127.0.0.1", 0) as sock:
+def serving(models: Mapping[str, Predictor] | Predictor, **options: Any) -> Iterator[RunningServer]:
+    """Run a real server on a free port of this computer, in a thread."""
+    by_name = {"Quarters": models} if isinstance(models, Predictor) else models
+    with listening_socket("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
         origins = [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
-        server = uvicorn.Server(configure(create_server(named, origins=origins, **options)))
+        application = create_server(by_name, origins=origins, **options)
+        server = uvicorn.Server(uvicorn_config(application))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:
-            eventually(lambda: server.started or not thread.is_alive())
+            wait_until(lambda: server.started or not thread.is_alive())
             assert server.started
-            yield Address(port, server)
+            yield RunningServer(port, server)
         finally:
             server.should_exit = True
-            thread.join(PATIENCE)
-            assert not thread.is_alive(), "the server did not end"
+            thread.join(TIMEOUT)
+            assert not thread.is_alive(), "the server did not stop"
 
 
-def eventually(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until it holds."""
+def wait_until(condition: Callable[[], object], seconds: float = TIMEOUT) -> None:
+    """Wait until a condition is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The JSON API: every route, its errors, and that its description is true."""
+"""The JSON API: every route, its errors, and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from asking import fine
 from pocketlens.coreml import load
 from pocketlens.preview.api import Api
 from pocketlens.preview.duel.rooms import Duels
-from pocketlens.preview.inference import Eyes
+from pocketlens.preview.inference import InferencePool
 from pocketlens.preview.openapi import description
 from preview.server import (
     CLASSES,
     SIDE,
     Quarters,
-    picture,
+    image_bytes,
     quarter,
     quarters_file,
     serving,
@@ -38,12 +38,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    kept = tmp_path_factory.mktemp("kept") / "corrections"
-    with serving({"Quarters": load(file)}, corrections=kept) as here, here.client() as client:
+    folder = tmp_path_factory.mktemp("preview") / "corrections"
+    with serving({"Quarters": load(file)}, corrections=folder) as server, server.client() as client:
         yield client
 
 
-def test_the_model(client: httpx.Client) -> None:
+def test_model(client: httpx.Client) -> None:
     found = client.get("/api/model").json()
     (model,) = found["models"]
     assert model["name"] == "Quarters"
@@ -56,38 +56,38 @@ def test_the_model(client: httpx.Client) -> None:
     assert found["corrections"]["folder"].endswith("corrections")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
-def test_the_same_numbers_as_the_command_and_python(
-    client: httpx.Client, file: Path, tmp_path: Path, kind: str
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+def test_results_equal_command_and_python(
+    client: httpx.Client, file: Path, tmp_path: Path, file_format: str
 ) -> None:
-    path = tmp_path / f"noise.{kind.lower()}"
-    path.write_bytes(picture(NOISE, kind))
+    path = tmp_path / f"noise.{file_format.lower()}"
+    path.write_bytes(image_bytes(NOISE, file_format))
     answer = client.post("/api/predict", content=path.read_bytes(), params={"top": 5})
     assert answer.status_code == 200
-    told = dict(answer.json()["models"][0]["top"])
-    assert told == pytest.approx(load(file).predict(path).probabilities, abs=1e-6)
-    (said,) = json.loads(fine("predict", file, path, "--top", 5, "--json"))
-    assert told == pytest.approx(said["top"], abs=1e-6)
+    top = dict(answer.json()["models"][0]["top"])
+    assert top == pytest.approx(load(file).predict(path).probabilities, abs=1e-6)
+    (printed,) = json.loads(fine("predict", file, path, "--top", 5, "--json"))
+    assert top == pytest.approx(printed["top"], abs=1e-6)
 
 
-def test_what_the_model_sees(client: httpx.Client) -> None:
-    seen = client.post("/api/predict?seen=1", content=picture("top left")).json()
-    pixels = base64.b64decode(seen["models"][0]["seen"]["data"])
+def test_input_pixels_of_the_model(client: httpx.Client) -> None:
+    answer = client.post("/api/predict?seen=1", content=image_bytes("top left")).json()
+    pixels = base64.b64decode(answer["models"][0]["seen"]["data"])
     assert pixels == quarter("top left").tobytes()
     for query in ("", "?seen=0"):
-        unseen = client.post(f"/api/predict{query}", content=picture("top left")).json()
-        assert unseen["models"][0]["seen"] is None
+        answer = client.post(f"/api/predict{query}", content=image_bytes("top left")).json()
+        assert answer["models"][0]["seen"] is None
 
 
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (3, 3), (5, 5), (999_999, 5)])
 def test_top(client: httpx.Client, top: int, count: int) -> None:
-    found = client.post("/api/predict", params={"top": top}, content=picture("top left")).json()
+    found = client.post("/api/predict", params={"top": top}, content=image_bytes("top left")).json()
     assert len(found["models"][0]["top"]) == count
     assert found["models"][0]["top"][0][0] == "top left"
 
 
-def test_nothing_is_null(client: httpx.Client) -> None:
-    (found,) = client.post("/api/predict", content=picture("nothing")).json()["models"]
+def test_shown_is_null_for_nothing(client: httpx.Client) -> None:
+    (found,) = client.post("/api/predict", content=image_bytes("nothing")).json()["models"]
     assert found["shown"] is None
     assert found["confidence"] is None
     assert found["top"][0][0] == "nothing"
@@ -98,21 +98,45 @@ def test_nothing_is_null(client: httpx.Client) -> None:
     [
         ("POST", "/api/predict", b"", 400, "is not a picture this program reads; expected one of"),
         ("POST", "/api/predict", b"x" * 99, 400, "an iPhone's HEIC photo: export it as JPEG"),
-        ("POST", "/api/predict?top=0", b"", 400, "top is a count from 1; received: '0'"),
-        ("POST", "/api/predict?top=-1", b"", 400, "top is a count from 1; received: '-1'"),
-        ("POST", "/api/predict?top=1e3", b"", 400, "top is a count from 1; received: '1e3'"),
-        ("POST", "/api/predict?top=9999999", b"", 400, "top is a count from 1"),
-        ("POST", "/api/predict?top=", b"", 400, "top is a count from 1; received: ''"),
-        ("POST", "/api/predict?seen=yes", b"", 400, "seen is 0 or 1; received: 'yes'"),
-        ("POST", "/api/corrections", b"", 400, "a correction is one of 'top left', "),
-        ("POST", "/api/corrections?label=7", b"", 400, "received: '7'"),
+        (
+            "POST",
+            "/api/predict?top=0",
+            b"",
+            400,
+            "top must be an integer from 1 to 999999; received: '0'",
+        ),
+        (
+            "POST",
+            "/api/predict?top=-1",
+            b"",
+            400,
+            "top must be an integer from 1 to 999999; received: '-1'",
+        ),
+        (
+            "POST",
+            "/api/predict?top=1e3",
+            b"",
+            400,
+            "top must be an integer from 1 to 999999; received: '1e3'",
+        ),
+        ("POST", "/api/predict?top=9999999", b"", 400, "top must be an integer from 1 to 999999"),
+        (
+            "POST",
+            "/api/predict?top=",
+            b"",
+            400,
+            "top must be an integer from 1 to 999999; received: ''",
+        ),
+        ("POST", "/api/predict?seen=yes", b"", 400, "seen must be 0 or 1; received: 'yes'"),
+        ("POST", "/api/corrections", b"", 400, "unknown label ''; expected one of: 'top left', "),
+        ("POST", "/api/corrections?label=7", b"", 400, "unknown label '7'"),
         ("POST", "/api/corrections?label=nothing", b"x", 400, "is not a picture this program"),
-        ("GET", "/api/corrections/nothing/0", b"", 400, "there is no correction '0' of 'nothing'"),
-        ("DELETE", "/api/corrections/nothing/0", b"", 400, "there is no correction '0'"),
-        ("GET", "/api/corrections/..%2F..%2Fetc/passwd", b"", 404, "there is nothing at"),
+        ("GET", "/api/corrections/nothing/0", b"", 400, "no correction '0' with label 'nothing'"),
+        ("DELETE", "/api/corrections/nothing/0", b"", 400, "no correction '0' with label"),
+        ("GET", "/api/corrections/..%2F..%2Fetc/passwd", b"", 404, "nothing found at"),
         ("GET", "/api/predict", b"", 405, "Method Not Allowed"),
-        ("GET", "/api/", b"", 404, "there is nothing at /api/; see /api/openapi.json"),
-        ("GET", "/api/openapi.yaml", b"", 404, "there is nothing at /api/openapi.yaml"),
+        ("GET", "/api/", b"", 404, "nothing found at /api/; see /api/openapi.json"),
+        ("GET", "/api/openapi.yaml", b"", 404, "nothing found at /api/openapi.yaml"),
     ],
 )
 def test_errors(
@@ -125,24 +149,24 @@ def test_errors(
     assert message in answer.json()["error"]
 
 
-def test_a_picture_too_large(client: httpx.Client) -> None:
-    answer = client.post("/api/predict", content=picture(np.zeros((5001, 6000), np.uint8)))
+def test_image_too_large(client: httpx.Client) -> None:
+    answer = client.post("/api/predict", content=image_bytes(np.zeros((5001, 6000), np.uint8)))
     assert answer.status_code == 400
     assert "6000 × 5001 pixels; expected at most 30000000; make it smaller" in answer.text
 
 
-def test_corrections_come_and_go(client: httpx.Client) -> None:
+def test_add_list_get_and_delete_corrections(client: httpx.Client) -> None:
     assert client.get("/api/corrections").json() == []
-    content = picture(NOISE)
+    content = image_bytes(NOISE)
     added = client.post("/api/corrections", params={"label": "bottom left"}, content=content)
     assert added.status_code == 201
-    kept = added.json()
-    assert kept.keys() == {"label", "name"}
-    assert client.get("/api/corrections").json() == [kept]
-    path = f"/api/corrections/{kept['label']}/{kept['name']}"
-    shown = client.get(path)
-    assert shown.headers["content-type"] == "image/png"
-    again = client.post("/api/predict", content=shown.content).json()["models"][0]
+    correction = added.json()
+    assert correction.keys() == {"label", "name"}
+    assert client.get("/api/corrections").json() == [correction]
+    path = f"/api/corrections/{correction['label']}/{correction['name']}"
+    image = client.get(path)
+    assert image.headers["content-type"] == "image/png"
+    again = client.post("/api/predict", content=image.content).json()["models"][0]
     first = client.post("/api/predict", content=content).json()["models"][0]
     assert again["top"] == first["top"]
     removed = client.delete(path)
@@ -151,8 +175,8 @@ def test_corrections_come_and_go(client: httpx.Client) -> None:
     assert client.get(path).status_code == 400
 
 
-def test_nothing_is_kept_unless_asked_for(tmp_path: Path) -> None:
-    with serving(Quarters()) as here, here.client() as client:
+def test_corrections_need_a_folder(tmp_path: Path) -> None:
+    with serving(Quarters()) as server, server.client() as client:
         assert client.get("/api/model").json()["corrections"] is None
         for method, path in [
             ("GET", "/api/corrections"),
@@ -160,26 +184,27 @@ def test_nothing_is_kept_unless_asked_for(tmp_path: Path) -> None:
             ("GET", "/api/corrections/nothing/0"),
             ("DELETE", "/api/corrections/nothing/0"),
         ]:
-            answer = client.request(method, path, content=picture("top left"))
+            answer = client.request(method, path, content=image_bytes("top left"))
             assert answer.status_code == 400
-            assert "start the preview with --collect FOLDER" in answer.json()["error"]
+            assert "start the preview with --collect FOLDER to store them" in answer.json()["error"]
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_corrections_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with (
-        serving(Quarters(), corrections=tmp_path / "kept") as here,
-        here.client() as client,
+        serving(Quarters(), corrections=tmp_path / "corrections") as server,
+        server.client() as client,
     ):
-        (tmp_path / "kept").write_text("in the way")
-        answer = client.post("/api/corrections?label=nothing", content=picture("nothing"))
+        (tmp_path / "corrections").write_text("in the way")
+        answer = client.post("/api/corrections?label=nothing", content=image_bytes("nothing"))
         assert answer.status_code == 500
-        assert f"{tmp_path / 'kept'}" in answer.json()["error"]
+        assert f"{tmp_path / 'corrections'}" in answer.json()["error"]
         assert "cannot be written" in answer.json()["error"]
 
 
-# The description. Its rules are those of https://spec.openapis.org/oas/v3.0.3, as far as it goes.
+# The OpenAPI description. The checks follow the parts of https://spec.openapis.org/oas/v3.0.3 that
+# it uses.
 
-KINDS = {"string", "number", "integer", "boolean", "array", "object"}
+TYPES = {"string", "number", "integer", "boolean", "array", "object"}
 METHODS = {"get", "post", "delete", "put", "patch", "head", "options"}
 
 
@@ -188,7 +213,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     assert schema.keys() <= known | {"minimum", "minItems", "maxItems"}
     if not schema:
         return
-    assert schema["type"] in KINDS
+    assert schema["type"] in TYPES
     assert ("items" in schema) == (schema["type"] == "array")
     if "items" in schema:
         check_schema(schema["items"])
@@ -198,18 +223,18 @@ def check_schema(schema: dict[str, Any]) -> None:
 
 
 def check_content(content: dict[str, Any]) -> None:
-    for kind, media in content.items():
-        assert kind.count("/") == 1
+    for media_type, media in content.items():
+        assert media_type.count("/") == 1
         check_schema(media["schema"])
 
 
-def test_the_description_is_valid(client: httpx.Client) -> None:
-    found = client.get("/api/openapi.json").json()
-    assert found["openapi"] == "3.0.3"
-    assert found["info"].keys() == {"title", "version"}
-    assert found["servers"] == [{"url": str(client.base_url).rstrip("/")}]
-    assert found.keys() == {"openapi", "info", "servers", "paths"}
-    for path, item in found["paths"].items():
+def test_description_is_valid(client: httpx.Client) -> None:
+    document = client.get("/api/openapi.json").json()
+    assert document["openapi"] == "3.0.3"
+    assert document["info"].keys() == {"title", "version"}
+    assert document["servers"] == [{"url": str(client.base_url).rstrip("/")}]
+    assert document.keys() == {"openapi", "info", "servers", "paths"}
+    for path, item in document["paths"].items():
         assert path.startswith("/")
         assert item.keys() <= METHODS | {"parameters"}
         for method in item.keys() & METHODS:
@@ -223,34 +248,44 @@ def test_the_description_is_valid(client: httpx.Client) -> None:
             if "requestBody" in operation:
                 assert method == "post"
                 check_content(operation["requestBody"]["content"])
-            given = [*item.get("parameters", []), *operation.get("parameters", [])]
-            for parameter in given:
+            parameters = [*item.get("parameters", []), *operation.get("parameters", [])]
+            for parameter in parameters:
                 assert parameter.keys() == {"name", "in", "required", "schema"}
                 assert parameter["in"] in ("path", "query")
                 check_schema(parameter["schema"])
-            in_path = {p["name"] for p in given if p["in"] == "path"}
+            in_path = {p["name"] for p in parameters if p["in"] == "path"}
             assert in_path == {part[1:-1] for part in path.split("/") if part.startswith("{")}
-            assert all(p["required"] for p in given if p["in"] == "path")
+            assert all(p["required"] for p in parameters if p["in"] == "path")
 
 
 def test_every_route_is_described() -> None:
-    eyes = Eyes({"Quarters": Quarters()})
+    pool = InferencePool({"Quarters": Quarters()})
     routes = {
         (f"/api{route.path}", method.lower())
-        for route in Api(eyes, Duels(eyes), None).routes
+        for route in Api(pool, Duels(pool), None).routes
         for method in (route.methods or set()) - {"HEAD"}
     }
     paths = description("http://localhost")["paths"]
     assert routes == {(path, m) for path, item in paths.items() for m in item.keys() & METHODS}
 
 
+PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "number": (int, float),
+    "integer": int,
+    "array": list,
+    "object": dict,
+}
+
+
 def check_value(value: Any, schema: dict[str, Any], place: str) -> None:
+    """Check a value against its schema; `place` says in messages where the value is."""
     if value is None and schema.get("nullable"):
         return
     if not schema:
         return
-    python = {"string": str, "number": (int, float), "integer": int, "array": list, "object": dict}
-    assert isinstance(value, python[schema["type"]]), place
+    has_type = isinstance(value, PYTHON_TYPES[schema["type"]])
+    assert has_type, place
     assert value in schema.get("enum", [value]), place
     if schema["type"] == "array":
         assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
@@ -262,49 +297,53 @@ def check_value(value: Any, schema: dict[str, Any], place: str) -> None:
             check_value(each, schema["properties"][name], f"{place}.{name}")
 
 
-def test_answers_are_as_described(client: httpx.Client) -> None:
+def test_responses_match_the_description(client: httpx.Client) -> None:
     paths = client.get("/api/openapi.json").json()["paths"]
-    asked = [
+    requests: list[tuple[str, str, dict[str, Any]]] = [
         ("get", "/api/openapi.json", {}),
         ("get", "/api/model", {}),
-        ("post", "/api/predict", {"params": {"seen": 1}, "content": picture("top left")}),
-        ("post", "/api/predict", {"content": picture("nothing")}),
-        ("post", "/api/predict", {"content": b"no picture"}),
+        ("post", "/api/predict", {"params": {"seen": 1}, "content": image_bytes("top left")}),
+        ("post", "/api/predict", {"content": image_bytes("nothing")}),
+        ("post", "/api/predict", {"content": b"no image"}),
         ("post", "/api/duels", {}),
-        ("post", "/api/corrections", {"params": {"label": "nothing"}, "content": picture(NOISE)}),
+        (
+            "post",
+            "/api/corrections",
+            {"params": {"label": "nothing"}, "content": image_bytes(NOISE)},
+        ),
         ("get", "/api/corrections", {}),
         ("get", "/api/corrections/{label}/{name}", {}),
         ("delete", "/api/corrections/{label}/{name}", {}),
         ("delete", "/api/corrections/{label}/{name}", {}),
     ]
-    assert {(method, path) for method, path, _ in asked} == {
+    assert {(method, path) for method, path, _ in requests} == {
         (method, path) for path, item in paths.items() for method in item.keys() & METHODS
     }
-    kept: dict[str, str] = {}
-    for method, path, options in asked:
-        answer = client.request(method, path.format(**kept), **options)  # type: ignore[arg-type]
-        told = paths[path][method]["responses"]
-        response = told.get(str(answer.status_code), told["default"])
+    correction: dict[str, str] = {}
+    for method, path, options in requests:
+        answer = client.request(method, path.format(**correction), **options)
+        described = paths[path][method]["responses"]
+        response = described.get(str(answer.status_code), described["default"])
         if answer.status_code >= 400:
-            assert str(answer.status_code) not in told
+            assert str(answer.status_code) not in described
         if "content" not in response:
             assert answer.content == b""
             continue
-        ((kind, media),) = response["content"].items()
-        assert answer.headers["content-type"] == kind
-        if kind == "application/json":
+        ((media_type, media),) = response["content"].items()
+        assert answer.headers["content-type"] == media_type
+        if media_type == "application/json":
             check_value(answer.json(), media["schema"], f"{method} {path}")
         if path == "/api/corrections" and method == "post":
-            kept = answer.json()
+            correction = answer.json()
 
 
-def test_the_page_is_there(client: httpx.Client) -> None:
+def test_page_is_served(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert "<html" in page.text
 
 
-def test_here_is_only_what_is_ours(client: httpx.Client) -> None:
+def test_files_outside_the_page_are_not_served(client: httpx.Client) -> None:
     for path in ("/server.py", "/../server.py", "/%2e%2e/api.py", "/.git/config"):
         assert client.get(path).status_code == 404

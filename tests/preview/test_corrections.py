@@ -1,4 +1,4 @@
-"""What is kept when somebody says "that was a 7": a folder that training can read."""
+"""Stored corrections: a folder that can be used for training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pocketlens.data import load_data
@@ -14,88 +15,88 @@ from pocketlens.errors import ImageError, OptionError, OutputError
 from pocketlens.image import InputSpec, prepare
 from pocketlens.preview import corrections
 from pocketlens.preview.corrections import Correction, Corrections
-from preview.server import CLASSES, QUARTERS, SIDE, picture, quarter
+from preview.server import CLASSES, QUARTERS, SIDE, image_bytes, quarter
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Corrections:
-    return Corrections(tmp_path / "kept", CLASSES)
+def store(tmp_path: Path) -> Corrections:
+    return Corrections(tmp_path / "corrections", CLASSES)
 
 
-def noise(seed: int, size: tuple[int, ...] = (20, 30, 3)) -> np.ndarray:
+def noise(seed: int, size: tuple[int, ...] = (20, 30, 3)) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
 
 
-def files(kept: Corrections) -> set[str]:
-    return {str(f.relative_to(kept.folder)) for f in kept.folder.rglob("*") if f.is_file()}
+def files(store: Corrections) -> set[str]:
+    return {str(f.relative_to(store.folder)) for f in store.folder.rglob("*") if f.is_file()}
 
 
-def test_nothing_is_made_before_something_is_kept(kept: Corrections) -> None:
-    assert len(kept) == 0
-    assert list(kept) == []
-    assert not kept.folder.exists()
+def test_folder_is_created_with_the_first_correction(store: Corrections) -> None:
+    assert len(store) == 0
+    assert list(store) == []
+    assert not store.folder.exists()
 
 
-def test_a_picture_is_kept_under_its_label(kept: Corrections) -> None:
-    correction = kept.add(picture(noise(1)), "top left")
-    assert files(kept) == {f"top left/{correction.name}.png"}
-    assert list(kept) == [correction]
-    with Image.open(kept.path(correction)) as image:
+def test_image_is_stored_in_the_folder_of_its_label(store: Corrections) -> None:
+    correction = store.add(image_bytes(noise(1)), "top left")
+    assert files(store) == {f"top left/{correction.name}.png"}
+    assert list(store) == [correction]
+    with Image.open(store.path(correction)) as image:
         np.testing.assert_array_equal(np.asarray(image), noise(1))
 
 
-def test_the_same_twice_is_there_once(kept: Corrections) -> None:
-    first = kept.add(picture(noise(1)), "nothing")
-    assert kept.add(picture(noise(1)), "nothing") == first
-    assert kept.add(picture(noise(1), "BMP"), "nothing") == first  # the same pixels
-    assert len(kept) == 1
-    assert kept.add(picture(noise(2)), "nothing") != first
-    assert len(kept) == 2
+def test_same_image_is_stored_once(store: Corrections) -> None:
+    first = store.add(image_bytes(noise(1)), "nothing")
+    assert store.add(image_bytes(noise(1)), "nothing") == first
+    assert store.add(image_bytes(noise(1), "BMP"), "nothing") == first  # the same pixels
+    assert len(store) == 1
+    assert store.add(image_bytes(noise(2)), "nothing") != first
+    assert len(store) == 2
 
 
-def test_a_second_thought_moves_it(kept: Corrections) -> None:
-    """One picture in two classes is a fault of a data folder, and so is an empty class."""
-    kept.add(picture(noise(1)), "top left")
-    moved = kept.add(picture(noise(1)), "top right")
-    assert list(kept) == [moved]
-    assert not (kept.folder / "top left").exists()
+def test_second_label_moves_the_image(store: Corrections) -> None:
+    """A data folder must not have an image in two classes, or an empty class."""
+    store.add(image_bytes(noise(1)), "top left")
+    moved = store.add(image_bytes(noise(1)), "top right")
+    assert list(store) == [moved]
+    assert not (store.folder / "top left").exists()
 
 
-def test_upright_and_no_larger_than_needed(kept: Corrections) -> None:
+def test_image_is_upright_and_reduced(store: Corrections) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    large = kept.add(picture(noise(1, (1000, 2000, 3)), "JPEG", exif=exif), "nothing")
-    with Image.open(kept.path(large)) as image:
+    large = store.add(image_bytes(noise(1, (1000, 2000, 3)), "JPEG", exif=exif), "nothing")
+    with Image.open(store.path(large)) as image:
         assert image.size == (320, 640)
         assert image.getexif() == {}
 
 
-def test_training_reads_it(kept: Corrections) -> None:
-    """The data source `folder:`, the same pixels that the model saw."""
+def test_folder_is_a_data_source(store: Corrections) -> None:
+    """`folder:PATH` loads the same pixels as the model's input."""
     for level in range(100, 240, 20):
         for label in QUARTERS:
-            kept.add(picture(quarter(label, level)), label)
+            store.add(image_bytes(quarter(label, level)), label)
     spec = InputSpec(SIDE, SIDE)
-    data = load_data(f"folder:{kept.folder}", split="train", input_spec=spec)
+    data = load_data(f"folder:{store.folder}", split="train", input_spec=spec)
     assert set(data.classes) == set(QUARTERS)
     assert len(data) + len(
-        load_data(f"folder:{kept.folder}", split="test", input_spec=spec)
-    ) == len(kept)
+        load_data(f"folder:{store.folder}", split="test", input_spec=spec)
+    ) == len(store)
     for image, label in zip(data.images, data.labels, strict=True):
-        named = data.classes[label]
-        np.testing.assert_array_equal(image, prepare(quarter(named, int(image.max())), spec))
+        name = data.classes[label]
+        np.testing.assert_array_equal(image, prepare(quarter(name, int(image.max())), spec))
 
 
-def test_removing(kept: Corrections) -> None:
-    one = kept.add(picture(noise(1)), "top left")
-    two = kept.add(picture(noise(2)), "top left")
-    kept.remove(one)
-    assert list(kept) == [two]
-    with pytest.raises(OptionError, match=f"there is no correction '{one.name}' of 'top left'"):
-        kept.remove(one)
-    kept.remove(two)
-    assert not (kept.folder / "top left").exists()
-    assert kept.folder.is_dir()
+def test_remove(store: Corrections) -> None:
+    one = store.add(image_bytes(noise(1)), "top left")
+    two = store.add(image_bytes(noise(2)), "top left")
+    store.remove(one)
+    assert list(store) == [two]
+    with pytest.raises(OptionError, match=f"no correction '{one.name}' with label 'top left'"):
+        store.remove(one)
+    store.remove(two)
+    assert not (store.folder / "top left").exists()
+    assert store.folder.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -110,145 +111,145 @@ def test_removing(kept: Corrections) -> None:
         ("other", "secret"),
     ],
 )
-def test_only_what_was_kept_can_be_had(kept: Corrections, label: str, name: str) -> None:
-    kept.add(picture(noise(1)), "top left")
-    for place in (kept.folder.parent, kept.folder, kept.folder / "other"):
-        place.mkdir(exist_ok=True)
-        (place / "secret.png").write_bytes(b"secret")
-    for ask in (kept.path, kept.remove):
-        with pytest.raises(OptionError, match="there is no correction"):
-            ask(Correction(label, name))
-    assert (kept.folder.parent / "secret.png").read_bytes() == b"secret"
+def test_other_files_cannot_be_read_or_removed(store: Corrections, label: str, name: str) -> None:
+    store.add(image_bytes(noise(1)), "top left")
+    for folder in (store.folder.parent, store.folder, store.folder / "other"):
+        folder.mkdir(exist_ok=True)
+        (folder / "secret.png").write_bytes(b"secret")
+    for method in (store.path, store.remove):
+        with pytest.raises(OptionError, match="no correction"):
+            method(Correction(label, name))
+    assert (store.folder.parent / "secret.png").read_bytes() == b"secret"
 
 
 @pytest.mark.parametrize("label", ["", "7", "Top left", "top left ", "../x", "/"])
-def test_only_classes_are_labels(kept: Corrections, label: str) -> None:
-    with pytest.raises(OptionError, match="a correction is one of 'top left', 'top right', "):
-        kept.add(picture(noise(1)), label)
-    assert not kept.folder.exists()
+def test_unknown_label_is_rejected(store: Corrections, label: str) -> None:
+    with pytest.raises(
+        OptionError, match=f"unknown label {label!r}; expected one of: 'top left', 'top right', "
+    ):
+        store.add(image_bytes(noise(1)), label)
+    assert not store.folder.exists()
 
 
-def test_only_pictures_are_kept(kept: Corrections) -> None:
+def test_invalid_image_is_rejected(store: Corrections) -> None:
     with pytest.raises(ImageError, match="is not a picture"):
-        kept.add(b"no picture", "nothing")
+        store.add(b"no image", "nothing")
     with pytest.raises(ImageError, match="expected at most 30000000"):
-        kept.add(picture(np.zeros((6000, 6000), np.uint8)), "nothing")
-    assert not kept.folder.exists()
+        store.add(image_bytes(np.zeros((6000, 6000), np.uint8)), "nothing")
+    assert not store.folder.exists()
 
 
-NO_FOLDERS = ["", ".", "..", ".git", "a/b", "a\\b", "C:", "what?", "a\nb", " a", "a ", "a."]
-NO_FOLDERS += ["x" * 201, "con", "CON", "nul.txt", "Com1", "lpt9"]
+INVALID_NAMES = ["", ".", "..", ".git", "a/b", "a\\b", "C:", "what?", "a\nb", " a", "a ", "a."]
+INVALID_NAMES += ["x" * 201, "con", "CON", "nul.txt", "Com1", "lpt9"]
 
 
-@pytest.mark.parametrize("name", NO_FOLDERS)
-def test_classes_that_are_no_folder_are_left_out(tmp_path: Path, name: str) -> None:
-    assert Corrections(tmp_path / "kept", ["a", name]).classes == ("a",)
+@pytest.mark.parametrize("name", INVALID_NAMES)
+def test_invalid_folder_names_are_left_out(tmp_path: Path, name: str) -> None:
+    assert Corrections(tmp_path / "corrections", ["a", name]).classes == ("a",)
 
 
 @pytest.mark.parametrize("name", ["0", "top left", "é", "数字", "a.b", "100%", "x" * 200, "conch"])
-def test_classes_that_are(tmp_path: Path, name: str) -> None:
-    kept = Corrections(tmp_path / "kept", [name])
-    correction = kept.add(picture(noise(1)), name)
-    assert list(kept) == [correction]
-    assert kept.path(correction).is_file()
+def test_valid_folder_names(tmp_path: Path, name: str) -> None:
+    store = Corrections(tmp_path / "corrections", [name])
+    correction = store.add(image_bytes(noise(1)), name)
+    assert list(store) == [correction]
+    assert store.path(correction).is_file()
 
 
-def test_there_is_a_limit(kept: Corrections, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "MOST", 3)
-    made = [kept.add(picture(noise(n)), "nothing") for n in range(3)]
-    with pytest.raises(OptionError, match="holds 3 pictures; move some of them elsewhere"):
-        kept.add(picture(noise(3)), "nothing")
-    kept.path(made[0]).rename(kept.folder.parent / "elsewhere.png")
-    kept.add(picture(noise(3)), "nothing")
-    with pytest.raises(OptionError, match="holds 3 pictures"):
-        kept.add(picture(noise(4)), "nothing")
-    again = Corrections(kept.folder, CLASSES)
-    with pytest.raises(OptionError, match="holds 3 pictures"):
-        again.add(picture(noise(4)), "nothing")
-
-
-def test_the_folder_is_not_counted_each_time(
-    kept: Corrections, monkeypatch: pytest.MonkeyPatch
+def test_number_of_corrections_is_limited(
+    store: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(corrections, "MAX_CORRECTIONS", 3)
+    added = [store.add(image_bytes(noise(n)), "nothing") for n in range(3)]
+    with pytest.raises(OptionError, match="is full: 3 images; move some of them to another folder"):
+        store.add(image_bytes(noise(3)), "nothing")
+    store.path(added[0]).rename(store.folder.parent / "elsewhere.png")
+    store.add(image_bytes(noise(3)), "nothing")
+    with pytest.raises(OptionError, match="is full: 3 images"):
+        store.add(image_bytes(noise(4)), "nothing")
+    again = Corrections(store.folder, CLASSES)
+    with pytest.raises(OptionError, match="is full: 3 images"):
+        again.add(image_bytes(noise(4)), "nothing")
+
+
+def test_folder_is_counted_once(store: Corrections, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = []
     count = Corrections.__len__
 
-    def noted(self: Corrections) -> int:
+    def recording_count(self: Corrections) -> int:
         counted.append(self)
         return count(self)
 
-    monkeypatch.setattr(Corrections, "__len__", noted)
+    monkeypatch.setattr(Corrections, "__len__", recording_count)
     for number in range(5):
-        kept.add(picture(noise(number)), "nothing")
+        store.add(image_bytes(noise(number)), "nothing")
     assert len(counted) == 1
 
 
-def test_other_files_are_left_alone(kept: Corrections) -> None:
-    (kept.folder / "nothing").mkdir(parents=True)
-    (kept.folder / "nothing" / "notes.txt").write_text("mine")
-    (kept.folder / "elsewhere").mkdir()
-    correction = kept.add(picture(noise(1)), "nothing")
-    kept.remove(correction)
-    assert files(kept) == {"nothing/notes.txt"}
-    assert (kept.folder / "elsewhere").is_dir()
+def test_other_files_are_kept(store: Corrections) -> None:
+    (store.folder / "nothing").mkdir(parents=True)
+    (store.folder / "nothing" / "notes.txt").write_text("mine")
+    (store.folder / "elsewhere").mkdir()
+    correction = store.add(image_bytes(noise(1)), "nothing")
+    store.remove(correction)
+    assert files(store) == {"nothing/notes.txt"}
+    assert (store.folder / "elsewhere").is_dir()
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_file_instead_of_a_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match="file is a file; corrections are kept in a folder"):
+    with pytest.raises(OptionError, match="file is a file; expected a folder for the corrections"):
         Corrections(tmp_path / "file", CLASSES)
 
 
-def test_a_folder_that_cannot_be_written(kept: Corrections) -> None:
-    kept.folder.write_text("in the way")
+def test_folder_that_cannot_be_written(store: Corrections) -> None:
+    store.folder.write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
-        kept.add(picture(noise(1)), "nothing")
+        store.add(image_bytes(noise(1)), "nothing")
 
 
-def test_a_system_that_takes_capitals_for_small_letters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As macOS and Windows do: `a` and `A` would be one folder, and one class when trained on."""
-    kept = Corrections(tmp_path / "kept", ["A", "a", "b"])
-    capital = kept.add(picture(noise(1)), "A")
+def test_case_insensitive_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS and Windows, where `a` and `A` would be one folder, and one class in training."""
+    store = Corrections(tmp_path / "corrections", ["A", "a", "b"])
+    capital = store.add(image_bytes(noise(1)), "A")
     exists = Path.exists
 
-    def same(path: Path, **options: bool) -> bool:
+    def case_insensitive_exists(path: Path, **options: bool) -> bool:
         names = {each.name.casefold() for each in path.parent.iterdir()}
         return exists(path, **options) or path.name.casefold() in names
 
-    monkeypatch.setattr(Path, "exists", same)
-    with pytest.raises(OptionError, match="differs only in capitals"):
-        kept.add(picture(noise(2)), "a")
-    kept.add(picture(noise(3)), "b")
-    assert [each.label for each in kept] == ["A", "b"]
-    with pytest.raises(OptionError, match="there is no correction"):
-        kept.path(Correction("a", capital.name))
+    monkeypatch.setattr(Path, "exists", case_insensitive_exists)
+    with pytest.raises(OptionError, match="cannot store 'a': .* use a case-sensitive file system"):
+        store.add(image_bytes(noise(2)), "a")
+    store.add(image_bytes(noise(3)), "b")
+    assert [each.label for each in store] == ["A", "b"]
+    with pytest.raises(OptionError, match="no correction"):
+        store.path(Correction("a", capital.name))
 
 
-def test_accents_may_be_written_in_two_ways(tmp_path: Path) -> None:
-    composed, apart = "\u00e9", "e\u0301"
-    kept = Corrections(tmp_path / "kept", [composed])
-    (kept.folder / apart).mkdir(parents=True)
-    (kept.folder / apart / "0.png").write_bytes(picture(noise(1)))
-    assert list(kept) == [Correction(composed, "0")]
+def test_decomposed_folder_name_is_found(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e9", "e\u0301"
+    store = Corrections(tmp_path / "corrections", [composed])
+    (store.folder / decomposed).mkdir(parents=True)
+    (store.folder / decomposed / "0.png").write_bytes(image_bytes(noise(1)))
+    assert list(store) == [Correction(composed, "0")]
 
 
-def test_several_at_once(kept: Corrections) -> None:
-    """The same pictures as every class, from threads: each ends in one class, whole."""
-    contents = [picture(noise(number)) for number in range(4)]
+def test_concurrent_adds(store: Corrections) -> None:
+    """Threads add the same images under different labels: each image ends in one class, intact."""
+    contents = [image_bytes(noise(number)) for number in range(4)]
 
     def add(label: str) -> None:
         for content in contents * 3:
-            kept.add(content, label)
+            store.add(content, label)
 
     threads = [threading.Thread(target=add, args=(label,)) for label in CLASSES]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(kept) == len({each.name for each in kept}) == 4
-    for each in kept:
-        with Image.open(kept.path(each)) as image:
+    assert len(store) == len({each.name for each in store}) == 4
+    for each in store:
+        with Image.open(store.path(each)) as image:
             image.load()
-    assert not list(kept.folder.rglob("*.part"))
+    assert not list(store.folder.rglob("*.part"))

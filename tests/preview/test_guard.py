@@ -1,4 +1,4 @@
-"""Strangers stay out: other names, other pages, bodies without end; headers on every response."""
+"""Foreign host names, foreign pages and large bodies are rejected; headers on every response."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from websockets.exceptions import InvalidStatus
 
 from pocketlens.preview import guard
 from pocketlens.preview.guard import HEADERS, MAX_BODY, Guard
-from preview.server import PATIENCE, Address, Quarters, picture, serving
+from preview.server import TIMEOUT, Quarters, RunningServer, image_bytes, serving
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Address]:
+def server() -> Iterator[RunningServer]:
     with serving(Quarters()) as address:
         yield address
 
 
-def ask(here: Address, request: bytes, *, end: bool = False) -> bytes:
-    """What raw bytes are answered until the server closes; `end`: say that no more will come."""
-    with socket.create_connection(("127.0.0.1", here.port), timeout=PATIENCE) as raw:
+def exchange(server: RunningServer, request: bytes, *, end: bool = False) -> bytes:
+    """Send raw bytes and read until the server closes; with `end`, close the sending side."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as raw:
         raw.sendall(request)
         if end:
             raw.shutdown(socket.SHUT_WR)
-        found = b""
+        response = b""
         while piece := raw.recv(65536):
-            found += piece
-        return found
+            response += piece
+        return response
 
 
-def get(here: Address, *headers: str, path: str = "/api/model") -> tuple[int, bytes]:
+def get(server: RunningServer, *headers: str, path: str = "/api/model") -> tuple[int, bytes]:
     lines = [f"GET {path} HTTP/1.1", *headers, "Connection: close", "", ""]
-    answer = ask(here, "\r\n".join(lines).encode())
+    answer = exchange(server, "\r\n".join(lines).encode())
     return int(answer.split(b" ", 2)[1]), answer
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LocalHost", "LOCALHOST"])
-def test_our_own_names(here: Address, name: str) -> None:
-    assert get(here, f"Host: {name}:{here.port}")[0] == 200
-    origin = f"http://{name}:{here.port}"
-    assert get(here, f"Host: {name}:{here.port}", f"Origin: {origin}")[0] == 200
+def test_own_host_names_are_accepted(server: RunningServer, name: str) -> None:
+    assert get(server, f"Host: {name}:{server.port}")[0] == 200
+    origin = f"http://{name}:{server.port}"
+    assert get(server, f"Host: {name}:{server.port}", f"Origin: {origin}")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_our_own_names(here: Address, name: str) -> None:
         "",
     ],
 )
-def test_dns_rebinding(here: Address, host: str) -> None:
-    status, answer = get(here, "Host: " + host.replace("PORT", str(here.port)))
+def test_foreign_host_name_is_rejected(server: RunningServer, host: str) -> None:
+    status, answer = get(server, "Host: " + host.replace("PORT", str(server.port)))
     assert status == 403
     assert b'"models"' not in answer
-    assert b"this server is not called" in answer
-    assert f"open http://127.0.0.1:{here.port}".encode() in answer
+    assert b"unknown host name" in answer
+    assert f"open http://127.0.0.1:{server.port}".encode() in answer
 
 
-def test_no_host_at_all(here: Address) -> None:
-    assert ask(here, b"GET /api/model HTTP/1.0\r\n\r\n").split(b" ")[1] == b"403"
+def test_missing_host_is_rejected(server: RunningServer) -> None:
+    assert exchange(server, b"GET /api/model HTTP/1.0\r\n\r\n").split(b" ")[1] == b"403"
 
 
 FOREIGN = [
@@ -86,30 +86,31 @@ FOREIGN = [
 
 @pytest.mark.parametrize("origin", FOREIGN)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
-def test_foreign_pages(here: Address, origin: str, method: str) -> None:
-    given = origin.replace("PORT", str(here.port))
-    with here.client() as client:
-        answer = client.request(method, "/api/model", headers={"Origin": given})
+def test_foreign_origin_is_rejected(server: RunningServer, origin: str, method: str) -> None:
+    sent = origin.replace("PORT", str(server.port))
+    with server.client() as client:
+        answer = client.request(method, "/api/model", headers={"Origin": sent})
     assert answer.status_code == 403
-    assert answer.json() == {"error": f"a page of {given!r} may not talk to this server"}
+    message = f"requests from {sent!r} are not allowed; open http://127.0.0.1:{server.port}"
+    assert answer.json() == {"error": message}
     assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/ws/live", "/ws/duel/ABCD"])
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_foreign_pages_get_no_socket(here: Address, origin: str, path: str) -> None:
-    given = origin.replace("PORT", str(here.port)) or "http://"
-    with pytest.raises(InvalidStatus) as refused:
-        here.socket(path, additional_headers={"Origin": given})
-    assert refused.value.response.status_code == 403
+def test_foreign_origin_gets_no_websocket(server: RunningServer, origin: str, path: str) -> None:
+    sent = origin.replace("PORT", str(server.port)) or "http://"
+    with pytest.raises(InvalidStatus) as rejected:
+        server.socket(path, additional_headers={"Origin": sent})
+    assert rejected.value.response.status_code == 403
 
 
-def test_no_socket_under_another_name(here: Address) -> None:
+def test_foreign_host_name_gets_no_websocket(server: RunningServer) -> None:
     upgrade = (
         "GET /ws/live HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade"
         "\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    assert b" 403 " in ask(here, upgrade.encode()).split(b"\r\n")[0]
+    assert b" 403 " in exchange(server, upgrade.encode()).split(b"\r\n")[0]
 
 
 @pytest.mark.parametrize(
@@ -121,13 +122,13 @@ def test_no_socket_under_another_name(here: Address) -> None:
         ("http://127.0.0.1:8080", {"127.0.0.1:8080"}),
     ],
 )
-def test_the_usual_port_need_not_be_written(origin: str, hosts: set[str]) -> None:
+def test_default_port_may_be_omitted(origin: str, hosts: set[str]) -> None:
     async def application(*_: object) -> None:
-        raise AssertionError("nothing is asked here")
+        raise AssertionError("this test sends no request")
 
-    made = Guard(application, [origin])
-    assert made.hosts == hosts
-    assert made.origins == {f"{origin.partition('://')[0]}://{host}" for host in hosts}
+    guarded = Guard(application, [origin])
+    assert guarded.hosts == hosts
+    assert guarded.origins == {f"{origin.partition('://')[0]}://{host}" for host in hosts}
 
 
 @pytest.mark.parametrize(
@@ -148,8 +149,10 @@ def test_the_usual_port_need_not_be_written(origin: str, hosts: set[str]) -> Non
         ("POST", "/", 405),
     ],
 )
-def test_headers_on_every_response(here: Address, method: str, path: str, status: int) -> None:
-    with here.client() as client:
+def test_headers_on_every_response(
+    server: RunningServer, method: str, path: str, status: int
+) -> None:
+    with server.client() as client:
         answer = client.request(method, path)
     assert answer.status_code == status
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
@@ -157,31 +160,32 @@ def test_headers_on_every_response(here: Address, method: str, path: str, status
         assert answer.json()["error"]
 
 
-def test_headers_on_refusals_and_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_on_rejections_and_internal_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         if broken:
-            raise ZeroDivisionError("a fault of ours")
+            raise ZeroDivisionError("internal detail")
 
     broken = False
-    with serving(Quarters(before=fail)) as here:
+    with serving(Quarters(before=fail)) as server:
         broken = True
-        with here.client() as client:  # which is closed after a fault
-            fault = client.post("/api/predict", content=picture("top left"))
+        with server.client() as client:  # closed after an internal error
+            failed = client.post("/api/predict", content=image_bytes("top left"))
     broken = False
-    with serving(Quarters()) as here, here.client() as client:
+    with serving(Quarters()) as server, server.client() as client:
         foreign = client.get("/", headers={"Origin": "null"})
         monkeypatch.setattr(guard, "MAX_BODY", 10)
         large = client.post("/api/predict", content=bytes(11))
         streamed = client.post("/api/predict", content=iter([bytes(6), bytes(6)]))
         assert "transfer-encoding" in streamed.request.headers
-    assert [a.status_code for a in (fault, foreign, large, streamed)] == [500, 403, 413, 413]
-    for answer in (fault, foreign, large, streamed):
+    assert [a.status_code for a in (failed, foreign, large, streamed)] == [500, 403, 413, 413]
+    for answer in (failed, foreign, large, streamed):
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
         assert answer.json()["error"]
-    assert "a fault of ours" not in fault.text
+    assert "internal detail" not in failed.text
+    assert failed.json() == {"error": "internal error; see the terminal that runs the preview"}
 
 
-def test_no_other_host_and_no_inline_script() -> None:
+def test_content_security_policy() -> None:
     policy = dict(each.split(" ", 1) for each in HEADERS["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert "unsafe" not in HEADERS["content-security-policy"]
@@ -190,47 +194,47 @@ def test_no_other_host_and_no_inline_script() -> None:
     assert allowed == {"'none'", "'self'", "blob:", "data:"}
 
 
-def test_a_body_may_be_as_large_as_it_says(here: Address) -> None:
-    """The limit itself is no fault; one byte more is, said beforehand or not."""
-    with here.client() as client:
-        fits = client.post("/api/predict", content=bytes(MAX_BODY))
-        assert fits.status_code == 400
-        assert "is not a picture" in fits.json()["error"]
+def test_body_size_limit(server: RunningServer) -> None:
+    """A body of exactly the limit is accepted; one more byte is rejected, declared or not."""
+    with server.client() as client:
+        largest = client.post("/api/predict", content=bytes(MAX_BODY))
+        assert largest.status_code == 400
+        assert "is not a picture" in largest.json()["error"]
         pieces = [bytes(MAX_BODY // 4)] * 4
         assert client.post("/api/predict", content=iter(pieces)).status_code == 400
-        message = {"error": f"expected at most {MAX_BODY} bytes; send a smaller picture"}
+        message = {"error": f"expected at most {MAX_BODY} bytes; send a smaller image"}
         for content in (bytes(MAX_BODY + 1), iter([*pieces, b"x"])):
             answer = client.post("/api/predict", content=content)
             assert answer.status_code == 413
             assert answer.json() == message
-        assert client.post("/api/predict", content=picture("top left")).status_code == 200
+        assert client.post("/api/predict", content=image_bytes("top left")).status_code == 200
 
 
 @pytest.mark.parametrize("length", [str(MAX_BODY + 1), "9" * 18, "9" * 5000, "-1", "ten", "1, 1"])
-def test_what_a_body_says_of_its_length(here: Address, length: str) -> None:
+def test_invalid_content_length_is_rejected(server: RunningServer, length: str) -> None:
     request = (
-        f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{here.port}\r\n"
+        f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
         f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
     )
-    assert ask(here, request.encode()).split(b" ")[1] in (b"400", b"413")
+    assert exchange(server, request.encode()).split(b" ")[1] in (b"400", b"413")
 
 
-def test_pipelined_requests_are_answered_in_order(here: Address) -> None:
-    host = f"Host: 127.0.0.1:{here.port}\r\n"
+def test_pipelined_requests_are_answered_in_order(server: RunningServer) -> None:
+    host = f"Host: 127.0.0.1:{server.port}\r\n"
     requests = [
         f"GET /api/model HTTP/1.1\r\n{host}\r\n",
         "GET /api/model HTTP/1.1\r\nHost: evil.example\r\n\r\n",
         f"GET /api/nowhere HTTP/1.1\r\n{host}Connection: close\r\n\r\n",
     ]
-    found = ask(here, "".join(requests).encode())
-    assert re.findall(rb"HTTP/1\.1 (\d+)", found) == [b"200", b"403", b"404"]
-    assert found.count(b"content-security-policy") == 3
+    responses = exchange(server, "".join(requests).encode())
+    assert re.findall(rb"HTTP/1\.1 (\d+)", responses) == [b"200", b"403", b"404"]
+    assert responses.count(b"content-security-policy") == 3
 
 
 @pytest.mark.parametrize(
     "sent", [b"\0" * 100, b"GET", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\0", b"\r\n" * 50]
 )
-def test_what_is_no_http_does_no_harm(here: Address, sent: bytes) -> None:
-    answer = ask(here, sent, end=True)
+def test_invalid_http_is_rejected(server: RunningServer, sent: bytes) -> None:
+    answer = exchange(server, sent, end=True)
     assert answer == b"" or answer.split(b" ")[1] in (b"400", b"403", b"505")
-    assert get(here, f"Host: localhost:{here.port}")[0] == 200
+    assert get(server, f"Host: localhost:{server.port}")[0] == 200

@@ -1,8 +1,9 @@
-"""Serving to a phone: the address, its certificate, the code that is scanned, real HTTPS."""
+"""Serving to a phone: address, certificate, QR code, real HTTPS."""
 
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 import stat
 import sys
@@ -15,84 +16,85 @@ import numpy as np
 import pytest
 import uvicorn
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from numpy.typing import NDArray
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from pocketlens.errors import OptionError
 from pocketlens.preview import lan, server
-from preview.server import PATIENCE, Quarters, eventually, frame, picture
+from preview.server import TIMEOUT, Quarters, frame, image_bytes, wait_until
 
 
 @pytest.fixture
 def issued(tmp_path: Path) -> tuple[Path, Path]:
-    return lan.certificate("192.168.1.20", tmp_path)
+    return lan.create_certificate("192.168.1.20", tmp_path)
 
 
-def test_the_certificate_is_good_for_the_address(issued: tuple[Path, Path]) -> None:
-    made = x509.load_pem_x509_certificate(issued[0].read_bytes())
-    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+def test_certificate_is_valid_for_the_address(issued: tuple[Path, Path]) -> None:
+    certificate = x509.load_pem_x509_certificate(issued[0].read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("192.168.1.20")]
     now = datetime.now(UTC)
-    assert made.not_valid_before_utc < now < made.not_valid_after_utc
-    assert made.not_valid_after_utc - made.not_valid_before_utc < timedelta(days=825)
-    uses = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert x509.ExtendedKeyUsageOID.SERVER_AUTH in uses
+    assert certificate.not_valid_before_utc < now < certificate.not_valid_after_utc
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc < timedelta(days=825)
+    uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert ExtendedKeyUsageOID.SERVER_AUTH in uses
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*issued)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="file modes as POSIX has them")
-def test_the_key_is_nobody_elses(issued: tuple[Path, Path]) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
+def test_key_is_private(issued: tuple[Path, Path]) -> None:
     assert stat.S_IMODE(issued[1].stat().st_mode) & 0o077 == 0
     assert b"PRIVATE KEY" in issued[1].read_bytes()
 
 
-def test_every_run_has_its_own(tmp_path: Path) -> None:
+def test_every_run_has_a_new_key(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        lan.certificate("10.0.0.1", tmp_path / name)
+        lan.create_certificate("10.0.0.1", tmp_path / name)
     keys = {(tmp_path / name / "key.pem").read_bytes() for name in ("one", "two")}
     assert len(keys) == 2
 
 
-def test_the_address_is_one_of_ours() -> None:
+def test_address_belongs_to_this_computer() -> None:
     try:
-        found = lan.address()
+        address = lan.local_address()
     except OptionError as error:
-        pytest.skip(f"no network here: {error}")
-    assert ipaddress.ip_address(found).version == 4
-    with server._listening(found, 0) as sock:  # what is not ours cannot be bound
-        assert sock.getsockname()[0] == found
+        pytest.skip(f"this computer is not on a network: {error}")
+    assert ipaddress.ip_address(address).version == 4
+    with server.listening_socket(address, 0) as sock:  # fails for foreign addresses
+        assert sock.getsockname()[0] == address
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Unconnected(lan.socket.socket):
+    class Unconnected(socket.socket):
         def connect(self, address: object) -> None:
             raise OSError(101, "Network is unreachable")
 
-    monkeypatch.setattr(lan.socket, "socket", Unconnected)
-    with pytest.raises(OptionError, match="is in no network .*; leave out --lan"):
-        lan.address()
+    monkeypatch.setattr(socket, "socket", Unconnected)
+    with pytest.raises(OptionError, match="is not on a network .*; run the command without --lan"):
+        lan.local_address()
 
 
-# A reader of QR codes, as far as the codes go that an address makes: versions 2 and 3, bytes. It is
-# written after ISO/IEC 18004 and shares nothing with what draws them.
+# A reader for QR codes of versions 2 and 3 in byte mode, which are enough for an address. It
+# follows ISO/IEC 18004 and is independent of the code that draws them.
 
 
 def modules(drawn: str) -> NDArray[np.bool_]:
-    """The dark modules of a code drawn in half blocks, without the quiet zone."""
+    """The modules of a code that is drawn in half blocks, without the quiet zone; True is dark."""
     dark = {" ": (1, 1), "▀": (0, 1), "▄": (1, 0), "█": (0, 0)}
     rows: list[list[int]] = []
     for line in drawn.splitlines():
         pairs = [dark[letter] for letter in line]
         rows += [[top for top, _ in pairs], [bottom for _, bottom in pairs]]
     width = len(rows[0])
-    whole = np.array(rows[:width], bool)
-    assert not whole[:4].any()
-    assert not whole[:, :4].any()
-    assert not whole[:, -4:].any()
-    return whole[4:-4, 4:-4]
+    matrix = np.array(rows[:width], bool)
+    assert not matrix[:4].any()
+    assert not matrix[:, :4].any()
+    assert not matrix[:, -4:].any()
+    return matrix[4:-4, 4:-4]
 
 
 MASKS = [
@@ -107,7 +109,7 @@ MASKS = [
 ]
 
 
-def read_code(code: NDArray[np.bool_]) -> str:
+def decode_qr(code: NDArray[np.bool_]) -> str:
     size = len(code)
     assert size in (25, 29), "versions 2 and 3"
     finder = np.array(
@@ -119,8 +121,8 @@ def read_code(code: NDArray[np.bool_]) -> str:
     fixed[:9, :9] = fixed[:9, -8:] = fixed[-8:, :9] = True
     fixed[6], fixed[:, 6] = True, True
     fixed[-9:-4, -9:-4] = True
-    told = sum(int(code[8, column]) << (4 - column) for column in range(5)) ^ 0b10101
-    level, mask = told >> 3, told & 0b111
+    format_bits = sum(int(code[8, column]) << (4 - column) for column in range(5)) ^ 0b10101
+    level, mask = format_bits >> 3, format_bits & 0b111
     upwards = True
     places = []
     for right in [*range(size - 1, 6, -2), *range(5, 0, -2)]:
@@ -129,7 +131,7 @@ def read_code(code: NDArray[np.bool_]) -> str:
         upwards = not upwards
     bits = [code[at] ^ MASKS[mask](*at) for at in places if not fixed[at]]
     data = np.packbits(np.array(bits, bool)).tobytes()
-    if size == 29 and level == 0b11:  # two blocks, their bytes in turn
+    if size == 29 and level == 0b11:  # two interleaved blocks
         data = data[:34:2] + data[1:34:2]
     number = int.from_bytes(data, "big")
     total = 8 * len(data)
@@ -147,32 +149,32 @@ def read_code(code: NDArray[np.bool_]) -> str:
         "https://172.16.254.1:443",
     ],
 )
-def test_the_code_says_the_address(address: str) -> None:
-    assert read_code(modules(lan.qr_code(address))) == address
+def test_code_contains_the_address(address: str) -> None:
+    assert decode_qr(modules(lan.qr_code(address))) == address
 
 
 def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """All of `serve`, on an address of this computer in place of the network's."""
-    kept: list[bytes] = []
-    certificate = lan.certificate
+    """The complete `serve`, on 127.0.0.1 instead of the network address."""
+    certificates: list[bytes] = []
+    create_certificate = lan.create_certificate
 
-    def noted(host: str, folder: Path) -> tuple[Path, Path]:
-        chain, key = certificate(host, folder)
-        kept.append(chain.read_bytes())
-        places.append(folder)
+    def recording(host: str, folder: Path) -> tuple[Path, Path]:
+        chain, key = create_certificate(host, folder)
+        certificates.append(chain.read_bytes())
+        folders.append(folder)
         return chain, key
 
-    places: list[Path] = []
+    folders: list[Path] = []
     servers: list[uvicorn.Server] = []
     run = uvicorn.Server.run
 
-    def watched(self: uvicorn.Server, **options: object) -> None:
+    def recording_run(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
         servers.append(self)
-        run(self, **options)  # type: ignore[arg-type]
+        run(self, sockets)
 
-    monkeypatch.setattr(lan, "address", lambda: "127.0.0.1")
-    monkeypatch.setattr(lan, "certificate", noted)
-    monkeypatch.setattr(uvicorn.Server, "run", watched)
+    monkeypatch.setattr(lan, "local_address", lambda: "127.0.0.1")
+    monkeypatch.setattr(lan, "create_certificate", recording)
+    monkeypatch.setattr(uvicorn.Server, "run", recording_run)
     addresses: list[str] = []
     thread = threading.Thread(
         target=server.serve,
@@ -181,27 +183,27 @@ def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     thread.start()
     try:
-        eventually(lambda: addresses or not thread.is_alive())
+        wait_until(lambda: addresses or not thread.is_alive())
         (address,) = addresses
         assert address.startswith("https://127.0.0.1:")
-        assert not places[0].exists()  # the key is on no disk while it is used
-        trusted = ssl.create_default_context(cadata=kept[0].decode())
+        assert not folders[0].exists()  # the key is deleted from the disk
+        trusted = ssl.create_default_context(cadata=certificates[0].decode())
         trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        with httpx.Client(verify=trusted, timeout=PATIENCE, trust_env=False) as client:
-            answer = client.post(f"{address}/api/predict", content=picture("top right"))
+        with httpx.Client(verify=trusted, timeout=TIMEOUT, trust_env=False) as client:
+            answer = client.post(f"{address}/api/predict", content=image_bytes("top right"))
             assert answer.json()["models"][0]["shown"] == "top right"
             assert client.get(f"{address}/api/openapi.json").json()["servers"] == [{"url": address}]
         with pytest.raises(httpx.ConnectError, match="certificate"):
-            httpx.get(address, timeout=PATIENCE, trust_env=False)
+            httpx.get(address, timeout=TIMEOUT, trust_env=False)
         live = address.replace("https", "wss") + "/ws/live"
-        with connect(live, ssl=trusted, proxy=None, open_timeout=PATIENCE) as page:
-            page.send(frame(picture("top left")))
-            assert '"top left"' in str(page.recv(PATIENCE))
+        with connect(live, ssl=trusted, proxy=None, open_timeout=TIMEOUT) as page:
+            page.send(frame(image_bytes("top left")))
+            assert '"top left"' in str(page.recv(TIMEOUT))
         foreign = {"Origin": address.replace("https", "http")}
         with pytest.raises(InvalidStatus):
             connect(live, ssl=trusted, proxy=None, additional_headers=foreign)
     finally:
-        eventually(lambda: servers or not thread.is_alive())
+        wait_until(lambda: servers or not thread.is_alive())
         servers[0].should_exit = True
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
         assert not thread.is_alive()

@@ -1,4 +1,4 @@
-"""The page without a mouse, without eyes, in narrow windows, in the dark."""
+"""Accessibility: keyboard, screen reader, narrow windows, dark mode, reduced motion."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from preview.browser import (
-    PATIENCE,
+    TIMEOUT,
     Visit,
-    barriers,
+    accessibility_errors,
     draw_digit,
     give_files,
     label,
-    settled,
+    wait_for_answer,
 )
 
 pytestmark = pytest.mark.browser
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * TIMEOUT)
 
 
-def test_a_label_is_said_when_it_changes(visit: Visit) -> None:
+def test_label_is_announced_when_it_changes(visit: Visit) -> None:
     page = visit()
     page.evaluate(
         """() => {
-            window.said = [];
-            const region = document.getElementById("said");
-            new MutationObserver(() => window.said.push(region.textContent))
+            window.announced = [];
+            const region = document.getElementById("result-announcement");
+            new MutationObserver(() => window.announced.push(region.textContent))
                 .observe(region, { childList: true });
         }"""
     )
     draw_digit(page, "0")
-    settled(page)
-    expect(page.locator("#said")).to_have_text("0")
-    said = page.evaluate("() => window.said")
-    assert said[-1] == "0"
-    assert all(one != other for one, other in pairwise(said))
+    wait_for_answer(page)
+    expect(page.locator("#result-announcement")).to_have_text("0")
+    announced = page.evaluate("() => window.announced")
+    assert announced[-1] == "0"
+    assert all(one != other for one, other in pairwise(announced))
 
 
 def test_keyboard_only(visit: Visit) -> None:
@@ -62,14 +62,14 @@ def test_keyboard_only(visit: Visit) -> None:
     expect(page.locator("#pad")).to_be_focused()
     press(page, "ArrowUp", 8)
     keys.press("Space")
-    expect(page.locator("#told")).to_have_text("Pen down")
+    expect(page.locator("#status-announcement")).to_have_text("Pen down")
     press(page, "ArrowDown", 16)
     keys.press("Space")
-    settled(page)
+    wait_for_answer(page)
     expect(label(page)).to_have_text("1")
     keys.press("Delete")
     expect(label(page)).to_have_text("Draw something")
-    # A seven: the bar, and its leg with two keys at once.
+    # A seven: first the bar, then the leg with two keys at once.
     press(page, "ArrowUp", 16)
     press(page, "ArrowLeft", 4)
     keys.press("Space")
@@ -81,7 +81,7 @@ def test_keyboard_only(visit: Visit) -> None:
         keys.up("ArrowDown")
         keys.press("ArrowDown")
     keys.press("Space")
-    settled(page)
+    wait_for_answer(page)
     expect(label(page)).to_have_text("7")
     keys.press("Control+z")
     expect(label(page)).to_have_text("Draw something")
@@ -93,9 +93,9 @@ def press(page: Page, key: str, times: int) -> None:
 
 
 def fill_every_tab(page: Page, photo: Path) -> Iterator[str]:
-    """Each tab with something in it, one after the other."""
+    """Open each tab with content, one after the other."""
     draw_digit(page, "2")
-    settled(page)
+    wait_for_answer(page)
     yield "draw"
     page.get_by_role("tab", name="Camera").click()
     yield "camera"
@@ -110,14 +110,14 @@ def fill_every_tab(page: Page, photo: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barriers(visit: Visit, axe: str, scheme: Any, photo_file: Path) -> None:
+def test_accessibility(visit: Visit, axe: str, scheme: Any, photo_file: Path) -> None:
     page = visit(color_scheme=scheme)
-    found = {place: barriers(page, axe) for place in fill_every_tab(page, photo_file)}
+    found = {place: accessibility_errors(page, axe) for place in fill_every_tab(page, photo_file)}
     assert not any(found.values()), found
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])
-def test_nothing_is_too_wide_or_too_small(visit: Visit, width: int, photo_file: Path) -> None:
+def test_layout_fits_the_window(visit: Visit, width: int, photo_file: Path) -> None:
     page = visit(viewport={"width": width, "height": 640})
     for place in fill_every_tab(page, photo_file):
         inner, scroll = page.evaluate(
@@ -132,24 +132,24 @@ def test_nothing_is_too_wide_or_too_small(visit: Visit, width: int, photo_file: 
         assert smallest >= 12, place
 
 
-def test_the_focus_is_visible(visit: Visit) -> None:
+def test_focus_is_visible(visit: Visit) -> None:
     page = visit()
     for _ in range(6):
         page.keyboard.press("Tab")
         outline = page.evaluate(
             """() => {
                 const focused = document.activeElement;
-                const around = focused.closest(".button") ?? focused;
-                return parseFloat(getComputedStyle(around).outlineWidth);
+                const outlined = focused.closest(".button") ?? focused;
+                return parseFloat(getComputedStyle(outlined).outlineWidth);
             }"""
         )
         assert outline >= 2
 
 
-def test_nothing_moves_where_that_is_asked_for(visit: Visit) -> None:
+def test_reduced_motion(visit: Visit) -> None:
     page = visit(reduced_motion="reduce")
     draw_digit(page, "2")
-    settled(page)
+    wait_for_answer(page)
     moving = page.evaluate(
         """() => [...document.querySelectorAll("*")].filter((each) =>
             parseFloat(getComputedStyle(each).transitionDuration) > 0).length"""

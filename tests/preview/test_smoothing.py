@@ -1,4 +1,4 @@
-"""The rule of what is shown: the rows of the app's own tests, which its Swift must pass, too."""
+"""The rule for the shown label, with the cases of the app's own tests in Swift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import pocketlens
 from pocketlens.app.spec import Display
 from pocketlens.prediction import NOTHING
-from pocketlens.preview.smoothing import Steady
+from pocketlens.preview.smoothing import Smoother
 from preview.server import Quarters, quarter
 
 SWIFT = (
@@ -20,23 +20,23 @@ SWIFT = (
     / "app/templates/RecognizerKit/Tests/RecognizerKitTests/DecisionTests.swift"
 )
 
-USUAL = Display(show=0.7, keep=0.5, present=0.5, margin=0.2, hold=3, smoothing=1.0)
+DEFAULT = Display(show=0.7, keep=0.5, present=0.5, margin=0.2, hold=3, smoothing=1.0)
 CLEAR = [0.9, 0.1]
 OTHER = [0.2, 0.8]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is shown after each frame, by its index; the last class may be the background."""
+    """One case: the shown class index after each frame; the last class may be the background."""
 
-    swift: str
+    swift_test: str
     frames: list[list[float]]
     shown: list[int | None]
-    display: Display = USUAL
+    display: Display = DEFAULT
     background: bool = False
 
 
-QUICK = replace(USUAL, show=0.4, keep=0.4, hold=1)
+QUICK = replace(DEFAULT, show=0.4, keep=0.4, hold=1)
 STRICT = Display(show=0.5, keep=0.3, present=0.9, margin=0.2, hold=1, smoothing=1.0)
 MAYBE = [[0.8, 0.0, 0.2], [0.6, 0.35, 0.05], [0.4, 0.0, 0.6]]
 
@@ -56,7 +56,7 @@ ROWS = [
         "anotherLabelTakesOverAfterThreeFrames",
         [CLEAR, CLEAR, CLEAR, OTHER, OTHER, OTHER],
         [None, None, 0, 0, 0, 1],
-        replace(USUAL, keep=0.1),
+        replace(DEFAULT, keep=0.1),
     ),
     Row("theLeadOverTheSecondCounts", [[0.5, 0.45, 0.05], [0.6, 0.35, 0.05]], [None, 0], QUICK),
     Row("theBackgroundIsNeverShown", [[0.01, 0.99]] * 4, [None] * 4, background=True),
@@ -65,36 +65,36 @@ ROWS = [
     Row("aSingleClassNeedsNoSecond", [[1.0]] * 3, [None, None, 0]),
 ]
 
-ELSEWHERE = {
-    "noProbabilitiesShowNothing": "a Predictor gives a probability for each class",
-    "theConfidenceIsTheProbabilityGiven": "test_the_confidence_is_that_of_what_is_shown",
-    "resetForgets": "test_reset_forgets",
+TESTED_ELSEWHERE = {
+    "noProbabilitiesShowNothing": "a Predictor always returns a probability for each class",
+    "theConfidenceIsTheProbabilityGiven": "test_confidence_belongs_to_the_shown_label",
+    "resetForgets": "test_reset_forgets_all_frames",
 }
 
 
-def names(count: int, *, background: bool) -> list[str]:
-    found = [f"class {number}" for number in range(count)]
-    return [*found[:-1], NOTHING] if background else found
+def class_names(count: int, *, background: bool) -> list[str]:
+    names = [f"class {number}" for number in range(count)]
+    return [*names[:-1], NOTHING] if background else names
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.swift)
-def test_the_same_as_the_app(row: Row) -> None:
-    classes = names(len(row.frames[0]), background=row.background)
-    steady = Steady(classes, row.display)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.swift_test)
+def test_same_rule_as_in_the_app(row: Row) -> None:
+    classes = class_names(len(row.frames[0]), background=row.background)
+    smoother = Smoother(classes, row.display)
     shown = []
     for frame in row.frames:
-        steady.average = None  # the app's rows are of the rule alone
-        shown.append(steady.add(np.float64(frame)))
+        smoother.average = None  # the app's tests are without smoothing
+        shown.append(smoother.add(np.array(frame, np.float64)))
     assert shown == [None if index is None else classes[index] for index in row.shown]
 
 
-def test_every_row_of_the_app_is_here() -> None:
+def test_every_case_of_the_app_is_listed() -> None:
     suite = SWIFT.read_text().partition("struct DecisionTests")[2].partition("@Suite")[0]
-    tests = re.findall(r"@Test func (\w+)\(\)", suite)
-    assert set(tests) == {row.swift for row in ROWS} | set(ELSEWHERE)
+    swift_tests = re.findall(r"@Test func (\w+)\(\)", suite)
+    assert set(swift_tests) == {row.swift_test for row in ROWS} | set(TESTED_ELSEWHERE)
     numbers = {float(n) for row in ROWS for frame in row.frames for n in frame}
-    written = {float(n) for n in re.findall(r"\d(?:\.\d+)?", suite)}
-    assert numbers <= written
+    in_swift = {float(n) for n in re.findall(r"\d(?:\.\d+)?", suite)}
+    assert numbers <= in_swift
 
 
 @pytest.mark.parametrize(
@@ -107,48 +107,48 @@ def test_every_row_of_the_app_is_here() -> None:
 def test_smoothing(
     smoothing: float, frames: list[list[float]], averages: list[list[float]]
 ) -> None:
-    steady = Steady(["one", "two"], replace(USUAL, smoothing=smoothing))
+    smoother = Smoother(["one", "two"], replace(DEFAULT, smoothing=smoothing))
     for frame, average in zip(frames, averages, strict=True):
-        steady.add(np.float32(frame))
-        assert steady.average is not None
-        assert steady.average.tolist() == average
+        smoother.add(np.array(frame, np.float32))
+        assert smoother.average is not None
+        assert smoother.average.tolist() == average
 
 
-def test_what_is_given_is_left_as_it_was() -> None:
-    steady = Steady(["one", "two"], replace(USUAL, smoothing=0.5))
-    first = np.float64([0, 1])
-    steady.add(first)
-    steady.add(np.float64([1, 0]))
+def test_input_array_is_not_changed() -> None:
+    smoother = Smoother(["one", "two"], replace(DEFAULT, smoothing=0.5))
+    first = np.array([0, 1], np.float64)
+    smoother.add(first)
+    smoother.add(np.array([1, 0], np.float64))
     assert first.tolist() == [0, 1]
 
 
-def test_the_confidence_is_that_of_what_is_shown() -> None:
-    steady = Steady(["one", "two"], replace(USUAL, smoothing=0.5, hold=2))
-    assert steady.confidence is None
-    steady.add(np.float32([1, 0]))
-    assert steady.confidence is None
-    assert steady.add(np.float32([0.75, 0.25])) == "one"
-    assert steady.confidence == 0.875
+def test_confidence_belongs_to_the_shown_label() -> None:
+    smoother = Smoother(["one", "two"], replace(DEFAULT, smoothing=0.5, hold=2))
+    assert smoother.confidence is None
+    smoother.add(np.array([1, 0], np.float32))
+    assert smoother.confidence is None
+    assert smoother.add(np.array([0.75, 0.25], np.float32)) == "one"
+    assert smoother.confidence == 0.875
 
 
-def test_reset_forgets() -> None:
-    steady = Steady(["one", "two"], USUAL)
+def test_reset_forgets_all_frames() -> None:
+    smoother = Smoother(["one", "two"], DEFAULT)
     for _ in range(3):
-        shown = steady.add(np.float32(CLEAR))
+        shown = smoother.add(np.array(CLEAR, np.float32))
     assert shown == "one"
-    steady.reset()
-    assert steady.confidence is None
-    assert steady.add(np.float32(CLEAR)) is None
+    smoother.reset()
+    assert smoother.confidence is None
+    assert smoother.add(np.array(CLEAR, np.float32)) is None
 
 
-def test_a_still_picture_needs_not_hold_and_is_not_smoothed() -> None:
+def test_still_image_is_not_smoothed() -> None:
     model = Quarters()
     images = np.stack([quarter("top right"), quarter(NOTHING), quarter("bottom left")])[..., None]
     rows = model.probabilities(images)
-    assert [Steady.of(model, still=True).add(row) for row in rows] == [
+    assert [Smoother.for_model(model, still=True).add(row) for row in rows] == [
         "top right",
         None,
         "bottom left",
     ]
-    moving = Steady.of(model)
+    moving = Smoother.for_model(model)
     assert [moving.add(rows[0]) for _ in range(3)] == [None, None, "top right"]

@@ -18,31 +18,35 @@ from pocketlens.errors import OptionError, RunError
         "pocketlens preview Digits.mlpackage",
         "pocketlens preview runs/digits --collect corrections",
         "pocketlens preview Digits.mlpackage Small.mlpackage   # side by side",
-        "pocketlens preview Digits.mlpackage --lan             # for the phone beside you",
+        "pocketlens preview Digits.mlpackage --lan             # on your phone",
     )
 )
 def preview(
-    files: Annotated[list[Path], typer.Argument(help="Core ML files, or runs; two at most.")],
-    port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 8765,
-    lan: Annotated[bool, typer.Option("--lan", help="Serve to this network, over HTTPS.")] = False,
+    files: Annotated[list[Path], typer.Argument(help="One or two Core ML models, or run folders.")],
+    port: Annotated[
+        int, typer.Option(help="The port; 0 for any free port.", min=0, max=65535)
+    ] = 8765,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Serve on the local network, over HTTPS.")
+    ] = False,
     collect: Annotated[
-        Path | None, typer.Option(help="Keep corrected pictures in this folder.")
+        Path | None, typer.Option(help="Store corrected images in this folder.")
     ] = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Draw, hold up or drop something, and see what a Core ML file takes it for."""
+    """Try a Core ML model live in the browser: camera, drawing, photo."""
     from pocketlens.coreml import load
     from pocketlens.preview import serve
     from pocketlens.preview.lan import qr_code
 
     if len(files) > 2:
-        raise OptionError(f"preview shows one Core ML file or two; received: {len(files)}")
+        raise OptionError(f"expected one or two Core ML models; received: {len(files)}")
     paths = [_core_ml_file(path) for path in files]
     if len({path.resolve() for path in paths}) < len(paths):
-        raise OptionError("preview compares two different files; received the same twice")
+        raise OptionError(f"expected two different Core ML models; received {paths[0]} twice")
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in files]
@@ -54,11 +58,11 @@ def preview(
         elif lan:
             print(qr_code(address))
             print(
-                "Scan the code with a phone in this network. Its browser will say that it does not "
-                "know the certificate, which was made for this run: go on."
+                "Scan the code with a phone on this network. Its browser warns about an unknown "
+                "certificate, because the certificate was created for this run: continue anyway."
             )
         if not as_json:
-            print(f"{address}   (Ctrl-C ends it)", flush=True)
+            print(f"{address}   (press Ctrl-C to stop)", flush=True)
         if open_page and not lan:
             typer.launch(address)
 
@@ -66,7 +70,7 @@ def preview(
 
 
 def _core_ml_file(path: Path) -> Path:
-    """The file itself, or a run's."""
+    """The path itself, or the Core ML model of a run folder."""
     if not is_run(path):
         return path
     from pocketlens.run_folder import read_run
@@ -74,6 +78,7 @@ def _core_ml_file(path: Path) -> Path:
     model = read_run(path).model
     if model is None:
         raise RunError(
-            f"{path} has no Core ML file yet; go on with: pocketlens run --out {path} --resume"
+            f"{path} has no Core ML model yet; resume the run with: "
+            f"pocketlens run --out {path} --resume"
         )
     return model

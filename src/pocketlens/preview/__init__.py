@@ -1,8 +1,13 @@
-"""A page in the browser that shows what a Core ML file sees: camera, drawing, photo, duel.
+"""A web page that runs a Core ML model on camera frames, drawings and photos, live.
 
-`looking.py` asks the model; `live.py` and `api.py` are what a browser and other programs talk to;
-`guard.py` keeps strangers out; `duel.py` is the game; `corrections.py` keeps what was corrected;
-`server.py` puts them together. `page/` is the page itself, plain HTML, CSS and modules.
+- `server.py` builds and runs the server; `lan.py` serves it to a phone over HTTPS.
+- `api.py` and `live.py` are the JSON API and the WebSocket that browsers and other programs use;
+  `openapi.py` describes the API, and `bridge.py` replaces the WebSocket where a browser blocks it.
+- `inference.py` runs the models; `smoothing.py` decides which label is shown.
+- `corrections.py` stores corrected images.
+- `duel/` is the drawing game for two players.
+- `guard.py` rejects requests from other sites; `timeouts.py` drops connections that do not read.
+- `page/` is the page itself: plain HTML, CSS and JavaScript modules, with no build step.
 """
 
 from pocketlens.preview.server import serve

@@ -1,15 +1,15 @@
-"""WebSockets over plain requests, for browsers that make none.
+"""WebSocket messages over plain HTTP requests, for browsers that block the WebSocket.
 
-Safari on an iPhone opens no WebSocket to a server whose certificate it does not know, even after
-its user has gone on to the page (WebKit bug 145819). There the page sends each message in a request
-of its own, and hears the answers as Server-Sent Events:
+Safari on an iPhone opens no WebSocket to a server with an unknown certificate, even after the user
+has accepted the certificate for the page (WebKit bug 145819). In that case the page sends each
+message in a request of its own and receives the answers as Server-Sent Events:
 
-    GET /bridge/KEY?to=/ws/live     a stream: every message as the data of an event; at the end an
-                                    event `close` with {"code": 1000, "reason": "..."}
-    POST /bridge/KEY                one message: text/plain a text, anything else bytes
+    GET /bridge/KEY?to=/ws/live     opens a stream: each message is the data of one event; at the
+                                    end comes an event `close`: {"code": 1000, "reason": "..."}
+    POST /bridge/KEY                sends one message: text for text/plain, otherwise bytes
 
-KEY is 32 hexadecimal digits, drawn by the page; nobody else knows them. The WebSocket's own
-endpoint answers, and does not tell the difference.
+KEY is 32 random hexadecimal digits that the page chooses; only the page knows them. The endpoint of
+the WebSocket produces the answers. For it, the bridge looks like a WebSocket.
 """
 
 from __future__ import annotations
@@ -26,141 +26,150 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from pocketlens.preview.sockets import first_of
+from pocketlens.preview.sockets import run_until_first
 
-__all__ = ["STREAMS", "Bridge"]
+__all__ = ["BRIDGE_PATH", "Bridge"]
 
-STREAMS = "/bridge/"
-"""Where the bridge is: requests that end with the page, not with the answer."""
+BRIDGE_PATH = "/bridge/"
+"""The path of the bridge. Its event streams end only when the page closes them."""
 
 KEY = re.compile(r"[0-9a-f]{32}")
-MAX_WAITING = 4
-"""Messages in one direction that wait; whoever has one more waits with it."""
+QUEUE_SIZE = 4
+"""Messages that may wait in one direction; the sender of another message has to wait."""
 
-STILL_HERE = 15.0
-"""Seconds after which something is sent, so that a page that is gone is noticed."""
+KEEP_ALIVE = 15.0
+"""Seconds after which a comment is sent on an idle stream, to notice that the page is gone."""
 
-LOST = {"type": "websocket.disconnect", "code": 1001, "reason": ""}
+DISCONNECT = {"type": "websocket.disconnect", "code": 1001, "reason": ""}
 
 
 class Bridge:
-    """The streams that are open.
+    """The open tunnels and the routes that serve them.
 
     Args:
-        max_message: The largest message of a page, in bytes.
+        max_message: The largest message from a page, in bytes.
     """
 
     def __init__(self, max_message: int) -> None:
         self.max_message = max_message
         self.tunnels: dict[str, Tunnel] = {}
         self.routes = [
-            Route("/{key}", self.listen, methods=["GET"]),
-            Route("/{key}", self.say, methods=["POST"]),
+            Route("/{key}", self.open_stream, methods=["GET"]),
+            Route("/{key}", self.post_message, methods=["POST"]),
         ]
 
-    async def listen(self, request: Request) -> Response:
+    async def open_stream(self, request: Request) -> Response:
         key, to = request.path_params["key"], request.query_params.get("to", "")
-        # A page of another site could ask for this as for a picture, which names no origin.
+        # A page of another site could request this address as an image, without an Origin header.
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            raise HTTPException(403, "only the page of this server is heard here")
+            raise HTTPException(403, "the bridge accepts only requests from the preview's own page")
         if not KEY.fullmatch(key) or key in self.tunnels:
-            raise HTTPException(400, "expected a name of 32 hexadecimal digits that is not in use")
+            raise HTTPException(400, "expected a key of 32 hexadecimal digits that is not in use")
         if not to.startswith("/ws/"):
-            raise HTTPException(400, f"'to' is {to[:100]!r}; expected the path of a WebSocket")
+            raise HTTPException(
+                400,
+                f"'to' must be the path of a WebSocket, such as /ws/live; received: {to[:100]!r}",
+            )
         tunnel = self.tunnels[key] = Tunnel()
-        tunnel.work = asyncio.create_task(tunnel.run(request, to))
+        tunnel.endpoint = asyncio.create_task(tunnel.run(request, to))
 
-        def gone() -> None:
+        def on_close() -> None:
             del self.tunnels[key]
-            tunnel.hang_up()
+            tunnel.close()
 
-        return Stream(tunnel.events(), gone)
+        return Stream(tunnel.events(), on_close)
 
-    async def say(self, request: Request) -> Response:
+    async def post_message(self, request: Request) -> Response:
         tunnel = self.tunnels.get(request.path_params["key"])
         if tunnel is None:
-            raise HTTPException(404, "nothing is open by this name")
+            raise HTTPException(404, "no stream is open with this key")
         body = await request.body()
         if len(body) > self.max_message:
             raise HTTPException(413, f"expected at most {self.max_message} bytes")
         message: Message = {"type": "websocket.receive", "bytes": body}
         if request.headers.get("content-type", "").startswith("text/plain"):
             message = {"type": "websocket.receive", "text": body.decode(errors="replace")}
-        await first_of(tunnel.said.put(message), tunnel.over())
+        await run_until_first(tunnel.incoming.put(message), tunnel.wait_closed())
         return Response(status_code=204)
 
 
 class Stream(StreamingResponse):
-    """Events; `gone` is called when the last one is sent, or the page is gone."""
+    """A response of events; calls `on_close` after the last event or when the page is gone."""
 
-    def __init__(self, events: AsyncIterator[str], gone: Callable[[], None]) -> None:
+    def __init__(self, events: AsyncIterator[str], on_close: Callable[[], None]) -> None:
         super().__init__(events, media_type="text/event-stream")
-        self.gone = gone
+        self.on_close = on_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.gone()
+            self.on_close()
 
 
 class Tunnel:
-    """One WebSocket as its endpoint sees it, whose messages come and go by other ways."""
+    """The server's side of one WebSocket whose messages travel in HTTP requests."""
 
-    work: asyncio.Task[None]
-    """The endpoint."""
+    endpoint: asyncio.Task[None]
+    """The task that runs the WebSocket endpoint."""
 
     def __init__(self) -> None:
-        self.said: asyncio.Queue[Message] = asyncio.Queue(MAX_WAITING)
-        self.heard: asyncio.Queue[Message] = asyncio.Queue(MAX_WAITING)
-        self.ended = asyncio.Event()
-        self.said.put_nowait({"type": "websocket.connect"})
+        self.incoming: asyncio.Queue[Message] = asyncio.Queue(QUEUE_SIZE)
+        """Messages from the page to the endpoint."""
+        self.outgoing: asyncio.Queue[Message] = asyncio.Queue(QUEUE_SIZE)
+        """Messages from the endpoint to the page."""
+        self.closed = asyncio.Event()
+        self.incoming.put_nowait({"type": "websocket.connect"})
 
     async def run(self, request: Request, to: str) -> None:
-        """The endpoint at `to`, from its beginning to its end."""
+        """Run the WebSocket endpoint at `to` until it ends."""
         try:
-            await request.app(_scope(request, to), self.said.get, self.hear)
+            await request.app(_websocket_scope(request, to), self.incoming.get, self.send)
         finally:
             with contextlib.suppress(asyncio.QueueFull):
-                self.heard.put_nowait({"type": "websocket.close"})
+                self.outgoing.put_nowait({"type": "websocket.close"})
 
-    async def hear(self, message: Message) -> None:
-        """The endpoint says something."""
-        if self.ended.is_set():
+    async def send(self, message: Message) -> None:
+        """Queue a message of the endpoint.
+
+        Raises:
+            OSError: The page is gone; Starlette expects this exception.
+        """
+        if self.closed.is_set():
             raise OSError("the page is gone")
-        await self.heard.put(message)
+        await self.outgoing.put(message)
 
-    async def over(self) -> None:
-        await self.ended.wait()
+    async def wait_closed(self) -> None:
+        await self.closed.wait()
 
     async def events(self) -> AsyncIterator[str]:
-        """What the endpoint says, as events, until it closes."""
+        """The endpoint's messages as Server-Sent Events, until the endpoint closes."""
         while True:
             try:
-                message = await asyncio.wait_for(self.heard.get(), STILL_HERE)
+                message = await asyncio.wait_for(self.outgoing.get(), KEEP_ALIVE)
             except TimeoutError:
-                if self.work.done():
+                if self.endpoint.done():
                     return
-                yield ": still here\n\n"
+                yield ": keep-alive\n\n"
                 continue
             if message["type"] == "websocket.send":
                 yield f"data: {message['text']}\n\n"
             elif message["type"] == "websocket.close":
-                said = {"code": message.get("code", 1000), "reason": message.get("reason") or ""}
-                yield f"event: close\ndata: {json.dumps(said)}\n\n"
+                close = {"code": message.get("code", 1000), "reason": message.get("reason") or ""}
+                yield f"event: close\ndata: {json.dumps(close)}\n\n"
                 return
 
-    def hang_up(self) -> None:
-        """The page is gone, or has been told of the end: the endpoint comes to its own."""
-        self.ended.set()
-        for queue in (self.heard, self.said):
+    def close(self) -> None:
+        """Disconnect the endpoint: the page is gone, or has received the close event."""
+        self.closed.set()
+        for queue in (self.outgoing, self.incoming):
             while not queue.empty():
                 queue.get_nowait()
-        self.said.put_nowait(LOST)
+        self.incoming.put_nowait(DISCONNECT)
 
 
-def _scope(request: Request, to: str) -> Scope:
-    """What ASGI calls the scope of a WebSocket to `to`, asked for by who made the request."""
+def _websocket_scope(request: Request, to: str) -> Scope:
+    """The ASGI scope of a WebSocket to the path `to`, as if the sender of `request` opened it."""
     path, _, query = to.partition("?")
     scope = request.scope
     return {

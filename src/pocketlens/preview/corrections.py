@@ -1,6 +1,6 @@
-"""What the model got wrong and somebody put right: pictures in a folder, one folder a class.
+"""Stores images that the model got wrong, with the correct label: one folder per class.
 
-It is a data source of its own (`folder:PATH`), and nothing is kept unless the folder was asked for.
+The folder can be used as a data source (`folder:PATH`). Nothing is stored without `--collect`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,44 @@ from pathlib import Path
 from pocketlens.errors import OptionError, OutputError
 from pocketlens.files import write_aside
 from pocketlens.image import open_image
-from pocketlens.preview.inference import MAX_PICTURE_PIXELS
+from pocketlens.preview.inference import MAX_PHOTO_PIXELS
 
 __all__ = ["Correction", "Corrections"]
 
-LONGEST_SIDE = 640
-"""A picture is kept no larger than this: more than a small network sees."""
+MAX_SIDE = 640
+"""Larger images are reduced to this height or width in pixels; small networks need less."""
 
-MOST = 10_000
-"""How many are kept."""
+MAX_CORRECTIONS = 10_000
+"""The largest number of stored images."""
 
-AWKWARD = set('/\\:*?"<>|') | {chr(code) for code in range(32)}
-DEVICES = {"aux", "con", "nul", "prn", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
-"""What Windows takes for a device, whatever follows a dot."""
+MAX_NAME_BYTES = 200
+"""The longest class name that is used as a folder name, in bytes."""
+
+INVALID_CHARACTERS = set('/\\:*?"<>|') | {chr(code) for code in range(32)}
+WINDOWS_DEVICES = {
+    "aux",
+    "con",
+    "nul",
+    "prn",
+    *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)),
+}
+"""Names that Windows reserves for devices, also with an extension."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A picture that was put right: what it is, and the name of its file."""
+    """A stored image: its correct label, and the name of its file without the extension."""
 
     label: str
     name: str
 
 
 class Corrections:
-    """A folder of corrections. Its methods may be called from several threads.
+    """A folder of corrections. The methods are thread-safe.
 
     Args:
-        folder: Made when the first picture is kept.
-        classes: What a picture may be; those that cannot be a folder's name are left out.
+        folder: The folder; created when the first image is stored.
+        classes: The possible labels; class names that cannot be folder names are left out.
 
     Raises:
         OptionError: `folder` is a file.
@@ -54,115 +63,127 @@ class Corrections:
     def __init__(self, folder: str | os.PathLike[str], classes: Sequence[str]) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise OptionError(f"{folder} is a file; corrections are kept in a folder")
+            raise OptionError(f"{folder} is a file; expected a folder for the corrections")
         self.classes = tuple(name for name in classes if _is_folder_name(name))
         self._lock = threading.Lock()
-        self._room = 0
-        """How many may be added before the folder has to be counted again."""
+        self._remaining = 0
+        """How many images may be added before the folder has to be counted again."""
 
     def __iter__(self) -> Iterator[Correction]:
-        """By class, then by name."""
-        places = self._places()
+        """Iterate by class, then by name."""
+        folders = self._class_folders()
         for label in self.classes:
-            if label in places:
-                for path in sorted(places[label].glob("*.png")):
+            if label in folders:
+                for path in sorted(folders[label].glob("*.png")):
                     yield Correction(label, path.stem)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def add(self, picture: bytes, label: str) -> Correction:
-        """Keep a picture file's contents as a picture of `label`. Kept twice, it is there once.
+    def add(self, content: bytes, label: str) -> Correction:
+        """Store an image as `label`, as a PNG file of at most 640 pixels.
+
+        An image that is stored under another label is moved; the same image is stored only once.
+
+        Args:
+            content: The content of an image file.
+            label: The correct class.
 
         Raises:
-            ImageError: Not a picture, or too large.
-            OptionError: A label that is no class, or too many pictures.
+            ImageError: `content` is not a readable image, or the image is too large.
+            OptionError: `label` is not a class, or the folder is full.
             OutputError: The folder cannot be written.
         """
         if label not in self.classes:
             raise OptionError(
-                f"a correction is one of {', '.join(map(repr, self.classes[:12]))}; "
-                f"received: {label!r}"
+                f"unknown label {label!r}; expected one of: "
+                f"{', '.join(map(repr, self.classes[:12]))}"
             )
-        image = open_image(picture, max_pixels=MAX_PICTURE_PIXELS)
-        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        image = open_image(content, max_pixels=MAX_PHOTO_PIXELS)
+        image.thumbnail((MAX_SIDE, MAX_SIDE))
         file = BytesIO()
         image.save(file, "PNG")
         correction = Correction(label, hashlib.sha256(file.getvalue()).hexdigest()[:16])
         with self._lock:
-            self._make_room()
-            places = self._places()
-            if label not in places and (self.folder / label).exists():
+            self._check_capacity()
+            folders = self._class_folders()
+            if label not in folders and (self.folder / label).exists():
                 raise OptionError(
-                    f"{self.folder} keeps {label!r} and another class, whose name differs only in "
-                    "capitals, in one folder; collect on a disk that tells them apart"
+                    f"{self.folder} cannot store {label!r}: another class has the same name except "
+                    "for upper and lower case; use a case-sensitive file system"
                 )
-            # What was put right differently before was a slip.
-            for other in set(places) - {label}:
-                self._forget(Correction(other, correction.name))
-            write_aside(self._file(correction), file.getvalue(), parents=True)
-            self._room -= 1
+            # An earlier correction of the same image to another label was a mistake.
+            for other in set(folders) - {label}:
+                self._delete(Correction(other, correction.name))
+            write_aside(self._path(correction), file.getvalue(), parents=True)
+            self._remaining -= 1
         return correction
 
     def path(self, correction: Correction) -> Path:
-        """Where a correction's picture is.
+        """The path of a correction's image.
 
         Raises:
-            OptionError: There is no such correction.
+            OptionError: The correction does not exist.
         """
-        path = self._file(correction)
+        path = self._path(correction)
         if (
-            correction.label not in self._places()
+            correction.label not in self._class_folders()
             or not correction.name.isalnum()
             or not path.is_file()
         ):
-            raise OptionError(f"there is no correction {correction.name!r} of {correction.label!r}")
+            raise OptionError(
+                f"no correction {correction.name!r} with label {correction.label!r}; "
+                "GET /api/corrections lists all of them"
+            )
         return path
 
     def remove(self, correction: Correction) -> None:
-        """Delete one.
+        """Delete a correction.
 
         Raises:
-            OptionError: There is no such correction.
-            OutputError: It cannot be deleted.
+            OptionError: The correction does not exist.
+            OutputError: The file cannot be deleted.
         """
         with self._lock:
             self.path(correction)
-            self._forget(correction)
+            self._delete(correction)
 
-    def _file(self, correction: Correction) -> Path:
+    def _path(self, correction: Correction) -> Path:
         return self.folder / correction.label / f"{correction.name}.png"
 
-    def _places(self) -> dict[str, Path]:
-        """The classes' folders that are there.
+    def _class_folders(self) -> dict[str, Path]:
+        """The existing folder of each class.
 
-        By their names in the listing: asked for `a`, some systems give the folder `A`, and some
-        write accents in another way.
+        The names are read from the listing, because some file systems open the folder `A` under the
+        name `a`, and some store accented letters in decomposed form.
         """
         if not self.folder.is_dir():
             return {}
-        there = {unicodedata.normalize("NFC", each.name): each for each in self.folder.iterdir()}
+        found = {unicodedata.normalize("NFC", path.name): path for path in self.folder.iterdir()}
         composed = ((label, unicodedata.normalize("NFC", label)) for label in self.classes)
-        return {label: there[name] for label, name in composed if name in there}
+        return {label: found[name] for label, name in composed if name in found}
 
-    def _make_room(self) -> None:
-        if self._room <= 0:
-            self._room = MOST - len(self)
-        if self._room <= 0:
-            raise OptionError(f"{self.folder} holds {MOST} pictures; move some of them elsewhere")
+    def _check_capacity(self) -> None:
+        if self._remaining <= 0:
+            self._remaining = MAX_CORRECTIONS - len(self)
+        if self._remaining <= 0:
+            raise OptionError(
+                f"{self.folder} is full: {MAX_CORRECTIONS} images; move some of them to another "
+                "folder"
+            )
 
-    def _forget(self, correction: Correction) -> None:
-        path = self._file(correction)
+    def _delete(self, correction: Correction) -> None:
+        path = self._path(correction)
         try:
             path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir()):  # an empty class is a fault of a data folder
+            if not any(path.parent.iterdir()):  # data folders must not have empty classes
                 path.parent.rmdir()
         except OSError as error:
             raise OutputError(f"{path} cannot be deleted: {error.strerror or error}") from error
 
 
 def _is_folder_name(name: str) -> bool:
-    """Whether a class can be a folder on any system."""
-    sane = name.strip(" .") == name and not AWKWARD & set(name)
-    device = name.partition(".")[0].casefold() in DEVICES
-    return bool(name) and sane and not device and len(name.encode()) <= 200
+    """Whether a class name is a valid folder name on every operating system."""
+    valid = name.strip(" .") == name and not INVALID_CHARACTERS & set(name)
+    device = name.partition(".")[0].casefold() in WINDOWS_DEVICES
+    return bool(name) and valid and not device and len(name.encode()) <= MAX_NAME_BYTES

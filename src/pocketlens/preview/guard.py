@@ -1,8 +1,9 @@
-"""Keeps strangers out: pages of other sites, other names for this computer, bodies without end.
+"""Rejects requests from other sites, requests under foreign host names, and bodies without end.
 
-A server on loopback can be reached by every page that the browser has open. Two checks stop that:
-the `Host` must be one of ours (else a foreign name that resolves to 127.0.0.1 would do: DNS
-rebinding), and an `Origin`, which browsers send and no page can forge, must be ours, too.
+Every page that is open in the browser can send requests to a server on loopback. Two checks protect
+it. The `Host` header must be one of the server's own; otherwise a foreign name that resolves to
+127.0.0.1 would work (DNS rebinding). And the `Origin` header, which browsers send and a page cannot
+forge, must be one of the server's own, too.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from pocketlens.preview.sockets import POLICY
+from pocketlens.preview.sockets import POLICY_VIOLATION
 
 __all__ = ["HEADERS", "MAX_BODY", "Guard"]
 
 MAX_BODY = 20_000_000
 """The largest body of a request, in bytes."""
 
-MAX_DIGITS = 12
-TOO_LARGE = f"expected at most {MAX_BODY} bytes; send a smaller picture"
-USUAL_PORTS = {"http": ":80", "https": ":443"}
+MAX_LENGTH_DIGITS = 12
+"""The longest `Content-Length` that is parsed, in digits."""
+
+TOO_LARGE = f"expected at most {MAX_BODY} bytes; send a smaller image"
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 HEADERS = {
-    # Only what this server sends, and pictures that the page itself has made.
+    # Only content of this server, and images that the page itself creates.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         "connect-src 'self'; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; "
@@ -40,14 +43,15 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
+"""Headers of every response."""
 
 
 class Guard:
-    """The outermost ASGI application, so that what any other answers goes through it.
+    """The outermost ASGI application: every request and every response passes through it.
 
     Args:
-        app: What is guarded. It answers an `HTTPException` by its status.
-        origins: Under which the page is served, such as `http://127.0.0.1:8765`.
+        app: The application to protect. It must turn an `HTTPException` into a response.
+        origins: The addresses that serve the page, such as `http://127.0.0.1:8765`.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -61,45 +65,46 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        fault = self._fault(headers)
+        error = self._check(headers)
         if scope["type"] == "websocket":
-            app = WebSocketClose(POLICY, fault) if fault else self.app
+            app = WebSocketClose(POLICY_VIOLATION, error) if error else self.app
             await app(scope, receive, send)
             return
         send = _with_headers(send)
-        if fault:
-            await JSONResponse({"error": fault}, status_code=403)(scope, receive, send)
-        elif _says_too_large(headers):
+        if error:
+            await JSONResponse({"error": error}, status_code=403)(scope, receive, send)
+        elif _declares_too_large(headers):
             await JSONResponse({"error": TOO_LARGE}, status_code=413)(scope, receive, send)
         else:
-            await self.app(scope, _counted(receive), send)
+            await self.app(scope, _with_limit(receive), send)
 
-    def _fault(self, headers: Headers) -> str | None:
+    def _check(self, headers: Headers) -> str | None:
+        """The reason to reject a request; None to let it through."""
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         host = ", ".join(hosts)
         if host.lower() not in self.hosts:
-            return f"this server is not called {host[:100]!r}; open {self.address}"
+            return f"unknown host name {host[:100]!r}; open {self.address}"
         origin = ", ".join(origins)
         if origins and origin.lower() not in self.origins:
-            return f"a page of {origin[:100]!r} may not talk to this server"
+            return f"requests from {origin[:100]!r} are not allowed; open {self.address}"
         return None
 
 
 def _spellings(origin: str) -> tuple[str, str]:
-    """An origin as it is, and as browsers write it when its port is the usual one."""
-    return origin, origin.removesuffix(USUAL_PORTS[origin.partition("://")[0]])
+    """An origin as it is, and without its port if that is the default port of its scheme."""
+    return origin, origin.removesuffix(DEFAULT_PORTS[origin.partition("://")[0]])
 
 
-def _says_too_large(headers: Headers) -> bool:
+def _declares_too_large(headers: Headers) -> bool:
     length = headers.get("content-length", "0")
-    return not length.isdecimal() or len(length) > MAX_DIGITS or int(length) > MAX_BODY
+    return not length.isdecimal() or len(length) > MAX_LENGTH_DIGITS or int(length) > MAX_BODY
 
 
-def _counted(receive: Receive) -> Receive:
-    """For a body that does not say how long it is, or is longer than it says."""
+def _with_limit(receive: Receive) -> Receive:
+    """`receive` with a limit, for a body without a declared length or longer than declared."""
     received = 0
 
-    async def counting() -> Message:
+    async def limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
@@ -107,15 +112,17 @@ def _counted(receive: Receive) -> Receive:
             raise HTTPException(413, TOO_LARGE)
         return message
 
-    return counting
+    return limited
 
 
 def _with_headers(send: Send) -> Send:
+    """`send` that adds `HEADERS` to the response, except for headers that are already set."""
+
     async def adding(message: Message) -> None:
         if message["type"] == "http.response.start":
-            given = {name.lower() for name, _ in message["headers"]}
-            more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-            added = [pair for pair in more if pair[0] not in given]
+            present = {name.lower() for name, _ in message["headers"]}
+            ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            added = [pair for pair in ours if pair[0] not in present]
             message["headers"] = [*message["headers"], *added]
         await send(message)
 

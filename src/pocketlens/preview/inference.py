@@ -1,4 +1,4 @@
-"""Asking one or more Core ML files about a picture, off the event loop."""
+"""Runs one or more Core ML models on an image, in worker threads."""
 
 from __future__ import annotations
 
@@ -19,113 +19,125 @@ from pocketlens.errors import FeatureError
 from pocketlens.image import open_image, prepare
 from pocketlens.prediction import Predictor
 
-__all__ = ["MAX_FRAME_PIXELS", "MAX_PICTURE_PIXELS", "Eyes", "Look", "pixels"]
+__all__ = [
+    "MAX_FRAME_PIXELS",
+    "MAX_PHOTO_PIXELS",
+    "InferencePool",
+    "InferenceResult",
+    "encode_pixels",
+]
 
-MAX_PICTURE_PIXELS = 30_000_000
+MAX_PHOTO_PIXELS = 30_000_000
 """The largest photo that a page may send: 30 megapixels, 90 MB decoded."""
 
 MAX_FRAME_PIXELS = 4_000_000
-"""The largest of many frames a second: 2560 × 1440 and a little more."""
+"""The largest frame of a live stream: a little more than 2560 × 1440."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one model saw and said.
+class InferenceResult:
+    """The output of one model for one image.
 
     Args:
         name: The model's name on the page.
-        classes: Its `K` classes.
+        classes: The model's `K` classes.
         probabilities: `(K,)` float32.
-        seen: The pixels that the model was given, `(H, W, C)` uint8.
-        milliseconds: How long the model took, without decoding and resizing.
+        pixels: The model's input, `(H, W, C)` uint8.
+        milliseconds: How long the model ran, without decoding and resizing the image.
     """
 
     name: str
     classes: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    seen: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     milliseconds: float
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` most probable classes, most probable first."""
+        """The `count` most probable classes with their probabilities, most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[i], float(self.probabilities[i])) for i in order]
 
 
-class Eyes:
-    """The models of a page; what is sent is looked at by each of them.
+class InferencePool:
+    """The models of a page and the threads that run them.
 
-    Each is asked once when it is taken in, so that what cannot be asked is told at the start and
-    the first picture is answered as quickly as the others.
+    The constructor runs each model once: an unusable model fails at the start, and the first image
+    is processed as fast as the later ones.
 
     Args:
-        models: By their names on the page.
+        models: The models by their names on the page.
 
     Raises:
-        FeatureError: A model that is no classifier of one image.
+        FeatureError: A model is not a classifier of one image.
     """
 
     def __init__(self, models: dict[str, Predictor]) -> None:
         for name, model in models.items():
-            _ask(name, model, np.zeros(model.input_spec.shape, np.uint8))
+            _probabilities(name, model, np.zeros(model.input_spec.shape, np.uint8))
         self.models = models
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="looking")
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="inference")
 
-    async def look(
+    async def predict(
         self,
-        picture: bytes,
+        content: bytes,
         *,
-        max_pixels: int = MAX_PICTURE_PIXELS,
+        max_pixels: int = MAX_PHOTO_PIXELS,
         names: Collection[str] | None = None,
-    ) -> list[Look]:
-        """Decode a picture file's contents and ask the models.
+    ) -> list[InferenceResult]:
+        """Decode an image file and run the models on it, without blocking the event loop.
 
         Args:
-            picture: The file's contents.
-            max_pixels: The largest picture that is decoded.
-            names: Which of the models are asked; None for each of them.
+            content: The content of the image file.
+            max_pixels: The largest image that is decoded.
+            names: The models to run; None for all of them.
+
+        Returns:
+            One result per model, in the order of `models`.
 
         Raises:
-            ImageError: Not a picture, or too large.
-            FeatureError: A model fails, or its answer is no probabilities.
+            ImageError: `content` is not a readable image, or the image is too large.
+            FeatureError: A model fails, or its outputs are not finite.
         """
-        asked = {k: model for k, model in self.models.items() if names is None or k in names}
-        work = partial(_look, picture, asked, max_pixels)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        selected = {k: model for k, model in self.models.items() if names is None or k in names}
+        work = partial(_predict, content, selected, max_pixels)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
-        """Let go of the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Stop the threads; queued images are dropped."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _look(picture: bytes, models: dict[str, Predictor], max_pixels: int) -> list[Look]:
-    image = open_image(picture, max_pixels=max_pixels)
-    looks = []
+def _predict(
+    content: bytes, models: dict[str, Predictor], max_pixels: int
+) -> list[InferenceResult]:
+    image = open_image(content, max_pixels=max_pixels)
+    results = []
     for name, model in models.items():
-        seen = prepare(image, model.input_spec)
-        began = time.perf_counter()
-        probabilities = _ask(name, model, seen)
-        milliseconds = 1000 * (time.perf_counter() - began)
-        looks.append(Look(name, model.classes, probabilities, seen, milliseconds))
-    return looks
+        pixels = prepare(image, model.input_spec)
+        start = time.perf_counter()
+        probabilities = _probabilities(name, model, pixels)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        results.append(InferenceResult(name, model.classes, probabilities, pixels, milliseconds))
+    return results
 
 
-def _ask(name: str, model: Predictor, seen: NDArray[np.uint8]) -> NDArray[np.float32]:
-    probabilities = model.probabilities(seen[None])[0]
+def _probabilities(name: str, model: Predictor, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The probabilities `(K,)` for one prepared image `(H, W, C)`."""
+    probabilities: NDArray[np.float32] = model.probabilities(pixels[None])[0]
     if not np.isfinite(probabilities).all():
         raise FeatureError(
-            f"{name} gives probabilities that are not finite (NaN or infinity); "
+            f"{name} returned probabilities that are not finite (NaN or infinity); "
             "convert it again with --precision float32"
         )
     return probabilities
 
 
-def pixels(seen: NDArray[np.uint8]) -> dict[str, Any]:
-    """What a model was given, for a page: sizes and the bytes, base64."""
-    height, width, channels = seen.shape
+def encode_pixels(pixels: NDArray[np.uint8]) -> dict[str, Any]:
+    """A model's input `(H, W, C)` as JSON: its size, and the bytes row by row in base64."""
+    height, width, channels = pixels.shape
     return {
         "width": width,
         "height": height,
         "channels": channels,
-        "data": base64.b64encode(seen.tobytes()).decode(),
+        "data": base64.b64encode(pixels.tobytes()).decode(),
     }

@@ -1,17 +1,17 @@
-"""Frames over a WebSocket: one in flight, and of those that come meanwhile only the newest.
+"""Live predictions over a WebSocket: one frame at a time, and of waiting frames only the newest.
 
-A page connects to `/ws/live` and sends binary messages: one byte of flags, four bytes of a number
-(big-endian), then the contents of a picture file (PNG, JPEG, WebP) of at most `MAX_FRAME_PIXELS`.
-Flags: 1, a still picture, which is judged by itself; 2, send what the model sees. It gets text
-messages, JSON:
+A page connects to `/ws/live` and sends binary messages: one byte of flags, four bytes with the
+number of the frame (big-endian), then the content of an image file (PNG, JPEG, WebP...) of at
+most `MAX_FRAME_PIXELS` pixels. The flags are 1 for a still image, which is not smoothed, and 2 to
+receive the model's input pixels, too. The answers are JSON text messages:
 
     {"id": 7, "skipped": 0, "models": [{"name": "Digits", "shown": "4", "confidence": 0.98,
      "top": [["4", 0.98], ["9", 0.01]], "milliseconds": 0.5, "seen": null}]}
 
-or `{"id": 7, "error": "the picture cannot be read: ..."}`. `top` is of this frame, `shown` and its
-`confidence` are of the last few. Frames that were passed over for a newer one are not answered but
-counted in `skipped`. The text message `reset` starts the smoothing anew for the frames after it, as
-for another camera. Anything else closes the socket.
+or `{"id": 7, "error": "the picture cannot be read: ..."}`. `top` belongs to this frame; `shown` and
+`confidence` are smoothed over the last frames. A frame that is replaced by a newer one before it is
+processed gets no answer; the next answer counts it in `skipped`. The text message `reset` restarts
+the smoothing, for example when the camera changes. Any other message closes the WebSocket.
 """
 
 from __future__ import annotations
@@ -22,108 +22,142 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import PocketlensError
-from pocketlens.preview.inference import MAX_FRAME_PIXELS, Eyes, Look, pixels
-from pocketlens.preview.smoothing import Steady
-from pocketlens.preview.sockets import POLICY, TRY_AGAIN_LATER, first_of, refuse
+from pocketlens.preview.inference import (
+    MAX_FRAME_PIXELS,
+    InferencePool,
+    InferenceResult,
+    encode_pixels,
+)
+from pocketlens.preview.smoothing import Smoother
+from pocketlens.preview.sockets import (
+    POLICY_VIOLATION,
+    TRY_AGAIN_LATER,
+    close_with_reason,
+    run_until_first,
+)
 
-__all__ = ["HEADER", "SEEN", "STILL", "TOP", "Live", "said"]
+__all__ = ["HEADER_BYTES", "SEEN", "STILL", "TOP", "Live", "result_to_json"]
 
 STILL, SEEN = 1, 2
-HEADER = 5
+"""Flags of a frame: a still image; send the model's input pixels."""
+
+HEADER_BYTES = 5
 TOP = 10
-"""How many classes are told."""
+"""How many classes an answer lists."""
 
 MAX_SOCKETS = 128
 
 
 class Live:
-    """The endpoint, and how many are connected to it.
+    """The endpoint `/ws/live`.
 
     Args:
-        eyes: Who looks at the frames.
+        pool: The models that process the frames.
     """
 
-    def __init__(self, eyes: Eyes) -> None:
-        self.eyes = eyes
+    def __init__(self, pool: InferencePool) -> None:
+        self.pool = pool
         self.connected = 0
+        """The number of open WebSockets."""
 
-    async def welcome(self, socket: WebSocket) -> None:
+    async def connect(self, socket: WebSocket) -> None:
         await socket.accept()
         if self.connected >= MAX_SOCKETS:
-            await refuse(socket, TRY_AGAIN_LATER, f"{MAX_SOCKETS} pages are connected already")
+            await close_with_reason(
+                socket, TRY_AGAIN_LATER, f"{MAX_SOCKETS} pages are connected already"
+            )
             return
         self.connected += 1
         try:
-            conversation = Conversation(socket, self.eyes)
-            await first_of(conversation.receive(), conversation.answer())
+            session = Session(socket, self.pool)
+            await run_until_first(session.receive(), session.answer())
         finally:
             self.connected -= 1
 
 
-class Conversation:
-    """One page: a task that receives, and one that looks and answers."""
+class Session:
+    """One connected page. One task receives frames, another processes and answers them."""
 
-    def __init__(self, socket: WebSocket, eyes: Eyes) -> None:
+    def __init__(self, socket: WebSocket, pool: InferencePool) -> None:
         self.socket = socket
-        self.eyes = eyes
-        self.newest: tuple[bytes, dict[str, Steady]] | None = None
+        self.pool = pool
+        self.newest: tuple[bytes, dict[str, Smoother]] | None = None
         self.skipped = 0
-        self.something = asyncio.Event()
-        self.start_anew()
+        self.frame_received = asyncio.Event()
+        self.reset()
 
-    def start_anew(self) -> None:
-        # A frame keeps those that it came under: what is in flight says nothing of what follows.
-        self.steady = {name: Steady.of(model) for name, model in self.eyes.models.items()}
+    def reset(self) -> None:
+        # New smoothers instead of `Smoother.reset`: a frame that is being processed keeps the old
+        # ones, so that it cannot influence the frames after the reset.
+        self.smoothers = {
+            name: Smoother.for_model(model) for name, model in self.pool.models.items()
+        }
 
     async def receive(self) -> None:
-        """Keep the newest frame, until the page is gone."""
+        """Keep the newest frame, until the page disconnects."""
         while (message := await self.socket.receive())["type"] != "websocket.disconnect":
             if message.get("text") == "reset":
-                self.start_anew()
-            elif (data := message.get("bytes")) is not None and len(data) >= HEADER:
+                self.reset()
+            elif (data := message.get("bytes")) is not None and len(data) >= HEADER_BYTES:
                 self.skipped += self.newest is not None
-                self.newest = (data, self.steady)
-                self.something.set()
+                self.newest = (data, self.smoothers)
+                self.frame_received.set()
             else:
-                await refuse(self.socket, POLICY, "expected a frame: flags, number, picture")
+                await close_with_reason(
+                    self.socket,
+                    POLICY_VIOLATION,
+                    "expected 'reset' or a frame: flags (1 byte), number (4 bytes), image file",
+                )
                 return
 
     async def answer(self) -> None:
-        """Look at one frame after the other, until the page is gone."""
+        """Process and answer one frame after the other, until the page disconnects."""
         while True:
-            await self.something.wait()
-            self.something.clear()
+            await self.frame_received.wait()
+            self.frame_received.clear()
             assert self.newest is not None
-            (data, steady), self.newest = self.newest, None
+            (data, smoothers), self.newest = self.newest, None
             skipped, self.skipped = self.skipped, 0
-            number = int.from_bytes(data[1:HEADER], "big")
+            number = int.from_bytes(data[1:HEADER_BYTES], "big")
             answer: dict[str, Any] = {"id": number, "skipped": skipped}
             try:
-                looks = await self.eyes.look(data[HEADER:], max_pixels=MAX_FRAME_PIXELS)
+                results = await self.pool.predict(data[HEADER_BYTES:], max_pixels=MAX_FRAME_PIXELS)
             except PocketlensError as error:
                 answer["error"] = str(error)
             else:
-                answer["models"] = [self.judged(look, data[0], steady) for look in looks]
+                answer["models"] = [self._to_json(each, data[0], smoothers) for each in results]
             try:
                 await self.socket.send_json(answer)
             except WebSocketDisconnect:
                 return
 
-    def judged(self, look: Look, flags: int, steady: dict[str, Steady]) -> dict[str, Any]:
+    def _to_json(
+        self, result: InferenceResult, flags: int, smoothers: dict[str, Smoother]
+    ) -> dict[str, Any]:
         if flags & STILL:
-            by_itself = Steady.of(self.eyes.models[look.name], still=True)
-            return said(look, by_itself, seen=bool(flags & SEEN))
-        return said(look, steady[look.name], seen=bool(flags & SEEN))
+            smoother = Smoother.for_model(self.pool.models[result.name], still=True)
+        else:
+            smoother = smoothers[result.name]
+        return result_to_json(result, smoother, seen=bool(flags & SEEN))
 
 
-def said(look: Look, steady: Steady, *, seen: bool, top: int = TOP) -> dict[str, Any]:
-    """What a model said of a picture, and what `steady` shows once it has taken it in; for JSON."""
-    shown = steady.add(look.probabilities)
+def result_to_json(
+    result: InferenceResult, smoother: Smoother, *, seen: bool, top: int = TOP
+) -> dict[str, Any]:
+    """The answer of one model as JSON; adds the result to `smoother`.
+
+    Args:
+        result: The model's output for one image.
+        smoother: Decides which label is shown.
+        seen: Whether to include the model's input pixels.
+        top: How many classes to list.
+    """
+    shown = smoother.add(result.probabilities)
     return {
-        "name": look.name,
+        "name": result.name,
         "shown": shown,
-        "confidence": steady.confidence,
-        "top": look.top(top),
-        "milliseconds": round(look.milliseconds, 3),
-        "seen": pixels(look.seen) if seen else None,
+        "confidence": smoother.confidence,
+        "top": result.top(top),
+        "milliseconds": round(result.milliseconds, 3),
+        "seen": encode_pixels(result.pixels) if seen else None,
     }

@@ -21,7 +21,7 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-PICTURE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+IMAGE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 
 SEEN = {
     **_object(
@@ -31,7 +31,7 @@ SEEN = {
         data={"type": "string", "format": "byte"},
     ),
     "nullable": True,
-    "description": "With seen=1, the pixels that the model was given, row by row, base64.",
+    "description": "With seen=1: the model's input pixels, row by row, in base64.",
 }
 
 ANSWER = _object(
@@ -42,18 +42,18 @@ ANSWER = _object(
                 shown={
                     "type": "string",
                     "nullable": True,
-                    "description": "The label to show; null for nothing, or nothing sure.",
+                    "description": "The label to show; null for `nothing` or if uncertain.",
                 },
                 confidence={"type": "number", "nullable": True},
                 top={
                     **_list({"type": "array", "items": {}, "minItems": 2, "maxItems": 2}),
-                    "description": "[class, probability], most probable first.",
+                    "description": "Pairs [class, probability], most probable first.",
                 },
                 milliseconds=NUMBER,
                 seen=SEEN,
             )
         ),
-        "description": "One for each Core ML file of the preview.",
+        "description": "One entry per model of the preview.",
     }
 )
 
@@ -77,7 +77,7 @@ MODEL = _object(
     corrections={
         **_object(folder=TEXT, classes=_list(TEXT)),
         "nullable": True,
-        "description": "Where corrected pictures are kept; null when none are.",
+        "description": "Where corrected images are stored; null if they are not stored.",
     },
 )
 
@@ -85,34 +85,42 @@ CORRECTION = _object(label=TEXT, name=TEXT)
 
 
 def description(server: str) -> dict[str, Any]:
-    """Version 3.0 of https://spec.openapis.org/oas, for a server at this address."""
+    """The description, by version 3.0 of https://spec.openapis.org/oas.
+
+    Args:
+        server: The address of the server.
+    """
     return {
         "openapi": "3.0.3",
         "info": {"title": "Pocketlens preview", "version": "1"},
         "servers": [{"url": server}],
         "paths": {
-            "/api/openapi.json": {"get": _operation("This description.", {"type": "object"})},
-            "/api/model": {"get": _operation("The models: classes, input, thresholds.", MODEL)},
+            "/api/openapi.json": {
+                "get": _operation("Return this description.", {"type": "object"})
+            },
+            "/api/model": {
+                "get": _operation("List the models: classes, input, thresholds.", MODEL)
+            },
             "/api/predict": {
                 "post": _operation(
-                    "Name what is in a picture.",
+                    "Classify an image.",
                     ANSWER,
                     parameters=[
                         _parameter("top", "query", {"type": "integer", "minimum": 1}),
                         _parameter("seen", "query", {"type": "string", "enum": ["0", "1"]}),
                     ],
-                    body=PICTURE,
+                    body=IMAGE,
                 )
             },
-            "/api/duels": {"post": _operation("Open a duel.", _object(code=TEXT), status=201)},
+            "/api/duels": {"post": _operation("Create a duel.", _object(code=TEXT), status=201)},
             "/api/corrections": {
-                "get": _operation("All corrections.", _list(CORRECTION)),
+                "get": _operation("List all corrections.", _list(CORRECTION)),
                 "post": _operation(
-                    "Keep a picture as one of a class.",
+                    "Store an image with its correct class.",
                     CORRECTION,
                     status=201,
                     parameters=[_parameter("label", "query", TEXT, required=True)],
-                    body=PICTURE,
+                    body=IMAGE,
                 ),
             },
             "/api/corrections/{label}/{name}": {
@@ -120,17 +128,21 @@ def description(server: str) -> dict[str, Any]:
                     _parameter("label", "path", TEXT, required=True),
                     _parameter("name", "path", TEXT, required=True),
                 ],
-                "get": _operation("The picture.", PICTURE["image/*"]["schema"], kind="image/png"),
-                "delete": _operation("Delete it.", status=204),
+                "get": _operation(
+                    "Return the image of a correction.",
+                    IMAGE["image/*"]["schema"],
+                    media_type="image/png",
+                ),
+                "delete": _operation("Delete a correction.", status=204),
             },
         },
     }
 
 
 def _parameter(
-    name: str, place: str, schema: dict[str, Any], *, required: bool = False
+    name: str, location: str, schema: dict[str, Any], *, required: bool = False
 ) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": required, "schema": schema}
+    return {"name": name, "in": location, "required": required, "schema": schema}
 
 
 def _operation(
@@ -138,23 +150,23 @@ def _operation(
     schema: dict[str, Any] | None = None,
     *,
     status: int = 200,
-    kind: str = "application/json",
+    media_type: str = "application/json",
     parameters: list[dict[str, Any]] | None = None,
     body: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    content = {"content": {kind: {"schema": schema}}} if schema else {}
-    found: dict[str, Any] = {
+    content = {"content": {media_type: {"schema": schema}}} if schema else {}
+    operation: dict[str, Any] = {
         "summary": summary,
         "responses": {
             str(status): {"description": summary, **content},
             "default": {
-                "description": "What was wrong: with the request (4xx), or here (5xx).",
+                "description": "An error in the request (4xx) or on the server (5xx).",
                 "content": {"application/json": {"schema": _object(error=TEXT)}},
             },
         },
     }
     if parameters:
-        found["parameters"] = parameters
+        operation["parameters"] = parameters
     if body:
-        found["requestBody"] = {"required": True, "content": body}
-    return found
+        operation["requestBody"] = {"required": True, "content": body}
+    return operation

@@ -1,4 +1,4 @@
-"""The server of the preview: on this computer, or with `lan` for a phone beside it."""
+"""The server of the preview: on this computer only, or with `lan` on the local network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-__all__ = ["configure", "create_server", "serve"]
+__all__ = ["create_server", "listening_socket", "serve", "uvicorn_config"]
 
 LOOPBACK = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
-NEEDED = ("httptools", "segno", "starlette", "trustme", "uvicorn", "websockets")
+REQUIRED_PACKAGES = ("httptools", "segno", "starlette", "trustme", "uvicorn", "websockets")
 
 MAX_MESSAGE = 4_000_000
-"""The largest frame, in bytes."""
+"""The largest WebSocket message, in bytes."""
 
 MAX_CONNECTIONS = 256
-"""Above, requests are answered with 503. Sockets have limits of their own, and lower ones."""
+"""Further connections get status 503. WebSockets have lower limits of their own."""
 
-SHUTDOWN = 1
-"""Seconds that requests in progress are given when the server is stopped."""
+SHUTDOWN_TIMEOUT = 1
+"""Seconds that running requests may take after the server is stopped."""
 
 
 def create_server(
@@ -41,84 +41,89 @@ def create_server(
     origins: Sequence[str],
     corrections: str | os.PathLike[str] | None = None,
 ) -> ASGIApp:
-    """The ASGI application.
+    """Create the ASGI application.
 
     Args:
-        models: By their names on the page.
-        origins: Under which it is served, such as `http://127.0.0.1:8765`; others are refused.
-        corrections: A folder for pictures that were put right; None to keep none.
+        models: The models by their names on the page.
+        origins: The addresses that serve the page, such as `http://127.0.0.1:8765`. Requests under
+            other addresses are rejected.
+        corrections: The folder for corrected images; None to store none.
 
     Raises:
-        FeatureError: A model that is no classifier of one image.
+        FeatureError: A model is not a classifier of one image.
         OptionError: `corrections` is a file.
     """
     from starlette.applications import Starlette
     from starlette.routing import Mount, WebSocketRoute
     from starlette.staticfiles import StaticFiles
 
-    from pocketlens.preview.api import ERRORS, Api
-    from pocketlens.preview.bridge import STREAMS, Bridge
+    from pocketlens.preview.api import EXCEPTION_HANDLERS, Api
+    from pocketlens.preview.bridge import BRIDGE_PATH, Bridge
     from pocketlens.preview.corrections import Corrections
     from pocketlens.preview.duel.rooms import Duels
     from pocketlens.preview.guard import Guard
-    from pocketlens.preview.inference import Eyes
+    from pocketlens.preview.inference import InferencePool
     from pocketlens.preview.live import Live
 
     classes = next(iter(models.values())).classes
-    kept = None if corrections is None else Corrections(corrections, classes)
-    eyes = Eyes(dict(models))
-    duels = Duels(eyes)
+    store = None if corrections is None else Corrections(corrections, classes)
+    pool = InferencePool(dict(models))
+    duels = Duels(pool)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        eyes.close()
+        pool.close()
 
     application = Starlette(
         routes=[
-            Mount("/api", routes=Api(eyes, duels, kept).routes),
-            WebSocketRoute("/ws/live", Live(eyes).welcome),
-            WebSocketRoute("/ws/duel/{code}", duels.welcome),
-            Mount(STREAMS, routes=Bridge(MAX_MESSAGE).routes),
+            Mount("/api", routes=Api(pool, duels, store).routes),
+            WebSocketRoute("/ws/live", Live(pool).connect),
+            WebSocketRoute("/ws/duel/{code}", duels.connect),
+            Mount(BRIDGE_PATH, routes=Bridge(MAX_MESSAGE).routes),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
-        exception_handlers=ERRORS,
+        exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
     return Guard(application, origins)
 
 
-def configure(application: ASGIApp, *, certified: str | None = None) -> uvicorn.Config:
-    """How uvicorn serves it.
+def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uvicorn.Config:
+    """The configuration of uvicorn for the preview.
 
     Args:
-        application: See `create_server`.
-        certified: The address that a new certificate is made for; None to serve plain HTTP.
+        application: The result of `create_server`.
+        https_host: The host of the new certificate for HTTPS; None to serve plain HTTP.
     """
     import uvicorn
 
-    from pocketlens.preview.lan import certificate
-    from pocketlens.preview.timeouts import Ending, ImpatientHttp, ImpatientWebSocket
+    from pocketlens.preview.lan import create_certificate
+    from pocketlens.preview.timeouts import (
+        HttpWithTimeout,
+        ShutdownMiddleware,
+        WebSocketWithTimeout,
+    )
 
     with TemporaryDirectory(prefix="pocketlens-preview-") as folder:
-        chain, key = certificate(certified, Path(folder)) if certified else (None, None)
+        chain, key = create_certificate(https_host, Path(folder)) if https_host else (None, None)
         config = uvicorn.Config(
-            Ending(application),
+            ShutdownMiddleware(application),
             loop="asyncio",
-            http=ImpatientHttp,
-            ws=ImpatientWebSocket,
+            http=HttpWithTimeout,
+            ws=WebSocketWithTimeout,
             lifespan="on",
             log_level="warning",
             access_log=False,
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             ws_max_size=MAX_MESSAGE,
-            ws_per_message_deflate=False,  # pictures are compressed already
-            timeout_graceful_shutdown=SHUTDOWN,
+            ws_per_message_deflate=False,  # images are compressed already
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
             ssl_certfile=chain,
             ssl_keyfile=key,
         )
-        config.load()  # reads the key, which is nowhere else when the folder is gone
+        config.load()  # reads the key, because the folder is deleted now
     return config
 
 
@@ -130,47 +135,54 @@ def serve(
     corrections: str | os.PathLike[str] | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve the preview until interrupted (Ctrl-C).
+    """Serve the preview until it is interrupted (Ctrl-C).
 
     Args:
-        models: By their names on the page; two are shown side by side.
-        port: 0 for any that is free.
-        lan: Serve to the network that this computer is in, too, over HTTPS.
-        corrections: A folder for pictures that were put right; None to keep none.
-        ready: Told the page's address once it can be opened.
+        models: The models by their names on the page; two models are shown side by side.
+        port: The port; 0 for any free port.
+        lan: Serve on this computer's address in the local network, over HTTPS, instead of on
+            127.0.0.1.
+        corrections: The folder for corrected images; None to store none.
+        ready: Called with the page's address as soon as the page can be opened.
 
     Raises:
-        OptionError: A port that is taken, no network, no model, or `corrections` is a file.
-        FeatureError: A model that is no image classifier.
+        OptionError: The port is in use, this computer is not on a network, `models` is empty, or
+            `corrections` is a file.
+        FeatureError: A model is not a classifier of one image.
         MissingExtraError: The extra `preview` is not installed.
-        KeyboardInterrupt: It was interrupted, and has ended.
+        KeyboardInterrupt: After Ctrl-C, when the server has stopped.
     """
-    for name in NEEDED:
+    for name in REQUIRED_PACKAGES:
         if find_spec(name) is None:
             raise MissingExtraError(name, "preview", "the preview")
     if not models:
-        raise OptionError("a preview needs at least one Core ML file")
+        raise OptionError("the preview needs at least one Core ML model")
     import uvicorn
 
-    from pocketlens.preview import lan as network
+    from pocketlens.preview.lan import local_address
 
-    host = network.address() if lan else LOOPBACK
-    with _listening(host, port) as sock:
+    host = local_address() if lan else LOOPBACK
+    with listening_socket(host, port) as sock:
         port = sock.getsockname()[1]
         names = [host] if lan else [LOOPBACK, "localhost"]
         origins = [f"{'https' if lan else 'http'}://{name}:{port}" for name in names]
         application = create_server(models, origins=origins, corrections=corrections)
-        config = configure(application, certified=host if lan else None)
+        config = uvicorn_config(application, https_host=host if lan else None)
         if ready:
-            # The socket listens already: who connects now is answered in a moment.
+            # The socket listens already: connections wait until the server accepts them.
             ready(origins[0])
         uvicorn.Server(config).run(sockets=[sock])
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """A TCP socket that listens on `host` and `port`.
+
+    Raises:
+        OptionError: The port cannot be used.
+    """
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if os.name == "posix":  # on Windows it would share the port with who has it
+    if os.name == "posix":  # on Windows it would share the port with another program
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -178,8 +190,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         sock.close()
         raise OptionError(
-            f"port {port} of {host} cannot be used ({error.strerror}); choose another with --port; "
-            "0 takes any that is free"
+            f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port, "
+            "or any free port with --port 0"
         ) from error
     with sock:
         yield sock

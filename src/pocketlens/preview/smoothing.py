@@ -1,14 +1,16 @@
-"""From frame to frame: which label is shown, so that it neither flickers nor guesses.
+"""Decides from frame to frame which label is shown, so that it neither flickers nor guesses.
 
-The same rule as in the app (`DecisionRule` and `ProbabilitySmoother` of its `RecognizerKit`): a new
-label needs a high probability, a clear lead and hardly any background, several frames in a row; a
-shown label stays while its probability is above a lower threshold; `nothing` is never shown.
+The rule is the same as in the app (`DecisionRule` and `ProbabilitySmoother` of `RecognizerKit`). A
+new label needs a high probability, a clear lead over the second class and a low probability of
+`nothing`, several frames in a row. A shown label stays until its probability falls below a lower
+threshold. `nothing` is never shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,11 @@ from numpy.typing import NDArray
 from pocketlens.app.spec import Display
 from pocketlens.prediction import NOTHING, Predictor
 
-__all__ = ["Steady"]
+__all__ = ["Smoother"]
 
 
-class Steady:
-    """What is shown of a stream of probabilities.
+class Smoother:
+    """Turns a stream of probabilities into the label to show.
 
     Args:
         classes: The model's `K` classes.
@@ -34,13 +36,18 @@ class Steady:
         self.reset()
 
     @classmethod
-    def of(cls, model: Predictor, *, still: bool = False) -> Steady:
-        """By a model's own thresholds. A `still` picture is not smoothed and need not hold."""
+    def for_model(cls, model: Predictor, *, still: bool = False) -> Smoother:
+        """A smoother with the model's own thresholds.
+
+        Args:
+            model: Its classes and thresholds are used.
+            still: For a single image: no smoothing, and one image is enough to show a label.
+        """
         display = Display(**asdict(model.thresholds))
         return cls(model.classes, replace(display, hold=1, smoothing=1.0) if still else display)
 
     def reset(self) -> None:
-        """Forget every frame: after a pause, or for another camera."""
+        """Forget all frames, for example after a pause or when the camera changes."""
         self.average: NDArray[np.float64] | None = None
         self.shown: int | None = None
         self._candidate: int | None = None
@@ -48,13 +55,17 @@ class Steady:
 
     @property
     def confidence(self) -> float | None:
-        """The smoothed probability of what is shown; None for nothing."""
+        """The smoothed probability of the shown label; None if no label is shown."""
         if self.average is None or self.shown is None:
             return None
         return float(self.average[self.shown])
 
-    def add(self, probabilities: NDArray[np.floating]) -> str | None:
-        """Take in one frame's probabilities `(K,)`; what to show now, None for nothing."""
+    def add(self, probabilities: NDArray[np.floating[Any]]) -> str | None:
+        """Add the probabilities `(K,)` of one frame.
+
+        Returns:
+            The label to show now; None for no label.
+        """
         if self.average is None:
             self.average = probabilities.astype(np.float64)
         else:
@@ -70,6 +81,7 @@ class Steady:
         return None if self.shown is None else self.classes[self.shown]
 
     def _clear_winner(self, average: NDArray[np.float64]) -> int | None:
+        """The index of the most probable class if it meets all thresholds for a new label."""
         best = int(average.argmax())
         second = float(np.delete(average, best).max(initial=0.0))
         first, display = float(average[best]), self.display

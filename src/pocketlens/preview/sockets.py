@@ -1,4 +1,4 @@
-"""What the endpoints of both kinds of WebSocket share."""
+"""Helpers shared by the WebSocket endpoints."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-__all__ = ["POLICY", "TRY_AGAIN_LATER", "first_of", "refuse"]
+__all__ = ["POLICY_VIOLATION", "TRY_AGAIN_LATER", "close_with_reason", "run_until_first"]
 
-POLICY, TRY_AGAIN_LATER = 1008, 1013
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+"""Close codes of WebSockets (RFC 6455, section 7.4.1, and the IANA registry)."""
 
-MAX_REASON = 123
+MAX_REASON_BYTES = 123
 """The longest reason of a close frame, in bytes (RFC 6455, section 5.5)."""
 
 
-async def first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side until one ends, then stop the others.
+async def run_until_first(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines concurrently until one of them ends, then cancel the others.
 
     Raises:
-        Exception: What one of them raised; an ExceptionGroup when several did.
+        Exception: The exception of a coroutine; an ExceptionGroup if several raised one.
     """
-    tasks = [asyncio.create_task(work) for work in works]
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    faults = [each for each in ended if isinstance(each, Exception)]
-    if len(faults) > 1:
-        raise ExceptionGroup("several faults at once", faults)
-    if faults:
-        raise faults[0]
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if len(errors) > 1:
+        raise ExceptionGroup("several errors", errors)
+    if errors:
+        raise errors[0]
 
 
-async def refuse(socket: WebSocket, code: int, reason: str) -> None:
-    """Close a socket and say why; one that has left already is not told."""
-    short = reason.encode()[:MAX_REASON].decode(errors="ignore")
+async def close_with_reason(socket: WebSocket, code: int, reason: str) -> None:
+    """Close a WebSocket with a reason; does nothing if the client has already disconnected."""
+    short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     with contextlib.suppress(WebSocketDisconnect):
         await socket.close(code, short)

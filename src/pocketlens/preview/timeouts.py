@@ -1,4 +1,4 @@
-"""Who is waited for, and for how long: pages that do not read, requests when the server ends."""
+"""Timeouts: drops connections that do not read, and requests that are still open at shutdown."""
 
 from __future__ import annotations
 
@@ -9,87 +9,89 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from pocketlens.preview.bridge import STREAMS
+from pocketlens.preview.bridge import BRIDGE_PATH
 
-__all__ = ["Ending", "ImpatientHttp", "ImpatientWebSocket"]
+__all__ = ["HttpWithTimeout", "ShutdownMiddleware", "WebSocketWithTimeout"]
 
-SLOW = 5.0
-"""Seconds after which a page that takes nothing of what it was sent is dropped."""
+WRITE_TIMEOUT = 5.0
+"""Seconds after which a connection that reads nothing of what it was sent is dropped."""
 
 
-class _Dropping(asyncio.Protocol):
-    """Drops a page which does not read.
+class _WriteTimeout(asyncio.Protocol):
+    """Drops a client that does not read.
 
-    Else whatever is sent to it waits for ever, and so does the connection's close.
+    Without it, every write to that client would wait forever, and so would closing the connection.
     """
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
-    dropping: asyncio.TimerHandle | None = None
+    write_timer: asyncio.TimerHandle | None = None
+    """Runs while the client does not read."""
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.dropping = self.loop.call_later(SLOW, self.transport.abort)
+        self.write_timer = self.loop.call_later(WRITE_TIMEOUT, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._keep()
+        self._cancel_write_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._keep()
+        self._cancel_write_timer()
         super().connection_lost(exc)
 
-    def _keep(self) -> None:
-        if self.dropping is not None:
-            self.dropping.cancel()
-            self.dropping = None
+    def _cancel_write_timer(self) -> None:
+        if self.write_timer is not None:
+            self.write_timer.cancel()
+            self.write_timer = None
 
 
-class ImpatientWebSocket(_Dropping, WebSocketsSansIOProtocol):
-    """A WebSocket whose end does not wait for a page that does not read."""
+class WebSocketWithTimeout(_WriteTimeout, WebSocketsSansIOProtocol):
+    """A WebSocket whose shutdown does not wait for a client that does not read."""
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self.dropping is not None:
+        if self.write_timer is not None:
             self.transport.abort()
 
 
-class ImpatientHttp(_Dropping, HttpToolsProtocol):
-    """A connection whose end waits for the request in progress alone.
+class HttpWithTimeout(_WriteTimeout, HttpToolsProtocol):
+    """An HTTP connection whose shutdown waits only for the request in progress.
 
-    Requests that wait behind it would be begun while the server ends, and after: each may start a
-    thread that nobody is left to stop, and the process would wait for that. A stream of events has
-    no end of its own.
+    Pipelined requests behind it would still be started during and after the shutdown. Each of them
+    may start a thread that nobody stops, and the process would wait for that thread. An event
+    stream of the bridge never ends by itself, so it is closed.
     """
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self.dropping is not None or self.pipeline:
+        if self.write_timer is not None or self.pipeline:
             self.transport.abort()
-        elif self.cycle is not None and self.cycle.scope["path"].startswith(STREAMS):
+        elif self.cycle is not None and self.cycle.scope["path"].startswith(BRIDGE_PATH):
             self.transport.close()
 
 
-class Ending:
-    """ASGI middleware: requests that are cut off by the server's end are told so.
+class ShutdownMiddleware:
+    """ASGI middleware that answers requests which the shutdown interrupts, with status 503.
 
-    What uvicorn still waits for when its time is up it cancels, and then reports as a crash.
+    Uvicorn cancels the requests that are still running after its shutdown timeout, and without a
+    response it would report each of them as a crash.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answered = False
+        responded = False
 
-        async def noted(message: Message) -> None:
-            nonlocal answered
-            answered = True
+        async def tracking_send(message: Message) -> None:
+            nonlocal responded
+            responded = True
             await send(message)
 
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, tracking_send)
         except asyncio.CancelledError:
-            if scope["type"] == "http" and not answered:
-                ended = JSONResponse({"error": "the preview has ended"}, status_code=503)
-                await ended(scope, receive, send)
+            if scope["type"] == "http" and not responded:
+                stopped = JSONResponse({"error": "the preview has been stopped"}, status_code=503)
+                await stopped(scope, receive, send)

@@ -1,1 +1,4 @@
-"""The drawing duel: the rules of a match, and the rooms in which two players meet."""
+"""The drawing duel: `match.py` has the rules, `rooms.py` connects two players by WebSockets.
+
+Its part of the page is in `page/duel/`.
+"""

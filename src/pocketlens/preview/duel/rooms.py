@@ -1,4 +1,4 @@
-"""Duels over WebSockets: rooms by code, two players each."""
+"""Duels over WebSockets: each room has a code and two players."""
 
 from __future__ import annotations
 
@@ -13,155 +13,167 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import OptionError, PocketlensError
 from pocketlens.preview.duel.match import Match
-from pocketlens.preview.inference import MAX_FRAME_PIXELS, Eyes
-from pocketlens.preview.smoothing import Steady
-from pocketlens.preview.sockets import POLICY, TRY_AGAIN_LATER, first_of, refuse
+from pocketlens.preview.inference import MAX_FRAME_PIXELS, InferencePool
+from pocketlens.preview.smoothing import Smoother
+from pocketlens.preview.sockets import (
+    POLICY_VIOLATION,
+    TRY_AGAIN_LATER,
+    close_with_reason,
+    run_until_first,
+)
 
 __all__ = ["Duels"]
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which look like digits
-CODE = 4
+CODE_LENGTH = 4
 MAX_ROOMS = 50
-IDLE = 120.0
-"""Seconds that an empty room is kept: until the first comes, or one who was cut off is back."""
+
+EMPTY_ROOM_SECONDS = 120.0
+"""How long an empty room is kept, for the first player or for one who lost the connection."""
 
 HOLD = 3
-"""For how many drawings in a row the model must say the same."""
+"""How many drawings in a row the model must recognize as the prompt."""
 
-PACE = 0.05
-"""Seconds from one drawing that is judged to the next, so that sending more often wins nothing."""
+MIN_INTERVAL = 0.05
+"""Seconds between two drawings that are judged, so that sending faster is no advantage."""
 
 
 class Room:
-    """One match, and for each of its players whether there is news to tell."""
+    """One match, and for each player an event that is set when the state has changed."""
 
     def __init__(self, match: Match) -> None:
         self.match = match
-        self.news: dict[str, asyncio.Event] = {}
+        self.changes: dict[str, asyncio.Event] = {}
         self.empty_since = time.monotonic()
 
     def join(self, key: str, name: str) -> None:
         self.match.join(key, name, time.monotonic())
-        self.news[key] = asyncio.Event()
-        self.changed()
+        self.changes[key] = asyncio.Event()
+        self.notify()
 
     def leave(self, key: str) -> None:
         self.match.leave(key)
-        del self.news[key]
+        del self.changes[key]
         self.empty_since = time.monotonic()
-        self.changed()
+        self.notify()
 
-    def changed(self) -> None:
-        """Both are told at once, and neither waits for the other's network."""
-        for news in self.news.values():
-            news.set()
+    def notify(self) -> None:
+        """Send the new state to both players, without waiting for either network."""
+        for changed in self.changes.values():
+            changed.set()
 
-    def given_up(self) -> bool:
-        return not self.news and time.monotonic() - self.empty_since > IDLE
+    def is_abandoned(self) -> bool:
+        return not self.changes and time.monotonic() - self.empty_since > EMPTY_ROOM_SECONDS
 
-    async def tell(self, key: str, socket: WebSocket) -> None:
-        """Tell a player how things stand whenever they change, until it is gone."""
-        news = self.news[key]
+    async def send_states(self, key: str, socket: WebSocket) -> None:
+        """Send a player the state after every change, until the player disconnects."""
+        changed = self.changes[key]
         while True:
-            news.clear()
+            changed.clear()
             try:
-                await socket.send_json(self.match.seen_by(key, time.monotonic()))
+                await socket.send_json(self.match.state_for(key, time.monotonic()))
             except WebSocketDisconnect:
                 return
-            while not news.is_set():
-                await self._wait(news)
+            while not changed.is_set():
+                await self._wait(changed)
 
-    async def _wait(self, news: asyncio.Event) -> None:
-        """Until something happens, or it is time for the match to go on."""
+    async def _wait(self, changed: asyncio.Event) -> None:
+        """Wait for a change, or until the next phase starts by itself."""
         try:
-            await asyncio.wait_for(news.wait(), self.match.left(time.monotonic()))
+            await asyncio.wait_for(changed.wait(), self.match.seconds_left(time.monotonic()))
         except TimeoutError:
             if self.match.tick(time.monotonic()):
-                self.changed()
+                self.notify()
 
 
 class Duels:
-    """All rooms. The first of the models is asked.
+    """All rooms. The first model of the preview judges the drawings.
 
-    A player connects to `/ws/duel/CODE?name=NAME`, sends drawings as binary messages (the contents
-    of a picture file) and `{"again": true}` for another match, and is told after every change how
-    things stand (`Match.seen_by`); or `{"error": "..."}`. Drawings count while the phase is
-    `drawing`; others are not looked at.
+    A player connects to `/ws/duel/CODE?name=NAME` and sends drawings as binary messages (the
+    content of an image file) and the text `{"again": true}` for another match. The server sends the
+    state after every change (`Match.state_for`), or `{"error": "..."}`. Only drawings that arrive
+    in the phase `drawing` are judged; others are ignored.
     """
 
-    def __init__(self, eyes: Eyes) -> None:
-        self.eyes = eyes
-        self.name, self.model = next(iter(eyes.models.items()))
+    def __init__(self, pool: InferencePool) -> None:
+        self.pool = pool
+        self.name, self.model = next(iter(pool.models.items()))
         self.rooms: dict[str, Room] = {}
 
-    def open(self) -> str:
-        """A new room's code.
+    def create(self) -> str:
+        """Create a room.
+
+        Returns:
+            The code of the room.
 
         Raises:
-            OptionError: Too many rooms, or a model that nobody can draw for.
+            OptionError: Too many rooms, or the model has fewer than two classes to draw.
         """
-        self._tidy()
+        self._remove_abandoned()
         if len(self.rooms) >= MAX_ROOMS:
-            raise OptionError(f"{MAX_ROOMS} duels are going on; wait for one to end")
+            raise OptionError(f"{MAX_ROOMS} duels are running, the maximum; try again later")
         match = Match(self.model.classes, seed=secrets.randbits(32))
-        while (code := "".join(secrets.choice(LETTERS) for _ in range(CODE))) in self.rooms:
+        while (code := "".join(secrets.choice(LETTERS) for _ in range(CODE_LENGTH))) in self.rooms:
             pass
         self.rooms[code] = Room(match)
         return code
 
-    async def welcome(self, socket: WebSocket) -> None:
+    async def connect(self, socket: WebSocket) -> None:
         code = socket.path_params["code"].upper()
         await socket.accept()
-        self._tidy()
+        self._remove_abandoned()
         room = self.rooms.get(code)
         if room is None:
-            await refuse(socket, POLICY, f"there is no duel {code[:CODE]!r}")
+            reason = f"no duel with the code {code[:CODE_LENGTH]!r}"
+            await close_with_reason(socket, POLICY_VIOLATION, reason)
             return
         key = secrets.token_hex(8)
         try:
             room.join(key, socket.query_params.get("name", ""))
         except OptionError as error:
-            await refuse(socket, TRY_AGAIN_LATER, str(error))
+            await close_with_reason(socket, TRY_AGAIN_LATER, str(error))
             return
         try:
-            await first_of(room.tell(key, socket), self._play(room, key, socket))
+            await run_until_first(room.send_states(key, socket), self._judge(room, key, socket))
         finally:
             room.leave(key)
 
-    def _tidy(self) -> None:
-        self.rooms = {code: room for code, room in self.rooms.items() if not room.given_up()}
+    def _remove_abandoned(self) -> None:
+        self.rooms = {code: room for code, room in self.rooms.items() if not room.is_abandoned()}
 
-    async def _play(self, room: Room, key: str, socket: WebSocket) -> None:
-        """Judge what a player draws, until it is gone."""
+    async def _judge(self, room: Room, key: str, socket: WebSocket) -> None:
+        """Judge a player's drawings, until the player disconnects."""
         match = room.match
-        display = replace(Steady.of(self.model, still=True).display, hold=HOLD)
-        steady = Steady(self.model.classes, display)
-        judged, last = 0, -math.inf
+        display = replace(Smoother.for_model(self.model, still=True).display, hold=HOLD)
+        smoother = Smoother(self.model.classes, display)
+        judged_round, last = 0, -math.inf
         while (message := await socket.receive())["type"] != "websocket.disconnect":
             try:
-                if (picture := message.get("bytes")) is None:
+                if (drawing := message.get("bytes")) is None:
                     _check_again(message.get("text") or "")
-                    match.again(time.monotonic())
-                    room.changed()
+                    match.play_again(time.monotonic())
+                    room.notify()
                     continue
                 now = time.monotonic()
-                if match.phase != "drawing" or now < last + PACE:
+                if match.phase != "drawing" or now < last + MIN_INTERVAL:
                     continue
                 last = now
-                if judged != match.rounds:
-                    judged = match.rounds
-                    steady.reset()
-                looks = await self.eyes.look(
-                    picture, max_pixels=MAX_FRAME_PIXELS, names=(self.name,)
+                if judged_round != match.total_rounds:
+                    judged_round = match.total_rounds
+                    smoother.reset()
+                results = await self.pool.predict(
+                    drawing, max_pixels=MAX_FRAME_PIXELS, names=(self.name,)
                 )
             except PocketlensError as error:
-                if not await _told(socket, error):
+                if not await _send_error(socket, error):
                     return
                 continue
-            label = steady.add(looks[0].probabilities)
-            # The round may have ended meanwhile, and the next one begun.
-            if judged == match.rounds and match.recognized(key, label, time.monotonic()):
-                room.changed()
+            label = smoother.add(results[0].probabilities)
+            # During the prediction, this round may have ended and the next one started.
+            if judged_round == match.total_rounds and match.recognized(
+                key, label, time.monotonic()
+            ):
+                room.notify()
 
 
 def _check_again(text: str) -> None:
@@ -170,11 +182,11 @@ def _check_again(text: str) -> None:
     except (ValueError, RecursionError):
         message = None
     if message != {"again": True}:
-        raise OptionError('expected a drawing, or {"again": true}')
+        raise OptionError(f'expected a drawing or {{"again": true}}; received: {text[:40]!r}')
 
 
-async def _told(socket: WebSocket, error: PocketlensError) -> bool:
-    """Tell a player what was wrong; whether it is still there."""
+async def _send_error(socket: WebSocket, error: PocketlensError) -> bool:
+    """Send a player an error message; returns False if the player has disconnected."""
     try:
         await socket.send_json({"error": str(error)})
     except WebSocketDisconnect:

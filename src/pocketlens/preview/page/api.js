@@ -1,47 +1,48 @@
 /**
- * @typedef {object} Input How the model is given a picture.
+ * @typedef {object} Input The model's input.
  * @property {number} width
  * @property {number} height
  * @property {"center-crop"|"fit"|"fill"} crop
  * @property {"dark"|"light"} ink
  *
- * @typedef {object} Answer What one model says of a picture.
+ * @typedef {object} Result The output of one model for an image.
  * @property {string} name of the model.
- * @property {string|null} shown The label, when it is sure and steady.
+ * @property {string|null} shown The label to show; null for none.
  * @property {number|null} confidence
  * @property {[string, number][]} top Classes and probabilities, most probable first.
  * @property {number} milliseconds
  * @property {{width: number, height: number, channels: number, data: string}|null} seen
  */
 
-/** What is shown: `{models: [{name, classes, input, thresholds}], corrections}`. */
-export const model = () => ask("/api/model");
+/** The models: `{models: [{name, classes, input, thresholds}], corrections}`. */
+export const model = () => request("/api/model");
 
 /**
- * Ask about a picture file; its bytes are sent as they are.
- * @param {Blob} picture
- * @returns {Promise<{models: Answer[]}>}
+ * Classify an image file; it is sent unchanged.
+ * @param {Blob} image
+ * @returns {Promise<{models: Result[]}>}
  */
-export const predict = (picture) => ask("/api/predict?seen=1", { method: "POST", body: picture });
+export const predict = (image) => request("/api/predict?seen=1", { method: "POST", body: image });
 
-/** Open a duel: `{code}`. */
-export const openDuel = () => ask("/api/duels", { method: "POST" });
+/** Create a duel: `{code}`. */
+export const createDuel = () => request("/api/duels", { method: "POST" });
 
 /** All corrections: `[{label, name}]`. */
-export const corrections = () => ask("/api/corrections");
+export const corrections = () => request("/api/corrections");
 
-/** Keep a picture as one of `label`. */
-export const keep = (picture, label) =>
-  ask(`/api/corrections?label=${encodeURIComponent(label)}`, { method: "POST", body: picture });
+/** Save an image with its correct label. */
+export const addCorrection = (image, label) =>
+  request(`/api/corrections?label=${encodeURIComponent(label)}`, { method: "POST", body: image });
 
-/** Where a correction's picture is. */
+/** The address of a correction's image. */
 export const correctionUrl = ({ label, name }) =>
   `/api/corrections/${encodeURIComponent(label)}/${encodeURIComponent(name)}`;
 
 /** Delete a correction. */
-export const forget = (correction) => ask(correctionUrl(correction), { method: "DELETE" });
+export const deleteCorrection = (correction) =>
+  request(correctionUrl(correction), { method: "DELETE" });
 
-async function ask(path, options) {
+async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);
@@ -49,9 +50,9 @@ async function ask(path, options) {
     throw new Error("The server does not answer. Is the preview still running?", { cause: error });
   }
   if (response.status === 204) return null;
-  const body = await response.text();
+  const text = await response.text();
   const isJson = response.headers.get("content-type")?.startsWith("application/json");
-  const answer = isJson ? JSON.parse(body) : { error: body || `status ${response.status}` };
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+  const body = isJson ? JSON.parse(text) : { error: text || `status ${response.status}` };
+  if (!response.ok) throw new Error(body.error);
+  return body;
 }

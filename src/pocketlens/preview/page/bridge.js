@@ -1,8 +1,9 @@
 /**
- * A WebSocket over plain requests, with as much of its interface as the page uses.
+ * A WebSocket over plain HTTP requests, with the part of the interface that the page uses.
  *
- * Safari on an iPhone opens no WebSocket to a server whose certificate it does not know, even where
- * its user has gone on to the page; plain requests it makes. See `bridge.py` on the server.
+ * Safari on an iPhone opens no WebSocket to a server with an unknown certificate, even after the
+ * user has accepted the certificate for the page. Plain requests work. See `bridge.py` on the
+ * server.
  */
 export class Bridge {
   readyState = WebSocket.CONNECTING;
@@ -12,13 +13,13 @@ export class Bridge {
   onclose = null;
   #address;
   #events;
-  /** Messages leave one after the other, as they do on a wire. */
+  /** The last request; messages are sent one after the other to keep their order. */
   #last = Promise.resolve();
 
   /** @param {URL} address of the WebSocket. */
   constructor(address) {
-    const name = Array.from(crypto.getRandomValues(new Uint8Array(16)), hexadecimal).join("");
-    this.#address = new URL(`/bridge/${name}`, location.href);
+    const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), hexadecimal).join("");
+    this.#address = new URL(`/bridge/${key}`, location.href);
     const query = new URLSearchParams({ to: address.pathname + address.search });
     this.#events = new EventSource(`${this.#address}?${query}`);
     this.#events.onopen = () => {
@@ -44,8 +45,8 @@ export class Bridge {
 
   async #post(message, size) {
     try {
-      const answer = await fetch(this.#address, { method: "POST", body: message });
-      if (!answer.ok) throw new Error(answer.statusText);
+      const response = await fetch(this.#address, { method: "POST", body: message });
+      if (!response.ok) throw new Error(response.statusText);
     } catch {
       this.#end({ code: 1006, reason: "" });
     } finally {
@@ -53,10 +54,10 @@ export class Bridge {
     }
   }
 
-  #end(how) {
+  #end(event) {
     if (this.readyState === WebSocket.CLOSED) return;
     this.close();
-    this.onclose?.(how);
+    this.onclose?.(event);
   }
 }
 

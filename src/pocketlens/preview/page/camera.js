@@ -1,31 +1,32 @@
-import { Answers } from "./answer.js";
 import { byId } from "./dom.js";
+import { Results } from "./results.js";
 import { SEEN, STILL } from "./socket.js";
 
-/** A frame's longer side is sent no larger, in pixels. */
-const LONGEST_SIDE = 640;
+/** Frames are reduced to this height or width in pixels before they are sent. */
+const MAX_SIDE = 640;
+/** Of the JPEG frames. */
 const QUALITY = 0.92;
 
-const HINT = "Show it something";
+const HINT = "Show something to the camera";
 
-/** What is said of each state, by name or by the name of `getUserMedia`'s error. */
-const WORDS = {
+/** The message for each state; for errors of `getUserMedia`, the state is the error's name. */
+const MESSAGES = {
   off: "The camera is off.",
-  asking: "Allow the camera, where your browser asks.",
-  ended: "The camera was taken away. Is it still connected?",
+  asking: "Allow camera access in your browser.",
+  ended: "The camera has stopped. Is it still connected?",
   insecure:
-    "Browsers give the camera only to pages on this computer or over HTTPS; start the preview " +
-    "with --lan for a phone.",
+    "Browsers allow the camera only on pages from the same computer or over HTTPS. For a phone, " +
+    "start the preview with --lan.",
   NotAllowedError:
-    "The camera is not allowed. Allow it with the symbol beside the address, or in the " +
-    "system's privacy settings; then start it again.",
-  NotFoundError: "There is no camera.",
-  NotReadableError: "Another program uses the camera. Close it; then start it again.",
+    "Camera access is blocked. Allow it with the icon next to the page's address, or in the " +
+    "system's privacy settings. Then start the camera again.",
+  NotFoundError: "No camera found.",
+  NotReadableError: "Another program is using the camera. Close it, then start the camera again.",
 };
 
 /**
- * The part of a picture that the model sees, as shares of its width and height.
- * @param {number} width of the picture.
+ * The part of an image that the model sees, as shares of its width and height.
+ * @param {number} width of the image.
  * @param {number} height
  * @param {import("./api.js").Input} input
  * @returns {{width: number, height: number}} centered, each in (0, 1].
@@ -41,28 +42,28 @@ export function visiblePart(width, height, input) {
  * @param {import("./main.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
-export function camera({ models, live, corrections, announce }) {
+export function camera({ models, live, corrections, announceResult }) {
   const video = byId("video");
   const tools = byId("camera-tools");
-  const answers = new Answers(byId("camera-answers"), models, announce);
+  const results = new Results(byId("camera-results"), models, announceResult);
   const picker = corrections.picker();
-  byId("camera-answers").append(picker.element);
-  answers.clear(HINT);
+  byId("camera-results").append(picker.element);
+  results.clear(HINT);
 
-  const grabbed = document.createElement("canvas");
+  const canvas = document.createElement("canvas");
   /** @type {MediaStream|null} */
   let stream = null;
   let choice = { facingMode: "environment" };
-  // What the user wants, also while the tab is left; each start has a number, so that an answer to
-  // an earlier one is known.
+  // `wanted`: whether the user has started the camera; stays true while another tab is open.
+  // `attempt`: the number of the latest start, so that results of earlier starts are ignored.
   let wanted = false;
   let active = false;
   let attempt = 0;
   let frozen = false;
 
-  function say(state) {
-    byId("camera-words").textContent = WORDS[state] ?? state;
-    byId("camera-state").hidden = false;
+  function showOff(state) {
+    byId("camera-status").textContent = MESSAGES[state] ?? state;
+    byId("camera-off").hidden = false;
     byId("camera-start").hidden = state === "asking" || state === "insecure";
   }
 
@@ -70,45 +71,45 @@ export function camera({ models, live, corrections, announce }) {
     stop();
     wanted = true;
     if (!navigator.mediaDevices) {
-      say("insecure");
+      showOff("insecure");
       return;
     }
-    say("asking");
-    const mine = ++attempt;
+    showOff("asking");
+    const thisAttempt = ++attempt;
     let opened;
     try {
       opened = await navigator.mediaDevices.getUserMedia({ video: choice, audio: false });
     } catch (error) {
-      if (mine !== attempt) return;
+      if (thisAttempt !== attempt) return;
       wanted = false;
-      say(error.name in WORDS ? error.name : `The camera cannot be used: ${error.message}`);
+      showOff(error.name in MESSAGES ? error.name : `The camera cannot be used: ${error.message}`);
       return;
     }
-    if (mine !== attempt) {
+    if (thisAttempt !== attempt) {
       for (const track of opened.getTracks()) track.stop();
       return;
     }
     stream = opened;
-    await show(stream, mine);
+    await show(stream, thisAttempt);
   }
 
-  async function show(opened, mine) {
+  async function show(opened, thisAttempt) {
     const [track] = opened.getVideoTracks();
     track.addEventListener("ended", () => {
-      if (mine !== attempt) return;
+      if (thisAttempt !== attempt) return;
       wanted = false;
       stop("ended");
     });
     video.srcObject = opened;
     live.reset();
-    answers.clear(HINT);
+    results.clear(HINT);
     setFrozen(false);
     setMirror(track.getSettings().facingMode === "user");
     video.hidden = tools.hidden = byId("guide").hidden = false;
-    byId("camera-state").hidden = true;
+    byId("camera-off").hidden = true;
     const devices = await navigator.mediaDevices.enumerateDevices();
-    byId("other-camera").hidden = devices.filter((d) => d.kind === "videoinput").length < 2;
-    if (mine === attempt) nextFrame(() => watch(mine));
+    byId("switch-camera").hidden = devices.filter((d) => d.kind === "videoinput").length < 2;
+    if (thisAttempt === attempt) nextFrame(() => watch(thisAttempt));
   }
 
   function stop(state = "off") {
@@ -117,44 +118,44 @@ export function camera({ models, live, corrections, announce }) {
     stream = video.srcObject = null;
     video.hidden = tools.hidden = byId("guide").hidden = true;
     live.reset();
-    answers.clear(HINT);
-    picker.take(null);
-    say(state);
+    results.clear(HINT);
+    picker.setImage(null);
+    showOff(state);
   }
 
-  function watch(mine) {
-    if (mine !== attempt) return;
-    if (!frozen) look(0);
-    nextFrame(() => watch(mine));
+  function watch(thisAttempt) {
+    if (thisAttempt !== attempt) return;
+    if (!frozen) classify(0);
+    nextFrame(() => watch(thisAttempt));
   }
 
-  function look(flags) {
-    const mine = attempt;
-    live.offer({
-      picture: grab,
-      flags: flags | (answers.wantsSeen ? SEEN : 0),
-      heard(answer, picture) {
-        if (mine !== attempt) return;
-        answers.show(answer);
-        picker.take(answer.error ? null : picture);
+  function classify(flags) {
+    const thisAttempt = attempt;
+    live.send({
+      getImage: grab,
+      flags: flags | (results.wantsSeen ? SEEN : 0),
+      onAnswer(answer, image) {
+        if (thisAttempt !== attempt) return;
+        results.show(answer);
+        picker.setImage(answer.error ? null : image);
       },
     });
   }
 
-  /** The video's frame as it is now, JPEG; null when there is none. */
+  /** The current video frame as JPEG; null if there is none. */
   function grab() {
     const { videoWidth: width, videoHeight: height } = video;
     if (!stream || !width) return Promise.resolve(null);
-    const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
-    grabbed.width = Math.round(width * scale);
-    grabbed.height = Math.round(height * scale);
-    grabbed.getContext("2d").drawImage(video, 0, 0, grabbed.width, grabbed.height);
-    return new Promise((done) => grabbed.toBlob(done, "image/jpeg", QUALITY));
+    const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
+    canvas.width = Math.round(width * scale);
+    canvas.height = Math.round(height * scale);
+    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
   }
 
-  function nextFrame(then) {
-    if (video.requestVideoFrameCallback && !frozen) video.requestVideoFrameCallback(then);
-    else requestAnimationFrame(then);
+  function nextFrame(callback) {
+    if (video.requestVideoFrameCallback && !frozen) video.requestVideoFrameCallback(callback);
+    else requestAnimationFrame(callback);
   }
 
   function setFrozen(value) {
@@ -162,10 +163,10 @@ export function camera({ models, live, corrections, announce }) {
     byId("freeze").ariaPressed = String(value);
     if (value) {
       video.pause();
-      look(STILL);
+      classify(STILL);
     } else {
       live.reset();
-      // It rejects when it is stopped before it has begun, which is no fault.
+      // It rejects if the video is stopped before it has started; this is not an error.
       video.play().catch((error) => {
         if (error.name !== "AbortError") throw error;
       });
@@ -183,8 +184,8 @@ export function camera({ models, live, corrections, announce }) {
       choice = { facingMode: facingMode === "user" ? "environment" : "user" };
     } else {
       const cameras = devices.filter(({ kind }) => kind === "videoinput");
-      const at = cameras.findIndex((each) => each.deviceId === deviceId);
-      choice = { deviceId: { exact: cameras[(at + 1) % cameras.length].deviceId } };
+      const index = cameras.findIndex((each) => each.deviceId === deviceId);
+      choice = { deviceId: { exact: cameras[(index + 1) % cameras.length].deviceId } };
     }
     start();
   }
@@ -193,13 +194,13 @@ export function camera({ models, live, corrections, announce }) {
     const { videoWidth: width, videoHeight: height } = video;
     if (!width) return;
     const part = visiblePart(width, height, models[0].input);
-    byId("guide").style.setProperty("--wide", part.width);
-    byId("guide").style.setProperty("--high", part.height);
-    byId("finder").style.setProperty("--shape", width / height);
+    byId("guide").style.setProperty("--width", part.width);
+    byId("guide").style.setProperty("--height", part.height);
+    byId("viewfinder").style.setProperty("--aspect-ratio", width / height);
   }
 
   video.addEventListener("loadedmetadata", fitGuide);
-  // A phone that is turned changes the video's size.
+  // The video's size changes when a phone is rotated.
   video.addEventListener("resize", fitGuide);
   byId("camera-start").addEventListener("click", start);
   byId("camera-stop").addEventListener("click", () => {
@@ -211,18 +212,18 @@ export function camera({ models, live, corrections, announce }) {
   byId("mirror").addEventListener("click", ({ target }) =>
     setMirror(target.ariaPressed !== "true"),
   );
-  byId("other-camera").addEventListener("click", async () =>
+  byId("switch-camera").addEventListener("click", async () =>
     switchCamera(await navigator.mediaDevices.enumerateDevices()),
   );
-  answers.onSwitch(() => {
-    if (frozen) look(STILL);
+  results.onSwitch(() => {
+    if (frozen) classify(STILL);
   });
   document.addEventListener("visibilitychange", () => {
     if (!active || !wanted) return;
     if (document.hidden) stop();
     else start();
   });
-  say("off");
+  showOff("off");
 
   return {
     enter() {

@@ -1,81 +1,85 @@
 import * as api from "./api.js";
-import { byId, make, notify } from "./dom.js";
+import { byId, create, showNotice } from "./dom.js";
 
-/** More classes than these are chosen from a list. */
-const MOST_BUTTONS = 12;
+/** More classes than this are shown as a list instead of buttons. */
+const MAX_BUTTONS = 12;
 
-/** How many thumbnails are shown at first, and with each "Show more". */
-const PAGE = 60;
+/** How many thumbnails are shown at first, and added by each "Show more". */
+const PAGE_SIZE = 60;
 
-/** What was put right: "That was a ...", and the list of what is kept. */
+/** Corrections: the choice of the correct label, and the list of saved images. */
 export class Corrections {
   #classes;
   #folder;
-  #tell;
-  #most = PAGE;
+  #announce;
+  #limit = PAGE_SIZE;
 
   /**
-   * @param {{folder: string, classes: string[]}|null} settings null when nothing is kept.
-   * @param {(words: string) => void} tell Told what a screen reader should say.
+   * @param {{folder: string, classes: string[]}|null} settings null if nothing is saved.
+   * @param {(text: string) => void} announce Announces an action to screen readers.
    */
-  constructor(settings, tell) {
+  constructor(settings, announce) {
     this.#classes = settings?.classes ?? null;
     this.#folder = settings?.folder;
-    this.#tell = tell;
-    byId("kept").hidden = !settings;
-    byId("kept-more").addEventListener("click", () => {
-      this.#most += PAGE;
+    this.#announce = announce;
+    byId("corrections").hidden = !settings;
+    byId("corrections-more").addEventListener("click", () => {
+      this.#limit += PAGE_SIZE;
       this.#list();
     });
     if (settings) this.#list();
   }
 
   /**
-   * A choice of classes for one picture at a time.
-   * @returns {{element: HTMLElement, take: (picture: Blob|null) => void}} `take` says which.
+   * A choice of the correct label for one image at a time.
+   * @returns {{element: HTMLElement, setImage: (image: Blob|null) => void}}
    */
   picker() {
-    const fieldset = make("fieldset", { className: "picker", disabled: true });
+    const fieldset = create("fieldset", { className: "picker", disabled: true });
     if (!this.#classes) {
       fieldset.hidden = true;
-      return { element: fieldset, take() {} };
+      return { element: fieldset, setImage() {} };
     }
-    const fault = make("p", { className: "notice", role: "alert", hidden: true });
-    let picture = null;
+    const error = create("p", { className: "notice", role: "alert", hidden: true });
+    let image = null;
 
-    const keep = async (label) => {
+    const save = async (label) => {
       try {
-        await api.keep(picture, label);
-        notify(fault, null);
-        this.#tell(`Kept as ${label}`);
+        await api.addCorrection(image, label);
+        showNotice(error, null);
+        this.#announce(`Saved as ${label}`);
         await this.#list();
-      } catch (error) {
-        notify(fault, error.message);
+      } catch ({ message }) {
+        showNotice(error, message);
       }
     };
-    fieldset.append(make("legend", {}, "That was a …"), ...this.#choices(keep), fault);
+    fieldset.append(
+      create("legend", {}, "Wrong? Save it with the correct label"),
+      ...this.#choices(save),
+      error,
+    );
     return {
       element: fieldset,
-      take(taken) {
-        picture = taken;
-        // Set only when it changes, or a button would lose the focus with every frame.
-        if (fieldset.disabled !== !taken) fieldset.disabled = !taken;
+      setImage(newImage) {
+        image = newImage;
+        // Only on a change: otherwise the focused button would lose the focus with every frame.
+        if (fieldset.disabled !== !newImage) fieldset.disabled = !newImage;
       },
     };
   }
 
-  #choices(keep) {
-    if (this.#classes.length <= MOST_BUTTONS) {
+  #choices(save) {
+    if (this.#classes.length <= MAX_BUTTONS) {
       return this.#classes.map((label) => {
-        const button = make("button", {}, label);
-        button.addEventListener("click", () => keep(label));
+        const button = create("button", {}, label);
+        button.addEventListener("click", () => save(label));
         return button;
       });
     }
-    const options = this.#classes.map((label) => make("option", {}, label));
-    const select = make("select", { ariaLabel: "What it was" }, ...options);
-    const button = make("button", {}, "Keep");
-    button.addEventListener("click", () => keep(select.value));
+    const options = this.#classes.map((label) => create("option", {}, label));
+    const select = create("select", { ariaLabel: "Correct label" }, ...options);
+    const button = create("button", {}, "Save");
+    button.addEventListener("click", () => save(select.value));
     return [select, button];
   }
 
@@ -84,31 +88,34 @@ export class Corrections {
     try {
       all = await api.corrections();
     } catch (error) {
-      byId("kept-words").textContent = error.message;
+      byId("corrections-status").textContent = error.message;
       return;
     }
-    const count = all.length === 1 ? "1 picture" : `${all.length} pictures`;
-    byId("kept-words").textContent =
-      `${count} in ${this.#folder}, on the computer that runs this preview only. ` +
-      `Learn from them: pocketlens correct RUN ${this.#folder} --out BETTER`;
-    byId("kept-list").replaceChildren(...all.slice(0, this.#most).map((each) => this.#item(each)));
-    byId("kept-more").hidden = all.length <= this.#most;
+    const count = all.length === 1 ? "1 image" : `${all.length} images`;
+    byId("corrections-status").textContent =
+      `${count} in ${this.#folder}, only on the computer that runs this preview. ` +
+      `To train on them: pocketlens correct RUN ${this.#folder} --out NEW_RUN`;
+    const items = all.slice(0, this.#limit).map((each) => this.#item(each));
+    byId("corrections-list").replaceChildren(...items);
+    byId("corrections-more").hidden = all.length <= this.#limit;
   }
 
   #item(correction) {
     const { label } = correction;
-    const remove = make("button", { className: "remove", ariaLabel: `Delete this ${label}` }, "×");
+    const ariaLabel = `Delete this ${label}`;
+    const remove = create("button", { className: "remove", ariaLabel }, "×");
     remove.addEventListener("click", async () => {
       try {
-        await api.forget(correction);
-        this.#tell(`Deleted a ${label}`);
+        await api.deleteCorrection(correction);
+        this.#announce(`Deleted: ${label}`);
         await this.#list();
-        byId("kept-title").focus();
+        byId("corrections-title").focus();
       } catch (error) {
-        byId("kept-words").textContent = error.message;
+        byId("corrections-status").textContent = error.message;
       }
     });
-    const image = make("img", { src: api.correctionUrl(correction), alt: label, loading: "lazy" });
-    return make("li", {}, image, make("span", {}, label), remove);
+    const src = api.correctionUrl(correction);
+    const image = create("img", { src, alt: label, loading: "lazy" });
+    return create("li", {}, image, create("span", {}, label), remove);
   }
 }

@@ -1,33 +1,33 @@
 /**
- * An element of the page.
+ * Find an element of the page.
  * @param {string} id
  * @returns {any}
  */
 export function byId(id) {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no #${id}`);
-  return found;
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no element #${id}`);
+  return element;
 }
 
 /**
- * Make an element.
+ * Create an element.
  * @param {string} tag
  * @param {object} properties of the element, such as `className`.
  * @param {...(Node|string)} children
  * @returns {any}
  */
-export function make(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+export function create(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
 }
 
 /**
- * Show a message in a notice, or take the notice away.
+ * Show a message in a notice, or hide the notice.
  * @param {HTMLElement} notice
- * @param {string|null} words
+ * @param {string|null} text
  */
-export function notify(notice, words) {
-  notice.hidden = !words;
-  notice.textContent = words ?? "";
+export function showNotice(notice, text) {
+  notice.hidden = !text;
+  notice.textContent = text ?? "";
 }

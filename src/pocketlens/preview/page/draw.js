@@ -1,43 +1,44 @@
-import { Answers } from "./answer.js";
 import { byId } from "./dom.js";
 import { Pad } from "./pad.js";
+import { Results } from "./results.js";
 import { SEEN, STILL } from "./socket.js";
 
 const HINT = "Draw something";
 
 /**
- * The tab to draw in.
+ * The tab for drawing.
  * @param {import("./main.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
-export function draw({ models, live, corrections, announce, tell }) {
-  const answers = new Answers(byId("draw-answers"), models, announce);
-  const pad = new Pad(byId("pad"), { ink: models[0].input.ink, changed, announce: tell });
+export function draw({ models, live, corrections, announceResult, announceStatus }) {
+  const results = new Results(byId("draw-results"), models, announceResult);
+  const ink = models[0].input.ink;
+  const pad = new Pad(byId("pad"), { ink, onChange: classify, announce: announceStatus });
   const picker = corrections.picker();
-  byId("draw-answers").append(picker.element);
-  answers.clear(HINT);
+  byId("draw-results").append(picker.element);
+  results.clear(HINT);
   let active = false;
 
-  function changed() {
+  function classify() {
     if (!active) return;
     if (pad.isEmpty) {
       live.reset();
-      answers.clear(HINT);
-      picker.take(null);
+      results.clear(HINT);
+      picker.setImage(null);
       return;
     }
-    live.offer({
-      picture: () => pad.png(),
-      flags: STILL | (answers.wantsSeen ? SEEN : 0),
-      heard(answer, picture) {
+    live.send({
+      getImage: () => pad.png(),
+      flags: STILL | (results.wantsSeen ? SEEN : 0),
+      onAnswer(answer, image) {
         if (!active || pad.isEmpty) return;
-        answers.show(answer);
-        picker.take(answer.error ? null : picture);
+        results.show(answer);
+        picker.setImage(answer.error ? null : image);
       },
     });
   }
 
-  answers.onSwitch(changed);
+  results.onSwitch(classify);
   byId("undo").addEventListener("click", () => pad.undo());
   byId("clear").addEventListener("click", () => pad.clear());
   byId("pen").addEventListener("input", ({ target }) => {
@@ -46,16 +47,16 @@ export function draw({ models, live, corrections, announce, tell }) {
   });
   document.addEventListener("keydown", (event) => {
     const undo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z";
-    if (!active || !undo || isText(event.target)) return;
+    if (!active || !undo || isTextInput(event.target)) return;
     event.preventDefault();
     pad.undo();
-    tell("Undone");
+    announceStatus("Undone");
   });
 
   return {
     enter() {
       active = true;
-      changed();
+      classify();
     },
     leave() {
       active = false;
@@ -63,6 +64,6 @@ export function draw({ models, live, corrections, announce, tell }) {
   };
 }
 
-function isText(target) {
+function isTextInput(target) {
   return target.matches("input:not([type=range], [type=checkbox]), textarea");
 }

@@ -1,21 +1,21 @@
 import * as api from "./api.js";
 import { camera } from "./camera.js";
 import { Corrections } from "./corrections.js";
-import { byId, notify } from "./dom.js";
+import { byId, showNotice } from "./dom.js";
 import { draw } from "./draw.js";
-import { duel } from "./duel.js";
+import { duel } from "./duel/duel.js";
 import { photo } from "./photo.js";
 import { Live } from "./socket.js";
 import { tabs } from "./tabs.js";
 
 /**
- * @typedef {object} Shared What every tab is given.
+ * @typedef {object} Shared What every tab receives.
  * @property {{name: string, classes: string[], input: api.Input}[]} models
  * @property {Live} live
  * @property {Corrections} corrections
- * @property {(words: string) => void} announce Says what is seen, to a screen reader.
- * @property {(words: string) => void} tell Says what was done, to a screen reader.
- * @property {(name: string) => void} choose Shows a tab.
+ * @property {(text: string) => void} announceResult Announces a result to screen readers.
+ * @property {(text: string) => void} announceStatus Announces an action to screen readers.
+ * @property {(name: string) => void} showTab
  */
 
 async function main() {
@@ -23,7 +23,7 @@ async function main() {
   try {
     description = await api.model();
   } catch (error) {
-    notify(byId("fault"), error.message);
+    showNotice(byId("error"), error.message);
     return;
   }
   const { models } = description;
@@ -31,10 +31,10 @@ async function main() {
   byId("models").textContent = names;
   document.title = `${names} · Pocketlens`;
 
-  const tell = (words) => (byId("told").textContent = words);
+  const announceStatus = (text) => (byId("status-announcement").textContent = text);
   const views = {};
   let current = null;
-  const show = tabs(document.querySelector("[role=tablist]"), (name) => {
+  const showTab = tabs(document.querySelector("[role=tablist]"), (name) => {
     if (name === current) return;
     views[current]?.leave();
     live.reset();
@@ -42,19 +42,19 @@ async function main() {
     views[name].enter();
     history.replaceState(null, "", `${name === "duel" ? location.search : "/"}#${name}`);
   });
-  let cut = false;
-  const live = new Live((link) => {
-    showLink(link);
-    if (link.state === "open" && cut) reloadIfOthers(description);
-    cut ||= link.state === "waiting";
+  let wasDisconnected = false;
+  const live = new Live((connection) => {
+    showConnection(connection);
+    if (connection.state === "open" && wasDisconnected) reloadIfModelsChanged(description);
+    wasDisconnected ||= connection.state === "waiting";
   }, showBusy);
   const shared = {
     models,
     live,
-    corrections: new Corrections(description.corrections, tell),
-    announce: (words) => (byId("said").textContent = words),
-    tell,
-    choose: show,
+    corrections: new Corrections(description.corrections, announceStatus),
+    announceResult: (text) => (byId("result-announcement").textContent = text),
+    announceStatus,
+    showTab,
   };
   Object.assign(views, {
     draw: draw(shared),
@@ -63,33 +63,33 @@ async function main() {
     duel: duel(shared),
   });
   const invited = new URLSearchParams(location.search).has("duel");
-  const asked = location.hash.slice(1);
-  show(invited ? "duel" : asked in views ? asked : "draw");
+  const requested = location.hash.slice(1);
+  showTab(invited ? "duel" : requested in views ? requested : "draw");
 }
 
-/** Another preview may have taken the place of the one that was cut. */
-async function reloadIfOthers(description) {
+/** After a reconnect: another preview may be running at this address now. */
+async function reloadIfModelsChanged(description) {
   try {
     const now = await api.model();
     if (JSON.stringify(now) !== JSON.stringify(description)) location.reload();
   } catch (error) {
-    notify(byId("fault"), error.message);
+    showNotice(byId("error"), error.message);
   }
 }
 
-/** @param {import("./socket.js").Link} link */
-function showLink({ state, milliseconds, reason }) {
+/** @param {import("./socket.js").Connection} connection */
+function showConnection({ state, milliseconds, reason }) {
   const line = byId("connection");
   line.dataset.state = state;
-  const pause = Math.ceil((milliseconds ?? 0) / 1000);
+  const seconds = Math.ceil((milliseconds ?? 0) / 1000);
   line.textContent = {
     connecting: "Connecting",
     open: "Connected",
-    waiting: `${reason || "Connection lost"}; trying again in ${pause} s`,
+    waiting: `${reason || "Connection lost"}; trying again in ${seconds} s`,
   }[state];
 }
 
-/** @param {boolean} busy Whether an answer is awaited. */
+/** @param {boolean} busy Whether the page waits for an answer. */
 function showBusy(busy) {
   byId("connection").dataset.busy = String(busy);
 }

@@ -1,7 +1,7 @@
-/** A picture's side in pixels: more than small models need. */
+/** The side of the image in pixels; small models need less. */
 const SIDE = 280;
 
-/** How far an arrow key moves the pen, in sides of the canvas; with Shift. */
+/** How far an arrow key moves the pen, as a share of the canvas; the second one with Shift. */
 const STEP = 0.04;
 const SMALL_STEP = 0.01;
 
@@ -9,34 +9,34 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /**
  * @typedef {object} Stroke
- * @property {number} width in sides of the canvas.
- * @property {[number, number][]} points from (0, 0), upper left, to (1, 1).
+ * @property {number} width as a share of the canvas.
+ * @property {[number, number][]} points from (0, 0), the upper left corner, to (1, 1).
  */
 
-/** A canvas to draw on: mouse, touch, pen or keyboard. */
+/** A canvas to draw on with mouse, touch, pen or keyboard. */
 export class Pad {
-  /** The pen's width for the strokes to come, in sides of the canvas. */
+  /** The width of the next strokes, as a share of the canvas. */
   width = 0.08;
 
   #canvas;
   #ink;
   #options;
-  /** @type {Stroke[]} Never changed in place but for the stroke that is being drawn. */
+  /** @type {Stroke[]} A new array after each change; only the current stroke grows in place. */
   #strokes = [];
   #history = [];
   #pointer = null;
   #enabled = true;
   #keys = new Set();
   #cursor = { x: 0.5, y: 0.5, down: false, visible: false };
-  #painting = 0;
-  #picture = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  #paintRequest = 0;
+  #image = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
 
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {object} options
-   * @param {"dark"|"light"} options.ink Lines on white, or on black.
-   * @param {() => void} options.changed Told after every change.
-   * @param {(words: string) => void} options.announce Told what a screen reader should say.
+   * @param {"dark"|"light"} options.ink Black lines on white, or white lines on black.
+   * @param {() => void} options.onChange Called after every change.
+   * @param {(text: string) => void} options.announce Announces an action to screen readers.
    */
   constructor(canvas, options) {
     this.#canvas = canvas;
@@ -50,7 +50,7 @@ export class Pad {
     }
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("keyup", (event) => this.#keys.delete(event.key));
-    canvas.addEventListener("blur", () => this.#rest());
+    canvas.addEventListener("blur", () => this.#onBlur());
     new ResizeObserver(() => this.#repaint()).observe(canvas);
   }
 
@@ -58,45 +58,45 @@ export class Pad {
     return this.#strokes.length === 0;
   }
 
-  /** Whether it takes strokes. */
+  /** Whether the user can draw. */
   set enabled(value) {
     this.#enabled = value;
     this.#canvas.ariaDisabled = String(!value);
-    if (!value) this.#lift();
+    if (!value) this.#endStroke();
   }
 
-  /** Take the last stroke, or the clearing, back. */
+  /** Undo the last stroke, or the last clearing. */
   undo() {
-    this.#lift();
+    this.#endStroke();
     this.#strokes = this.#history.pop() ?? [];
     this.#changed();
   }
 
-  /** Take all strokes away. */
+  /** Remove all strokes; can be undone. */
   clear() {
-    this.#lift();
+    this.#endStroke();
     if (this.isEmpty) return;
     this.#history.push(this.#strokes);
     this.#strokes = [];
     this.#changed();
   }
 
-  /** Take all strokes away for good. */
-  renew() {
-    this.#lift();
+  /** Remove all strokes and the history; cannot be undone. */
+  reset() {
+    this.#endStroke();
     this.#strokes = [];
     this.#history = [];
     this.#changed();
   }
 
   /**
-   * The drawing as it is now, PNG; null when there is none.
+   * The current drawing as PNG; null if the canvas is empty.
    * @returns {Promise<Blob|null>}
    */
   png() {
     if (this.isEmpty) return Promise.resolve(null);
-    paint(this.#picture.getContext("2d"), SIDE, this.#strokes, this.#ink);
-    return new Promise((done) => this.#picture.toBlob(done, "image/png"));
+    paint(this.#image.getContext("2d"), SIDE, this.#strokes, this.#ink);
+    return new Promise((resolve) => this.#image.toBlob(resolve, "image/png"));
   }
 
   #begin(point) {
@@ -112,25 +112,25 @@ export class Pad {
 
   #down(event) {
     if (!this.#enabled || this.#pointer !== null || event.button !== 0) return;
-    this.#lift();
+    this.#endStroke();
     this.#cursor.visible = false;
     this.#pointer = event.pointerId;
     this.#canvas.setPointerCapture(event.pointerId);
-    this.#begin(this.#place(event));
+    this.#begin(this.#position(event));
   }
 
   #move(event) {
     if (event.pointerId !== this.#pointer) return;
-    // Safari has these only since version 18.2.
-    const between = event.getCoalescedEvents?.() ?? [];
-    this.#add((between.length ? between : [event]).map((each) => this.#place(each)));
+    // In Safari only since version 18.2.
+    const coalesced = event.getCoalescedEvents?.() ?? [];
+    this.#add((coalesced.length ? coalesced : [event]).map((each) => this.#position(each)));
   }
 
   #up(event) {
     if (event.pointerId === this.#pointer) this.#pointer = null;
   }
 
-  #place(event) {
+  #position(event) {
     const box = this.#canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   }
@@ -141,7 +141,7 @@ export class Pad {
       this.#keys.add(event.key);
       this.#step(event.shiftKey ? SMALL_STEP : STEP);
     } else if (event.key === " ") {
-      if (!event.repeat) this.#toggle();
+      if (!event.repeat) this.#togglePen();
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.clear();
       this.#options.announce("Cleared");
@@ -151,22 +151,22 @@ export class Pad {
     event.preventDefault();
   }
 
-  /** All arrow keys that are held move the pen, so that two of them make a diagonal. */
-  #step(far) {
+  /** All pressed arrow keys move the pen, so that two of them move it diagonally. */
+  #step(distance) {
     const cursor = this.#cursor;
     for (const key of this.#keys) {
-      cursor.x = Math.min(1, Math.max(0, cursor.x + far * ARROWS[key][0]));
-      cursor.y = Math.min(1, Math.max(0, cursor.y + far * ARROWS[key][1]));
+      cursor.x = Math.min(1, Math.max(0, cursor.x + distance * ARROWS[key][0]));
+      cursor.y = Math.min(1, Math.max(0, cursor.y + distance * ARROWS[key][1]));
     }
     cursor.visible = true;
     if (cursor.down) this.#add([[cursor.x, cursor.y]]);
     else this.#repaint();
   }
 
-  #toggle() {
+  #togglePen() {
     const cursor = this.#cursor;
     if (cursor.down) {
-      this.#lift();
+      this.#endStroke();
       this.#options.announce("Pen up");
     } else if (this.#enabled && this.#pointer === null) {
       cursor.down = cursor.visible = true;
@@ -175,27 +175,27 @@ export class Pad {
     }
   }
 
-  /** End the stroke that is being drawn, if there is one. */
-  #lift() {
+  /** End the current stroke, if any. */
+  #endStroke() {
     this.#pointer = null;
     this.#cursor.down = false;
     this.#repaint();
   }
 
-  #rest() {
+  #onBlur() {
     this.#keys.clear();
     this.#cursor.visible = false;
-    this.#lift();
+    this.#endStroke();
   }
 
   #changed() {
     this.#repaint();
-    this.#options.changed();
+    this.#options.onChange();
   }
 
   #repaint() {
-    this.#painting ||= requestAnimationFrame(() => {
-      this.#painting = 0;
+    this.#paintRequest ||= requestAnimationFrame(() => {
+      this.#paintRequest = 0;
       const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
       if (!side) return;
       if (this.#canvas.width !== side) this.#canvas.width = this.#canvas.height = side;
@@ -215,10 +215,10 @@ export class Pad {
   }
 }
 
-/** Strokes on their ground, into a square of `side` pixels. */
+/** Paint the background and the strokes into a square of `side` pixels. */
 function paint(context, side, strokes, ink) {
-  const [ground, line] = ink === "light" ? ["#000", "#fff"] : ["#fff", "#000"];
-  context.fillStyle = ground;
+  const [background, line] = ink === "light" ? ["#000", "#fff"] : ["#fff", "#000"];
+  context.fillStyle = background;
   context.fillRect(0, 0, side, side);
   context.strokeStyle = context.fillStyle = line;
   context.lineCap = context.lineJoin = "round";

@@ -1,50 +1,50 @@
 import * as api from "./api.js";
-import { Card, spoken } from "./answer.js";
-import { byId, make } from "./dom.js";
+import { byId, create, showNotice } from "./dom.js";
+import { Card, labelsAsText } from "./results.js";
 
 /**
- * The tab for picture files: dropped anywhere, pasted, or chosen.
+ * The tab for image files: dropped anywhere on the page, pasted, or chosen.
  * @param {import("./main.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
-export function photo({ models, corrections, announce, choose }) {
+export function photo({ models, corrections, announceResult, showTab }) {
   const list = byId("photos");
   const seen = byId("photo-seen");
   let queue = Promise.resolve();
 
   function add(files) {
     if (!files.length) return;
-    choose("photo");
+    showTab("photo");
     for (const file of files) {
       const item = photoItem(file);
       list.prepend(item.element);
-      queue = queue.then(() => item.ask());
+      queue = queue.then(() => item.classify());
     }
-    count();
+    updateClearButton();
   }
 
-  function count() {
+  function updateClearButton() {
     byId("photo-clear").hidden = !list.children.length;
   }
 
   function photoItem(file) {
     const address = URL.createObjectURL(file);
-    const name = file.name || "Pasted picture";
-    const image = make("img", { src: address, alt: name });
-    // Not every format that the server reads is one that the browser shows.
+    const name = file.name || "Pasted image";
+    const image = create("img", { src: address, alt: name });
+    // The server reads some formats that the browser cannot show.
     image.addEventListener("error", () => image.classList.add("unreadable"));
-    const fault = make("p", { className: "notice", role: "alert", hidden: true });
-    const cards = models.map((model) => new Card(model.name, { named: models.length > 1 }));
+    const error = create("p", { className: "notice", role: "alert", hidden: true });
+    const cards = models.map((model) => new Card(model.name, { showName: models.length > 1 }));
     for (const card of cards) card.clear("…");
     const picker = corrections.picker();
-    const remove = make("button", { className: "remove", ariaLabel: `Remove ${name}` }, "×");
-    const element = make(
+    const remove = create("button", { className: "remove", ariaLabel: `Remove ${name}` }, "×");
+    const element = create(
       "li",
       { className: "photo" },
-      make("div", { className: "thumb" }, image, remove),
-      make("p", { className: "file soft small", title: name }, name),
-      fault,
-      make("div", { className: "cards" }, ...cards.map((card) => card.element)),
+      create("div", { className: "thumbnail" }, image, remove),
+      create("p", { className: "file muted small", title: name }, name),
+      error,
+      create("div", { className: "cards" }, ...cards.map((card) => card.element)),
       picker.element,
     );
     let answer = null;
@@ -52,8 +52,8 @@ export function photo({ models, corrections, announce, choose }) {
     function show() {
       if (!answer) return;
       for (const card of cards) {
-        const said = answer.models.find((each) => each.name === card.name);
-        card.show(said, { seen: seen.checked });
+        const result = answer.models.find((each) => each.name === card.name);
+        card.show(result, { seen: seen.checked });
       }
     }
 
@@ -61,28 +61,27 @@ export function photo({ models, corrections, announce, choose }) {
       URL.revokeObjectURL(address);
       seen.removeEventListener("change", show);
       element.remove();
-      count();
+      updateClearButton();
     }
 
     seen.addEventListener("change", show);
     remove.addEventListener("click", dispose);
     element.addEventListener("dispose", dispose);
 
-    async function ask() {
+    async function classify() {
       if (!element.isConnected) return;
       try {
         answer = await api.predict(file);
         show();
-        picker.take(file);
-        announce(`${name}: ${spoken(answer.models)}`);
-      } catch (error) {
+        picker.setImage(file);
+        announceResult(`${name}: ${labelsAsText(answer.models)}`);
+      } catch ({ message }) {
         for (const card of cards) card.element.hidden = true;
-        fault.textContent = error.message;
-        fault.hidden = false;
+        showNotice(error, message);
       }
     }
 
-    return { element, ask };
+    return { element, classify };
   }
 
   byId("files").addEventListener("change", ({ target }) => {
@@ -98,27 +97,27 @@ export function photo({ models, corrections, announce, choose }) {
     if (files.length) event.preventDefault();
     add(files);
   });
-  takeDrops(add);
+  acceptDrops(add);
 
   return { enter() {}, leave() {} };
 }
 
-/** Files that are dropped anywhere on the page. */
-function takeDrops(add) {
-  const veil = byId("drop-here");
+/** Accept files that are dropped anywhere on the page. */
+function acceptDrops(add) {
+  const overlay = byId("drop-overlay");
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     event.dataTransfer.dropEffect = "copy";
-    veil.hidden = false;
+    overlay.hidden = false;
   });
   document.addEventListener("dragleave", (event) => {
-    // Only when the pointer leaves the window is it going to nothing.
-    if (!event.relatedTarget) veil.hidden = true;
+    // Without a related target, the pointer has left the window.
+    if (!event.relatedTarget) overlay.hidden = true;
   });
   document.addEventListener("drop", (event) => {
-    veil.hidden = true;
+    overlay.hidden = true;
     if (!hasFiles(event)) return;
     event.preventDefault();
     add([...event.dataTransfer.files]);

@@ -1,27 +1,28 @@
 import { Bridge } from "./bridge.js";
 
-/** Milliseconds before the first, second, ... attempt to connect again. */
-const PAUSES = [500, 1000, 2000, 4000, 8000, 15000];
+/** Milliseconds before the first, second, ... attempt to reconnect. */
+const DELAYS = [500, 1000, 2000, 4000, 8000, 15000];
 
-/** Flags of a frame. */
+/** Flags of a frame: a still image; send the model's input pixels. */
 export const STILL = 1;
 export const SEEN = 2;
 
 /**
- * @typedef {object} Link How a connection stands.
+ * @typedef {object} Connection The state of a connection.
  * @property {"connecting"|"open"|"waiting"|"closed"} state
- * @property {number} [milliseconds] until the next attempt, while `waiting`.
- * @property {string} [reason] that the server gave.
+ * @property {number} [milliseconds] until the next attempt, in the state `waiting`.
+ * @property {string} [reason] given by the server.
  */
 
 /**
- * A WebSocket that connects again, after growing pauses, when it is cut.
+ * A WebSocket that reconnects after increasing delays.
  *
- * If the very first one does not open, though the page has come, this browser makes none here:
- * from then on the page goes by the bridge.
+ * If the very first WebSocket does not open, although the page was loaded, this browser blocks
+ * WebSockets to this server; from then on all connections use the bridge.
  */
-export class Wire {
-  static #Kind = null;
+export class ReconnectingSocket {
+  /** The class that is known to work: `WebSocket` or `Bridge`. */
+  static #Transport = null;
   #address;
   #options;
   #socket = null;
@@ -31,38 +32,38 @@ export class Wire {
   /**
    * @param {string} path
    * @param {object} options
-   * @param {(message: any) => void} options.heard Told each message, parsed.
-   * @param {(link: Link) => void} options.changed Told how the connection stands.
-   * @param {number[]} [options.final] Close codes after which it stays closed.
+   * @param {(message: any) => void} options.onMessage Called with each message, parsed from JSON.
+   * @param {(connection: Connection) => void} options.onChange
+   * @param {number[]} [options.finalCodes] Close codes after which it does not reconnect.
    */
   constructor(path, options) {
     this.#address = Object.assign(new URL(path, location.href), {
       protocol: location.protocol === "https:" ? "wss:" : "ws:",
     });
-    this.#options = { final: [], ...options };
+    this.#options = { finalCodes: [], ...options };
     this.#connect();
-    addEventListener("online", this.#hurry);
-    document.addEventListener("visibilitychange", this.#hurry);
+    addEventListener("online", this.#reconnectNow);
+    document.addEventListener("visibilitychange", this.#reconnectNow);
   }
 
   get isOpen() {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Bytes that have not left yet. */
-  get waiting() {
+  /** Bytes that are not sent yet. */
+  get bufferedAmount() {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
-  /** @param {string|Blob|ArrayBuffer} message that is dropped when there is no connection. */
+  /** @param {string|Blob|ArrayBuffer} message dropped if there is no connection. */
   send(message) {
     if (this.isOpen) this.#socket.send(message);
   }
 
-  /** End it for good. */
+  /** Close the connection and do not reconnect. */
   close() {
-    removeEventListener("online", this.#hurry);
-    document.removeEventListener("visibilitychange", this.#hurry);
+    removeEventListener("online", this.#reconnectNow);
+    document.removeEventListener("visibilitychange", this.#reconnectNow);
     clearTimeout(this.#timer);
     if (this.#socket) this.#socket.onclose = this.#socket.onmessage = this.#socket.onopen = null;
     this.#socket?.close();
@@ -72,122 +73,123 @@ export class Wire {
   #connect() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#options.changed({ state: "connecting" });
-    const Kind = Wire.#Kind ?? WebSocket;
-    this.#socket = new Kind(this.#address);
+    this.#options.onChange({ state: "connecting" });
+    const Transport = ReconnectingSocket.#Transport ?? WebSocket;
+    this.#socket = new Transport(this.#address);
     this.#socket.onopen = () => {
-      Wire.#Kind ??= Kind;
-      this.#options.changed({ state: "open" });
+      ReconnectingSocket.#Transport ??= Transport;
+      this.#options.onChange({ state: "open" });
     };
     this.#socket.onmessage = ({ data }) => {
-      // Not when it opens: a full server takes the call only to hang up.
+      // Not in `onopen`: a full server accepts the connection and closes it again.
       this.#failures = 0;
-      this.#options.heard(JSON.parse(data));
+      this.#options.onMessage(JSON.parse(data));
     };
     this.#socket.onclose = ({ code, reason }) => {
-      Wire.#Kind ??= Bridge;
-      this.#lost(code, reason);
+      ReconnectingSocket.#Transport ??= Bridge;
+      this.#onClose(code, reason);
     };
   }
 
-  #lost(code, reason) {
+  #onClose(code, reason) {
     this.#socket = null;
-    if (this.#options.final.includes(code)) {
+    if (this.#options.finalCodes.includes(code)) {
       this.close();
-      this.#options.changed({ state: "closed", reason });
+      this.#options.onChange({ state: "closed", reason });
       return;
     }
-    const milliseconds = PAUSES[Math.min(this.#failures++, PAUSES.length - 1)];
+    const milliseconds = DELAYS[Math.min(this.#failures++, DELAYS.length - 1)];
     this.#timer = setTimeout(() => this.#connect(), milliseconds);
-    this.#options.changed({ state: "waiting", milliseconds, reason });
+    this.#options.onChange({ state: "waiting", milliseconds, reason });
   }
 
-  #hurry = () => {
+  #reconnectNow = () => {
     if (this.#timer && document.visibilityState === "visible") this.#connect();
   };
 }
 
 /**
- * @typedef {object} Offer A frame that may be sent.
- * @property {() => Promise<Blob|null>} picture Called when it is its turn; null to send none.
+ * @typedef {object} Frame
+ * @property {() => Promise<Blob|null>} getImage Called when the frame is sent; null to skip it.
  * @property {number} flags
- * @property {(answer: any, picture: Blob) => void} heard
+ * @property {(answer: any, image: Blob) => void} onAnswer
  */
 
-/** Frames to the model: one in flight, and of those that come meanwhile only the newest. */
+/** Sends frames to the models: one at a time, and of waiting frames only the newest. */
 export class Live {
-  #wire;
-  #busy;
+  #socket;
+  #onBusy;
   #number = 0;
-  /** @type {{number: number, offer: Offer, picture: Blob|null}|null} */
-  #flight = null;
-  /** @type {Offer|null} */
+  /** The frame that waits for its answer.
+   * @type {{number: number, frame: Frame, image: Blob|null}|null} */
+  #pending = null;
+  /** @type {Frame|null} */
   #next = null;
 
   /**
-   * @param {(link: Link) => void} changed Told how the connection stands.
-   * @param {(busy: boolean) => void} busy Told whether an answer is awaited.
+   * @param {(connection: Connection) => void} onChange
+   * @param {(busy: boolean) => void} onBusy Called with whether an answer is awaited.
    */
-  constructor(changed, busy) {
-    this.#busy = busy;
-    this.#wire = new Wire("/ws/live", {
-      heard: (answer) => this.#heard(answer),
-      changed: (link) => {
-        if (link.state === "open") this.#go();
-        if (link.state === "waiting") this.#lost();
-        changed(link);
+  constructor(onChange, onBusy) {
+    this.#onBusy = onBusy;
+    this.#socket = new ReconnectingSocket("/ws/live", {
+      onMessage: (answer) => this.#onAnswer(answer),
+      onChange: (connection) => {
+        if (connection.state === "open") this.#sendNext();
+        if (connection.state === "waiting") this.#onDisconnect();
+        onChange(connection);
       },
     });
   }
 
-  /** @param {Offer} offer */
-  offer(offer) {
-    this.#next = offer;
-    this.#busy(true);
-    this.#go();
+  /** @param {Frame} frame sent as soon as the previous frame is answered. */
+  send(frame) {
+    this.#next = frame;
+    this.#onBusy(true);
+    this.#sendNext();
   }
 
-  /** Forget what has not been answered, and on the server the frames before. */
+  /** Ignore frames without an answer, and restart the smoothing on the server. */
   reset() {
     this.#next = null;
-    this.#busy(this.#flight !== null);
-    if (this.#flight) this.#flight.offer = { ...this.#flight.offer, heard: () => {} };
-    this.#wire.send("reset");
+    this.#onBusy(this.#pending !== null);
+    if (this.#pending) this.#pending.frame = { ...this.#pending.frame, onAnswer: () => {} };
+    this.#socket.send("reset");
   }
 
-  async #go() {
-    if (this.#flight || !this.#next || !this.#wire.isOpen) return;
-    const flight = { number: ++this.#number >>> 0, offer: this.#next, picture: null };
-    this.#flight = flight;
+  async #sendNext() {
+    if (this.#pending || !this.#next || !this.#socket.isOpen) return;
+    const pending = { number: ++this.#number >>> 0, frame: this.#next, image: null };
+    this.#pending = pending;
     this.#next = null;
     try {
-      flight.picture = await flight.offer.picture();
+      pending.image = await pending.frame.getImage();
     } finally {
-      if (this.#flight === flight && !flight.picture) this.#land();
+      if (this.#pending === pending && !pending.image) this.#finish();
     }
-    if (this.#flight !== flight) return;
+    if (this.#pending !== pending) return;
     const header = new DataView(new ArrayBuffer(5));
-    header.setUint8(0, flight.offer.flags);
-    header.setUint32(1, flight.number);
-    this.#wire.send(new Blob([header, flight.picture]));
+    header.setUint8(0, pending.frame.flags);
+    header.setUint32(1, pending.number);
+    this.#socket.send(new Blob([header, pending.image]));
   }
 
-  #heard(answer) {
-    const flight = this.#flight;
-    if (!flight || answer.id !== flight.number) return;
-    flight.offer.heard(answer, flight.picture);
-    this.#land();
+  #onAnswer(answer) {
+    const pending = this.#pending;
+    if (!pending || answer.id !== pending.number) return;
+    pending.frame.onAnswer(answer, pending.image);
+    this.#finish();
   }
 
-  #land() {
-    this.#flight = null;
-    this.#busy(this.#next !== null);
-    this.#go();
+  #finish() {
+    this.#pending = null;
+    this.#onBusy(this.#next !== null);
+    this.#sendNext();
   }
 
-  /** What was under way when the connection was cut is sent again. */
-  #lost() {
-    this.#next ??= this.#flight?.offer ?? null;
-    this.#flight = null;
+  /** Send a frame without an answer again after the reconnect. */
+  #onDisconnect() {
+    this.#next ??= this.#pending?.frame ?? null;
+    this.#pending = null;
   }
 }

@@ -1,4 +1,4 @@
-"""Two pages in a duel."""
+"""The tab with the duel: two pages play against each other."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ from playwright.sync_api import Page, expect
 
 from preview.browser import (
     NO_WEBSOCKET,
-    PATIENCE,
+    TIMEOUT,
     Visit,
-    barriers,
+    accessibility_errors,
     draw,
 )
 
 pytestmark = pytest.mark.browser
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * TIMEOUT)
 
 
 def win(page: Page) -> None:
-    """Draw what is asked for, in one hand after the other, until the round is won."""
+    """Draw the prompt in its different forms until the round is won."""
     prompt = page.locator("#prompt")
     expect(prompt).to_have_text(re.compile(r"^Draw an? \d$"))
     digit = prompt.inner_text()[-1]
     for hand in HANDS[digit]:
         draw(page, "#duel-pad", hand.strokes)
-        page.wait_for_timeout(700)  # for three drawings in a row to be judged
+        page.wait_for_timeout(700)  # time for three drawings to be judged
         if page.locator("#room").get_attribute("data-phase") != "drawing":
             return
         page.locator("#duel-clear").click()
-    raise AssertionError(f"no hand's {digit} was recognized")
+    raise AssertionError(f"no form of {digit} was recognized")
 
 
-@pytest.mark.parametrize("script", [None, NO_WEBSOCKET], ids=["sockets", "one by the bridge"])
-def test_a_duel_of_two_pages(visit: Visit, script: str | None) -> None:
+@pytest.mark.parametrize(
+    "script", [None, NO_WEBSOCKET], ids=["websockets", "one player on the bridge"]
+)
+def test_complete_duel(visit: Visit, script: str | None) -> None:
     one = visit("/#duel")
     one.get_by_label("Your name").fill("Ada")
     one.get_by_role("button", name="Start a new duel").click()
@@ -48,38 +50,38 @@ def test_a_duel_of_two_pages(visit: Visit, script: str | None) -> None:
     code = one.locator("#room-code").inner_text()
     link = one.locator("#room-link").get_attribute("href")
     assert link == f"{visit.address}/?duel={code}"
-    # The link opens the lobby with the code in it.
+    # The link opens the lobby with the code filled in.
     two = visit(f"/?duel={code}", script=script)
-    expect(two.get_by_label("Code of a duel")).to_have_value(code)
+    expect(two.get_by_label("Duel code")).to_have_value(code)
     two.get_by_label("Your name").fill("Bob")
     two.get_by_role("button", name="Join").click()
     for page, (mine, theirs) in ((one, ("Ada", "Bob")), (two, ("Bob", "Ada"))):
-        expect(page.locator("#mine .who")).to_have_text(mine)
-        expect(page.locator("#theirs .who")).to_have_text(theirs)
+        expect(page.locator("#own-score .who")).to_have_text(mine)
+        expect(page.locator("#other-score .who")).to_have_text(theirs)
         expect(page.locator("#prompt")).to_have_text("Get ready")
     for number in range(1, 4):
         expect(one.locator("#round")).to_have_text(f"Round {number}, best of 5")
         win(one)
-        expect(one.locator("#mine strong")).to_have_text(str(number))
-        expect(two.locator("#theirs strong")).to_have_text(str(number))
+        expect(one.locator("#own-score strong")).to_have_text(str(number))
+        expect(two.locator("#other-score strong")).to_have_text(str(number))
     expect(one.locator("#prompt")).to_have_text("You win the duel, 3 : 0")
     expect(two.locator("#prompt")).to_have_text("Ada wins the duel, 3 : 0")
     two.get_by_role("button", name="Play again").click()
     for page in (one, two):
         expect(page.locator("#prompt")).to_have_text("Get ready")
-        expect(page.locator("#mine strong")).to_have_text("0")
+        expect(page.locator("#own-score strong")).to_have_text("0")
     two.get_by_role("button", name="Leave").click()
     expect(two.get_by_role("button", name="Start a new duel")).to_be_visible()
-    expect(one.locator("#duel-fault")).to_have_text("Bob has left.")
+    expect(one.locator("#duel-error")).to_have_text("Bob has left.")
     expect(one.locator("#prompt")).to_have_text("Waiting for the other player")
 
 
-def test_the_link_is_copied(visit: Visit) -> None:
+def test_link_is_copied(visit: Visit) -> None:
     page = visit("/#duel")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     for _ in range(2):
         page.get_by_role("button", name="Start a new duel").click()
-        page.get_by_role("button", name="Copy the link").click()
+        page.get_by_role("button", name="Copy link").click()
         expect(page.locator("#copy-link")).to_have_text("Copied")
         code = page.locator("#room-code").inner_text()
         copied = page.evaluate("() => navigator.clipboard.readText()")
@@ -87,7 +89,7 @@ def test_the_link_is_copied(visit: Visit) -> None:
         page.get_by_role("button", name="Leave").click()
 
 
-def test_no_barriers_in_a_duel(visit: Visit, axe: str) -> None:
+def test_accessibility_in_a_duel(visit: Visit, axe: str) -> None:
     one = visit("/#duel")
     one.get_by_role("button", name="Start a new duel").click()
     expect(one.locator("#room-code")).to_have_text(re.compile(r"^\w{4}$"))
@@ -95,16 +97,16 @@ def test_no_barriers_in_a_duel(visit: Visit, axe: str) -> None:
     two = visit(f"/?duel={code}")
     two.get_by_role("button", name="Join").click()
     expect(one.locator("#prompt")).to_have_text("Get ready")
-    assert barriers(one, axe) == []
+    assert accessibility_errors(one, axe) == []
     expect(one.locator("#prompt")).to_contain_text("Draw")
-    # The keyboard is where the drawing is made.
+    # The canvas has the keyboard focus.
     expect(one.locator("#duel-pad")).to_be_focused()
-    assert barriers(one, axe) == []
+    assert accessibility_errors(one, axe) == []
 
 
-def test_a_duel_that_there_is_not(visit: Visit) -> None:
+def test_unknown_code(visit: Visit) -> None:
     page = visit("/#duel")
-    page.get_by_label("Code of a duel").fill("zzzz")
+    page.get_by_label("Duel code").fill("zzzz")
     page.get_by_role("button", name="Join").click()
-    expect(page.locator("#duel-fault")).to_have_text("there is no duel 'ZZZZ'")
+    expect(page.locator("#duel-error")).to_have_text("no duel with the code 'ZZZZ'")
     expect(page.get_by_role("button", name="Start a new duel")).to_be_visible()

@@ -1,0 +1,191 @@
+import { create } from "./dom.js";
+
+/** How many classes have a bar. */
+const BARS = 5;
+
+/** A label of more characters is shown in a smaller font. */
+const LONG_LABEL = 4;
+
+/** The window in milliseconds over which the frame rate is measured. */
+const RATE_WINDOW = 1000;
+
+/** The result of one model: the label, bars, the model's input, the speed. */
+export class Card {
+  #label = create("p", { className: "label" });
+  #confidence = create("p", { className: "confidence muted" });
+  #bars = create("ol", { className: "bars", ariaLabel: "Most probable classes" });
+  #seen = create("canvas", { className: "seen", role: "img", hidden: true });
+  #speed = create("p", { className: "speed muted small" });
+
+  /**
+   * @param {string} name of the model.
+   * @param {object} options
+   * @param {boolean} options.showName
+   */
+  constructor(name, { showName }) {
+    this.name = name;
+    this.element = create(
+      "article",
+      { className: "card", ariaLabel: name },
+      ...(showName ? [create("h3", {}, name)] : []),
+      create("div", { className: "verdict" }, this.#label, this.#confidence),
+      this.#bars,
+      create("div", { className: "details" }, this.#seen, this.#speed),
+    );
+    this.clear("");
+  }
+
+  /** @param {string} text shown in place of a label. */
+  clear(text) {
+    this.#label.textContent = text;
+    this.#label.className = "label quiet";
+    this.#confidence.textContent = "";
+    this.#bars.replaceChildren();
+    this.#seen.hidden = true;
+    this.#speed.textContent = "";
+  }
+
+  /**
+   * @param {import("./api.js").Result} result
+   * @param {object} options
+   * @param {boolean} options.seen Whether to show the model's input.
+   * @param {number} [options.rate] Frames per second.
+   */
+  show(result, { seen, rate }) {
+    this.#label.textContent = result.shown ?? "nothing";
+    this.#label.className = labelClass(result.shown);
+    this.#confidence.textContent = result.confidence === null ? "" : percent(result.confidence);
+    this.#showBars(result.top.slice(0, BARS), result.shown);
+    const speed = [`${result.milliseconds.toFixed(1)} ms`];
+    if (rate) speed.push(`${Math.round(rate)} frames per second`);
+    this.#speed.textContent = speed.join(" · ");
+    this.#seen.hidden = !(seen && result.seen);
+    if (!this.#seen.hidden) {
+      paintPixels(this.#seen, result.seen);
+      const { width, height } = result.seen;
+      this.#seen.ariaLabel = `What ${this.name} sees, ${width} × ${height} pixels`;
+    }
+  }
+
+  #showBars(top, shown) {
+    while (this.#bars.children.length < top.length) this.#bars.append(bar());
+    while (this.#bars.children.length > top.length) this.#bars.lastChild.remove();
+    top.forEach(([label, probability], index) => {
+      const row = this.#bars.children[index];
+      const [name, track, share] = row.children;
+      row.title = `${label}: ${probability.toFixed(6)}`;
+      row.className = label === shown ? "chosen" : "";
+      name.textContent = label;
+      track.firstChild.style.setProperty("--share", probability);
+      share.textContent = percent(probability);
+    });
+  }
+}
+
+/** The results of all models for the same frames, side by side. */
+export class Results {
+  #cards;
+  #announce;
+  #switch = create("input", { type: "checkbox", checked: true });
+  #error = create("p", { className: "notice", role: "alert", hidden: true });
+  #announced = null;
+  #times = [];
+
+  /**
+   * @param {HTMLElement} root
+   * @param {{name: string}[]} models
+   * @param {(text: string) => void} announce Called with the labels when they change.
+   */
+  constructor(root, models, announce) {
+    this.#announce = announce;
+    this.#cards = models.map(({ name }) => new Card(name, { showName: models.length > 1 }));
+    const cards = this.#cards.map((card) => card.element);
+    root.append(
+      this.#error,
+      create("div", { className: "cards" }, ...cards),
+      create("label", { className: "check" }, this.#switch, " Show what the model sees"),
+    );
+  }
+
+  /** Whether the model's input is to be shown. */
+  get wantsSeen() {
+    return this.#switch.checked;
+  }
+
+  /** @param {() => void} callback Called when `wantsSeen` changes. */
+  onSwitch(callback) {
+    this.#switch.addEventListener("change", callback);
+  }
+
+  /** @param {string} text to show while there is no image. */
+  clear(text) {
+    for (const card of this.#cards) card.clear(text);
+    this.#error.hidden = true;
+    this.#announced = null;
+    this.#times = [];
+  }
+
+  /** @param {{models: import("./api.js").Result[], error?: string}} answer */
+  show(answer) {
+    this.#error.hidden = !answer.error;
+    if (answer.error) {
+      this.#error.textContent = answer.error;
+      return;
+    }
+    const rate = this.#frameRate();
+    for (const card of this.#cards) {
+      const result = answer.models.find(({ name }) => name === card.name);
+      // A result is missing if the server has other models now; the page will be reloaded soon.
+      if (result) card.show(result, { seen: this.wantsSeen, rate });
+    }
+    const text = labelsAsText(answer.models);
+    if (text !== this.#announced) this.#announce(text);
+    this.#announced = text;
+  }
+
+  #frameRate() {
+    const now = performance.now();
+    this.#times = [...this.#times.filter((time) => now - time < RATE_WINDOW), now];
+    const [first] = this.#times;
+    return now > first ? ((this.#times.length - 1) * 1000) / (now - first) : undefined;
+  }
+}
+
+/**
+ * The labels as text for a screen reader.
+ * @param {import("./api.js").Result[]} results
+ */
+export function labelsAsText(results) {
+  const label = ({ shown }) => shown ?? "nothing";
+  if (results.length === 1) return label(results[0]);
+  return results.map((each) => `${each.name}: ${label(each)}`).join("; ");
+}
+
+function labelClass(label) {
+  if (label === null) return "label quiet";
+  return label.length > LONG_LABEL ? "label long" : "label";
+}
+
+function bar() {
+  const track = create("span", { className: "track", ariaHidden: "true" }, create("span"));
+  return create("li", {}, create("span", { className: "name" }), track, create("span"));
+}
+
+function percent(probability) {
+  return `${(100 * probability).toFixed(1)} %`;
+}
+
+/** Draw the model's input; one pixel of the canvas for each pixel. */
+function paintPixels(canvas, { width, height, channels, data }) {
+  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const image = new ImageData(width, height);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    for (let channel = 0; channel < 3; channel++) {
+      image.data[4 * pixel + channel] = bytes[channels * pixel + (channels === 3 ? channel : 0)];
+    }
+    image.data[4 * pixel + 3] = 255;
+  }
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
