@@ -67,7 +67,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_lost_folder_is_not_made_again(tmp_path: Path) -> None:
     with pytest.raises(
         OutputError,
-        match="lost/x cannot be written: its folder was removed or renamed meanwhile; put it back",
+        match="x cannot be written: its folder was removed or renamed in the meantime; restore it",
     ):
         write_aside(tmp_path / "lost" / "x", "x", parents=False)
     assert os.listdir(tmp_path) == []
@@ -106,5 +106,5 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "big cannot be written: File too large; make room there, or choose" in done.stdout
+    assert "big cannot be written: File too large; free some disk space, or choose" in done.stdout
     assert os.listdir(tmp_path) == []

@@ -1,4 +1,4 @@
-"""`correct`: a run learns from pictures that it got wrong, and forgets little."""
+"""`correct`: a run learns from images that it classified wrong, and forgets little."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketlens.run_folder import read_run
 
 @pytest.fixture(scope="module")
 def corrections(bars_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty test pictures with dark and light exchanged that the run gets wrong."""
+    """Twenty inverted test images that the run classifies wrong."""
     folder = tmp_path_factory.mktemp("corrections")
     run, recognizer = read_run(bars_run), Recognizer.load(bars_run)
     test = run.load("test")
@@ -34,7 +34,7 @@ def corrections(bars_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def test_it_learns_what_was_put_right(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
+def test_it_learns_the_corrections(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
     before = read_run(bars_run)
     found = correct(
         bars_run,
@@ -42,8 +42,8 @@ def test_it_learns_what_was_put_right(bars_run: Path, corrections: Path, tmp_pat
         out=tmp_path / "better",
         overrides=["data.share=1", "training.epochs=12", "training.learning_rate=0.02"],
     )
-    assert (found.pictures, found.right_before) == (20, 0)
-    assert found.right_now >= 15
+    assert (found.images, found.correct_before) == (20, 0)
+    assert found.correct_after >= 15
     assert found.run.parity and found.run.parity.passed
     assert before.evaluation and found.run.evaluation
     assert found.run.evaluation.accuracy > before.evaluation.accuracy - 0.1
@@ -57,8 +57,8 @@ def test_the_command(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
-    assert said["pictures"] == 20
-    assert said["right_now"] >= said["right_before"] == 0
+    assert said["images"] == 20
+    assert said["correct_after"] >= said["correct_before"] == 0
     assert Path(said["model"]).exists()
 
 
@@ -69,7 +69,7 @@ def test_corrections_of_another_class(bars_run: Path, tmp_path: Path) -> None:
         correct(bars_run, tmp_path / "odd", out=tmp_path / "out")
 
 
-def test_what_cannot_be_corrected(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
+def test_invalid_runs_and_corrections(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="recipe.toml"):
         correct(tmp_path, corrections, out=tmp_path / "out")
     (tmp_path / "empty").mkdir()
@@ -79,8 +79,8 @@ def test_what_cannot_be_corrected(bars_run: Path, corrections: Path, tmp_path: P
         correct(bars_run, corrections, out=bars_run)
 
 
-def test_a_single_class_was_put_right(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
+def test_corrections_of_a_single_class(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
     label = min(place.name for place in corrections.iterdir())
     shutil.copytree(corrections / label, tmp_path / "single" / label)
     found = correct(bars_run, tmp_path / "single", out=tmp_path / "out")
-    assert found.pictures == len(list((corrections / label).iterdir()))
+    assert found.images == len(list((corrections / label).iterdir()))

@@ -16,9 +16,10 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Rooms and files by their first name.
 ORDER = [
-    "errors", "files", "json_fields", "image", "prediction", "recipe", "history", "callbacks",
-    "registry", "data", "augment", "networks", "recognizer", "training", "evaluation", "conversion",
-    "coreml", "run_folder", "app", "preview", "report", "pipeline", "finetuning", "cli",
+    "errors", "files", "json_fields", "image", "prediction", "recipe_options", "recipe",
+    "run_contents", "history", "callbacks", "registry", "data", "augment", "networks", "recognizer",
+    "training", "evaluation", "conversion", "coreml", "run_folder", "app", "preview", "report",
+    "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
 # The rooms inside a room, in the same way.

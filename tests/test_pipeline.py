@@ -1,4 +1,4 @@
-"""`run`: stages in order, resumable; says what it falls back to; stops when a check fails."""
+"""`run`: stages in order, resumable; reports fallbacks; stops when a check fails."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pocketlens import pipeline
+from pocketlens.callbacks import Callback
 from pocketlens.data import mnist
 from pocketlens.errors import (
     CheckFailedError,
@@ -20,14 +21,15 @@ from pocketlens.errors import (
     RunError,
 )
 from pocketlens.files import size_on_disk
-from pocketlens.pipeline import STAGES, Watcher, run
+from pocketlens.pipeline import STAGES, run
 from pocketlens.recipe import load_recipe
+from pocketlens.run_contents import CONTENTS
 from pocketlens.run_folder import read_run
 
 SMALL = ["network.channels=[4, 8]", "training.epochs=1", "input.height=12", "input.width=12"]
 
 
-class Listener(Watcher):
+class Listener(Callback):
     def __init__(self) -> None:
         self.stages: list[tuple[str, bool]] = []
         self.notes: list[str] = []
@@ -39,7 +41,7 @@ class Listener(Watcher):
         self.notes.append(text)
 
 
-def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
+def test_a_finished_run_has_every_file(bars_run: Path) -> None:
     found = read_run(bars_run)
     assert found.missing == ()
     assert tuple(found.stages) == STAGES
@@ -59,7 +61,7 @@ def test_a_run_holds_what_the_design_promises(bars_run: Path) -> None:
     assert found.check and found.check.file_bytes == size_on_disk(bars_run / "Bars.mlpackage")
 
 
-def test_a_recognizer_that_knows_nothing_is_asked_about_empty_scenes(
+def test_a_recognizer_with_the_class_nothing_is_tested_on_empty_scenes(
     picture_folder: Path, tmp_path: Path
 ) -> None:
     settings = [f"data.source=folder:{picture_folder}", "data.extra=", "training.batch_size=64"]
@@ -75,39 +77,55 @@ def test_a_recognizer_that_knows_nothing_is_asked_about_empty_scenes(
     assert "What training sees" in html
 
 
-def test_stages_go_on_where_they_were_left(picture_folder: Path, tmp_path: Path) -> None:
+def test_a_second_call_continues_after_the_last_stage(picture_folder: Path, tmp_path: Path) -> None:
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     first, second = Listener(), Listener()
-    run("quick", out=tmp_path / "run", overrides=settings, until="train", watcher=first)
+    run("quick", out=tmp_path / "run", overrides=settings, until="train", callbacks=[first])
     assert first.stages == [("data", False), ("train", False)]
     weights = (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns
-    run("quick", out=tmp_path / "run", overrides=settings, until="evaluate", watcher=second)
+    run("quick", out=tmp_path / "run", overrides=settings, until="evaluate", callbacks=[second])
     assert second.stages == [("data", True), ("train", True), ("evaluate", False)]
     assert (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns == weights
 
 
-def test_force_starts_again_and_spares_what_is_not_ours(
-    picture_folder: Path, tmp_path: Path
+def test_force_removes_the_whole_old_run_and_nothing_else(
+    picture_folder: Path, bars_run: Path, tmp_path: Path
 ) -> None:
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     out = tmp_path / "run"
-    run("quick", out=out, overrides=settings, until="data")
+    shutil.copytree(bars_run, out)
+    for item in CONTENTS:  # also what this recipe does not write, such as camera.json and suite/
+        path = out / item.path
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.write_text("old")
     (out / "notes.txt").write_text("mine")
     again = Listener()
-    run("quick", out=out, overrides=[*settings, "seed=1"], until="data", force=True, watcher=again)
+    run(
+        "quick",
+        out=out,
+        overrides=[*settings, "seed=1"],
+        until="data",
+        force=True,
+        callbacks=[again],
+    )
     assert again.stages == [("data", False)]
     assert (out / "notes.txt").read_text() == "mine"
+    written = {"recipe.toml", "data.json", "stages.json", "figures", "notes.txt"}
+    assert {path.name for path in out.iterdir()} == written
+    figures = {path.name for path in (out / "figures").iterdir()}
+    assert figures == {"samples.png", "pixels.png", "one_hot.svg", "balance.svg"}
     assert read_run(out).recipe.seed == 1
 
 
-def test_offline_the_demo_draws_its_own_digits_and_says_so(
+def test_offline_the_strokes_are_used_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POCKETLENS_DATA", str(tmp_path / "empty"))
     monkeypatch.setattr(mnist, "MIRRORS", ())
     listener = Listener()
     out = tmp_path / "run"
-    done = run("quick", out=out, overrides=SMALL, until="data", watcher=listener)
+    done = run("quick", out=out, overrides=SMALL, until="data", callbacks=[listener])
     assert done.data and done.data.source == "strokes"
     assert "using the built-in strokes digits" in listener.notes[0]
     assert done.data.note == listener.notes[0]
@@ -118,7 +136,7 @@ def test_offline_the_demo_draws_its_own_digits_and_says_so(
     assert "train-images-idx3-ubyte" in str(caught.value)
 
 
-def test_a_core_ml_file_that_disagrees_is_not_shipped(
+def test_a_run_stops_if_the_core_ml_file_disagrees(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The classic bug itself: the file is converted without its scale."""
@@ -143,7 +161,7 @@ def test_a_core_ml_file_that_disagrees_is_not_shipped(
 
 
 def test_damaged_run_folders(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"is not the folder of a run: it has no recipe.toml; exp"):
+    with pytest.raises(RunError, match=r"is not a run folder: it has no recipe.toml; create"):
         read_run(tmp_path)
     (tmp_path / "recipe.toml").write_text(load_recipe("quick").to_toml())
     for name in ("metrics.json", "parity.json", "data.json", "stages.json", "history.jsonl"):
@@ -161,17 +179,17 @@ def test_unknown_stage() -> None:
         run("quick", until="trian")
 
 
-def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
+def test_nothing_is_written_for_an_invalid_recipe(tmp_path: Path) -> None:
     settings = ["network.chanels=[1]", "augment.name=spin", "app.team=abc", "model.name=a:b"]
     settings += ["name=../up"]
     with pytest.raises(RecipeError) as caught:
         run("quick", out=tmp_path / "run", overrides=settings)
-    assert len(caught.value.faults) == 5
+    assert len(caught.value.errors) == 5
     assert not (tmp_path / "run").exists()
 
 
-def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
-    """Those of the file and those of what it asks for, in one error."""
+def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
+    """Those of the file and those of what it names, in one error."""
     pictures = tmp_path / "pictures"
     for name in ("cat", "dog"):
         (pictures / name).mkdir(parents=True)
@@ -180,21 +198,21 @@ def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
     settings += ["augment={name='shift', pixels=99}", "data.extra=strkes", "app.bundle_id=x"]
     with pytest.raises(RecipeError) as caught:
         pipeline.check("quick", settings)
-    assert caught.value.faults[:5] == (
-        "training.epochs is from 1 to 100000; received: 0",
+    assert caught.value.errors[:5] == (
+        "training.epochs must be from 1 to 100000; received: 0",
         f"{pictures} has class folders without pictures: dog; add pictures to them or remove them",
         "data source 'strkes' is not known; did you mean 'strokes'? "
         "(more about them: pocketlens data list)",
-        "network 'strided' takes inputs of at least 11 × 11 with its margin; received: 4 × 28",
+        "network 'strided' needs inputs of at least 11 × 11 with its margin; received: 4 × 28",
         "augment.pixels is a whole number from 0 to 4; received: 99",
     )
-    assert len(caught.value.faults) == 6
-    assert "bundle" in caught.value.faults[5]
-    assert str(caught.value).startswith("recipe 'quick' has 6 faults: training.epochs is from")
+    assert len(caught.value.errors) == 6
+    assert "bundle" in caught.value.errors[5]
+    assert str(caught.value).startswith("recipe 'quick' has 6 errors: training.epochs must be from")
 
 
 @pytest.mark.parametrize(
-    ("settings", "fault"),
+    ("settings", "text"),
     [
         (["training.batch_size=97"],
          "training.batch_size is at most the number of training images, 96; received: 97"),
@@ -210,8 +228,8 @@ def test_all_faults_of_a_recipe_are_told_at_once(tmp_path: Path) -> None:
          "class; those that have: camera"),
     ],
 )  # fmt: skip
-def test_what_the_data_cannot_give(
-    picture_folder: Path, tmp_path: Path, settings: list[str], fault: str
+def test_settings_that_the_data_does_not_allow(
+    picture_folder: Path, tmp_path: Path, settings: list[str], text: str
 ) -> None:
     few = tmp_path / "few"
     for file in sorted(picture_folder.rglob("*.png"))[::2]:
@@ -220,23 +238,26 @@ def test_what_the_data_cannot_give(
     first = [f"data.source=folder:{few}", "data.validation=0.2", "training.batch_size=8"]
     with pytest.raises(RecipeError) as caught:
         run("quick", out=tmp_path / "run", overrides=[*SMALL, *first, *settings])
-    assert caught.value.faults == (fault,)
+    assert caught.value.errors == (text,)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_is_lost_during_a_stage(picture_folder: Path, tmp_path: Path) -> None:
-    class Thief(Watcher):
+def test_a_folder_that_is_removed_during_a_stage(picture_folder: Path, tmp_path: Path) -> None:
+    class Remover(Callback):
         def stage(self, name: str, *, done: bool) -> None:
             shutil.rmtree(tmp_path / "run")
 
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     with pytest.raises(
-        OutputError, match="run was removed or renamed during stage 'data'; put it back, or start"
+        OutputError,
+        match="run was removed or renamed during the stage 'data'; restore it, or start",
     ):
-        run("quick", out=tmp_path / "run", overrides=settings, until="data", watcher=Thief())
+        run("quick", out=tmp_path / "run", overrides=settings, until="data", callbacks=[Remover()])
 
 
-def test_images_once_loaded_are_not_looked_for_again(picture_folder: Path, tmp_path: Path) -> None:
+def test_images_that_were_loaded_are_not_checked_again(
+    picture_folder: Path, tmp_path: Path
+) -> None:
     pictures = tmp_path / "pictures"
     shutil.copytree(picture_folder, pictures)
     settings = [*SMALL, f"data.source=folder:{pictures}", "training.batch_size=30"]
@@ -249,6 +270,14 @@ def test_images_once_loaded_are_not_looked_for_again(picture_folder: Path, tmp_p
     assert (tmp_path / "run" / "weights.safetensors").exists()
 
 
-def test_stages_json_is_whole_after_each_stage(bars_run: Path) -> None:
-    stages = json.loads((bars_run / "stages.json").read_text())
-    assert all(seconds >= 0 for seconds in stages.values())
+def test_stages_json_is_written_after_each_stage(picture_folder: Path, tmp_path: Path) -> None:
+    recorded: list[list[str]] = []
+
+    class Reader(Callback):
+        def stage(self, name: str, *, done: bool) -> None:
+            stages = tmp_path / "run" / "stages.json"
+            recorded.append([*json.loads(stages.read_text())] if stages.exists() else [])
+
+    settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
+    run("quick", out=tmp_path / "run", overrides=settings, until="verify", callbacks=[Reader()])
+    assert recorded == [list(STAGES[:count]) for count in range(5)]

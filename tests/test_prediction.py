@@ -35,13 +35,19 @@ def test_thresholds_come_back_the_same() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"show":1.5,"keep":0.5}', "thresholds.show is a number from 0 to 1; received: 1.5"),
-        ('{"show":0.5,"keep":true}', "thresholds.keep is a number from 0 to 1; received: True"),
-        ('{"present":-1}', "thresholds.present is a number from 0 to 1; received: -1"),
-        ('{"show":0.5,"keep":0.6}', "thresholds.keep is at most thresholds.show; received: 0.6"),
+        ('{"show":1.5,"keep":0.5}', "thresholds.show must be a number from 0 to 1; received: 1.5"),
+        (
+            '{"show":0.5,"keep":true}',
+            "thresholds.keep must be a number from 0 to 1; received: True",
+        ),
+        ('{"present":-1}', "thresholds.present must be a number from 0 to 1; received: -1"),
+        (
+            '{"show":0.5,"keep":0.6}',
+            "thresholds.keep must not be above thresholds.show; received: keep 0.6",
+        ),
         (
             '{"shown":0.5}',
-            'a JSON object {"show": ..., "keep": ..., "present": ...}; received: \'{"shown"',
+            'as JSON, {"show": ..., "keep": ..., "present": ...}; received: \'{"shown"',
         ),
         ("[1]", "received: '[1]'"),
         ("0.7", "received: '0.7'"),

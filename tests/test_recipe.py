@@ -1,4 +1,4 @@
-"""Recipes: TOML there and back, all faults at once."""
+"""Recipes: reading and writing TOML, and errors that are reported together."""
 
 from __future__ import annotations
 
@@ -37,73 +37,131 @@ def test_overrides() -> None:
     assert recipe.seed == 7
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     settings = ["training.epoch=3", "training.device=gpu", "data.validation=2", "inptu.x=1"]
     settings += ["input.height=0", "network.name=3", "training.batch_size=1.5", "seed=true"]
     settings += ["input.width='9'", "input.scale=[1, 2]", "input.crop=center", "input.depth=3"]
+    settings += ["epochs=3", "model=3"]
     with pytest.raises(RecipeError) as caught:
         load_recipe("quick", settings)
-    assert sorted(caught.value.faults) == sorted(
+    assert sorted(caught.value.errors) == sorted(
         [
-            "training.epoch is not a key; did you mean 'epochs'?",
-            "training.device 'gpu' is not known; did you mean 'cpu'?",
-            "data.validation is from 0 to 0.5; received: 2.0",
-            "inptu is not a key; did you mean 'input'?",
-            "input.height is a whole number from 1 to 4096; received: 0",
-            "input.width is a whole number from 1 to 4096; received: '9'",
-            "input.scale is a finite number, or one for each of the 1 channel(s) of gray; "
+            "unknown key training.epoch; did you mean training.epochs?",
+            "training.device cannot be 'gpu'; did you mean 'cpu'?",
+            "data.validation must be from 0 to 0.5; received: 2.0",
+            "unknown key inptu; did you mean input?",
+            "input.height must be an integer from 1 to 4096; received: 0",
+            "input.width must be an integer from 1 to 4096; received: '9'",
+            "input.scale must be a finite number, or one for each of the 1 channel(s) of gray; "
             "received: [1, 2]",
-            "input.crop 'center' is not known; expected one of: center-crop, fit, fill",
-            "input.depth is not a key; did you mean 'width'?",
-            "network.name is a string; received: 3",
-            "training.batch_size is a whole number; received: 1.5",
-            "seed is a whole number; received: True",
+            "unknown input.crop 'center'; did you mean 'center-crop'?",
+            "unknown key input.depth; did you mean 'width'?",
+            "network.name must be a string; received: 3",
+            "training.batch_size must be an integer; received: 1.5",
+            "seed must be an integer; received: True",
+            "unknown key epochs; did you mean training.epochs?",
+            "model must be a table; received: 3",
         ]
     )
-    assert str(caught.value).startswith("recipe 'quick' has 12 faults: ")
-    assert set(caught.value.sound) == {"name", "augment", "model", "app"}
+    assert str(caught.value).startswith("recipe 'quick' has 14 errors: ")
+    assert set(caught.value.valid) == {"name", "augment", "app"}
 
 
 @pytest.mark.parametrize(
-    ("setting", "fault"),
+    ("setting", "hint"),
     [
-        ("training.epochs=0", "training.epochs is from 1 to 100000; received: 0"),
-        ("training.batch_size=1", "training.batch_size is from 2 to 1000000; received: 1"),
+        ("epochs=3", "unknown key epochs; did you mean training.epochs?"),
+        ("source=mnist", "unknown key source; did you mean data.source?"),
+        ("data.soruce=mnist", "unknown key data.soruce; did you mean data.source?"),
+        ("data.epochs=3", "unknown key data.epochs; did you mean training.epochs?"),
         (
-            "training.learning_rate=nan",
-            "training.learning_rate is from 1e-08 to 100; received: nan",
+            "app.xyzzy=3",
+            "unknown key app.xyzzy; known: app.name, app.bundle_id, app.team",
         ),
-        ("seed=-1", "seed is from 0 to 2147483647; received: -1"),
     ],
 )
-def test_values_out_of_range(setting: str, fault: str) -> None:
+def test_an_unknown_key_comes_with_the_nearest_one(setting: str, hint: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("quick", [setting])
-    assert caught.value.faults == (fault,)
+    assert caught.value.errors == (hint,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("training.epochs=0", "training.epochs must be from 1 to 100000; received: 0"),
+        ("training.batch_size=1", "training.batch_size must be from 2 to 1000000; received: 1"),
+        (
+            "training.learning_rate=nan",
+            "training.learning_rate must be a finite number; received: nan",
+        ),
+        (
+            "training.learning_rate=0.0",
+            "training.learning_rate must be from 1e-08 to 100; received: 0.0",
+        ),
+        ("seed=-1", "seed must be from 0 to 2147483647; received: -1"),
+    ],
+)
+def test_values_out_of_range(setting: str, text: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quick", [setting])
+    assert caught.value.errors == (text,)
+
+
+def test_replace() -> None:
+    quick = load_recipe("quick")
+    changed = quick.replace(training={"epochs": 3}, seed=7, network={"name": "plain"})
+    assert changed.differences(quick) == [
+        "network.channels: None, not [16, 32, 64]",
+        "network.margin: None, not 3",
+        "network.name: 'plain', not 'strided'",
+        "seed: 7, not 0",
+        "training.epochs: 3, not 1",
+    ]
+    assert quick == load_recipe("quick"), "the recipe itself does not change"
+    kept = quick.replace(network={"margin": 0})
+    assert kept.network.options == {"channels": [16, 32, 64], "margin": 0}
+    with pytest.raises(RecipeError) as caught:
+        quick.replace(training={"epoch": 3}, seed="x", data={"source": 3})
+    assert sorted(caught.value.errors) == [
+        "data.source must be a string; received: 3",
+        "seed must be an integer; received: 'x'",
+        "unknown key training.epoch; did you mean training.epochs?",
+    ]
+
+
+def test_overrides_as_a_mapping() -> None:
+    path = "folder:a path with = and 'quotes'"
+    recipe = load_recipe("quick", {"training.epochs": 3, "data.source": path, "seed": 7})
+    assert (recipe.training.epochs, recipe.data.source, recipe.seed) == (3, path, 7)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name = ", "mine.toml has a fault: it is not TOML"),
-        ("name = 'x'", "mine.toml has 3 faults: input is missing; network is missing; training"),
+        ("name = ", "mine.toml has an error: it is not TOML"),
+        ("name = 'x'", "mine.toml has 3 errors: input is missing; network is missing; training"),
         ("training = 3\nname = 'x'\n[input]\nheight = 1\nwidth = 1\n[network]\nname = 'a'",
-         "training is a table; received: 3"),
+         "training must be a table; received: 3"),
     ],
 )  # fmt: skip
-def test_files_with_faults(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(RecipeError, match=message):
         load_recipe(tmp_path / "mine.toml")
 
 
-def test_what_is_no_recipe() -> None:
+def test_unknown_recipes_and_invalid_overrides(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="there is no recipe 'quik'; did you mean 'quick'?"):
         load_recipe("quik")
+    with pytest.raises(
+        OptionError, match=r"it is a folder; to train on its images: pocketlens run "
+    ):
+        load_recipe(str(tmp_path))
     with pytest.raises(OptionError, match=r"nowhere.toml cannot be read"):
         load_recipe("nowhere.toml")
     for override in ("epochs", "=3", "a.b.c=1", "training=3=4"):
-        with pytest.raises((OptionError, RecipeError), match=r"an override is KEY=VALUE|a table"):
+        with pytest.raises((OptionError, RecipeError), match=r"an override|a table"):
             load_recipe("quick", [override])
 
 

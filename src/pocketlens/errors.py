@@ -1,24 +1,25 @@
 """Every exception Pocketlens raises on purpose.
 
     PocketlensError
-    ├── OptionError              an argument, option or command that cannot be
-    ├── OutputExistsError        the output is there already and --force was not given
-    ├── OutputError              the output cannot be written (no permission, full disk)
+    ├── OptionError              an invalid argument, option or command
+    ├── OutputExistsError        the output already exists and --force was not given
+    ├── OutputError              the output cannot be written (no permission, disk full)
     ├── MissingExtraError        an optional dependency is not installed
-    ├── ImageError               a picture that cannot be read or is too large
+    ├── PluginError              an installed plug-in that cannot be used
+    ├── ImageError               an image that cannot be read or is too large
     ├── DataError                a data set that is damaged or inconsistent
     │   └── DataNotFoundError    a data set that is not on this computer
-    ├── RecipeError              a recipe with faults (all of them, listed at once)
-    ├── RunError                 a run folder that is missing, foreign or incomplete
-    ├── TrainingError            training cannot go on (loss not finite, device missing)
+    ├── RecipeError              an invalid recipe (all errors are reported together)
+    ├── RunError                 a run folder that is missing, damaged or incomplete
+    ├── TrainingError            training cannot continue (loss not finite, device missing)
     ├── ConversionError          a model that cannot be converted to Core ML
-    ├── ModelFileError           a Core ML file that is damaged, cut short or unsafe
-    ├── UnsupportedModelError    a Core ML model of a kind that cannot run here
-    │   ├── UnsupportedOp        an op or layer that has no lowering
-    │   └── UnsupportedParameter a field that the op's lowering does not take
-    ├── FeatureError             an input that does not fit the model's declared feature
-    ├── AppError                 an app that cannot be made from this file or these options
-    └── CheckFailedError         a check was carried out and failed
+    ├── ModelFileError           a Core ML file that is damaged, truncated or unsafe
+    ├── UnsupportedModelError    a kind of Core ML model that cannot run here
+    │   ├── UnsupportedOp        an op or layer without a lowering
+    │   └── UnsupportedParameter a field that the op's lowering does not support
+    ├── FeatureError             an input that does not match the model's declared feature
+    ├── AppError                 an app that cannot be created from this file or these options
+    └── CheckFailedError         a check ran and failed
 
 A message says what was wrong, what was received, what is expected, and the next command.
 The command line prints it as one line and exits with 2 (1 for CheckFailedError).
@@ -43,6 +44,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "OutputExistsError",
+    "PluginError",
     "PocketlensError",
     "RecipeError",
     "RunError",
@@ -59,11 +61,11 @@ class PocketlensError(Exception):
 
 
 class OptionError(PocketlensError):
-    """An argument, option or command that cannot be."""
+    """An invalid argument, option or command."""
 
 
 class OutputExistsError(PocketlensError):
-    """The output is there already and overwriting was not asked for."""
+    """The output already exists, and overwriting it was not requested."""
 
 
 class OutputError(PocketlensError):
@@ -80,8 +82,12 @@ class MissingExtraError(PocketlensError):
         )
 
 
+class PluginError(PocketlensError):
+    """An installed plug-in (entry point) that cannot be used."""
+
+
 class ImageError(PocketlensError):
-    """A picture that cannot be read or is too large."""
+    """An image that cannot be read or is too large."""
 
 
 class DataError(PocketlensError):
@@ -93,35 +99,35 @@ class DataNotFoundError(DataError):
 
 
 class RecipeError(PocketlensError):
-    """A recipe with faults; the message lists them all.
+    """An invalid recipe; the message lists every error.
 
     Args:
-        faults: Every fault, in words.
-        source: What has them.
-        sound: The recipe's keys and tables that have none, so that these can be looked at further.
+        errors: Every error, as text.
+        source: The recipe that has them.
+        valid: The recipe's keys and tables without errors, so that these can be checked further.
     """
 
     def __init__(
         self,
-        faults: Iterable[str],
+        errors: Iterable[str],
         *,
         source: str = "the recipe",
-        sound: Mapping[str, Any] | None = None,
+        valid: Mapping[str, Any] | None = None,
     ) -> None:
-        self.faults = tuple(faults)
+        self.errors = tuple(errors)
         self.source = source
-        self.sound = dict(sound or {})
-        listed = "; ".join(self.faults)
-        count = "a fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        self.valid = dict(valid or {})
+        listed = "; ".join(self.errors)
+        count = "an error" if len(self.errors) == 1 else f"{len(self.errors)} errors"
         super().__init__(f"{source} has {count}: {listed}")
 
 
 class RunError(PocketlensError):
-    """A run folder that is missing, foreign or incomplete."""
+    """A run folder that is missing, damaged or incomplete."""
 
 
 class TrainingError(PocketlensError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class ConversionError(PocketlensError):
@@ -129,31 +135,31 @@ class ConversionError(PocketlensError):
 
 
 class ModelFileError(PocketlensError):
-    """A Core ML file that is damaged, cut short or unsafe."""
+    """A Core ML file that is damaged, truncated or unsafe."""
 
 
 class UnsupportedModelError(PocketlensError):
-    """A Core ML model of a kind that cannot run here."""
+    """A kind of Core ML model that cannot run here."""
 
 
 class UnsupportedOp(UnsupportedModelError):
-    """An op or layer that has no lowering."""
+    """An op or layer without a lowering."""
 
 
 class UnsupportedParameter(UnsupportedModelError):
-    """A field set in the file that the op's lowering does not take."""
+    """A field set in the file that the op's lowering does not support."""
 
 
 class FeatureError(PocketlensError):
-    """An input that does not fit the model's declared feature."""
+    """An input that does not match the model's declared feature."""
 
 
 class AppError(PocketlensError):
-    """An app that cannot be made from this file or these options."""
+    """An app that cannot be created from this file or these options."""
 
 
 class CheckFailedError(PocketlensError):
-    """A check was carried out and failed."""
+    """A check ran and failed."""
 
 
 def did_you_mean(received: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Outputs written aside and renamed into place: what is there is whole, or not there."""
+"""Writing outputs: each is written aside and renamed, so it is complete or not there at all."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from pocketlens.errors import OutputError, OutputExistsError
 __all__ = ["aside", "remove_leftovers", "size_on_disk", "size_text", "write_aside"]
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-z_]{8}\.(part|old)")
-"""The names of what is written aside."""
+"""The names of files that are being written aside."""
 
 
 @contextmanager
 def aside(
     target: str | os.PathLike[str], *, force: bool = True, parents: bool = True
 ) -> Iterator[Path]:
-    """A path beside `target` to write a file or folder at; it takes `target`'s place at the end.
+    """Yields a temporary path next to `target`; when the block ends, it replaces `target`.
 
-    If the block raises, or the process dies, `target` is what it was before.
+    If the block raises or the process is killed, `target` stays as it was before.
 
     Args:
-        target: The file or folder to be.
-        parents: Make missing parent folders. Without it they are an error: a folder that was
-            lost while its owner worked must not come back with one file in it.
-        force: Replace what is at `target`; without it, that is refused before the block runs.
+        target: The file or folder to write.
+        parents: Create missing parent folders. If false, a missing parent is an error: a run folder
+            that was removed during the run must not come back with a single file in it.
+        force: Replace an existing `target`. If false, an existing one is an error, raised before
+            the block runs.
 
     Raises:
-        OutputExistsError: `target` is there and `force` is not set, or it is a folder and a file is
-            to take its place, or the other way round.
-        OutputError: It cannot be written (no permission, full disk, lost folder).
+        OutputExistsError: `target` exists and `force` is false, or one of the two is a file and the
+            other a folder.
+        OutputError: It cannot be written (no permission, disk full, parent folder removed).
     """
     target = Path(target)
     if not force and (target.exists() or target.is_symlink()):
-        raise OutputExistsError(f"{target} exists; choose another output or pass --force")
+        raise OutputExistsError(f"{target} already exists; choose another output or pass --force")
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         if parents:
@@ -49,19 +50,19 @@ def aside(
         if new.is_file():
             _sync(new)
         if target.exists() and target.is_dir() != new.is_dir():
-            there = "folder" if target.is_dir() else "file"
-            raise OutputExistsError(f"{target} is a {there}; choose another output")
+            existing = "folder" if target.is_dir() else "file"
+            raise OutputExistsError(f"{target} is a {existing}; choose another output")
         _put(new, target)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not target.parent.exists():
             raise OutputError(
-                f"{target} cannot be written: its folder was removed or renamed meanwhile; "
-                "put it back, or start again with another output path"
+                f"{target} cannot be written: its folder was removed or renamed in the meantime; "
+                "restore it, or start again with another output path"
             ) from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise OutputError(
             f"{target} cannot be written: {error.strerror or error}; "
-            + ("make room there, or " if full else "")
+            + ("free some disk space, or " if full else "")
             + "choose another output path"
         ) from error
     finally:
@@ -71,12 +72,12 @@ def aside(
 def write_aside(
     target: str | os.PathLike[str], content: str | bytes, *, parents: bool = True
 ) -> None:
-    """Write a whole file (text as UTF-8) aside, fsync it, rename it into place.
+    """Write a file (text as UTF-8) aside, fsync it, and rename it into place.
 
     Args:
-        target: The file to be.
-        content: All of it.
-        parents: Make missing parent folders, see `aside`.
+        target: The file to write.
+        content: Its complete content.
+        parents: Create missing parent folders, see `aside`.
 
     Raises:
         OutputError: It cannot be written.
@@ -86,9 +87,9 @@ def write_aside(
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed processes left half written in `folder` and below.
+    """Remove half-written files that killed processes left in `folder` and its subfolders.
 
-    Only for a folder that no other process writes to.
+    Only safe for a folder that no other process writes to.
     """
     for path in sorted(Path(folder).rglob(".*")):
         if LEFTOVER.fullmatch(path.name):
@@ -96,7 +97,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 
 def size_on_disk(path: str | os.PathLike[str]) -> int:
-    """Bytes of a file, or of all files in a folder (an `.mlpackage` is one)."""
+    """Size in bytes of a file, or of all files in a folder (an `.mlpackage` is a folder)."""
     path = Path(path)
     if path.is_file():
         return path.stat().st_size
@@ -104,7 +105,7 @@ def size_on_disk(path: str | os.PathLike[str]) -> int:
 
 
 def size_text(size: int) -> str:
-    """Bytes as `512 bytes`, `86.1 KB`, `1.2 MB` (decimal, as Finder shows them)."""
+    """A size in bytes as text: `512 bytes`, `86.1 KB`, `1.2 MB` (decimal, as in Finder)."""
     if size < 1000:
         return f"{size} bytes"
     return f"{size / 1000:.1f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
@@ -119,7 +120,7 @@ def _put(new: Path, target: Path) -> None:
     if not target.is_dir() or target.is_symlink():
         new.replace(target)
         return
-    # A folder cannot be renamed over another, so what is there steps aside first.
+    # A folder cannot be renamed over another one, so the old one is moved away first.
     old = new.with_suffix(".old")
     target.rename(old)
     try:
@@ -134,5 +135,5 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        with suppress(OSError):  # where nothing could be written, nothing can be removed
+        with suppress(OSError):  # if it could not be written, there is nothing to remove
             path.unlink()

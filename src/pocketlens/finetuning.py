@@ -1,4 +1,4 @@
-"""Learning from what was put right: a short training that goes on from a run's weights."""
+"""Fine-tuning a run with corrected images: a short training from the weights of the run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketlens.callbacks import Callback
 from pocketlens.data import load_data
 from pocketlens.errors import RunError
-from pocketlens.pipeline import Watcher, run
+from pocketlens.pipeline import run
+from pocketlens.recipe import Overrides
+from pocketlens.run_contents import RECIPE
 from pocketlens.run_folder import Run, read_run
 
 if TYPE_CHECKING:
@@ -19,31 +22,31 @@ if TYPE_CHECKING:
 __all__ = ["Corrected", "correct"]
 
 SHARE = 0.1
-"""Of the images that the run was trained on: enough that it forgets none of them."""
+"""Fraction of the original training images to use, so that the network does not forget them."""
 
-WEIGHT = 0.1
-"""How many of the images trained on are corrections, so far as repeating them makes it so."""
+CORRECTED_SHARE = 0.1
+"""Corrections as a fraction of those images; few corrections are repeated to reach it."""
 
-MOST_TIMES = 100
-GENTLE = 0.2
-"""Of the recipe's learning rate."""
+MAX_REPEATS = 100
+LEARNING_RATE = 0.2
+"""Fraction of the recipe's learning rate."""
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """A run that has learned from corrections.
+    """The result of `correct`.
 
     Args:
         run: The new run.
-        pictures: How many corrections there are.
-        right_before: How many of them the run before it names rightly.
-        right_now: How many of them it names rightly; it was trained on them.
+        images: The number of corrected images.
+        correct_before: How many of them the original run classifies correctly.
+        correct_after: How many of them the new run classifies correctly; it was trained on them.
     """
 
     run: Run
-    pictures: int
-    right_before: int
-    right_now: int
+    images: int
+    correct_before: int
+    correct_after: int
 
 
 def correct(
@@ -51,63 +54,65 @@ def correct(
     corrections: str | Path,
     *,
     out: str | Path,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     force: bool = False,
-    watcher: Watcher | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> Corrected:
-    """Train a run a little further, on a share of its images and on corrected pictures.
+    """Fine-tune a run with images that it classified wrong.
+
+    The network is trained for one more epoch, on part of its training images and on the corrected
+    ones. The new run has a checked Core ML file; for the app and the report, call `run` on it.
 
     Args:
-        folder: The run to go on from.
-        corrections: A folder with one folder of pictures for each class that was put right, such
-            as `pocketlens preview --collect` makes.
-        out: The new run, made up to its checked Core ML file.
-        overrides: `table.key=value` each, over what this function sets.
+        folder: The original run.
+        corrections: A folder with one subfolder of images for each corrected class, as written by
+            `pocketlens preview --collect`.
+        out: The folder of the new run.
+        overrides: Changed keys of the recipe; they take precedence over what this function sets.
         force: Replace a run in `out`.
-        watcher: Is told how it goes.
+        callbacks: Called as the run proceeds.
 
     Raises:
-        RunError: No finished run.
-        DataError: Corrections that cannot be used.
-        RecipeError, OutputExistsError, CheckFailedError, OutputError: As `pipeline.run`.
+        RunError: The original run is not finished.
+        DataError: The corrections cannot be used.
+        RecipeError, OutputExistsError, CheckFailedError, OutputError: See `run`.
     """
     from pocketlens.recognizer import Recognizer
 
     before = read_run(Path(folder))
     if before.data is None or before.model is None:
         raise RunError(
-            f"{folder} is not finished; go on with: pocketlens run --out {folder} --resume"
+            f"{folder} is not finished; continue with: "
+            f"pocketlens run {Path(folder) / RECIPE} --out {folder} --resume"
         )
     recipe = before.recipe
-    pictures = load_data(f"folder:{corrections}", split="all", input_spec=recipe.input)
-    images = SHARE * before.data.train
-    times = min(MOST_TIMES, max(1, round(WEIGHT * images / len(pictures))))
-    settings = {
-        "data.source": before.data.source,
-        "data.share": SHARE,
-        "data.extra": f"folder:{corrections}",
-        "data.extra_share": times,
-        "training.start": folder,
-        "training.epochs": 1,
-        "training.teacher": 0,
-        "training.learning_rate": GENTLE * recipe.training.learning_rate,
-    }
-    after = run(
-        recipe,
-        out=out,
-        overrides=[*(f"{key}={value}" for key, value in settings.items()), *overrides],
-        force=force,
-        until="verify",
-        watcher=watcher,
+    images = load_data(f"folder:{corrections}", split="all", input_spec=recipe.input)
+    repeats = CORRECTED_SHARE * SHARE * before.data.train / len(images)
+    tuned = recipe.replace(
+        data={
+            "source": before.data.source,
+            "share": SHARE,
+            "extra": f"folder:{corrections}",
+            "extra_share": float(min(MAX_REPEATS, max(1, round(repeats)))),
+        },
+        training={
+            "start": str(folder),
+            "epochs": 1,
+            "teacher": 0.0,
+            "learning_rate": LEARNING_RATE * recipe.training.learning_rate,
+        },
     )
-    right = [_right(Recognizer.load(place.folder), pictures) for place in (before, after)]
-    return Corrected(after, len(pictures), *right)
+    after = run(
+        tuned, out=out, overrides=overrides, force=force, until="verify", callbacks=callbacks
+    )
+    correct = [_correct(Recognizer.load(each.folder), images) for each in (before, after)]
+    return Corrected(after, len(images), *correct)
 
 
-def _right(predictor: Predictor, pictures: Dataset) -> int:
-    """How many of the pictures are named rightly."""
-    answers = predictor.probabilities(pictures.images).argmax(axis=1)
+def _correct(predictor: Predictor, images: Dataset) -> int:
+    """How many of the images are classified correctly."""
+    found = predictor.probabilities(images.images).argmax(axis=1)
     return sum(
-        predictor.classes[answer] == pictures.classes[label]
-        for answer, label in zip(answers, pictures.labels, strict=True)
+        predictor.classes[index] == images.classes[label]
+        for index, label in zip(found, images.labels, strict=True)
     )

@@ -1,9 +1,9 @@
-"""Images, and the one description of what a network eats (`InputSpec`).
+"""Images, and `InputSpec`: the one description of a network's input.
 
-Everything that looks at a picture (training on a folder, `predict`, the Core ML runtime, the
-preview page) goes through `prepare`, so that a picture is oriented, cropped and resized in one way.
-Arrays are in picture order, `(H, W, 1)` gray or `(H, W, 3)` RGB, uint8. Only `network_input`
-turns them into what the first layer sees, and only there does `bgr` swap the channels.
+Everything that reads an image (training on a folder, `predict`, the Core ML runtime, the preview
+page) calls `prepare`, so every image is oriented, cropped and resized in the same way. Arrays are
+`(H, W, 1)` gray or `(H, W, 3)` RGB, uint8. Only `network_input` turns them into the values that the
+first layer receives, and only there are the channels swapped for `bgr`.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ CROPS: tuple[Crop, ...] = ("center-crop", "fit", "fill")
 INKS: tuple[Ink, ...] = ("dark", "light")
 
 INPUT_SPEC_KEY = "org.pocketlens.input"
-"""The user-metadata key under which `InputSpec.to_json()` travels inside a Core ML file."""
+"""The key in a Core ML file's user metadata that holds `InputSpec.to_json()`."""
 
 MAX_PIXELS = 100_000_000
-"""The largest picture that is decoded: 100 megapixels, 300 MB as RGB."""
+"""The largest image that is decoded: 100 megapixels, 300 MB as RGB."""
 
 MAX_SIDE = 4096
 """The largest input height or width of a network, in pixels."""
@@ -62,7 +62,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network eats: `pixel * scale + bias`, channel by channel, after the crop.
+    """A network's input: cropped and resized, then `pixel * scale + bias` for each channel.
 
     Args:
         height: Height of the input in pixels.
@@ -70,12 +70,12 @@ class InputSpec:
         color: `gray` (one channel), `rgb` or `bgr` (three, in that order).
         scale: One factor per channel; a single number serves every channel.
         bias: One offset per channel, added after the scale; a single number serves every channel.
-        crop: `center-crop` cuts the largest centered part of the input's shape, `fit` keeps the
-            whole picture and pads with black, `fill` stretches it. The names follow Vision's
-            `centerCrop`, `scaleToFit` and `scaleToFill`.
-        ink: How a drawing for it is made, on the phone or in the browser: `dark` lines on light
-            ground, as on paper, or `light` ones on dark ground, as in MNIST. Pictures are taken as
-            they are.
+        crop: `center-crop` cuts out the largest centered part with the input's aspect ratio, `fit`
+            keeps the whole image and pads it with black, `fill` stretches it. The names follow
+            Vision's `centerCrop`, `scaleToFit` and `scaleToFill`.
+        ink: The colors of drawings made on the phone or in the browser: `dark` lines on a light
+            background, as on paper, or `light` lines on a dark one, as in MNIST. Photos are never
+            inverted.
 
     Raises:
         OptionError: A field of the wrong type or out of range.
@@ -90,7 +90,7 @@ class InputSpec:
     ink: Ink = "dark"
 
     def __post_init__(self) -> None:
-        if found := self.faults(vars(self)):
+        if found := self.errors(vars(self)):
             raise OptionError("; ".join(found))
         for name in ("scale", "bias"):
             numbers = _numbers(getattr(self, name))
@@ -98,21 +98,21 @@ class InputSpec:
             object.__setattr__(self, name, tuple(float(v) for v in full))
 
     @classmethod
-    def faults(cls, values: Mapping[str, Any]) -> list[str]:
-        """What is wrong with the constructor's arguments, each fault in words."""
+    def errors(cls, values: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the constructor's arguments, one text for each error."""
         known = [field.name for field in fields(cls)]
         found = [
-            f"input.{key} is not a key; {did_you_mean(key, known)}"
+            f"unknown key input.{key}; {did_you_mean(key, known)}"
             for key in values
             if key not in known
         ]
         for name in ("height", "width"):
             side = values.get(name)
             if name not in values:
-                found.append(f"input.{name} is missing; expected a whole number of pixels")
+                found.append(f"input.{name} is missing; expected a number of pixels (an integer)")
             elif type(side) is not int or not 1 <= side <= MAX_SIDE:
                 found.append(
-                    f"input.{name} is a whole number from 1 to {MAX_SIDE}; received: {side!r}"
+                    f"input.{name} must be an integer from 1 to {MAX_SIDE}; received: {side!r}"
                 )
         color = values.get("color", cls.color)
         for name, value, names in (
@@ -121,10 +121,8 @@ class InputSpec:
             ("ink", values.get("ink", cls.ink), INKS),
         ):
             if value not in names:
-                found.append(
-                    f"input.{name} {value!r} is not known; {did_you_mean(str(value), names)}"
-                )
-        if color not in COLORS:  # how many numbers are expected is not known either
+                found.append(f"unknown input.{name} {value!r}; {did_you_mean(str(value), names)}")
+        if color not in COLORS:  # so the number of channels is unknown, too
             return found
         channels = 1 if color == "gray" else 3
         for name in ("scale", "bias"):
@@ -132,7 +130,7 @@ class InputSpec:
             wrong = [v for v in numbers if type(v) not in (int, float) or not math.isfinite(v)]
             if wrong or len(numbers) not in (1, channels):
                 found.append(
-                    f"input.{name} is a finite number, or one for each of the {channels} "
+                    f"input.{name} must be a finite number, or one for each of the {channels} "
                     f"channel(s) of {color}; received: {values[name]!r}"
                 )
         return found
@@ -148,7 +146,7 @@ class InputSpec:
         return (self.height, self.width, self.channels)
 
     def network_input(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the first layer sees, `(N, C, H, W)` float32, of images `(N, H, W, C)` uint8."""
+        """Images `(N, H, W, C)` uint8 as the first layer receives them, `(N, C, H, W)` float32."""
         planes = images.astype(np.float32).transpose(0, 3, 1, 2)
         if self.color == "bgr":
             planes = planes[:, ::-1]
@@ -161,7 +159,7 @@ class InputSpec:
         return {**asdict(self), "scale": list(self.scale), "bias": list(self.bias)}
 
     def to_json(self) -> str:
-        """One line of JSON: the form in which it travels inside a Core ML file."""
+        """One line of JSON, as stored in a Core ML file."""
         return json.dumps(self.to_dict(), separators=(",", ":"))
 
     @classmethod
@@ -171,16 +169,16 @@ class InputSpec:
         Raises:
             OptionError: An unknown key, a missing size, or a value out of range.
         """
-        if found := cls.faults(values):
+        if found := cls.errors(values):
             raise OptionError("; ".join(found))
         return cls(**values)
 
     @classmethod
     def from_json(cls, text: str) -> InputSpec:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`. Files written before the key was renamed have `colour`.
 
         Raises:
-            OptionError: Text that is not the JSON of an InputSpec.
+            OptionError: The text is not the JSON of an InputSpec.
         """
         try:
             values = json.loads(text)
@@ -188,37 +186,39 @@ class InputSpec:
             raise OptionError(f"an InputSpec is a JSON object; received: {text[:80]!r}") from error
         if not isinstance(values, dict):
             raise OptionError(f"an InputSpec is a JSON object; received: {text[:80]!r}")
+        if "colour" in values and "color" not in values:
+            values["color"] = values.pop("colour")
         return cls.from_dict(values)
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:
-    """One number or several, as several."""
+    """A tuple of one number or several."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def open_image(
     source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Open a picture file, upright (EXIF orientation applied), decoded, as `L` or `RGB`.
+    """Open and decode an image file: upright (EXIF orientation applied), mode `L` or `RGB`.
 
-    Nothing is left of what else the file notes, which may be damaged or private. Transparency is
-    laid over white paper. Of an animation the first frame counts.
+    All other metadata is dropped, as it may be damaged or private. Transparent parts become white.
+    Only the first frame of an animation is used.
 
     Args:
         source: The file's path, or its contents.
-        max_pixels: The largest picture that is decoded.
+        max_pixels: The largest image that is decoded.
 
     Raises:
-        ImageError: No such file, not a picture, cut short, or more than `max_pixels` pixels.
+        ImageError: No such file, not an image, truncated, or more than `max_pixels` pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
-    path = "the picture" if isinstance(source, bytes) else Path(source)
+    path = "the image" if isinstance(source, bytes) else Path(source)
     file = BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
         with warnings.catch_warnings():
-            # Of size Pillow only warns, ours below is the limit that counts; and what it warns of
-            # in a damaged file either does not matter or becomes the error below.
+            # Pillow only warns about large images, and the limit below is stricter. Its warnings
+            # about damaged files are either harmless or followed by an error.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=FORMATS) as image:
                 _check_pixels(image.size, str(path), max_pixels)
@@ -228,32 +228,32 @@ def open_image(
                 return upright
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path} is not a picture this program reads; expected one of: {', '.join(FORMATS)} "
-            "(an iPhone's HEIC photo: export it as JPEG first)"
+            f"{path} has an unsupported image format; expected one of: {', '.join(FORMATS)} "
+            "(export HEIC photos of an iPhone as JPEG first)"
         ) from error
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"{path} would be far larger than {MAX_PIXELS} pixels once decoded; make it smaller"
+            f"{path} has far more than {MAX_PIXELS} pixels; make it smaller"
         ) from error
     except FileNotFoundError as error:
-        raise ImageError(f"{path} does not exist; expected a picture file") from error
+        raise ImageError(f"{path} does not exist; expected an image file") from error
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
-        # Pillow's decoders raise any of these on damaged files.
-        raise ImageError(f"{path} cannot be read as a picture: {error}") from error
+        # Pillow's decoders raise any of these for damaged files.
+        raise ImageError(f"{path} cannot be read as an image: {error}") from error
 
 
 def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
-    """Make any picture fit `spec`: upright, in its colors, cropped, resized.
+    """Turn any image into an input for `spec`: upright, in its colors, cropped and resized.
 
     Args:
         source: A path, a Pillow image, or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)` uint8.
-        spec: The input to fit. An array that fits already is returned as it is.
+        spec: The input to match. An array that already matches is returned unchanged.
 
     Returns:
-        uint8 array of shape `spec.shape`, in picture order (gray or RGB, also for `bgr`).
+        uint8 array of shape `spec.shape`, gray or RGB (RGB for `bgr`, too).
 
     Raises:
-        ImageError: A picture that cannot be read, is too large, or an array of another shape.
+        ImageError: An image cannot be read or is too large, or an array has another shape.
     """
     from PIL import Image
 
@@ -288,11 +288,11 @@ def _upright(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError(
-            f"the picture has mode {image.mode} (32-bit gray); expected 8 or 16 bits a channel"
+            f"the image has mode {image.mode} (32-bit gray); expected 8 or 16 bits per channel"
         )
     if image.has_transparency_data:
-        paper = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
+        background = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
@@ -303,7 +303,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     fits = plane.ndim == 2 or (plane.ndim == 3 and plane.shape[2] == 3)
     if array.dtype != np.uint8 or not fits or 0 in array.shape:
         raise ImageError(
-            "an image array is uint8 of shape (H, W), (H, W, 1) or (H, W, 3); "
+            "an image array must be uint8 of shape (H, W), (H, W, 1) or (H, W, 3); "
             f"received: {array.dtype} of shape {array.shape}"
         )
     _check_pixels((array.shape[1], array.shape[0]), "the image array")
@@ -314,7 +314,7 @@ def _resize(image: Image.Image, spec: InputSpec) -> Image.Image:
     from PIL import Image, ImageOps
 
     size = (spec.width, spec.height)
-    bilinear = Image.Resampling.BILINEAR  # antialiased when it makes the picture smaller
+    bilinear = Image.Resampling.BILINEAR  # Pillow antialiases when it scales down
     if image.size == size:
         return image
     if spec.crop == "fill":

@@ -1,7 +1,7 @@
 """`run`: data → train → evaluate → convert → verify → app → report, in one folder, resumable.
 
-Each stage reads what the earlier ones wrote in the run folder, writes its own files whole, and is
-then noted in `stages.json`. A second call goes on after the last finished stage.
+Each stage reads what the earlier ones wrote to the run folder, writes its own files, and is then
+recorded in `stages.json`. A second call continues after the last finished stage.
 """
 
 from __future__ import annotations
@@ -28,7 +28,22 @@ from pocketlens.errors import (
 )
 from pocketlens.files import remove_leftovers, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING
-from pocketlens.recipe import Recipe, load_recipe
+from pocketlens.recipe import Overrides, Recipe, load_recipe
+from pocketlens.run_contents import (
+    APP,
+    CAMERA,
+    CHECKPOINT,
+    CONTENTS,
+    DATA,
+    FIGURES,
+    METRICS,
+    MODEL_SUFFIXES,
+    PARITY,
+    RECIPE,
+    STAGE_TIMES,
+    STAGES,
+    WEIGHTS,
+)
 from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 
 if TYPE_CHECKING:
@@ -36,127 +51,122 @@ if TYPE_CHECKING:
     from pocketlens.data import Dataset
     from pocketlens.recognizer import Recognizer
 
-__all__ = ["STAGES", "Watcher", "run"]
-
-STAGES = ("data", "train", "evaluate", "convert", "verify", "app", "report")
-
-MODEL_SUFFIXES = (".mlpackage", ".mlmodel")
-
-
-Watcher = Callback
+__all__ = ["STAGES", "check", "run"]
 
 
 def run(
     recipe: str | Path | Recipe = "digits",
     *,
     out: str | Path | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     resume: bool = False,
     force: bool = False,
     until: str = "report",
-    watcher: Watcher | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> Run:
-    """Take a recipe all the way: from images to a checked Core ML file, an app and a report.
+    """Run a recipe: from images to a checked Core ML file, an app and a report.
 
     Args:
-        recipe: A shipped recipe's name, the path of a TOML file, or a `Recipe`.
-        out: The run folder; default `runs/<recipe name>`. If it holds a run of the same recipe,
-            finished stages are not done again.
-        overrides: `table.key=value` each, such as `training.epochs=3`.
-        resume: Go on from the checkpoint of a training that was cut off.
-        force: Start again: an older run in `out` is removed first.
-        until: The last stage to do; one of `STAGES`.
-        watcher: Is told how it goes.
+        recipe: The name of a shipped recipe, the path of a TOML file, or a `Recipe`.
+        out: The run folder; default: `runs/<recipe name>`. If it already holds a run of the same
+            recipe, its finished stages are skipped.
+        overrides: Changed keys of the recipe, such as `{"training.epochs": 3}`.
+        resume: Continue an interrupted training from its checkpoint.
+        force: Start again: remove the run in `out` first.
+        until: The last stage to run; one of `STAGES`.
+        callbacks: Called as the run proceeds.
 
     Returns:
         The finished run.
 
     Raises:
-        RecipeError: A recipe that asks for what cannot be; every fault listed, before work starts.
+        RecipeError: An invalid recipe; all errors are listed, before the first stage starts.
         OutputExistsError: `out` holds something else, or an unfinished training and neither
             `resume` nor `force` is set.
         CheckFailedError: The Core ML file does not agree with the trained network.
-        OutputError: The folder cannot be written (no permission, full disk) or was lost.
-        KeyboardInterrupt: Ctrl-C; the weights reached are kept.
-        PocketlensError: Whatever a stage raises.
+        OutputError: The folder cannot be written (no permission, disk full) or was removed.
+        KeyboardInterrupt: Ctrl-C; the best weights so far are kept.
+        PocketlensError: Any error of a stage.
     """
     if until not in STAGES:
         raise OptionError(f"there is no stage '{until}'; {did_you_mean(until, STAGES)}")
     resolved = check(recipe, overrides, out=None if force else out)
-    watcher = watcher or Watcher()
+    callbacks = tuple(callbacks)
     folder = Path(out) if out else Path("runs") / resolved.name
     _open(folder, resolved, resume=resume, force=force)
-    work = _Work(folder, resolved, watcher, resume=resume)
+    work = _Work(folder, resolved, callbacks, resume=resume)
     finished = read_run(folder).stages
     for name in STAGES[: STAGES.index(until) + 1]:
-        watcher.stage(name, done=name in finished)
+        for callback in callbacks:
+            callback.stage(name, done=name in finished)
         if name in finished:
             continue
         started = time.perf_counter()
         getattr(work, name)()
-        if not (folder / "recipe.toml").is_file():
+        if not (folder / RECIPE).is_file():
             raise OutputError(
-                f"{folder} was removed or renamed during stage '{name}'; put it back, or start "
+                f"{folder} was removed or renamed during the stage '{name}'; restore it, or start "
                 "again with another --out"
             )
         finished[name] = round(time.perf_counter() - started, 3)
-        work.write("stages.json", finished)
+        work.write(STAGE_TIMES, finished)
     return read_run(folder)
 
 
 def check(
     recipe: str | Path | Recipe,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     *,
     out: str | Path | None = None,
 ) -> Recipe:
-    """The recipe, of which all is known to be possible that can be known before any work.
+    """The recipe, after every check that is possible before the run starts.
 
     Args:
         recipe: As for `run`.
         overrides: As for `run`.
-        out: The folder of a run that may have its images already; then they are not looked for.
+        out: The folder of a run that may already have its images; then they are not checked.
 
     Raises:
-        OptionError: There is no such recipe, or an override of another form.
-        RecipeError: With every fault found: of the file and of what it asks for.
+        OptionError: There is no such recipe, or an override has another form.
+        RecipeError: An invalid recipe; all errors are listed: those of the file, and those of the
+            data, network, augmentation, device and app that it names.
     """
     try:
         resolved = load_recipe(recipe, overrides)
     except RecipeError as error:
         raise RecipeError(
-            [*error.faults, *_faults(error.sound)], source=error.source, sound=error.sound
+            [*error.errors, *_errors(error.valid)], source=error.source, valid=error.valid
         ) from None
-    sound = dict(vars(resolved))
-    if out and (Path(out) / "data.json").is_file():
-        del sound["data"]
-    if faults := _faults(sound):
-        raise RecipeError(faults, source=f"recipe '{resolved.name}'")
+    valid = dict(vars(resolved))
+    if out and (Path(out) / DATA).is_file():
+        del valid["data"]
+    if errors := _errors(valid):
+        raise RecipeError(errors, source=f"recipe '{resolved.name}'")
     return resolved
 
 
-def _faults(sound: Mapping[str, Any]) -> list[str]:
-    """What each room finds in its table; tables that could not be read are not in `sound`."""
+def _errors(valid: Mapping[str, Any]) -> list[str]:
+    """The errors that each room finds in its table; `valid` lacks tables with other errors."""
     from pocketlens import augment, networks
     from pocketlens import data as sources
     from pocketlens.app import check_options
     from pocketlens.training.device import choose_device
 
     data, network, augmentation, training, model, app = (
-        sound.get(key) for key in ("data", "network", "augment", "training", "model", "app")
+        valid.get(key) for key in ("data", "network", "augment", "training", "model", "app")
     )
     found = []
-    for key, name in (("name", sound.get("name")), ("model.name", model and model.name)):
+    for key, name in (("name", valid.get("name")), ("model.name", model and model.name)):
         if name is not None and (name in ("", ".", "..") or set(name) & set("/\\:\0")):
-            found.append(f"{key} is a file name without / \\ :; received: {name!r}")
+            found.append(f"{key} must be a file name without / \\ :; received: {name!r}")
     if data:
         batch_size = training.batch_size if training else 0
-        found += sources.faults(data, seed=sound.get("seed", 0), batch_size=batch_size)
+        found += sources.faults(data, seed=valid.get("seed", 0), batch_size=batch_size)
     if network:
-        found += networks.faults(network, sound.get("input"))
+        found += networks.faults(network, valid.get("input"))
     if augmentation:
         nothing = data.nothing if data else 0.0
-        found += augment.faults(augmentation, nothing=nothing, input_spec=sound.get("input"))
+        found += augment.faults(augmentation, nothing=nothing, input_spec=valid.get("input"))
     if training:
         try:
             choose_device(training.device)
@@ -168,39 +178,39 @@ def _faults(sound: Mapping[str, Any]) -> list[str]:
 
 
 def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
-    """Make the run folder, or find that it holds a run of the same recipe."""
+    """Create the run folder, or check that it holds a run of the same recipe."""
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; expected a folder; choose another --out")
-    ours = (folder / "recipe.toml").is_file()
-    if ours:
+    is_run = (folder / RECIPE).is_file()
+    if is_run:
         remove_leftovers(folder)
-    if folder.exists() and not ours and any(folder.iterdir()):
+    if folder.exists() and not is_run and any(folder.iterdir()):
         raise OutputExistsError(f"{folder} is not empty and not a run folder; choose another --out")
-    if ours and force:
+    if is_run and force:
         _clear(folder)
-        ours = False
-    if not ours:
-        write_aside(folder / "recipe.toml", recipe.to_toml())
+        is_run = False
+    if not is_run:
+        write_aside(folder / RECIPE, recipe.to_toml())
         return
-    there = read_run(folder)
-    if differences := recipe.differences(there.recipe):
+    existing = read_run(folder)
+    if differences := recipe.differences(existing.recipe):
         raise OutputExistsError(
             f"{folder} holds a run of another recipe ({'; '.join(differences[:5])}); "
             "choose another --out, or start again with --force"
         )
-    if (folder / "checkpoint").exists() and "train" not in there.stages and not resume:
+    if (folder / CHECKPOINT).exists() and "train" not in existing.stages and not resume:
         raise OutputExistsError(
-            f"{folder} holds an unfinished training; go on with --resume, or start again "
+            f"{folder} holds an unfinished training; continue it with --resume, or start again "
             "with --force"
         )
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an older run wrote; anything else in the folder stays."""
-    names = ["stages.json", "data.json", "checkpoint", "history.jsonl", "weights.safetensors"]
-    names += ["metrics.json", "parity.json", "report.html", "figures", "app", "recipe.toml"]
+    """Remove everything that a run wrote; other files in the folder stay."""
+    written = {Path(item.path).parts[0] for item in CONTENTS} - {RECIPE}
     models = [file for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES]
-    for path in [*(folder / name for name in names), *models]:
+    # The recipe goes last: without it, the folder of a killed call would not be a run any more.
+    for path in [*(folder / name for name in sorted(written)), *models, folder / RECIPE]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -210,16 +220,18 @@ def _clear(folder: Path) -> None:
 class _Work:
     """The stages. Images are loaded once, by the first stage of this call that needs them."""
 
-    def __init__(self, folder: Path, recipe: Recipe, watcher: Watcher, *, resume: bool) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, callbacks: tuple[Callback, ...], *, resume: bool
+    ) -> None:
         self.folder = folder
         self.recipe = recipe
-        self.watcher = watcher
+        self.callbacks = callbacks
         self.resume = resume
-        self.figures = folder / "figures"
+        self.figures = folder / FIGURES
         self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write one of the run's JSON files, whole."""
+        """Write one of the run's JSON files."""
         text = json.dumps(content, indent=2, ensure_ascii=False)
         write_aside(self.folder / name, text + "\n")
 
@@ -231,8 +243,12 @@ class _Work:
     def test_set(self) -> Dataset:
         return self._load("test")
 
+    def _downloaded(self, file: str, received: int, total: int | None) -> None:
+        for callback in self.callbacks:
+            callback.download(file, received, total)
+
     def _load(self, split: str) -> Dataset:
-        # `data.json` is there from the first stage on; what it says was used is used again.
+        # From the first stage on, `data.json` says which source was used; it is used again.
         return read_run(self.folder).load(split)
 
     @cached_property
@@ -247,16 +263,17 @@ class _Work:
         from pocketlens.report import figures
 
         requested, seed = self.recipe.data.source, self.recipe.seed
-        resolved = resolve(requested, progress=self.watcher.download)
+        resolved = resolve(requested, progress=self._downloaded)
         if resolved.note:
-            self.watcher.note(resolved.note)
+            for callback in self.callbacks:
+                callback.note(resolved.note)
         self.train_set, self.test_set = (
             load_data(
                 resolved.name,
                 split=split,
                 input_spec=self.recipe.input,
                 seed=seed,
-                progress=self.watcher.download,
+                progress=self._downloaded,
             )
             for split in ("train", "test")
         )
@@ -278,7 +295,7 @@ class _Work:
             len(held),
             len(self.test_set),
         )
-        self.write("data.json", asdict(summary))
+        self.write(DATA, asdict(summary))
 
     def train(self) -> None:
         from pocketlens.report import figures
@@ -288,17 +305,16 @@ class _Work:
             self.recipe,
             self.train_set,
             folder=self.folder,
-            resume=self.resume and (self.folder / "checkpoint").exists(),
-            callbacks=[self.watcher],
+            resume=self.resume and (self.folder / CHECKPOINT).exists(),
+            callbacks=self.callbacks,
         )
-        weights = training.recognizer.save(self.folder / "weights.safetensors", force=True)
+        weights = training.recognizer.save(self.folder / WEIGHTS, force=True)
         if training.interrupted:
             epochs = len(training.history)
-            go_on = "go on with: pocketlens run {} --out {} --resume"
+            command = f"pocketlens run {self.folder / RECIPE} --out {self.folder} --resume"
             raise KeyboardInterrupt(
-                f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the "
-                f"weights reached are in {weights}; "
-                + go_on.format(self.folder / "recipe.toml", self.folder)
+                f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the best "
+                f"weights so far are in {weights}; continue with: {command}"
             )
         figures.draw_history([asdict(e) for e in training.history], self.figures / "history.svg")
         metrics = Metrics(
@@ -309,7 +325,7 @@ class _Work:
             training.best_epoch,
             training.recognizer.temperature,
         )
-        self.write("metrics.json", asdict(metrics))
+        self.write(METRICS, asdict(metrics))
 
     def evaluate(self) -> None:
         from pocketlens.evaluation.accuracy import evaluate
@@ -320,8 +336,8 @@ class _Work:
         figures.draw_mistakes(self.test_set, evaluation, self.figures / "mistakes.png")
         figures.draw_reliability(evaluation, self.figures / "reliability.svg")
         metrics = read_run(self.folder).metrics
-        assert metrics is not None  # the stage before wrote it
-        self.write("metrics.json", {**asdict(metrics), "recognizer": evaluation.to_dict()})
+        assert metrics is not None  # written by the previous stage
+        self.write(METRICS, {**asdict(metrics), "recognizer": evaluation.to_dict()})
 
     def convert(self) -> None:
         from pocketlens.conversion import ModelMetadata, convert
@@ -355,7 +371,7 @@ class _Work:
             load_seconds,
             parity,
         )
-        self.write("parity.json", {**vars(check), "parity": parity.to_dict()})
+        self.write(PARITY, {**vars(check), "parity": parity.to_dict()})
         if not parity.passed:
             raise CheckFailedError(
                 f"{self.model} does not agree with the trained network: "
@@ -365,13 +381,13 @@ class _Work:
             self.show_nothing(model)
 
     def show_nothing(self, model: CoreMLModel) -> None:
-        """Ask the Core ML file about photographs, and about scenes with nothing in view."""
+        """Test the Core ML file on simulated photos, and on scenes with nothing in view."""
         from pocketlens.evaluation.robustness import run_suite
         from pocketlens.report.suite_figures import draw_rejection
 
         found = run_suite(model, self.test_set, seed=self.recipe.seed, tests=("camera",))
         draw_rejection(found.rejection, self.figures / "rejection.svg")
-        self.write("camera.json", found.to_dict())
+        self.write(CAMERA, found.to_dict())
 
     def app(self) -> None:
         from pocketlens.app import create_app
@@ -379,11 +395,11 @@ class _Work:
         options = self.recipe.app
         create_app(
             self.model,
-            self.folder / "app",
+            self.folder / APP,
             name=options.name,
             bundle_id=options.bundle_id,
             team=options.team or None,
-            force=(self.folder / "app").exists(),
+            force=(self.folder / APP).exists(),
         )
 
     def report(self) -> None:
@@ -393,7 +409,7 @@ class _Work:
 
 
 def _milliseconds(predict: Callable[..., Any], data: Dataset, *, rounds: int = 5) -> float:
-    """Median over rounds of the time for one image, asked in batches of up to 200."""
+    """Median over rounds of the time per image, in batches of up to 200."""
     images = data.images[:200]
     times = []
     for _ in range(rounds):

@@ -1,7 +1,7 @@
-"""`Prediction` and `Predictor`: what every recognizer answers, and how it is asked.
+"""`Prediction` and `Predictor`: the result of a recognizer, and its interface.
 
-A trained `Recognizer` and a Core ML file (`CoreMLModel`) are both a `Predictor`, so whatever
-evaluates, compares, previews or serves takes either.
+A trained `Recognizer` and a Core ML file (`CoreMLModel`) are both a `Predictor`, so evaluation,
+comparison, preview and serving work with either.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 NOTHING = "nothing"
-"""The label of the background class: nothing to recognize is in view."""
+"""The label of the background class: none of the classes is in view."""
 
 THRESHOLDS_KEY = "org.pocketlens.thresholds"
-"""The user-metadata key under which `Thresholds.to_json()` travels inside a Core ML file."""
+"""The key in a Core ML file's user metadata that holds `Thresholds.to_json()`."""
 
 ImageSources: TypeAlias = Sequence[ImageSource] | NDArray[np.uint8]
 
@@ -41,13 +41,13 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a recognizer says of one image.
+    """The result for one image.
 
     Args:
         label: The class with the highest probability.
         confidence: That probability, in [0, 1].
-        probabilities: The probability of every class, in the order of the model's classes; of
-            several with one name, that of the likeliest.
+        probabilities: The probability of every class, in the order of the model's classes. If
+            several classes have the same name, the highest of their probabilities.
     """
 
     label: str
@@ -56,21 +56,21 @@ class Prediction:
 
     @classmethod
     def from_array(cls, classes: Sequence[str], probabilities: NDArray[np.float32]) -> Prediction:
-        """From the probabilities `(K,)` of `K` classes; the first of equals wins, as in Core ML."""
+        """From the probabilities `(K,)`. On a tie the first class wins, as in Core ML."""
         best = int(np.argmax(probabilities))
         return cls(classes[best], float(probabilities[best]), by_name(classes, probabilities))
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
-        """The `k` likeliest classes with their probabilities, likeliest first."""
+        """The `k` most probable classes with their probabilities, most probable first."""
         if k < 1:
-            raise OptionError(f"top needs a count of at least 1; received: {k}")
+            raise OptionError(f"k must be at least 1; received: {k}")
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
 
 def by_name(classes: Sequence[Name], probabilities: NDArray[np.floating[Any]]) -> dict[Name, float]:
-    """The probability of each class; of several with one name, that of the likeliest.
+    """The probability of each class name; the highest one where several classes share a name.
 
-    So the label's is always the highest, as ImageNet's two classes "crane" have it.
+    So the label always has the highest probability. ImageNet, for example, has "crane" twice.
     """
     listed = probabilities.tolist()
     values: dict[Name, float] = dict(zip(classes, listed, strict=True))
@@ -82,17 +82,17 @@ def by_name(classes: Sequence[Name], probabilities: NDArray[np.floating[Any]]) -
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How sure a recognizer must be for a label to be shown, and to stay.
+    """How confident a recognizer must be before its label is shown, and for how long it stays.
 
     Args:
-        show: The confidence, in [0, 1], that a new label must reach.
-        keep: The one below which a shown label goes; at most `show`.
-        present: How probable it must be, for a new label, that there is something at all: one less
-            the probability of `nothing`. Two classes that look alike share the confidence, but a
-            wall is like neither.
+        show: Confidence, in [0, 1], from which a new label is shown.
+        keep: Confidence below which a shown label is hidden again; at most `show`.
+        present: Probability that something is in view (1 minus the probability of `nothing`) from
+            which a new label is shown. Two similar classes share the confidence between them; a
+            wall is similar to neither, and this threshold tells the two situations apart.
 
     Raises:
-        OptionError: Numbers out of that range or order.
+        OptionError: A value outside [0, 1], or `keep` above `show`.
     """
 
     show: float = 0.7
@@ -103,15 +103,17 @@ class Thresholds:
         for name in ("show", "keep", "present"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 <= value <= 1:
-                raise OptionError(f"thresholds.{name} is a number from 0 to 1; received: {value!r}")
+                raise OptionError(
+                    f"thresholds.{name} must be a number from 0 to 1; received: {value!r}"
+                )
         if self.keep > self.show:
             raise OptionError(
-                "thresholds.keep is at most thresholds.show; "
-                f"received: {self.keep} over {self.show}"
+                "thresholds.keep must not be above thresholds.show; "
+                f"received: keep {self.keep}, show {self.show}"
             )
 
     def to_json(self) -> str:
-        """One line of JSON: the form in which they travel inside a file."""
+        """One line of JSON, as stored in a Core ML file."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
@@ -119,21 +121,21 @@ class Thresholds:
         """The inverse of `to_json`.
 
         Raises:
-            OptionError: Text that is not the JSON of thresholds.
+            OptionError: The text is not the JSON of thresholds.
         """
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError, RecursionError) as error:
             raise OptionError(
-                'thresholds are a JSON object {"show": ..., "keep": ..., "present": ...}; '
+                'expected thresholds as JSON, {"show": ..., "keep": ..., "present": ...}; '
                 f"received: {text[:80]!r}"
             ) from error
 
 
 class Predictor(ABC):
-    """Something that names what is in an image.
+    """An image classifier.
 
-    A subclass gives `classes`, `input_spec` and `probabilities`; `predict` follows from them.
+    A subclass implements `classes`, `input_spec` and `probabilities`; `predict` uses them.
     """
 
     @property
@@ -148,12 +150,12 @@ class Predictor(ABC):
 
     @property
     def thresholds(self) -> Thresholds:
-        """How sure it must be for its label to be shown; the usual ones unless it has its own."""
+        """When its label is shown; the defaults of `Thresholds` unless the model has its own."""
         return Thresholds()
 
     @abstractmethod
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that already fit `input_spec`."""
+        """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that match `input_spec`."""
 
     # A str is a sequence of str too, and an array may be one image or several: see `several`.
     @overload
@@ -161,15 +163,15 @@ class Predictor(ABC):
     @overload
     def predict(self, images: ImageSources) -> list[Prediction]: ...
     def predict(self, images: ImageSource | ImageSources) -> Prediction | list[Prediction]:
-        """Name one image, or each of several.
+        """Classify one image, or each of several.
 
         Args:
             images: A path, a Pillow image or an array `(H, W)` / `(H, W, 1 or 3)` uint8 for one
                 `Prediction`; a sequence of these or an array `(N, H, W, C)` for a list of them.
-                Each is oriented, cropped and resized by `input_spec`.
+                Each is oriented, cropped and resized as `input_spec` says.
 
         Raises:
-            ImageError: A picture that cannot be read or is too large.
+            ImageError: An image cannot be read or is too large.
         """
         several = isinstance(images, (list, tuple)) or (
             isinstance(images, np.ndarray) and images.ndim == 4

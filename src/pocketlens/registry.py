@@ -1,8 +1,14 @@
-"""Rooms whose files are found by name: a network or an augmentation is one file of its room.
+"""What a recipe can name: built-in files of a room, and plug-ins of installed packages.
 
-A recipe says `name = "strided"`; the room `networks` then has a file `strided.py` with a class or
-function called in the recipe's word, and its keyword-only arguments are the options. A file whose
-name begins with `_` is what the others share.
+A recipe says `name = "strided"`. If the room `networks` has a file `strided.py`, the network is its
+function `strided` or its class `Strided`; a file whose name starts with `_` is shared code. Another
+package can add a name with an entry point:
+
+    [project.entry-points."pocketlens.networks"]
+    mobile = "my_package.networks:mobile"
+
+Either way, the keyword-only arguments are the options that the recipe may set. A plug-in is only
+imported when its name is used.
 """
 
 from __future__ import annotations
@@ -11,39 +17,146 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from pocketlens.errors import did_you_mean
-from pocketlens.recipe import Choice
+from pocketlens.errors import OptionError, PluginError, did_you_mean
+from pocketlens.recipe_options import Choice
 
-__all__ = ["faults", "find", "names"]
+__all__ = ["AUGMENTATIONS", "BACKBONES", "NETWORKS", "SOURCES", "Registry"]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The names of one kind of thing.
+
+    Args:
+        kind: What the names stand for, in error messages, such as `network`.
+        group: The group of entry points with which packages add names.
+        package: The built-in room, each public file of which is a name; None without one.
+        builtin: Names that are built in otherwise.
+    """
+
+    kind: str
+    group: str
+    package: str | None = None
+    builtin: tuple[str, ...] = ()
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        found = set(self.builtin)
+        if self.package is not None:
+            paths = importlib.import_module(self.package).__path__
+            modules = (module.name for module in pkgutil.iter_modules(paths))
+            found |= {name for name in modules if not name.startswith("_")}
+        return frozenset(found)
+
+    @cached_property
+    def _plugins(self) -> dict[str, list[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=self.group):
+            same = found.setdefault(point.name, [])
+            # A package that is installed twice (editable, and on the path) has its points twice.
+            if all((_origin(point), point.value) != (_origin(p), p.value) for p in same):
+                same.append(point)
+        return found
+
+    def names(self) -> list[str]:
+        """All names, built-in ones and plug-ins, sorted."""
+        return sorted(self._own | self._plugins.keys())
+
+    def plugins(self) -> list[str]:
+        """The names that installed packages add, sorted."""
+        return sorted(self._plugins.keys() - self._own)
+
+    def find(self, name: str) -> Callable[..., Any]:
+        """The function or class that `name` stands for.
+
+        Raises:
+            OptionError: There is no such name.
+            PluginError: Several packages provide the name, or the plug-in cannot be imported.
+        """
+        points = self._plugins.get(name, [])
+        owners = [*(["pocketlens"] if name in self._own else []), *map(_origin, points)]
+        if not owners:
+            raise OptionError(f"unknown {self.kind} '{name}'; {did_you_mean(name, self.names())}")
+        if len(owners) > 1:
+            raise PluginError(
+                f"the {self.kind} '{name}' is provided by {len(owners)} packages: "
+                f"{', '.join(owners)}; uninstall one of them, or rename its entry point in the "
+                f"group {self.group}"
+            )
+        if points:
+            return self._load(points[0])
+        if self.package is None:
+            raise OptionError(f"the {self.kind} '{name}' is built in and has no function")
+        module = importlib.import_module(f"{self.package}.{name}")
+        found = getattr(module, name, None) or getattr(module, name.title())
+        if not callable(found):
+            raise TypeError(f"{module.__name__} has no function {name} and no class {name.title()}")
+        return found  # type: ignore[no-any-return]  # getattr of a module
+
+    def errors(self, choice: Choice, table: str) -> list[str]:
+        """What is wrong with a table of a recipe: an unknown name, a broken plug-in, or options
+        that the named function does not have."""
+        if choice.name not in self.names():
+            hint = did_you_mean(choice.name, self.names())
+            return [f"{table}.name: unknown {self.kind} '{choice.name}'; {hint}"]
+        try:
+            parameters = inspect.signature(self.find(choice.name)).parameters.values()
+        except PluginError as error:
+            return [f"{table}.name: {error}"]
+        options = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        return [
+            f"{table}.{key} is not an option of '{choice.name}'; "
+            + (did_you_mean(key, options) if options else "it has no options")
+            for key in choice.options
+            if key not in options
+        ]
+
+    def _load(self, point: EntryPoint) -> Callable[..., Any]:
+        origin = _origin(point)
+        try:
+            found = point.load()
+        except Exception as error:  # whatever the other package raises when it is imported
+            raise PluginError(
+                f"the {self.kind} '{point.name}' of the package {origin} cannot be imported from "
+                f"{point.value}: {type(error).__name__}: {error}; update or uninstall {origin}"
+            ) from error
+        if not callable(found):
+            raise PluginError(
+                f"the {self.kind} '{point.name}' of the package {origin} must be a function or a "
+                f"class; {point.value} is a {type(found).__name__}"
+            )
+        return found  # type: ignore[no-any-return]  # an entry point may be anything callable
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
+
+
+NETWORKS = Registry("network", "pocketlens.networks", "pocketlens.networks")
+AUGMENTATIONS = Registry(
+    "augmentation", "pocketlens.augmentations", "pocketlens.augment", builtin=("none",)
+)
+SOURCES = Registry(
+    "data source", "pocketlens.sources", builtin=("auto", "mnist", "strokes", "folder")
+)
+BACKBONES = Registry("backbone", "pocketlens.backbones")
+
+# To be removed: the old form, until networks and augment use the registries.
+_BY_ROOM = {"pocketlens.networks": NETWORKS, "pocketlens.augment": AUGMENTATIONS}
 
 
 def names(room: str) -> list[str]:
-    """The names that a recipe may use in `room` (a package's dotted name), sorted."""
-    paths = importlib.import_module(room).__path__
-    found = (module.name for module in pkgutil.iter_modules(paths))
-    return sorted(name for name in found if not name.startswith("_"))
+    return [name for name in _BY_ROOM[room].names() if name != "none"]
 
 
 def find(room: str, name: str) -> Callable[..., Any]:
-    """What the file `name` of `room` is there for: the function `name` or the class `Name`."""
-    module = importlib.import_module(f"{room}.{name}")
-    found = getattr(module, name, None) or getattr(module, name.title())
-    assert callable(found)
-    return found
+    return _BY_ROOM[room].find(name)
 
 
 def faults(room: str, choice: Choice, table: str) -> list[str]:
-    """What is wrong with `[table]` of a recipe: an unknown name or unknown options."""
-    known = names(room)
-    if choice.name not in known:
-        return [f"{table}.name '{choice.name}' is not known; {did_you_mean(choice.name, known)}"]
-    parameters = inspect.signature(find(room, choice.name)).parameters.values()
-    options = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return [
-        f"{table}.{key} is not an option of '{choice.name}'; "
-        + (did_you_mean(key, options) if options else "it takes none")
-        for key in choice.options
-        if key not in options
-    ]
+    return _BY_ROOM[room].errors(choice, table)

@@ -1,14 +1,13 @@
-"""`Run`: what is in a run's folder, read and checked.
+"""`Run`: a run folder, read and checked. `run_contents` lists what is in it.
 
-A run may have stopped anywhere, so every part but the recipe may be missing. What is there must be
-whole: a damaged file is an error that names it. `pipeline` writes the folder.
+A run may have stopped at any time, so everything but the recipe may be missing. What is there must
+be complete: a damaged file is an error that names it. `pipeline` writes the folder.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,35 +17,45 @@ from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import SuiteResult
 from pocketlens.history import Epoch
-from pocketlens.json_fields import number, number_or_none, reading, whole
+from pocketlens.json_fields import read_fields
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
+from pocketlens.run_contents import (
+    APP,
+    CAMERA,
+    CONTENTS,
+    DATA,
+    FIGURES,
+    HISTORY,
+    METRICS,
+    PARITY,
+    RECIPE,
+    REPORT,
+    STAGE_TIMES,
+    figure_names,
+)
 
 __all__ = ["Check", "DataSummary", "Metrics", "Run", "read_bytes", "read_run"]
 
 T = TypeVar("T")
 
 MAX_BYTES = 64_000_000
-"""The largest file of a run that is read. 1000 classes make a metrics.json of about 3 MB."""
-
-FIGURES = (
-    "samples.png",
-    "pixels.png",
-    "one_hot.svg",
-    "balance.svg",
-    "augmented.png",
-    "history.svg",
-    "confusion.svg",
-    "mistakes.png",
-    "reliability.svg",
-    "parity.svg",
-    "rejection.svg",
-)
+"""The largest file of a run that is read. With 1000 classes, metrics.json has about 3 MB."""
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """`data.json`: which data was used; `note` says why it is not what was asked for."""
+    """`data.json`: which data was used.
+
+    Args:
+        requested: The source that the recipe names.
+        source: The source that was used.
+        note: Why another source than the requested one was used; None if it was not.
+        classes: The class names.
+        train: Number of training images.
+        validation: Number of validation images.
+        test: Number of test images.
+    """
 
     requested: str
     source: str
@@ -56,24 +65,19 @@ class DataSummary:
     validation: int
     test: int
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DataSummary:
-        """Raises DataError if it is no such summary."""
-        with reading("a summary of data"):
-            return cls(
-                requested=str(values["requested"]),
-                source=str(values["source"]),
-                note=None if values["note"] is None else str(values["note"]),
-                classes=tuple(str(name) for name in values["classes"]),
-                train=whole(values["train"]),
-                validation=whole(values["validation"]),
-                test=whole(values["test"]),
-            )
-
 
 @dataclass(frozen=True)
 class Metrics:
-    """`metrics.json`: the training in figures."""
+    """`metrics.json`: the training in numbers.
+
+    Args:
+        network: Name of the architecture.
+        parameters: Number of parameters.
+        device: The device that trained, such as `cpu`.
+        training_seconds: Duration of the training.
+        best_epoch: The epoch whose weights were kept, from 1.
+        temperature: The temperature of the softmax that calibration found.
+    """
 
     network: str
     parameters: int
@@ -82,23 +86,20 @@ class Metrics:
     best_epoch: int
     temperature: float
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Metrics:
-        """Raises DataError if it is no such file."""
-        with reading("a run's metrics"):
-            return cls(
-                network=str(values["network"]),
-                parameters=whole(values["parameters"]),
-                device=str(values["device"]),
-                training_seconds=number(values["training_seconds"]),
-                best_epoch=whole(values["best_epoch"]),
-                temperature=number(values["temperature"]),
-            )
-
 
 @dataclass(frozen=True)
 class Check:
-    """`parity.json`: the Core ML file as it ran here, held against the trained network."""
+    """`parity.json`: the Core ML file as it ran here, compared with the trained network.
+
+    Args:
+        file: Name of the Core ML file, inside the run folder.
+        file_bytes: Its size in bytes.
+        format: `mlpackage` or `mlmodel`.
+        precision: `float16` or `float32`.
+        milliseconds_per_image: Median time of one prediction on this computer.
+        load_seconds: Time to load the file.
+        parity: The comparison.
+    """
 
     file: str
     file_bytes: int
@@ -108,36 +109,21 @@ class Check:
     load_seconds: float
     parity: Parity
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Check:
-        """Raises DataError if it is no such file."""
-        with reading("a check of a Core ML file"):
-            return cls(
-                # A name, not a path: what the report opens lies in the run's own folder.
-                file=Path(str(values["file"])).name,
-                file_bytes=whole(values["file_bytes"]),
-                format=str(values["format"]),
-                precision=str(values["precision"]),
-                milliseconds_per_image=number(values["milliseconds_per_image"]),
-                load_seconds=number(values["load_seconds"]),
-                parity=Parity.from_dict(values["parity"]),
-            )
-
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, read. None or empty is what the run has not made (yet).
+    """A run folder, read. What the run has not written (yet) is None or empty.
 
     Args:
-        folder: The run's folder.
+        folder: The run folder.
         recipe: Its recipe.
         data: Which data was used.
         history: The epochs, first to last.
-        metrics: The training in figures.
-        evaluation: The trained network on the test images; `metrics.json` holds it too.
-        check: The Core ML file's check.
-        camera: What the Core ML file makes of photographs and of empty scenes.
-        stages: Seconds of each stage, in the order in which they ran.
+        metrics: The training in numbers.
+        evaluation: The trained network on the test images; stored in `metrics.json`, too.
+        check: The Core ML file, compared with the trained network.
+        camera: The Core ML file on simulated photos and empty scenes.
+        stages: Seconds of each finished stage, in the order in which they ran.
         figures: The figures by file name.
         model: The Core ML file.
         app: The folder of the Xcode project.
@@ -158,20 +144,20 @@ class Run:
 
     @property
     def parity(self) -> Parity | None:
-        """How far the Core ML file agrees with the trained network."""
+        """How closely the Core ML file agrees with the trained network."""
         return self.check.parity if self.check else None
 
     @property
     def report(self) -> Path | None:
         """The report."""
-        page = self.folder / "report.html"
+        page = self.folder / REPORT
         return page if page.is_file() else None
 
     def load(self, split: str) -> Dataset:
-        """The run's own images, `train` or `test`, from the source that it really used.
+        """The images of the run, `train` or `test`, from the source that it used.
 
         Raises:
-            DataError: They are damaged, or not here any more.
+            DataError: They are damaged or no longer on this computer.
         """
         return load_data(
             self.data.source if self.data else self.recipe.data.source,
@@ -182,71 +168,67 @@ class Run:
 
     @property
     def augmented(self) -> bool:
-        """Whether training sees other images than those of the data set."""
+        """Whether the training images are augmented."""
         return self.recipe.augment.name != "none"
 
     @property
     def knows_nothing(self) -> bool:
-        """Whether the recognizer has the class `nothing`, and is asked about empty scenes."""
+        """Whether the recognizer has the class `nothing`, and is tested on empty scenes."""
         named = self.data.classes if self.data else ()
         return self.recipe.data.nothing > 0 or NOTHING in named
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What a finished run would have and this one has not, by file name."""
-        model = f"{self.recipe.model.name}.{self.recipe.model.format}"
-        parts = {
-            "data.json": self.data,
-            "history.jsonl": self.history,
-            "metrics.json": self.evaluation,
-            model: self.model,
-            "parity.json": self.check,
-            "camera.json": self.camera or not self.knows_nothing,
-            "app/": self.app,
-            "stages.json": self.stages,
-        }
-        only = {"augmented.png": self.augmented, "rejection.svg": self.knows_nothing}
-        lost = [
-            f"figures/{name}"
-            for name in FIGURES
-            if only.get(name, True) and name not in self.figures
+        """The files that a finished run has and this one has not, by path in the run folder."""
+        runs_with = {"any": True, "augmented": self.augmented, "nothing": self.knows_nothing}
+        expected = [
+            item.path
+            for item in CONTENTS
+            if item.kept and runs_with[item.only] and item.path != REPORT  # it says what is missing
         ]
-        return (*(name for name, part in parts.items() if not part), *lost)
+        expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
+        lost = [path for path in expected if not (self.folder / path).exists()]
+        if self.evaluation is None and METRICS not in lost:  # written before it is evaluated
+            lost.append(METRICS)
+        return tuple(lost)
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read a run's folder.
+    """Read a run folder.
 
     Raises:
-        RunError: Not a run's folder, or a file in it is damaged.
-        RecipeError: Its recipe has faults.
+        RunError: It is not a run folder, or a file in it is damaged.
+        RecipeError: Its recipe is invalid.
     """
     folder = Path(folder)
-    if not (folder / "recipe.toml").is_file():
-        is_what = "has no recipe.toml" if folder.is_dir() else "is not there"
+    if not (folder / RECIPE).is_file():
+        reason = f"it has no {RECIPE}" if folder.is_dir() else "it does not exist"
         raise RunError(
-            f"{folder} is not the folder of a run: it {is_what}; "
-            "expected one that this makes: pocketlens run quick --out FOLDER"
+            f"{folder} is not a run folder: {reason}; "
+            "create one with: pocketlens run quick --out FOLDER"
         )
-    recipe = Recipe.from_toml(_text(folder / "recipe.toml"), source=str(folder / "recipe.toml"))
-    check = _part(folder / "parity.json", Check)
+    recipe = Recipe.from_toml(_text(folder / RECIPE), source=str(folder / RECIPE))
+    check = _part(folder / PARITY, Check, "the check of a Core ML file")
+    if check is not None:
+        # Only the name counts: what the report opens must be inside the run folder.
+        check = replace(check, file=Path(check.file).name)
     name = check.file if check else f"{recipe.model.name}.{recipe.model.format}"
-    model, app = folder / name, folder / "app"
-    metrics = folder / "metrics.json"
-    values = _json(metrics)
-    measured = isinstance(values, dict) and "recognizer" in values
-    stages = _json(folder / "stages.json")
-    figures = {name: folder / "figures" / name for name in FIGURES}
+    model, app = folder / name, folder / APP
+    values = _json(folder / METRICS)
+    evaluation = values.get("recognizer") if isinstance(values, dict) else None
+    figures = {name: folder / FIGURES / name for name in figure_names()}
     return Run(
         folder=folder,
         recipe=recipe,
-        data=_part(folder / "data.json", DataSummary),
-        history=_history(folder / "history.jsonl"),
-        metrics=None if values is None else _made(metrics, Metrics, values),
-        evaluation=_made(metrics, Evaluation, values["recognizer"]) if measured else None,
+        data=_part(folder / DATA, DataSummary, "a summary of data"),
+        history=_history(folder / HISTORY),
+        metrics=_part(folder / METRICS, Metrics, "the metrics of a run", values),
+        evaluation=_part(folder / METRICS, Evaluation, "an evaluation", evaluation)
+        if evaluation is not None
+        else None,
         check=check,
-        camera=_part(folder / "camera.json", SuiteResult),
-        stages={} if stages is None else _stages(folder / "stages.json", stages),
+        camera=_part(folder / CAMERA, SuiteResult, "a result of the suite"),
+        stages=_part(folder / STAGE_TIMES, dict[str, float], "a table of stages") or {},
         figures={name: path for name, path in figures.items() if path.is_file()},
         model=model if model.exists() else None,
         app=app if app.is_dir() else None,
@@ -254,7 +236,7 @@ def read_run(folder: str | Path) -> Run:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file of a run, not larger than `MAX_BYTES`.
+    """The content of a file of a run, at most `MAX_BYTES`.
 
     Raises:
         RunError: It is larger or cannot be read.
@@ -265,7 +247,7 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(content) > MAX_BYTES:
-        raise RunError(f"{path} is larger than {MAX_BYTES} bytes, which no run writes")
+        raise RunError(f"{path} has more than {MAX_BYTES} bytes, which no run writes")
     return content
 
 
@@ -285,17 +267,21 @@ def _json(path: Path) -> Any:
         raise _damaged(path, f"it is not JSON: {error}") from error
 
 
-def _part(path: Path, kind: type[T]) -> T | None:
-    values = _json(path)
-    return None if values is None else _made(path, kind, values)
+def _part(path: Path, kind: type[T], what: str, values: Any = None) -> T | None:
+    """A dataclass from a JSON file, or from the `values` that were read from it.
+
+    None if there is no such file.
+    """
+    if values is None:
+        values = _json(path)
+    return None if values is None else _read(path, kind, what, values)
 
 
-def _made(path: Path, kind: type[T], values: Any) -> T:
+def _read(path: Path, kind: type[T], what: str, values: Any, where: str = "") -> T:
     try:
-        made: T = kind.from_dict(values)  # type: ignore[attr-defined]
+        return read_fields(kind, values, what)
     except (DataError, OptionError) as error:
-        raise _damaged(path, str(error)) from error
-    return made
+        raise _damaged(path, f"{where}{error}") from error
 
 
 def _history(path: Path) -> tuple[Epoch, ...]:
@@ -307,38 +293,12 @@ def _history(path: Path) -> tuple[Epoch, ...]:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise _damaged(path, f"line {line} is not JSON: {error}") from error
-        epochs.append(_epoch(path, values, f"line {line}: "))
+        epochs.append(_read(path, Epoch, "an epoch", values, f"line {line}: "))
     return tuple(epochs)
-
-
-def _epoch(path: Path, values: Any, where: str) -> Epoch:
-    try:
-        with reading("an epoch"):
-            return Epoch(
-                epoch=whole(values["epoch"]),
-                epochs=whole(values["epochs"]),
-                seconds=number(values["seconds"]),
-                images_per_second=number(values["images_per_second"]),
-                learning_rate=number(values["learning_rate"]),
-                train_loss=number(values["train_loss"]),
-                train_accuracy=number(values["train_accuracy"]),
-                validation_loss=number_or_none(values["validation_loss"]),
-                validation_accuracy=number_or_none(values["validation_accuracy"]),
-            )
-    except DataError as error:
-        raise _damaged(path, f"{where}{error}") from error
-
-
-def _stages(path: Path, values: Any) -> dict[str, float]:
-    try:
-        with reading("a table of stages"):
-            return {str(name): number(seconds) for name, seconds in values.items()}
-    except DataError as error:
-        raise _damaged(path, str(error)) from error
 
 
 def _damaged(path: Path, what: str) -> RunError:
     return RunError(
-        f"{path} is damaged: {what}; remove it and make it anew: "
-        f"pocketlens run {path.parent / 'recipe.toml'} --out {path.parent}"
+        f"{path} is damaged: {what}; remove it and write it again with: "
+        f"pocketlens run {path.parent / RECIPE} --out {path.parent}"
     )

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import pocketlens
 from asking import bad, cli, fine
+
+ROOT = Path(__file__).parents[2]
 
 COMMANDS = [
     "run", "train", "evaluate", "convert", "inspect", "predict", "verify", "app", "report",
@@ -30,6 +34,17 @@ def test_every_help_ends_in_examples(command: str) -> None:
     assert examples[0].strip().startswith(f"pocketlens {command.split()[0]}")
 
 
+def test_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert fine("--version") == f"pocketlens {project['version']}\n"
+    assert pocketlens.__version__ == project["version"]
+
+
+def test_no_summary_is_cut_off() -> None:
+    lines = fine("--help").partition("Commands:")[2].partition("Examples:")[0].splitlines()
+    assert not [line for line in lines if line.rstrip().endswith("...")]
+
+
 def test_all_commands_are_listed() -> None:
     out = fine("--help")
     for command in COMMANDS:
@@ -43,13 +58,15 @@ def test_recipes(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     assert f"pocketlens run {mine}" in fine("recipes", "copy", "quick", mine)
     assert mine.read_text() == fine("recipes", "show", "quick")
-    assert "exists; choose another output or pass --force" in bad("recipes", "copy", "quick", mine)
+    assert "already exists; choose another output or pass --force" in bad(
+        "recipes", "copy", "quick", mine
+    )
     assert "did you mean 'classic'?" in bad("recipes", "show", "clasic")
 
 
-def test_looking_at_data(tmp_path: Path, picture_folder: Path) -> None:
+def test_data_show_and_list(tmp_path: Path, picture_folder: Path) -> None:
     source = f"folder:{picture_folder}"
-    words = ["data", "show", source, "--size", 12, "--out", tmp_path / "looked", "--json"]
+    words = ["data", "show", source, "--size", 12, "--out", tmp_path / "shown", "--json"]
     shown = json.loads(fine(*words))
     assert shown["shape"] == [240, 12, 12, 1]
     assert shown["counts"] == {"lies": 80, "slants": 80, "stands": 80}
@@ -57,14 +74,14 @@ def test_looking_at_data(tmp_path: Path, picture_folder: Path) -> None:
     assert [Path(f).name for f in shown["files"]] == names
     assert all(Path(f).stat().st_size > 1000 for f in shown["files"])
     assert "strokes" in fine("data", "list")
-    assert "--index is below 240, the number of images; received: 999" in bad(
+    assert "--index must be below 240, the number of images; received: 999" in bad(
         "data", "show", source, "--size", 12, "--index", 999
     )
     assert "did you mean 'mnist'?" in bad("data", "show", "minst")
     assert "has nothing to download" in bad("data", "download", "strokes")
 
 
-def test_a_finished_run_is_not_done_again(bars_run: Path) -> None:
+def test_a_finished_run_is_not_repeated(bars_run: Path) -> None:
     before = {f: f.stat().st_mtime_ns for f in bars_run.rglob("*") if f.is_file()}
     out = json.loads(fine("run", bars_run / "recipe.toml", "--out", bars_run, "--json"))
     assert {f: f.stat().st_mtime_ns for f in bars_run.rglob("*") if f.is_file()} == before
@@ -74,8 +91,8 @@ def test_a_finished_run_is_not_done_again(bars_run: Path) -> None:
         assert Path(out[key]).exists()
     status, text, progress = cli("run", bars_run / "recipe.toml", "--out", bars_run)
     assert status == 0
-    assert progress.count("done in an earlier call") == 7
-    for words in ("Test accuracy", "95 % interval", "Parity", "Core ML file", "ms an image here"):
+    assert progress.count("already done") == 7
+    for words in ("Test accuracy", "95 % interval", "Parity", "Core ML file", "ms per image here"):
         assert words in text
 
 
@@ -97,7 +114,7 @@ def test_verify(bars_run: Path) -> None:
     assert status == 1
     assert "mean" in out_text
     assert "do not agree within the tolerance" in err
-    assert "a second file is needed" in bad("verify", bars_run / "Bars.mlpackage")
+    assert "pass a second model to compare with" in bad("verify", bars_run / "Bars.mlpackage")
 
 
 def test_predict(bars_run: Path, picture_folder: Path) -> None:
@@ -107,7 +124,7 @@ def test_predict(bars_run: Path, picture_folder: Path) -> None:
     assert answer["label"] == "stands"
     assert len(answer["top"]) == 2
     assert fine("predict", model, picture).startswith(f"{picture}: stands 9")
-    assert "is not a picture this program reads" in bad("predict", model, bars_run / "recipe.toml")
+    assert "has an unsupported image format" in bad("predict", model, bars_run / "recipe.toml")
     assert "does not exist" in bad("predict", model, "nowhere.png")
     assert "nowhere.mlpackage" in bad("predict", "nowhere.mlpackage", picture)
 
@@ -120,7 +137,7 @@ def test_inspect(bars_run: Path) -> None:
     assert found["classes"] == ["lies", "slants", "stands"]
 
 
-def test_ops_lists_what_the_tables_hold() -> None:
+def test_ops_lists_the_registry() -> None:
     rows = json.loads(fine("ops", "--json"))
     names = {(row["dialect"], row["op"]) for row in rows}
     assert {("mil", "conv"), ("neural_network", "convolution")} <= names
@@ -132,7 +149,7 @@ def test_ops_lists_what_the_tables_hold() -> None:
     assert "conv " not in text
 
 
-def test_onnx_writes_the_graph_that_runs(bars_run: Path, tmp_path: Path) -> None:
+def test_onnx_exports_the_graph_that_runs(bars_run: Path, tmp_path: Path) -> None:
     import onnxruntime
 
     target = tmp_path / "bars.onnx"
@@ -160,7 +177,7 @@ def test_app_and_its_check(bars_run: Path, tmp_path: Path) -> None:
     model = bars_run / "Bars.mlpackage"
     made = json.loads(fine("app", model, "-o", tmp_path / "app", "--name", "Bars", "--json"))
     assert Path(made["project"]).is_dir()
-    assert "no fault found" in fine("app", "--check", tmp_path / "app")
+    assert "no problem found" in fine("app", "--check", tmp_path / "app")
     (Path(made["project"]) / "project.pbxproj").write_text("{}")
     assert cli("app", "--check", tmp_path / "app")[0] == 1
     assert "app needs a Core ML file and --out FOLDER" in bad("app", model)
@@ -175,22 +192,25 @@ def test_report(bars_run: Path) -> None:
     ("words", "message"),
     [
         (["run", "quik"], "there is no recipe 'quik'; did you mean 'quick'?"),
-        (["run", "quick", "--set", "training.epoch=3"], "did you mean 'epochs'?"),
-        (["run", "quick", "--set", "training.device=tpu"], "training.device 'tpu' is not known"),
+        (["run", "quick", "--set", "training.epoch=3"], "did you mean training.epochs?"),
+        (["run", "quick", "--set", "training.device=tpu"], "cannot be 'tpu'; did you mean 'cpu'?"),
         (["run", "quick", "--set", "input.height=4"], "at least 11 × 11 with its margin; received"),
-        (["run", "quick", "--set", "augment.name=spin"], "augment.name 'spin' is not known"),
-        (["run", "quick", "--set", "model.name=a/b"], "model.name is a file name without"),
+        (["run", "quick", "--set", "augment.name=spin"], "unknown augmentation 'spin'"),
+        (["run", "quick", "--set", "model.name=a/b"], "model.name must be a file name without"),
         (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),
+        (["run", "quick", "--set", "epochs=3"], "unknown key epochs; did you mean train"),
+        (["run", "src"], "to train on its images: pocketlens run quick --data src"),
+        (["run", "quick", "--data", "nowhere/photos"], "nowhere/photos is not a folder"),
     ],
 )  # fmt: skip
-def test_bad_recipes_are_told_before_work_starts(
+def test_invalid_recipes_are_rejected_before_the_first_stage(
     words: list[str], message: str, tmp_path: Path
 ) -> None:
     assert message in bad(*words, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_device_that_is_not_there_is_told_before_work_starts(tmp_path: Path) -> None:
+def test_a_missing_device_is_rejected_before_the_first_stage(tmp_path: Path) -> None:
     import torch
 
     missing = "mps" if torch.cuda.is_available() else "cuda"
@@ -199,13 +219,13 @@ def test_a_device_that_is_not_there_is_told_before_work_starts(tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_that_is_not_there() -> None:
+def test_a_missing_model() -> None:
     for words in (["evaluate", "nowhere"], ["verify", "nowhere"], ["convert", "nowhere.keras"]):
         expected = "does not exist; expected a run folder or a model file"
         assert f"{words[1]} {expected}" in bad(*words)
 
 
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
     words = ["run", "quick", "--out", tmp_path]
     assert "is not empty and not a run folder; choose another --out" in bad(*words)
@@ -213,7 +233,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     assert "is a file; expected a folder" in bad(*words[:-1], tmp_path / "precious.txt")
 
 
-def test_a_run_of_another_recipe_is_left_alone(bars_run: Path) -> None:
+def test_a_run_of_another_recipe_stays_as_it_is(bars_run: Path) -> None:
     words = ["run", bars_run / "recipe.toml", "--out", bars_run, "--set", "seed=5"]
     assert "holds a run of another recipe (seed: 5, not 0)" in bad(*words)
 
@@ -223,7 +243,7 @@ def test_unknown_options_and_commands_exit_with_2() -> None:
     assert cli("rnu")[0] == 2
 
 
-def test_ctrl_c_keeps_what_was_reached_and_resume_goes_on(
+def test_ctrl_c_keeps_the_weights_and_resume_continues(
     tmp_path: Path, picture_folder: Path
 ) -> None:
     """A real process, a real SIGINT."""
@@ -253,7 +273,10 @@ def test_ctrl_c_keeps_what_was_reached_and_resume_goes_on(
     assert 0 < finished < 400
 
     again = bad("train", out / "recipe.toml", "--out", out)
-    assert "holds an unfinished training; go on with --resume, or start again with --force" in again
+    assert (
+        "holds an unfinished training; continue it with --resume, or start again with --force"
+        in again
+    )
     done = json.loads(fine("train", out / "recipe.toml", "--out", out, "--resume", "--json"))
     rows = (out / "history.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 401))

@@ -1,9 +1,9 @@
-"""The command line: one command a file, thin: parse, call the function, print.
+"""The command line. One file per command: parse the options, call the function, print.
 
-Exit status: 0 fine, 1 a check failed, 2 bad input, 130 interrupted.
+Exit status: 0 success, 1 a check failed, 2 bad input, 130 interrupted.
 """
 
-# Importing a command registers it; this is the order of --help.
+# Importing a module registers its command; --help lists them in this order.
 from pocketlens.cli import (  # noqa: F401, I001
     run,
     recipes,

@@ -27,32 +27,33 @@ def convert(
     model: Annotated[Path, typer.Argument(help="A run folder or a .keras file.")],
     out: Out = None,
     format: Annotated[  # noqa: A002 - the option's word
-        str | None, typer.Option(help="mlpackage or mlmodel; default: as --out ends.")
+        str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
     ] = None,
     precision: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
     labels: Annotated[
-        str | None, typer.Option(help="Classes of a Keras model: a text file, or a,b,c.")
+        str | None, typer.Option(help="Class names of a Keras model: a text file, or a,b,c.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH, where the Keras model leaves it open.")
+        str | None, typer.Option(help="HEIGHTxWIDTH, if the Keras model accepts any size.")
     ] = None,
     color: Annotated[
-        str | None, typer.Option(help="gray, rgb or bgr; default: gray or rgb by channels.")
+        str | None,
+        typer.Option(help="gray, rgb or bgr; default: gray or rgb, from the number of channels."),
     ] = None,
-    scale: Annotated[str, typer.Option(help="Factor of each pixel, such as 1/255.")] = "1/255",
-    bias: Annotated[str, typer.Option(help="Added after the scale; one, or one a channel.")] = "0",
+    scale: Annotated[str, typer.Option(help="Factor for the pixels, such as 1/255.")] = "1/255",
+    bias: Annotated[str, typer.Option(help="Added after scaling; also one per channel.")] = "0",
     crop: Annotated[str, typer.Option(help="center-crop, fit or fill.")] = "center-crop",
     author: str = "",
-    license: str = "",
+    license: str = "",  # noqa: A002 - the field's name in Core ML
     model_version: Annotated[str, typer.Option("--model-version")] = "",
     description: str = "",
     data: Data = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Make a Core ML file of a run or of a Keras 3 model.
+    """Convert a run or a Keras 3 model to Core ML.
 
-    With --data, the file is checked against its model on the spot.
+    With --data, the new file is compared with its source model right away.
     """
     from pocketlens.conversion import KerasPredictor, ModelMetadata
     from pocketlens.conversion import convert as make
@@ -82,7 +83,7 @@ def convert(
     else:
         if labels is None:
             raise OptionError(
-                f"{model} names no classes; add --labels FILE (one a line) or --labels a,b,c"
+                f"{model} has no class names; add --labels FILE (one per line) or --labels a,b,c"
             )
         names = tuple(labels.split(",")) if "," in labels else labels
         spec = _input_spec(model, size, color, scale, bias, crop)
@@ -111,7 +112,7 @@ def convert(
             print(parity)
         else:
             against = f"{model}" if run else f"{model} {path} --data SOURCE"
-            print(f"check it with: pocketlens verify {against}")
+            print(f"compare it with its source: pocketlens verify {against}")
     if parity and not parity.passed:
         raise CheckFailedError(f"{path} does not agree with {model} within the tolerance")
 
@@ -128,10 +129,10 @@ def _input_spec(
             height, width = (int(side) for side in size.lower().split("x"))
         except ValueError as error:
             raise OptionError(
-                f"--size is HEIGHTxWIDTH, such as 28x28; received: {size!r}"
+                f"--size must be HEIGHTxWIDTH, such as 28x28; received: {size!r}"
             ) from error
     if height is None or width is None:
-        raise OptionError(f"{model} leaves its input's size open; add --size HEIGHTxWIDTH")
+        raise OptionError(f"{model} accepts any input size; add --size HEIGHTxWIDTH")
     return InputSpec.from_dict(
         {
             "height": height,
@@ -145,7 +146,7 @@ def _input_spec(
 
 
 def _numbers(option: str, text: str) -> list[float]:
-    """`1/255` or `0.5,0.5,0.5` as numbers."""
+    """The numbers in `1/255` or `0.5,0.5,0.5`."""
     numbers = []
     for part in text.split(","):
         above, slash, below = part.partition("/")
@@ -153,7 +154,7 @@ def _numbers(option: str, text: str) -> list[float]:
             numbers.append(float(above) / (float(below) if slash else 1.0))
         except (ValueError, ZeroDivisionError) as error:
             raise OptionError(
-                f"{option} is a number, a fraction such as 1/255, or one a channel separated by "
-                f"commas; received: {text!r}"
+                f"{option} must be a number, a fraction such as 1/255, or one per channel, "
+                f"separated by commas; received: {text!r}"
             ) from error
     return numbers

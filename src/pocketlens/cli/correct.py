@@ -14,35 +14,39 @@ from pocketlens.cli.shell import Force, Json, Overrides, command, print_json
 @command(
     example=(
         "pocketlens correct runs/digits corrections --out runs/better",
-        "pocketlens preview runs/digits --collect corrections   # before: keep what it gets wrong",
+        "pocketlens preview runs/digits --collect corrections   # before: collect corrections",
     )
 )
 def correct(
-    run: Annotated[Path, typer.Argument(help="The run to go on from.")],
-    corrections: Annotated[Path, typer.Argument(help="A folder of pictures for each class.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The new run.")],
+    run: Annotated[Path, typer.Argument(help="The run folder to start from.")],
+    corrections: Annotated[Path, typer.Argument(help="A folder of images per class.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the new run.")],
     overrides: Overrides = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Teach a recognizer from pictures that it got wrong, in seconds."""
+    """Fine-tune a run with images that it classified wrong."""
     from pocketlens.cli.progress import Progress
     from pocketlens.evaluation.accuracy import percent
     from pocketlens.finetuning import correct
-    from pocketlens.pipeline import Watcher
 
-    with nullcontext(Watcher()) if json else Progress() as watcher:
+    with nullcontext() if json else Progress() as progress:
         found = correct(
-            run, corrections, out=out, overrides=overrides or (), force=force, watcher=watcher
+            run,
+            corrections,
+            out=out,
+            overrides=overrides or (),
+            force=force,
+            callbacks=[progress] if progress else [],
         )
     evaluation, metrics = found.run.evaluation, found.run.metrics
-    assert evaluation and metrics  # noqa: PT018 - it is finished
+    assert evaluation and metrics  # noqa: PT018 - the run is finished
     if json:
         print_json(
             {
-                "pictures": found.pictures,
-                "right_before": found.right_before,
-                "right_now": found.right_now,
+                "images": found.images,
+                "correct_before": found.correct_before,
+                "correct_after": found.correct_after,
                 "accuracy": evaluation.accuracy,
                 "training_seconds": metrics.training_seconds,
                 "model": str(found.run.model),
@@ -50,7 +54,7 @@ def correct(
         )
         return
     print(
-        f"of {found.pictures} corrections it names {found.right_now} rightly, before "
-        f"{found.right_before}; {percent(evaluation.accuracy)} of the test set; trained in "
-        f"{metrics.training_seconds:.1f} s\n{found.run.model}"
+        f"{found.correct_after} of {found.images} corrected images are classified correctly "
+        f"(before: {found.correct_before}); test accuracy {percent(evaluation.accuracy)}; trained "
+        f"in {metrics.training_seconds:.1f} s\n{found.run.model}"
     )

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketlens.cli.inputs import source_name
 from pocketlens.cli.shell import Json, Out, command, group, print_json
 
 if TYPE_CHECKING:
     from pocketlens.augment import Augmentation
 
-data = group("data", "List, look at and download data sets.")
+data = group("data", "List, show and download data sets.")
 
-Source = Annotated[str, typer.Argument(help="mnist, strokes, auto or folder:PATH.")]
+Source = Annotated[str, typer.Argument(help="A folder of images, mnist, strokes or auto.")]
 
 
 @command(on=data, name="list", example=("pocketlens data list",))
 def list_all(json: Json = False) -> None:
-    """List the named sources."""
+    """List the data sources."""
     from dataclasses import asdict
 
     from pocketlens.data import CATALOG
@@ -36,7 +37,7 @@ def list_all(json: Json = False) -> None:
     on=data,
     example=(
         "pocketlens data show mnist",
-        "pocketlens data show folder:photos --size 64 --color rgb --out looked",
+        "pocketlens data show ./photos --size 64 --color rgb --out shown",
         "pocketlens data show mnist --augment camera --size 48",
     ),
 )
@@ -47,14 +48,14 @@ def show(
     index: Annotated[int, typer.Option(help="The image to enlarge.", min=0)] = 0,
     size: Annotated[int | None, typer.Option(help="Height and width; a folder needs it.")] = None,
     color: Annotated[str, typer.Option(help="gray or rgb.")] = "gray",
-    seed: Annotated[int, typer.Option(help="Seed of strokes, and of a folder's split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of strokes, and of the split of a folder.")] = 0,
     augmented: Annotated[
         str | None,
-        typer.Option("--augment", help="Draw what training sees: camera, shift."),
+        typer.Option("--augment", help="Also draw augmented images: camera or shift."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Draw a data set: images, the pixels of one, labels as one-hot rows, class balance."""
+    """Draw a data set: images, the pixels of one image, one-hot labels, class balance."""
     from pocketlens.data import load_data
     from pocketlens.errors import OptionError
     from pocketlens.image import InputSpec
@@ -62,10 +63,13 @@ def show(
 
     sheet = _augmentation(augmented) if augmented else None
     spec = InputSpec(size, size, color) if size else None  # type: ignore[arg-type]
+    source = source_name(source)
     found = load_data(source, split=split, input_spec=spec, seed=seed)
     if index >= len(found):
-        raise OptionError(f"--index is below {len(found)}, the number of images; received: {index}")
-    folder = out or Path("looked-at") / source.replace(":", "-").replace("/", "-")
+        raise OptionError(
+            f"--index must be below {len(found)}, the number of images; received: {index}"
+        )
+    folder = out or Path("shown") / source.replace(":", "-").replace("/", "-")
     written = [
         figures.draw_samples(found, folder / "samples.png"),
         figures.draw_pixels(found, index, folder / "pixels.png"),
@@ -95,7 +99,7 @@ def show(
 
 
 def _augmentation(name: str) -> Augmentation:
-    """The augmentation of that name, with the class `nothing` if it can show it."""
+    """The augmentation with this name; with the class `nothing` if it can draw it."""
     from pocketlens.augment import build, faults
     from pocketlens.recipe import Choice
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Data, is_run, test_set
+from pocketlens.cli.inputs import Data, is_run, source_name, test_set
 from pocketlens.cli.shell import Force, Json, Out, command, print_json
 from pocketlens.errors import OptionError
 
@@ -25,31 +25,33 @@ if TYPE_CHECKING:
         "pocketlens evaluate runs/quick",
         "pocketlens evaluate Digits.mlpackage --data mnist --json",
         "pocketlens evaluate runs/quick --suite",
-        "pocketlens evaluate Digits.mlpackage --data mnist --suite --out examined",
+        "pocketlens evaluate Digits.mlpackage --data mnist --suite --out results",
     )
 )
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder or a Core ML file.")],
     data: Data = None,
     suite: Annotated[
-        bool, typer.Option("--suite", help="Every test: corrupted, turned, photographed, nothing.")
+        bool,
+        typer.Option("--suite", help="Also test robustness."),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(help="Images of each test of the suite; default: 1000.", min=1)
+        int | None, typer.Option(help="Images per test of the suite; default: 1000.", min=1)
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Show answers from here on; default: the model's own.", min=0, max=1),
+        typer.Option(help="Show labels from this confidence; default: the model's.", min=0, max=1),
     ] = None,
     out: Out = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure a recognizer on test images.
+    """Measure a model on test images.
 
-    Accuracy with its interval, loss, calibration, precision and recall of each class. With --suite:
-    also corruptions, turns, sizes, places, simulated photographs, and scenes with nothing there;
-    tables are printed, and written with figures to --out (of a run: to its folder suite/).
+    Accuracy with its confidence interval, loss, calibration, and precision and recall per class.
+    With --suite also robustness: corruptions, rotations, sizes, positions, simulated photos, and
+    empty scenes. The tables are printed, and written with figures to --out (default for a run: its
+    folder suite/).
     """
     from pocketlens.coreml import load
     from pocketlens.run_folder import read_run
@@ -69,7 +71,7 @@ def evaluate(
     from pocketlens.report.suite_figures import check_folder
 
     folder = out or (model / "suite" if run else None)
-    force = force or out is None  # a run's own results are its to replace
+    force = force or out is None  # the results inside a run folder are replaced
     if folder:
         check_folder(folder, force=force)
     images = _originals(run, data, predictor.input_spec)
@@ -80,7 +82,9 @@ def evaluate(
 def _check_options(*, suite: bool, **options: object) -> None:
     given = [f"--{name}" for name, value in options.items() if value not in (None, False)]
     if given and not suite:
-        raise OptionError(f"{', '.join(given)}: only with --suite; add it, or leave this out")
+        raise OptionError(
+            f"{', '.join(given)} needs --suite; add --suite, or remove {', '.join(given)}"
+        )
 
 
 def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> None:
@@ -100,13 +104,13 @@ def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> No
 
 
 def _originals(run: Run | None, data: str | None, spec: InputSpec) -> Dataset:
-    """The test images in their own size, since the suite moves and photographs them; the pictures
-    of a folder have none in common, so they come in the model's."""
+    """The test images in their original size, as the suite moves and photographs them. The images
+    of a folder have no common size, so they get the size of the model's input."""
     from pocketlens.data import load_data
 
     if data is None and run is None:
-        raise OptionError("a file has no images of its own; add --data, such as --data mnist")
-    source, seed = data, 0
+        raise OptionError("a model file comes without images; add --data, such as --data mnist")
+    source, seed = data and source_name(data), 0
     if data is None and run is not None:
         source, seed = run.data.source if run.data else run.recipe.data.source, run.recipe.seed
     own = None if source and not source.startswith("folder:") else spec
@@ -140,4 +144,4 @@ def _show_suite(found: SuiteResult, folder: Path | None, *, force: bool, json: b
     if folder:
         print(f"wrote {folder} ({len(written)} files)")
     else:
-        print("nothing written; for the tables as figures and JSON add: --out FOLDER")
+        print("to write the tables as figures and JSON, add: --out FOLDER")

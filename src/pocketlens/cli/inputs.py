@@ -1,4 +1,4 @@
-"""What `evaluate` and `verify` are pointed at: a run, a Core ML file or a Keras file."""
+"""Shared by the commands that take a run folder or a model file, and data."""
 
 from __future__ import annotations
 
@@ -8,41 +8,48 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.errors import OptionError
+from pocketlens.run_contents import RECIPE
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
     from pocketlens.image import InputSpec
     from pocketlens.run_folder import Run
 
-__all__ = ["Data", "is_run", "test_set"]
+__all__ = ["Data", "is_run", "source_name", "test_set"]
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="mnist, strokes, auto or folder:PATH; a run has its own."),
+    typer.Option("--data", help="A folder of images, mnist, strokes or auto; default: the run's."),
 ]
 
 
+def source_name(data: str) -> str:
+    """The name of a data source as recipes have it: a folder's path becomes `folder:PATH`."""
+    is_path = any(mark in data for mark in "/\\~.") and not data.startswith("folder:")
+    return f"folder:{data}" if is_path or Path(data).is_dir() else data
+
+
 def is_run(path: Path) -> bool:
-    """Whether `path` is a run folder (an `.mlpackage` is a folder too).
+    """Whether `path` is a run folder; an `.mlpackage` is a folder, too.
 
     Raises:
-        OptionError: Nothing is there.
+        OptionError: `path` does not exist.
     """
     if not path.exists():
         raise OptionError(f"{path} does not exist; expected a run folder or a model file")
-    return (path / "recipe.toml").is_file()
+    return (path / RECIPE).is_file()
 
 
 def test_set(run: Run | None, data: str | None, input_spec: InputSpec) -> Dataset:
-    """The test images of `--data`, or the run's own.
+    """The test images of `--data`, or those of the run.
 
     Raises:
-        OptionError: Neither is given.
+        OptionError: There is neither.
     """
     from pocketlens.data import load_data
 
     if data is not None:
-        return load_data(data, split="test", input_spec=input_spec)
+        return load_data(source_name(data), split="test", input_spec=input_spec)
     if run is None:
-        raise OptionError("a file has no images of its own; add --data, such as --data mnist")
+        raise OptionError("a model file comes without images; add --data, such as --data mnist")
     return run.load("test")

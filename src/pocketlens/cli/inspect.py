@@ -19,10 +19,10 @@ from pocketlens.cli.shell import Json, command, print_json
 def inspect(
     file: Annotated[Path, typer.Argument(help="A Core ML file.")], json: Json = False
 ) -> None:
-    """Print what is in a Core ML file.
+    """Show the contents of a Core ML file.
 
-    Inputs, outputs, classes, how pixels become the input, metadata, ops, weights; also of a model
-    that does not run here.
+    Inputs, outputs, classes, preprocessing, metadata, ops and weights. Works for every kind of
+    model, including those that do not run here.
     """
     from pocketlens.coreml import describe
 
@@ -34,7 +34,7 @@ def inspect(
 
 
 def _lines(content: object, indent: str = "") -> list[str]:
-    """A description as indented text: what fits on one line stays on one."""
+    """A description as indented text; short values stay on one line."""
     if not isinstance(content, dict):
         return [f"{indent}{_one_line(content)}"]
     lines = []
@@ -56,5 +56,5 @@ def _one_line(value: object) -> str:
         return ", ".join(f"{k} {_one_line(v)}" for k, v in value.items() if v not in (None, ""))
     if isinstance(value, list):
         shown = ", ".join(_one_line(item) for item in value[:20])
-        return shown + (f", … {len(value)} in all" if len(value) > 20 else "")
+        return shown + (f", … {len(value)} in total" if len(value) > 20 else "")
     return "–" if value is None or value == "" else str(value)

@@ -20,12 +20,12 @@ def onnx(
     file: Annotated[Path, typer.Argument(help="A Core ML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The ONNX file to write.")],
     function: Annotated[
-        str | None, typer.Option(help="Which function of a program with several.")
+        str | None, typer.Option(help="Which function of an ML Program with several.")
     ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write the ONNX graph by which a Core ML file runs here."""
+    """Export a Core ML model to ONNX."""
     from pocketlens.coreml import load
 
     written = load(file, function=function).to_onnx(out, force=force)

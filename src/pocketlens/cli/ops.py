@@ -22,9 +22,9 @@ def ops(
     missing: Annotated[bool, typer.Option("--missing", help="Only what does not run.")] = False,
     json: Json = False,
 ) -> None:
-    """List the Core ML ops, layers and kinds of model that run here, and those that do not.
+    """List the Core ML ops, layers and model types that run here.
 
-    Generated from the tables that the runtime itself looks into.
+    Generated from the registry that the runtime uses.
     """
     from pocketlens.coreml import coverage
 

@@ -18,11 +18,11 @@ from pocketlens.cli.shell import Json, command, print_json
 )
 def predict(
     file: Annotated[Path, typer.Argument(help="A Core ML file.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
     top: Annotated[int, typer.Option(help="How many classes to print.", min=1)] = 3,
     json: Json = False,
 ) -> None:
-    """Name what is in pictures, with a Core ML file, here."""
+    """Classify images with a Core ML model."""
     from pocketlens.coreml import load
 
     model = load(file)

@@ -1,4 +1,4 @@
-"""The progress bar of a run: one line a stage, a live bar while it trains or downloads."""
+"""The progress of a run: one line per stage, and a bar during training and downloads."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from pocketlens.callbacks import Callback
 from pocketlens.evaluation.accuracy import percent
-from pocketlens.pipeline import Watcher
 
 if TYPE_CHECKING:
-    from pocketlens.history import Epoch
-    from pocketlens.training import Step
+    from pocketlens.history import Epoch, Step
 
 __all__ = ["Progress"]
 
-DOING = {
+TEXTS = {
     "data": "loading and drawing the images",
     "train": "training",
     "evaluate": "evaluating on the test set",
     "convert": "converting to Core ML",
-    "verify": "running the Core ML file over the test set",
+    "verify": "comparing the Core ML file with the network, on the test set",
     "app": "writing the Xcode project",
     "report": "writing the report",
 }
 
 
-class Progress(Watcher):
-    """Shows a run on a terminal; in a log, plain lines. Use it as a context manager."""
+class Progress(Callback):
+    """Shows a run on a terminal; in a log file, as plain lines. A context manager."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -59,8 +58,8 @@ class Progress(Watcher):
 
     def stage(self, name: str, *, done: bool) -> None:
         self._clear()
-        said = "done in an earlier call" if done else DOING[name]
-        self.console.print(f"[bold cyan]{name:9}[/] {said}")
+        text = "already done" if done else TEXTS[name]
+        self.console.print(f"[bold cyan]{name:9}[/] {text}")
 
     def note(self, text: str) -> None:
         self.console.print(f"          [yellow]{text}[/]")

@@ -11,7 +11,7 @@ from pocketlens.cli.shell import Force, Json, command, group, print_json
 
 recipes = group("recipes", "List, show and copy the shipped recipes.")
 
-Name = Annotated[str, typer.Argument(help="A shipped recipe's name.")]
+Name = Annotated[str, typer.Argument(help="Name of a shipped recipe.")]
 
 
 @command(on=recipes, name="list", example=("pocketlens recipes list",))
@@ -30,7 +30,7 @@ def list_all(json: Json = False) -> None:
 
 @command(on=recipes, example=("pocketlens recipes show quick",))
 def show(name: Name, json: Json = False) -> None:
-    """Print a recipe, its header included; with --json every key that has a default too."""
+    """Print a recipe with its header; with --json, all keys including defaults."""
     from pocketlens.recipe import load_recipe, recipe_text
 
     if json:
@@ -45,11 +45,11 @@ def show(name: Name, json: Json = False) -> None:
 )
 def copy(
     name: Name,
-    target: Annotated[Path | None, typer.Argument(help="Default: NAME.toml here.")] = None,
+    target: Annotated[Path | None, typer.Argument(help="Default: NAME.toml.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Copy a recipe, to edit it."""
+    """Copy a recipe to a file, to edit it."""
     from pocketlens.files import aside
     from pocketlens.recipe import recipe_text
 

@@ -8,46 +8,54 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketlens.cli.inputs import Data, source_name
 from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
 
 if TYPE_CHECKING:
     from pocketlens.run_folder import Run
 
-Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the checkpoint of a training cut off.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Start again: remove the run that is there.")]
+Recipe = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
+Force = Annotated[bool, typer.Option("--force", help="Start again: remove the existing run.")]
 
 
 @command(
     example=(
         "pocketlens run                                    # the default recipe",
         "pocketlens run quick --out runs/quick",
+        "pocketlens run quick --data my_photos --out runs/photos",
         "pocketlens run quick --out runs/long --set training.epochs=6",
         "pocketlens run mine.toml --out runs/mine --resume",
     )
 )
 def run(
     recipe: Recipe = "digits",
+    data: Data = None,
     out: Out = None,
     overrides: Overrides = None,
     resume: Resume = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """From images to a checked Core ML file, an app and a report.
+    """Go from images to a checked Core ML file, an app and a report.
 
-    Stages: data, train, evaluate, convert, verify, app, report. A finished stage is not done again.
+    Stages: data, train, evaluate, convert, verify, app, report. Finished stages are skipped.
     """
-    finished = start(recipe, out, overrides, resume=resume, force=force, until="report", json=json)
+    settings = overrides_of(data, overrides)
+    finished = start(recipe, out, settings, resume=resume, force=force, until="report", json=json)
     (print_json if json else print_summary)(summary(finished))
+
+
+def overrides_of(data: str | None, overrides: list[str] | None) -> list[str]:
+    """The overrides of `--data` and `--set`; `--set` wins."""
+    source = [] if data is None else [f"data.source={source_name(data)}"]
+    return [*source, *(overrides or ())]
 
 
 def start(
     recipe: str,
     out: Path | None,
-    overrides: list[str] | None,
+    overrides: list[str],
     *,
     resume: bool,
     force: bool,
@@ -58,24 +66,23 @@ def start(
     from pocketlens import pipeline
     from pocketlens.cli.progress import Progress
 
-    shown = nullcontext(pipeline.Watcher()) if json else Progress()
-    with shown as watcher:
+    with nullcontext() if json else Progress() as progress:
         return pipeline.run(
             recipe,
             out=out,
-            overrides=overrides or (),
+            overrides=overrides,
             resume=resume,
             force=force,
             until=until,
-            watcher=watcher,
+            callbacks=[progress] if progress else [],
         )
 
 
 def summary(finished: Run) -> dict[str, Any]:
-    """The figures and places that a finished run ends with."""
+    """The results of a finished run, and where its files are."""
     data, metrics, check = finished.data, finished.metrics, finished.check
     evaluation, app = finished.evaluation, finished.app
-    assert data and metrics and check and evaluation and app  # noqa: PT018 - it is finished
+    assert data and metrics and check and evaluation and app  # noqa: PT018 - the run is finished
     parity = check.parity
     return {
         "data": data.source,
@@ -113,7 +120,7 @@ def _camera(finished: Run) -> dict[str, float | None] | None:
 
 
 def print_summary(found: dict[str, Any]) -> None:
-    """The figures and places, for people."""
+    """Print the results as text."""
     from rich.console import Console
     from rich.table import Table
 
@@ -137,17 +144,18 @@ def print_summary(found: dict[str, Any]) -> None:
         (
             "",
             f"{size_text(found['file_bytes'])}, "
-            f"{found['milliseconds_per_image']:.2f} ms an image here",
+            f"{found['milliseconds_per_image']:.2f} ms per image here",
         ),
         ("Xcode project", found["app"]),
         ("Report", found["report"]),
     ]
     if camera := found["camera"]:
-        named = camera["accuracy"]
-        rows[1:1] = [("Camera", f"{percent(named)} of simulated photographs")] if named else []
-        false = f"{percent(camera['false_answers'])} of empty scenes are given a label"
-        kept = f"{percent(camera['kept'])} of others are"
-        rows.insert(2 if named else 1, ("Nothing", f"{false}, {kept}"))
+        accuracy = camera["accuracy"]
+        if accuracy is not None:
+            rows.insert(1, ("Camera", f"{percent(accuracy)} correct on simulated photos"))
+        shown = f"a label is shown for {percent(camera['kept'])} of photos"
+        false = f"{percent(camera['false_answers'])} of empty scenes (false positives)"
+        rows.insert(1 if accuracy is None else 2, ("Nothing", f"{shown} and {false}"))
     if found["note"]:
         rows.insert(0, ("Note", found["note"]))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

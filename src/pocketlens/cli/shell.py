@@ -1,6 +1,6 @@
-"""What all commands share: the Typer app, how errors are shown, how JSON is printed.
+"""Shared by all commands: the Typer app, the output of errors and of JSON.
 
-Nothing here or at the top of a command's file imports anything heavy, so `--help` is quick.
+Neither this module nor the top of a command's module imports anything heavy, so `--help` is fast.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 CHECK_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output path.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."),
 ]
 
 app = typer.Typer(
     name="pocketlens",
-    help="From a folder of images to a recognizer in your pocket.",
+    help="Train an image classifier, convert it to Core ML, check it, write the iPhone app.",
     epilog="\b\nExamples:\n  pocketlens run quick --out runs/quick\n"
     "  pocketlens predict runs/quick/Digits.mlpackage photo.jpg\n"
     "  pocketlens COMMAND --help",
@@ -44,20 +44,42 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"pocketlens {version('pocketlens')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 def group(name: str, summary: str) -> typer.Typer:
-    """A command that has commands, such as `data`."""
+    """A command with subcommands, such as `data`."""
     inner = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
     app.add_typer(inner, name=name)
     return inner
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help."""
+    """The last part of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def command(*, example: tuple[str, ...], on: typer.Typer = app, name: str | None = None) -> Any:
-    """Make a function a command whose help ends in examples and whose errors are one line."""
+def command(
+    *, example: tuple[str, ...], on: typer.Typer = app, name: str | None = None
+) -> Callable[[F], F]:
+    """Register a function as a command: its help ends with examples, its errors are one line."""
 
     def register(function: F) -> F:
         @functools.wraps(function)
@@ -67,7 +89,7 @@ def command(*, example: tuple[str, ...], on: typer.Typer = app, name: str | None
                     warnings.showwarning = _show_warning
                     function(*args, **kwargs)
             except PocketlensError as error:
-                one_line = " ".join(str(error).split())  # what a library said may have several
+                one_line = " ".join(str(error).split())  # a library's may have several
                 print(f"pocketlens: error: {one_line}", file=sys.stderr)
                 failed = isinstance(error, CheckFailedError)
                 raise typer.Exit(CHECK_FAILED if failed else BAD_INPUT) from None
@@ -86,5 +108,5 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print JSON for other programs."""
+    """Print JSON."""
     print(json.dumps(content, indent=2, ensure_ascii=False))

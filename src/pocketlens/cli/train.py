@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pocketlens.cli.run import Force, Recipe, Resume, start
+from pocketlens.cli.inputs import Data
+from pocketlens.cli.run import Force, Recipe, Resume, overrides_of, start
 from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
+from pocketlens.run_contents import RECIPE, WEIGHTS
 
 
 @command(
@@ -16,20 +18,22 @@ from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
 )
 def train(
     recipe: Recipe = "digits",
+    data: Data = None,
     out: Out = None,
     overrides: Overrides = None,
     resume: Resume = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Load the data and train, no further.
+    """Load the data and train only.
 
-    `pocketlens run` with the same --out does the rest.
+    `pocketlens run` with the same --out continues with the other stages.
     """
-    done = start(recipe, out, overrides, resume=resume, force=force, until="train", json=json)
+    settings = overrides_of(data, overrides)
+    done = start(recipe, out, settings, resume=resume, force=force, until="train", json=json)
     if json:
-        assert done.metrics is not None  # its last stage wrote it
-        print_json({"weights": str(done.folder / "weights.safetensors"), **asdict(done.metrics)})
+        assert done.metrics is not None  # written by the last stage
+        print_json({"weights": str(done.folder / WEIGHTS), **asdict(done.metrics)})
     else:
-        print(f"weights are in {done.folder / 'weights.safetensors'}")
-        print(f"go on with: pocketlens run {done.folder / 'recipe.toml'} --out {done.folder}")
+        print(f"wrote {done.folder / WEIGHTS}")
+        print(f"continue with: pocketlens run {done.folder / RECIPE} --out {done.folder}")

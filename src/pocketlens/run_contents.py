@@ -1,0 +1,109 @@
+"""What a run folder contains: the one list of its files and folders.
+
+`pipeline` writes them stage by stage, `run_folder` reads them, and `--force` removes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "APP",
+    "CAMERA",
+    "CHECKPOINT",
+    "CONTENTS",
+    "DATA",
+    "FIGURES",
+    "HISTORY",
+    "METRICS",
+    "MODEL_SUFFIXES",
+    "PARITY",
+    "RECIPE",
+    "REPORT",
+    "STAGES",
+    "STAGE_TIMES",
+    "SUITE",
+    "WEIGHTS",
+    "Item",
+    "Stage",
+    "figure_names",
+]
+
+Stage = Literal["data", "train", "evaluate", "convert", "verify", "app", "report"]
+STAGES: tuple[Stage, ...] = ("data", "train", "evaluate", "convert", "verify", "app", "report")
+"""The stages of a run, in order."""
+
+RECIPE = "recipe.toml"
+DATA = "data.json"
+CHECKPOINT = "checkpoint"
+HISTORY = "history.jsonl"
+WEIGHTS = "weights.safetensors"
+METRICS = "metrics.json"
+PARITY = "parity.json"
+CAMERA = "camera.json"
+APP = "app"
+REPORT = "report.html"
+SUITE = "suite"
+STAGE_TIMES = "stages.json"
+FIGURES = "figures"
+
+MODEL_SUFFIXES = (".mlpackage", ".mlmodel")
+"""The Core ML file is named by the recipe (`model.name`); these are its suffixes."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or folder of a run.
+
+    Args:
+        path: Its path inside the run folder.
+        stage: The stage that writes it; None if it is written before the first stage, after every
+            stage, or by another command.
+        only: The runs that have it: `augmented` (with an augmentation), `nothing` (the recognizer
+            has the class `nothing`), or `any`.
+        kept: Whether a finished run still has it.
+        meaning: What it holds, in a few words.
+    """
+
+    path: str
+    stage: Stage | None
+    meaning: str
+    only: Literal["any", "augmented", "nothing"] = "any"
+    kept: bool = True
+
+
+CONTENTS: tuple[Item, ...] = (
+    Item(RECIPE, None, "the recipe, with every default written out"),
+    Item(STAGE_TIMES, None, "the finished stages and the seconds that each took"),
+    Item(DATA, "data", "which data was used, its classes and sizes"),
+    Item(f"{FIGURES}/samples.png", "data", "images of each class"),
+    Item(f"{FIGURES}/pixels.png", "data", "one image, pixel by pixel"),
+    Item(f"{FIGURES}/one_hot.svg", "data", "how labels become numbers"),
+    Item(f"{FIGURES}/balance.svg", "data", "images per class"),
+    Item(f"{FIGURES}/augmented.png", "data", "augmented images", only="augmented"),
+    Item(CHECKPOINT, "train", "the state of an unfinished training", kept=False),
+    Item(HISTORY, "train", "the result of each epoch"),
+    Item(WEIGHTS, "train", "the trained weights"),
+    Item(f"{FIGURES}/history.svg", "train", "loss and accuracy per epoch"),
+    Item(METRICS, "evaluate", "the training in numbers, and the evaluation on the test images"),
+    Item(f"{FIGURES}/confusion.svg", "evaluate", "which classes are confused"),
+    Item(f"{FIGURES}/mistakes.png", "evaluate", "the misclassified images"),
+    Item(f"{FIGURES}/reliability.svg", "evaluate", "confidence against accuracy"),
+    Item(PARITY, "verify", "the Core ML file compared with the trained network"),
+    Item(f"{FIGURES}/parity.svg", "verify", "the differences in probability"),
+    Item(CAMERA, "verify", "results on simulated photos and empty scenes", only="nothing"),
+    Item(f"{FIGURES}/rejection.svg", "verify", "rejection of empty scenes", only="nothing"),
+    Item(APP, "app", "the Xcode project"),
+    Item(REPORT, "report", "the report"),
+    Item(SUITE, None, "results of `pocketlens evaluate RUN --suite`", kept=False),
+)
+"""Every file and folder of a run, but for the Core ML file, whose name the recipe sets."""
+
+
+def figure_names() -> tuple[str, ...]:
+    """The file names of all figures."""
+    prefix = f"{FIGURES}/"
+    return tuple(
+        item.path.removeprefix(prefix) for item in CONTENTS if item.path.startswith(prefix)
+    )
