@@ -1,7 +1,8 @@
 """A run's folder -> one self-contained `report.html`.
 
-`reading.py` reads and checks the folder, `page.py` says what is on the page, `templates/` how it
-looks; `figures.py` draws the figures that a run keeps in `figures/`.
+`page.py` collects the contents of the page, `templates/` contains its layout and style.
+`figures.py` draws the figures that a run saves in `figures/`, `suite_figures.py` those of the
+evaluation suite.
 """
 
 from pocketlens.report.page import write_report

@@ -1,8 +1,8 @@
-"""The look that every figure shares, and how a figure is written.
+"""The common style of all figures, and how a figure is saved.
 
-Figures are drawn with Matplotlib's object-oriented interface. Its defaults come from `style()`,
-never from a `matplotlibrc` of the machine, and a file holds no date: the same data gives the same
-bytes.
+Figures are drawn with Matplotlib's object-oriented interface. The settings come from `style()`, not
+from the user's `matplotlibrc`, and files contain no date, so the same data results in identical
+files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PAPER, INK, MUTED, LINE = "#ffffff", "#1b2333", "#667085", "#e4e7ec"
 
-# The two colors of Okabe and Ito's palette that every kind of color vision tells apart best.
+# Colors of the Okabe-Ito palette; BLUE and ORANGE are easy to distinguish with any color vision.
 BLUE, ORANGE = "#0072b2", "#d55e00"
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
@@ -61,7 +61,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "pocketlens",
     "text.color": INK,
-    "text.parse_math": False,  # a class name may hold dollar signs
+    "text.parse_math": False,  # class names may contain dollar signs
     "xtick.color": LINE,
     "xtick.labelcolor": MUTED,
     "xtick.labelsize": 8.5,
@@ -72,13 +72,13 @@ STYLE = {
 
 
 OTHER_SCRIPTS = ("Noto Sans CJK JP", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Noto Sans")
-"""Fonts for class names in scripts that DejaVu Sans lacks, where the machine has them. DejaVu Sans
-itself comes with Matplotlib, so that it is the same everywhere."""
+"""Fonts for class names in scripts that DejaVu Sans does not cover; used if they are installed.
+DejaVu Sans itself comes with Matplotlib, so it is the same on every machine."""
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib's defaults with `STYLE` on top, for as long as a figure is drawn and written.
+    """Use Matplotlib's defaults with `STYLE` applied, while a figure is drawn and saved.
 
     Raises:
         MissingExtraError: Matplotlib is not installed.
@@ -90,7 +90,7 @@ def style() -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE | {"font.family": _fonts()})
-        # A character that no font has is drawn as a box, which says the same.
+        # A character that no font has is drawn as a box, so the warning is not needed.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", module="pocketlens")
         yield
 
@@ -103,7 +103,7 @@ def _fonts() -> list[str]:
 
 
 def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
-    """An empty figure with its two header lines; `height` is what remains below them, in inches."""
+    """An empty figure with title and subtitle; `height` is the height below them, in inches."""
     from matplotlib.figure import Figure
 
     total = height + HEADER
@@ -117,27 +117,27 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure
 
 
 def bare(axes: Axes) -> Axes:
-    """Axes without frame, ticks and grid: for pictures."""
+    """Hide the frame, the ticks and the grid of axes that show images."""
     axes.set_axis_off()
     return axes
 
 
 def show(axes: Axes, image: NDArray[np.uint8], box: tuple[float, float, float, float]) -> None:
-    """Lay an image `(H, W, 1 or 3)` into `(left, top, right, bottom)`; y runs downwards."""
+    """Draw an image `(H, W, 1 or 3)` into `(left, top, right, bottom)`; y increases downward."""
     left, top, right, bottom = box
-    # Pixels of small images are what is to be seen; large ones are reduced smoothly.
+    # Small images are enlarged with visible pixels; large ones are downsampled with antialiasing.
     smooth = "nearest" if max(image.shape) <= 64 else "antialiased"
     rgb = np.broadcast_to(image, (*image.shape[:2], 3))
     axes.imshow(rgb, extent=(left, right, bottom, top), interpolation=smooth)
     axes.set(xlim=(left, right), ylim=(bottom, top))
 
 
-def write_in(axes: Axes, place: tuple[float, float], text: str, **look: Any) -> None:
-    """Text centered at a place inside the axes.
+def write_in(axes: Axes, position: tuple[float, float], text: str, **options: Any) -> None:
+    """Write text centered at a position inside the axes.
 
-    It has no part in the layout: measuring hundreds of cells would take longer than drawing them.
+    It is excluded from the layout: measuring hundreds of texts would take longer than drawing them.
     """
-    axes.text(*place, text, ha="center", va="center", in_layout=False, **look)
+    axes.text(*position, text, ha="center", va="center", in_layout=False, **options)
 
 
 def gallery(
@@ -148,12 +148,12 @@ def gallery(
     subtitle: str,
     path: str | Path,
 ) -> Path:
-    """Images in rows, each over its caption: lines of text with their colors."""
+    """Draw images in rows, each with a caption below it: lines of `(text, color)`."""
     height, width = images[0].shape[:2]
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     lines = max(len(caption) for caption in captions)
-    # One unit is a cell's width; an image keeps its shape within a unit square less a gap.
+    # One unit is a cell's width; an image keeps its aspect ratio within a unit square minus a gap.
     longest = max(len(text) for caption in captions for text, _ in caption)
     inches = max(0.9 if lines > 1 else 0.72, 0.085 * longest)
     gap, line = 0.1, 0.165 / inches
@@ -176,26 +176,28 @@ def gallery(
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as the PNG or SVG that the path's suffix names.
+    """Save a figure as PNG or SVG, chosen by the path's suffix.
 
     Raises:
-        OptionError: Another suffix.
+        OptionError: The suffix is neither `.png` nor `.svg`.
         OutputError: The file cannot be written.
     """
     target = Path(path)
     kind = target.suffix.lower()
     if kind not in (".png", ".svg"):
-        raise OptionError(f"a figure is a .png or .svg file; received: {target}")
-    _settle(figure)
+        raise OptionError(f"a figure must be a .png or .svg file; received: {target}")
+    _fix_layout(figure)
     metadata = {"Software": None} if kind == ".png" else {"Date": None, "Creator": None}
     with aside(target) as new:
         figure.savefig(new, format=kind[1:], metadata=metadata)
     return target
 
 
-def _settle(figure: Figure) -> None:
-    """Lay out now, and round: the solver's last bits differ from call to call, and names in an SVG
-    are made from them."""
+def _fix_layout(figure: Figure) -> None:
+    """Compute the layout now and round positions.
+
+    The layout solver's results vary in the last bits, and ids in an SVG file depend on them.
+    """
     if figure.axes:
         engine: Any = figure.get_layout_engine()
         engine.execute(figure)
@@ -206,15 +208,15 @@ def _settle(figure: Figure) -> None:
 
 
 def need_images(dataset: Dataset) -> None:
-    """Raise DataError if there is nothing to draw."""
+    """Raise DataError if the data set is empty."""
     if not len(dataset):
-        raise DataError(f"{dataset.name} is empty; a figure of it needs at least one image")
+        raise DataError(f"{dataset.name} is empty; a figure needs at least one image")
 
 
 def short(name: str, most: int = 20) -> str:
-    """A class name on one line, its middle left out beyond `most` characters (at least 5).
+    """A class name on one line, shortened in the middle to `most` characters (at least 5).
 
-    Names that share a long beginning are told apart by their end.
+    The end is kept because long names often differ only at the end.
     """
     line = " ".join(name.split())
     tail = most // 3
@@ -222,12 +224,12 @@ def short(name: str, most: int = 20) -> str:
 
 
 def plural(n: int, noun: str) -> str:
-    """`1 image`, `10,000 images`."""
+    """A count with its noun: `1 image`, `10,000 images`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def small(value: float) -> str:
-    """A small number with two digits: `0.00025`, `3.1 × 10⁻⁶`, `0`."""
+    """Format a small number with two significant digits: `0.00025`, `3.1 × 10⁻⁶`, `0`."""
     if value == 0 or value >= 9.95e-5:
         return f"{value:.2g}"
     digits, _, exponent = f"{value:.1e}".partition("e")
@@ -235,6 +237,6 @@ def small(value: float) -> str:
 
 
 def power_of_ten(exponent: int) -> str:
-    """`10⁻⁶`, and `1` for the exponent 0."""
+    """`10⁻⁶`; `1` for the exponent 0."""
     raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return "1" if exponent == 0 else f"10{raised}"

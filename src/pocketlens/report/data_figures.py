@@ -1,4 +1,4 @@
-"""Figures of the data before anything is trained: samples, pixels, one-hot labels, balance."""
+"""Figures of the data: samples, pixel values, one-hot labels, class balance."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ from pocketlens.report.canvas import (
 )
 
 NUMBERED_SIDE = {1: 32, 3: 14}
-"""The largest side whose pixel values still can be read, by the number of channels."""
+"""The largest side length at which pixel values are legible, by number of channels."""
 
 BARS = 40
-"""The most classes that get a bar each."""
+"""The maximum number of classes that are drawn as bars."""
 
 ONE_HOT_COLUMNS = 16
-"""The most columns of a one-hot table."""
+"""The maximum number of columns in a one-hot table."""
 
 
 @style()
 def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: int = 12) -> Path:
-    """The first images of a data set, each over its label.
+    """Draw the first images of a data set with their labels.
 
     Args:
         dataset: At least one image.
-        path: Where to, `.png` or `.svg`.
-        rows: Rows of images, from 1.
-        columns: Columns of images, from 1.
+        path: The output file, `.png` or `.svg`.
+        rows: The maximum number of rows, at least 1.
+        columns: The maximum number of columns, at least 1.
 
     Raises:
         DataError: The data set is empty.
-        OptionError: No rows or columns.
+        OptionError: `rows` or `columns` is less than 1.
     """
     need_images(dataset)
     if rows < 1 or columns < 1:
-        raise OptionError(f"samples need rows and columns from 1; received: {rows} × {columns}")
+        raise OptionError(f"rows and columns must be at least 1; received: {rows} × {columns}")
     shown = dataset.subset(slice(rows * columns))
     captions = [[(short(dataset.classes[k], 12), INK)] for k in shown.labels]
     title = f"The first {plural(len(shown), 'image')}"
@@ -70,22 +70,23 @@ def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: 
 
 @style()
 def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
-    """One image enlarged, the value of each pixel written on it.
+    """Draw one enlarged image with the value of each pixel.
 
-    A side of more than 32 pixels (14 in color) is cut to its middle; the whole image with the cut
-    marked stands beside it. A color pixel has its red, green and blue values one above the other.
+    If a side is longer than 32 pixels (14 for color images), only the center is enlarged, and the
+    whole image is drawn next to it with the center marked. A color pixel shows its red, green and
+    blue values below each other.
 
     Args:
-        dataset: Where the image is.
-        index: Its place, from 0.
-        path: Where to, `.png` or `.svg`.
+        dataset: The data set with the image.
+        index: The image's index, from 0.
+        path: The output file, `.png` or `.svg`.
 
     Raises:
-        OptionError: No such index.
+        OptionError: The index is out of range.
     """
     if not 0 <= index < len(dataset):
         raise OptionError(
-            f"{dataset.name} has the images 0 to {len(dataset) - 1}; received index: {index}"
+            f"index must be from 0 to {len(dataset) - 1} for {dataset.name}; received: {index}"
         )
     image = dataset.images[index]
     height, width, channels = image.shape
@@ -98,9 +99,9 @@ def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
     figure = new_figure(
         max(part.shape[1] * cell + 0.36 + 2.4 * cut, 6),
         part.shape[0] * cell + 0.2,
-        f"Image {index} is {name!r}, and this is all the network sees of it",
-        f"{dataset.name}: {'the middle of ' * cut}{width} × {height} pixels"
-        f"{', red over green over blue' if channels == 3 else ''}, 0 (black) to 255",
+        f"Pixel values of image {index} ({name})",
+        f"{dataset.name}: {'the center of ' * cut}{width} × {height} pixels"
+        + ("; red, green and blue from top to bottom" if channels == 3 else ", 0 (black) to 255"),
     )
     axes = figure.subplots(1, 1 + cut, squeeze=False, width_ratios=[4, 1] if cut else None)[0]
     show(bare(axes[0]), part, (0, 0, part.shape[1], part.shape[0]))
@@ -123,23 +124,25 @@ def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
 
 @style()
 def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path:
-    """The first images beside their labels as one-hot rows: a single 1 in the class's column.
+    """Draw the first images and their one-hot labels: a 1 in the column of the class.
+
+    With more than 16 classes, only 16 columns are drawn, including all columns with a 1.
 
     Args:
         dataset: At least one image.
-        path: Where to, `.png` or `.svg`.
-        count: How many images, from 1.
+        path: The output file, `.png` or `.svg`.
+        count: The maximum number of images, at least 1.
 
     Raises:
         DataError: The data set is empty.
-        OptionError: `count` below 1.
+        OptionError: `count` is less than 1.
     """
     need_images(dataset)
     if count < 1:
-        raise OptionError(f"a one-hot table needs a count from 1; received: {count}")
+        raise OptionError(f"count must be at least 1; received: {count}")
     shown = dataset.subset(slice(count))
     table = shown.one_hot()
-    # With many classes: the columns that hold a 1, filled up from the left.
+    # With many classes: first the columns that contain a 1, then others from the left.
     order = np.argsort(-table.max(axis=0), kind="stable")[:ONE_HOT_COLUMNS]
     columns = np.sort(order)
     table = table[:, columns]
@@ -147,12 +150,14 @@ def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path
     longest = max(len(name) for name in names)
     lean = longest > 3
     rows, total = len(shown), len(dataset.classes)
-    rest = "" if len(columns) == total else f"; {len(columns)} of {total:,} columns, the rest are 0"
+    rest = (
+        "" if len(columns) == total else f"; {len(columns)} of {total:,} columns, all others are 0"
+    )
     head = 0.35 + (0.05 * longest if lean else 0)
     figure = new_figure(
         max(1.2 + 0.44 * len(columns), 5.5),
         0.44 * rows + head + 0.2,
-        "Labels as the loss sees them: one-hot rows",
+        "One-hot labels",
         f"{dataset.name}: the first {plural(rows, 'image')}{rest}",
     )
     axes = bare(figure.subplots())
@@ -178,27 +183,28 @@ def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path
 
 @style()
 def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Path:
-    """How many images each class has.
+    """Draw the class balance: the share of images in each class.
 
-    Several data sets are drawn side by side as shares of each, since their sizes differ. Beyond 40
-    classes the shares are drawn as a curve from the largest class to the smallest.
+    Several data sets are drawn next to each other. With more than 40 classes, the shares are drawn
+    as a curve, sorted from the largest class to the smallest.
 
     Args:
-        datasets: One data set, or several of the same classes; each at least one image.
-        path: Where to, `.png` or `.svg`.
+        datasets: One data set, or several with the same classes; at least one image in each.
+        path: The output file, `.png` or `.svg`.
 
     Raises:
-        DataError: An empty data set, or data sets of different classes.
+        DataError: An empty data set, or data sets with different classes.
+        OptionError: No data set.
     """
     parts = [datasets] if isinstance(datasets, Dataset) else list(datasets)
     if not parts:
-        raise OptionError("a balance needs at least one data set; received none")
+        raise OptionError("class balance needs at least one data set; received none")
     for part in parts:
         need_images(part)
         if part.classes != parts[0].classes:
             raise DataError(
-                f"{part.name} and {parts[0].name} have different classes; a balance compares "
-                "parts of the same data"
+                f"{part.name} and {parts[0].name} have different classes; expected parts of the "
+                "same data set"
             )
     classes = parts[0].classes
     shares = np.array([list(part.counts.values()) for part in parts], float)
@@ -210,9 +216,9 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
     figure = new_figure(
         6.5,
         3.4 if many else step * len(classes) + 0.9,
-        "How evenly the classes are filled",
-        f"share of the images, from {percent(low)} to {percent(high)} a class; "
-        f"the dashed line is an even {percent(1 / len(classes))}",
+        "Class balance",
+        f"each class has {percent(low)} to {percent(high)} of the images; "
+        f"dashed line: equal shares, {percent(1 / len(classes))}",
     )
     axes = figure.subplots()
     even: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
@@ -224,8 +230,8 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
                 np.arange(1, len(classes) + 1), curve, color=PALETTE[lane % 6], label=labels[lane]
             )
         axes.axhline(100 / len(classes), **even)
-        axes.set(ylim=(0, None), xlim=(1, len(classes)), ylabel="% of the images")
-        axes.set_xlabel("classes, from the largest to the smallest")
+        axes.set(ylim=(0, None), xlim=(1, len(classes)), ylabel="% of images")
+        axes.set_xlabel("classes, sorted by size")
     else:
         for lane in range(lanes):
             places = np.arange(len(classes)) + (lane - (lanes - 1) / 2) * 0.8 / lanes
@@ -253,6 +259,6 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(visible=False, axis="y")
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlim=(0, 112 * high))
-        axes.set_xlabel("% of the images; the number at a bar is its count")
+        axes.set_xlabel("% of images; next to each bar: the number of images")
     figure.legend(loc="outside lower left", ncols=min(lanes, 2))
     return save(figure, path)

@@ -1,8 +1,8 @@
-"""The figures of a run: the data looked at, the training, the quality, the parity.
+"""The figures of a run: data, training, quality and parity.
 
-Every function draws one figure and writes it to `path`, a PNG or an SVG by its suffix, and returns
-that path. All raise `OptionError` for another suffix, `OutputError` if the file cannot be written
-and `MissingExtraError` without Matplotlib. The same data gives the same bytes.
+Every function draws one figure, writes it to `path` as PNG or SVG (by its suffix) and returns that
+path. All raise `OptionError` for another suffix, `OutputError` if the file cannot be written, and
+`MissingExtraError` if Matplotlib is not installed. The same data results in identical files.
 """
 
 from pocketlens.report.data_figures import draw_balance, draw_one_hot, draw_pixels, draw_samples

@@ -1,4 +1,4 @@
-"""Figures of the results: training, confusion, mistakes, reliability, parity."""
+"""Figures of the results: training history, confusion, mistakes, reliability, parity."""
 
 from __future__ import annotations
 
@@ -33,33 +33,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CONFUSED = 30
-"""The most classes of a confusion matrix."""
+"""The maximum number of classes in a confusion matrix."""
 
 
 @style()
 def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Loss and accuracy of each epoch, in training and (where measured) validation.
+    """Draw loss and accuracy of each epoch, in training and (if measured) in validation.
 
     Args:
         history: The rows of `history.jsonl`: `epoch` from 1, `train_loss`, `train_accuracy`, and
-            `validation_loss`, `validation_accuracy` or null.
-        path: Where to, `.png` or `.svg`.
+            `validation_loss`, `validation_accuracy`, which may be null.
+        path: The output file, `.png` or `.svg`.
 
     Raises:
-        DataError: No rows, or a row without these keys.
+        DataError: No rows, or a row without one of these keys.
     """
     if not history:
-        raise DataError("the history has no epoch; train at least one")
+        raise DataError("the history is empty; expected at least one epoch")
     keys = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
     missing = sorted({key for row in history for key in keys if key not in row})
     if missing:
-        raise DataError(f"the history lacks {', '.join(missing)}; expected rows of history.jsonl")
+        raise DataError(
+            f"keys missing in the history: {', '.join(missing)}; expected rows of history.jsonl"
+        )
     epochs = [row["epoch"] for row in history]
     figure = new_figure(
         8,
         3,
-        "How training went",
-        f"{plural(len(history), 'epoch')}; the number is the last epoch's",
+        "Training history",
+        f"{plural(len(history), 'epoch')}; numbers: values after the last epoch",
     )
     for axes, kind, factor in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True
@@ -83,12 +85,12 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path
                 textcoords="offset points",
                 size=8.5,
                 color=color,
-                va="bottom" if above else "top",  # so that near values do not overprint
+                va="bottom" if above else "top",  # so that close values do not overlap
                 annotation_clip=False,
             )
         axes.margins(y=0.15)
         span = max(epochs) - min(epochs)
-        # Room on the right for the last epoch's number.
+        # Space on the right for the number.
         axes.set_xlim(
             min(epochs) - 0.04 * span - 0.4 * (not span),
             max(epochs) + 0.2 * span + 0.4 * (not span),
@@ -102,22 +104,22 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path
 
 @style()
 def draw_confusion(evaluation: Evaluation, path: str | Path) -> Path:
-    """The confusion matrix: true classes down, answers across.
+    """Draw the confusion matrix: one row per true class, one column per predicted class.
 
-    Right answers are blue, wrong ones orange, both by their share of the row. Beyond 30 classes
-    the 30 with most confusions are drawn.
+    Correct predictions are blue, wrong ones orange; the color depth shows the share of the row.
+    With more than 30 classes, the 30 that are most often confused are drawn.
 
     Args:
-        evaluation: Of any predictor.
-        path: Where to, `.png` or `.svg`.
+        evaluation: The evaluation of any predictor.
+        path: The output file, `.png` or `.svg`.
     """
     counts = np.array(evaluation.confusion, np.int64)
     wrong = counts - np.diag(counts.diagonal())
     total, mistakes = len(counts), int(wrong.sum())
     chosen = np.arange(total)
     if total > CONFUSED:
-        trouble = wrong.sum(axis=0) + wrong.sum(axis=1)
-        chosen = np.sort(np.argsort(-trouble, kind="stable")[:CONFUSED])
+        involved = wrong.sum(axis=0) + wrong.sum(axis=1)
+        chosen = np.sort(np.argsort(-involved, kind="stable")[:CONFUSED])
     rows = counts.sum(axis=1)[chosen].clip(1)
     counts = counts[np.ix_(chosen, chosen)]
     size = len(chosen)
@@ -128,12 +130,12 @@ def draw_confusion(evaluation: Evaluation, path: str | Path) -> Path:
     figure = new_figure(
         max(cell * size + longest + 1, 6),
         cell * size + (longest if longest > 0.3 else 0.2) + 0.6,
-        "What is taken for what",
+        "Confusion matrix",
         f"{cut}{plural(mistakes, 'mistake')} in {plural(evaluation.n, 'image')}",
     )
     axes = figure.subplots()
     share = counts / rows[:, None]
-    # A root makes a share of 1 in 1000 visible beside one of 1 in 10.
+    # The square root makes small shares visible: 1 in 1000 as well as 1 in 10.
     depth = np.where(np.eye(size, dtype=bool), 0.15 + 0.75 * share, 0.05 + 1.6 * share**0.5)
     depth = np.where(counts > 0, depth.clip(0, 1), 0)
     ends = np.where(np.eye(size, dtype=bool)[..., None], _rgb(BLUE), _rgb(ORANGE))
@@ -159,38 +161,38 @@ def draw_confusion(evaluation: Evaluation, path: str | Path) -> Path:
     axes.grid(visible=True, which="minor")
     axes.tick_params(which="both", length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="answered", ylabel="true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     return save(figure, path)
 
 
 @style()
 def draw_mistakes(dataset: Dataset, evaluation: Evaluation, path: str | Path) -> Path:
-    """The most confident wrong answers as pictures: what it is → what was answered, how surely.
+    """Draw the images with the most confident wrong predictions: true → predicted class.
 
     Args:
-        dataset: The one that was evaluated.
-        evaluation: With its mistakes; none is a figure that says so.
-        path: Where to, `.png` or `.svg`.
+        dataset: The data set that was evaluated.
+        evaluation: Its evaluation; without mistakes, the figure has only a title.
+        path: The output file, `.png` or `.svg`.
 
     Raises:
-        DataError: A mistake's image is not in the data set, or is of another class.
+        DataError: The image of a mistake is not in the data set, or has another class.
     """
     mistakes = evaluation.mistakes
     for one in mistakes:
         if one.index >= len(dataset) or dataset.classes[dataset.labels[one.index]] != one.label:
             raise DataError(
-                f"the evaluation says that image {one.index} is {one.label!r}, which is not so in "
+                f"image {one.index} has the class {one.label!r} in the evaluation, but not in "
                 f"{dataset.name}; pass the data set that was evaluated"
             )
     wrong = round(evaluation.n * (1 - evaluation.accuracy))
-    title = "The mistakes it is surest of"
+    title = "Most confident mistakes"
     if not mistakes:
-        subtitle = f"none: all of {plural(evaluation.n, 'image')} are answered right"
+        subtitle = f"none in {plural(evaluation.n, 'image')}"
         figure = new_figure(6, 0.1, title, subtitle)
         return save(figure, path)
     subtitle = (
         f"{len(mistakes):,} of {plural(wrong, 'mistake')} in {plural(evaluation.n, 'image')}: "
-        "what it is → what was answered, and the confidence"
+        "true class → predicted class, and the confidence"
     )
     wordy = any(len(name) > 3 for one in mistakes for name in (one.label, one.predicted))
     captions = [
@@ -206,25 +208,26 @@ def draw_mistakes(dataset: Dataset, evaluation: Evaluation, path: str | Path) ->
 
 @style()
 def draw_reliability(evaluation: Evaluation, path: str | Path) -> Path:
-    """Confidence against accuracy in 15 bins, and how many answers have which confidence.
+    """Draw a reliability diagram: the accuracy in 15 bins of confidence, and the number of images.
 
-    Bars at the dashed line are honest: of the answers given with 90 %, nine in ten are right.
+    On the dashed line, confidence equals accuracy: of the predictions with 90 % confidence, nine in
+    ten are correct.
 
     Args:
-        evaluation: Of any predictor.
-        path: Where to, `.png` or `.svg`.
+        evaluation: The evaluation of any predictor.
+        path: The output file, `.png` or `.svg`.
     """
     bins = evaluation.calibration.bins
     figure = new_figure(
         6,
         4.8,
-        "Can its confidence be believed?",
+        "Reliability diagram",
         f"expected calibration error {percent(evaluation.calibration.error)}",
     )
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     width = 1 / len(bins)
     label = "accuracy"
-    gap = "gap to the confidence"
+    gap = "difference from the confidence"
     for one in bins:
         if one.confidence is None or one.accuracy is None:
             continue
@@ -256,30 +259,30 @@ def draw_reliability(evaluation: Evaluation, path: str | Path) -> Path:
         color=MUTED,
     )
     _count_axis(lower, max(one.count for one in filled))
-    lower.set(xlabel="confidence of the answer", ylabel="answers")
+    lower.set(xlabel="confidence of the prediction", ylabel="images")
     lower.set_xticks(ticks, percents)
     return save(figure, path)
 
 
 @style()
 def draw_parity(parity: Parity, path: str | Path) -> Path:
-    """How many images have which |Δp|, on logarithmic axes, with the mean, limit and maximum.
+    """Draw a histogram of |Δp| with logarithmic axes, the mean |Δp| and its limit.
 
     Args:
-        parity: Of any two predictors.
-        path: Where to, `.png` or `.svg`.
+        parity: The comparison of any two predictors.
+        path: The output file, `.png` or `.svg`.
     """
-    verdict = "they agree" if parity.passed else "they do NOT agree well enough"
+    verdict = "passed" if parity.passed else "FAILED"
     figure = new_figure(
         8,
         3.4,
-        f"The same answers twice? On {plural(parity.n, 'image')}, {verdict}",
+        f"Parity on {plural(parity.n, 'image')}: {verdict}",
         f"labels agree on {percent(parity.agreement)} ({parity.disagreed:,} differ); "
         f"mean |Δp| {small(parity.mean_difference)}, largest {small(parity.max_difference)}",
     )
     axes = figure.subplots()
     edges, counts = parity.histogram.edges, parity.histogram.counts
-    # The first edge is 0, which has no logarithm: its bin is drawn as wide as the next one.
+    # The first edge is 0 and has no logarithm; its bin is drawn with the width of the next one.
     places = np.log10(np.maximum(edges, 1e-300))
     places[0] = 2 * places[1] - places[2]
     axes.bar(
@@ -287,7 +290,7 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
     )
     for value, name, color in (
         (parity.mean_difference, "mean", ORANGE),
-        (parity.tolerance.mean_difference, "limit of the mean", INK),
+        (parity.tolerance.mean_difference, "limit for the mean", INK),
     ):
         place = max(np.log10(max(value, 1e-300)), (places[0] + places[1]) / 2)
         axes.axvline(place, color=color, linewidth=1.4, linestyle=(0, (4, 3)))
@@ -309,7 +312,9 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
     _count_axis(axes, max(counts), room=6)
     axes.grid(visible=False, axis="x")
     axes.set(xlim=(places[0] - 0.1, places[-1] + 0.1), ylabel="images")
-    axes.set_xlabel("|Δp|: the largest difference between the two probabilities of one class")
+    axes.set_xlabel(
+        "|Δp|: the largest difference between the two models' probabilities of any class"
+    )
     return save(figure, path)
 
 
@@ -326,7 +331,7 @@ def _rgb(color: str) -> tuple[float, float, float]:
 
 
 def _count_axis(axes: Axes, most: int, *, room: float = 1.6) -> None:
-    """Logarithmic counts; linear below one, so that 1 has a height and 0 has none."""
+    """A logarithmic axis for counts, linear below 1: a count of 1 has a height, 0 has none."""
     decades = [10**k for k in range(len(str(most)))]
     axes.set_yscale("symlog", linthresh=1, linscale=0.5)
     axes.set_yticks([0, *decades], ["0", *(f"{ten:,}" for ten in decades)])

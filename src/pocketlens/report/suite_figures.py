@@ -1,7 +1,7 @@
-"""Figures of the evaluation suite, one a table, and the folder that holds them.
+"""Figures of the evaluation suite, one per table, and the folder with the suite's results.
 
-As in `figures`: every function draws one figure and writes it to `path`, a PNG or an SVG by its
-suffix, and returns that path.
+As in `figures`, every `draw_` function draws one figure, writes it to `path` as PNG or SVG (by its
+suffix) and returns that path.
 """
 
 from __future__ import annotations
@@ -40,23 +40,24 @@ RESULT = "suite.json"
 TICKS = (0, 20, 40, 60, 80, 100)
 
 MOST_BARS = 30
-"""The most bars under one another; of more, those with the lowest accuracy are drawn."""
+"""The maximum number of bars; beyond it, only those with the lowest accuracy are drawn."""
 
 
 def write_suite(result: SuiteResult, folder: str | Path, *, force: bool = False) -> list[Path]:
-    """Write `suite.json` and a figure for each table into a folder, all or nothing.
+    """Write `suite.json` and a figure for each table into a folder, completely or not at all.
 
     Args:
-        result: What the suite found.
-        folder: Where to; it is written aside and takes its place whole.
+        result: The suite's result.
+        folder: The output folder.
         force: Replace the folder of an earlier suite.
 
     Returns:
-        The files: the JSON, then the figures in the order of the tables.
+        The paths of the files: the JSON, then the figures in the order of the tables.
 
     Raises:
-        OutputExistsError: The folder exists, and `force` is not set or it holds something else.
-        OutputError: It cannot be written.
+        OutputExistsError: The folder exists, and `force` is False or the folder does not contain
+            the results of a suite.
+        OutputError: The folder cannot be written.
     """
     folder = Path(folder)
     check_folder(folder, force=force)
@@ -70,10 +71,11 @@ def write_suite(result: SuiteResult, folder: str | Path, *, force: bool = False)
 
 
 def check_folder(folder: Path, *, force: bool = False) -> None:
-    """Whether `write_suite` may write there, to be known before the work is done.
+    """Raise the error that `write_suite` would raise for this folder, before the suite is run.
 
     Raises:
-        OutputExistsError: The folder exists, and `force` is not set or it holds something else.
+        OutputExistsError: The folder exists, and `force` is False or the folder does not contain
+            the results of a suite.
     """
     if not folder.exists():
         return
@@ -82,47 +84,49 @@ def check_folder(folder: Path, *, force: bool = False) -> None:
     empty = folder.is_dir() and not any(folder.iterdir())
     if not empty and not (folder / RESULT).is_file():
         raise OutputExistsError(
-            f"{folder} holds something else than a suite's results, so it is not replaced; "
-            "choose another output"
+            f"{folder} does not contain the results of a suite, so it is not replaced; choose "
+            "another output"
         )
 
 
 @style()
 def draw_table(table: Table, path: str | Path) -> Path:
-    """Accuracy in one test: a curve over numbers, bars over names, a map of rows and columns.
+    """Draw the accuracies in one table.
+
+    A table with several rows becomes a heat map. A single row becomes a curve if the column names
+    are increasing numbers, and bars otherwise.
 
     Args:
         table: A table of the suite.
-        path: Where to, `.png` or `.svg`.
+        path: The output file, `.png` or `.svg`.
     """
     if len(table.rows) > 1:
-        return _map(table, path)
-    places = _numbers(table.columns)
-    return _curve(table, places, path) if places else _bars(table, path)
+        return _heat_map(table, path)
+    numbers = _numbers(table.columns)
+    return _curve(table, numbers, path) if numbers else _bars(table, path)
 
 
 @style()
 def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
-    """How digits and nothing score, and which scenes are taken for what.
+    """Draw the score distributions of digits and empty scenes, and the labeled share of each kind.
 
     Args:
-        rejection: Digits against nothing.
-        path: Where to, `.png` or `.svg`.
+        rejection: The suite's result for digits and empty scenes.
+        path: The output file, `.png` or `.svg`.
     """
     kinds = [*rejection.kept_by_kind, *rejection.false_by_kind]
     figure = new_figure(
         8,
         2.6 + 0.2 * len(kinds) + 0.5,
-        "Does it know when nothing is there?",
-        f"AUROC {rejection.auroc:.4f}; shown from {rejection.rule} on: "
-        f"{percent(rejection.kept.share)} of digits are kept and "
-        f"{percent(rejection.false.share)} of nothing is answered",
+        "Rejection of empty scenes",
+        f"AUROC {rejection.auroc:.4f}; a label is shown for {percent(rejection.kept.share)} of "
+        f"digits and {percent(rejection.false.share)} of empty scenes",
     )
     upper, lower = figure.subplots(2, 1, height_ratios=[2.2, max(0.2 * len(kinds), 0.4)])
     edges = np.linspace(0, 1, len(rejection.digits) + 1)
     for counts, name, color in (
-        (rejection.digits, "something there", BLUE),
-        (rejection.nothing, "nothing there", ORANGE),
+        (rejection.digits, "digit in view", BLUE),
+        (rejection.nothing, "nothing in view", ORANGE),
     ):
         shares = 100 * np.array(counts) / max(sum(counts), 1)
         upper.stairs(shares, edges, color=color, label=name, fill=True, alpha=0.35)
@@ -131,8 +135,8 @@ def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
     line = rejection.present if there else rejection.threshold
     upper.axvline(line, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
     upper.set(xlim=(0, 1), ylim=(0, 105), ylabel="% of images")
-    score = "probability that there is something" if there else "largest probability"
-    upper.set_xlabel(f"{score}; dashed: from where on a label is shown")
+    score = "1 - probability of nothing" if there else "largest probability"
+    upper.set_xlabel(f"{score}; dashed line: the threshold for showing a label")
     upper.legend(loc="upper center", borderaxespad=0.2)
     _share_bars(lower, rejection.kept_by_kind, rejection.false_by_kind)
     return save(figure, path)
@@ -147,16 +151,16 @@ def _share_bars(axes: Axes, kept: Sequence[Share], false: Sequence[Share]) -> No
         [one.interval for one, _ in groups],
         [color for _, color in groups],
     )
-    axes.set_xlabel("% answered; blue: digits on …, orange: nothing but …")
+    axes.set_xlabel("% of images with a label; blue: digit on …; orange: no digit, only …")
 
 
 def _bars(table: Table, path: str | Path) -> Path:
     rows = list(zip(table.columns, table.scores[0], strict=True))
     left_out = len(rows) - MOST_BARS
-    if left_out > 0:  # the first is of all images
+    if left_out > 0:  # the first row is the total of all images
         worst = sorted(rows[1:], key=lambda row: row[1].accuracy)[: MOST_BARS - 1]
         rows = [rows[0], *worst]
-    note = f"{table.note}; the {MOST_BARS - 1} worst" if left_out > 0 else table.note
+    note = f"{table.note}; the {MOST_BARS - 1} lowest" if left_out > 0 else table.note
     figure = new_figure(8, 0.24 * len(rows) + 0.6, table.title, note)
     axes = figure.subplots()
     _horizontal(
@@ -166,7 +170,7 @@ def _bars(table: Table, path: str | Path) -> Path:
         [score.interval for _, score in rows],
         [BLUE] * len(rows),
     )
-    axes.set_xlabel("accuracy, %; the lines are 95 % intervals")
+    axes.set_xlabel("accuracy, %; black lines: 95 % confidence intervals")
     return save(figure, path)
 
 
@@ -214,16 +218,16 @@ def _curve(table: Table, places: Sequence[float], path: str | Path) -> Path:
     axes.set_xticks(places, table.columns)
     axes.set(ylim=(0, 101), ylabel="%")
     axes.set_yticks(TICKS)
-    axes.set_xlabel("blue: accuracy with its 95 % interval; orange: calibration error")
+    axes.set_xlabel("blue: accuracy with 95 % confidence interval; orange: calibration error")
     return save(figure, path)
 
 
-def _map(table: Table, path: str | Path) -> Path:
+def _heat_map(table: Table, path: str | Path) -> Path:
     shares = np.array([[score.accuracy for score in row] for row in table.scores])
     tall, wide = shares.shape
     figure = new_figure(8, 0.3 * tall + 0.6, table.title, f"accuracy in %; {table.note}")
     axes = figure.subplots()
-    # Mistakes are what is looked for: the square root tells 99 % from 98 %, as well as 50 from 40.
+    # The square root makes small error rates visible: 98 % and 99 % have different colors.
     depth = np.sqrt(1 - shares)
     rgb = np.array([0xD5, 0x5E, 0x00]) / 255  # ORANGE
     axes.imshow(1 - depth[..., None] * (1 - rgb), aspect="auto", interpolation="nearest")
@@ -239,7 +243,7 @@ def _map(table: Table, path: str | Path) -> Path:
 
 
 def _numbers(names: Sequence[str]) -> list[float] | None:
-    """The names as numbers (`+5°`, `0.3`); None if they are others, or out of order."""
+    """The names as numbers (`+5°`, `0.3`); None if they are not increasing numbers."""
     try:
         places = [float(name.removesuffix("°")) for name in names]
     except ValueError:

@@ -1,0 +1,128 @@
+"""The figures of the report: files of a run, embedded with their alternative text and caption."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketlens.evaluation.accuracy import Evaluation, percent
+from pocketlens.report.canvas import plural
+from pocketlens.run_folder import Run, read_bytes
+
+__all__ = ["PageFigure", "page_figures"]
+
+MIME = {".png": "image/png", ".svg": "image/svg+xml"}
+
+CHARTS = (
+    "balance.svg",
+    "history.svg",
+    "confusion.svg",
+    "reliability.svg",
+    "parity.svg",
+    "rejection.svg",
+)
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure on the page. `uri` is None if the file is missing; a `chart` contains no images."""
+
+    name: str
+    alt: str
+    caption: str
+    uri: str | None
+    chart: bool
+
+
+def page_figures(run: Run) -> dict[str, PageFigure]:
+    """All figures of the page, by name without suffix."""
+    source = run.data.source if run.data else "the data"
+    found, parity = run.evaluation, run.parity
+    wrong = (
+        f"{plural(_wrong(found), 'mistake')} in {plural(found.n, 'image')}"
+        if found
+        else "no test result"
+    )
+    error = percent(found.calibration.error) if found else "not measured"
+    agreement = percent(parity.agreement) if parity else "not measured"
+    rows = (
+        (
+            "samples.png",
+            f"The first images of {source}, with their labels.",
+            "The images as stored in the data set, before scaling and normalization.",
+        ),
+        (
+            "pixels.png",
+            "One enlarged image, with the value of each pixel.",
+            "An image is a grid of numbers. Each is multiplied by the input's scale, and the bias "
+            "is added; the Core ML file does this itself.",
+        ),
+        (
+            "one_hot.svg",
+            "The labels of the first images as one-hot rows: a 1 in the column of the class.",
+            "Training changes the network so that its probabilities move toward these rows.",
+        ),
+        (
+            "balance.svg",
+            "The share of each class in the training, validation and test images.",
+            "If the classes have very different sizes, accuracy alone is misleading.",
+        ),
+        (
+            "augmented.png",
+            "Augmented versions of the first training images, with their labels.",
+            f"The augmentation '{run.recipe.augment.name}' creates new versions in each epoch. "
+            "Quality is measured on images without augmentation.",
+        ),
+        (
+            "history.svg",
+            "Loss and accuracy after each epoch, in training and validation.",
+            "Validation images are not used for training. The epoch with the best validation "
+            "result is kept.",
+        ),
+        (
+            "confusion.svg",
+            f"Confusion matrix of true and predicted classes: {wrong}.",
+            "Rows: true class. Columns: predicted class. Blue is correct, orange is wrong.",
+        ),
+        (
+            "mistakes.png",
+            f"The images with the most confident wrong predictions: {wrong}.",
+            "Some of these images are hard for people, too. The others show which images to add to "
+            "the training data.",
+        ),
+        (
+            "reliability.svg",
+            f"Accuracy by confidence; expected calibration error {error}.",
+            "On the dashed line, confidence equals accuracy: of the predictions with 90 % "
+            "confidence, nine in ten are correct.",
+        ),
+        (
+            "parity.svg",
+            f"Histogram of |Δp| on a logarithmic scale; {agreement} of labels agree.",
+            "|Δp| of an image is the largest difference between the two models' probabilities of "
+            "any class.",
+        ),
+        (
+            "rejection.svg",
+            "Scores of the Core ML file for images with a digit and for empty scenes, and the "
+            "share of each kind of scene that gets a label.",
+            "The test scenes are simulated by different code than the training images.",
+        ),
+    )
+    return {
+        Path(name).stem: PageFigure(
+            name, alt, caption, _data_uri(run.figures.get(name)), name in CHARTS
+        )
+        for name, alt, caption in rows
+    }
+
+
+def _data_uri(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(read_bytes(path)).decode()}"
+
+
+def _wrong(evaluation: Evaluation) -> int:
+    return round(evaluation.n * (1 - evaluation.accuracy))
