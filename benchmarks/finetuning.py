@@ -22,7 +22,7 @@ from measure import write
 from pocketlens import load_data
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
-from pocketlens.evaluation.accuracy import answers, evaluate, shared_classes
+from pocketlens.evaluation.accuracy import evaluate, predictions, shared_classes
 from pocketlens.evaluation.robustness import empty_scenes, photograph
 from pocketlens.evaluation.robustness.rejection import measure_rejection
 from pocketlens.finetuning import correct
@@ -39,7 +39,7 @@ SEED = 7
 def right(predictor: Predictor, images: Dataset) -> NDArray[np.bool_]:
     """Which of them it names rightly."""
     classes = shared_classes(predictor, images)
-    parts = answers(predictor, images, classes, batch=1000)
+    parts = predictions(predictor, images, classes, batch=1000)
     return np.concatenate([part.predicted for part in parts]) == images.labels
 
 

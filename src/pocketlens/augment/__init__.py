@@ -1,9 +1,9 @@
-"""Augmentation: batches of uint8 planes in, batches of uint8 planes out, seeded.
+"""Augmentation: seeded random changes to batches of uint8 images.
 
-Each file of this room is one augmentation: a function
-`name(images, generator, *, options) -> images` over `(N, C, H, W)` uint8 tensors, on the device
-that trains. One that can also show the class `nothing` has a third argument, `empty`: how many
-frames, without what the images show, it adds after them.
+Each file in this folder is one augmentation: a function
+`name(images, generator, *, options) -> images` on `(N, C, H, W)` uint8 tensors, on the device used
+for training. An augmentation that can also show the class `nothing` has a third parameter, `empty`:
+the number of frames without any class to add after the images.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ __all__ = ["Augmentation", "build", "faults", "sample"]
 
 NONE = "none"
 COSTLY = ("camera",)
-"""Those that take about half as long as training on what they give; others take a hundredth."""
+"""Augmentations that take about half as long as training on their output; others take 1 %."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a recipe's `[augment]` does to a batch.
+    """The augmentation that a recipe's `[augment]` describes.
 
     Args:
-        change: The file's function with the recipe's options; None to leave images as they are.
-        shows_nothing: Whether frames of the class `nothing` are wanted.
-        costly: Whether it is worth a processor of its own.
+        change: The augmentation function with the recipe's options; None leaves images unchanged.
+        shows_nothing: Whether to add frames of the class `nothing`.
+        costly: Whether it is slow enough to run in a process of its own.
     """
 
     change: Callable[..., torch.Tensor] | None = None
@@ -50,7 +50,16 @@ class Augmentation:
     def __call__(
         self, images: torch.Tensor, generator: torch.Generator, empty: int = 0
     ) -> torch.Tensor:
-        """The images `(N, C, H, W)` uint8, changed, and after them `empty` frames of nothing."""
+        """Augment a batch.
+
+        Args:
+            images: `(N, C, H, W)` uint8.
+            generator: Source of all randomness, on the images' device.
+            empty: Number of frames of the class `nothing` to add.
+
+        Returns:
+            `(N + empty, C, H, W)` uint8.
+        """
         if self.change is None:
             return images
         return self.change(images, generator, empty) if empty else self.change(images, generator)
@@ -59,13 +68,16 @@ class Augmentation:
 def faults(
     choice: Choice, *, nothing: float = 0.0, input_spec: InputSpec | None = None
 ) -> list[str]:
-    """What is wrong with a recipe's `[augment]`.
+    """List the errors in a recipe's `[augment]`.
 
     Args:
         choice: The table.
         nothing: The recipe's `data.nothing`.
-        input_spec: The recipe's input: two blank images of it are augmented to find options that
-            cannot be; None to leave that.
+        input_spec: The recipe's input. Two blank images of this shape are augmented to find invalid
+            options; None skips this test.
+
+    Returns:
+        One message per error; empty if there are none.
     """
     if choice.name == NONE:
         found = [
@@ -76,8 +88,8 @@ def faults(
     if nothing and not found and not _shows_nothing(choice.name):
         able = [name for name in registry.names(__name__) if _shows_nothing(name)]
         found.append(
-            f"data.nothing is {nothing}, but augment '{choice.name}' has no frames without a "
-            f"class; those that have: {', '.join(able)}"
+            f"data.nothing is {nothing}, but augment '{choice.name}' cannot make frames without a "
+            f"class; augmentations that can: {', '.join(able)}"
         )
     if input_spec is None or found:
         return found
@@ -93,14 +105,15 @@ def faults(
 
 
 def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
-    """The augmentation of a recipe.
+    """Build the augmentation of a recipe.
 
     Args:
         choice: The recipe's `[augment]`.
-        nothing: Its `data.nothing`; above 0, frames of the class `nothing` are wanted too.
+        nothing: The recipe's `data.nothing`; if above 0, frames of the class `nothing` are added.
 
     Raises:
-        RecipeError: An unknown name or option, or no frames for the class `nothing`.
+        RecipeError: The name or an option is unknown, or the augmentation cannot make frames of the
+            class `nothing`.
     """
     if found := faults(choice, nothing=nothing):
         raise RecipeError(found)
@@ -111,16 +124,20 @@ def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
 
 
 def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: int = 72) -> Dataset:
-    """What training sees of the first images of a data set, to be looked at.
+    """Augment the first images of a data set, to look at what training sees.
 
     Args:
-        dataset: The images before the change.
-        augmentation: What is done to them.
-        seed: Seed of the change.
-        count: How many images; the last third of them show nothing if the augmentation can.
+        dataset: The original images.
+        augmentation: The augmentation.
+        seed: Seed of the random changes.
+        count: Number of images in total. If the augmentation shows the class `nothing`, the last
+            third are frames of it.
+
+    Returns:
+        The augmented images with their labels.
 
     Raises:
-        OptionError: Images that the augmentation cannot take.
+        OptionError: The augmentation does not accept images of this shape.
     """
     import torch
 

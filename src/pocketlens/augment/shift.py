@@ -1,4 +1,4 @@
-"""`shift`: each image moved by a few whole pixels, the gap filled with black."""
+"""`shift`: moves each image by a few whole pixels and fills the gap with black."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ __all__ = ["shift"]
 
 
 def shift(images: Tensor, generator: torch.Generator, *, pixels: int = 2) -> Tensor:
-    """Move each image by up to `pixels` along each axis, uniformly.
+    """Move each image by a random, uniform offset of up to `pixels` along each axis.
 
     Args:
         images: `(N, C, H, W)` uint8.
         generator: Source of the random offsets, on the images' device.
-        pixels: Largest offset, from 0 to the image's smaller side.
+        pixels: Largest offset, from 0 to the smaller side of the image.
 
     Returns:
         `(N, C, H, W)` uint8.
 
     Raises:
-        OptionError: `pixels` out of range.
+        OptionError: `pixels` is out of range.
     """
     count, _, height, width = images.shape
     if type(pixels) is not int or not 0 <= pixels <= min(height, width):
         raise OptionError(
-            f"augment.pixels is a whole number from 0 to {min(height, width)}; received: {pixels!r}"
+            f"augment.pixels must be an integer from 0 to {min(height, width)}; "
+            f"received: {pixels!r}"
         )
     offsets = torch.randint(
         0, 2 * pixels + 1, (2, count, 1), generator=generator, device=images.device

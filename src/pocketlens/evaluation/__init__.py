@@ -1,6 +1,28 @@
-"""How good a predictor is: accuracy on a data set, parity of two predictors, and robustness."""
+"""Measure a predictor: accuracy on a data set, parity of two predictors, and robustness.
 
-from pocketlens.evaluation.accuracy import Evaluation, evaluate
-from pocketlens.evaluation.parity import Parity, Tolerance, verify
+The robustness suite is in `pocketlens.evaluation.robustness`; it is imported only when used.
+"""
 
-__all__ = ["Evaluation", "Parity", "Tolerance", "evaluate", "verify"]
+from pocketlens.evaluation.accuracy import (
+    Calibration,
+    CalibrationBin,
+    ClassScore,
+    Evaluation,
+    Mistake,
+    evaluate,
+)
+from pocketlens.evaluation.parity import Disagreement, Histogram, Parity, Tolerance, verify
+
+__all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "ClassScore",
+    "Disagreement",
+    "Evaluation",
+    "Histogram",
+    "Mistake",
+    "Parity",
+    "Tolerance",
+    "evaluate",
+    "verify",
+]

@@ -1,4 +1,4 @@
-"""How good a predictor is on labeled images: accuracy, loss, confusion, calibration, mistakes."""
+"""Measure a predictor on labeled images: accuracy, loss, confusion, calibration, mistakes."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.image import InputSpec, prepare
-from pocketlens.json_fields import number, number_or_none, reading, whole
+from pocketlens.json_fields import read_fields
 from pocketlens.prediction import Predictor
 
 __all__ = ["Calibration", "CalibrationBin", "ClassScore", "Evaluation", "Mistake", "evaluate"]
 
 BINS = 15
-"""Bins of the calibration error, as in Guo et al. (2017)."""
+"""Number of bins of the calibration error, as in Guo et al. (2017)."""
 
 MISTAKES = 36
-"""How many of the most confident wrong answers are kept."""
+"""How many of the most confident mistakes are kept."""
 
 SMALLEST = 1e-7
-"""Probabilities are raised to this before the logarithm. It is the resolution of float16 and
-float32 near their ends, so that one rounded zero does not make the loss infinite."""
+"""Smaller probabilities are set to this before taking the logarithm, so that a probability that was
+rounded to 0 does not make the loss infinite."""
 
 SUM_TOLERANCE = 0.01
-"""How far a row of probabilities may sum from 1: far above the rounding of float16."""
+"""How much the sum of a row of probabilities may differ from 1: far more than float16 rounding."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares.
+    """Precision and recall of one class.
 
     Args:
         name: The class.
-        precision: Of the images answered so, the share that is; None if none was.
-        recall: Of the images that are, the share answered so; None if there are none.
-        count: How many images of the class there are.
+        precision: Share of the images predicted as this class that belong to it, in [0, 1]; None
+            if no image was predicted as it.
+        recall: Share of the images of this class that are predicted as it, in [0, 1]; None if there
+            are none.
+        count: Number of images of the class.
     """
 
     name: str
@@ -53,14 +55,14 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The answers whose confidence is in (low, high].
+    """The predictions whose confidence is in (low, high].
 
     Args:
-        low: Lower end, not in the bin.
-        high: Upper end, in the bin.
-        count: How many answers.
-        confidence: Their mean confidence in [0, 1]; None without answers.
-        accuracy: The share of them that is right; None without answers.
+        low: Lower end, exclusive.
+        high: Upper end, inclusive.
+        count: Number of predictions in the bin.
+        confidence: Their mean confidence in [0, 1]; None if the bin is empty.
+        accuracy: The share of them that is right, in [0, 1]; None if the bin is empty.
     """
 
     low: float
@@ -72,7 +74,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a confidence of 90 % is right nine times in ten.
+    """How well confidence matches accuracy: at 90 % confidence, 9 of 10 predictions are right.
 
     Args:
         error: Expected calibration error in [0, 1]: the mean of |accuracy − confidence| over the
@@ -87,13 +89,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer.
+    """A wrong prediction.
 
     Args:
-        index: The image's place in the data set.
-        label: What it is.
-        predicted: What was answered.
-        confidence: The probability of that answer, in [0, 1].
+        index: Index of the image in the data set.
+        label: The true class.
+        predicted: The predicted class.
+        confidence: The probability of the predicted class, in [0, 1].
     """
 
     index: int
@@ -107,17 +109,20 @@ class Evaluation:
     """The measured quality of a predictor on a data set.
 
     Args:
-        classes: The data set's classes, then those only the predictor knows (such as `nothing`).
-        n: How many images.
-        accuracy: The share answered right, in [0, 1].
-        interval: The 95 % Wilson score interval of the accuracy, `(low, high)`.
+        classes: The data set's classes, then those that only the predictor has (such as `nothing`).
+        n: Number of images.
+        accuracy: Share of right predictions, in [0, 1].
+        interval: 95 % Wilson score interval of the accuracy, `(low, high)`.
         loss: Mean negative log-likelihood (natural logarithm) of the true class.
         per_class: Precision, recall and count, in the order of `classes`.
-        confusion: `K × K` counts; row: the true class, column: the answer.
+        confusion: `K × K` counts; row: the true class, column: the predicted class.
         calibration: Expected calibration error and its bins.
-        mistakes: The 36 most confident wrong answers, most confident first.
+        mistakes: The 36 most confident mistakes, most confident first.
         seconds: Time spent in the predictor, without resizing images.
-        milliseconds_per_image: The same for one image, averaged over batches.
+        milliseconds_per_image: Mean time in the predictor per image.
+
+    Raises:
+        ValueError: The tables do not have one row and column per class.
     """
 
     classes: tuple[str, ...]
@@ -132,17 +137,23 @@ class Evaluation:
     seconds: float
     milliseconds_per_image: float
 
+    def __post_init__(self) -> None:
+        sizes = {len(self.per_class), len(self.confusion)}
+        sizes.update(len(row) for row in self.confusion)
+        if sizes != {len(self.classes)}:
+            raise ValueError(f"has {len(self.classes)} classes, but tables of another size")
+
     def __str__(self) -> str:
         low, high = self.interval
         return (
             f"accuracy {percent(self.accuracy)} of {self.n} images "
             f"(95 % interval {percent(low)} to {percent(high)})\n"
             f"loss {self.loss:.4f}, calibration error {percent(self.calibration.error)}, "
-            f"{self.milliseconds_per_image:.3f} ms an image"
+            f"{self.milliseconds_per_image:.3f} ms per image"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers, ready for JSON; the inverse of `from_dict`."""
+        """A dictionary of lists, strings and numbers for JSON; the inverse of `from_dict`."""
         return {
             "classes": list(self.classes),
             "n": self.n,
@@ -167,72 +178,24 @@ class Evaluation:
         Raises:
             DataError: A key is missing, a value has the wrong type, or the parts do not fit.
         """
-        with reading("an evaluation"):
-            classes = tuple(str(name) for name in values["classes"])
-            low, high = values["interval"]
-            evaluation = cls(
-                classes=classes,
-                n=whole(values["n"]),
-                accuracy=number(values["accuracy"]),
-                interval=(number(low), number(high)),
-                loss=number(values["loss"]),
-                per_class=tuple(
-                    ClassScore(
-                        name=str(row["name"]),
-                        precision=number_or_none(row["precision"]),
-                        recall=number_or_none(row["recall"]),
-                        count=whole(row["count"]),
-                    )
-                    for row in values["per_class"]
-                ),
-                confusion=tuple(tuple(whole(c) for c in row) for row in values["confusion"]),
-                calibration=Calibration(
-                    error=number(values["calibration"]["error"]),
-                    bins=tuple(
-                        CalibrationBin(
-                            low=number(row["low"]),
-                            high=number(row["high"]),
-                            count=whole(row["count"]),
-                            confidence=number_or_none(row["confidence"]),
-                            accuracy=number_or_none(row["accuracy"]),
-                        )
-                        for row in values["calibration"]["bins"]
-                    ),
-                ),
-                mistakes=tuple(
-                    Mistake(
-                        index=whole(row["index"]),
-                        label=str(row["label"]),
-                        predicted=str(row["predicted"]),
-                        confidence=number(row["confidence"]),
-                    )
-                    for row in values["mistakes"]
-                ),
-                seconds=number(values["seconds"]),
-                milliseconds_per_image=number(values["milliseconds_per_image"]),
-            )
-            sizes = {len(evaluation.per_class), len(evaluation.confusion)}
-            sizes.update(len(row) for row in evaluation.confusion)
-            if sizes != {len(classes)}:
-                raise ValueError(f"{len(classes)} classes, but tables of other sizes")
-        return evaluation
+        return read_fields(cls, values, "an evaluation")
 
 
 def evaluate(predictor: Predictor, dataset: Dataset, *, batch: int = 1000) -> Evaluation:
-    """Ask a predictor about every image of a data set and measure its answers.
+    """Run a predictor on all images of a data set and measure its predictions.
 
-    Images that do not have the shape of the predictor's InputSpec are cropped and resized by it.
-    Classes are matched by name, so their order may differ. A class that only the predictor has
-    (such as `nothing`) is a possible wrong answer.
+    Images of another shape than the predictor's InputSpec are cropped and resized as it says.
+    Classes are matched by name, so their order may differ. Predicting a class that only the
+    predictor has (such as `nothing`) counts as a mistake.
 
     Args:
         predictor: A Recognizer, a CoreMLModel or any other Predictor.
         dataset: Labeled images, at least one.
-        batch: How many images are asked about at once.
+        batch: Number of images per call of the predictor, at least 1.
 
     Raises:
-        DataError: The data set is empty, or has a class that the predictor does not know.
-        OptionError: `batch` is below 1, or the predictor's answers are no probabilities.
+        DataError: The data set is empty, or has a class that the predictor lacks.
+        OptionError: `batch` is below 1, or the predictor's outputs are not probabilities.
     """
     classes = shared_classes(predictor, dataset)
     size = len(classes)
@@ -240,7 +203,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, *, batch: int = 1000) -> Ev
     confidence = np.empty(len(dataset))
     likelihood = np.empty(len(dataset))
     seconds = 0.0
-    for part in answers(predictor, dataset, classes, batch=batch):
+    for part in predictions(predictor, dataset, classes, batch=batch):
         rows = np.arange(len(part.predicted))
         predicted[part.place] = part.predicted
         confidence[part.place] = part.probabilities[rows, part.predicted]
@@ -265,9 +228,9 @@ def evaluate(predictor: Predictor, dataset: Dataset, *, batch: int = 1000) -> Ev
 
 
 def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The score interval `(low, high)` of a share, `right` of `n`, at confidence `level`.
+    """The Wilson score interval `(low, high)` of the share `right / n` at confidence `level`.
 
-    It holds near 0 and 1, where the usual p ± z·√(p(1−p)/n) fails.
+    It is valid near 0 and 1, where the textbook interval p ± z·√(p(1−p)/n) is not.
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
     Journal of the American Statistical Association 22 (1927), 209-212.
     """
@@ -276,25 +239,25 @@ def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, 
     center = share + z * z / (2 * n)
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    # At 0 and at n of n the ends are 0 and 1 exactly, which rounding would miss.
+    # For 0 of n the low end is exactly 0, for n of n the high end exactly 1; avoid rounding errors.
     low = 0.0 if right == 0 else (center - reach) / scale
     return low, 1.0 if right == n else (center + reach) / scale
 
 
-class Answers(NamedTuple):
-    """A predictor's answers to one batch of a data set."""
+class Predictions(NamedTuple):
+    """A predictor's outputs for one batch of a data set."""
 
-    place: slice  # of the batch in the data set
-    probabilities: NDArray[np.float64]  # (n, K), columns in the order of the classes asked for
-    predicted: NDArray[np.int64]  # (n,), indices into the classes asked for
+    place: slice  # the batch's position in the data set
+    probabilities: NDArray[np.float64]  # (n, K), columns in the order of the requested classes
+    predicted: NDArray[np.int64]  # (n,), indices into the requested classes
     seconds: float
 
 
 def shared_classes(predictor: Predictor, dataset: Dataset) -> tuple[str, ...]:
-    """The data set's classes, then those only the predictor has.
+    """The data set's classes, then those that only the predictor has.
 
     Raises:
-        DataError: The data set is empty, or has a class that the predictor does not know.
+        DataError: The data set is empty, or has a class that the predictor lacks.
     """
     if not len(dataset):
         raise DataError(f"{dataset.name} is empty; expected at least one labeled image")
@@ -302,27 +265,27 @@ def shared_classes(predictor: Predictor, dataset: Dataset) -> tuple[str, ...]:
     if unknown:
         raise DataError(
             f"{dataset.name} has {listed(unknown)}, which the model does not know; the model "
-            f"knows {listed(predictor.classes)}; choose the data that the model was trained for"
+            f"has {listed(predictor.classes)}; use data with the classes the model was trained on"
         )
     return dataset.classes + tuple(c for c in predictor.classes if c not in dataset.classes)
 
 
-def answers(
+def predictions(
     predictor: Predictor, dataset: Dataset, classes: Sequence[str], *, batch: int
-) -> Iterator[Answers]:
-    """Ask a predictor about a data set, batch by batch.
+) -> Iterator[Predictions]:
+    """Run a predictor on a data set, batch by batch.
 
     Args:
-        predictor: Whom to ask.
-        dataset: Whose images; those that do not fit the InputSpec are cropped and resized by it.
-        classes: The order of the answers' columns; the same names as the predictor's classes.
-        batch: How many images are asked about at once.
+        predictor: The predictor.
+        dataset: The images; those that do not fit its InputSpec are cropped and resized.
+        classes: The order of the columns in the results; the same names as `predictor.classes`.
+        batch: Number of images per call of the predictor, at least 1.
 
     Raises:
-        OptionError: `batch` is below 1, or an answer is no probabilities.
+        OptionError: `batch` is below 1, or the outputs are not probabilities.
     """
     if batch < 1:
-        raise OptionError(f"batch is a whole number from 1; received: {batch}")
+        raise OptionError(f"batch must be an integer of at least 1; received: {batch}")
     known = {name: place for place, name in enumerate(predictor.classes)}
     columns = np.array([known[name] for name in classes])
     index = np.empty(len(columns), np.int64)
@@ -334,20 +297,20 @@ def answers(
         raw = np.asarray(predictor.probabilities(images))
         seconds = time.perf_counter() - begun
         _check_probabilities(raw, (len(images), len(columns)))
-        # Of equal probabilities the model's own first class wins, as in Core ML: so argmax comes
-        # before the columns are reordered.
+        # If probabilities are equal, the first class in the model's own order wins, as in Core ML.
+        # So argmax comes before the columns are reordered.
         predicted = index[raw.argmax(axis=1)]
-        yield Answers(place, raw[:, columns].astype(np.float64), predicted, seconds)
+        yield Predictions(place, raw[:, columns].astype(np.float64), predicted, seconds)
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as `98.70 %`; `100.00 %` is said of all, never of nearly all."""
+    """A share in [0, 1] as text, `98.70 %`. Only exactly 1 is `100.00 %`; it is not rounded up."""
     rounded = round(100 * share, 2)
     return f"{99.99 if rounded == 100 and share < 1 else rounded:.2f} %"
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names for a message: `the class 'a'`, `the classes 'a', 'b' and 7 more`."""
+    """Class names for a message: `the class 'a'` or `the classes 'a', 'b' and 7 more`."""
     shown = ", ".join(repr(name) for name in names[:most])
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"the class {shown}" if len(names) == 1 else f"the classes {shown}{more}"
@@ -362,29 +325,29 @@ def _fitting(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
 def _check_probabilities(rows: NDArray[Any], shape: tuple[int, int]) -> None:
     if rows.shape != shape:
         raise OptionError(
-            f"the model answered {shape[0]} images with an array of shape {rows.shape}; "
-            f"expected one probability for each of its {shape[1]} classes: {shape}"
+            f"the model returned an array of shape {rows.shape} for {shape[0]} images; "
+            f"expected one probability per class, shape {shape}"
         )
     sums = rows.sum(axis=1, dtype=np.float64)
-    # Written so that NaN fails too.
+    # Written so that NaN is rejected too.
     good = (rows >= -SUM_TOLERANCE).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
     if not good.all():
         worst = int(np.argmin(good))
         raise OptionError(
-            "the model's answers are no probabilities: expected numbers from 0 that sum to 1; "
+            "the model's outputs are not probabilities: expected numbers of at least 0 with sum 1; "
             f"received: a row from {rows[worst].min():.4g} to {rows[worst].max():.4g} with sum "
-            f"{sums[worst]:.4g}; is its softmax missing?"
+            f"{sums[worst]:.4g}; is the softmax missing?"
         )
 
 
 def _per_class(classes: tuple[str, ...], confusion: NDArray[np.int64]) -> tuple[ClassScore, ...]:
-    right, answered, there = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
+    right, predicted, count = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
     return tuple(
         ClassScore(
             name=name,
-            precision=float(right[k] / answered[k]) if answered[k] else None,
-            recall=float(right[k] / there[k]) if there[k] else None,
-            count=int(there[k]),
+            precision=float(right[k] / predicted[k]) if predicted[k] else None,
+            recall=float(right[k] / count[k]) if count[k] else None,
+            count=int(count[k]),
         )
         for k, name in enumerate(classes)
     )
@@ -392,7 +355,7 @@ def _per_class(classes: tuple[str, ...], confusion: NDArray[np.int64]) -> tuple[
 
 def _calibration(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Calibration:
     edges = np.arange(BINS + 1) / BINS
-    # Bins are open below and closed above, so a confidence of 1 is in the last.
+    # Bins exclude their lower end and include their upper end, so confidence 1 is in the last one.
     bins = np.searchsorted(edges, confidence, side="left").clip(1, BINS) - 1
     counts = np.bincount(bins, minlength=BINS)
     confidences = np.bincount(bins, weights=confidence, minlength=BINS)

@@ -1,7 +1,7 @@
-"""Parity: how far two predictors agree on a data set, and whether that is near enough.
+"""Parity: how closely two predictors agree on a data set, and whether that is close enough.
 
-The usual pair is a Recognizer and the Core ML file made from it, the check that conversion and
-half precision changed nothing that matters.
+Typically these are a Recognizer and the Core ML file converted from it, to check that conversion
+and half precision changed nothing important.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
-from pocketlens.evaluation.accuracy import answers, listed, percent, shared_classes
-from pocketlens.json_fields import number, reading, whole
+from pocketlens.evaluation.accuracy import listed, percent, predictions, shared_classes
+from pocketlens.json_fields import read_fields
 from pocketlens.prediction import Predictor
 
 __all__ = ["Disagreement", "Histogram", "Parity", "Tolerance", "verify"]
 
 SHOWN = 20
-"""How many disagreements are kept."""
+"""How many disagreements are stored."""
 
 EDGES = (0.0, *(10 ** (half / 2) for half in range(-16, 1)))
-"""Edges of the histogram of |Δp|: 0, then half decades from 1e-8 to 1."""
+"""Bin edges of the histogram of |Δp|: 0, then two per decade from 1e-8 to 1."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What still counts as parity.
+    """The limits within which two predictors count as equivalent.
 
     Args:
-        agreement: The least share of images that both name alike, in [0, 1].
-        mean_difference: The largest mean |Δp|, in [0, 1].
+        agreement: Smallest share of images with the same label from both, in [0, 1].
+        mean_difference: Largest mean |Δp|, in [0, 1].
 
     Raises:
-        OptionError: A limit outside [0, 1].
+        OptionError: A limit is outside [0, 1].
     """
 
     agreement: float = 0.999
@@ -46,7 +46,7 @@ class Tolerance:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if type(value) not in (int, float) or not 0 <= value <= 1:
-                raise OptionError(f"tolerance.{name} is from 0 to 1; received: {value!r}")
+                raise OptionError(f"tolerance.{name} must be from 0 to 1; received: {value!r}")
 
 
 TOLERANCE = Tolerance()
@@ -54,15 +54,15 @@ TOLERANCE = Tolerance()
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An image that the two predictors name differently.
+    """An image for which the two predictors have different labels.
 
     Args:
-        index: The image's place in the data set.
-        label: What it is.
-        a: What the first predictor answered.
-        a_confidence: The probability of that answer, in [0, 1].
-        b: What the second predictor answered.
-        b_confidence: The probability of that answer, in [0, 1].
+        index: Index of the image in the data set.
+        label: The true class.
+        a: The first predictor's label.
+        a_confidence: Its probability, in [0, 1].
+        b: The second predictor's label.
+        b_confidence: Its probability, in [0, 1].
     """
 
     index: int
@@ -75,32 +75,42 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many images have which |Δp|: `counts[i]` of them from `edges[i]` up to `edges[i + 1]`.
+    """The distribution of |Δp|: `counts[i]` images are in [`edges[i]`, `edges[i + 1]`).
 
-    The first bin begins at 0, the last includes its upper edge, 1.
+    The first bin starts at 0; the last one includes its upper edge, 1.
+
+    Raises:
+        ValueError: There is not exactly one edge more than counts.
     """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(self.counts) + 1:
+            raise ValueError("must have one edge more than counts")
+
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two predictors, a and b, agree.
+    """How closely two predictors, a and b, agree.
 
-    The |Δp| of an image is the largest difference over its classes. (A mean over the classes
-    would come out small for any model with many of them.)
+    The |Δp| of an image is the largest difference in probability over all classes. (The mean over
+    the classes would be small for any model with many of them.)
 
     Args:
-        n: How many images.
-        disagreed: How many of them the two name differently.
-        max_difference: The largest |Δp| of any image, in [0, 1].
-        mean_difference: The mean of |Δp| over the images, in [0, 1].
-        accuracy_a: The share of images that a names right, in [0, 1].
-        accuracy_b: The share of images that b names right, in [0, 1].
-        disagreements: The first 20 images that they name differently.
-        histogram: How |Δp| is distributed.
-        tolerance: What counts as passed.
+        n: Number of images, at least 1.
+        disagreed: Number of images with different labels from a and b.
+        max_difference: Largest |Δp| of any image, in [0, 1].
+        mean_difference: Mean |Δp| over the images, in [0, 1].
+        accuracy_a: Accuracy of a, in [0, 1].
+        accuracy_b: Accuracy of b, in [0, 1].
+        disagreements: The first 20 images with different labels.
+        histogram: Distribution of |Δp|.
+        tolerance: The limits for passing.
+
+    Raises:
+        ValueError: `n` is 0, or `disagreed` is larger than `n`.
     """
 
     n: int
@@ -113,9 +123,13 @@ class Parity:
     histogram: Histogram
     tolerance: Tolerance
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.disagreed <= self.n or self.n == 0:
+            raise ValueError(f"cannot have {self.disagreed} different labels for {self.n} images")
+
     @property
     def agreement(self) -> float:
-        """The share of images that both name alike, in [0, 1]."""
+        """Share of images with the same label from both, in [0, 1]."""
         return (self.n - self.disagreed) / self.n
 
     @property
@@ -131,16 +145,16 @@ class Parity:
         return (
             f"parity {'passed' if self.passed else 'FAILED'} on {self.n} images\n"
             f"label agreement {percent(self.agreement)} ({self.disagreed} differ; "
-            f"at least {percent(limits.agreement)} wanted)\n"
-            f"mean |Δp| {self.mean_difference:.2e} (at most {limits.mean_difference:.2e} wanted), "
-            f"max |Δp| {self.max_difference:.2e}\n"
+            f"required: at least {percent(limits.agreement)})\n"
+            f"mean |Δp| {self.mean_difference:.2e} (required: at most "
+            f"{limits.mean_difference:.2e}), max |Δp| {self.max_difference:.2e}\n"
             f"accuracy {percent(self.accuracy_a)} and {percent(self.accuracy_b)}"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers, ready for JSON; the inverse of `from_dict`.
+        """A dictionary of lists, strings and numbers for JSON; the inverse of `from_dict`.
 
-        `agreement` and `passed`, which follow from the rest, are there for whoever reads the file.
+        `agreement` and `passed` can be computed from the rest; they are for readers of the file.
         """
         return {
             "n": self.n,
@@ -165,42 +179,8 @@ class Parity:
 
         Raises:
             DataError: A key is missing, a value has the wrong type, or the parts do not fit.
-            OptionError: A tolerance outside [0, 1].
         """
-        with reading("a parity"):
-            histogram = Histogram(
-                edges=tuple(number(edge) for edge in values["histogram"]["edges"]),
-                counts=tuple(whole(count) for count in values["histogram"]["counts"]),
-            )
-            if len(histogram.edges) != len(histogram.counts) + 1:
-                raise ValueError("a histogram has one edge more than counts")
-            n, disagreed = whole(values["n"]), whole(values["disagreed"])
-            if not disagreed <= n or n == 0:
-                raise ValueError(f"{disagreed} of {n} images cannot differ")
-            return cls(
-                n=n,
-                disagreed=disagreed,
-                max_difference=number(values["max_difference"]),
-                mean_difference=number(values["mean_difference"]),
-                accuracy_a=number(values["accuracy_a"]),
-                accuracy_b=number(values["accuracy_b"]),
-                disagreements=tuple(
-                    Disagreement(
-                        index=whole(row["index"]),
-                        label=str(row["label"]),
-                        a=str(row["a"]),
-                        a_confidence=number(row["a_confidence"]),
-                        b=str(row["b"]),
-                        b_confidence=number(row["b_confidence"]),
-                    )
-                    for row in values["disagreements"]
-                ),
-                histogram=histogram,
-                tolerance=Tolerance(
-                    agreement=number(values["tolerance"]["agreement"]),
-                    mean_difference=number(values["tolerance"]["mean_difference"]),
-                ),
-            )
+        return read_fields(cls, values, "a parity result")
 
 
 def verify(
@@ -211,22 +191,22 @@ def verify(
     tolerance: Tolerance = TOLERANCE,
     batch: int = 1000,
 ) -> Parity:
-    """Ask two predictors about every image of a data set and compare their answers.
+    """Run two predictors on all images of a data set and compare their outputs.
 
-    Classes are matched by name, so their order may differ. Each predictor gets the images as its
-    own InputSpec wants them.
+    Classes are matched by name, so their order may differ. Each predictor gets the images in the
+    shape of its own InputSpec.
 
     Args:
-        a: The one to hold against, such as the Recognizer.
-        b: The one to check, such as the Core ML file.
+        a: The reference, such as the Recognizer.
+        b: The predictor to check, such as the Core ML file.
         dataset: Labeled images, at least one.
-        tolerance: What counts as passed; default: 99.9 % of labels, mean |Δp| of 1e-3.
-        batch: How many images are asked about at once.
+        tolerance: The limits for passing; default: 99.9 % equal labels, mean |Δp| of 1e-3.
+        batch: Number of images per call of a predictor, at least 1.
 
     Raises:
-        DataError: The data set is empty, has a class that the predictors do not know, or the two
+        DataError: The data set is empty, it has a class that the predictors lack, or the two
             predictors have different classes.
-        OptionError: `batch` is below 1, or a predictor's answers are no probabilities.
+        OptionError: `batch` is below 1, or a predictor's outputs are not probabilities.
     """
     _check_same_classes(a, b)
     classes = shared_classes(a, dataset)
@@ -234,8 +214,8 @@ def verify(
     right_a = right_b = disagreed = 0
     shown: list[Disagreement] = []
     pairs = zip(
-        answers(a, dataset, classes, batch=batch),
-        answers(b, dataset, classes, batch=batch),
+        predictions(a, dataset, classes, batch=batch),
+        predictions(b, dataset, classes, batch=batch),
         strict=True,
     )
     for one, other in pairs:
@@ -275,11 +255,12 @@ def _check_same_classes(a: Predictor, b: Predictor) -> None:
         if extra:
             raise DataError(
                 f"the two models have different classes: only the {names} {listed(extra)}; "
-                "expected two models of the same classes, such as a Core ML file and its origin"
+                "expected two models with the same classes, such as a recognizer and the Core ML "
+                "file converted from it"
             )
 
 
 def _histogram(differences: NDArray[np.float64]) -> Histogram:
-    # A probability of float16 may exceed 1 by a rounding step; its image is still counted.
+    # In float16 a probability can be slightly above 1 by rounding; the image must still count.
     counts, _ = np.histogram(differences.clip(0, 1), EDGES)
     return Histogram(EDGES, tuple(int(count) for count in counts))

@@ -1,8 +1,8 @@
-"""Network architectures: one a file, each readable whole.
+"""Network architectures, one per file.
 
-A network takes normalized planes `(N, C, H, W)` float and gives logits `(N, K)`. Scaling is the
-InputSpec's, softmax and temperature are the Recognizer's; neither is in here. Its last layer is a
-linear one and called `head`.
+A network maps normalized planes `(N, C, H, W)` float to logits `(N, K)`. It does no scaling (the
+InputSpec does) and no softmax or temperature (the Recognizer does). Its last layer is linear and
+is called `head`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ __all__ = ["build", "faults"]
 
 
 def faults(choice: Choice, input_spec: InputSpec | None) -> list[str]:
-    """What is wrong with a recipe's `[network]`: its name, its options, a size it cannot take.
+    """List the errors in a recipe's `[network]`: unknown name, invalid options, unsuitable input.
 
     Args:
         choice: The table.
-        input_spec: What the network is to eat. It is built to find out whether it can, without
-            memory for its weights; None, where the input has faults itself, to leave that.
+        input_spec: The recipe's input. The network is built without memory for its weights, to see
+            whether it accepts this input; None (if the input itself has errors) skips this test.
+
+    Returns:
+        One message per error; empty if there are none.
     """
     if input_spec is None:
         return registry.faults(__name__, choice, "network")
@@ -36,20 +39,20 @@ def faults(choice: Choice, input_spec: InputSpec | None) -> list[str]:
         with torch.device("meta"):
             build(choice, input_spec, 2)
     except RecipeError as error:
-        return list(error.faults)
+        return list(error.errors)
     return []
 
 
 def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
-    """A new network with random weights, drawn from PyTorch's global generator.
+    """Build a network with random weights, drawn from PyTorch's global generator.
 
     Args:
-        choice: `[network]` of a recipe.
-        input_spec: What it eats; only its shape matters here.
-        classes: How many logits it gives.
+        choice: A recipe's `[network]`.
+        input_spec: The input; only its shape matters here.
+        classes: The number of logits.
 
     Raises:
-        RecipeError: An unknown name or option, or a size that the network cannot take.
+        RecipeError: The name or an option is unknown, or the input has an unsuitable size.
     """
     if found := registry.faults(__name__, choice, "network"):
         raise RecipeError(found)

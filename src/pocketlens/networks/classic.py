@@ -1,4 +1,4 @@
-"""`classic`: the network of the well-known walk of 2018, layer by layer."""
+"""`classic`: the Keras network of a well-known 2018 tutorial on Core ML, layer by layer."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["Classic"]
 class Classic(nn.Module):
     """conv 3×3×32 → pool → conv 2×2×32 → pool → conv 2×2×32 → pool → dense 500 → classes.
 
-    Convolutions keep the size ('same': an even kernel pads one pixel right and below, as Keras
-    does) and are followed by ReLU; pools are 2×2 maxima; dropout 0.3 before the dense layer and 0.4
-    after it. Weights start as Keras starts them: Glorot uniform, biases zero.
+    Convolutions keep the size ('same': an even kernel pads one pixel on the right and at the
+    bottom, as in Keras) and are followed by ReLU. Pooling is 2×2 maximum. Dropout is 0.3 before the
+    dense layer and 0.4 after it. Weights are initialized as in Keras: Glorot uniform, zero biases.
 
     Args:
-        input_spec: What it eats, at least 8 × 8.
+        input_spec: The input, at least 8 × 8.
         classes: Number of logits.
 
     Shapes:
         `(N, C, H, W)` float → `(N, classes)` float.
 
     Raises:
-        OptionError: An input smaller than 8 × 8.
+        OptionError: The input is smaller than 8 × 8.
     """
 
     def __init__(self, input_spec: InputSpec, classes: int) -> None:
@@ -33,7 +33,7 @@ class Classic(nn.Module):
         height, width, channels = input_spec.shape
         if min(height, width) < 8:
             raise OptionError(
-                f"network 'classic' takes inputs of at least 8 × 8; received: {height} × {width}"
+                f"network 'classic' needs inputs of at least 8 × 8; received: {height} × {width}"
             )
         self.features = nn.Sequential(
             nn.Conv2d(channels, 32, 3, padding=1),  # (N, 32, H, W)
@@ -63,4 +63,5 @@ class Classic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         x = self.features(x)  # (N, 32, H/8, W/8)
-        return self.head(self.hidden(x.flatten(1)))  # (N, classes)
+        logits: Tensor = self.head(self.hidden(x.flatten(1)))  # (N, classes)
+        return logits

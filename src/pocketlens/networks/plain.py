@@ -1,9 +1,8 @@
-"""`plain`: 3×3 convolutions at full resolution, halved by pooling. Slow for its size, and exact."""
+"""`plain`: 3×3 convolutions at full resolution and pooling. Accurate, but slow for its size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,22 +13,22 @@ __all__ = ["Plain"]
 
 
 class Plain(nn.Module):
-    """Stages of conv 3×3, batch norm, ReLU; a 2×2 maximum between stages → mean → linear.
+    """Stages of conv 3×3 + batch norm + ReLU, 2×2 max pooling between stages → mean → linear.
 
-    Source: Simonyan and Zisserman, 2014 (arXiv 1409.1556); the mean of each plane instead of dense
+    Sources: Simonyan and Zisserman, 2014 (arXiv 1409.1556); the mean of each plane instead of dense
     layers: Lin, Chen and Yan, "Network in network", 2013 (arXiv 1312.4400).
 
     Args:
-        input_spec: What it eats, at least 2 pixels for each halving.
+        input_spec: The input; height and width at least 2^(stages - 1).
         classes: Number of logits.
-        stages: Output channels of each convolution, a list for each stage.
-        dropout: Share of the means that is left out while training, in [0, 1).
+        stages: Output channels of each convolution, one list per stage.
+        dropout: Dropout probability of the means during training, in [0, 1).
 
     Shapes:
         `(N, C, H, W)` float → `(N, classes)` float.
 
     Raises:
-        OptionError: Stages or dropout out of range, or an input too small.
+        OptionError: `stages` or `dropout` is out of range, or the input is too small.
     """
 
     def __init__(
@@ -43,16 +42,18 @@ class Plain(nn.Module):
         super().__init__()
         if not _are_stages(stages):
             raise OptionError(
-                "network.stages is a list of lists of whole numbers from 1 to 4096, such as "
+                "network.stages must be a list of lists of integers from 1 to 4096, such as "
                 f"[[16, 16], [32]]; received: {stages!r}"
             )
         if type(dropout) not in (int, float) or not 0 <= dropout < 1:
-            raise OptionError(f"network.dropout is from 0 up to below 1; received: {dropout!r}")
+            raise OptionError(
+                f"network.dropout must be from 0 to less than 1; received: {dropout!r}"
+            )
         height, width, previous = input_spec.shape
         least = 2 ** (len(stages) - 1)
         if min(height, width) < least:
             raise OptionError(
-                f"network 'plain' with {len(stages)} stages takes inputs of at least "
+                f"network 'plain' with {len(stages)} stages needs inputs of at least "
                 f"{least} × {least}; received: {height} × {width}"
             )
         layers: list[nn.Module] = []
@@ -71,11 +72,12 @@ class Plain(nn.Module):
         self.head = nn.Linear(previous, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        x = self.features(x)  # (N, stages[-1][-1], H / 2**(stages - 1), likewise W)
-        return self.head(self.dropout(x.mean((2, 3))))  # (N, classes)
+        x = self.features(x)  # (N, stages[-1][-1], H / 2**(stages - 1), W / 2**(stages - 1))
+        logits: Tensor = self.head(self.dropout(x.mean((2, 3))))  # (N, classes)
+        return logits
 
 
-def _are_stages(stages: Any) -> bool:
+def _are_stages(stages: object) -> bool:
     return (
         isinstance(stages, Sequence)
         and 1 <= len(stages) <= 12

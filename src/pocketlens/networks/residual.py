@@ -1,4 +1,4 @@
-"""`residual`: for what a camera sees. Brightness, contrast and the ink's polarity do not matter."""
+"""`residual`: for camera images; brightness, contrast and the ink's polarity do not matter."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from pocketlens.image import InputSpec
 __all__ = ["Residual"]
 
 DIM = 1e-3
-"""Added to an image's variance: a plain wall, of less than 3 % contrast, stays faint."""
+"""Added to the variance of an image, so that an empty wall (contrast below 3 %) stays faint."""
 
 
 class Residual(nn.Module):
     """normalize → conv 5×5 /2 → |·| → stages of conv 3×3 /2, residual blocks → gate → linear.
 
-    From each pixel the mean of its surroundings is taken, and the image is brought to variance 1:
-    how bright it is, and how that slowly changes, is gone. The first convolution is followed by the
-    absolute value: what is dark on light and what is light on dark give the same from there on, so
-    the network need not learn each digit twice. The frame's border is repeated before it: zeros
-    there would be an edge round every frame. A residual block is two 3×3 convolutions whose
-    result is added to their input. A gate after the last weighs its channels by what is in the
-    whole frame. Mean and maximum of the last plane of each channel, side by side, go into the
-    linear layer: what is where in the frame does not matter.
+    The mean of its neighborhood is subtracted from each pixel, and the image is scaled to variance
+    1: this removes brightness and slow changes of the light. The first convolution is followed by
+    the absolute value, so that dark ink on light paper and light ink on dark paper look the same to
+    all later layers, and the network need not learn each digit twice. Before it, the image's border
+    is repeated: zeros there would be an edge around every image. A residual block is two 3×3
+    convolutions whose result is added to their input. After the last one, a gate weights the
+    channels by the content of the whole image. The mean and the maximum of each channel go into the
+    linear layer, so the position in the image does not matter.
 
-    In use it looks three times and gives the mean of the logits: at the image as it is; with half a
-    step of the last plane more border on every side, which shows what lay between that plane's
-    samples or was cut off by its border; and so again from further away, at five sixths of the
-    size. What is no digit seldom is one three times. It costs nothing in training.
+    During inference the network runs three times and averages the logits: on the image itself; with
+    more border on each side, by half a step of the last plane, so that its samples lie in
+    between; and with that border on the image at five sixths of its size. An image without a digit
+    rarely looks like a digit all three times. Training runs it only once.
 
     Sources: residual blocks, He et al., 2015 (arXiv 1512.03385); gates, Hu et al.,
     "Squeeze-and-Excitation Networks", 2017 (arXiv 1709.01507).
 
     Args:
-        input_spec: What it eats, at least 16 × 16.
+        input_spec: The input, at least 16 × 16.
         classes: Number of logits.
         channels: Output channels of the first convolution, then of each stage.
-        blocks: Residual blocks of each stage: one number for all, or one each.
+        blocks: Residual blocks per stage: one number for all stages, or one number for each.
 
     Shapes:
         `(N, C, H, W)` float → `(N, classes)` float.
 
     Raises:
-        OptionError: Channels or blocks out of range, or an input smaller than 16 × 16.
+        OptionError: `channels` or `blocks` is out of range, or the input is smaller than 16 × 16.
     """
 
     down: Tensor
@@ -71,7 +71,7 @@ class Residual(nn.Module):
             or any(type(c) is not int or not 1 <= c <= 4096 for c in channels)
         ):
             raise OptionError(
-                "network.channels is a list of at least two whole numbers from 1 to 4096; "
+                "network.channels must be a list of at least two integers from 1 to 4096; "
                 f"received: {channels!r}"
             )
         stages = len(channels) - 1
@@ -82,12 +82,12 @@ class Residual(nn.Module):
             or any(type(count) is not int or not 0 <= count <= 100 for count in each)
         ):
             raise OptionError(
-                "network.blocks is a whole number from 0 to 100, or a list of one for each of "
-                f"{stages} stages; received: {blocks!r}"
+                "network.blocks must be an integer from 0 to 100, or a list with one for each of "
+                f"the {stages} stages; received: {blocks!r}"
             )
         if min(height, width) < 16:
             raise OptionError(
-                f"network 'residual' takes inputs of at least 16 × 16; received: {height} × {width}"
+                f"network 'residual' needs inputs of at least 16 × 16; received: {height} × {width}"
             )
         first, last = channels[0], channels[-1]
         self.step = 2 ** len(channels)
@@ -104,8 +104,8 @@ class Residual(nn.Module):
         self.head = nn.Linear(2 * last, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would band a smooth wall
-            x = x - self.down @ x @ self.across  # the mean of its surroundings
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would add bands to a wall
+            x = x - self.down @ x @ self.across  # the mean of the neighborhood
             x = x / (x.square().mean((1, 2, 3), keepdim=True) + DIM).sqrt()
         if self.training:
             return self._look(x, 0)
@@ -114,19 +114,19 @@ class Residual(nn.Module):
         return (self._look(x, 0) + self._look(x, border) + self._look(further, border)) / 3
 
     def _look(self, x: Tensor, border: int) -> Tensor:
-        """Logits `(N, classes)` of planes `(N, C, H, W)` with so many more pixels round them."""
+        """Logits `(N, classes)` of planes `(N, C, H, W)`, padded by `border` more pixels."""
         x = F.pad(x, (2 + border,) * 4, mode="replicate")
         x = self.edges(x).abs()  # (N, channels[0], H/2, W/2)
         x = self.stages(x)  # (N, channels[-1], H / step, W / step), rounded up
         mean, maximum = x.flatten(2).mean(2), F.adaptive_max_pool2d(x, 1).flatten(1)
-        return self.head(torch.cat([mean, maximum], 1))  # (N, classes)
+        logits: Tensor = self.head(torch.cat([mean, maximum], 1))  # (N, classes)
+        return logits
 
 
 def _averages(side: int) -> Tensor:  # (side, side)
-    """Each row the mean of a pixel and its neighbors, about a quarter of the side.
+    """A matrix whose rows average a pixel and its neighbors, about a quarter of the side.
 
-    As a product of matrices it is several times as fast as by `avg_pool2d`, which has no fast way
-    for a single channel.
+    A matrix product is several times as fast as `avg_pool2d`, which is slow for a single channel.
     """
     place = torch.arange(side)
     near = ((place[:, None] - place).abs() <= side // 8).float()
@@ -134,7 +134,7 @@ def _averages(side: int) -> Tensor:  # (side, side)
 
 
 def _shrinks(side: int) -> Tensor:  # (5/6 of side, side)
-    """Each row what a pixel of the smaller image sees: bilinear weights, whose sum is 1."""
+    """A matrix that shrinks a line to 5/6: each row has bilinear weights with sum 1."""
     size = (round(side * 5 / 6), side)
     whole = torch.eye(side)[None, None]
     return F.interpolate(whole, size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
@@ -159,7 +159,8 @@ class _Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         weights = self.excite(F.relu(self.squeeze(x.flatten(2).mean(2)))).sigmoid()  # (N, C)
-        return x * weights[:, :, None, None]
+        gated: Tensor = x * weights[:, :, None, None]
+        return gated
 
 
 def _convolution(before: int, after: int, *, stride: int = 1) -> nn.Module:

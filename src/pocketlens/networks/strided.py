@@ -1,4 +1,4 @@
-"""`strided`: the small fast one. Strides do the work of pooling, so activations stay small."""
+"""`strided`: small and fast. It uses strides instead of pooling, so activations stay small."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["Strided"]
 class Strided(nn.Module):
     """conv 5×5 /2 → conv 3×3 /2 → ... → linear, each convolution with batch norm and ReLU.
 
-    The first convolution does not pad: a margin would be a third more work to look at black pixels.
+    The first convolution has no padding: padding would add a third more work, on black pixels.
 
     Args:
-        input_spec: What it eats, at least 5 × 5.
+        input_spec: The input, at least 5 × 5 without the margin.
         classes: Number of logits.
         channels: Output channels of each convolution; each halves height and width.
-        margin: Pixels on every side that it does not look at, such as MNIST's black border.
+        margin: Pixels to ignore on each side, such as MNIST's black border.
 
     Shapes:
         `(N, C, H, W)` float → `(N, classes)` float.
 
     Raises:
-        OptionError: No channels, a margin below 0, or less than 5 × 5 pixels within it.
+        OptionError: `channels` is invalid, `margin` is below 0, or fewer than 5 × 5 pixels remain.
     """
 
     def __init__(
@@ -46,15 +46,17 @@ class Strided(nn.Module):
             or any(type(c) is not int or not 1 <= c <= 4096 for c in channels)
         ):
             raise OptionError(
-                "network.channels is a list of whole numbers from 1 to 4096; "
+                "network.channels must be a list of integers from 1 to 4096; "
                 f"received: {channels!r}"
             )
         if type(margin) is not int or margin < 0:
-            raise OptionError(f"network.margin is a whole number from 0; received: {margin!r}")
+            raise OptionError(
+                f"network.margin must be an integer of at least 0; received: {margin!r}"
+            )
         least = 5 + 2 * margin
         if min(height, width) < least:
             raise OptionError(
-                f"network 'strided' takes inputs of at least {least} × {least}"
+                f"network 'strided' needs inputs of at least {least} × {least}"
                 f"{' with its margin' if margin else ''}; received: {height} × {width}"
             )
         self.margin = margin
@@ -76,4 +78,5 @@ class Strided(nn.Module):
         if self.margin:
             x = x[:, :, self.margin : -self.margin, self.margin : -self.margin]
         x = self.features(x)  # (N, channels[-1], about H / 2**n, about W / 2**n)
-        return self.head(x.permute(0, 2, 3, 1).flatten(1))  # (N, classes)
+        logits: Tensor = self.head(x.permute(0, 2, 3, 1).flatten(1))  # (N, classes)
+        return logits

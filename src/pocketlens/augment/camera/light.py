@@ -1,4 +1,4 @@
-"""How the paper is lit: gradients, clouds of light, shadows, vignette, glare."""
+"""The light on the paper: gradients, slow unevenness, shadows, vignette, glare."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ GRADIENT = 0.45
 CLOUDS = 0.2
 VIGNETTE = 0.3
 SHADOWED, GLARING = 0.4, 0.12
-"""Shares of frames with a shadow, with glare."""
+"""Shares of frames with a shadow and with glare."""
 
 
 def lighting(random: Random) -> tuple[Tensor, Tensor]:
-    """Planes `(N, S, S)` of light: by what reflectance is multiplied, and what glare adds."""
+    """Light `(N, S, S)` to multiply the reflectance by, and glare `(N, S, S)` to add."""
     x, y = coordinates(random.side, random.device)
     bright = 1 - random.uniform(0, VIGNETTE) * (x * x + y * y) / 2
     bright += random.uniform(-GRADIENT, GRADIENT) * x
     bright += random.uniform(-GRADIENT, GRADIENT) * y
     bright += random.smooth(3).mul_(random.uniform(0, CLOUDS))
     bright.clamp_(min=0.3)
-    shadowed = random.some(SHADOWED)
+    shadowed = random.choose(SHADOWED)
     if len(shadowed):
         part = random.part(len(shadowed))
         bright[shadowed] *= 1 - part.uniform(0.15, 0.6) * _shadow(part)
     glare = torch.zeros_like(bright)
-    some = random.some(GLARING)
+    some = random.choose(GLARING)
     if len(some):
         part = random.part(len(some))
         along, across = rotated(random.side, part.uniform(0, torch.pi))
@@ -41,13 +41,13 @@ def lighting(random: Random) -> tuple[Tensor, Tensor]:
 
 
 def _shadow(random: Random) -> Tensor:
-    """1 in the shadow, with a hard or a soft edge: of something large, or a strip of it."""
+    """1 in the shadow, with a hard or soft edge: the shadow of something large, or a strip."""
     along, across = rotated(random.side, random.uniform(0, 2 * torch.pi))
-    across = across + random.either_way(0.5) * along * along  # a head, a hand: its edge is round
+    across = across + random.symmetric(0.5) * along * along  # a round edge: a head or a hand
     across += random.uniform(0, 0.25) * random.smooth(3)
     sharpness = random.log_uniform(1, random.side / 2)
     depth = (across - random.uniform(-0.7, 0.8)) * sharpness
-    strip = random.chance(0.35) * sharpness * random.uniform(0.2, 1)
-    # Beyond a strip's width the depth falls again.
+    strip = random.bernoulli(0.35) * sharpness * random.uniform(0.2, 1)
+    # Beyond the width of a strip, the depth decreases again.
     depth = torch.where(strip > 0, torch.minimum(depth, strip - depth), depth)
     return (depth + 0.5).clamp_(0, 1)

@@ -1,4 +1,4 @@
-"""What the ink lies on, and what else is in the frame: paper, rulings, edges, stray marks."""
+"""The paper under the ink and other things in the frame: ruled lines, edges, stray marks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pocketlens.augment._planes import Random, rotated
 __all__ = ["edges", "marks", "rulings", "texture"]
 
 TEXTURED, RULED, MARKED, EDGED = 0.5, 0.35, 0.25, 0.2
-"""Shares of frames with a texture, squares or lines, stray marks, the edge of a sheet."""
+"""Shares of frames with a texture, with ruled lines or squares, stray marks, a sheet's edge."""
 
 
 def texture(random: Random) -> Tensor:
-    """Unevenness `(N, S, S)` about 0 of the paper: grain, clouds, fibres (wood, cardboard)."""
+    """Texture `(N, S, S)` of the paper, around 0: grain, clouds, fibers (wood, cardboard)."""
     plane = random.uniform(0, 0.012) * random.smooth(random.side // 2)
-    some = random.some(TEXTURED)
+    some = random.choose(TEXTURED)
     if len(some):
         part = random.part(len(some))
         clouds = part.uniform(0, 0.12) * part.smooth(5)
         grain = part.uniform(0, 0.04) * part.smooth(random.side // 2)
         _, across = rotated(random.side, part.uniform(0, torch.pi))
         waves = part.uniform(4, 30) * across + 2 * part.smooth(3)
-        fibres = part.chance(0.4) * part.uniform(0, 0.08) * waves.sin_()
+        fibres = part.bernoulli(0.4) * part.uniform(0, 0.08) * waves.sin_()
         plane[some] = clouds + grain + fibres
     return plane
 
 
 def rulings(random: Random) -> Tensor:
-    """How much `(N, S, S)`, in [0, 1], a printed ruling covers each pixel: squares or lines."""
+    """Coverage `(N, S, S)` in [0, 1] of each pixel by printed squares or lines."""
     plane = torch.zeros(random.count, random.side, random.side, device=random.device)
-    some = random.some(RULED)
+    some = random.choose(RULED)
     if len(some):
         part = random.part(len(some))
         along, across = rotated(random.side, part.uniform(-0.4, 0.4))
@@ -39,22 +39,22 @@ def rulings(random: Random) -> Tensor:
         width = part.uniform(0.02, 0.07)
         phase = part.uniform(0, 1)
         lines = _lines(across, period, width, phase)
-        squares = part.chance(0.6) * _lines(along, period, width, part.uniform(0, 1))
+        squares = part.bernoulli(0.6) * _lines(along, period, width, part.uniform(0, 1))
         plane[some] = torch.maximum(lines, squares) * part.uniform(0.1, 0.7)
     return plane
 
 
 def _lines(place: Tensor, period: Tensor, width: Tensor, phase: Tensor) -> Tensor:
-    """Cover of parallel lines of `width`, one each `period`, with soft edges."""
+    """Coverage by parallel lines of `width`, `period` apart, with soft edges."""
     within = (place / period + phase).frac_().abs_().sub_(0.5).abs_()
     soft = 2.5 / place.shape[-1]
     return ((0.5 * width - (0.5 - within) * period) / soft + 0.5).clamp_(0, 1)
 
 
 def marks(random: Random) -> Tensor:
-    """Ink `(N, S, S)` of stray marks: crosses and lines that run out of the frame's border."""
+    """Ink `(N, S, S)` of stray marks: lines and crosses at the border of the frame."""
     plane = torch.zeros(random.count, random.side, random.side, device=random.device)
-    some = random.some(MARKED)
+    some = random.choose(MARKED)
     if len(some):
         part = random.part(len(some))
         angle = part.uniform(0, 2 * torch.pi)
@@ -65,15 +65,15 @@ def marks(random: Random) -> Tensor:
         line = ((width - (across - offset).abs()) / soft + 0.5).clamp_(0, 1)
         other = ((width - (along - part.uniform(-1, 1)).abs()) / soft + 0.5).clamp_(0, 1)
         corner = (across * offset.sign() > offset.abs() - 0.15).float()
-        crossed = torch.maximum(line, part.chance(0.4) * other * corner)
+        crossed = torch.maximum(line, part.bernoulli(0.4) * other * corner)
         plane[some] = crossed * part.uniform(0.2, 1)
     return plane
 
 
 def edges(random: Random) -> Tensor:
-    """Cover `(N, S, S)` in [0, 1] of what lies beyond the sheet's edge, near the border."""
+    """Coverage `(N, S, S)` in [0, 1] by the area beyond the sheet's edge, near the border."""
     plane = torch.zeros(random.count, random.side, random.side, device=random.device)
-    some = random.some(EDGED)
+    some = random.choose(EDGED)
     if len(some):
         part = random.part(len(some))
         right_angle = torch.pi / 2

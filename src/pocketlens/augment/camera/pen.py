@@ -1,4 +1,4 @@
-"""What the ink is drawn with: thickness, pressure, breaks, chalk, double strokes."""
+"""The pen: thickness, pressure, gaps, chalk, double strokes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketlens.augment._planes import Random, blur_matrices
 __all__ = ["draw", "ridges"]
 
 THINNEST, THICKEST = 0.9, 0.16
-"""Levels of the ridge field at which the ink ends."""
+"""Levels of the ridge field where the ink of the thinnest and the thickest pen ends."""
 
 PRESSURE = 0.22
 CHALK = 0.12
@@ -24,11 +24,11 @@ DOUBLE = 0.04
 
 
 def ridges(images: Tensor) -> Tensor:
-    """How near each pixel is to the middle of a stroke, whatever the stroke's width.
+    """How close each pixel is to the middle of a stroke, independent of the stroke's width.
 
-    The ink is blurred and divided by the largest value nearby: 1 along the middle of each stroke,
-    falling to 0 about a stroke's width away. Cut at a level, it gives the same writing with a
-    thinner or thicker pen.
+    The ink is blurred and divided by the largest value nearby. The result is 1 in the middle of
+    each stroke and falls to 0 about a stroke's width away. A threshold on it gives the same writing
+    with a thinner or thicker pen.
 
     Args:
         images: `(N, S, S)` uint8, bright ink on black.
@@ -37,7 +37,7 @@ def ridges(images: Tensor) -> Tensor:
         Planes `(N, S, S)` float32 in [0, 1].
     """
     side = images.shape[-1]
-    # Blur by a pixel of MNIST's 28, then look as far as a thick stroke is wide.
+    # Blur by less than a pixel of a 28 × 28 image; `reach` is about the width of a thick stroke.
     blur = blur_matrices(side, (side / 36,), images.device)[0] / math.sqrt(255)
     field = blur @ images.float() @ blur.T
     reach = max(1, round(side / 14))
@@ -46,7 +46,7 @@ def ridges(images: Tensor) -> Tensor:
 
 
 def _largest_within(plane: Tensor, reach: int, axis: int) -> Tensor:
-    """The largest value within `reach` pixels along `axis`: each step doubles how far it looks."""
+    """The largest value within `reach` pixels along `axis`; each step doubles the range."""
     width = 2 * reach + 1
     padding = (reach, reach, 0, 0) if axis == 2 else (0, 0, reach, reach)
     plane, done = F.pad(plane, padding), 1
@@ -59,17 +59,17 @@ def _largest_within(plane: Tensor, reach: int, axis: int) -> Tensor:
 
 
 def draw(field: Tensor, random: Random) -> Tensor:
-    """Ink `(N, S, S)` in [0, 1] of ridge fields, each with a pen of its own."""
-    # The level swings along the stroke; where it rises above the field, the stroke is broken.
+    """Ink `(N, S, S)` in [0, 1] of ridge fields `(N, S, S)`, each drawn with a random pen."""
+    # The level varies along the stroke; where it is above the field, the stroke has a gap.
     ink = random.smooth(6).mul_(random.uniform(-PRESSURE, 0))
     ink.add_(field).sub_(random.uniform(THICKEST, THINNEST))
     ink.mul_(random.uniform(3, 9)).add_(0.5).clamp_(0, 1)
-    chalk = random.some(CHALK)
+    chalk = random.choose(CHALK)
     if len(chalk):
         part = random.part(len(chalk))
         grain = part.noise() + 2 * part.smooth(16)
         ink[chalk] *= (0.75 + part.uniform(0.15, 0.45) * grain).clamp_(0, 1)
-    double = random.some(DOUBLE)
+    double = random.choose(DOUBLE)
     if len(double):
         offset = max(1, round(random.side / 20))
         ink[double] = torch.maximum(ink[double], ink[double].roll((offset, -offset), (1, 2)))

@@ -1,4 +1,4 @@
-"""Where the ink lies in the frame: inside it, or mostly outside."""
+"""Places the ink in the frame: inside it, or mostly outside."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from pocketlens.augment.warp import Variation, placed
 __all__ = ["inside", "outside"]
 
 OVER = 0.03
-"""How far the ink's box may leave the frame."""
+"""How far the ink's bounding box may reach beyond the frame, as a share of half the side."""
 
 INK = 0.5
-"""From which value on a pixel of a plane counts as ink."""
+"""Pixels of a plane above this value count as ink."""
 
 
 def inside(
     field: Tensor, random: Random, *, turn: float, smallest: float, largest: float
 ) -> Tensor:
-    """Planes `(N, S, S)` put into their frames, anywhere where their ink stays inside.
+    """Place planes `(N, S, S)` at random positions where their ink stays inside the frame.
 
     Args:
         field: Planes `(N, S, S)`.
-        random: Draws for `N` frames.
-        turn: Largest angle in degrees, either way.
-        smallest: Least size, as a share of that in the plane.
-        largest: Greatest size.
+        random: Random numbers for `N` frames.
+        turn: Largest rotation in degrees, in both directions.
+        smallest: Smallest scale factor.
+        largest: Largest scale factor.
     """
     size = random.uniform(smallest, largest)
-    angle = random.either_way(turn) * (torch.pi / 180)
+    angle = random.symmetric(turn) * (torch.pi / 180)
     cos, sin = angle.cos().abs(), angle.sin().abs()
     wide, high = _extent(field, 1), _extent(field, 2)
-    right = (1 + OVER - size * (cos * wide + sin * high)).clamp_(min=0) * random.either_way(1)
-    down = (1 + OVER - size * (cos * high + sin * wide)).clamp_(min=0) * random.either_way(1)
+    right = (1 + OVER - size * (cos * wide + sin * high)).clamp_(min=0) * random.symmetric(1)
+    down = (1 + OVER - size * (cos * high + sin * wide)).clamp_(min=0) * random.symmetric(1)
     return _placed(field, random, angle, size, right, down)
 
 
 def _extent(field: Tensor, axis: int) -> Tensor:
-    """How far the ink reaches from the middle across the other axis: `(N, 1, 1)` in [0, 1]."""
+    """How far the ink reaches from the middle along the other axis: `(N, 1, 1)` in [0, 1]."""
     inked = field.amax(axis) > INK  # (N, S)
     x, _ = coordinates(field.shape[-1], field.device)
     return (inked * x.abs()).amax(1)[:, None, None]
@@ -54,22 +54,23 @@ def outside(
     nearest: float,
     furthest: float,
 ) -> Tensor:
-    """Planes `(N, S, S)` whose middle lies beyond the border, so that a part of them is seen.
+    """Place planes `(N, S, S)` with their middle outside the frame, so that only a part is visible.
 
     Args:
         field: Planes `(N, S, S)`.
-        random: Draws for `N` frames.
-        smallest: Least size, as a share of that in the plane.
-        largest: Greatest size.
-        nearest: Least distance of the middle, as a share of half the frame: 1 is on the border.
-        furthest: Greatest distance.
+        random: Random numbers for `N` frames.
+        smallest: Smallest scale factor.
+        largest: Largest scale factor.
+        nearest: Smallest distance of the middle from the frame's center, as a share of half the
+            side: 1 is on the border.
+        furthest: Largest distance.
     """
     size = random.log_uniform(smallest, largest)
     angle = random.uniform(0, 2 * torch.pi)
     right, down = angle.cos(), angle.sin()
-    # To the border of the square, not of the circle in it.
+    # Measured to the border of the square frame, not to a circle.
     way = random.uniform(nearest, furthest) / torch.maximum(right.abs(), down.abs())
-    lean = random.either_way(25) * (torch.pi / 180)
+    lean = random.symmetric(25) * (torch.pi / 180)
     return _placed(field, random, lean, size, right * way, down * way)
 
 

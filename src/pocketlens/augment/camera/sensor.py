@@ -1,4 +1,4 @@
-"""What the camera makes of the light: blur, exposure, noise, JPEG."""
+"""The camera's sensor: blur, exposure, noise, JPEG."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from pocketlens.augment._planes import Random, blur_matrices
 __all__ = ["expose"]
 
 BLURRED, MOVED, COMPRESSED = 0.5, 0.15, 0.1
-"""Shares of frames out of focus, moved, and stored as JPEG."""
+"""Shares of frames that are out of focus, have motion blur, are compressed as JPEG."""
 
 SOFTEST = 1.1
-"""Largest deviation of the blur, in pixels of 48."""
+"""Largest deviation of the blur, in pixels of a 48 × 48 frame."""
 
 FASTEST = 0.1
-"""Largest way of the picture while it is taken, as a share of the frame."""
+"""Largest movement during the exposure, as a share of the frame's side."""
 
 NOISE = 0.04
 
 
 def expose(frame: Tensor, random: Random) -> Tensor:
-    """Frames `(N, S, S)` uint8 of planes of light; changes the planes in place."""
-    blurred = random.some(BLURRED)
+    """Photos `(N, S, S)` uint8 of planes of light `(N, S, S)`; changes the planes in place."""
+    blurred = random.choose(BLURRED)
     if len(blurred):
         frame[blurred] = _blur(frame[blurred], random.part(len(blurred)))
-    moved = random.some(MOVED)
+    moved = random.choose(MOVED)
     if len(moved):
         frame[moved] = _move(frame[moved], random.part(len(moved)))
     frame.mul_(random.log_uniform(0.7, 1.3)).add_(random.uniform(-0.08, 0.08))
-    # Mostly little: a photograph is made much smaller before it is looked at.
+    # Mostly little noise: a photo is scaled down a lot before the network sees it.
     deviation = random.uniform(0, 1) ** 3 * NOISE
     frame.add_(random.noise().mul_(deviation)).clamp_(0, 1)
-    compressed = random.some(COMPRESSED)
+    compressed = random.choose(COMPRESSED)
     if len(compressed):
         frame[compressed] = _jpeg(frame[compressed], random.part(len(compressed)))
     return frame.mul_(255).add_(0.5).to(torch.uint8)
 
 
 def _blur(frame: Tensor, random: Random) -> Tensor:
-    """Each frame out of focus by its own amount, more along one axis than along the other."""
+    """Blur each frame by its own random amounts along the two axes."""
     steps = 16
     softest = SOFTEST * random.side / 48
     deviations = tuple(0.3 + (softest - 0.3) * step / (steps - 1) for step in range(steps))
@@ -54,7 +54,7 @@ def _blur(frame: Tensor, random: Random) -> Tensor:
 
 
 def _move(frame: Tensor, random: Random) -> Tensor:
-    """Frames of a camera that moves while it looks; all of them the same way."""
+    """Motion blur, with the same direction and length for all frames."""
     one = random.part(1)
     angle, length = float(one.uniform(0, math.pi)), float(one.uniform(0.02, FASTEST))
     taps = 5
@@ -85,20 +85,19 @@ LUMINANCE = (
 )
 """Quantization of brightness at quality 50: ITU-T T.81 (JPEG), annex K, table K.1."""
 
-
 MIDDLE = 128 / 255
-"""The level that JPEG counts from."""
+"""The level that JPEG subtracts before its transform."""
 
 
 def _jpeg(frame: Tensor, random: Random) -> Tensor:
-    """The rounding that JPEG does to each block of 8 × 8 pixels, at qualities 20 to 90."""
+    """JPEG's rounding of each block of 8 × 8 pixels, at random qualities from 20 to 90."""
     side = random.side
     blocks = -(-side // 8)
     edge = 8 * blocks - side
     padded = F.pad(frame[None], (0, edge, 0, edge), mode="replicate")[0] if edge else frame
     cosines, table = _transform(blocks, frame.device)
     quality = random.uniform(20, 90)
-    # The quality's factor is that of the IJG library, which nearly all encoders follow.
+    # The factor for a quality is the IJG library's, which nearly all encoders use.
     factor = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
     step = table * factor / 255
     waves = cosines @ (padded - MIDDLE) @ cosines.T
@@ -108,12 +107,13 @@ def _jpeg(frame: Tensor, random: Random) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _transform(blocks: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The cosine transform of each block of 8 samples, and the table of steps.
+    """The cosine transform of each block of 8 samples, and the table of quantization steps.
 
-    Both are for the whole frame: orthonormal `(8 * blocks, 8 * blocks)`, and that many steps.
+    Both are for the whole frame, `(8 * blocks, 8 * blocks)`; the transform is orthonormal.
     """
     place = torch.arange(8, dtype=torch.float32)
     cosines = torch.cos((2 * place + 1) * place[:, None] * math.pi / 16) / 2
     cosines[0] /= math.sqrt(2)
     table = torch.tensor(LUMINANCE, dtype=torch.float32).repeat(blocks, blocks)
-    return torch.block_diag(*[cosines] * blocks).to(device), table.to(device)
+    transform: Tensor = torch.block_diag(*[cosines] * blocks)  # type: ignore[no-untyped-call]  # PyTorch has no annotations for it
+    return transform.to(device), table.to(device)

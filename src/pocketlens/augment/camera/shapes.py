@@ -1,4 +1,4 @@
-"""Ink that is no digit: nothing at all, scribbles, letters, cut and scrambled digits, blobs."""
+"""Ink that is not a digit: none, scribbles, letters, cut or scrambled digits, blobs, patterns."""
 
 from __future__ import annotations
 
@@ -71,22 +71,22 @@ LETTERS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
     "not equal": (((-.8, -.3), (.8, -.3)), ((-.8, .3), (.8, .3)), ((.5, -.8), (-.5, .8))),
 }
 # fmt: on
-"""Signs that no one takes for a digit, however they are written: polylines, x and y in [-1, 1]."""
+"""Signs that nobody mistakes for a digit in any handwriting: polylines, x and y in [-1, 1]."""
 
 SAMPLES = 64
-"""Points by which a sign's path is stored: enough to leave no gap at 48 pixels."""
+"""Number of points in the path of a sign: enough to have no gaps at 48 pixels."""
 
 
 def shapes(images: Tensor, random: Random) -> Tensor:
-    """Planes of ink `(N, S, S)` in [0, 1], a kind drawn for each by the shares in `KINDS`.
+    """Planes of ink `(N, S, S)` in [0, 1], each of a random kind; `KINDS` has the probabilities.
 
     Args:
-        images: `(N, S, S)` uint8 digits to cut up.
-        random: Draws for `N` frames.
+        images: `(N, S, S)` uint8 digits to cut and scramble.
+        random: Random numbers for `N` frames.
     """
     ink = torch.zeros(random.count, random.side, random.side, device=images.device)
     shares = torch.tensor([share for _, share in KINDS], device=images.device)
-    # Four in a row are of one kind: a call costs nearly the same for one frame as for four.
+    # Four frames in a row have the same kind: a call takes about as long for one as for four.
     groups = -(-random.count // 4)
     kinds = torch.multinomial(shares, groups, True, generator=random.generator)
     kinds = kinds.repeat_interleave(4)[: random.count]
@@ -98,39 +98,39 @@ def shapes(images: Tensor, random: Random) -> Tensor:
 
 
 def _blank(images: Tensor, _random: Random) -> Tensor:
-    """Nothing: walls and paper, plain, ruled or textured."""
+    """No ink: empty walls and paper, plain, ruled or textured."""
     return torch.zeros(images.shape, device=images.device)
 
 
 def _scrambled(images: Tensor, random: Random) -> Tensor:
-    """Digits whose tiles, 3 × 3 or 4 × 4, change places."""
+    """Digits cut into 3 × 3 or 4 × 4 tiles in random order."""
     side = random.side
     tiles = 3 if float(random.part(1).uniform(0, 1)) < 0.5 else 4
     size = -(-side // tiles)
     whole = images.new_zeros(len(images), tiles * size, tiles * size)
     whole[:, :side, :side] = images
-    cells = whole.unflatten(2, (tiles, size)).unflatten(1, (tiles, size)).transpose(2, 3)
+    cells = whole.view(len(images), tiles, size, tiles, size).transpose(2, 3)
     cells = cells.flatten(1, 2)  # (N, tiles², size, size)
     keys = torch.rand(cells.shape[:2], generator=random.generator, device=images.device)
     order = keys.argsort(1)
     cells = cells[torch.arange(len(images), device=images.device)[:, None], order]
-    cells = cells.unflatten(1, (tiles, tiles)).transpose(2, 3)
+    cells = cells.view(len(images), tiles, tiles, size, size).transpose(2, 3)
     mixed = cells.flatten(3, 4).flatten(1, 2)[:, :side, :side]
     field = ridges(mixed)
     return draw(inside(field, random, turn=45, smallest=0.5, largest=1.25), random)
 
 
 def _partial(images: Tensor, random: Random) -> Tensor:
-    """Digits of which most lies outside the frame."""
+    """Digits that are mostly outside the frame."""
     field = ridges(images)
     seen = outside(field, random, smallest=0.8, largest=1.2, nearest=1.1, furthest=1.45)
     return draw(seen, random)
 
 
 def _scribble(_images: Tensor, random: Random) -> Tensor:
-    """A pen that wanders over the frame and mostly leaves it, smoothly or with corners.
+    """A random path, smooth or with corners, that mostly leaves the frame.
 
-    What is written small and closed may well be a 6 or a 9, so these reach the border.
+    A small closed scribble could be a 6 or a 9, so these are large and reach the border.
     """
     steps = 30
     bends = random.normals(steps)
@@ -143,7 +143,7 @@ def _scribble(_images: Tensor, random: Random) -> Tensor:
 
 
 def _tangle(_images: Tensor, random: Random) -> Tensor:
-    """A small heap of strokes to and fro, as when something is crossed out."""
+    """A small area of strokes back and forth, as when something is crossed out."""
     corners = 14
     path = torch.stack([random.normals(corners), random.normals(corners)], dim=2)
     path[..., 1] *= random.uniform(0.3, 1)[:, 0]
@@ -156,19 +156,19 @@ def _tangle(_images: Tensor, random: Random) -> Tensor:
 def _lines(_images: Tensor, random: Random) -> Tensor:
     """One to four straight lines from border to border, or wide bars."""
     ink = torch.zeros(random.count, random.side, random.side, device=random.device)
-    wide = random.chance(0.25) * random.uniform(0.1, 0.4)
+    wide = random.bernoulli(0.25) * random.uniform(0.1, 0.4)
     for number in range(4):
         _, across = rotated(random.side, random.uniform(0, 6.3))
         offset = random.uniform(-0.9, 0.9)
         width = random.uniform(0.01, 0.06) + wide
         line = ((width - (across - offset).abs()) * random.side / 2 + 0.5).clamp_(0, 1)
-        there = random.chance(0.55) if number else 1
+        there = random.bernoulli(0.55) if number else 1
         ink = torch.maximum(ink, line * there)
     return ink
 
 
 def _letter(_images: Tensor, random: Random) -> Tensor:
-    """One of `LETTERS`, bent and slanted as a hand does, written large or small."""
+    """One of `LETTERS`, bent and slanted like handwriting, large or small."""
     paths = _letter_paths(random.device)
     path = paths[(random.uniform(0, len(paths))[:, 0, 0]).long()]
     shake = torch.stack([random.normals(SAMPLES), random.normals(SAMPLES)], dim=2)
@@ -176,20 +176,20 @@ def _letter(_images: Tensor, random: Random) -> Tensor:
     bend = random.uniform(0, 0.15) * (2.5 * path.flip(2) + phase).sin()
     path = path + bend + random.uniform(0, 0.03) * shake
     path[..., 0] *= random.uniform(0.6, 1.1)[..., 0]
-    path[..., 0] += random.either_way(0.25)[..., 0] * path[..., 1]
+    path[..., 0] += random.symmetric(0.25)[..., 0] * path[..., 1]
     size = random.log_uniform(0.35, 0.95)
-    path = _turned(path, random.either_way(0.5)) * size
+    path = _turned(path, random.symmetric(0.5)) * size
     return _inked(path + (1 - size) * random.points(1), random)
 
 
 def _blob(_images: Tensor, random: Random) -> Tensor:
-    """One to three filled bodies: coins, boxes, stains, half of the frame."""
+    """One to three filled shapes: coins, boxes, stains, half of the frame."""
 
     def body() -> Tensor:
         along, across = rotated(random.side, random.uniform(0, torch.pi))
-        along = (along - random.either_way(1)) / random.log_uniform(0.15, 1.2)
-        across = (across - random.either_way(1)) / random.log_uniform(0.15, 1.2)
-        power = random.log_uniform(1.5, 8)  # from a lozenge over an ellipse to a box
+        along = (along - random.symmetric(1)) / random.log_uniform(0.15, 1.2)
+        across = (across - random.symmetric(1)) / random.log_uniform(0.15, 1.2)
+        power = random.log_uniform(1.5, 8)  # from a diamond to an ellipse to a box
         distance = along.abs_() ** power + across.abs_() ** power + 0.3 * random.smooth(4)
         return ((1 - distance) * random.log_uniform(1, 12) + 0.5).clamp_(0, 1)
 
@@ -197,21 +197,21 @@ def _blob(_images: Tensor, random: Random) -> Tensor:
 
 
 def _polygon(_images: Tensor, random: Random) -> Tensor:
-    """One to three polygons of three to seven corners; triangles and squares also in outline."""
+    """One to three polygons with three to seven corners; triangles and squares also as outlines."""
 
     def body() -> Tensor:
         x, y = coordinates(random.side, random.device)
-        x, y = x - random.either_way(0.8), y - random.either_way(0.8)
+        x, y = x - random.symmetric(0.8), y - random.symmetric(0.8)
         corners = random.uniform(3, 8).floor()
         turn = random.uniform(0, 2 * torch.pi)
         angle = torch.atan2(y, x) + turn
         part = 2 * torch.pi / corners
         edge = (angle.remainder(part) - part / 2).cos_()
-        # A straight edge has the distance cos(part / 2) / cos(angle from its middle).
+        # The distance to a straight edge is cos(part / 2) / cos(angle from its middle).
         reach = (part / 2).cos() / edge * (1 + random.uniform(0, 0.35) * (angle * 2).sin())
         reach = reach * random.log_uniform(0.2, 0.9)
         depth = (reach - (x * x + y * y).sqrt()) * random.side / 2
-        outlined = random.chance(0.6) * (corners < 5)  # of more corners it would be a 0
+        outlined = random.bernoulli(0.6) * (corners < 5)  # with more corners it looks like a 0
         filled = (depth + 0.5).clamp(0, 1)
         line = (random.uniform(0.8, 3) - depth.abs() + 0.5).clamp_(0, 1)
         return filled * (1 - outlined) + line * outlined
@@ -220,13 +220,13 @@ def _polygon(_images: Tensor, random: Random) -> Tensor:
 
 
 def _finger(_images: Tensor, random: Random) -> Tensor:
-    """One to three thick round-ended bodies that reach in from the border, shaded."""
+    """One to three thick, shaded shapes with round ends that reach in from the border."""
 
     def body() -> Tensor:
         along, across = rotated(random.side, random.uniform(0, 2 * torch.pi))
         width = random.uniform(0.14, 0.35)
-        beyond = (along - random.either_way(0.6)).clamp_(min=0)
-        offset = across - random.either_way(0.8)
+        beyond = (along - random.symmetric(0.6)).clamp_(min=0)
+        offset = across - random.symmetric(0.8)
         distance = (beyond * beyond + offset * offset).sqrt_() / width
         cover = ((1 - distance) * width * random.side / 2 + 0.5).clamp_(0, 1)
         return cover * (1 - random.uniform(0, 0.6) * distance.clamp_(max=1))
@@ -235,21 +235,21 @@ def _finger(_images: Tensor, random: Random) -> Tensor:
 
 
 def _several(body: Callable[[], Tensor], random: Random) -> Tensor:
-    """One to three bodies, darker or lighter, over one another."""
+    """One to three shapes of different brightness on top of each other."""
     ink = body() * random.uniform(0.3, 1)
     for _ in range(2):
-        ink = torch.maximum(ink, body() * random.chance(0.4) * random.uniform(0.3, 1))
+        ink = torch.maximum(ink, body() * random.bernoulli(0.4) * random.uniform(0.3, 1))
     return ink
 
 
 def _pattern(_images: Tensor, random: Random) -> Tensor:
-    """Stripes, checks, waves, spots and noise of any scale."""
+    """Stripes, checks, waves, spots and noise at different scales."""
     along, across = rotated(random.side, random.uniform(0, torch.pi))
     period = random.log_uniform(0.1, 1.2)
     bend = random.uniform(0, 0.6) * random.smooth(3)
     stripes = (torch.pi * (along / period + bend)).sin_()
     others = (torch.pi * across / period).sin_()
-    checked, noisy = random.chance(0.4), random.chance(0.4)
+    checked, noisy = random.bernoulli(0.4), random.bernoulli(0.4)
     waves = stripes * (1 - checked + checked * others)
     cells = (3, 6, 12, 24)[int(random.part(1).uniform(0, 4))]
     waves = waves * (1 - noisy) + 2 * random.smooth(cells) * noisy
@@ -257,12 +257,12 @@ def _pattern(_images: Tensor, random: Random) -> Tensor:
 
 
 def _tiles(_images: Tensor, random: Random) -> Tensor:
-    """Rows of rectangles with gaps, each in a shade of its own: bricks, keys, windows."""
+    """Rows of rectangles with gaps, each with its own shade: bricks, keys, windows."""
     along, across = rotated(random.side, random.uniform(0, torch.pi))
     height = random.log_uniform(0.15, 0.7)
     width = height * random.log_uniform(0.7, 3)
     row = across / height + random.uniform(0, 1)
-    column = along / width + random.chance(0.5) * 0.5 * row.floor() + random.uniform(0, 1)
+    column = along / width + random.bernoulli(0.5) * 0.5 * row.floor() + random.uniform(0, 1)
     shades = torch.stack([random.uniform(0, 1)[:, 0, 0] for _ in range(31)], dim=1)
     number = (row.floor() * 7 + column.floor() * 3).long() % 31
     shade = shades.gather(1, number.flatten(1)).view_as(row)
@@ -276,34 +276,34 @@ def _tiles(_images: Tensor, random: Random) -> Tensor:
 
 
 def _turned(path: Tensor, angle: Tensor) -> Tensor:
-    """Paths `(N, P, 2)` turned about the origin by `angle` `(N, 1, 1)`."""
+    """Rotate paths `(N, P, 2)` around the origin by `angle` `(N, 1, 1)` in radians."""
     cos, sin = angle.cos()[..., 0], angle.sin()[..., 0]
     x, y = path[..., 0], path[..., 1]
     return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=2)
 
 
 def _denser(path: Tensor, times: int) -> Tensor:
-    """Paths `(N, P, 2)` with points in between: `(N, (P - 1) * times + 1, 2)`."""
+    """Insert points into paths `(N, P, 2)`; returns `(N, (P - 1) * times + 1, 2)`."""
     shares = torch.arange(times, device=path.device)[:, None] / times
     steps = path[:, :-1, None] + shares * (path[:, 1:, None] - path[:, :-1, None])
     return torch.cat([steps.flatten(1, 2), path[:, -1:]], dim=1)
 
 
 def _inked(path: Tensor, random: Random) -> Tensor:
-    """Ink of pen paths `(N, P, 2)` in frame coordinates, drawn with a pen for each."""
+    """Ink of paths `(N, P, 2)` in frame coordinates, each drawn with a random pen."""
     x, y = coordinates(random.side, path.device)
     across = (x - path[..., 0:1]) ** 2  # (N, P, S)
     along = (y[:, 0] - path[..., 1:2]) ** 2  # (N, P, S)
     nearest = torch.full((random.count, random.side, random.side), 9.0, device=path.device)
     for point in range(path.shape[1]):
         torch.minimum(nearest, along[:, point, :, None] + across[:, point, None, :], out=nearest)
-    reach = random.uniform(0.1, 0.2)  # where the field of `draw` has fallen to 0
+    reach = random.uniform(0.1, 0.2)  # distance at which the field for `draw` is 0
     return draw((1 - nearest.sqrt_() / reach).clamp_(min=0), random)
 
 
 @lru_cache(maxsize=4)
 def _letter_paths(device: torch.device) -> Tensor:
-    """`(letters, SAMPLES, 2)`: points evenly along each sign."""
+    """`(letters, SAMPLES, 2)`: evenly spaced points along each sign."""
     rows = []
     for strokes in LETTERS.values():
         points = []
@@ -331,4 +331,4 @@ KINDS: tuple[tuple[Callable[[Tensor, Random], Tensor], float], ...] = (
     (_pattern, 0.04),
     (_tiles, 0.03),
 )
-"""Each kind and its share of the frames without a digit."""
+"""Each kind and its share of the frames without a digit; the shares sum to 1."""

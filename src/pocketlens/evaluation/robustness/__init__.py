@@ -1,8 +1,9 @@
-"""The evaluation suite: what a recognizer does in front of a camera, and where it gives way.
+"""The robustness suite: how a recognizer performs with camera images, and where it fails.
 
-Simulated photographs and empty scenes (`photos`, `empty`), corruptions, turns, sizes and places of
-the clean image, and whether it says `nothing` when nothing is there. It is written apart from
-`augment`, with NumPy and Pillow alone, so that no network is examined with its own exercises.
+It tests simulated photos and empty scenes (`photos`, `empty`), corrupted, rotated, scaled and
+shifted images, and whether the recognizer predicts `nothing` when there is nothing. The code is
+independent of `augment` and uses only NumPy and Pillow, so that a network is not tested with the
+same code that made its training images.
 """
 
 from pocketlens.evaluation.robustness.corruptions import CORRUPTIONS, corrupt

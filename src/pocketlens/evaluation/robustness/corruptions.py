@@ -1,10 +1,10 @@
 """Fifteen corruptions at five strengths, after MNIST-C.
 
 Source: N. Mu and J. Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", 2019,
-arXiv:1906.02337. The kinds are theirs; code and strengths are our own, so figures cannot be held
-against published ones. Every function takes images `(N, H, W, C)` float32 from 0 to 255, the value
-of its row in `CORRUPTIONS` and a generator, and returns images of that shape. Lengths are in
-twenty-eighths of the image's height, so that larger images are damaged alike.
+arXiv:1906.02337. The kinds of corruption are the same; code and strengths are our own, so results
+cannot be compared with published ones. Each function takes images `(N, H, W, C)` float32 from 0 to
+255, a value from `CORRUPTIONS` and a generator, and returns images of the same shape. Lengths are
+in 1/28 of the image's height, so that larger images are corrupted in the same way.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ __all__ = ["CORRUPTIONS", "STRENGTHS", "Corruption", "corrupt"]
 STRENGTHS = (1, 2, 3, 4, 5)
 
 BATCH_PIXELS = 2_000_000
-"""About so many values are corrupted at once: 8 MB as float32."""
+"""Approximate number of values that are corrupted at once: 8 MB as float32."""
 
 Change: TypeAlias = Callable[[Array, float, Random], Array]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of damage.
+    """One kind of corruption.
 
     Args:
-        change: Does it.
-        values: How much of it, at the strengths 1 to 5.
+        change: The function that corrupts images.
+        values: Its parameter for each strength from 1 to 5.
     """
 
     change: Change
@@ -56,21 +56,26 @@ class Corruption:
 def corrupt(
     images: NDArray[np.uint8], name: str, strength: int, *, seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Damage images in one way.
+    """Corrupt images in one way.
 
     Args:
-        images: `(N, H, W, C)`, left as they are.
+        images: `(N, H, W, C)` uint8; not modified.
         name: A key of `CORRUPTIONS`.
-        strength: 1 to 5.
-        seed: Draws directions, places and noise: the same at every strength.
+        strength: From 1 to 5.
+        seed: Draws directions, positions and noise, which are the same at all strengths.
+
+    Returns:
+        `(N, H, W, C)` uint8.
 
     Raises:
-        OptionError: An unknown corruption or strength.
+        OptionError: The corruption or strength is unknown.
     """
     if name not in CORRUPTIONS:
         raise OptionError(f"corruption {name!r} is not known; {did_you_mean(name, CORRUPTIONS)}")
     if strength not in STRENGTHS:
-        raise OptionError(f"a corruption's strength is from 1 to 5; received: {strength!r}")
+        raise OptionError(
+            f"the strength of a corruption must be from 1 to 5; received: {strength!r}"
+        )
     row = CORRUPTIONS[name]
     order = list(CORRUPTIONS).index(name)
     batch = max(1, BATCH_PIXELS // max(1, math.prod(images.shape[1:])))
@@ -84,20 +89,21 @@ def corrupt(
 
 
 def _shot_noise(images: Array, darkness: float, random: Random) -> Array:
-    """Light comes in grains: white is 255 / darkness of them."""
+    """Photon noise: a white pixel has 255 / darkness photons on average."""
     grains = 255 / darkness
-    return random.poisson(images / 255 * grains).astype(np.float32) * np.float32(255 / grains)
+    counts: Array = random.poisson(images / 255 * grains).astype(np.float32)
+    return counts * np.float32(255 / grains)
 
 
 def _impulse_noise(images: Array, share: float, random: Random) -> Array:
-    """A share of the pixels is black or white."""
+    """A share of the pixels becomes black or white."""
     draw = random.random(images.shape[:3], np.float32)[..., None]
     hit = np.where(draw < share / 2, 0, 255).astype(np.float32)
-    return np.where((draw < share / 2) | (draw > 1 - share / 2), hit, images)
+    return np.asarray(np.where((draw < share / 2) | (draw > 1 - share / 2), hit, images))
 
 
 def _glass_blur(images: Array, reach: float, random: Random) -> Array:
-    """Every pixel shows one nearby, as through frosted glass."""
+    """Each pixel shows a random one nearby, as behind frosted glass."""
     count, height, width, _ = images.shape
     reach *= _unit(images)
     down, across = (random.uniform(-1, 1, (count, height, width)) for _ in range(2))
@@ -108,7 +114,7 @@ def _glass_blur(images: Array, reach: float, random: Random) -> Array:
 
 
 def _motion_blur(images: Array, length: float, random: Random) -> Array:
-    """The camera moves straight on while the picture is taken."""
+    """The camera moves in a straight line during the exposure."""
     turns = random.integers(8, size=len(images))
     result = np.empty_like(images)
     for turn in range(8):
@@ -119,7 +125,7 @@ def _motion_blur(images: Array, length: float, random: Random) -> Array:
 
 
 def _shear(images: Array, amount: float, random: Random) -> Array:
-    """Leaning to the left or to the right."""
+    """Sheared to the left or right."""
     signs = random.choice((-1, 1), len(images))
     return _moved(images, [np.array([[1, s * amount, 0], [0, 1, 0], [0, 0, 1]]) for s in signs])
 
@@ -130,24 +136,24 @@ def _scale(images: Array, size: float, random: Random) -> Array:  # noqa: ARG001
 
 
 def _rotate(images: Array, degrees: float, random: Random) -> Array:
-    """Turned to the left or to the right."""
+    """Rotated to the left or right."""
     return _moved(images, [turned(s * degrees) for s in random.choice((-1, 1), len(images))])
 
 
 def _translate(images: Array, distance: float, random: Random) -> Array:
-    """Moved in any direction."""
+    """Shifted in a random direction."""
     ways = random.uniform(0, 2 * math.pi, len(images))
     far = distance / 28
     return _moved(images, [moved(far * math.cos(w), far * math.sin(w)) for w in ways])
 
 
 def _brightness(images: Array, amount: float, random: Random) -> Array:  # noqa: ARG001
-    """Lighter all over, white where it was light."""
+    """Brighter everywhere; light pixels become white."""
     return images + np.float32(255 * amount)
 
 
 def _stripe(images: Array, breadth: float, random: Random) -> Array:
-    """A band across the whole image, upright or level, with black and white exchanged."""
+    """A vertical or horizontal band across the whole image is inverted."""
     breadth *= _unit(images)
     result = images.copy()
     draws = random.random((len(images), 2))
@@ -160,39 +166,39 @@ def _stripe(images: Array, breadth: float, random: Random) -> Array:
 
 
 def _fog(images: Array, thickness: float, random: Random) -> Array:
-    """Drifts of light gray in front."""
+    """Light gray fog of varying density."""
     count, height, width, _ = images.shape
     drifts = np.zeros((count, height, width, 1), np.float32)
     for cells, share in ((2, 0.5), (4, 0.3), (8, 0.2)):
         grid = random.random((count, cells + 1, cells + 1), np.float32)
         drifts[..., 0] += share * _spread(grid, height, width)
     veil = thickness * (0.4 + 1.2 * drifts)
-    return images * np.maximum(1 - veil / 2, 0) + 255 * veil
+    return np.asarray(images * np.maximum(1 - veil / 2, 0) + 255 * veil)
 
 
 def _spatter(images: Array, share: float, random: Random) -> Array:
-    """Drops on the lens: gray spots, over a share of the image."""
+    """Drops on the lens: gray spots on a share of the image."""
     count, height, width, _ = images.shape
     noise = random.standard_normal((count, height, width, 1), np.float32)
     smooth = blurred(noise, 1.3 * _unit(images), (1, 2))
     level = np.quantile(smooth, 1 - share, axis=(1, 2, 3), keepdims=True)
     scale = smooth.std(axis=(1, 2, 3), keepdims=True)
     drops = np.clip((smooth - level) / (0.35 * scale), 0, 1).astype(np.float32)
-    return images + drops * (200 - images)
+    return np.asarray(images + drops * (200 - images))
 
 
 def _dotted_line(images: Array, many: float, random: Random) -> Array:
-    """Lines of white dots from side to side."""
+    """Dotted white lines from side to side."""
     return _with_lines(images, round(many), random, dotted=True)
 
 
 def _zigzag(images: Array, many: float, random: Random) -> Array:
-    """White lines from side to side, up and down on their way."""
+    """White zigzag lines from side to side."""
     return _with_lines(images, round(many), random, dotted=False)
 
 
 def _canny_edges(images: Array, share: float, random: Random) -> Array:  # noqa: ARG001
-    """Nothing but outlines; at lower strengths, mixed with the image.
+    """Only outlines; at lower strengths they are mixed with the image.
 
     Source: J. Canny, "A Computational Approach to Edge Detection", IEEE Transactions on Pattern
     Analysis and Machine Intelligence 8 (1986), 679-698.
@@ -212,7 +218,7 @@ def _canny_edges(images: Array, share: float, random: Random) -> Array:  # noqa:
         ridge |= (way == turn) & (steep >= ahead) & (steep > behind)
     most = steep.max(axis=(1, 2), keepdims=True)
     edge, weak = ridge & (steep > 0.4 * most), ridge & (steep > 0.15 * most)
-    while True:  # weak edges count where they go on from strong ones; each turn adds some or ends
+    while True:  # weak edges count if they touch strong ones; repeat until no more are added
         wide = np.pad(edge, ((0, 0), (1, 1), (1, 1)))
         near = np.zeros_like(edge)
         for down in range(3):
@@ -243,12 +249,13 @@ CORRUPTIONS: dict[str, Corruption] = {
     "zigzag": Corruption(_zigzag, (1, 2, 3, 4, 5)),
     "canny edges": Corruption(_canny_edges, (0.35, 0.5, 0.65, 0.8, 1)),
 }
-"""Names in the order of the source's table."""
+"""All corruptions, in the order of the source's table."""
 
 
 def _unit(images: Array) -> float:
-    """Pixels of a twenty-eighth of the height."""
-    return images.shape[1] / 28
+    """1/28 of the height, in pixels."""
+    height: int = images.shape[1]
+    return height / 28
 
 
 def _moved(images: Array, changes: list[Homography]) -> Array:
@@ -256,7 +263,7 @@ def _moved(images: Array, changes: list[Homography]) -> Array:
 
 
 def _spread(grid: Array, height: int, width: int) -> Array:
-    """Grids `(N, h, w)` spread over `(N, height, width)`, linear in between."""
+    """Interpolate grids `(N, h, w)` linearly to `(N, height, width)`."""
     for axis, length in ((1, height), (2, width)):
         place = np.linspace(0, grid.shape[axis] - 1, length, dtype=np.float32)
         low = np.minimum(place.astype(int), grid.shape[axis] - 2)
@@ -267,7 +274,7 @@ def _spread(grid: Array, height: int, width: int) -> Array:
 
 
 def _with_lines(images: Array, many: int, random: Random, *, dotted: bool) -> Array:
-    """White lines of a pen's width; every further line leaves those before it where they are."""
+    """Draw white lines; increasing `many` adds lines without moving the others."""
     from PIL import Image, ImageDraw
 
     _, height, width, _ = images.shape

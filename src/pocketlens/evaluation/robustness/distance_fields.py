@@ -1,9 +1,9 @@
-"""Ink drawings as smooth fields, so that a stroke can be drawn again with any pen at any size.
+"""Distance fields of ink drawings, to redraw their strokes with any pen at any size.
 
-Two fields of a drawing are kept. `drawn` follows its own outline: where it is below 0 there was
-ink. `pen` is the distance to the middle of its strokes: where it is below a pen's radius there is
-ink of that pen. Both are in *units*, 1/28 of the image's side, as MNIST counts pixels; both
-interpolate well, which pixels of ink do not.
+A drawing has two fields. `drawn` follows its outline: it is below 0 where the drawing has ink.
+`pen` is the distance to the center line of its strokes: where it is below the radius of a pen, that
+pen leaves ink. Both are in *units* of 1/28 of the image's side (MNIST's pixels). Both can be
+interpolated well, unlike the pixels themselves.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FINE", "GRID", "REACH", "Fields", "ink_fields"]
+__all__ = ["FINE", "GRID", "REACH", "DistanceFields", "distance_fields"]
 
 UNITS = 28
-"""Units a side of the image."""
+"""Units per side of the image."""
 
 MARGIN = 2
-"""Units that a field reaches beyond the image on every side, for pens thicker than its own."""
+"""Units by which a field is larger than the image on each side, for thicker pens."""
 
 FINE = 3
 """Samples of a field per unit."""
@@ -28,32 +28,33 @@ GRID = (UNITS + 2 * MARGIN) * FINE
 """Samples of a field per side."""
 
 REACH = 3.0
-"""Beyond this distance, in units, `pen` stays what it is."""
+"""Largest value of `pen`, in units; larger distances are set to about this value."""
 
 SLOPE = 3.2
-"""Units of distance for a step from paper to ink: MNIST's strokes have edges this soft."""
+"""Width of a soft edge between paper and ink, in units, similar to MNIST's."""
 
 BLOT = 1.2
-"""Ink deeper than this many times half the width of the drawing's thinner strokes is a blot."""
+"""Ink is a blot where its depth is more than this many times half the width of thin strokes."""
 
 DEEPEST = 9
-"""How far, in samples, the depth of ink is measured."""
+"""The largest depth of ink that is measured, in samples."""
 
 SMOOTHING = 4
-"""How often the squared distance is averaged over neighbors: takes the stairs out of the middle
-line. Each pass adds 1/2 sample² of variance."""
+"""Number of passes that average the squared distance over neighbors, which smooths the steps in the
+center line. Each pass adds a variance of 1/2 sample²."""
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Fields:
-    """Fields of `N` drawings.
+class DistanceFields:
+    """Distance fields of `N` drawings.
 
     Args:
-        drawn: `(N, GRID, GRID)` about the distance to the ink's outline, negative inside, in units.
-        pen: `(N, GRID, GRID)` the distance to the middle of the nearest stroke, in units.
-        own: `(N,)` half the width of the drawing's own strokes, in units.
+        drawn: `(N, GRID, GRID)` approximate distance to the outline of the ink, negative inside,
+            in units.
+        pen: `(N, GRID, GRID)` distance to the center line of the nearest stroke, in units.
+        own: `(N,)` half the width of the drawing's original strokes, in units.
     """
 
     drawn: Array
@@ -61,26 +62,28 @@ class Fields:
     own: Array
 
 
-def ink_fields(images: NDArray[np.uint8]) -> Fields:
-    """The fields of drawings `(N, H, W)`, light ink on black; each has some ink."""
+def distance_fields(images: NDArray[np.uint8]) -> DistanceFields:
+    """Distance fields of drawings `(N, H, W)` in light ink on black; each must have some ink."""
     fine = np.stack([_enlarged(image) for image in images])
     most = fine.max(axis=(1, 2), keepdims=True)
     drawn = SLOPE * (0.5 - fine / most)
     ink = drawn < 0
     middle = _thinned(ink)
-    dots = ~middle.any(axis=(1, 2))  # thinning takes a square of two samples away whole
+    dots = ~middle.any(axis=(1, 2))  # thinning removes a square of 2 × 2 samples completely
     middle[dots] = ink[dots]
     depth = np.sqrt(_squared_distance(~ink, DEEPEST))
     thin, own = _widths(depth, middle)
-    # Ink deeper than strokes are is the inside of a loop that ran full. A middle line alone would
-    # lose it, and a person could no longer read on.
+    # Ink that is deeper than the strokes is a filled loop. With only the center line the loop would
+    # be lost, and people could no longer read the digit.
     middle |= ink & (depth > BLOT * thin[:, None, None] + 0.5)
     squared = _squared_distance(middle, round(REACH * FINE))
     for _ in range(SMOOTHING):
         squared = _averaged(squared)
-    # Of a straight line's squared distance x², averaging makes x² + variance.
+    # For a straight line, averaging turns the squared distance x² into x² + variance.
     distance = np.sqrt(np.maximum(squared - SMOOTHING / 2, 0)) / FINE
-    return Fields(drawn.astype(np.float32), distance.astype(np.float32), own / np.float32(FINE))
+    return DistanceFields(
+        drawn.astype(np.float32), distance.astype(np.float32), own / np.float32(FINE)
+    )
 
 
 def _enlarged(image: NDArray[np.uint8]) -> Array:
@@ -93,14 +96,14 @@ def _enlarged(image: NDArray[np.uint8]) -> Array:
 
 
 def _widths(depth: Array, middle: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Half the width of each drawing's thinner strokes, and of its typical ones, in samples."""
+    """Half the width of each drawing's thin strokes, and of its typical strokes, in samples."""
     found = [np.quantile(d[m], (0.3, 0.5)) for d, m in zip(depth, middle, strict=True)]
     thin, own = np.array(found, np.float32).T
     return thin, own
 
 
 def _thinned(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The middle lines, one sample wide, of ink `(N, S, S)` that leaves the border free.
+    """The center lines, one sample wide, of ink `(N, S, S)` that does not touch the border.
 
     Source: T. Y. Zhang and C. Y. Suen, "A Fast Parallel Algorithm for Thinning Digital Patterns",
     Communications of the ACM 27 (1984), 236-239.
@@ -114,20 +117,20 @@ def _thinned(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
         code = np.zeros(len(places), np.uint8)
         for bit, offset in enumerate(around):
             code |= there[places + offset] << bit
-        goes = REMOVABLE[step % 2][code]
-        there[places[goes]] = 0
-        quiet = 0 if goes.any() else quiet + 1
-        places = places[~goes]
+        removed = REMOVABLE[step % 2][code]
+        there[places[removed]] = 0
+        quiet = 0 if removed.any() else quiet + 1
+        places = places[~removed]
         step += 1
     return there.reshape(ink.shape).astype(bool)
 
 
 AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-"""The neighbors P2 to P9 of Zhang and Suen: from above, clockwise."""
+"""The neighbors P2 to P9 of Zhang and Suen: clockwise from the top."""
 
 
 def _removable(step: int) -> NDArray[np.bool_]:
-    """For each of the 256 neighborhoods, whether its middle goes in sub-iteration `step`."""
+    """For each of the 256 neighborhoods: whether sub-iteration `step` removes its center."""
     near = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8)
     count = near.sum(axis=1)
     rises = ((near == 0) & (np.roll(near, -1, axis=1) == 1)).sum(axis=1)
@@ -136,16 +139,17 @@ def _removable(step: int) -> NDArray[np.bool_]:
         edge = (up * right * down == 0) & (right * down * left == 0)
     else:
         edge = (up * right * left == 0) & (up * down * left == 0)
-    return (count >= 2) & (count <= 6) & (rises == 1) & edge
+    removable: NDArray[np.bool_] = (count >= 2) & (count <= 6) & (rises == 1) & edge
+    return removable
 
 
 REMOVABLE = (_removable(0), _removable(1))
 
 
 def _squared_distance(points: NDArray[np.bool_], reach: int) -> Array:
-    """Squared distance in samples `(N, S, S)` to the nearest point, at most (reach + 1)².
+    """Squared distance `(N, S, S)` to the nearest point, in samples, at most (reach + 1)².
 
-    A reach of at most 10 keeps every sum within 8 bits.
+    `reach` must be at most 10, so that all sums fit in 8 bits.
     """
     far = (reach + 1) ** 2
     squared = np.where(points, np.uint8(0), np.uint8(far))
@@ -160,11 +164,12 @@ def _squared_distance(points: NDArray[np.bool_], reach: int) -> Array:
                 place = nearest[tuple(here)]
                 np.minimum(place, there[tuple(other)], out=place)
         squared = nearest
-    return np.minimum(squared, far).astype(np.float32)
+    limited: Array = np.minimum(squared, far).astype(np.float32)
+    return limited
 
 
 def _averaged(field: Array) -> Array:
-    """The mean of neighbors with the weights 1 2 1 along both axes; the border stays as it is."""
+    """The mean of neighbors with weights 1, 2, 1 along both axes; the border is not changed."""
     for axis in (1, 2):
         turned = np.moveaxis(field, axis, 0)
         field = field.copy()

@@ -1,4 +1,4 @@
-"""What scenes are drawn with: the frame's coordinates, soft masks, noise, planes seen at a slant.
+"""Tools for drawing scenes: random numbers, coordinates, masks, noise, perspective.
 
 Planes are `(SIDE, SIDE)` float32. Homographies are 3 × 3 and act on columns (x, y, 1), x to the
 right, y down; pixel k covers k to k + 1.
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.evaluation.robustness.ranges import SIDE, Span
+from pocketlens.evaluation.robustness.ranges import SIDE, Interval
 
 __all__ = [
     "WHOLE",
@@ -21,22 +21,22 @@ __all__ = [
     "X",
     "Y",
     "band",
+    "bernoulli",
     "blend",
     "blurred",
-    "chance",
     "coordinates",
     "half_plane",
+    "log_triangular",
+    "log_uniform",
     "map_points",
     "moved",
     "sampled",
     "scaled",
     "slow_noise",
-    "span",
-    "span_log",
     "streaked",
+    "triangular",
     "turned",
-    "usual",
-    "usual_log",
+    "uniform",
 ]
 
 Array = NDArray[np.float32]
@@ -51,49 +51,53 @@ WHOLE: Region = (slice(0, SIDE), slice(0, SIDE))
 Y, X = (grid.astype(np.float32) + np.float32(0.5) for grid in np.mgrid[:SIDE, :SIDE])
 
 
-def span(random: Random, bounds: Span) -> float:
-    """A number drawn evenly between the bounds."""
+def uniform(random: Random, bounds: Interval) -> float:
+    """A random number from a uniform distribution between the bounds."""
     low, high = bounds
-    return low + (high - low) * random.random()
+    return low + (high - low) * float(random.random())
 
 
-def span_log(random: Random, bounds: Span) -> float:
-    """A number whose logarithm is drawn evenly between the bounds' logarithms."""
+def log_uniform(random: Random, bounds: Interval) -> float:
+    """A random number whose logarithm is uniform between the logarithms of the bounds."""
     low, high = bounds
-    return low * (high / low) ** random.random()
+    value: float = low * (high / low) ** random.random()
+    return value
 
 
-def usual(random: Random, bounds: Span) -> float:
-    """A number between the bounds, mostly an ordinary one.
+def triangular(random: Random, bounds: Interval) -> float:
+    """A random number from a triangular distribution between the bounds.
 
-    That is one near the middle, or near 0 of bounds that start at 0: the density is a triangle.
+    Its peak is in the middle, or at 0 if the bounds start at 0.
     """
     low, high = bounds
     one, other = random.random(2)
-    return high * min(one, other) if low == 0 else low + (high - low) * (one + other) / 2
+    value: float = high * min(one, other) if low == 0 else low + (high - low) * (one + other) / 2
+    return value
 
 
-def usual_log(random: Random, bounds: Span) -> float:
-    """A number whose logarithm is mostly near the middle of the bounds' logarithms."""
+def log_triangular(random: Random, bounds: Interval) -> float:
+    """A random number whose logarithm has a triangular distribution between those of the bounds."""
     low, high = bounds
-    return low * (high / low) ** (random.random(2).sum() / 2)
+    value: float = low * (high / low) ** (random.random(2).sum() / 2)
+    return value
 
 
-def chance(random: Random, share: float) -> bool:
-    """True in `share` of all calls."""
+def bernoulli(random: Random, share: float) -> bool:
+    """True with probability `share`."""
     return bool(random.random() < share)
 
 
 def slow_noise(
     random: Random, cells: int, rows: int | None = None, region: Region = WHOLE
 ) -> Array:
-    """Smooth noise of mean 0 and deviation about 1, with `cells` swings across the frame.
+    """Smooth noise with mean 0 and deviation about 1.
 
     Args:
-        random: Where its values come from.
-        cells: Grid points across; the noise is smooth between them.
-        rows: Grid points down; default: as many as across.
-        region: The part of the frame that is wanted.
+        random: Source of the values.
+        cells: Number of random grid points across the frame; the noise is interpolated between
+            them.
+        rows: Number of grid points from top to bottom; default: `cells`.
+        region: The part of the frame to return.
     """
     grid = random.standard_normal((rows or cells, cells), np.float32)
     return np.asarray(_between(rows or cells)[region[0]] @ grid @ _between(cells)[region[1]].T)
@@ -101,7 +105,7 @@ def slow_noise(
 
 @lru_cache(maxsize=256)
 def _between(cells: int) -> Array:
-    """The weights `(SIDE, cells)` that grid points have at each pixel: a cubic between them."""
+    """The weights `(SIDE, cells)` of the grid points for each pixel: cubic interpolation."""
     from PIL import Image
 
     points = Image.fromarray(np.eye(cells, dtype=np.float32))
@@ -114,7 +118,7 @@ def blend(plane: Array, other: Array | float, share: Array | float) -> Array:
 
 
 def blurred(planes: Array, deviation: float, axes: tuple[int, int]) -> Array:
-    """A Gaussian blur of `deviation` samples along both axes; the edges repeat themselves."""
+    """A Gaussian blur of `deviation` samples along both axes; values at the edges are repeated."""
     reach = max(1, math.ceil(2.2 * deviation))
     weights = np.exp(-(np.arange(reach + 1) ** 2) / (2 * deviation**2))
     weights = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
@@ -131,19 +135,19 @@ def blurred(planes: Array, deviation: float, axes: tuple[int, int]) -> Array:
 
 
 def streaked(planes: Array, length: float, angle: float, axes: tuple[int, int]) -> Array:
-    """A motion blur: the mean of what passes by on a straight way.
+    """Motion blur: the mean along a straight line.
 
     Args:
         planes: Any array.
-        length: Of the way, in samples.
-        angle: Its direction, radians from the second of the axes toward the first.
-        axes: The axes down and across.
+        length: Length of the line, in samples.
+        angle: Direction of the line, in radians from the second axis toward the first.
+        axes: The vertical and the horizontal axis.
     """
     reach = math.ceil(length / 2)
     around = [(reach, reach) if axis in axes else (0, 0) for axis in range(planes.ndim)]
     wide = np.pad(planes, around, mode="edge")
     total = np.zeros_like(planes)
-    # Half a sample a step at most, so that rounding to whole samples leaves no holes.
+    # Steps of at most half a sample, so that rounding to whole samples leaves no gaps.
     ways = np.linspace(-length / 2, length / 2, 2 * math.ceil(length) + 1).tolist()
     for along in ways:
         place = [slice(None)] * planes.ndim
@@ -155,49 +159,53 @@ def streaked(planes: Array, length: float, angle: float, axes: tuple[int, int]) 
 
 
 def half_plane(angle: float, offset: float, soft: float) -> Array:
-    """1 beyond a straight edge, 0 before it.
+    """A mask that is 1 beyond a straight edge and 0 before it.
 
     Args:
-        angle: Direction of the far side, radians from x toward y.
-        offset: How far the edge is from the frame's origin that way, pixels.
+        angle: Direction from 0 to 1 across the edge, in radians from x toward y.
+        offset: Distance of the edge from the frame's origin in this direction, in pixels.
         soft: Width of the transition in pixels, at least 1.
     """
     distance = math.cos(angle) * X + math.sin(angle) * Y - offset
-    return np.clip(distance / max(soft, 1) + 0.5, 0, 1).astype(np.float32)
+    mask: Array = np.clip(distance / max(soft, 1) + 0.5, 0, 1).astype(np.float32)
+    return mask
 
 
 def band(distance: NDArray[np.floating], width: float) -> Array:
-    """A line of `width` pixels where `distance` (pixels, either sign) is 0, its edges antialiased;
-    thinner than a pixel, it is fainter."""
+    """An antialiased line of `width` pixels along which `distance` (signed, in pixels) is 0.
+
+    A line thinner than a pixel is drawn fainter.
+    """
     shown = np.clip((max(width, 1) + 1) / 2 - np.abs(distance), 0, 1)
-    return (shown * min(width, 1)).astype(np.float32)
+    line: Array = (shown * min(width, 1)).astype(np.float32)
+    return line
 
 
 def moved(x: float, y: float) -> Homography:
-    """The shift by (x, y)."""
+    """A translation by (x, y)."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
 
 
 def scaled(x: float, y: float) -> Homography:
-    """x and y multiplied."""
+    """Scaling of x and of y."""
     return np.diag([x, y, 1.0])
 
 
 def turned(degrees: float) -> Homography:
-    """The turn that takes x toward y: clockwise on the screen."""
+    """A rotation from x toward y: clockwise on the screen."""
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
 
 
 def map_points(homography: Homography, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points `(n, 2)` moved by a homography."""
+    """Apply a homography to points `(n, 2)`."""
     x, y, w = homography @ np.stack([points[:, 0], points[:, 1], np.ones(len(points))])
     return np.stack([x / w, y / w], axis=1)
 
 
 def coordinates(homography: Homography) -> tuple[Array, Array]:
-    """Where each pixel's middle lies on the plane that `homography` maps to the frame."""
+    """The position of each pixel's center on the plane that `homography` maps to the frame."""
     inverse = np.linalg.inv(homography).astype(np.float32)
     x, y, w = (row[0] * X + row[1] * Y + row[2] for row in inverse)
     return x / w, y / w
@@ -206,13 +214,13 @@ def coordinates(homography: Homography) -> tuple[Array, Array]:
 def sampled(
     field: NDArray[np.float32], homography: Homography, beyond: float, region: Region = WHOLE
 ) -> Array:
-    """A field of samples as the frame sees it.
+    """A field of samples, transformed to the frame.
 
     Args:
         field: `(H, W)`.
         homography: From samples to pixels.
         beyond: The value outside the field.
-        region: The part of the frame that is wanted.
+        region: The part of the frame to return.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""`empty_scenes`: what a camera sees when there is no digit.
+"""`empty_scenes`: simulated photos without a digit.
 
-The same sheets, pens, light and camera as in `photograph`, so that nothing but the missing digit
-tells the two apart.
+They use the same sheets, pens, light and camera as `photograph`, so that the missing digit is the
+only difference.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.robustness import scenery
 from pocketlens.evaluation.robustness.camera import take
-from pocketlens.evaluation.robustness.distance_fields import ink_fields
-from pocketlens.evaluation.robustness.drawing import Array, Random, chance, map_points, moved, span
+from pocketlens.evaluation.robustness.distance_fields import distance_fields
+from pocketlens.evaluation.robustness.drawing import (
+    Array,
+    Random,
+    bernoulli,
+    map_points,
+    moved,
+    uniform,
+)
 from pocketlens.evaluation.robustness.pen import choose_pen
 from pocketlens.evaluation.robustness.photos import check_drawings, drawings, inked, written_scene
 from pocketlens.evaluation.robustness.ranges import SIDE, SURFACES
@@ -43,33 +50,33 @@ SCENERY: dict[str, Callable[[Random], Array]] = {
 }
 
 SCRAMBLED, CUT_OFF = PIECES = ("scrambled digit", "cut-off digit")
-"""The kinds that are made from digits."""
+"""The kinds of scene that are made from digits."""
 
 Drawing: TypeAlias = NDArray[np.uint8]
 
 
 def empty_scenes(count: int, *, seed: int = 0, like: Dataset | None = None) -> Dataset:
-    """Photograph scenes without a digit; frame i is of the kind `empty_kind(i, like is not None)`.
+    """Simulate photos without a digit; photo i is of kind `empty_kind(i, pieces=like is not None)`.
 
     Args:
-        count: How many.
-        seed: Draws the scenes; the same seed gives the same frames.
-        like: Digits, light ink on black, that are scrambled or cut off so far by the border that
-            nobody could tell which they were; without them these two kinds are left out.
+        count: Number of photos, at least 1.
+        seed: Draws the scenes; the same seed always produces the same photos.
+        like: Digits in light ink on black. They are scrambled, or cut off by the border so far that
+            nobody could recognize them. None leaves these two kinds out.
 
     Returns:
-        Square gray frames `(count, 160, 160, 1)` of the single class `nothing`.
+        Square gray images `(count, 160, 160, 1)` of the single class `nothing`.
 
     Raises:
-        OptionError: A count below 1.
-        DataError: `like` is empty or no set of drawings.
+        OptionError: `count` is below 1.
+        DataError: `like` is empty or does not consist of drawings.
     """
     if count < 1:
-        raise OptionError(f"a count of empty scenes is at least 1; received: {count}")
+        raise OptionError(f"the number of empty scenes must be at least 1; received: {count}")
     wide = np.empty(0, np.int64)
     if like is not None:
         if not len(like):
-            raise DataError(f"{like.name} is empty; expected digits to make pieces of")
+            raise DataError(f"{like.name} is empty; expected digits to cut into pieces")
         check_drawings(like)
         wide = _wide(like)
     frames = np.empty((count, SIDE, SIDE, 1), np.uint8)
@@ -78,7 +85,7 @@ def empty_scenes(count: int, *, seed: int = 0, like: Dataset | None = None) -> D
         kind = empty_kind(index, pieces=like is not None)
         if kind in SCENERY:
             scene = SCENERY[kind](random)
-            frame = take(scene, random, sharpness=span(random, (0.5, 4)))
+            frame = take(scene, random, sharpness=uniform(random, (0.5, 4)))
         elif like is not None and kind in PIECES:
             place = int(random.choice(wide))
             digit = drawings(like, slice(place, place + 1))[0]
@@ -91,18 +98,18 @@ def empty_scenes(count: int, *, seed: int = 0, like: Dataset | None = None) -> D
 
 
 def empty_kind(index: int, *, pieces: bool) -> str:
-    """What the empty scene of a place shows.
+    """The kind of an empty scene.
 
     Args:
-        index: Its place.
-        pieces: Whether there are pieces of digits among the scenes.
+        index: The index of the scene.
+        pieces: Whether the scenes include pieces of digits.
     """
     kinds = EMPTY_KINDS if pieces else tuple(k for k in EMPTY_KINDS if k not in PIECES)
     return kinds[index % len(kinds)]
 
 
 def _wide(like: Dataset) -> NDArray[np.int64]:
-    """The half of the drawings that are least like a single line, whose parts say least."""
+    """The half of the drawings that are widest; pieces of a single line could look like a 1."""
     ink = like.images.max(axis=3) > 127
     across, down = ink.any(axis=1).sum(axis=1), ink.any(axis=2).sum(axis=1)
     ratio = np.minimum(across, down) / np.maximum(across, down).clip(1)
@@ -110,7 +117,7 @@ def _wide(like: Dataset) -> NDArray[np.int64]:
 
 
 def _written(drawing: Drawing, random: Random, *, cut: bool = False) -> NDArray[np.uint8]:
-    fields = ink_fields(drawing[np.newaxis])
+    fields = distance_fields(drawing[np.newaxis])
     surface = SURFACES[random.integers(len(SURFACES))]
     pen = choose_pen(random, float(fields.own[0]), chalk=surface.chalk)
     points = inked(fields, 0, pen)
@@ -122,8 +129,8 @@ def _written(drawing: Drawing, random: Random, *, cut: bool = False) -> NDArray[
 
 
 def _cut_off(view: View, points: NDArray[np.float64], random: Random) -> View:
-    """The view moved so that little of the ink is left in the frame."""
-    box, seen = view.box, span(random, (0.2, 0.45))
+    """The view, shifted so that only a small part of the ink is in the frame."""
+    box, seen = view.box, uniform(random, (0.2, 0.45))
     x, y = (
         (seen * box.width - box.right, 0),
         (SIDE - seen * box.width - box.left, 0),
@@ -135,9 +142,9 @@ def _cut_off(view: View, points: NDArray[np.float64], random: Random) -> View:
 
 
 def _scrambled(digit: Drawing, random: Random) -> Drawing:
-    """The ink's box in 3 × 3 tiles, each turned and none where it was.
+    """Cut the ink's box into 3 × 3 tiles, rotate each, and move each to another position.
 
-    Of 2 × 2 tiles, some come out as other digits.
+    With 2 × 2 tiles, some results look like other digits.
     """
     many = 3
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
@@ -155,17 +162,17 @@ def _scrambled(digit: Drawing, random: Random) -> Drawing:
 
 
 def _scribble(random: Random) -> Drawing:
-    """A pen that goes to and fro too often for any digit."""
+    """A pen that changes direction too often for any digit."""
     many = int(random.integers(10, 26))
     points = random.uniform(14, 70, (many, 2))
-    if chance(random, 0.5):  # a zigzag that advances
+    if bernoulli(random, 0.5):  # a zigzag from left to right
         points[:, 0] = np.linspace(10, 74, many) + random.normal(0, 3, many)
         points[:, 1] = 42 + np.where(np.arange(many) % 2, 1, -1) * random.uniform(8, 30, many)
     return _strokes([points], random)
 
 
 def _sign(random: Random) -> Drawing:
-    """A sign or letter by pen."""
+    """A sign or letter drawn with a pen."""
     shape = SIGNS[random.integers(len(SIGNS))]
     strokes = [
         np.array(stroke) * 0.6 + 12 + random.normal(0, 1.5, (len(stroke), 2)) for stroke in shape
@@ -214,4 +221,4 @@ DRAWN: dict[str, Callable[[Random], Drawing]] = {
 }
 
 EMPTY_KINDS = (*SCENERY, *DRAWN, *PIECES)
-"""What empty scenes show, in turn."""
+"""The kinds of empty scenes, in the order of `empty_scenes`."""

@@ -1,4 +1,4 @@
-"""`run_suite`: every test of the suite, one after another."""
+"""`run_suite`: runs all tests of the robustness suite, one after another."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from pocketlens.prediction import NOTHING, Predictor, Thresholds
 __all__ = ["LIMIT", "TESTS", "Progress", "run_suite"]
 
 TESTS = ("clean", "corruptions", "turns", "scale", "position", "polarity", "camera")
-"""The tests that end in a table, in order."""
+"""The tests that produce a table, in order."""
 
 LIMIT = 1000
-"""Images of each test: the suite then takes about two minutes with a small model on two cores, and
-an accuracy of 99 % is known to within 0.8 %."""
+"""Images per test. With this many, the suite takes about two minutes with a small model on two
+cores, and an accuracy of 99 % has an error of at most 0.8 %."""
 
-MOST = 10_000
-"""The largest limit: as many photographs take 256 MB."""
+MAX_LIMIT = 10_000
+"""The largest limit allowed: this many photos take 256 MB."""
 
 ANGLES = tuple(range(-45, 46, 5))
 SIZES = tuple(round(0.1 * step, 1) for step in range(3, 14))
 SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)
 SHIFTED = 0.7
-"""The size at which images are moved about: MNIST's 20 × 20 box is then half the frame, and stays
+"""The scale of images that are shifted. MNIST's 20 × 20 box is then half the frame and stays
 inside."""
 
 DIGITS = tuple("0123456789")
@@ -56,40 +56,42 @@ def run_suite(
     tests: Collection[str] = TESTS,
     progress: Progress | None = None,
 ) -> SuiteResult:
-    """Examine a recognizer: clean, corrupted, turned, smaller, moved, photographed, and on nothing.
+    """Test a recognizer on clean, corrupted, rotated, scaled and shifted images, photos and scenes.
 
-    All tests are drawn from `seed`, so that two models get the same. Photographs are taken only of
-    digits drawn in light ink on black (MNIST, `strokes`); for any other data they are left out,
-    and the clean images are held against the empty scenes instead.
+    `seed` determines all tests, so two models get the same images. Photos are simulated only for
+    digits in light ink on black (MNIST, `strokes`). For other data this test is skipped, and the
+    clean images are compared with the empty scenes instead.
 
     Args:
         predictor: A Recognizer, a CoreMLModel or any other Predictor.
-        dataset: Test images, in their own size, of classes that the predictor knows.
-        limit: Images of each test but the clean one, which takes all.
+        dataset: Test images in their original size; the predictor must have all of its classes.
+        limit: Number of images per test, from 1 to 10,000; the clean test uses all images.
         seed: Chooses the images and draws the tests.
-        threshold: From which probability on an answer counts as shown, in [0, 1]; default: the
+        threshold: The lowest probability at which a label counts as shown, in [0, 1]; default: the
             model's own.
-        tests: Which tables to make, of `TESTS`; rejection is always measured.
-        progress: Called with the name of each test as it begins.
+        tests: The tables to make, from `TESTS`; rejection is always measured.
+        progress: Called with the name of each test when it starts.
 
     Raises:
-        OptionError: A limit or threshold out of range, or an unknown test.
-        DataError: No images, or a class that the predictor does not know.
+        OptionError: The limit or threshold is out of range, or a test is unknown.
+        DataError: There are no images, or the predictor lacks one of the classes.
     """
-    if not 1 <= limit <= MOST:
-        raise OptionError(f"limit is a count of images from 1 to {MOST}; received: {limit}")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise OptionError(
+            f"limit must be a number of images from 1 to {MAX_LIMIT}; received: {limit}"
+        )
     thresholds = predictor.thresholds
     if threshold is not None:
         if not 0 <= threshold <= 1:
-            raise OptionError(f"threshold is a probability from 0 to 1; received: {threshold}")
+            raise OptionError(f"threshold must be from 0 to 1; received: {threshold}")
         thresholds = replace(thresholds, show=threshold, keep=min(thresholds.keep, threshold))
     if unknown := [name for name in tests if name not in TESTS]:
         raise OptionError(f"there is no test '{unknown[0]}'; {did_you_mean(unknown[0], TESTS)}")
-    began = time.perf_counter()
-    say = progress or (lambda _: None)
+    start = time.perf_counter()
+    report = progress or (lambda _: None)
     tables = []
     if "clean" in tests:
-        say("clean")
+        report("clean")
         tables.append(_clean(evaluate(predictor, dataset)))
     order = np.random.default_rng([seed, 3]).permutation(len(dataset))[:limit]
     some = replace(dataset.subset(np.sort(order)), name=dataset.name)
@@ -102,17 +104,17 @@ def run_suite(
     ):
         if name not in tests:
             continue
-        say(name)
+        report(name)
         tables.append(test(predictor, some, seed))
     drawn, why = _drawings(some)
     left_out = () if drawn else (why,)
     photos = None
     if drawn:
-        say("camera")
+        report("camera")
         photos = photograph(drawn, seed=seed)
         if "camera" in tests:
             tables.append(_camera(predictor, photos))
-    say("rejection")
+    report("rejection")
     rejection = _rejection(predictor, some, drawn, photos, limit, seed, thresholds)
     return SuiteResult(
         data=dataset.name,
@@ -122,7 +124,7 @@ def run_suite(
         tables=tuple(tables),
         rejection=rejection,
         left_out=left_out,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - start,
     )
 
 
@@ -131,14 +133,14 @@ def _clean(found: Evaluation) -> Table:
     names = ["all"]
     for one in found.per_class:
         if one.recall is None:
-            continue  # a class without images, such as `nothing`
+            continue  # this class has no images, such as `nothing`
         right = round(one.recall * one.count)
         names.append(one.name)
         scores.append(Score(one.count, one.recall, wilson_interval(right, one.count), None))
     return Table(
         "clean",
         "Clean images",
-        f"all {found.n:,} test images as they are, then class by class",
+        f"all {found.n:,} test images unchanged, then by class",
         ("accuracy",),
         tuple(names),
         (tuple(scores),),
@@ -156,7 +158,7 @@ def _corruptions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:
     return Table(
         "corruptions",
         "Corrupted images",
-        f"fifteen kinds of damage after MNIST-C, at five strengths, {len(dataset):,} images each",
+        f"fifteen corruptions as in MNIST-C, at five strengths, {len(dataset):,} images each",
         tuple(CORRUPTIONS),
         tuple(str(strength) for strength in STRENGTHS),
         rows,
@@ -172,7 +174,7 @@ def _turns(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # noqa:
     return Table(
         "turns",
         "Turned images",
-        f"clockwise, about the middle of the image, {len(dataset):,} images each",
+        f"clockwise around the middle of the image, {len(dataset):,} images each",
         ("accuracy",),
         tuple(f"{angle:+d}°" if angle else "0°" for angle in ANGLES),
         (tuple(scores),),
@@ -188,8 +190,8 @@ def _scales(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # noqa
     return Table(
         "scale",
         "Smaller and larger images",
-        "1 is as they are (in MNIST, ink 71 % of the frame high); beyond 1.3 ink would be cut off; "
-        f"{len(dataset):,} images each",
+        "1 is the original size (in MNIST, the ink is 71 % of the frame's height); above 1.3 ink "
+        f"would be cut off; {len(dataset):,} images each",
         ("accuracy",),
         tuple(f"{size:.1f}" for size in SIZES),
         (tuple(scores),),
@@ -211,8 +213,8 @@ def _positions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # n
     )
     return Table(
         "position",
-        "Images off the middle",
-        f"at {100 * SHIFTED:.0f} % of their size, moved across and down by shares of the frame, "
+        "Shifted images",
+        f"at {100 * SHIFTED:.0f} % of their size, shifted by shares of the frame's side, "
         f"{len(dataset):,} images each",
         tuple(_shift(y, "up", "down") for y in SHIFTS),
         tuple(_shift(x, "left", "right") for x in SHIFTS),
@@ -233,10 +235,10 @@ def _polarity(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # no
     )
     return Table(
         "polarity",
-        "Light and dark exchanged",
-        f"as they are (in MNIST, white on black) and as a negative, {len(dataset):,} images each",
+        "Inverted images",
+        f"original (in MNIST, white on black) and inverted, {len(dataset):,} images each",
         ("accuracy",),
-        ("as it is", "negative"),
+        ("original", "inverted"),
         (scores,),
     )
 
@@ -251,8 +253,8 @@ def _camera(predictor: Predictor, photos: Dataset) -> Table:
     there = [surface.name for surface in SURFACES if surface.name in names]
     return Table(
         "camera",
-        "Simulated photographs",
-        f"{len(photos):,} digits on paper and boards, each in its own light (see "
+        "Simulated photos",
+        f"{len(photos):,} digits on paper and boards in different light (for details see "
         "pocketlens.evaluation.robustness.ranges)",
         ("accuracy",),
         ("all", *there),
@@ -269,18 +271,20 @@ def _rejection(
     seed: int,
     thresholds: Thresholds,
 ) -> Rejection:
-    there, what = photos, "photographs of digits"
+    there, what = photos, "photos of digits"
     if there is None:
         there, what = _something(some), "clean images"
     if not len(there):
-        raise DataError(f"{some.name} has no image but of {NOTHING!r}; expected others too")
+        raise DataError(
+            f"{some.name} has only images of the class {NOTHING!r}; expected other classes too"
+        )
     nothing = empty_scenes(limit, seed=seed, like=drawn)
     kinds = [empty_kind(index, pieces=drawn is not None) for index in range(limit)]
     note = f"{len(there):,} {what} against {limit:,} scenes without a digit"
     if drawn is None:
         note = (
             f"{len(there):,} {what} against {limit:,} scenes of walls, textures, signs and letters"
-            " (any that shows one of your classes counts as nothing all the same)"
+            " (all count as empty, even if one shows one of your classes)"
         )
     return measure_rejection(
         predictor,
@@ -304,11 +308,11 @@ def _something(dataset: Dataset) -> Dataset:
 
 
 def _drawings(dataset: Dataset) -> tuple[Dataset | None, str]:
-    """The images that can be photographed; or None, and why not."""
-    what = "camera (simulated photographs): "
+    """The images to simulate photos of; None and the reason if it is not possible."""
+    what = "camera (simulated photos): "
     other = [name for name in dataset.classes if name not in (*DIGITS, NOTHING)]
     if other:
-        return None, f"{what}they are taken of the digits 0 to 9; the data has {listed(other)}"
+        return None, f"{what}only possible for the digits 0 to 9; the data has {listed(other)}"
     drawn = _something(dataset)
     try:
         check_drawings(drawn)
@@ -318,7 +322,7 @@ def _drawings(dataset: Dataset) -> tuple[Dataset | None, str]:
 
 
 def _canvas(predictor: Predictor, dataset: Dataset) -> tuple[int, int]:
-    """The size in which images are moved: the model's, where that is larger than theirs."""
+    """Height and width for transformed images: the larger of the images' and the model's."""
     spec = predictor.input_spec
     return max(dataset.images.shape[1], spec.height), max(dataset.images.shape[2], spec.width)
 

@@ -1,4 +1,4 @@
-"""The pen: from a drawing's fields to ink on the frame."""
+"""The pen: from a drawing's distance fields to ink in the frame."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pocketlens.evaluation.robustness.distance_fields import FINE, REACH, Fields
+from pocketlens.evaluation.robustness.distance_fields import FINE, REACH, DistanceFields
 from pocketlens.evaluation.robustness.drawing import (
     Array,
     Random,
     Region,
-    chance,
+    bernoulli,
+    log_triangular,
     moved,
     sampled,
     slow_noise,
-    span,
-    usual,
-    usual_log,
+    triangular,
+    uniform,
 )
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE
 from pocketlens.evaluation.robustness.view import Box, View
@@ -28,17 +28,18 @@ __all__ = ["Pen", "choose_pen", "written"]
 
 @dataclass(frozen=True)
 class Pen:
-    """A pen and the hand that holds it.
+    """A pen and how it is used.
 
     Args:
-        redrawn: The middle line is drawn with `radius`; else the drawing's outline, moved by it.
+        redrawn: Whether the center line is redrawn with `radius`; else the drawing keeps its
+            outline, moved outward by `radius`.
         radius: In units.
-        pressure: Swing of the radius.
-        opacity: Of the ink.
-        fading: Swing of the opacity.
-        broken: Small gaps.
-        double: A second stroke, this many units away; 0: none.
-        grain: How grainy the ink is, 0 to 1.
+        pressure: Variation of the radius.
+        opacity: Opacity of the ink.
+        fading: Variation of the opacity.
+        broken: Whether there are small gaps.
+        double: Distance of a second stroke, in units; 0 for none.
+        grain: Graininess of the ink, 0 to 1.
     """
 
     redrawn: bool
@@ -52,46 +53,49 @@ class Pen:
 
     @property
     def thickness(self) -> float:
-        """About the radius of its strokes, in units."""
+        """The approximate radius of its strokes, in units."""
         return self.radius if self.redrawn else max(self.radius + 1.2, 0.8)
 
 
 def choose_pen(random: Random, own: float, *, chalk: bool = False) -> Pen:
-    """Draw a pen.
+    """Choose a random pen.
 
     Args:
-        random: Draws it.
-        own: Half the width of the drawing's own strokes, in units: what was written small with a
-            fine pen would run full under a marker.
-        chalk: Whether the ink is grainy; that of other pens sometimes is.
+        random: Source of randomness.
+        own: Half the width of the drawing's original strokes, in units. It limits the pen, because
+            small writing would be filled by a thick marker.
+        chalk: Whether the ink is always grainy; for other pens it sometimes is.
     """
-    redrawn = chance(random, RANGES.redrawn)
-    radius = min(usual_log(random, RANGES.radius), own + RANGES.thicker)
-    double = usual(random, RANGES.double_shift) if chance(random, RANGES.double) else 0
-    grainy = chalk or chance(random, RANGES.grain)
+    redrawn = bernoulli(random, RANGES.redrawn)
+    radius = min(log_triangular(random, RANGES.radius), own + RANGES.thicker)
+    double = triangular(random, RANGES.double_shift) if bernoulli(random, RANGES.double) else 0
+    grainy = chalk or bernoulli(random, RANGES.grain)
     return Pen(
         redrawn=redrawn,
-        radius=radius if redrawn else usual(random, RANGES.outline),
-        pressure=usual(random, RANGES.pressure),
-        opacity=usual(random, RANGES.opacity),
-        fading=usual(random, RANGES.fading),
-        broken=chance(random, RANGES.broken) and not double,
+        radius=radius if redrawn else triangular(random, RANGES.outline),
+        pressure=triangular(random, RANGES.pressure),
+        opacity=triangular(random, RANGES.opacity),
+        fading=triangular(random, RANGES.fading),
+        broken=bernoulli(random, RANGES.broken) and not double,
         double=double,
-        grain=span(random, (0.3, 1)) if grainy else 0,
+        grain=uniform(random, (0.3, 1)) if grainy else 0,
     )
 
 
 def written(
-    fields: Fields, index: int, pen: Pen, view: View, random: Random
+    fields: DistanceFields, index: int, pen: Pen, view: View, random: Random
 ) -> tuple[Array, Region]:
-    """How much ink the pixels have, 0 to 1, and which part of the frame these pixels are.
+    """Draw a drawing with a pen.
 
     Args:
-        fields: Of several drawings.
-        index: Which one is written.
-        pen: What it is written with.
-        view: Where it stands.
+        fields: Distance fields of several drawings.
+        index: Index of the drawing.
+        pen: The pen.
+        view: Position of the drawing in the frame.
         random: Draws pressure, gaps and grain.
+
+    Returns:
+        The ink's coverage, 0 to 1, of a region of the frame, and that region.
     """
     unit = view.unit
     region = _around(view.box, 3 + (RANGES.pressure[1] * abs(pen.radius) + pen.double) * unit)
@@ -107,9 +111,9 @@ def written(
         way = random.standard_normal(2)
         x, y = FINE * pen.double * way / np.hypot(*way)
         again = _coverage(sampled(field, view.drawing @ moved(x, y), REACH, region), radius, unit)
-        ink = np.maximum(ink, span(random, (0.4, 0.9)) * again)
+        ink = np.maximum(ink, uniform(random, (0.4, 0.9)) * again)
     if pen.broken:
-        # Cuts about half a unit wide: where one slow noise changes its sign and another is high.
+        # Gaps about half a unit wide: where one slow noise changes its sign and another is high.
         across = np.abs(slow_noise(random, 4, region=region)) * (SIDE / 6)
         whole = np.clip(0.5 - 4 * slow_noise(random, 4, region=region), 0, 1)
         ink = ink * np.maximum(np.clip(across - unit / 4, 0, 1), whole)
@@ -121,7 +125,7 @@ def written(
 
 
 def _around(box: Box, margin: float) -> Region:
-    """The pixels of a box and of a margin about it that are in the frame."""
+    """The pixels in the frame that belong to a box and a margin around it."""
     left, top = max(0, math.floor(box.left - margin)), max(0, math.floor(box.top - margin))
     right = min(SIDE, math.ceil(box.right + margin))
     bottom = min(SIDE, math.ceil(box.bottom + margin))

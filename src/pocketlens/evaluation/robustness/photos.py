@@ -1,8 +1,8 @@
-"""`photograph`: drawings as a phone's camera sees them on paper and boards.
+"""`photograph`: simulated phone photos of drawings on paper and boards.
 
-A slow and careful simulation, written apart from the augmentation that trains networks, so that a
-score on it is not a network's own homework. Every frame has its own pen, sheet, light and camera,
-drawn from `ranges`; the drawing always stays whole and inside.
+This is a slow and careful simulation. It is independent of the augmentation used for training, so
+that networks are not tested on images like their training images. Each photo has its own pen,
+sheet, light and camera settings, drawn from `ranges`; the complete drawing is always in the frame.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError
 from pocketlens.evaluation.robustness.camera import take
-from pocketlens.evaluation.robustness.distance_fields import GRID, REACH, Fields, ink_fields
+from pocketlens.evaluation.robustness.distance_fields import (
+    GRID,
+    REACH,
+    DistanceFields,
+    distance_fields,
+)
 from pocketlens.evaluation.robustness.drawing import (
     Array,
     Random,
+    bernoulli,
     blend,
-    chance,
     map_points,
     moved,
     sampled,
     scaled,
-    span,
-    usual,
+    triangular,
+    uniform,
 )
 from pocketlens.evaluation.robustness.pen import Pen, choose_pen, written
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES, Surface
@@ -44,55 +49,60 @@ __all__ = [
 ]
 
 BATCH = 16
-"""Drawings whose fields are made at once; a drawing's neighbors come from its batch."""
+"""Drawings whose distance fields are computed together; neighbors come from the same batch."""
 
 DARK = 64
-"""The lightest that a drawing's ground may be."""
+"""The highest gray value allowed for the background of a drawing."""
 
 
 def photograph(dataset: Dataset, *, seed: int = 0) -> Dataset:
-    """Photograph drawings: each on its own sheet, in its own light, once.
+    """Simulate one photo of each drawing, each on its own sheet and in its own light.
 
-    Image i is on `surface_of(i)`. The same data set and seed give the same frames.
+    Image i is on `surface_of(i)`. The same data set and seed always produce the same photos.
 
     Args:
-        dataset: Light ink on black, as MNIST and `strokes`; square images of any size.
+        dataset: Drawings in light ink on black, like MNIST and `strokes`; square, of any size.
         seed: Draws the scenes.
 
     Returns:
-        Square gray frames `(N, 160, 160, 1)` with the labels and classes of `dataset`.
+        Square gray images `(N, 160, 160, 1)` with the labels and classes of `dataset`.
 
     Raises:
-        DataError: Images that are not square, not on black, or without ink.
+        DataError: Images are not square, not on black, or have no ink.
     """
     check_drawings(dataset)
     frames = np.empty((len(dataset), SIDE, SIDE, 1), np.uint8)
     for start in range(0, len(dataset), BATCH):
-        fields = ink_fields(drawings(dataset, slice(start, start + BATCH)))
+        fields = distance_fields(drawings(dataset, slice(start, start + BATCH)))
         for index in range(len(fields.pen)):
             place = start + index
             random = np.random.default_rng([seed, 0, place])
             frames[place, ..., 0] = _photo(fields, index, surface_of(place), random)
-    return replace(dataset, images=frames, name=f"photographs of {dataset.name}")
+    return replace(dataset, images=frames, name=f"photos of {dataset.name}")
 
 
 def surface_of(index: int) -> Surface:
-    """What the drawing of image `index` is written on."""
+    """The surface that image `index` is written on."""
     return SURFACES[index % len(SURFACES)]
 
 
 def drawings(dataset: Dataset, place: slice) -> NDArray[np.uint8]:
-    """Some of the images as gray `(n, H, W)`."""
-    return dataset.images[place].max(axis=3)
+    """Some of the images as gray planes `(n, H, W)`."""
+    planes: NDArray[np.uint8] = dataset.images[place].max(axis=3)
+    return planes
 
 
 def check_drawings(dataset: Dataset) -> None:
-    """Raise DataError unless the images are square drawings, light ink on black."""
+    """Check that the images are square drawings in light ink on black.
+
+    Raises:
+        DataError: They are not.
+    """
     _, height, width, _ = dataset.images.shape
     if height != width or height < 8:
         raise DataError(
             f"{dataset.name} has images of {width} × {height} pixels; expected square drawings of "
-            "at least 8 × 8, light ink on black"
+            "at least 8 × 8 in light ink on black"
         )
     planes = dataset.images.max(axis=3)
     border = np.concatenate([planes[:, 0], planes[:, -1], planes[:, :, 0], planes[:, :, -1]], 1)
@@ -102,63 +112,66 @@ def check_drawings(dataset: Dataset) -> None:
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
-            f"{dataset.name}: image {first} is no drawing in light ink on black: its border is "
-            f"{ground[first]:.0f} and its lightest pixel {most[first]} of 255; expected at most "
-            f"{DARK} and at least {2 * DARK}"
+            f"{dataset.name}: image {first} is not a drawing in light ink on black: its border is "
+            f"{ground[first]:.0f} (expected: at most {DARK}) and its lightest pixel is "
+            f"{most[first]} (expected: at least {2 * DARK} of 255)"
         )
 
 
 def tones(surface: Surface, random: Random) -> tuple[float, float]:
     """Reflectance of a sheet and of the ink on it, at least `RANGES.contrast` apart."""
-    paper = usual(random, surface.paper)
+    paper = triangular(random, surface.paper)
     low, high = surface.ink
     if low > paper:
-        return paper, span(random, (max(low, paper + RANGES.contrast), high))
-    return paper, span(random, (low, max(low, min(high, paper - RANGES.contrast))))
+        return paper, uniform(random, (max(low, paper + RANGES.contrast), high))
+    return paper, uniform(random, (low, max(low, min(high, paper - RANGES.contrast))))
 
 
 def written_scene(
-    fields: Fields, index: int, pen: Pen, view: View, surface: Surface, random: Random
+    fields: DistanceFields, index: int, pen: Pen, view: View, surface: Surface, random: Random
 ) -> Array:
-    """The reflectance of a sheet with one drawing on it, and with what else is in view.
+    """The reflectance of a sheet with one drawing and possibly other things in the frame.
 
     Args:
-        fields: Of a batch of drawings; the others may be neighbors or show through.
-        index: Which one is written.
-        pen: What with.
-        view: Where it stands.
-        surface: What on.
+        fields: Distance fields of a batch of drawings; others of them may be neighbors or show
+            through from the back.
+        index: Index of the drawing.
+        pen: The pen.
+        view: Position of the drawing in the frame.
+        surface: The surface.
         random: Draws tones, lines, neighbors and edges.
     """
     paper, ink = tones(surface, random)
     scene = blank_sheet(surface, paper, random)
     scene = ruled(scene, surface.ruling, view.sheet, random)
-    if chance(random, RANGES.show_through):
+    if bernoulli(random, RANGES.show_through):
         scene = _showing_through(scene, fields, index, view, random)
-    if chance(random, RANGES.faint_lines):
+    if bernoulli(random, RANGES.faint_lines):
         scene = faint_lines(scene, random)
     views = [(index, view)]
-    if chance(random, RANGES.neighbor):
+    if bernoulli(random, RANGES.neighbor):
         views += _neighbor(fields, (index + 1) % len(fields.pen), pen, view, random)
     for which, where in views:
         coverage, region = written(fields, which, pen, where, random)
         scene[region] = blend(scene[region], ink, coverage)
-    if chance(random, RANGES.edge):
+    if bernoulli(random, RANGES.edge):
         scene = sheet_edge(scene, view.box, random)
     return scene
 
 
-def inked(fields: Fields, index: int, pen: Pen) -> NDArray[np.float64]:
-    """The outermost samples (x, y) of each row that a pen leaves ink on, `(n, 2)`."""
+def inked(fields: DistanceFields, index: int, pen: Pen) -> NDArray[np.float64]:
+    """The leftmost and rightmost samples (x, y) of ink in each row, `(n, 2)`."""
     field = fields.pen[index] if pen.redrawn else fields.drawn[index]
-    ink = field <= max(pen.radius, float(field.min()))  # a dot may be finer than a fine pen
+    ink = field <= max(pen.radius, float(field.min()))  # a dot may be smaller than a thin pen
     y = np.flatnonzero(ink.any(axis=1))
     left = ink[y].argmax(axis=1)
     right = GRID - 1 - ink[y, ::-1].argmax(axis=1)
     return np.stack([np.append(left, right), np.append(y, y)], axis=1) + 0.5
 
 
-def _photo(fields: Fields, index: int, surface: Surface, random: Random) -> NDArray[np.uint8]:
+def _photo(
+    fields: DistanceFields, index: int, surface: Surface, random: Random
+) -> NDArray[np.uint8]:
     pen = choose_pen(random, float(fields.own[index]), chalk=surface.chalk)
     view = stand(inked(fields, index, pen), random)
     scene = written_scene(fields, index, pen, view, surface, random)
@@ -166,13 +179,13 @@ def _photo(fields: Fields, index: int, surface: Surface, random: Random) -> NDAr
 
 
 def _neighbor(
-    fields: Fields, other: int, pen: Pen, view: View, random: Random
+    fields: DistanceFields, other: int, pen: Pen, view: View, random: Random
 ) -> list[tuple[int, View]]:
-    """Another drawing and where it stands, cut off by the frame's border; none without room."""
+    """Another drawing and its view, cut off by the border; empty if there is no room for it."""
     points = inked(fields, other, pen)
     standing = box_of(map_points(view.drawing, points))
-    depth = usual(random, RANGES.neighbor_depth) * SIDE
-    along = span(random, (-0.3, 1.3)) * SIDE
+    depth = triangular(random, RANGES.neighbor_depth) * SIDE
+    along = uniform(random, (-0.3, 1.3)) * SIDE
     side = random.integers(4)
     x = (depth - standing.right, SIDE - depth - standing.left, *(2 * [along - standing.left]))
     y = (*(2 * [along - standing.top]), depth - standing.bottom, SIDE - depth - standing.top)
@@ -189,13 +202,15 @@ def _share_seen(box: Box) -> float:
     return max(across, 0) * max(down, 0) / max(box.width * box.height, 1e-6)
 
 
-def _showing_through(sheet: Array, fields: Fields, index: int, view: View, random: Random) -> Array:
-    """The back's writing, mirrored and faint."""
+def _showing_through(
+    sheet: Array, fields: DistanceFields, index: int, view: View, random: Random
+) -> Array:
+    """Add mirrored, faint writing that shows through from the back of the sheet."""
     other = fields.pen[(index + 2) % len(fields.pen)]
     mirrored = moved(GRID / 2, GRID / 2) @ scaled(-1, 1) @ moved(-GRID / 2, -GRID / 2)
     x, y = random.normal(0, GRID / 3, 2)
     distance = sampled(other, view.drawing @ moved(x, y) @ mirrored, REACH)
-    shape = np.clip((span(random, (0.6, 1.4)) - distance) * view.unit / 2 + 0.5, 0, 1)
-    # Through paper it is darker; on a dark board it is what a wet sponge left.
+    shape = np.clip((uniform(random, (0.6, 1.4)) - distance) * view.unit / 2 + 0.5, 0, 1)
+    # On paper, writing on the back is darker; on a dark board, wiped writing is lighter.
     sign = 1 if sheet[0, 0] < 0.35 else -1
-    return np.asarray(sheet * (1 + sign * usual(random, RANGES.faint) * shape))
+    return np.asarray(sheet * (1 + sign * triangular(random, RANGES.faint) * shape))

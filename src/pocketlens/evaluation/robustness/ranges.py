@@ -1,11 +1,10 @@
-"""What the simulated photographs vary, and how far: one table.
+"""Parameters of the simulated photos, all in one table.
 
-A pair is the lowest and highest value. As on a roll of real pictures, most frames are ordinary and
-few extreme: what is drawn between the two has the density of a triangle, highest in the middle, or
-at 0 where the pair starts there. A *chance* is how many frames of all have the thing at all.
-Lengths named `heights` are in heights of the digit, `units` in twentieths of it, `frames` in sides
-of the frame; reflectance, light and opacity are shares from 0 to 1 as the eye sees them (not linear
-light).
+A pair is the lowest and highest value. As in real photos, most frames are typical and few are
+extreme: values follow a triangular distribution with its peak in the middle, or at 0 if the pair
+starts at 0. A *probability* is the share of frames that have the effect at all. Lengths are in
+`heights` (height of the digit), `units` (a twentieth of it), `frames` (side of the frame) or
+pixels. Reflectance, light and opacity are from 0 to 1 as the eye sees them (not linear light).
 """
 
 from __future__ import annotations
@@ -13,97 +12,97 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["RANGES", "SIDE", "SURFACES", "Ranges", "Surface"]
+__all__ = ["RANGES", "SIDE", "SURFACES", "Interval", "Ranges", "Surface"]
 
-Span: TypeAlias = tuple[float, float]
+Interval: TypeAlias = tuple[float, float]
 
 SIDE = 160
-"""Height and width of a frame in pixels: 3.3 times a network's 48, 5.7 times its 28."""
+"""Height and width of a frame in pixels: 3.3 times a network's input of 48, 5.7 times one of 28."""
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """How far each thing goes."""
+    """The range of each parameter."""
 
-    # Where the digit stands.
-    height: Span = (0.35, 0.95)  # frames; a wide digit is made smaller until it fits
+    # Position of the digit.
+    height: Interval = (0.35, 0.95)  # frames; a wide digit is scaled down until it fits
     margin: float = 0.02  # frames; the whole digit keeps this distance from the border
-    turn: Span = (-25, 25)  # degrees
-    shear: Span = (-0.15, 0.15)  # of x by y
-    stretch: Span = (0.82, 1.2)  # of the width
-    tilt: Span = (0, 0.35)  # change of scale across half a frame, by perspective
+    turn: Interval = (-25, 25)  # degrees
+    shear: Interval = (-0.15, 0.15)  # of x by y
+    stretch: Interval = (0.82, 1.2)  # of the width
+    tilt: Interval = (0, 0.35)  # change of scale across half a frame, from perspective
 
     # The pen.
-    redrawn: float = 0.75  # chance: the middle line drawn anew; else the drawing's own outline
-    radius: Span = (0.35, 1.9)  # units, drawn in the logarithm; ballpoint to marker
-    thicker: float = 0.35  # units, by which a pen may be thicker than the drawing's own
-    outline: Span = (-0.3, 0.4)  # units, by which the own outline is moved outwards
-    least_stroke: float = 2.0  # pixels; a thinner pen than this is taken as this thick
-    pressure: Span = (0, 0.22)  # swing of the radius along the stroke
-    opacity: Span = (0.8, 1)  # of the ink
-    fading: Span = (0, 0.3)  # swing of the opacity
-    broken: float = 0.15  # chance of small gaps
-    double: float = 0.12  # chance of a second, shifted stroke
-    double_shift: Span = (0.5, 1.4)  # units
-    grain: float = 0.15  # chance of dry, grainy ink where the surface does not make it so
-    contrast: float = 0.3  # least difference of ink and paper
+    redrawn: float = 0.75  # probability of redrawing the center line; else the outline is kept
+    radius: Interval = (0.35, 1.9)  # units, logarithmic; from ballpoint to marker
+    thicker: float = 0.35  # units; the most that a pen may be thicker than the original one
+    outline: Interval = (-0.3, 0.4)  # units; offset of a kept outline, positive is outward
+    least_stroke: float = 2.0  # pixels; minimum width of a stroke
+    pressure: Interval = (0, 0.22)  # variation of the radius along the stroke
+    opacity: Interval = (0.8, 1)  # of the ink
+    fading: Interval = (0, 0.3)  # variation of the opacity
+    broken: float = 0.15  # probability of small gaps
+    double: float = 0.12  # probability of a second, shifted stroke
+    double_shift: Interval = (0.5, 1.4)  # units
+    grain: float = 0.15  # probability of grainy ink on surfaces without chalk
+    contrast: float = 0.3  # smallest difference between ink and paper
 
     # The sheet.
-    ruling: Span = (0.06, 0.4)  # share by which printed lines are darker than the paper
-    squares: Span = (0.28, 1.1)  # heights, between squared paper's lines
-    lines: Span = (0.75, 1.8)  # heights, between lined paper's lines
-    askew: Span = (-6, 6)  # degrees, of the digit against the lines
-    texture: Span = (0.005, 0.03)  # roughness of the paper
+    ruling: Interval = (0.06, 0.4)  # how much darker printed lines are than the paper, as a share
+    squares: Interval = (0.28, 1.1)  # heights; distance of the lines on squared paper
+    lines: Interval = (0.75, 1.8)  # heights; distance of the lines on lined paper
+    askew: Interval = (-6, 6)  # degrees; angle between the digit and the lines
+    texture: Interval = (0.005, 0.03)  # roughness of the paper
 
-    # What else is in view.
-    neighbor: float = 0.5  # chance of a part of another digit at a border
-    neighbor_depth: Span = (0.03, 0.12)  # frames, that it reaches in
-    gap: float = 0.04  # frames, least distance of such things from the digit
-    edge: float = 0.2  # chance of the sheet's edge
-    faint_lines: float = 0.2  # chance of faint lines, folds or crosses across the frame
-    show_through: float = 0.12  # chance of the back's writing showing through, mirrored
-    faint: Span = (0.04, 0.15)  # share by which faint things are darker or lighter
+    # Other things in the frame.
+    neighbor: float = 0.5  # probability of a part of another digit at a border
+    neighbor_depth: Interval = (0.03, 0.12)  # frames; how far it reaches into the frame
+    gap: float = 0.04  # frames; minimum distance of other things from the digit
+    edge: float = 0.2  # probability of the sheet's edge
+    faint_lines: float = 0.2  # probability of faint lines, folds or crosses across the frame
+    show_through: float = 0.12  # probability of mirrored writing that shows through from the back
+    faint: Interval = (0.04, 0.15)  # how much darker or lighter faint things are, as a share
 
     # Light.
-    gradient: Span = (0, 0.45)  # darkening from one side to the other
-    unevenness: Span = (0, 0.12)  # slow swing of the light
-    shadow: float = 0.3  # chance of a shadow
-    shadow_depth: Span = (0.15, 0.5)
-    shadow_edge: Span = (0.005, 0.25)  # frames; hard to soft
-    vignette: Span = (0, 0.3)  # darkening of the corners
-    glare: float = 0.15  # chance of a bright spot
-    glare_strength: Span = (0.15, 0.5)
-    glare_size: Span = (0.08, 0.3)  # frames
+    gradient: Interval = (0, 0.45)  # darkening from one side to the other
+    unevenness: Interval = (0, 0.12)  # slow variation of the light
+    shadow: float = 0.3  # probability of a shadow
+    shadow_depth: Interval = (0.15, 0.5)
+    shadow_edge: Interval = (0.005, 0.25)  # frames; from hard to soft
+    vignette: Interval = (0, 0.3)  # darkening of the corners
+    glare: float = 0.15  # probability of a bright spot
+    glare_strength: Interval = (0.15, 0.5)
+    glare_size: Interval = (0.08, 0.3)  # frames
 
     # The sensor.
-    exposure: Span = (0.65, 1.35)  # drawn in the logarithm
-    gamma: Span = (0.8, 1.3)
-    defocus: Span = (0, 1.0)  # standard deviation, in radii of the pen
+    exposure: Interval = (0.65, 1.35)  # logarithmic
+    gamma: Interval = (0.8, 1.3)
+    defocus: Interval = (0, 1.0)  # standard deviation, in radii of the pen
     most_defocus: float = 2.4  # pixels
-    motion: float = 0.3  # chance of motion blur
-    motion_length: Span = (0.4, 2.2)  # radii of the pen
+    motion: float = 0.3  # probability of motion blur
+    motion_length: Interval = (0.4, 2.2)  # radii of the pen
     most_motion: float = 7  # pixels
-    read_noise: Span = (0.004, 0.022)
-    shot_noise: Span = (0.01, 0.045)  # at full light
+    read_noise: Interval = (0.004, 0.022)
+    shot_noise: Interval = (0.01, 0.045)  # at full light
     jpeg: tuple[int, int] = (25, 92)  # quality
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Something to write on, and what is written with.
+    """A surface to write on and the ink on it.
 
     Args:
-        name: As the tables call it.
-        paper: Its reflectance.
-        ink: The ink's reflectance.
-        ruling: Its printed lines.
-        rough: How many times rougher than paper.
-        chalk: The ink is grainy and the surface smeared.
+        name: Its name in tables.
+        paper: Reflectance of the surface.
+        ink: Reflectance of the ink.
+        ruling: Printed lines: `squared`, `lined`, or empty for none.
+        rough: Roughness relative to paper.
+        chalk: Whether the ink is grainy and the surface smeared, as with chalk.
     """
 
     name: str
-    paper: Span
-    ink: Span
+    paper: Interval
+    ink: Interval
     ruling: str = ""
     rough: float = 1
     chalk: bool = False
@@ -121,4 +120,4 @@ SURFACES = (
     Surface("whiteboard", (0.82, 0.98), (0.03, 0.42), rough=0.2),
     Surface("dark paper", (0.04, 0.32), (0.68, 0.98)),
 )
-"""The photograph of image i is taken on surface i modulo their number."""
+"""The photo of image i is on surface number `i % len(SURFACES)`."""

@@ -1,32 +1,32 @@
-"""What the suite found: tables of accuracy, and how well digits are told from nothing."""
+"""Results of the robustness suite: tables of accuracy, and rejection of empty scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pocketlens.evaluation.accuracy import Evaluation, percent, wilson_interval
-from pocketlens.json_fields import number, number_or_none, reading, whole
+from pocketlens.json_fields import read_fields
 
 __all__ = ["BINS", "Rejection", "Score", "Share", "SuiteResult", "Table"]
 
 BINS = 20
-"""Bins of the scores' histograms."""
+"""Number of bins in the histograms of scores."""
 
 WIDE = 6
-"""From so many columns on, a table of one row is printed downwards."""
+"""A table with one row and at least this many columns is printed transposed."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How many answers are right.
+    """Accuracy on some images.
 
     Args:
-        n: How many images.
-        accuracy: The share answered right, in [0, 1].
+        n: Number of images.
+        accuracy: Share of right predictions, in [0, 1].
         interval: Its 95 % Wilson score interval `(low, high)`.
-        calibration: Expected calibration error in [0, 1]; None where it was not measured.
+        calibration: Expected calibration error in [0, 1]; None if it was not measured.
     """
 
     n: int
@@ -36,19 +36,9 @@ class Score:
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Score:
-        """The figures of an evaluation that a table keeps."""
+        """The numbers of an evaluation that a table needs."""
         return cls(
             evaluation.n, evaluation.accuracy, evaluation.interval, evaluation.calibration.error
-        )
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Score:
-        """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError."""
-        return cls(
-            n=whole(values["n"]),
-            accuracy=number(values["accuracy"]),
-            interval=_pair(values["interval"]),
-            calibration=number_or_none(values["calibration"]),
         )
 
 
@@ -57,10 +47,10 @@ class Share:
     """A share of some images.
 
     Args:
-        name: Which images.
-        n: How many of them.
-        share: In [0, 1].
-        interval: The share's 95 % Wilson score interval `(low, high)`.
+        name: What is counted.
+        n: Number of images in total.
+        share: The share, in [0, 1].
+        interval: Its 95 % Wilson score interval `(low, high)`.
     """
 
     name: str
@@ -70,31 +60,25 @@ class Share:
 
     @classmethod
     def of(cls, name: str, hits: int, n: int) -> Share:
-        """`hits` of `n`, at least one image."""
+        """The share `hits / n`; `n` is at least 1."""
         return cls(name, n, hits / n, wilson_interval(hits, n))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Share:
-        """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError."""
-        return cls(
-            name=str(values["name"]),
-            n=whole(values["n"]),
-            share=number(values["share"]),
-            interval=_pair(values["interval"]),
-        )
 
 
 @dataclass(frozen=True)
 class Table:
-    """One test of the suite.
+    """The result of one test of the suite.
 
     Args:
-        name: A word for it, as in file names: `turns`.
-        title: What is asked, for people.
-        note: How it was done.
-        rows: What changes from row to row.
-        columns: What changes from column to column.
+        name: A short name, also used in file names: `turns`.
+        title: The title for people.
+        note: How it was measured.
+        rows: Names of the rows.
+        columns: Names of the columns.
         scores: `scores[row][column]`.
+
+    Raises:
+        ValueError: `scores` does not have one row per name in `rows` and one column per name in
+            `columns`.
     """
 
     name: str
@@ -103,6 +87,13 @@ class Table:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     scores: tuple[tuple[Score, ...], ...]
+
+    def __post_init__(self) -> None:
+        if [len(row) for row in self.scores] != [len(self.columns)] * len(self.rows):
+            raise ValueError(
+                f"the table {self.name!r} has {len(self.rows)} rows and {len(self.columns)} "
+                "columns, but scores of another shape"
+            )
 
     def __str__(self) -> str:
         lines = [self.title, f"  {self.note}"]
@@ -124,48 +115,34 @@ class Table:
             lines.append(f"  {name:{wide}}{shares}")
         return "\n".join(lines)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Table:
-        """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError."""
-        table = cls(
-            name=str(values["name"]),
-            title=str(values["title"]),
-            note=str(values["note"]),
-            rows=_names(values["rows"]),
-            columns=_names(values["columns"]),
-            scores=tuple(tuple(Score.from_dict(one) for one in row) for row in values["scores"]),
-        )
-        sizes = {len(row) for row in table.scores}
-        if len(table.scores) != len(table.rows) or sizes != {len(table.columns)}:
-            raise ValueError(
-                f"the table {table.name!r} has {len(table.rows)} rows and {len(table.columns)} "
-                "columns, but scores of another shape"
-            )
-        return table
-
 
 @dataclass(frozen=True)
 class Rejection:
-    """How well a model tells digits (or what else it was trained for) from nothing.
+    """How well a model tells digits (or its other classes) from empty scenes.
 
-    The score of an image is how probable it is that there is something: one less the probability
-    of `nothing`. Of a model without that class it is the largest probability. An answer is *shown*
-    if it is not `nothing`, its probability reaches the threshold, and the score reaches `present`.
+    The score of an image is the probability that something is there: 1 minus the probability of
+    `nothing`, or, for a model without that class, the largest probability. A label is *shown* if it
+    is not `nothing`, its probability is at least `threshold`, and the score is at least `present`.
 
     Args:
-        note: Which images were asked about.
-        threshold: From which probability on an answer is shown.
-        present: From which score on; None for a model without the class `nothing`.
-        auroc: Area under the ROC curve: how often a digit scores higher than nothing does, ties
-            counting half. 1 is best, 0.5 is guessing.
-        fpr: Of the scenes of nothing, the share that scores as high as 95 % of the digits do.
-        kept: Of the digits, the share with an answer shown.
-        right: Of the digits, the share with the right answer shown.
-        false: Of the scenes of nothing, the share with an answer shown.
-        kept_by_kind: `kept` by what the digits are written on.
-        false_by_kind: `false` by what the scenes show.
-        digits: How many digits have which score: 20 bins over [0, 1].
-        nothing: The same of the scenes of nothing.
+        note: Which images were used.
+        threshold: The lowest probability at which a label is shown.
+        present: The lowest score at which a label is shown; None for a model without the class
+            `nothing`.
+        auroc: Area under the ROC curve: the probability that a digit has a higher score than an
+            empty scene (ties count half). 1 is perfect, 0.5 is chance.
+        fpr: Share of the empty scenes whose score is at least the score that 95 % of the digits
+            reach.
+        kept: Share of the digits for which a label is shown.
+        right: Share of the digits for which the right label is shown.
+        false: Share of the empty scenes for which a label is shown.
+        kept_by_kind: `kept`, by the surface that the digits are written on.
+        false_by_kind: `false`, by the kind of scene.
+        digits: Histogram of the digits' scores: counts in 20 bins over [0, 1].
+        nothing: Histogram of the empty scenes' scores.
+
+    Raises:
+        ValueError: A histogram does not have 20 bins.
     """
 
     note: str
@@ -181,9 +158,13 @@ class Rejection:
     digits: tuple[int, ...]
     nothing: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if {len(self.digits), len(self.nothing)} != {BINS}:
+            raise ValueError(f"the histograms of scores must have {BINS} bins")
+
     @property
     def rule(self) -> str:
-        """From where on an answer is shown, in words."""
+        """The limits for showing a label, in words."""
         if self.present is None:
             return f"a probability of {self.threshold:g}"
         return f"a probability of {self.threshold:g}, and {self.present:g} that there is something,"
@@ -192,16 +173,16 @@ class Rejection:
         lines = [
             "Does it know when nothing is there?",
             f"  {self.note}",
-            f"  AUROC {self.auroc:.4f}; {percent(self.fpr)} of nothing scores as high as 95 % of "
-            "what is there",
-            f"  shown from {self.rule} on:",
+            f"  AUROC {self.auroc:.4f}; false positives when 95 % of the digits are kept: "
+            f"{percent(self.fpr)}",
+            f"  a label is shown from {self.rule} on:",
         ]
         shares = (self.kept, self.right, self.false, *self.kept_by_kind, *self.false_by_kind)
         wide = max(len(share.name) for share in shares)
         for heading, group in (
             ("", (self.kept, self.right, self.false)),
-            ("  kept, by what it is on", self.kept_by_kind),
-            ("  false answers, by what is seen", self.false_by_kind),
+            ("  kept, by surface", self.kept_by_kind),
+            ("  false positives, by kind of scene", self.false_by_kind),
         ):
             lines += [heading] if heading and group else []
             for one in group:
@@ -212,41 +193,20 @@ class Rejection:
                 )
         return "\n".join(lines)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Rejection:
-        """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError."""
-        found = cls(
-            note=str(values["note"]),
-            threshold=number(values["threshold"]),
-            present=None if values["present"] is None else number(values["present"]),
-            auroc=number(values["auroc"]),
-            fpr=number(values["fpr"]),
-            kept=Share.from_dict(values["kept"]),
-            right=Share.from_dict(values["right"]),
-            false=Share.from_dict(values["false"]),
-            kept_by_kind=tuple(Share.from_dict(one) for one in values["kept_by_kind"]),
-            false_by_kind=tuple(Share.from_dict(one) for one in values["false_by_kind"]),
-            digits=tuple(whole(count) for count in values["digits"]),
-            nothing=tuple(whole(count) for count in values["nothing"]),
-        )
-        if {len(found.digits), len(found.nothing)} != {BINS}:
-            raise ValueError(f"histograms of rejection have {BINS} bins")
-        return found
-
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """All that the suite found.
+    """The results of the robustness suite.
 
     Args:
-        data: Which data set was used.
+        data: Name of the data set.
         classes: The model's classes.
-        limit: Images of each test; of the clean one, all.
-        seed: What the tests were drawn with.
-        tables: The tests, in order.
-        rejection: Digits against nothing.
-        left_out: What was not measured, and why.
-        seconds: How long it took.
+        limit: Number of images per test; the clean test uses all images.
+        seed: The seed of all tests.
+        tables: The results of the tests, in order.
+        rejection: Digits against empty scenes.
+        left_out: Tests that were skipped, each with the reason.
+        seconds: Duration of the suite.
     """
 
     data: str
@@ -259,7 +219,7 @@ class SuiteResult:
     seconds: float
 
     def table(self, name: str) -> Table | None:
-        """The table of that name; None if that test was left out."""
+        """The table with this name; None if the test was skipped."""
         return next((table for table in self.tables if table.name == name), None)
 
     def __str__(self) -> str:
@@ -268,8 +228,10 @@ class SuiteResult:
         return "\n\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers, ready for JSON; the inverse of `from_dict`."""
-        return _plain(asdict(self))
+        """A dictionary of lists, strings and numbers for JSON; the inverse of `from_dict`."""
+        values = _plain(asdict(self))
+        assert isinstance(values, dict)
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SuiteResult:
@@ -278,17 +240,7 @@ class SuiteResult:
         Raises:
             DataError: A key is missing, a value has the wrong type, or the parts do not fit.
         """
-        with reading("a result of the suite"):
-            return cls(
-                data=str(values["data"]),
-                classes=_names(values["classes"]),
-                limit=whole(values["limit"]),
-                seed=whole(values["seed"]),
-                tables=tuple(Table.from_dict(one) for one in values["tables"]),
-                rejection=Rejection.from_dict(values["rejection"]),
-                left_out=_names(values["left_out"]),
-                seconds=number(values["seconds"]),
-            )
+        return read_fields(cls, values, "a result of the suite")
 
 
 def _line(score: Score) -> str:
@@ -300,19 +252,8 @@ def _line(score: Score) -> str:
     )
 
 
-def _names(values: Sequence[Any]) -> tuple[str, ...]:
-    if not isinstance(values, (list, tuple)):
-        raise TypeError(f"expected a list of names; received: {values!r:.80}")
-    return tuple(str(value) for value in values)
-
-
-def _pair(values: Sequence[Any]) -> tuple[float, float]:
-    low, high = values
-    return number(low), number(high)
-
-
 def _plain(values: Any) -> Any:
-    """Tuples as lists, all the way down."""
+    """The same values with lists instead of tuples, at all levels."""
     if isinstance(values, dict):
         return {key: _plain(value) for key, value in values.items()}
     if isinstance(values, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Where a drawing and its sheet stand in the frame."""
+"""The position and perspective of a drawing and its sheet in the frame."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pocketlens.evaluation.robustness.drawing import (
     map_points,
     moved,
     scaled,
-    span,
+    triangular,
     turned,
-    usual,
+    uniform,
 )
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE
 
@@ -26,7 +26,7 @@ __all__ = ["Box", "View", "box_of", "empty_view", "stand"]
 
 @dataclass(frozen=True)
 class Box:
-    """The part of the frame that something takes up, in pixels."""
+    """A bounding box in the frame, in pixels."""
 
     left: float
     top: float
@@ -35,22 +35,22 @@ class Box:
 
     @property
     def width(self) -> float:
-        """From left to right."""
+        """Width in pixels."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
-        """From top to bottom."""
+        """Height in pixels."""
         return self.bottom - self.top
 
     @property
     def corners(self) -> NDArray[np.float64]:
-        """`(4, 2)`."""
+        """The corners (x, y), `(4, 2)`."""
         sides = (self.left, self.right), (self.top, self.bottom)
         return np.array([(x, y) for x in sides[0] for y in sides[1]])
 
     def gap(self, other: Box) -> float:
-        """Distance of two boxes, the larger of across and down; negative if they overlap."""
+        """The larger of the horizontal and vertical distances of two boxes; negative on overlap."""
         across = max(other.left - self.right, self.left - other.right)
         down = max(other.top - self.bottom, self.top - other.bottom)
         return max(across, down)
@@ -61,10 +61,10 @@ class View:
     """How the camera sees a drawing.
 
     Args:
-        drawing: From the drawing's samples (see `fields`) to pixels.
+        drawing: From the drawing's samples (see `distance_fields`) to pixels.
         sheet: From the sheet, in heights of the digit and along its lines, to pixels.
-        unit: Pixels of a unit (1/20 of the digit's height).
-        box: Where the ink is.
+        unit: Size of a unit (1/20 of the digit's height) in pixels.
+        box: Bounding box of the ink.
     """
 
     drawing: Homography
@@ -80,24 +80,24 @@ def box_of(points: NDArray[np.float64]) -> Box:
 
 
 def stand(points: NDArray[np.float64], random: Random) -> View:
-    """Draw where a drawing stands: turned, sheared, at a slant, off the middle, wholly inside.
+    """Draw a random view: rotated, sheared, in perspective, off center, but completely visible.
 
     Args:
-        points: `(n, 2)` samples (x, y) that have ink, at least one.
+        points: `(n, 2)` samples (x, y) with ink, at least one.
         random: Draws the view.
     """
     ink = box_of(points)
     middle = moved(-(ink.left + ink.right) / 2, -(ink.top + ink.bottom) / 2)
-    slanted = np.array([[1, -usual(random, RANGES.shear), 0], [0, 1, 0], [0, 0, 1]])
-    turn = usual(random, RANGES.turn)
-    sheet = turned(turn - usual(random, RANGES.askew))
-    drawn = turned(turn) @ slanted @ scaled(usual(random, RANGES.stretch), 1) @ middle
-    height = usual(random, RANGES.height)
+    slanted = np.array([[1, -triangular(random, RANGES.shear), 0], [0, 1, 0], [0, 0, 1]])
+    turn = triangular(random, RANGES.turn)
+    sheet = turned(turn - triangular(random, RANGES.askew))
+    drawn = turned(turn) @ slanted @ scaled(triangular(random, RANGES.stretch), 1) @ middle
+    height = triangular(random, RANGES.height)
     room = 1 - 2 * RANGES.margin
     upright = box_of(map_points(drawn, points))
     size = _fitting(upright, height, room)  # frames per sample
-    tilt = usual(random, RANGES.tilt)
-    way = span(random, (0, 2 * math.pi))
+    tilt = triangular(random, RANGES.tilt)
+    way = uniform(random, (0, 2 * math.pi))
     slant = np.array([[1, 0, 0], [0, 1, 0], [tilt * math.cos(way), tilt * math.sin(way), 1]])
     seen = slant @ scaled(size, size)
     tilted = box_of(map_points(seen @ drawn, points))
@@ -116,12 +116,12 @@ def stand(points: NDArray[np.float64], random: Random) -> View:
 
 
 def empty_view(random: Random) -> View:
-    """The view of a sheet without a drawing: as of one whose ink would fill MNIST's box."""
+    """A random view of an empty sheet, as if it had a drawing that fills MNIST's box."""
     half = 10 * FINE
     corners = np.array([(x, y) for x in (-half, half) for y in (-half, half)]) + GRID / 2
     return stand(corners, random)
 
 
 def _fitting(box: Box, height: float, room: float) -> float:
-    """The factor that makes a box `height` high, or less where it would be too wide."""
+    """The factor that scales a box to `height`, or to less if it would be too wide."""
     return min(height, room) / max(box.height, box.width * min(height, room) / room, 1e-6)

@@ -1,4 +1,4 @@
-"""Images turned, sheared, scaled and moved, with what lies beyond them taken from their border."""
+"""Rotate, shear, scale and shift images; outside an image is the color of its border."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ def warped(
     *,
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
-    """Move images about their middle; interpolation is bicubic.
+    """Apply affine transforms to images, with bicubic interpolation.
 
     Args:
-        images: `(N, H, W, C)`.
-        change: Affine 3 × 3 (see `drawing`), one for all or one an image, about the middle, in
-            sides of the image: `moved(0.1, 0)` is a tenth of the width to the right.
-        size: Height and width of the result, which the unmoved image fills; default: as it is.
+        images: `(N, H, W, C)` uint8.
+        change: Affine 3 × 3 matrix (see `drawing`), one for all images or one for each. The origin
+            is the middle, the unit is the side of the image: `moved(0.1, 0)` is a tenth of the
+            width to the right.
+        size: Height and width of the result, which an untransformed image fills; default: those of
+            `images`.
 
     Returns:
-        `(N, *size, C)`. Beyond an image is its `border` color.
+        `(N, *size, C)` uint8. Outside an image is its `border` color.
     """
     from PIL import Image
 
@@ -38,7 +40,7 @@ def warped(
     result = np.empty((count, tall, wide, channels), np.uint8)
     for image, beyond, one, place in zip(images, border(images), changes, result, strict=True):
         size_kept = float(abs(np.linalg.det(one[:2, :2])) ** 0.5) * min(tall / height, wide / width)
-        # A smaller image takes several samples a pixel, averaged, so that nothing is skipped.
+        # When an image is made smaller, several samples per pixel are averaged to avoid aliasing.
         finer = max(1, math.ceil(round(1 / size_kept, 6)))
         from_middle = moved(finer * wide / 2, finer * tall / 2) @ scaled(finer * wide, finer * tall)
         inverse = np.linalg.inv(from_middle @ one @ to_middle)
@@ -58,4 +60,5 @@ def border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows = np.concatenate(
         [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
     )
-    return np.median(rows, axis=1).astype(np.uint8)
+    colors: NDArray[np.uint8] = np.median(rows, axis=1).astype(np.uint8)
+    return colors
