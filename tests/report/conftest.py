@@ -1,75 +1,44 @@
-"""What the tests of figures and report share."""
+"""A small data set, its results and a finished run, shared by the tests of figures and report."""
 
 from __future__ import annotations
 
-import numpy as np
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
 import pytest
+from matplotlib.figure import Figure
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.evaluation.accuracy import evaluate
-from pocketlens.evaluation.parity import verify
-from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
-
-DIGITS = tuple("0123456789")
-
-
-def _dataset(n, classes=DIGITS, shape=(28, 28, 1), name="made/test", seed=0):
-    """Random images whose labels go through the classes in turn."""
-    images = np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)
-    return Dataset(images, np.arange(n) % len(classes), tuple(classes), name)
-
-
-class Guesser(Predictor):
-    """Finds each image in a data set and is right about it unless its place is in `wrong`."""
-
-    def __init__(self, dataset, wrong=(), sure=0.9):
-        self.dataset, self.wrong, self.sure = dataset, set(wrong), sure
-
-    classes = property(lambda self: self.dataset.classes)
-
-    @property
-    def input_spec(self):
-        height, width, channels = self.dataset.images.shape[1:]
-        return InputSpec(height, width, "gray" if channels == 1 else "rgb")
-
-    def probabilities(self, images):
-        k = len(self.classes)
-        rows = np.full((len(images), k), (1 - self.sure) / (k - 1), np.float32)
-        places = {image.tobytes(): place for place, image in enumerate(self.dataset.images)}
-        for row, image in zip(rows, images, strict=True):
-            place = places[image.tobytes()]
-            row[(self.dataset.labels[place] + (place in self.wrong)) % k] = self.sure
-        return rows
+from pocketlens.evaluation.accuracy import Evaluation, evaluate
+from pocketlens.evaluation.parity import Parity, verify
+from pocketlens.files import size_on_disk
+from pocketlens.recipe import load_recipe
+from pocketlens.report import figures
+from pocketlens.report.canvas import STYLE
+from pocketlens.run_contents import figure_names
+from report.samples import LookupPredictor, make_dataset
 
 
 @pytest.fixture(scope="session")
-def make_dataset():
-    return _dataset
+def digits() -> Dataset:
+    return make_dataset(60)
 
 
 @pytest.fixture(scope="session")
-def guesser():
-    return Guesser
+def evaluation(digits: Dataset) -> Evaluation:
+    """Images 3, 14 and 24 are wrong: a 3 is predicted as 4, and two 4s as 5."""
+    return evaluate(LookupPredictor(digits, wrong=(3, 14, 24)), digits)
 
 
 @pytest.fixture(scope="session")
-def digits():
-    return _dataset(60)
+def parity(digits: Dataset) -> Parity:
+    return verify(LookupPredictor(digits), LookupPredictor(digits, sure=0.9004), digits)
 
 
 @pytest.fixture(scope="session")
-def evaluation(digits):
-    return evaluate(Guesser(digits, wrong=(3, 14, 24)), digits)
-
-
-@pytest.fixture(scope="session")
-def parity(digits):
-    return verify(Guesser(digits), Guesser(digits, sure=0.9004), digits)
-
-
-@pytest.fixture(scope="session")
-def history():
+def history() -> list[dict[str, Any]]:
     return [
         {
             "epoch": k,
@@ -84,3 +53,111 @@ def history():
         }
         for k in (1, 2, 3)
     ]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved during a test, at a low resolution for speed."""
+    monkeypatch.setitem(STYLE, "savefig.dpi", 40)
+    saved = []
+    savefig = Figure.savefig
+
+    def keep(self: Figure, *args: Any, **kwargs: Any) -> None:
+        saved.append(self)
+        savefig(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return saved
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Core ML file with fixed weights: the softmax of ten pixels."""
+    import coremltools as ct
+    import numpy as np
+    from coremltools.models import datatypes
+    from coremltools.models.neural_network import NeuralNetworkBuilder
+
+    builder = NeuralNetworkBuilder(
+        [("image", datatypes.Array(1, 28, 28))],
+        [("probabilities", datatypes.Array(10))],
+        mode="classifier",
+    )
+    weights = np.zeros((10, 784), np.float32)
+    weights[:, :10] = np.eye(10)
+    builder.add_flatten("flat", 0, "image", "pixels")
+    builder.add_inner_product("ten", weights, None, 784, 10, False, "pixels", "scores")
+    builder.add_softmax("softmax", "scores", "probabilities")
+    builder.set_pre_processing_parameters(["image"], is_bgr=False, gray_bias=0.0)
+    builder.set_class_labels([str(k) for k in range(10)])
+    builder.spec.description.metadata.shortDescription = "A model for this test."
+    path = tmp_path_factory.mktemp("model") / "Digits.mlmodel"
+    ct.models.utils.save_spec(builder.spec, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    model: Path,
+    digits: Dataset,
+    evaluation: Evaluation,
+    parity: Parity,
+    history: list[dict[str, Any]],
+) -> Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "quick"
+    folder.mkdir()
+    settings = ["model.format=mlmodel", "model.name=Digits", "augment.name=shift"]
+    recipe = load_recipe("quick", settings)
+    (folder / "recipe.toml").write_text(recipe.to_toml())
+    (folder / "weights.safetensors").write_bytes(b"not read by the report")
+    (folder / "Digits.mlmodel").write_bytes(model.read_bytes())
+    (folder / "app" / "Digits.xcodeproj").mkdir(parents=True)
+    lines = "".join(json.dumps(row) + "\n" for row in history)
+    (folder / "history.jsonl").write_text(lines)
+    parts = {
+        "data": {
+            "requested": "auto",
+            "source": "mnist",
+            "note": None,
+            "classes": list(digits.classes),
+            "train": 58_800,
+            "validation": 1200,
+            "test": 10_000,
+        },
+        "metrics": {
+            "network": "strided",
+            "parameters": 34_186,
+            "device": "cpu",
+            "training_seconds": 5.13,
+            "best_epoch": 3,
+            "temperature": 0.8312,
+            "recognizer": evaluation.to_dict(),
+        },
+        "parity": {
+            "file": "Digits.mlmodel",
+            "file_bytes": size_on_disk(model),
+            "format": "mlmodel",
+            "precision": "float16",
+            "milliseconds_per_image": 0.09341,
+            "load_seconds": 0.041,
+            "parity": parity.to_dict(),
+        },
+        "stages": {"data": 0.3, "train": 5.4, "convert": 65.2},
+    }
+    for name, values in parts.items():
+        (folder / f"{name}.json").write_text(json.dumps(values))
+    kept = folder / "figures"
+    figures.draw_samples(digits, kept / "samples.png", rows=1, columns=2)
+    figures.draw_history(history, kept / "history.svg")
+    for name in figure_names():
+        pattern = "samples.png" if name.endswith("png") else "history.svg"
+        (kept / name).write_bytes((kept / pattern).read_bytes())
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(finished, tmp_path / "quick"))

@@ -1,4 +1,4 @@
-"""The report of a whole run, of a broken-off run and of what is no run."""
+"""The report of a finished run, of an incomplete run, and of other folders."""
 
 from __future__ import annotations
 
@@ -8,130 +8,62 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from pocketlens.errors import RecipeError, RunError
-from pocketlens.evaluation.accuracy import evaluate
+from pocketlens.evaluation.accuracy import Evaluation, evaluate
+from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import Rejection, Score, Share, SuiteResult, Table
-from pocketlens.files import size_on_disk, size_text
+from pocketlens.files import size_text
 from pocketlens.recipe import load_recipe
-from pocketlens.report import figures, write_report
+from pocketlens.report import write_report
 from pocketlens.report.page import duration_text, milliseconds_text
-from pocketlens.run_folder import FIGURES, read_run
+from pocketlens.report.page_figures import page_figures
+from pocketlens.run_contents import figure_names
+from pocketlens.run_folder import read_run
+from report.samples import LookupPredictor, make_dataset
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(HTMLParser):
-    """The parsed page: its tags balance, its text without style, its attributes."""
+    """The parsed page, with its tags, attributes and text; asserts that all tags are closed."""
 
-    def __init__(self, html):
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
         self.text = " ".join(" ".join(self.words).split())
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.words.append(data)
 
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """A real Core ML file, made by coremltools' builder: softmax of ten pixels, no training."""
-    import coremltools as ct
-    import numpy as np
-    from coremltools.models import datatypes
-    from coremltools.models.neural_network import NeuralNetworkBuilder
-
-    builder = NeuralNetworkBuilder(
-        [("image", datatypes.Array(1, 28, 28))],
-        [("probabilities", datatypes.Array(10))],
-        mode="classifier",
-    )
-    weights = np.zeros((10, 784), np.float32)
-    weights[:, :10] = np.eye(10)
-    builder.add_flatten("flat", 0, "image", "pixels")
-    builder.add_inner_product("ten", weights, None, 784, 10, False, "pixels", "scores")
-    builder.add_softmax("softmax", "scores", "probabilities")
-    builder.set_pre_processing_parameters(["image"], is_bgr=False, gray_bias=0.0)
-    builder.set_class_labels([str(k) for k in range(10)])
-    builder.spec.description.metadata.shortDescription = "Made to be reported."
-    path = tmp_path_factory.mktemp("model") / "Digits.mlmodel"
-    ct.models.utils.save_spec(builder.spec, str(path))
-    return path
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, model, digits, evaluation, parity, history):
-    """The folder of a finished run."""
-    folder = tmp_path_factory.mktemp("runs") / "quick"
-    folder.mkdir()
-    settings = ["model.format=mlmodel", "model.name=Digits", "augment.name=shift"]
-    recipe = load_recipe("quick", settings)
-    (folder / "recipe.toml").write_text(recipe.to_toml())
-    (folder / "Digits.mlmodel").write_bytes(model.read_bytes())
-    (folder / "app" / "Digits.xcodeproj").mkdir(parents=True)
-    lines = "".join(json.dumps(row) + "\n" for row in history)
-    (folder / "history.jsonl").write_text(lines)
-    parts = {
-        "data": {
-            "requested": "auto",
-            "source": "mnist",
-            "note": None,
-            "classes": list(digits.classes),
-            "train": 58_800,
-            "validation": 1200,
-            "test": 10_000,
-        },
-        "metrics": {
-            "network": "strided",
-            "parameters": 34_186,
-            "device": "cpu",
-            "training_seconds": 5.13,
-            "best_epoch": 3,
-            "temperature": 0.8312,
-            "recognizer": evaluation.to_dict(),
-        },
-        "parity": {
-            "file": "Digits.mlmodel",
-            "file_bytes": size_on_disk(model),
-            "format": "mlmodel",
-            "precision": "float16",
-            "milliseconds_per_image": 0.09341,
-            "load_seconds": 0.041,
-            "parity": parity.to_dict(),
-        },
-        "stages": {"data": 0.3, "train": 5.4, "convert": 65.2},
-    }
-    for name, values in parts.items():
-        (folder / f"{name}.json").write_text(json.dumps(values))
-    kept = folder / "figures"
-    figures.draw_samples(digits, kept / "samples.png", rows=1, columns=2)
-    figures.draw_history(history, kept / "history.svg")
-    for name in FIGURES:
-        pattern = "samples.png" if name.endswith("png") else "history.svg"
-        (kept / name).write_bytes((kept / pattern).read_bytes())
-    return folder
+    def all(self, tag: str) -> list[dict[str, str]]:
+        """The attributes of all elements with this tag."""
+        found = [attributes for name, attributes in self.tags if name == tag]
+        return [{key: value or "" for key, value in one.items()} for one in found]
 
 
 @pytest.fixture
-def rejection():
+def rejection() -> Rejection:
     return Rejection(
         note="400 photographs of digits against 100 scenes without a digit",
         threshold=0.62,
@@ -148,65 +80,61 @@ def rejection():
     )
 
 
-@pytest.fixture
-def run(finished, tmp_path):
-    """A copy to damage."""
-    return shutil.copytree(finished, tmp_path / "quick")
-
-
-def change(path, **values):
+def change(path: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def read(run):
+def read(run: Path) -> Page:
     path = write_report(run)
     assert path == run / "report.html"
     return Page(path.read_text())
 
 
-def test_the_page_says_what_the_run_measured(run):
+def test_the_page_contains_the_results_of_the_run(run: Path) -> None:
     page = read(run)
     for words in (
         "test accuracy 95.00 %",
-        "95 % interval 86.30 % to 98.29 %, 60 images",
-        "labels agree with the trained network; mean |Δp| 0.0004",
-        "one image 0.0934 ms",
-        "training 5.1 s 3 epochs on cpu",
-        "The images are mnist , of 10 classes: 58,800 to train with, 1,200 held back",
+        "95 % confidence interval 86.30 % to 98.29 %, 60 images",
+        "same label as the trained network; mean |Δp| 0.0004",
+        "time per image 0.0934 ms",
+        "training time 5.1 s 3 epochs on cpu",
+        "The images come from mnist and have 10 classes: 58,800 images for training, 1,200 for val",
         "The network strided has 34,186 parameters.",
-        "scaled by a temperature of 0.831",
-        "4 taken for 5 2 times",
-        "3 taken for 4 1 time",
+        "calibrated with a temperature of 0.831",
+        "4 predicted as 5 2 times",
+        "3 predicted as 4 1 time",
         "Passed. The Core ML file was run on this computer on 60 test images",
-        "100.00 % of labels agree (wanted: 99.90 %), mean |Δp| is 0.0004 (wanted: at most 0.001)",
+        "100.00 % of labels agree (required: at least 99.90 %); the mean |Δp| is 0.0004 "
+        "(required: at most 0.001)",
         "neural network",
-        "description Made to be reported.",
+        "description A model for this test.",
         "input image image, 28 × 28 pixels, gray",
         "training.epochs",
-        "converting to Core ML 1 min 05 s",
-        "together 1 min 11 s",
+        "convert to Core ML 1 min 05 s",
+        "total 1 min 11 s",
         "open Digits.xcodeproj",
         "pocketlens predict",
+        f"Written by Pocketlens {version('pocketlens')} from",
     ):
         assert words in page.text
     assert "not complete" not in page.text
-    assert "is not there" not in page.text
-    assert "Not the data" not in page.text
+    assert "is missing" not in page.text
+    assert "Different data" not in page.text
 
 
-def test_each_class_has_its_row(run):
+def test_each_class_has_a_row(run: Path) -> None:
     text = read(run).text
     assert "class images recall precision missed 0 6 100.00 % 100.00 % 0 1 6 100.00 %" in text
-    # Of six 4s two are taken for a 5, and one 3 is taken for a 4: precision 4/5.
+    # Two of six 4s are predicted as 5, and one 3 as 4: the precision of 4 is 4/5.
     assert "4 6 66.67 % 80.00 % 2 5 6 100.00 % 75.00 % 0" in text
 
 
-def test_the_page_asks_no_host_for_anything(run):
+def test_the_page_is_self_contained(run: Path) -> None:
     write_report(run)
     html = (run / "report.html").read_text()
     page = Page(html)
     links = [
-        attrs[key]
+        attrs[key] or ""
         for _, attrs in page.tags
         for key in ("src", "href", "srcset", "data", "action", "poster")
         if key in attrs
@@ -222,15 +150,15 @@ def test_the_page_asks_no_host_for_anything(run):
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def test_a_class_nothing_of_the_users_own_is_asked_about_too(run):
+def test_a_class_nothing_in_the_users_data_needs_the_camera_results_too(run: Path) -> None:
     assert "camera.json" not in read_run(run).missing
     change(run / "data.json", classes=["cup", "nothing"])
     assert "camera.json" in read_run(run).missing
 
 
-def test_a_recognizer_that_knows_nothing(run, rejection):
+def test_a_recognizer_with_the_class_nothing(run: Path, rejection: Rejection) -> None:
     html = write_report(run).read_text()
-    assert "In front of a camera" not in html
+    assert '<section id="camera"' not in html
     settings = ["augment.name=camera", "data.nothing=0.1"]
     recipe = load_recipe(run / "recipe.toml", settings)
     (run / "recipe.toml").write_text(recipe.to_toml())
@@ -243,29 +171,32 @@ def test_a_recognizer_that_knows_nothing(run, rejection):
     (run / "camera.json").write_text(json.dumps(found.to_dict()))
     html = write_report(run).read_text()
     for words in (
-        "In front of a camera",
-        "of 400 simulated photographs named rightly",
+        '<section id="camera"',
+        "of 400 simulated photos, measured with the Core ML file",
+        "is at least 0.62 and the probability of <code>nothing</code> is at most\n  0.1. ",
         "97.50 %",
         '<th scope="row">white paper</th><td>50</td>',
         "90.00 %",
-        "2.00 % of the empty scenes are given a label",
-        "of 100 empty scenes are given a label; 97.00 % of the others are",
+        "2.00 % of the empty scenes get a label",
+        "of 100 empty scenes get a label; 97.00 % of the images with a class do",
     ):
         assert words in html
 
 
-def test_without_augmentation_there_is_no_picture_of_it(run):
+def test_without_augmentation_its_figure_is_not_expected(run: Path) -> None:
     recipe = load_recipe(run / "recipe.toml", ["augment.name=none"])
     (run / "recipe.toml").write_text(recipe.to_toml())
     (run / "figures" / "augmented.png").unlink()
     assert "figures/augmented.png" not in read_run(run).missing
-    assert "What training sees" not in write_report(run).read_text()
+    assert "Augmented versions of" not in write_report(run).read_text()
 
 
-def test_the_page_is_accessible(run):
+def test_the_page_is_accessible(run: Path) -> None:
     page = read(run)
     images = page.all("img")
-    assert len(images) == len(FIGURES) - 1  # this recognizer has no class `nothing`
+    assert (
+        len(images) == len(figure_names()) - 1
+    )  # this recognizer does not have the class `nothing`
     assert all(len(image["alt"]) > 20 for image in images)
     assert len({image["alt"] for image in images}) == len(images)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
@@ -280,29 +211,33 @@ def test_the_page_is_accessible(run):
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
 
 
-def test_a_second_report_is_the_same(run):
+def test_the_page_has_all_figures_of_a_run(run: Path) -> None:
+    assert {figure.name for figure in page_figures(read_run(run)).values()} == set(figure_names())
+
+
+def test_reports_are_reproducible(run: Path) -> None:
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
     assert not list(run.glob(".*.part"))
 
 
-def test_strokes_in_place_of_mnist_are_said_first(run):
+def test_replaced_data_is_reported_first(run: Path) -> None:
     change(run / "data.json", source="strokes", note="MNIST could not be downloaded: no network.")
     text = read(run).text
-    said = "Not the data you may expect. MNIST could not be downloaded: no network."
-    assert text.index(said) < text.index("test accuracy")
-    assert "(Asked for: auto ; used: strokes .)" in text
+    notice = "Different data was used. MNIST could not be downloaded: no network."
+    assert text.index(notice) < text.index("test accuracy")
+    assert "(Requested: auto ; used: strokes .)" in text
 
 
-def test_a_failed_parity_is_said(run, parity):
+def test_a_failed_parity_is_reported(run: Path, parity: Parity) -> None:
     values = parity.to_dict() | {"disagreed": 6}
     change(run / "parity.json", parity=values)
     text = read(run).text
     assert "Failed. The Core ML file was run on this computer" in text
-    assert "90.00 % of labels agree (wanted: 99.90 %)" in text
+    assert "90.00 % of labels agree (required: at least 99.90 %)" in text
 
 
-def test_whatever_comes_from_the_run_is_escaped(run, evaluation):
+def test_texts_from_the_run_are_escaped(run: Path, evaluation: Evaluation) -> None:
     evil = "<script>alert(1)</script>"
     values = json.dumps(evaluation.to_dict()).replace('"4"', json.dumps(evil))
     change(run / "metrics.json", network=evil, recognizer=json.loads(values))
@@ -312,43 +247,41 @@ def test_whatever_comes_from_the_run_is_escaped(run, evaluation):
     assert Page(html).text.count(evil) >= 5
 
 
-LOST = {
-    "data.json": "data.json",
-    "history.jsonl": "history.jsonl",
-    "metrics.json": "metrics.json",
-    "parity.json": "parity.json",
-    "stages.json": "stages.json",
-    "Digits.mlmodel": "Digits.mlmodel",
-    "figures/pixels.png": "figures/pixels.png",
-}
-
-
-@pytest.mark.parametrize("name", LOST)
-def test_a_missing_piece_is_named_with_the_command_that_makes_it(run, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data.json",
+        "history.jsonl",
+        "metrics.json",
+        "parity.json",
+        "stages.json",
+        "Digits.mlmodel",
+        "figures/pixels.png",
+    ],
+)
+def test_a_missing_file_is_listed_with_the_command_that_creates_it(run: Path, name: str) -> None:
     (run / name).unlink()
     text = read(run).text
-    assert f"This run is not complete. It lacks {name} ." in text
-    again = f"pocketlens run {run}/recipe.toml --out {run}"
-    assert f"{name} is not there: this run has not come so far, or lost it. To go on: {again}" in (
-        text
-    )
+    assert f"This run is not complete. Missing: {name} ." in text
+    command = f"pocketlens run {run}/recipe.toml --out {run}"
+    assert f"{name} is missing. To create it: {command}" in text
 
 
-def test_a_run_that_has_just_begun_has_a_report(run):
+def test_a_run_with_only_a_recipe_has_a_report(run: Path) -> None:
     for path in run.iterdir():
         if path.name != "recipe.toml":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     text = read(run).text
-    assert (
-        "It lacks data.json , history.jsonl , metrics.json , Digits.mlmodel , parity.json" in text
-    )
-    assert "Nothing is measured yet." in text
-    assert "figures/parity.svg is not there" in text
+    missing = text[text.index("Missing: ") : text.index("To continue it:")]
+    for name in ("data.json", "history.jsonl", "metrics.json", "Digits.mlmodel", "parity.json"):
+        assert name in missing
+    assert "No results yet." in text
+    assert "figures/parity.svg is missing" in text
 
 
-def test_many_classes_show_those_with_the_lowest_recall(run, make_dataset, guesser):
+def test_many_classes_show_those_with_the_lowest_recall(run: Path) -> None:
     data = make_dataset(1000, [f"c{k}" for k in range(1000)], (8, 8, 1))
-    found = evaluate(guesser(data, wrong=(900,)), data)
+    found = evaluate(LookupPredictor(data, wrong=(900,)), data)
     change(run / "metrics.json", recognizer=found.to_dict())
     change(run / "data.json", classes=list(data.classes))
     text = read(run).text
@@ -357,14 +290,14 @@ def test_many_classes_show_those_with_the_lowest_recall(run, make_dataset, guess
     assert "and 960 more" in text
 
 
-def test_what_is_no_run_is_an_error(tmp_path):
+def test_another_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError) as error:
         write_report(tmp_path / "none")
     assert str(error.value) == (
-        f"{tmp_path}/none is not the folder of a run: it is not there; expected one that this "
-        "makes: pocketlens run quick --out FOLDER"
+        f"{tmp_path}/none is not a run folder: it does not exist; create one with: "
+        "pocketlens run quick --out FOLDER"
     )
-    with pytest.raises(RunError, match="is not the folder of a run: it has no recipe.toml"):
+    with pytest.raises(RunError, match="is not a run folder: it has no recipe.toml"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -374,46 +307,68 @@ def test_what_is_no_run_is_an_error(tmp_path):
     [
         ("data.json", "{", r"data\.json is damaged: it is not JSON: Expecting property name"),
         ("data.json", "[" * 100_000, r"data\.json is damaged: it is not JSON: "),
-        ("data.json", "[]", r"data\.json is damaged: this is not a summary of data: list indices"),
-        ("data.json", "{}", "this is not a summary of data: the key 'requested' is missing"),
-        ("metrics.json", "{}", "this is not a run's metrics: the key 'network' is missing"),
-        ("parity.json", '{"file": 1}', "this is not a check of a Core ML file: the key 'file_b"),
-        ("stages.json", '{"train": "long"}', "not a table of stages: expected a number; received"),
-        ("stages.json", "[1]", "this is not a table of stages: 'list' object has no attribute"),
-        ("history.jsonl", "{}\n", r"history\.jsonl is damaged: line 1: this is not an epoch: the"),
+        (
+            "data.json",
+            "[]",
+            r"data\.json is damaged: this is not a summary of data: requested has the wrong type",
+        ),
+        (
+            "data.json",
+            "{}",
+            "this is not a summary of data: requested is missing; source is missing;",
+        ),
+        ("metrics.json", "{}", "this is not the metrics of a run: network is missing"),
+        (
+            "parity.json",
+            '{"file": 1}',
+            "not the check of a Core ML file: file must be a string; received: 1; file_bytes is",
+        ),
+        (
+            "stages.json",
+            '{"train": "long"}',
+            "not a table of stages: must be a finite number; received: 'long'",
+        ),
+        ("stages.json", "[1]", "this is not a table of stages: has the wrong type"),
+        (
+            "history.jsonl",
+            "{}\n",
+            r"history\.jsonl is damaged: line 1: this is not an epoch: epoch is missing",
+        ),
         ("history.jsonl", '{"ep', r"history\.jsonl is damaged: line 1 is not JSON: "),
         ("metrics.json", b"\xff\xfe", r"metrics\.json is damaged: it is not UTF-8 text"),
     ],
 )
-def test_a_damaged_file_is_an_error_that_names_it(run, name, content, message):
+def test_a_damaged_file_is_an_error_with_its_name(
+    run: Path, name: str, content: str | bytes, message: str
+) -> None:
     (run / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RunError, match=message) as error:
         write_report(run)
     assert str(error.value).endswith(
-        f"; remove it and make it anew: pocketlens run {run}/recipe.toml --out {run}"
+        f"; remove it and write it again with: pocketlens run {run}/recipe.toml --out {run}"
     )
     assert not (run / "report.html").exists()
 
 
-def test_a_file_too_large_is_an_error(run, monkeypatch):
+def test_a_file_that_is_too_large_is_an_error(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketlens.run_folder.MAX_BYTES", 1000)
     (run / "data.json").write_text(" " * 1001)
-    with pytest.raises(RunError, match=r"is larger than 1000 bytes, which no run writes"):
+    with pytest.raises(RunError, match=r"has more than 1000 bytes, which no run writes"):
         write_report(run)
 
 
-def test_a_faulty_recipe_is_an_error(run):
+def test_an_invalid_recipe_is_an_error(run: Path) -> None:
     (run / "recipe.toml").write_text("epochs = 3\n")
-    with pytest.raises(RecipeError, match=r"recipe.toml has .* faults: epochs is not a key"):
+    with pytest.raises(RecipeError, match=r"recipe.toml has .* errors: unknown key epochs"):
         write_report(run)
 
 
-def test_a_model_outside_the_folder_is_not_opened(run):
+def test_a_model_outside_the_folder_is_not_opened(run: Path) -> None:
     change(run / "parity.json", file="../../elsewhere/Digits.mlmodel")
-    assert "Made to be reported." in read(run).text
+    assert "A model for this test." in read(run).text
 
 
-def test_importing_the_room_is_light():
+def test_the_import_loads_no_large_library() -> None:
     code = (
         "import sys, pocketlens.report.figures, pocketlens.evaluation.parity;"
         "heavy = {'torch', 'matplotlib', 'jinja2', 'coremltools', 'onnx', 'onnxruntime', 'PIL'};"
@@ -437,5 +392,5 @@ def test_importing_the_room_is_light():
         (milliseconds_text, 1234.5, "1,234 ms"),
     ],
 )
-def test_units(function, value, text):
+def test_units(function: Callable[[float], str], value: float, text: str) -> None:
     assert function(value) == text

@@ -1,4 +1,4 @@
-"""The suite's figures, and its folder: whole or not there."""
+"""The figures of the suite, and its folder: written completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from pocketlens.errors import OptionError, OutputError, OutputExistsError
 from pocketlens.evaluation.robustness import Rejection, Score, Share, SuiteResult, Table
-from pocketlens.report.canvas import STYLE
 from pocketlens.report.suite_figures import draw_rejection, draw_table, write_suite
+from report.figure_contents import bars, images, texts, x_values, y_values
 
 
 def score(right: int, n: int = 50) -> Score:
@@ -25,7 +24,7 @@ def table(name: str, rows: tuple[str, ...], columns: tuple[str, ...]) -> Table:
     scores = tuple(
         tuple(score(50 - 3 * (many * y + x)) for x in range(many)) for y in range(len(rows))
     )
-    return Table(name, f"The {name}", "made by hand", rows, columns, scores)
+    return Table(name, f"The {name}", "a test table", rows, columns, scores)
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def camera() -> Table:
 @pytest.fixture
 def rejection() -> Rejection:
     return Rejection(
-        note="by hand",
+        note="a test result",
         threshold=0.7,
         present=0.9,
         auroc=0.9876,
@@ -62,78 +61,69 @@ def rejection() -> Rejection:
 
 
 @pytest.fixture
-def result(turns, position, camera, rejection) -> SuiteResult:
+def result(turns: Table, position: Table, camera: Table, rejection: Rejection) -> SuiteResult:
     tables = (turns, position, camera)
     return SuiteResult("made/test", ("0", "1"), 50, 0, tables, rejection, ("this: why",), 1.5)
 
 
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """The figures written while a test runs."""
-    monkeypatch.setitem(STYLE, "savefig.dpi", 40)
-    written = []
-    savefig = Figure.savefig
-
-    def keep(self, *args, **kwargs):
-        written.append(self)
-        return savefig(self, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return written
-
-
-def texts(figure: Figure) -> list[str]:
-    return [found.get_text() for found in figure.findobj(Text) if found.get_text()]
-
-
-def test_numbers_make_a_curve(turns: Table, drawn, tmp_path: Path) -> None:
+def test_a_table_with_numbers_becomes_a_curve(
+    turns: Table, drawn: list[Figure], tmp_path: Path
+) -> None:
     draw_table(turns, tmp_path / "turns.png")
     curve = drawn[0].axes[0].lines[0]
-    assert list(curve.get_xdata()) == [-5, 0, 5]
-    assert list(curve.get_ydata()) == pytest.approx([100, 94, 88])
+    assert x_values(curve) == [-5, 0, 5]
+    assert y_values(curve) == pytest.approx([100, 94, 88])
     error = drawn[0].axes[0].lines[1]
-    assert list(error.get_ydata()) == pytest.approx([2, 2, 2])
-    assert {"The turns", "made by hand", "+5°"} <= set(texts(drawn[0]))
+    assert y_values(error) == pytest.approx([2, 2, 2])
+    assert {"The turns", "a test table", "+5°"} <= set(texts(drawn[0]))
 
 
-def test_rows_and_columns_make_a_map(position: Table, drawn, tmp_path: Path) -> None:
+def test_a_table_with_several_rows_becomes_a_heat_map(
+    position: Table, drawn: list[Figure], tmp_path: Path
+) -> None:
     draw_table(position, tmp_path / "position.png")
     axes = drawn[0].axes[0]
     assert [t.get_text() for t in axes.texts] == ["100.0", "94.0", "88.0", "82.0"]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["up", "down"]
-    picture = axes.images[0].get_array()
-    assert picture.shape == (2, 2, 3)
-    assert picture[0, 0].tolist() == [1, 1, 1]  # without mistakes it is white
-    assert picture[0, 1, 2] > picture[1, 1, 2]  # more mistakes, less blue
+    (pixels,) = images(drawn[0])
+    assert pixels.shape == (2, 2, 3)
+    assert pixels[0, 0].tolist() == [1, 1, 1]  # white: no mistakes
+    assert pixels[0, 1, 2] > pixels[1, 1, 2]  # more mistakes, less blue
 
 
-def test_names_make_bars(camera: Table, drawn, tmp_path: Path) -> None:
+def test_a_table_with_names_becomes_bars(
+    camera: Table, drawn: list[Figure], tmp_path: Path
+) -> None:
     draw_table(camera, tmp_path / "camera.png")
     axes = drawn[0].axes[0]
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([100, 94, 88])
+    assert [bar.get_width() for bar in bars(axes)] == pytest.approx([100, 94, 88])
     assert [t.get_text() for t in axes.get_yticklabels()] == ["all", "white paper", "blackboard"]
     assert "94.00 %" in texts(drawn[0])
 
 
-def test_of_many_classes_the_worst_are_drawn(drawn, tmp_path: Path) -> None:
+def test_only_the_lowest_of_many_classes_are_drawn(drawn: list[Figure], tmp_path: Path) -> None:
     names = ("all", *(f"class {k}" for k in range(100)))
     scores = (score(25), *(score(k % 50) for k in range(100)))
     many = Table("clean", "Clean", "made", ("accuracy",), names, (scores,))
     draw_table(many, tmp_path / "clean.png")
     assert len(drawn[0].axes[0].patches) == 30
     assert {"all", "class 0", "class 50"} <= set(texts(drawn[0]))
-    assert "made; the 29 worst" in texts(drawn[0])
+    assert "made; the 29 lowest" in texts(drawn[0])
 
 
-def test_rejection_shows_scores_and_kinds(rejection: Rejection, drawn, tmp_path: Path) -> None:
+def test_rejection_shows_scores_and_kinds(
+    rejection: Rejection, drawn: list[Figure], tmp_path: Path
+) -> None:
     draw_rejection(rejection, tmp_path / "rejection.png")
     upper, lower = drawn[0].axes
-    assert upper.lines[0].get_xdata()[0] == 0.9
-    assert [bar.get_width() for bar in lower.patches] == pytest.approx([100, 250 / 3, 0, 20])
+    assert x_values(upper.lines[0])[0] == 0.9
+    assert [bar.get_width() for bar in bars(lower)] == pytest.approx([100, 250 / 3, 0, 20])
     assert any("AUROC 0.9876" in text and "90.00 % of digits" in text for text in texts(drawn[0]))
 
 
-def test_the_folder_has_the_result_and_a_figure_for_each_table(result, tmp_path: Path) -> None:
+def test_the_folder_contains_the_result_and_a_figure_for_each_table(
+    result: SuiteResult, tmp_path: Path
+) -> None:
     written = write_suite(result, tmp_path / "out")
     names = ["suite.json", "turns.svg", "position.svg", "camera.svg", "rejection.svg"]
     assert written == [tmp_path / "out" / name for name in names]
@@ -144,7 +134,9 @@ def test_the_folder_has_the_result_and_a_figure_for_each_table(result, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "out"]
 
 
-def test_a_folder_is_replaced_only_if_it_is_a_suites_and_force_is_set(result, tmp_path) -> None:
+def test_only_force_replaces_a_folder_and_only_one_with_suite_results(
+    result: SuiteResult, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     write_suite(result, out)
     (out / "old.svg").touch()
@@ -155,14 +147,16 @@ def test_a_folder_is_replaced_only_if_it_is_a_suites_and_force_is_set(result, tm
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter.txt").touch()
-    with pytest.raises(OutputExistsError, match="thesis holds something else than a suite's resu"):
+    with pytest.raises(OutputExistsError, match="thesis does not contain the results of a suite"):
         write_suite(result, other, force=True)
     assert [path.name for path in other.iterdir()] == ["chapter.txt"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_an_end_in_the_middle_leaves_nothing(result, tmp_path, monkeypatch, error) -> None:
-    def fail(*_, **__):
+def test_an_interruption_leaves_nothing(
+    result: SuiteResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("pocketlens.report.suite_figures.draw_rejection", fail)
@@ -172,8 +166,8 @@ def test_an_end_in_the_middle_leaves_nothing(result, tmp_path, monkeypatch, erro
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_suffixes_are_refused(turns: Table, tmp_path: Path) -> None:
+def test_an_unknown_suffix_is_an_error(turns: Table, tmp_path: Path) -> None:
     with pytest.raises(
-        OptionError, match=r"a figure is a .png or .svg file; received: .*turns.pdf"
+        OptionError, match=r"a figure must be a .png or .svg file; received: .*turns.pdf"
     ):
         draw_table(turns, tmp_path / "turns.pdf")

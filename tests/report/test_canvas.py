@@ -1,0 +1,34 @@
+"""Short texts on figures: names, counts, small numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pocketlens.report.canvas import plural, short, small
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "cut"),
+    [
+        ("tulip", 5, "tulip"),
+        ("two\n  lines", 20, "two lines"),
+        ("ImageNet class number 17", 12, "ImageNe…r 17"),
+    ],
+)
+def test_long_names_are_shortened_in_the_middle(name: str, most: int, cut: str) -> None:
+    assert short(name, most) == cut
+    assert len(cut) <= most
+
+
+def test_plurals() -> None:
+    assert plural(1, "image") == "1 image"
+    assert plural(10_000, "image") == "10,000 images"
+    assert plural(2, "class") == "2 classes"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.5, "0.5"), (2.5e-4, "0.00025"), (1e-4, "0.0001"), (3.14e-6, "3.1 × 10⁻⁶")],
+)
+def test_small_numbers(value: float, text: str) -> None:
+    assert small(value) == text
