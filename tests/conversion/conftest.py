@@ -1,4 +1,4 @@
-"""Small untrained networks with lively outputs, as recognizers."""
+"""Small untrained networks with varied outputs, as recognizers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSES = ("cat", "dog", 'it\'s "quoted"', "naïve café", "☃ 🙂")
 
 
 def small_network(channels: int, classes: int = 5, size: int = 12) -> nn.Sequential:
-    """Conv, batch norm with statistics of its own, pool, linear; every class wins sometimes."""
+    """Conv, batch norm with random statistics, pool, linear; no class wins for all images."""
     torch.manual_seed(3)
     network = nn.Sequential(
         nn.Conv2d(channels, 8, 3, padding=1),
@@ -57,7 +57,7 @@ def make_recognizer() -> Callable[..., Recognizer]:
 
 @pytest.fixture(scope="session")
 def noise() -> Callable[[InputSpec], NDArray[np.uint8]]:
-    """96 images of noise, of every contrast, that fit an InputSpec."""
+    """Returns 96 images of noise with different contrasts that fit an InputSpec."""
 
     def images(spec: InputSpec) -> NDArray[np.uint8]:
         random = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""A Recognizer or PyTorch module and the Core ML file made from it say the same."""
+"""The Core ML file predicts the same as the Recognizer or PyTorch module that it comes from."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Noise = Callable[[InputSpec], NDArray[np.uint8]]
 Make = Callable[..., Any]
 
 SPECS = {
-    "gray": InputSpec(12, 12, "gray", 1 / 127.5, -1.0),
-    "rgb": InputSpec(12, 12, "rgb", 1 / 58, (-2.1, -2.0, -1.8), "fit"),
-    "bgr": InputSpec(12, 12, "bgr", 1.0 / 60, (-1.7, -1.9, -2.1), "fill"),
-    "rgb, a scale a channel": InputSpec(12, 12, "rgb", (1 / 58, 1 / 57, 1 / 40), (-2.1, -2, -3)),
-    "bgr, a scale a channel": InputSpec(12, 12, "bgr", (1 / 40, 1 / 57, 1 / 90), (-3, -2, -1)),
+    "gray": InputSpec(12, 12, "gray", (1 / 127.5,), (-1.0,)),
+    "rgb": InputSpec(12, 12, "rgb", (1 / 58,), (-2.1, -2.0, -1.8), "fit"),
+    "bgr": InputSpec(12, 12, "bgr", (1.0 / 60,), (-1.7, -1.9, -2.1), "fill"),
+    "rgb, scale per channel": InputSpec(12, 12, "rgb", (1 / 58, 1 / 57, 1 / 40), (-2.1, -2, -3)),
+    "bgr, scale per channel": InputSpec(12, 12, "bgr", (1 / 40, 1 / 57, 1 / 90), (-3, -2, -1)),
 }
 FORMATS = ("mlpackage", "mlmodel")
 
 
 def message(path: Path) -> Any:
-    """The spec message of a Core ML file, read without the code under test."""
+    """The `Model` message of a Core ML file, read without the code under test."""
     file = path / "Data" / "com.apple.CoreML" / "model.mlmodel" if path.is_dir() else path
     return generated("Model_pb2").Model.FromString(file.read_bytes())
 
@@ -54,7 +54,7 @@ def content(path: Path) -> dict[str, bytes]:
     [*((color, "float16") for color in SPECS), ("gray", "float32"), (list(SPECS)[-1], "float32")],
 )
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_file_says_what_the_network_says(
+def test_the_file_predicts_the_same_as_the_network(
     color: str,
     precision: str,
     kind: str,
@@ -69,7 +69,7 @@ def test_the_file_says_what_the_network_says(
 
     model, images = load(path), noise(spec)
     want, got = source.probabilities(images), model.probabilities(images)
-    assert len(set(want.argmax(1))) > 2  # otherwise agreement says little
+    assert len(set(want.argmax(1))) > 2  # otherwise agreement means little
     tolerance = 3e-3 if precision == "float16" else 1e-5
     np.testing.assert_allclose(got, want, atol=tolerance)
     assert model.classes == source.classes
@@ -90,49 +90,51 @@ def test_the_image_scaler_of_a_neural_network(tmp_path: Path, make_recognizer: M
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_the_file_says_of_itself(kind: str, tmp_path: Path, make_recognizer: Make) -> None:
+def test_metadata_and_features(kind: str, tmp_path: Path, make_recognizer: Make) -> None:
     source = make_recognizer(SPECS["bgr"])
-    about = ModelMetadata("Ada", "MIT", "1.2", "Knows pets.")
-    spec = message(convert(source, tmp_path / "m", format=kind, metadata=about))
+    metadata = ModelMetadata("Ada", "MIT", "1.2", "Recognizes pets.")
+    spec = message(convert(source, tmp_path / "m", format=kind, metadata=metadata))
     assert spec.specificationVersion == {"mlpackage": 7, "mlmodel": 4}[kind]  # iOS 16, iOS 13
 
-    told = spec.description
-    assert [f.name for f in told.input] == ["image"]
-    assert [f.name for f in told.output] == ["classLabel", "classLabel_probs"]
-    assert told.predictedFeatureName == "classLabel"
-    assert told.predictedProbabilitiesName == "classLabel_probs"
-    image = told.input[0].type.imageType
+    description = spec.description
+    assert [f.name for f in description.input] == ["image"]
+    assert [f.name for f in description.output] == ["classLabel", "classLabel_probs"]
+    assert description.predictedFeatureName == "classLabel"
+    assert description.predictedProbabilitiesName == "classLabel_probs"
+    image = description.input[0].type.imageType
     assert (image.width, image.height) == (12, 12)
     assert image.colorSpace == generated("FeatureTypes_pb2").ImageFeatureType.ColorSpace.Value(
         "BGR"
     )
-    assert told.input[0].shortDescription == (
-        "The picture: 12 × 12 pixels, BGR, upright. A picture of another shape is fitted by 'fill'."
+    assert description.input[0].shortDescription == (
+        "The image: 12 × 12 pixels, BGR, upright. An image of another shape is fitted with 'fill'."
     )
-    assert told.output[0].shortDescription == "The likeliest of the 5 classes."
-    assert "by class name" in told.output[1].shortDescription
+    assert description.output[0].shortDescription == "The most probable of the 5 classes."
+    assert "by class name" in description.output[1].shortDescription
 
-    meta = told.metadata
+    meta = description.metadata
     assert (meta.author, meta.license, meta.versionString) == ("Ada", "MIT", "1.2")
-    assert meta.shortDescription == "Knows pets."
+    assert meta.shortDescription == "Recognizes pets."
     assert InputSpec.from_json(meta.userDefined["org.pocketlens.input"]) == SPECS["bgr"]
     assert meta.userDefined["org.pocketlens.thresholds"] == '{"show":0.7,"keep":0.5,"present":0.5}'
     assert meta.userDefined["org.pocketlens.version"]
     assert not any("date" in key for key in meta.userDefined)
 
 
-def test_words_for_a_file_without_metadata(tmp_path: Path, make_network: Make) -> None:
+def test_descriptions_without_metadata(tmp_path: Path, make_network: Make) -> None:
     labels = ("nothing", *"abcdefghijk")
     network = make_network(1, len(labels))
     path = convert(network, tmp_path / "m", labels=labels, input_spec=InputSpec(12, 12))
-    told = message(path).description
-    assert told.metadata.shortDescription == (
-        "Tells 12 classes apart: nothing, a, b, c, d, e, f, g, h, i, …."
+    description = message(path).description
+    assert description.metadata.shortDescription == (
+        "Distinguishes 12 classes: nothing, a, b, c, d, e, f, g, h, i, …."
     )
-    assert told.output[0].shortDescription.endswith("'nothing': nothing to recognize is in view.")
+    assert description.output[0].shortDescription.endswith(
+        "'nothing': none of the others is in view."
+    )
 
 
-def test_the_callers_network_stays_as_it_is(tmp_path: Path, make_network: Make) -> None:
+def test_the_callers_network_does_not_change(tmp_path: Path, make_network: Make) -> None:
     network = make_network(1).train().double()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     convert(network, tmp_path / "m", labels=list("abcde"), input_spec=InputSpec(12, 12))
@@ -143,7 +145,7 @@ def test_the_callers_network_stays_as_it_is(tmp_path: Path, make_network: Make) 
 
 
 class Functional(nn.Module):
-    """Pools without a written stride, and ops that coremltools has under other names only."""
+    """Pooling without an explicit stride, and ops that coremltools knows under other names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +156,8 @@ class Functional(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.avg_pool2d(F.max_pool2d(self.conv(x), 2), 2)
         x = torch.ops.aten.alias(torch.multiply(x, 3.0))
-        return self.last(torch.subtract(x, 0.5).flatten(1))
+        logits: Tensor = self.last(torch.subtract(x, 0.5).flatten(1))
+        return logits
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -177,7 +180,7 @@ def test_functional_style(kind: str, tmp_path: Path, noise: Noise) -> None:
     ],
     ids=["logits", "softmax", "logit", "sigmoid"],
 )
-def test_what_a_module_ends_in(
+def test_the_head_of_a_module_is_detected(
     end: list[nn.Module],
     labels: str,
     formula: Callable[[Tensor], Tensor],
@@ -194,22 +197,23 @@ def test_what_a_module_ends_in(
     np.testing.assert_allclose(load(path).probabilities(images), want, atol=3e-3)
 
 
-# --- what is refused
+# --- errors
 
 
-def test_an_output_that_exists_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_an_output_that_exists_is_rejected_before_any_work(tmp_path: Path) -> None:
     existing = tmp_path / "m.mlmodel"
-    existing.write_bytes(b"mine")
+    existing.write_bytes(b"old")
     with pytest.raises(OutputExistsError, match=r"m\.mlmodel exists; .* pass --force"):
-        convert(object(), existing)  # the model is not even looked at
-    assert existing.read_bytes() == b"mine"
+        convert(object(), existing)  # the model is not examined
+    assert existing.read_bytes() == b"old"
 
 
 class Singular(nn.Module):
-    """Singular values: an op that Core ML does not have."""
+    """Singular values, an op that Core ML does not have."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.linalg.svd(x)[1].flatten(1)[:, :5]
+        values: Tensor = torch.linalg.svd(x)[1]
+        return values.flatten(1)[:, :5]
 
 
 class Branching(nn.Module):
@@ -223,14 +227,14 @@ class Branching(nn.Module):
     [
         (Singular(), r"coremltools cannot convert the network at op '\w*svd\w*': NotImplemented"),
         (Branching(), r"PyTorch cannot export the network: .*branches that depend on pixel"),
-        (nn.Flatten(), r"gives 144 output\(s\) but there are 5 labels \(a, b, c, …\)"),
-        (nn.Conv2d(3, 5, 3), r"does not take images of shape \(1, 12, 12\) .*InputSpec that fits"),
+        (nn.Flatten(), r"returns 144 output\(s\), but there are 5 labels \(a, b, c, …\)"),
+        (nn.Conv2d(3, 5, 3), r"cannot process images of shape \(1, 12, 12\) .*InputSpec that fits"),
         (nn.Conv2d(1, 5, 3), r"outputs of shape \(1, 5, 10, 10\) for one image"),
-        (nn.LSTM(12, 5), r"does not take images|returns a tuple; expected one tensor"),
+        (nn.LSTM(12, 5), r"cannot process images|returns a tuple; expected one tensor"),
     ],
     ids=["op", "branch", "labels", "channels", "map", "tuple"],
 )
-def test_networks_that_cannot_be_converted(network: nn.Module, text: str, tmp_path: Path) -> None:
+def test_unsuitable_networks_are_rejected(network: nn.Module, text: str, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=text) as caught:
         convert(
             network,
@@ -243,24 +247,28 @@ def test_networks_that_cannot_be_converted(network: nn.Module, text: str, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_recognizer_with_another_count_of_classes(
+def test_a_recognizer_with_another_number_of_classes_is_rejected(
     tmp_path: Path, gray_recognizer: Recognizer
 ) -> None:
     gray_recognizer._classes = ("a", "b")
-    with pytest.raises(ConversionError, match=r"gives 5 output\(s\) but there are 2 labels"):
+    with pytest.raises(ConversionError, match=r"returns 5 output\(s\), but there are 2 labels"):
         convert(gray_recognizer, tmp_path / "m")
 
 
-def test_weights_beyond_float16(tmp_path: Path, make_network: Make, noise: Noise) -> None:
+def test_weights_beyond_the_range_of_float16(
+    tmp_path: Path, make_network: Make, noise: Noise
+) -> None:
     spec, network = InputSpec(12, 12), make_network(1)
     with torch.no_grad():
         network[5].weight[0, 0] = 70_000
     options: dict[str, Any] = {"labels": list("abcde"), "input_spec": spec}
-    with pytest.raises(ConversionError, match=r"cannot halve the weights: .*precision float32"):
+    with pytest.raises(
+        ConversionError, match=r"convert the weights to float16: .*; use precision float32"
+    ):
         convert(network, tmp_path / "m.mlmodel", **options)
     assert not list(tmp_path.iterdir())
 
-    # An ML Program keeps such a layer in float32.
+    # In an ML Program, such a layer stays in float32.
     path = convert(network, tmp_path / "m.mlpackage", **options)
     images = noise(spec)
     with torch.no_grad():
@@ -269,11 +277,11 @@ def test_weights_beyond_float16(tmp_path: Path, make_network: Make, noise: Noise
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_temperature_that_cannot_be(
+def test_an_invalid_temperature_is_rejected(
     temperature: float, tmp_path: Path, gray_recognizer: Recognizer
 ) -> None:
     gray_recognizer.temperature = temperature
-    with pytest.raises(ConversionError, match="temperature is .*; expected a number above 0"):
+    with pytest.raises(ConversionError, match="temperature of .* is .*; expected a number above 0"):
         convert(gray_recognizer, tmp_path / "m")
 
 
@@ -282,12 +290,16 @@ def test_a_temperature_that_cannot_be(
     [
         ("m", {"format": "mlpakage"}, "format 'mlpakage' is not known; did you mean 'mlpackage'"),
         ("m", {"precision": "float61"}, "precision 'float61' is not known; did you mean"),
-        ("m.mlmodel", {"format": "mlpackage"}, "m.mlmodel ends in .mlmodel but the format is mlp"),
+        (
+            "m.mlmodel",
+            {"format": "mlpackage"},
+            r"m\.mlmodel ends in \.mlmodel, but the format is mlpackage; rename it to m\.mlpackage",
+        ),
         ("m", {"labels": ["a", "b"]}, "a Recognizer has its own labels and InputSpec"),
         ("m", {"input_spec": InputSpec(3, 3)}, "a Recognizer has its own labels and InputSpec"),
     ],
 )
-def test_options_that_cannot_be(
+def test_invalid_options_are_rejected(
     name: str,
     options: dict[str, Any],
     text: str,
@@ -301,8 +313,8 @@ def test_options_that_cannot_be(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"input_spec": InputSpec(12, 12)}, "does not name its classes; give labels"),
-        ({"labels": list("abcde")}, "does not say how pixels become its input; give input_spec"),
+        ({"input_spec": InputSpec(12, 12)}, "does not contain class names; pass labels"),
+        ({"labels": list("abcde")}, "does not say how pixels become its input; pass input_spec"),
     ],
 )
 def test_a_module_needs_labels_and_an_input_spec(
@@ -312,17 +324,17 @@ def test_a_module_needs_labels_and_an_input_spec(
         convert(make_network(1), tmp_path / "m", **options)
 
 
-def test_a_model_of_another_kind(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"a builtins\.dict cannot be converted; expected a Rec"):
+def test_other_objects_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"type builtins\.dict cannot be converted; expected"):
         convert({}, tmp_path / "m")
 
 
-def test_metadata_is_text() -> None:
-    with pytest.raises(OptionError, match=r"metadata\.version is text; received: 1\.0"):
+def test_metadata_that_is_not_a_string_is_rejected() -> None:
+    with pytest.raises(OptionError, match=r"metadata\.version must be a string; received: 1\.0"):
         ModelMetadata(version=1.0)  # type: ignore[arg-type]
 
 
-# --- quiet
+# --- output of other packages
 
 
 SCRIPT = """
@@ -350,7 +362,9 @@ def test_nothing_is_printed_and_every_process_writes_the_same_bytes(tmp_path: Pa
     assert content(tmp_path / "own") == content(tmp_path / "other")
 
 
-def test_only_the_expected_is_silenced_and_only_within(caplog: pytest.LogCaptureFixture) -> None:
+def test_expected_records_are_silenced_within_the_block(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     import_coremltools()
     from coremltools.converters.mil.mil.passes import pass_pipeline
 

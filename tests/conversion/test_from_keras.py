@@ -1,4 +1,4 @@
-"""A Keras 3 model and the Core ML file made from it say the same; Keras itself is the judge."""
+"""The Core ML file predicts the same as Keras does with the Keras 3 model that it comes from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pocketlens.conversion import KerasPredictor, convert, image_shape
-from pocketlens.conversion import from_keras as room
+from pocketlens.conversion import KerasPredictor, convert, from_keras, image_shape
 from pocketlens.coreml import load
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import ConversionError, MissingExtraError, OptionError
 from pocketlens.evaluation.parity import verify
 from pocketlens.image import InputSpec
 
-# Keras's own, under NumPy 2.
+# A warning of Keras under NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 DIGITS = list("0123456789")
@@ -31,12 +30,12 @@ Noise = Callable[[InputSpec], NDArray[np.uint8]]
 
 @pytest.fixture(scope="session")
 def keras() -> Any:
-    return room._import_keras()
+    return from_keras._import_keras()
 
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Dataset, Dataset]:
-    """Training and test digits: MNIST where a data folder is named, else the built-in strokes."""
+    """Training and test digits: MNIST if there is a data folder, else the built-in strokes."""
     source = "mnist" if "POCKETLENS_DATA" in os.environ else "strokes"
     train, test = (load_data(source, split=split) for split in ("train", "test"))
     return train.subset(slice(0, 2000)), test.subset(slice(0, 1000))
@@ -70,25 +69,25 @@ def walk(
 
 
 @pytest.mark.parametrize("kind", ["mlpackage", "mlmodel"])
-def test_the_walk_of_2018_arrives(
+def test_the_walk_of_2018_converts(
     kind: str, walk: Path, keras: Any, digits: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(DIGITS) + "\n")
-    spec = InputSpec(28, 28, "gray", 1 / 255)
+    spec = InputSpec(28, 28, "gray", (1 / 255,))
     path = convert(walk, tmp_path / "Walk", format=kind, labels=labels, input_spec=spec)
 
-    test, made = digits[1], load(path)
+    test, model = digits[1], load(path)
     want = keras.saving.load_model(walk).predict(test.images / 255, verbose=0)
     assert (want.argmax(1) == test.labels).mean() > 0.6
-    got = made.probabilities(test.images)
+    got = model.probabilities(test.images)
     assert (got.argmax(1) == want.argmax(1)).mean() >= 0.999
     assert np.abs(got - want).mean() <= 1e-3
 
-    assert verify(KerasPredictor(walk, labels, spec), made, test.subset(slice(0, 300))).passed
+    assert verify(KerasPredictor(walk, labels, spec), model, test.subset(slice(0, 300))).passed
 
 
-def test_a_keras_predictor_answers_as_keras_does(
+def test_a_keras_predictor_predicts_the_same_as_keras(
     walk: Path, keras: Any, digits: tuple[Dataset, Dataset]
 ) -> None:
     predictor = KerasPredictor(walk, DIGITS, InputSpec(28, 28))
@@ -151,16 +150,16 @@ def _blocks(keras: Any) -> dict[str, tuple[tuple[int | None, ...], list[Any]]]:
         ("flat", "gray", "flat"),
     ],
 )
-def test_models_of_many_makes(
+def test_models_with_many_kinds_of_layers(
     name: str, color: Any, layout: str, keras: Any, noise: Noise, tmp_path: Path
 ) -> None:
     keras.utils.set_random_seed(4)
     shape, layers = _blocks(keras)[name]
-    # Kernels larger than the default, so that not every image has the same answer.
+    # Larger weights than the default, so that images get different labels.
     wide = keras.initializers.RandomNormal(stddev=1.0)
     end = keras.layers.Dense(4, kernel_initializer=wide)
     model = keras.Sequential([keras.Input(shape), *layers, end])
-    spec = InputSpec(12, 12, color, 1.0 if "scaling" in name else 1 / 255)
+    spec = InputSpec(12, 12, color, (1.0 if "scaling" in name else 1 / 255,))
     predictor = KerasPredictor(model, list("abcd"), spec)
     assert (predictor.layout, predictor.head) == (layout, "logits")
 
@@ -169,7 +168,7 @@ def test_models_of_many_makes(
     outputs = model.predict(inputs.reshape(-1, *(12 if s is None else s for s in shape)), verbose=0)
     want = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
     np.testing.assert_allclose(predictor.probabilities(images), want, atol=1e-5)
-    path = convert(predictor, tmp_path / "m")  # it has labels and InputSpec of its own
+    path = convert(predictor, tmp_path / "m")  # which has its own labels and InputSpec
     got = load(path).probabilities(images)
     np.testing.assert_allclose(got, want, atol=1e-2)
     assert np.abs(got - want).mean() < 1e-3
@@ -187,7 +186,7 @@ def test_models_of_many_makes(
         ([("Dense", 1, None)], "ny", "logit"),
     ],
 )
-def test_what_a_model_ends_in(
+def test_the_head_of_a_model_is_detected(
     end: list[tuple[Any, ...]], labels: str, head: str, keras: Any
 ) -> None:
     keras.utils.set_random_seed(2)
@@ -204,11 +203,11 @@ def test_what_a_model_ends_in(
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
 
 
-def test_a_sigmoid_of_two_classes_reaches_core_ml(keras: Any, noise: Noise, tmp_path: Path) -> None:
+def test_a_single_sigmoid_converts(keras: Any, noise: Noise, tmp_path: Path) -> None:
     keras.utils.set_random_seed(2)
     dense = keras.layers.Dense(1, activation="sigmoid")
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), dense])
-    spec = InputSpec(8, 8, "gray", 1 / 32, -2.0)
+    spec = InputSpec(8, 8, "gray", (1 / 32,), (-2.0,))
     path = convert(model, tmp_path / "m", labels=["no", "yes"], input_spec=spec)
     images = noise(spec)
     yes = model.predict(spec.network_input(images).transpose(0, 2, 3, 1), verbose=0)[:, 0]
@@ -216,7 +215,7 @@ def test_a_sigmoid_of_two_classes_reaches_core_ml(keras: Any, noise: Noise, tmp_
     np.testing.assert_allclose(load(path).probabilities(images)[:, 1], yes, atol=3e-3)
 
 
-def test_the_image_that_a_model_takes(walk: Path, keras: Any) -> None:
+def test_the_image_shape_of_a_model(walk: Path, keras: Any) -> None:
     assert image_shape(walk) == (28, 28, 1)
     shapes = {
         (None, None, 3): (None, None, 3),
@@ -232,27 +231,27 @@ def test_the_image_that_a_model_takes(walk: Path, keras: Any) -> None:
         image_shape(model)
 
 
-# --- what is refused
+# --- errors
 
 
-def test_labels_and_an_input_that_do_not_fit(walk: Path, keras: Any) -> None:
+def test_labels_and_input_specs_that_do_not_fit_are_rejected(walk: Path, keras: Any) -> None:
     with pytest.raises(
-        ConversionError, match=r"gives 10 output\(s\) but there are 3 labels \(a, b"
+        ConversionError, match=r"returns 10 output\(s\), but there are 3 labels \(a, b"
     ):
         KerasPredictor(walk, ["a", "b", "c"], InputSpec(28, 28))
     with pytest.raises(
         ConversionError,
-        match=r"takes images of shape \(28, 28, 1\); the InputSpec gives \(32, 28, 3\)",
+        match=r"takes images of shape \(28, 28, 1\); the InputSpec has \(32, 28, 3\)",
     ):
         KerasPredictor(walk, DIGITS, InputSpec(32, 28, "rgb"))
 
 
-def test_outputs_that_are_no_classifiers(keras: Any) -> None:
+def test_models_that_are_not_classifiers_are_rejected(keras: Any) -> None:
     layers = keras.layers
     sigmoids = keras.Sequential(
         [keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(3, activation="sigmoid")]
     )
-    with pytest.raises(ConversionError, match="'sigmoid' whose outputs do not sum to one"):
+    with pytest.raises(ConversionError, match="'sigmoid' whose outputs do not sum to 1"):
         KerasPredictor(sigmoids, list("abc"), InputSpec(6, 6))
     image = keras.Input((6, 6, 1))
     flat = layers.Flatten()(image)
@@ -265,12 +264,12 @@ def test_outputs_that_are_no_classifiers(keras: Any) -> None:
         KerasPredictor(both, list("abc"), InputSpec(6, 6))
 
 
-def test_code_within_a_file_is_not_run(keras: Any, tmp_path: Path) -> None:
+def test_code_in_a_file_is_not_run(keras: Any, tmp_path: Path) -> None:
     model = keras.Sequential(
         [keras.Input((6, 6, 1)), keras.layers.Lambda(lambda x: x + 1), keras.layers.Flatten()]
     )
     model.save(tmp_path / "lambda.keras")
-    with pytest.raises(ConversionError, match=r"Keras cannot load .*lambda\.keras: .*of your own"):
+    with pytest.raises(ConversionError, match=r"cannot load .*lambda\.keras: .*of your own, load"):
         convert(
             tmp_path / "lambda.keras", tmp_path / "m", labels=DIGITS, input_spec=InputSpec(6, 6)
         )
@@ -281,12 +280,12 @@ def test_code_within_a_file_is_not_run(keras: Any, tmp_path: Path) -> None:
     ("name", "data", "text"),
     [
         ("old.h5", b"", r"legacy Keras file, .*load_model\('old\.h5'\)\.save\('old\.keras'\)"),
-        ("net.pt", b"", r"net\.pt does not end in \.keras; expected a file that Keras 3 saved"),
-        ("none.keras", None, r"none\.keras is not there"),
+        ("net.pt", b"", r"net\.pt does not end in \.keras; expected a file saved by Keras 3"),
+        ("none.keras", None, r"none\.keras does not exist; expected a \.keras file"),
         ("text.keras", b"hello", r"text\.keras cannot be read as a \.keras file: .*not a zip"),
     ],
 )
-def test_files_that_are_not_keras(
+def test_files_that_are_not_keras_files_are_rejected(
     name: str, data: bytes | None, text: str, keras: Any, tmp_path: Path
 ) -> None:
     if data is not None:
@@ -295,7 +294,7 @@ def test_files_that_are_not_keras(
         KerasPredictor(tmp_path / name, DIGITS, InputSpec(28, 28))
 
 
-def test_a_file_that_is_cut_short_or_damaged(walk: Path, keras: Any, tmp_path: Path) -> None:
+def test_a_truncated_or_damaged_file_is_rejected(walk: Path, keras: Any, tmp_path: Path) -> None:
     cut = tmp_path / "cut.keras"
     cut.write_bytes(walk.read_bytes()[:-200])
     with pytest.raises(ConversionError, match=r"cut\.keras cannot be read as a \.keras file"):
@@ -308,20 +307,20 @@ def test_a_file_that_is_cut_short_or_damaged(walk: Path, keras: Any, tmp_path: P
         image_shape(tmp_path / "foreign.keras")
 
 
-def test_a_file_that_unpacks_to_too_much(
+def test_a_file_that_is_too_large_when_unpacked_is_rejected(
     walk: Path, keras: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "MAX_KERAS_BYTES", 10_000)
-    with pytest.raises(ConversionError, match=r"bytes unpacked; expected at most 10000"):
+    monkeypatch.setattr(from_keras, "MAX_KERAS_BYTES", 10_000)
+    with pytest.raises(ConversionError, match=r"bytes when unpacked; expected at most 10000"):
         image_shape(walk)
 
 
-def test_another_kind_of_model(keras: Any) -> None:
-    with pytest.raises(OptionError, match="a dict is no Keras 3 model; expected one, or the path"):
+def test_other_objects_are_rejected(keras: Any) -> None:
+    with pytest.raises(OptionError, match="type dict is not a Keras 3 model; expected one, or"):
         KerasPredictor({}, DIGITS, InputSpec(28, 28))
 
 
-def test_keras_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_keras_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     before = os.environ.get("KERAS_BACKEND")
     with pytest.raises(MissingExtraError, match=r"'keras'.* pip install 'pocketlens\[keras\]'"):
@@ -329,15 +328,18 @@ def test_keras_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert os.environ.get("KERAS_BACKEND") == before
 
 
-def test_keras_on_another_backend(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_backend_of_keras_is_an_error(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
     with pytest.raises(
-        ConversionError, match="runs on tensorflow in this program; .*anew with KERAS_BACKEND=torch"
+        ConversionError,
+        match="backend tensorflow in this process; .*with KERAS_BACKEND=torch",
     ):
         image_shape("m.keras")
 
 
-def test_an_older_keras(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_keras_is_an_error(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras, "__version__", "2.15.0")
-    with pytest.raises(ConversionError, match=r"Keras 2\.15\.0 is installed; expected Keras 3"):
+    with pytest.raises(
+        ConversionError, match=r"Keras 2\.15\.0 is installed; expected Keras 3; install"
+    ):
         image_shape("m.keras")

@@ -1,3 +1,5 @@
+"""The meaning of outputs: detected, and turned into probabilities."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,13 +24,13 @@ THREE, TWO = ("a", "b", "c"), ("no", "yes")
         (LOGITS, "leaky_relu", THREE, "logits"),
         (SOFTMAX, "softmax", THREE, "probabilities"),
         (SOFTMAX, None, THREE, "probabilities"),
-        # Logits that happen to look like probabilities are still logits when that is known.
+        # If it is known that outputs are logits, they may look like probabilities.
         (SOFTMAX, "linear", THREE, "logits"),
         (SIGMOID[:, :1], "sigmoid", TWO, "probability"),
         (LOGITS[:, :1], "linear", TWO, "logit"),
     ],
 )
-def test_what_the_outputs_are(
+def test_the_meaning_of_outputs(
     outputs: np.ndarray, activation: str | None, labels: tuple[str, ...], head: str
 ) -> None:
     assert find_head(outputs, activation, labels, "the network") == head
@@ -37,25 +39,25 @@ def test_what_the_outputs_are(
 @pytest.mark.parametrize(
     ("outputs", "activation", "labels", "message"),
     [
-        (SIGMOID, "sigmoid", THREE, "activation 'sigmoid' whose outputs do not sum to one"),
-        (SIGMOID, None, THREE, "an activation of unknown kind whose outputs do not sum to one"),
-        (LOGITS, "softmax", THREE, "activation 'softmax' whose outputs do not sum to one"),
-        (SIGMOID[:, :1], None, TWO, "unknown kind with a single output; expected sigmoid"),
-        (LOGITS[:, :1], "relu", TWO, "activation 'relu' with a single output"),
-        (LOGITS, None, TWO, "gives 3 output\\(s\\) but there are 2 labels \\(no, yes\\)"),
-        (SIGMOID[:, :1], "sigmoid", THREE, "gives 1 output\\(s\\) but there are 3 labels"),
+        (SIGMOID, "sigmoid", THREE, "activation 'sigmoid' whose outputs do not sum to 1 over"),
+        (SIGMOID, None, THREE, "an unknown activation whose outputs do not sum to 1 over"),
+        (LOGITS, "softmax", THREE, "activation 'softmax' whose outputs do not sum to 1 over"),
+        (SIGMOID[:, :1], None, TWO, "unknown activation and a single output; expected a sigmoid"),
+        (LOGITS[:, :1], "relu", TWO, "activation 'relu' and a single output"),
+        (LOGITS, None, TWO, "returns 3 output\\(s\\), but there are 2 labels \\(no, yes\\)"),
+        (SIGMOID[:, :1], "sigmoid", THREE, "returns 1 output\\(s\\), but there are 3 labels"),
         (LOGITS[:, :, None], None, THREE, "shape \\(1, 3, 1\\) for one image; expected \\(1, 3\\)"),
-        (LOGITS * np.nan, None, THREE, "numbers that are not finite"),
+        (LOGITS * np.nan, None, THREE, "values that are not finite"),
     ],
 )
-def test_outputs_without_a_meaning(
+def test_outputs_that_do_not_fit_are_rejected(
     outputs: np.ndarray, activation: str | None, labels: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConversionError, match=message):
         find_head(outputs, activation, labels, "the network")
 
 
-def test_probabilities_by_their_formulas() -> None:
+def test_probabilities_follow_their_formulas() -> None:
     np.testing.assert_allclose(probabilities_of(LOGITS, "logits"), SOFTMAX, atol=1e-6)
     np.testing.assert_array_equal(probabilities_of(SOFTMAX, "probabilities"), SOFTMAX)
     for head, single in (("probability", SIGMOID), ("logit", LOGITS)):
@@ -71,7 +73,7 @@ def test_large_logits_do_not_overflow() -> None:
     np.testing.assert_array_equal(probabilities_of(far[:, 1:2], "logit"), [[1, 0]])
 
 
-def test_probes_are_the_same_every_time_and_use_the_range() -> None:
+def test_probe_images_are_repeatable_and_use_the_whole_range() -> None:
     spec = InputSpec(9, 7, "rgb")
     images = probe_images(spec)
     assert images.shape == (16, 9, 7, 3)

@@ -1,3 +1,5 @@
+"""Class labels: read from a list or a text file, and checked."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,7 +12,7 @@ from pocketlens.conversion.labels import MAX_LABELS_BYTES
 from pocketlens.errors import OptionError
 
 
-def test_a_sequence_is_taken_as_it_is() -> None:
+def test_a_sequence_is_not_changed() -> None:
     assert read_labels(["b", "a", '"', "🙂"]) == ("b", "a", '"', "🙂")
 
 
@@ -19,7 +21,7 @@ def test_a_sequence_is_taken_as_it_is() -> None:
     ["cat\ndog\n", "cat\r\ndog\r\n", "\ufeffcat\ndog", "cat  \n dog\n\n\n"],
     ids=["unix", "windows", "byte order mark", "spaces and blank end"],
 )
-def test_a_file_has_one_a_line(tmp_path: Path, content: str) -> None:
+def test_a_file_has_one_name_per_line(tmp_path: Path, content: str) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes(content.encode())
     assert read_labels(file) == ("cat", "dog")
@@ -31,14 +33,14 @@ def test_a_file_has_one_a_line(tmp_path: Path, content: str) -> None:
     [
         (["a", ""], "label 2 is empty; expected a class name"),
         (["a", " "], "label 2 is empty"),
-        (["a", "b", "a"], "'a' is given more than once; class names are unique"),
-        (["a"], "at least two classes; received: \\('a',\\)"),
-        ([], "at least two classes"),
-        ([0, 1], "label 1 is 0; expected text"),
+        (["a", "b", "a"], "'a' appears more than once; class names must be unique"),
+        (["a"], "needs at least two classes; received: \\('a',\\)"),
+        ([], "needs at least two classes"),
+        ([0, 1], "label 1 is 0; expected a string"),
         (["a", "b\nc"], "label 2 is 'b\\\\nc'; expected one line"),
     ],
 )
-def test_labels_that_cannot_be(labels: list[Any], message: str) -> None:
+def test_invalid_labels_are_rejected(labels: list[Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         read_labels(labels)
 
@@ -56,13 +58,13 @@ def test_labels_that_cannot_be(labels: list[Any], message: str) -> None:
     ],
     ids=["blank line", "latin-1", "empty", "large"],
 )
-def test_files_that_cannot_be(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_files_are_rejected(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes(content)
     with pytest.raises(OptionError, match=message):
         read_labels(file)
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"none\.txt cannot be read: No such file"):
         read_labels(tmp_path / "none.txt")

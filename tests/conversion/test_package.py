@@ -1,4 +1,4 @@
-"""Writing: whole or not at all, refused where something is, the same bytes every time."""
+"""Core ML files are written completely or not at all, and never over another output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def content(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
-def test_a_package_holds_what_its_manifest_lists(
+def test_a_package_contains_what_its_manifest_lists(
     tmp_path: Path, message: Any, weights: Path
 ) -> None:
     path = tmp_path / "new" / "Digits.mlpackage"
@@ -67,7 +67,7 @@ def test_a_package_without_weights(tmp_path: Path, message: Any) -> None:
     assert not (path / "Data/com.apple.CoreML/weights").exists()
 
 
-def test_a_model_file_is_the_message(tmp_path: Path, message: Any) -> None:
+def test_an_mlmodel_file_is_the_message(tmp_path: Path, message: Any) -> None:
     path = tmp_path / "Digits.mlmodel"
     write_model(message, None, path, force=False)
     assert generated("Model_pb2").Model.FromString(path.read_bytes()) == message
@@ -92,7 +92,7 @@ def test_other_weights_give_another_identifier(tmp_path: Path, message: Any, wei
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_is_there_is_replaced_by_force_only(
+def test_an_existing_output_is_replaced_with_force_only(
     kind: str, tmp_path: Path, message: Any, weights: Path
 ) -> None:
     path = tmp_path / "out" / f"Digits.{kind}"
@@ -107,16 +107,18 @@ def test_what_is_there_is_replaced_by_force_only(
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_that_is_no_package_is_never_replaced(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_package_is_never_replaced(tmp_path: Path) -> None:
     photos = tmp_path / "photos.mlpackage"
     photos.mkdir()
-    check_target(photos, force=True)  # an empty one holds nothing dear
-    (photos / "holiday.jpg").write_bytes(b"dear")
-    with pytest.raises(OutputExistsError, match=r"a folder but no Core ML package \(it has no Man"):
+    check_target(photos, force=True)  # an empty folder may be replaced
+    (photos / "holiday.jpg").write_bytes(b"photo")
+    with pytest.raises(
+        OutputExistsError, match=r"a folder but not a Core ML package \(it has no M"
+    ):
         check_target(photos, force=True)
 
 
-def test_a_write_that_fails_leaves_nothing(
+def test_a_failed_write_leaves_no_files(
     tmp_path: Path, message: Any, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(source: Path, target: Path) -> None:
@@ -129,8 +131,8 @@ def test_a_write_that_fails_leaves_nothing(
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name == "nt", reason="another error there")
-def test_a_parent_that_is_a_file(tmp_path: Path, message: Any) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows raises another error")
+def test_a_parent_that_is_a_file_is_an_error(tmp_path: Path, message: Any) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"m\.mlmodel cannot be written: .*choose another"):
         write_model(message, None, tmp_path / "file" / "m.mlmodel", force=False)

@@ -1,4 +1,4 @@
-"""Conversion: a Recognizer, a PyTorch network or a Keras 3 model into a Core ML file."""
+"""Conversion of a Recognizer, a PyTorch module or a Keras 3 model to a Core ML file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Labels = Sequence[str] | str | os.PathLike[str]
 
 @runtime_checkable
 class TrainedClassifier(Protocol):
-    """What `convert` reads of a Recognizer; its network gives logits."""
+    """The attributes of a Recognizer that `convert` reads; its network returns logits."""
 
     network: nn.Module
     classes: tuple[str, ...]
@@ -52,7 +52,7 @@ class TrainedClassifier(Protocol):
 
 
 class _Source(NamedTuple):
-    network: nn.Module  # on the CPU, for inference
+    network: nn.Module  # on the CPU, in evaluation mode
     head: Head
     temperature: float
     labels: tuple[str, ...]
@@ -71,39 +71,42 @@ def convert(
     input_spec: InputSpec | None = None,
     force: bool = False,
 ) -> Path:
-    """Convert a classifier into a Core ML file.
+    """Convert a classifier to a Core ML file.
 
-    The file takes an image feature `image` in the size and colors of the InputSpec, scales it
-    itself, and gives `classLabel` and `classLabel_probs`. Equal weights give equal files.
+    The Core ML model has one input, the image `image` in the size and colors of the InputSpec,
+    which it scales itself, and two outputs, `classLabel` and `classLabel_probs`. The same weights
+    always give the same bytes.
 
     Args:
-        model: A `Recognizer` or `KerasPredictor`; or the path of a `.keras` file, a Keras 3 model
-            on the torch backend, or a PyTorch module that takes `pixel * scale + bias`
-            `(N, C, H, W)`. These may end in softmax or in logits; with two classes, also in a
-            single sigmoid or logit for the second.
-        path: The output; a name without `.mlpackage` or `.mlmodel` gets the format's.
+        model: A `Recognizer` or a `KerasPredictor`; or the path of a `.keras` file, a Keras 3 model
+            on the torch backend, or a PyTorch module that takes float32 `(N, C, H, W)`,
+            `pixel * scale + bias`. Its outputs may be logits or probabilities, one per class; or,
+            for two classes, a single logit or probability of the second one.
+        path: The output file. A name without the suffix `.mlpackage` or `.mlmodel` gets that of the
+            format.
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
-            later). None: as `path` ends, else `mlpackage`.
-        precision: `float16` or `float32`; of the arithmetic in an ML Program, of the stored
-            weights in a NeuralNetwork.
-        metadata: Author, license, version, description.
-        labels: Class names in the order of the outputs, or the path of a text file with one a
-            line. The first two kinds have their own.
-        input_spec: How an image becomes the network's input. The first two kinds have their own.
+            later). None: according to the suffix of `path`, `mlpackage` without one.
+        precision: `float16` or `float32`: of the arithmetic in an ML Program, of the stored weights
+            in a NeuralNetwork.
+        metadata: Author, license, version and description in the file.
+        labels: Class names in the order of the outputs, or the path of a text file with one name
+            per line. Required, except for a `Recognizer` or a `KerasPredictor`.
+        input_spec: How an image becomes the network's input. Required, except for a `Recognizer` or
+            a `KerasPredictor`.
         force: Replace an output that exists.
 
     Returns:
-        The path of the file written.
+        The path of the file that was written.
 
     Raises:
-        OptionError: An argument that cannot be, or that is missing for this kind of model.
-        OutputExistsError: The output is there and `force` is off.
+        OptionError: An invalid argument, or one that is missing for this kind of model.
+        OutputExistsError: The output exists and `force` is not set.
         OutputError: The output cannot be written.
-        ConversionError: The model cannot be converted; the message names the op.
+        ConversionError: The model cannot be converted; the message names the op, if one failed.
         MissingExtraError: PyTorch or Keras is not installed.
     """
     target, kind = _target(Path(path), format)
-    arithmetic = _known("precision", precision, PRECISIONS)
+    arithmetic = _checked("precision", precision, PRECISIONS)
     check_target(target, force=force)
     source = _source(model, labels, input_spec)
     from pocketlens.conversion.from_torch import to_core_ml
@@ -128,21 +131,23 @@ def convert(
 def _target(path: Path, format: str | None) -> tuple[Path, Format]:  # noqa: A002
     ending = path.suffix.lower().removeprefix(".")
     if format is not None:
-        _known("format", format, FORMATS)
+        _checked("format", format, FORMATS)
     if not path.name:
-        raise OptionError(f"the output {str(path)!r} names no file; expected Name.mlpackage")
+        raise OptionError(
+            f"the output {str(path)!r} has no file name; expected a path such as Name.mlpackage"
+        )
     if ending not in FORMATS:
         kind = cast("Format", format or "mlpackage")
         return path.with_name(f"{path.name}.{kind}"), kind
     if format not in (None, ending):
         raise OptionError(
-            f"the output {path.name} ends in .{ending} but the format is {format}; "
-            f"name it {path.stem}.{format} or leave the format out"
+            f"the output {path.name} ends in .{ending}, but the format is {format}; "
+            f"rename it to {path.stem}.{format}, or leave out the format"
         )
     return path.with_suffix(f".{ending}"), ending
 
 
-def _known(option: str, value: str, known: Sequence[str]) -> str:
+def _checked(option: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise OptionError(f"{option} {value!r} is not known; {did_you_mean(str(value), known)}")
     return value
@@ -150,23 +155,24 @@ def _known(option: str, value: str, known: Sequence[str]) -> str:
 
 def _source(model: Any, labels: Labels | None, input_spec: InputSpec | None) -> _Source:
     if isinstance(model, TrainedClassifier):
-        _refuse_given(labels, input_spec, "a Recognizer")
+        _reject_own(labels, input_spec, "a Recognizer")
         return _from_recognizer(model)
     if isinstance(model, KerasPredictor):
-        _refuse_given(labels, input_spec, "a KerasPredictor")
+        _reject_own(labels, input_spec, "a KerasPredictor")
         return _from_keras(model)
     if isinstance(model, (str, os.PathLike)) or is_keras_model(model):
-        names, spec = _given(labels, input_spec, "a Keras model")
+        names, spec = _required(labels, input_spec, "a Keras model")
         return _from_keras(KerasPredictor(model, names, spec))
     if _is_torch_module(model):
         from pocketlens.conversion.from_torch import frozen_copy, head_of
 
-        names, spec = _given(labels, input_spec, "a PyTorch module")
+        names, spec = _required(labels, input_spec, "a PyTorch module")
         network = frozen_copy(model)
         return _Source(network, head_of(network, names, spec), 1.0, names, spec)
     raise OptionError(
-        f"a {type(model).__module__}.{type(model).__qualname__} cannot be converted; expected a "
-        "Recognizer, a PyTorch module, a Keras 3 model or the path of a .keras file"
+        f"an object of type {type(model).__module__}.{type(model).__qualname__} cannot be "
+        "converted; expected a Recognizer, a PyTorch module, a Keras 3 model or the path of a "
+        ".keras file"
     )
 
 
@@ -182,7 +188,7 @@ def _from_recognizer(model: TrainedClassifier) -> _Source:
         isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature > 0
     ):
         raise ConversionError(
-            f"the Recognizer's temperature is {temperature!r}; expected a number above 0"
+            f"the temperature of the Recognizer is {temperature!r}; expected a number above 0"
         )
     names = read_labels(model.classes)
     network = frozen_copy(model.network)
@@ -190,29 +196,29 @@ def _from_recognizer(model: TrainedClassifier) -> _Source:
     return _Source(network, "logits", float(temperature), names, model.input_spec, model.thresholds)
 
 
-def _refuse_given(labels: Labels | None, input_spec: InputSpec | None, what: str) -> None:
+def _reject_own(labels: Labels | None, input_spec: InputSpec | None, what: str) -> None:
     if labels is not None or input_spec is not None:
         raise OptionError(
             f"{what} has its own labels and InputSpec; leave out labels and input_spec"
         )
 
 
-def _given(
+def _required(
     labels: Labels | None, input_spec: InputSpec | None, what: str
 ) -> tuple[tuple[str, ...], InputSpec]:
     if labels is None:
         raise OptionError(
-            f"{what} does not name its classes; give labels: a sequence of names, or a text file "
-            "with one a line (--labels FILE)"
+            f"{what} does not contain class names; pass labels: a list of names, or a text file "
+            "with one name per line (--labels FILE)"
         )
     if input_spec is None:
         raise OptionError(
-            f"{what} does not say how pixels become its input; give input_spec, such as "
+            f"{what} does not say how pixels become its input; pass input_spec, such as "
             "InputSpec(28, 28, 'gray', scale=1 / 255)"
         )
     return read_labels(labels), input_spec
 
 
 def _is_torch_module(model: Any) -> bool:
-    torch = sys.modules.get("torch")  # a module of PyTorch cannot be at hand before it is imported
+    torch = sys.modules.get("torch")  # without it, no object can be a PyTorch module
     return torch is not None and isinstance(model, torch.nn.Module)

@@ -1,4 +1,4 @@
-"""A Keras 3 model: read safely, asked as it is, and turned into a PyTorch network for export."""
+"""Keras 3 models: read safely, run with Keras, and wrapped as PyTorch networks for export."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ if TYPE_CHECKING:
 __all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "image_shape", "is_keras_model"]
 
 MAX_KERAS_BYTES = 4 * 1024**3
-"""The largest `.keras` file that is read, counted unpacked."""
+"""Unpacked size of the largest `.keras` file that is read, in bytes."""
 
 Layout: TypeAlias = Literal["channels-last", "channels-first", "plane", "flat"]
-"""One image as the model takes it: `(H, W, C)`, `(C, H, W)`, `(H, W)` or `(H * W * C,)`."""
+"""Shape of one image in the model's input: `(H, W, C)`, `(C, H, W)`, `(H, W)` or `(H * W * C,)`."""
 
 _BATCH = 256
 
 
 class KerasPredictor(Predictor):
-    """A Keras 3 classifier, answering through Keras itself.
+    """A Keras 3 classifier whose predictions Keras itself computes.
 
     Args:
-        model: The path of a `.keras` file, which is read without running any code in it, or a
-            model in memory (on Keras's torch backend).
-        labels: Class names in the order of the outputs, or the path of a text file, one a line.
-        input_spec: How an image becomes its input. Channels are put where the model has them.
+        model: The path of a `.keras` file, which is read without running code that it contains; or
+            a model in memory, on Keras's torch backend.
+        labels: Class names in the order of the outputs, or the path of a text file with one name
+            per line.
+        input_spec: How an image becomes the model's input. The channels may come first or last in
+            the model.
 
     Raises:
-        ConversionError: A file or model that is no classifier of such images.
+        ConversionError: The file cannot be read, or the model is not a classifier of such images.
         MissingExtraError: Keras or PyTorch is not installed.
-        OptionError: Labels that are no labels.
+        OptionError: Invalid labels, or an object that is not a Keras model.
     """
 
     def __init__(
@@ -61,8 +63,8 @@ class KerasPredictor(Predictor):
             model = _load(keras, Path(model))
         elif not is_keras_model(model):
             raise OptionError(
-                f"a {type(model).__name__} is no Keras 3 model; expected one, or the path of a "
-                ".keras file"
+                f"an object of type {type(model).__name__} is not a Keras 3 model; expected one, "
+                "or the path of a .keras file"
             )
         self.model = model
         self._keras = keras
@@ -90,7 +92,7 @@ class KerasPredictor(Predictor):
         return probabilities_of(self._outputs(images), self.head)
 
     def network(self) -> nn.Module:
-        """A PyTorch network `(N, C, H, W)` to the model's outputs, which shares its weights."""
+        """A PyTorch network from `(N, C, H, W)` to the model's outputs; it shares the weights."""
         import torch
 
         keras = _import_keras()
@@ -102,9 +104,11 @@ class KerasPredictor(Predictor):
                 self.model = model
 
             def forward(self, planes: torch.Tensor) -> torch.Tensor:
-                # Keras makes its constants on its default device, which need not be the CPU.
+                # Keras creates constants on its default device, which may not be the CPU.
                 with keras.device("cpu"):
-                    return self.model(_arranged(planes, layout), training=False)
+                    inputs = _arranged(planes, layout)
+                    outputs: torch.Tensor = self.model(inputs, training=False)
+                    return outputs
 
         return KerasNetwork(self.model)
 
@@ -118,29 +122,30 @@ class KerasPredictor(Predictor):
                 outputs = self.model.predict(inputs, batch_size=_BATCH, verbose=0)
             except Exception as error:  # the model's own code runs here
                 raise ConversionError(
-                    f"the Keras model does not take images of shape {inputs.shape[1:]}: "
+                    f"the Keras model cannot process images of shape {inputs.shape[1:]}: "
                     f"{first_line(error)}; expected an InputSpec that fits the model"
                 ) from error
         if not isinstance(outputs, np.ndarray):
             raise ConversionError(
                 f"the Keras model returns a {type(outputs).__name__}; "
-                "expected one output with a number a class"
+                "expected one output with one score per class"
             )
         return outputs.astype(np.float32)
 
 
 def image_shape(model: Any) -> tuple[int | None, int | None, int]:
-    """Height, width and channels of the image that a Keras 3 model takes.
+    """The size of the image that a Keras 3 model takes.
 
     Args:
         model: The path of a `.keras` file, or a model in memory.
 
     Returns:
-        None for a side that the model leaves open, as one does that starts with a flat vector
-        (which then counts as gray).
+        Height, width and channels. Height and width are None if the model does not fix them, or
+        takes a flat vector; a flat vector counts as gray.
 
     Raises:
-        ConversionError: Not a model of one image with one or three channels.
+        ConversionError: The input is not one image with 1 or 3 channels.
+        MissingExtraError: Keras or PyTorch is not installed.
     """
     keras = _import_keras()
     if isinstance(model, (str, os.PathLike)):
@@ -162,14 +167,14 @@ def image_shape(model: Any) -> tuple[int | None, int | None, int]:
 
 
 def is_keras_model(model: Any) -> bool:
-    """Whether `model` is a Keras 3 model; imports nothing."""
-    keras = sys.modules.get("keras")  # no model is at hand before Keras is imported
+    """Whether `model` is a Keras 3 model. Does not import Keras."""
+    keras = sys.modules.get("keras")  # without it, no object can be a Keras model
     kind = getattr(keras, "Model", None)
     return kind is not None and isinstance(model, kind)
 
 
 def _import_keras() -> Any:
-    # Keras chooses its backend once, when it is first imported; the variable is put back after.
+    # Keras reads this variable once, when it is first imported; afterwards it is restored.
     before = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = "torch"
     try:
@@ -183,13 +188,13 @@ def _import_keras() -> Any:
             os.environ["KERAS_BACKEND"] = before
     if keras.__version__.startswith(("0.", "1.", "2.")):
         raise ConversionError(
-            f"Keras {keras.__version__} is installed; expected Keras 3: "
+            f"Keras {keras.__version__} is installed; expected Keras 3; install it with: "
             "pip install --upgrade 'pocketlens[keras]'"
         )
     if keras.config.backend() != "torch":
         raise ConversionError(
-            f"Keras runs on {keras.config.backend()} in this program; expected torch: save the "
-            "model as a .keras file, then start anew with KERAS_BACKEND=torch"
+            f"Keras uses the backend {keras.config.backend()} in this process; expected torch; "
+            "save the model as a .keras file and start Python again with KERAS_BACKEND=torch"
         )
     return keras
 
@@ -197,17 +202,17 @@ def _import_keras() -> Any:
 def _load(keras: Any, path: Path) -> Any:
     if path.suffix.lower() in (".h5", ".hdf5"):
         raise ConversionError(
-            f"{path} is a legacy Keras file, which may run code when it is loaded; if you trust "
-            f"it, make a .keras file of it: keras.saving.load_model('{path.name}')"
+            f"{path} is a legacy Keras file, which can run code when it is loaded; if you trust "
+            f"it, convert it to a .keras file: keras.saving.load_model('{path.name}')"
             f".save('{path.stem}.keras')"
         )
     if path.suffix.lower() != ".keras":
         raise ConversionError(
-            f"{path} does not end in .keras; expected a file that Keras 3 saved, or load the "
-            "model in Python and call pocketlens.convert(model, …)"
+            f"{path} does not end in .keras; expected a file saved by Keras 3; or load the model "
+            "in Python and call pocketlens.convert(model, …)"
         )
     if not path.is_file():
-        raise ConversionError(f"{path} is not there; expected a .keras file")
+        raise ConversionError(f"{path} does not exist; expected a .keras file")
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -217,15 +222,15 @@ def _load(keras: Any, path: Path) -> Any:
         ) from error
     if size > MAX_KERAS_BYTES:
         raise ConversionError(
-            f"{path} holds {size} bytes unpacked; expected at most {MAX_KERAS_BYTES}"
+            f"{path} has {size} bytes when unpacked; expected at most {MAX_KERAS_BYTES}"
         )
     with keras.device("cpu"):
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises whatever the file's layers meet
+        except Exception as error:  # Keras raises exceptions of any type
             raise ConversionError(
-                f"Keras cannot load {path}: {first_line(error)}; a model with layers of your own "
-                "is converted from Python: convert(model, …)"
+                f"Keras cannot load {path}: {first_line(error)}; if the model has layers of your "
+                "own, load it in Python and call pocketlens.convert(model, …)"
             ) from error
 
 
@@ -233,20 +238,20 @@ def _check_device(model: Any) -> None:
     devices = {str(variable.value.device) for variable in model.variables}
     if devices - {"cpu"}:
         raise ConversionError(
-            f"the Keras model lives on {', '.join(sorted(devices))}; expected the CPU: save it as "
-            "a .keras file and convert that"
+            f"the Keras model is on the device {', '.join(sorted(devices))}; expected cpu; save it "
+            "as a .keras file and convert that file"
         )
 
 
 def _single(model: Any) -> Any:
-    """The model's inputs, None where it does not tell; more than one, or outputs, is refused."""
+    """The model's inputs, None if they are unknown; several inputs or outputs are an error."""
     inputs = getattr(model, "inputs", None)
     outputs = getattr(model, "outputs", None)
     for what, features in (("inputs", inputs), ("outputs", outputs)):
         if features is not None and len(features) > 1:
             raise ConversionError(
-                f"the Keras model has {len(features)} {what}; expected one, an image in and a "
-                "number a class out"
+                f"the Keras model has {len(features)} {what}; expected one: an image as input, and "
+                "one score per class as output"
             )
     return inputs
 
@@ -254,7 +259,7 @@ def _single(model: Any) -> Any:
 def _layout(model: Any, spec: InputSpec) -> Layout:
     inputs = _single(model)
     if not inputs:
-        # A model of its own class, or one not built yet: asking it tells whether it fits.
+        # A subclass of keras.Model, or a model not built yet; running it shows whether it fits.
         return "channels-last"
     shape = tuple(inputs[0].shape)[1:]
     layouts: dict[Layout, tuple[int, ...]] = {
@@ -270,13 +275,13 @@ def _layout(model: Any, spec: InputSpec) -> Layout:
         ):
             return layout
     raise ConversionError(
-        f"the Keras model takes images of shape {shape}; the InputSpec gives {spec.shape} "
-        "(height, width, channels): set its height, width and color to fit the model"
+        f"the Keras model takes images of shape {shape}; the InputSpec has {spec.shape} "
+        "(height, width, channels); set its height, width and color to fit the model"
     )
 
 
 def _arranged(planes: Any, layout: Layout) -> Any:
-    """Planes `(N, C, H, W)`, a tensor, as the model takes them."""
+    """A tensor of planes `(N, C, H, W)`, in the layout of the model."""
     if layout == "channels-first":
         return planes
     if layout == "plane":
@@ -286,7 +291,7 @@ def _arranged(planes: Any, layout: Layout) -> Any:
 
 
 def _last_activation(model: Any) -> str | None:
-    """`softmax`, `sigmoid`, `linear` …, or None where the end of the model does not tell."""
+    """The name of the last activation, such as `softmax` or `linear`; None if it is not known."""
     outputs = getattr(model, "outputs", None)
     history = getattr(outputs[0], "_keras_history", None) if outputs else None
     if history is None:

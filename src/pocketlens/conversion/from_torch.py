@@ -1,4 +1,4 @@
-"""A PyTorch network, through `torch.export`, into a Core ML spec."""
+"""Convert a PyTorch network to a Core ML model, through `torch.export`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Precision: TypeAlias = Literal["float16", "float32"]
 
 
 class Classifier(nn.Module):
-    """Image planes `(N, C, H, W)` to probabilities `(N, K)`: what the Core ML file computes.
+    """The computation of the Core ML file: planes `(N, C, H, W)` to probabilities `(N, K)`.
 
     Args:
-        network: `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
-        head: What these outputs are.
-        temperature: What logits are divided by.
-        scaling: Scale and bias, if they are applied here and not by the Core ML image input.
+        network: A module from `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
+        head: The meaning of these outputs.
+        temperature: Divides logits.
+        scaling: Scale and bias, if this module applies them; None if the Core ML image input does.
     """
 
     scale: Tensor
@@ -58,9 +58,10 @@ class Classifier(nn.Module):
         self.register_buffer("bias", torch.tensor(bias).reshape(1, -1, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Probabilities `(N, K)` of planes `(N, C, H, W)`."""
         if self.scaled:
             image = image * self.scale + self.bias
-        outputs = self.network(image)
+        outputs: Tensor = self.network(image)
         if self.head in ("logits", "logit") and self.temperature != 1:
             outputs = outputs / self.temperature
         if self.head == "logits":
@@ -72,25 +73,36 @@ class Classifier(nn.Module):
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:
-    """A copy for inference on the CPU in float32; the caller's network stays as it is."""
+    """A copy in evaluation mode, on the CPU, in float32; the original does not change."""
     return copy.deepcopy(network).cpu().float().eval()
 
 
 def head_of(network: nn.Module, labels: Sequence[str], input_spec: InputSpec) -> Head:
-    """What a network of unknown making gives: see `find_head`.
+    """Detect the meaning of a network's outputs, see `find_head`.
+
+    Args:
+        network: A network from `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
+        labels: The class names.
+        input_spec: How an image becomes its input.
 
     Raises:
-        ConversionError: A network that does not take this input, or gives no numbers a class.
+        ConversionError: The network does not process this input, or its outputs are not those of a
+            classifier.
     """
     outputs = _probe(network, probe_images(input_spec), input_spec)
     return find_head(outputs, _last_activation(network), labels, "the network")
 
 
 def check_logits(network: nn.Module, labels: Sequence[str], input_spec: InputSpec) -> None:
-    """See that a network that is known to give logits gives one a class.
+    """Check that a network that is known to return logits returns one per class.
+
+    Args:
+        network: A network from `pixel * scale + bias`, `(N, C, H, W)`, to logits.
+        labels: The class names.
+        input_spec: How an image becomes its input.
 
     Raises:
-        ConversionError: It does not, or does not take this input.
+        ConversionError: The number differs, or the network does not process this input.
     """
     outputs = _probe(network, probe_images(input_spec), input_spec)
     find_head(outputs, "linear", labels, "the network")
@@ -107,23 +119,34 @@ def to_core_ml(
     precision: Precision,
     folder: Path,
 ) -> tuple[Any, Path | None]:
-    """The Core ML spec message of a network and the path of its weights file, if it has one.
+    """Convert a network to a Core ML model.
 
     Args:
-        network: On the CPU, for inference; `pixel * scale + bias`, `(1, C, H, W)`, to its outputs.
-        folder: An empty folder in which the weights file is left.
+        network: A module on the CPU, in evaluation mode, from `pixel * scale + bias`,
+            `(1, C, H, W)`, to its outputs.
+        head: The meaning of these outputs.
+        temperature: Divides logits.
+        labels: The class names.
+        input_spec: How an image becomes the network's input.
+        format: `mlpackage` or `mlmodel`.
+        precision: Of the arithmetic (`mlpackage`) or of the weights (`mlmodel`).
+        folder: An empty folder for the weights file.
+
+    Returns:
+        The `Model` message, and the path of its weights file; None if it has none.
 
     Raises:
-        ConversionError: PyTorch cannot export it, or coremltools cannot convert it.
+        ConversionError: PyTorch cannot export the network, or coremltools cannot convert it.
+        OutputError: The temporary folder is full or cannot be written.
     """
-    # An image input has one scale for all channels, in both dialects; coremltools takes a list of
-    # them for an ML Program but multiplies it along the width.
-    together = len(set(input_spec.scale)) == 1
+    # A Core ML image input has one scale for all channels, in both formats. coremltools accepts a
+    # list for an ML Program, but applies it along the width.
+    one_scale = len(set(input_spec.scale)) == 1
     classifier = Classifier(
         network,
         head,
         temperature=temperature,
-        scaling=None if together else (input_spec.scale, input_spec.bias),
+        scaling=None if one_scale else (input_spec.scale, input_spec.bias),
     )
     ct = import_coremltools()
     program = _export(classifier, input_spec)
@@ -135,8 +158,8 @@ def to_core_ml(
             "rgb": ct.colorlayout.RGB,
             "bgr": ct.colorlayout.BGR,
         }[input_spec.color],
-        scale=input_spec.scale[0] if together else 1.0,
-        bias=_bias(input_spec) if together else None,
+        scale=input_spec.scale[0] if one_scale else 1.0,
+        bias=_bias(input_spec) if one_scale else None,
     )
     options = _target(ct, format, precision, folder)
     with quiet() as notes:
@@ -149,11 +172,11 @@ def to_core_ml(
                 skip_model_load=True,
                 **options,
             )
-        except Exception as error:  # coremltools raises whatever its op functions meet
+        except Exception as error:  # coremltools raises exceptions of any type
             if isinstance(error, OSError) or "FileWriter" in str(error):
                 raise OutputError(
                     f"the temporary folder {folder.parent} cannot be written: "
-                    f"{first_line(error)}; make room there, or name another one in TMPDIR"
+                    f"{first_line(error)}; free some space, or set TMPDIR to another folder"
                 ) from error
             raise ConversionError(_failure(error, notes.failed_op)) from error
         if format == "mlmodel":
@@ -176,7 +199,7 @@ def _target(ct: Any, format: Format, precision: Precision, folder: Path) -> dict
 
 
 def _bias(input_spec: InputSpec) -> float | list[float]:
-    # coremltools wants a number for gray; a list of one fails for a NeuralNetwork.
+    # For gray, coremltools needs a number; a list of one number fails for a NeuralNetwork.
     return input_spec.bias[0] if input_spec.color == "gray" else list(input_spec.bias)
 
 
@@ -186,15 +209,15 @@ def _tidy_neural_network(ct: Any, converted: Any, precision: Precision) -> Any:
         try:
             with redirect_stdout(io.StringIO()):  # it prints a line for every layer
                 halved = halve(converted, 16)
-        except Exception as error:  # coremltools raises nothing more special
+        except Exception as error:  # coremltools raises no more specific type
             raise ConversionError(
-                f"coremltools cannot halve the weights: {first_line(error)}; convert it "
-                "with the precision float32"
+                f"coremltools cannot convert the weights to float16: {first_line(error)}; use "
+                "precision float32"
             ) from error
         spec = halved.get_spec() if isinstance(halved, ct.models.MLModel) else halved
     else:
         spec = converted.get_spec()
-    # An ML Program's outputs have these names, in this order.
+    # The same names and the same order of outputs as in an ML Program.
     current = spec.description.predictedProbabilitiesName
     ct.utils.rename_feature(spec, current, PROBABILITIES_FEATURE)
     outputs = sorted(spec.description.output, key=lambda output: output.name != LABEL_FEATURE)
@@ -213,14 +236,14 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
                 f"PyTorch cannot export the network: {first_line(error)}; expected a forward "
-                "without branches that depend on pixel values, see torch.export's guide"
+                "without branches that depend on pixel values; see the guide of torch.export"
             ) from error
-    _rewrite_what_coremltools_misses(program)
+    _rewrite_for_coremltools(program)
     return program
 
 
 def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Ops that coremltools does not know, such as `subtract`, said in PyTorch's core ops."""
+    """Express ops that coremltools does not know, such as `subtract`, in PyTorch's core ops."""
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
     table = torch.export.default_decompositions()
@@ -232,7 +255,7 @@ def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
     tried: set[Any] = set()
     ops = unknown()
     while True:
-        # Also with an empty table: it takes the training program to the inference one.
+        # Also with an empty table, because it turns the training program into an inference one.
         program = program.run_decompositions({op: table[op] for op in ops})
         tried |= ops
         ops = unknown() - tried
@@ -240,16 +263,17 @@ def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
             return program
 
 
-def _rewrite_what_coremltools_misses(program: torch.export.ExportedProgram) -> None:
+def _rewrite_for_coremltools(program: torch.export.ExportedProgram) -> None:
+    """Rewrite, in place, what coremltools cannot convert although Core ML can express it."""
     pools = (torch.ops.aten.max_pool2d.default, torch.ops.aten.avg_pool2d.default)
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
         if node.target in pools and len(node.args) == 2:
-            # PyTorch's default stride is the window; coremltools expects it to be written.
+            # PyTorch's default stride is the window size; coremltools expects an explicit stride.
             node.args = (*node.args, node.args[1])
         elif node.target == torch.ops.aten.alias.default:
-            node.target = torch.ops.aten.clone.default  # the same, by a name that it knows
+            node.target = torch.ops.aten.clone.default  # the same computation
 
 
 def _probe(
@@ -261,7 +285,7 @@ def _probe(
             outputs = network(planes)
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
-                f"the network does not take images of shape {tuple(planes.shape[1:])} "
+                f"the network cannot process images of shape {tuple(planes.shape[1:])} "
                 f"(channels, height, width): {first_line(error)}; expected an InputSpec that "
                 "fits the network"
             ) from error
@@ -290,5 +314,5 @@ def _failure(error: Exception, failed_op: str | None) -> str:
     where = f" at op '{op}'" if op else ""
     return (
         f"coremltools cannot convert the network{where}: {first_line(error)}; "
-        "replace that part of the network by one that Core ML has"
+        "replace that part of the network with an op that Core ML has"
     )

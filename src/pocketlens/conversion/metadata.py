@@ -1,4 +1,4 @@
-"""What a Core ML file says of itself: author, license, features, and the InputSpec."""
+"""The texts in a Core ML file: author, license, descriptions of features, InputSpec."""
 
 from __future__ import annotations
 
@@ -25,23 +25,26 @@ LABEL_FEATURE = "classLabel"
 PROBABILITIES_FEATURE = "classLabel_probs"
 
 VERSION_KEY = "org.pocketlens.version"
-"""The user metadata key of the Pocketlens version that wrote the file."""
+"""The key, in the user-defined metadata, of the Pocketlens version that wrote the file."""
 
 _COLORS = {"gray": "gray", "rgb": "RGB", "bgr": "BGR"}
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What Xcode shows above a model: plain text, all optional.
+    """Texts that `convert` writes to a Core ML file and that Xcode shows with the model.
+
+    All of them are optional; an empty string means that there is none.
 
     Args:
-        author: Who made the model.
-        license: Under which terms it may be used.
-        version: The model's own version, such as `1.0`.
-        description: What it does, in a sentence; empty: a sentence that names its classes.
+        author: Who created the model.
+        license: Its license, such as `MIT`.
+        version: Version of the model, such as `1.0`.
+        description: What the model does, in one sentence; if empty, a sentence that lists the
+            classes is written.
 
     Raises:
-        OptionError: A field that is not text.
+        OptionError: A field that is not a string.
     """
 
     author: str = ""
@@ -53,7 +56,7 @@ class ModelMetadata:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, str):
-                raise OptionError(f"metadata.{field.name} is text; received: {value!r}")
+                raise OptionError(f"metadata.{field.name} must be a string; received: {value!r}")
 
 
 def describe(
@@ -63,15 +66,23 @@ def describe(
     input_spec: InputSpec,
     thresholds: Thresholds | None = None,
 ) -> None:
-    """Write metadata, feature descriptions, InputSpec and thresholds into the spec message `model`.
+    """Write metadata, feature descriptions, InputSpec and thresholds to a model.
 
-    The date of conversion, which coremltools notes, is left out: equal weights give equal files.
+    The date of conversion that coremltools has written is removed, so that the same weights give
+    the same file.
+
+    Args:
+        model: The `Model` message, changed in place.
+        metadata: Author, license, version and description.
+        labels: The class names.
+        input_spec: How an image becomes the network's input.
+        thresholds: How confident a prediction must be to be shown; None writes none.
     """
     description = model.description
     texts = {
         IMAGE_FEATURE: _image_text(input_spec),
         LABEL_FEATURE: _label_text(labels),
-        PROBABILITIES_FEATURE: "The probability of every class, from 0 to 1, by class name.",
+        PROBABILITIES_FEATURE: "The probability of each class, from 0 to 1, by class name.",
     }
     for feature in (*description.input, *description.output):
         feature.shortDescription = texts[feature.name]
@@ -89,16 +100,16 @@ def describe(
 
 def _image_text(spec: InputSpec) -> str:
     return (
-        f"The picture: {spec.width} × {spec.height} pixels, {_COLORS[spec.color]}, upright. "
-        f"A picture of another shape is fitted by '{spec.crop}'."
+        f"The image: {spec.width} × {spec.height} pixels, {_COLORS[spec.color]}, upright. "
+        f"An image of another shape is fitted with '{spec.crop}'."
     )
 
 
 def _label_text(labels: Sequence[str]) -> str:
-    text = f"The likeliest of the {len(labels)} classes."
-    return f"{text} '{NOTHING}': nothing to recognize is in view." if NOTHING in labels else text
+    text = f"The most probable of the {len(labels)} classes."
+    return f"{text} '{NOTHING}': none of the others is in view." if NOTHING in labels else text
 
 
 def _model_text(labels: Sequence[str]) -> str:
     shown = ", ".join(labels[:10])
-    return f"Tells {len(labels)} classes apart: {shown}{', …' if len(labels) > 10 else ''}."
+    return f"Distinguishes {len(labels)} classes: {shown}{', …' if len(labels) > 10 else ''}."

@@ -1,4 +1,4 @@
-"""Write a Core ML file: aside first, then renamed into place; equal content, equal bytes."""
+"""Write a Core ML file, all of it or nothing; the same content gives the same bytes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ _MANIFEST = "Manifest.json"
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse an output that is there already, before any work is done for it.
+    """Reject an output that already exists, before any work is done.
+
+    Args:
+        target: The output.
+        force: Allow an existing Core ML file to be replaced.
 
     Raises:
-        OutputExistsError: `target` exists and `force` is off, or it is a folder that is no
-            package, which is never replaced.
+        OutputExistsError: `target` exists and `force` is not set, or it is a folder that is not a
+            Core ML package, which is never replaced.
     """
     if not target.exists():
         return
     if target.is_dir() and any(target.iterdir()) and not (target / _MANIFEST).is_file():
         raise OutputExistsError(
-            f"{target} is a folder but no Core ML package (it has no {_MANIFEST}); "
+            f"{target} is a folder but not a Core ML package (it has no {_MANIFEST}); "
             "choose another output"
         )
     if not force:
@@ -39,11 +43,17 @@ def check_target(target: Path, *, force: bool) -> None:
 
 
 def write_model(model: Any, weights: Path | None, target: Path, *, force: bool) -> None:
-    """Write the spec message `model` as `.mlmodel`, or with its `weights` file as `.mlpackage`.
+    """Write a model as `.mlmodel` or `.mlpackage`, under a temporary name that is then renamed.
+
+    Args:
+        model: The `Model` message.
+        weights: The weights file of an ML Program, copied into the package; None without one.
+        target: The output; its suffix determines the format.
+        force: Replace an output that exists.
 
     Raises:
         OutputExistsError: See `check_target`.
-        OutputError: The file system refuses.
+        OutputError: The output cannot be written.
     """
     check_target(target, force=force)
     content = model.SerializeToString(deterministic=True)
@@ -67,7 +77,7 @@ def _write_package(folder: Path, content: bytes, weights: Path | None) -> None:
         with copy.open("rb") as file:
             digests["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
         texts["weights"] = "CoreML Model Weights"
-    # coremltools draws random identifiers; these follow from the content.
+    # coremltools uses random identifiers; these depend on the content only.
     names = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name + digests[name])) for name in digests}
     manifest = {
         "fileFormatVersion": "1.0.0",

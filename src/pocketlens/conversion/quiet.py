@@ -1,4 +1,4 @@
-"""What other packages say, cut down to what helps: notes, progress bars, long errors."""
+"""Silence the expected log records, warnings and progress bars of other packages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
-from unittest import mock
 
 __all__ = ["Notes", "first_line", "import_coremltools", "quiet"]
 
-# Apple's runtime is absent off macOS, which is expected: nothing here calls it. The PyTorch
-# version is pinned by this package and its conversions are tested against it. A constant that two
-# layers share is stored once, as it should be.
+# Apple's runtime exists on macOS only, and nothing here calls it. The versions of PyTorch,
+# scikit-learn and XGBoost are newer than those that coremltools was tested with, but conversion is
+# tested with them here. A constant that two layers share is stored once, as intended.
 _EXPECTED = re.compile(
     r"Failed to load _ML\w+: "
     r"|Torch version \S+ has not been tested with coremltools"
@@ -28,14 +27,18 @@ _FAILED_OP = re.compile(r"ERROR - converting '([^']+)' op")
 
 
 class Notes(logging.Filter):
-    """Drops the expected log records, and keeps the name of an op that failed (`failed_op`)."""
+    """Drops expected log records.
+
+    Attributes:
+        failed_op: The name of the op that could not be converted; None if there is none.
+    """
 
     failed_op: str | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if failed := _FAILED_OP.search(message):
-            # Told by the exception that follows; logged as well it would be said twice.
+            # The exception that follows reports it.
             self.failed_op = failed[1]
             return False
         return not _EXPECTED.match(message)
@@ -43,25 +46,25 @@ class Notes(logging.Filter):
 
 @contextmanager
 def quiet() -> Iterator[Notes]:
-    """Within: no progress bars of coremltools and none of its expected notes; all else speaks."""
+    """Within: suppress progress bars, and the expected log records and warnings, of coremltools."""
     logger = logging.getLogger("coremltools")
     notes = Notes()
     logger.addFilter(notes)
     try:
         with ExitStack() as stack:
             stack.enter_context(warnings.catch_warnings())
-            # Each of the two trips over a deprecation of its own.
+            # PyTorch and coremltools each use something of their own that is deprecated.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             warnings.filterwarnings("ignore", "Function _TORCH_OPS_REGISTRY", DeprecationWarning)
             for module, name, bar in _progress_bars():
-                stack.enter_context(mock.patch.object(module, name, partial(bar, disable=True)))
+                stack.enter_context(_replaced(module, name, partial(bar, disable=True)))
             yield notes
     finally:
         logger.removeFilter(notes)
 
 
 def import_coremltools() -> Any:
-    """The package coremltools, imported without its expected notes."""
+    """Import the package coremltools, without the log records that are expected."""
     with quiet():
         import coremltools
 
@@ -69,12 +72,23 @@ def import_coremltools() -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """The kind of a foreign exception and the first line of what it says."""
+    """The type of another package's exception, and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
+@contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
 def _progress_bars() -> list[tuple[Any, str, Any]]:
+    """Modules of coremltools that use `tqdm`, the name that each has for it, and its class."""
     tqdm = sys.modules.get("tqdm")
     if tqdm is None:
         return []

@@ -192,7 +192,7 @@ class _Loop:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
         began = time.perf_counter()
         if self.teacher is not None and not len(self.teacher.features):
-            self.prepare_teacher(self.teacher)
+            self.ask_teacher(self.teacher)
         started = time.perf_counter()
         seed_generators(self.recipe.seed * 1_000_003 + number, self.device)  # for dropout
         loss_sum = torch.zeros((), device=self.device)
@@ -247,7 +247,7 @@ class _Loop:
         if self.running is not None:
             self.running.close()
 
-    def prepare_teacher(self, teacher: Teacher) -> None:
+    def ask_teacher(self, teacher: Teacher) -> None:
         """Train the teacher, unless its weights come from a checkpoint; compute its features.
 
         Raises:
@@ -296,7 +296,7 @@ class _Loop:
         if self.teacher is not None:
             loss = loss + self.options.teacher * self.teacher.loss(features[0], sources)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        loss.backward()  # type: ignore[no-untyped-call] # PyTorch does not annotate it
         self.optimizer.step()
         # Reported without label smoothing, so that it compares with the validation loss.
         detached = logits.detach()
