@@ -1,4 +1,4 @@
-"""`augment.build`: a recipe's augmentation by name, its options, and the class `nothing`."""
+"""`augment.build`: augmentations by name, their options, and the class `nothing`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ def built(*overrides: str) -> augment.Augmentation:
     return augment.build(recipe.augment, nothing=recipe.data.nothing)
 
 
-def test_none_changes_nothing() -> None:
+def random_images(*shape: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(1, 255, shape, generator=generator, dtype=torch.uint8)
+
+
+def test_none_does_not_change_the_images() -> None:
     assert built("augment.name=none") == augment.Augmentation()
+    images = random_images(3, 1, 6, 6)
+    assert torch.equal(built("augment.name=none")(images, torch.Generator()), images)
 
 
-def test_options_reach_the_function() -> None:
-    images = torch.randint(1, 255, (3, 1, 6, 6), dtype=torch.uint8)
-    shift = built("augment.name=shift", "augment.pixels=0")
-    assert torch.equal(shift(images, torch.Generator()), images)
+def test_options_are_passed_to_the_function() -> None:
+    images = random_images(3, 1, 6, 6)
+    unchanged = built("augment.name=shift", "augment.pixels=0")
+    assert torch.equal(unchanged(images, torch.Generator().manual_seed(0)), images)
+    shifted = built("augment.name=shift", "augment.pixels=3")
+    assert not torch.equal(shifted(images, torch.Generator().manual_seed(0)), images)
 
 
-def test_frames_of_nothing_come_after_the_images() -> None:
+def test_frames_of_nothing_are_added_after_the_images() -> None:
     images = torch.zeros(5, 1, 28, 28, dtype=torch.uint8)
     assert not built("augment.name=camera").shows_nothing
     camera = built("augment.name=camera", "data.nothing=0.1")
@@ -34,7 +43,7 @@ def test_frames_of_nothing_come_after_the_images() -> None:
     assert camera(images, torch.Generator(), 7).shape == (12, 1, 28, 28)
 
 
-def test_a_sample_shows_images_and_nothing() -> None:
+def test_sample_has_images_and_frames_of_nothing() -> None:
     digits = load_data("strokes", split="test")
     camera = built("augment.name=camera", "data.nothing=0.1")
     shown = augment.sample(digits, camera, seed=0, count=30)
@@ -47,22 +56,22 @@ def test_a_sample_shows_images_and_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "fault"),
+    ("overrides", "message"),
     [
-        (["augment.name=shfit"], "augment.name 'shfit' is not known; did you mean 'shift'"),
+        (["augment.name=shfit"], "unknown augmentation 'shfit'; did you mean 'shift'"),
         (
             ["augment.name=shift", "augment.pixel=1"],
             "augment.pixel is not an option of 'shift'; did you mean",
         ),
-        (["augment.pixels=1"], "augment.pixels is not an option of 'none'; it takes none"),
+        (["augment.pixels=1"], "augment.pixels is not an option of 'none'; it has no options"),
         (
             ["augment.name=shift", "data.nothing=0.1"],
-            "data.nothing is 0.1, but augment 'shift' has no frames without a class; "
-            "those that have: camera",
+            "data.nothing is 0.1, but augment 'shift' cannot make frames without a class; "
+            "augmentations that can: camera",
         ),
     ],
 )
-def test_faults(overrides: list[str], fault: str) -> None:
+def test_invalid_tables_are_rejected(overrides: list[str], message: str) -> None:
     with pytest.raises(RecipeError) as error:
         built(*overrides)
-    assert fault in str(error.value)
+    assert message in str(error.value)

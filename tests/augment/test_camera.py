@@ -1,8 +1,10 @@
-"""`camera`: seeded, its parts do what their names say, `nothing` shows no digit."""
+"""`camera`: seeded, each step has its effect, frames of `nothing` show no digit."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ SIDE = 48
 
 @pytest.fixture(scope="module")
 def digits() -> Tensor:
-    """64 drawn digits `(64, 1, 48, 48)`."""
+    """64 digits of `strokes`, `(64, 1, 48, 48)`."""
     found = load_data("strokes", input_spec=InputSpec(SIDE, SIDE)).subset(slice(64))
     return torch.from_numpy(found.channels_first().copy())
 
@@ -40,7 +42,7 @@ def drawn(count: int, seed: int = 0) -> Random:
     return Random(seeded(seed), count, SIDE)
 
 
-def test_the_same_seed_gives_the_same_frames(digits: Tensor) -> None:
+def test_same_seed_draws_the_same_frames(digits: Tensor) -> None:
     before = digits.clone()
     first, again, other = (camera(digits, seeded(seed), 9) for seed in (1, 1, 2))
     assert torch.equal(digits, before)
@@ -56,13 +58,13 @@ def test_batches_of_any_size(count: int, digits: Tensor) -> None:
     assert len(camera(digits[:count], seeded(), 3)) == count + 3
 
 
-def test_no_two_frames_are_alike(digits: Tensor) -> None:
+def test_all_frames_are_different(digits: Tensor) -> None:
     frames = camera(digits, seeded(), 64, clean=0.0).flatten(1).float()
     apart = torch.cdist(frames, frames) + 1e9 * torch.eye(len(frames))
     assert apart.min() > 20
 
 
-def test_the_clean_share_stays_as_it_is(digits: Tensor) -> None:
+def test_clean_share_is_not_changed(digits: Tensor) -> None:
     assert torch.equal(camera(digits, seeded(), clean=1.0), digits)
     same = (camera(digits, seeded(), clean=0.5) == digits).flatten(1).all(1)
     assert 16 < int(same.sum()) < 48
@@ -78,7 +80,7 @@ def test_paper_is_light_or_dark(digits: Tensor) -> None:
     assert corner.std() > 40
 
 
-def test_a_line_of_any_width_has_the_same_ridge() -> None:
+def test_lines_of_different_width_have_the_same_ridge() -> None:
     images = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
     images[0, 5:43, 23:26] = 255
     images[1, 5:43, 21:28] = 255
@@ -98,7 +100,7 @@ def test_pens_are_thin_and_thick(digits: Tensor) -> None:
     assert inked.max() > 1.3 * own
 
 
-def test_without_turn_the_digit_stays_upright_and_inside(digits: Tensor) -> None:
+def test_without_rotation_the_digit_stays_upright_and_inside(digits: Tensor) -> None:
     dot = torch.zeros(300, SIDE, SIDE)
     dot[:, 23:25, 23:25] = 1
     placed = inside(dot, drawn(300), turn=0, smallest=0.5, largest=0.5)
@@ -118,7 +120,7 @@ def test_ink_stays_inside_and_reaches_every_border(digits: Tensor) -> None:
     assert 0.03 < near.float().mean() < 0.5
 
 
-def test_size_and_turn_are_those_asked_for() -> None:
+def test_size_and_rotation_are_as_requested() -> None:
     bar = torch.zeros(200, SIDE, SIDE)
     bar[:, 10:38, 22:26] = 1
     y = torch.arange(SIDE, dtype=torch.float32)
@@ -133,11 +135,11 @@ def test_size_and_turn_are_those_asked_for() -> None:
     assert 10 < small.median() < 18  # 28 pixels, halved
     assert 29 < large.median() < 39
     flat = height(inside(bar, drawn(200), turn=90, smallest=1, largest=1))
-    assert flat.min() < 14  # lying
-    assert flat.max() > 24  # standing
+    assert flat.min() < 14  # rotated by nearly 90°
+    assert flat.max() > 24  # nearly upright
 
 
-def test_what_is_outside_is_seen_in_part(digits: Tensor) -> None:
+def test_ink_outside_the_frame_is_partly_visible(digits: Tensor) -> None:
     field = digits[:, 0].float() / 255
     seen = outside(field, drawn(64), smallest=1, largest=1, nearest=1.1, furthest=1.4)
     share = seen.sum((1, 2)) / field.sum((1, 2))
@@ -145,7 +147,7 @@ def test_what_is_outside_is_seen_in_part(digits: Tensor) -> None:
     assert share.median() > 0.05
 
 
-def test_blur_is_a_gaussian_that_keeps_the_light() -> None:
+def test_blur_is_a_gaussian_with_sum_1() -> None:
     matrix = blur_matrices(31, (1.5,), torch.device("cpu"))[0]
     assert torch.allclose(matrix.sum(1), torch.ones(31))
     place = torch.arange(31) - 15
@@ -154,7 +156,7 @@ def test_blur_is_a_gaussian_that_keeps_the_light() -> None:
     assert torch.allclose(matrix[15], expected, atol=1e-4)
 
 
-def test_jpeg_rounds_as_pillow_does() -> None:
+def test_jpeg_rounds_like_pillow() -> None:
     photo = load_data("strokes", split="test", input_spec=InputSpec(SIDE, SIDE)).images[0, ..., 0]
 
     class Fixed(Random):
@@ -177,14 +179,14 @@ def test_sizes_that_are_not_whole_blocks_are_rounded_too() -> None:
     assert 0.005 < (out - planes).abs().mean() < 0.3
 
 
-def test_the_sensor_gives_every_level_and_no_other() -> None:
+def test_sensor_uses_the_full_range_of_gray() -> None:
     frames = expose(torch.rand(50, SIDE, SIDE, generator=seeded()), drawn(50))
     assert frames.dtype == torch.uint8
     assert frames.min() == 0
     assert frames.max() == 255
 
 
-def test_light_is_uneven_and_never_gone() -> None:
+def test_light_is_uneven_but_never_0() -> None:
     bright, glare = lighting(drawn(200))
     assert (bright.amax((1, 2)) - bright.amin((1, 2))).median() > 0.2
     assert bright.min() > 0.1
@@ -193,26 +195,28 @@ def test_light_is_uneven_and_never_gone() -> None:
 
 
 @pytest.mark.parametrize(("part", "share"), [(rulings, 0.35), (marks, 0.25), (edges, 0.2)])
-def test_each_thing_is_in_its_share_of_the_frames(part, share: float) -> None:  # type: ignore[no-untyped-def]
+def test_each_effect_is_in_its_share_of_the_frames(
+    part: Callable[[Random], Tensor], share: float
+) -> None:
     planes = part(drawn(1000))
     assert planes.min() >= 0
     assert planes.max() <= 1
-    there = (planes.flatten(1).amax(1) > 0.02).float().mean()
-    assert abs(float(there) - share) < 0.06
+    present = (planes.flatten(1).amax(1) > 0.02).float().mean()
+    assert abs(float(present) - share) < 0.06
 
 
-def test_marks_keep_to_the_border() -> None:
+def test_marks_stay_at_the_border() -> None:
     middle = marks(drawn(1000))[:, 18:30, 18:30]
     assert (middle.flatten(1).amax(1) > 0.05).float().mean() < 0.03
 
 
-def test_texture_is_about_nothing() -> None:
+def test_texture_has_mean_0() -> None:
     planes = texture(drawn(500))
     assert abs(float(planes.mean())) < 0.01
     assert planes.abs().max() < 0.5
 
 
-def test_smooth_noise_is_smooth_and_other_noise_is_not() -> None:
+def test_only_smooth_noise_is_smooth() -> None:
     def change(planes: Tensor) -> float:
         return float(planes.diff(dim=1).abs().mean() / planes.std())
 
@@ -222,7 +226,9 @@ def test_smooth_noise_is_smooth_and_other_noise_is_not() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in KINDS], ids=lambda kind: kind.__name__[1:])
-def test_each_kind_of_nothing_differs_from_frame_to_frame(kind, digits: Tensor) -> None:  # type: ignore[no-untyped-def]
+def test_each_kind_of_nothing_differs_from_frame_to_frame(
+    kind: Callable[[Tensor, Random], Tensor], digits: Tensor
+) -> None:
     ink = kind(digits[:, 0], drawn(64))
     assert ink.shape == (64, SIDE, SIDE)
     assert ink.min() >= 0
@@ -231,16 +237,16 @@ def test_each_kind_of_nothing_differs_from_frame_to_frame(kind, digits: Tensor) 
         assert ink.max() == 0
         return
     assert (ink.flatten(1).amax(1) > 0.2).float().mean() > 0.7
-    assert len(ink.flatten(1).mean(1).unique()) > 50
+    assert len(set(ink.flatten(1).mean(1).tolist())) > 50
 
 
-def test_scrambled_digits_are_no_digits_but_their_ink(digits: Tensor) -> None:
+def test_scrambled_digits_have_the_ink_of_the_digits(digits: Tensor) -> None:
     kind = next(kind for kind, _ in KINDS if kind.__name__ == "_scrambled")
     ink = kind(digits[:, 0], drawn(64))
     assert 0.2 < float(ink.mean() / (digits.float() / 255).mean()) < 2
 
 
-def test_kinds_come_in_their_shares(digits: Tensor) -> None:
+def test_kinds_have_their_shares(digits: Tensor) -> None:
     share = {kind.__name__: share for kind, share in KINDS}["_blank"]
     ink = shapes(digits[:, 0].repeat(16, 1, 1), drawn(1024))
     blank = (ink.flatten(1).amax(1) == 0).float().mean()
@@ -253,13 +259,25 @@ def test_kinds_come_in_their_shares(digits: Tensor) -> None:
         ((2, 3, 48, 48), {}, "square gray images of at least 16 × 16; received: 48 × 48, 3 chan"),
         ((2, 1, 48, 32), {}, "received: 48 × 32, 1 channel"),
         ((2, 1, 8, 8), {}, "received: 8 × 8"),
-        ((2, 1, 48, 48), {"turn": 200.0}, "augment.turn is from 0 to 180 degrees; received: 200.0"),
-        ((2, 1, 48, 48), {"smallest": 2.0}, "from 0.2 to 1.4; received: 2.0 and 1.35"),
-        ((2, 1, 48, 48), {"clean": 1.5}, "augment.clean is a share from 0 to 1; received: 1.5"),
+        (
+            (2, 1, 48, 48),
+            {"turn": 200.0},
+            "turn must be from 0 to 180 degrees; received: 200.0",
+        ),
+        (
+            (2, 1, 48, 48),
+            {"smallest": 2.0},
+            "must be from 0.2 to 1.4, smallest first; received: 2.0 and 1.35",
+        ),
+        (
+            (2, 1, 48, 48),
+            {"clean": 1.5},
+            "clean must be a share from 0 to 1; received: 1.5",
+        ),
     ],
 )
-def test_what_cannot_be_is_refused(
-    shape: tuple[int, ...], options: dict[str, float], message: str
+def test_invalid_arguments_are_rejected(
+    shape: tuple[int, ...], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as error:
         camera(torch.zeros(shape, dtype=torch.uint8), seeded(), **options)

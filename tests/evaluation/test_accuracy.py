@@ -1,12 +1,15 @@
-"""Evaluation against numbers worked out by hand or published."""
+"""`evaluate` compared with numbers calculated by hand or published."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
@@ -16,22 +19,33 @@ from pocketlens.prediction import Predictor
 
 
 class Oracle(Predictor):
-    """Answers the row of a table that the image's first pixel names."""
+    """Returns the row of a table given by the image's first pixel."""
 
-    def __init__(self, classes, table, spec=None):
+    def __init__(
+        self,
+        classes: Sequence[str],
+        table: Sequence[Sequence[float]] | NDArray[np.float64],
+        spec: InputSpec | None = None,
+    ) -> None:
         self._classes, self._spec = tuple(classes), spec or InputSpec(2, 2)
-        self.table, self.asked = np.array(table, np.float32), []
+        self.table = np.array(table, np.float32)
+        self.batches: list[int] = []
 
-    classes = property(lambda self: self._classes)
-    input_spec = property(lambda self: self._spec)
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._classes
 
-    def probabilities(self, images):
+    @property
+    def input_spec(self) -> InputSpec:
+        return self._spec
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         assert images.shape[1:] == self._spec.shape
-        self.asked.append(len(images))
-        return self.table[images[:, 0, 0, 0]]
+        self.batches.append(len(images))
+        return np.asarray(self.table[images[:, 0, 0, 0]])
 
 
-def dataset(labels, classes, size=2):
+def dataset(labels: Sequence[int], classes: Sequence[str], size: int = 2) -> Dataset:
     """Image i is filled with the value i, so an Oracle knows which one it is."""
     images = np.zeros((len(labels), size, size, 1), np.uint8)
     images += np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
@@ -42,7 +56,7 @@ CATS = dataset([0, 0, 0, 1, 1], ["cat", "dog"])
 TABLE = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6], [0.96, 0.04]]
 
 
-def test_numbers_worked_out_by_hand():
+def test_numbers_calculated_by_hand() -> None:
     found = evaluate(Oracle(["cat", "dog"], TABLE), CATS)
     assert (found.n, found.accuracy) == (5, 0.6)
     assert found.confusion == ((2, 1), (1, 1))
@@ -59,28 +73,28 @@ def test_numbers_worked_out_by_hand():
     assert found.milliseconds_per_image == pytest.approx(1000 * found.seconds / 5)
 
 
-def test_calibration_is_the_weighted_gap_of_each_bin():
+def test_calibration_is_the_weighted_gap_of_each_bin() -> None:
     # Five confidences in five bins: 0.9 right, 0.8 right, 0.7 wrong, 0.6 right, 0.96 wrong.
     found = evaluate(Oracle(["cat", "dog"], TABLE), CATS).calibration
     assert found.error == pytest.approx((0.1 + 0.2 + 0.7 + 0.4 + 0.96) / 5, rel=1e-6)
     assert len(found.bins) == 15
     assert (found.bins[0].low, found.bins[-1].high) == (0, 1)
     filled = {k: one for k, one in enumerate(found.bins) if one.count}
-    # 0.6, 0.8: float32 puts them a hair above their bins' closed upper ends 9/15 and 12/15.
+    # 0.6 and 0.8: in float32 they are slightly above their bins' upper ends 9/15 and 12/15.
     assert {k: one.accuracy for k, one in filled.items()} == {9: 1, 10: 0, 12: 1, 13: 1, 14: 0}
     assert found.bins[0].confidence is None
     assert found.bins[0].accuracy is None
 
 
-def test_a_bin_averages_its_answers():
-    """Two answers in one bin, one right: |1/2 − 0.9|, not the mean of |1 − 0.9| and |0 − 0.9|."""
+def test_bin_averages_its_predictions() -> None:
+    """Two predictions in a bin, one right: |1/2 − 0.9|, not the mean of |1 − 0.9| and |0 − 0.9|."""
     table = [[0.91, 0.09], [0.89, 0.11]]
     found = evaluate(Oracle(["cat", "dog"], table), dataset([0, 1], ["cat", "dog"]))
     assert found.calibration.error == pytest.approx(0.4, rel=1e-5)
     assert found.calibration.bins[13].count == 2
 
 
-def test_full_confidence_is_in_the_last_bin():
+def test_full_confidence_is_in_the_last_bin() -> None:
     found = evaluate(Oracle(["cat", "dog"], [[1, 0]]), dataset([0], ["cat", "dog"]))
     assert found.calibration.bins[-1].count == 1
     assert found.calibration.error == 0
@@ -97,20 +111,23 @@ def test_full_confidence_is_in_the_last_bin():
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_wilson_interval_against_newcombes_table(right, n, low, high):
+def test_wilson_interval_matches_newcombes_table(
+    right: int, n: int, low: float, high: float
+) -> None:
     assert wilson_interval(right, n) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(("right", "n"), [(1, 1), (3, 7), (9905, 10_000), (59_999, 60_000)])
-def test_wilson_ends_are_where_the_normal_test_just_rejects(right, n):
-    """The ends p solve |right/n − p| = z √(p(1−p)/n): the definition, from the other side."""
+def test_wilson_ends_are_where_the_normal_test_just_rejects(right: int, n: int) -> None:
+    """The ends p solve |right/n − p| = z √(p(1−p)/n), which defines the interval."""
+    assert sum(0 < p < 1 for p in wilson_interval(right, n)) >= 1
     for p in wilson_interval(right, n):
         if 0 < p < 1:
             reach = 1.959963984540054 * math.sqrt(p * (1 - p) / n)
             assert abs(right / n - p) == pytest.approx(reach, rel=1e-9)
 
 
-def test_wilson_interval_stays_in_bounds():
+def test_wilson_interval_stays_in_bounds() -> None:
     for n in (1, 3, 10_000, 1_000_003):
         assert wilson_interval(0, n)[0] == pytest.approx(0, abs=1e-15)
         assert wilson_interval(0, n)[0] >= 0
@@ -118,7 +135,7 @@ def test_wilson_interval_stays_in_bounds():
         assert wilson_interval(n, n)[1] <= 1
 
 
-def test_classes_are_matched_by_name():
+def test_classes_are_matched_by_name() -> None:
     straight = evaluate(Oracle(["cat", "dog"], TABLE), CATS)
     turned = evaluate(Oracle(["dog", "cat"], [row[::-1] for row in TABLE]), CATS)
     assert turned.classes == ("cat", "dog")
@@ -126,14 +143,14 @@ def test_classes_are_matched_by_name():
     assert (turned.per_class, turned.mistakes) == (straight.per_class, straight.mistakes)
 
 
-def test_of_equal_probabilities_the_models_first_class_wins():
+def test_for_equal_probabilities_the_models_first_class_wins() -> None:
     even = [[0.5, 0.5]]
     data = dataset([0], ["cat", "dog"])
     assert evaluate(Oracle(["cat", "dog"], even), data).accuracy == 1
     assert evaluate(Oracle(["dog", "cat"], even), data).accuracy == 0
 
 
-def test_a_class_only_the_model_knows_is_a_wrong_answer():
+def test_prediction_of_a_class_that_only_the_model_has_is_a_mistake() -> None:
     table = [[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]
     found = evaluate(Oracle(["nothing", "dog", "cat"], table), dataset([0, 0], ["cat", "dog"]))
     assert found.classes == ("cat", "dog", "nothing")
@@ -145,27 +162,27 @@ def test_a_class_only_the_model_knows_is_a_wrong_answer():
     assert found.mistakes[0].predicted == "nothing"
 
 
-def test_a_rounded_zero_does_not_make_the_loss_infinite():
+def test_rounded_zero_does_not_make_the_loss_infinite() -> None:
     found = evaluate(Oracle(["cat", "dog"], [[0, 1]]), dataset([0], ["cat", "dog"]))
     assert found.loss == pytest.approx(7 * math.log(10))
 
 
-def test_batches_do_not_change_the_answer():
+def test_batch_size_does_not_change_the_result() -> None:
     whole, parts = Oracle(["cat", "dog"], TABLE), Oracle(["cat", "dog"], TABLE)
     first, second = evaluate(whole, CATS), evaluate(parts, CATS, batch=2)
-    assert (whole.asked, parts.asked) == ([5], [2, 2, 1])
+    assert (whole.batches, parts.batches) == ([5], [2, 2, 1])
     assert second.mistakes == first.mistakes
     assert second.confusion == first.confusion
     assert second.loss == first.loss
 
 
-def test_images_are_made_to_fit_the_models_input():
+def test_images_are_resized_to_the_models_input() -> None:
     data = dataset([0, 0, 0, 1, 1], ["cat", "dog"], size=6)
     found = evaluate(Oracle(["cat", "dog"], TABLE, InputSpec(3, 2, "rgb")), data)
     assert found.confusion == ((2, 1), (1, 1))
 
 
-def test_the_36_most_confident_mistakes_are_kept():
+def test_36_most_confident_mistakes_are_kept() -> None:
     sure = np.linspace(0.6, 0.9, 50)
     found = evaluate(
         Oracle(["cat", "dog"], np.stack([1 - sure, sure], 1)), dataset([0] * 50, ["cat", "dog"])
@@ -173,17 +190,17 @@ def test_the_36_most_confident_mistakes_are_kept():
     assert [m.index for m in found.mistakes] == list(range(49, 13, -1))
 
 
-def test_round_trip_through_json():
+def test_round_trip_through_json() -> None:
     found = evaluate(Oracle(["cat", "dog", "nothing"], [[*row, 0] for row in TABLE]), CATS)
     assert Evaluation.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
-def test_summary_lines():
+def test_summary_lines() -> None:
     first, second = str(evaluate(Oracle(["cat", "dog"], TABLE), CATS)).splitlines()
-    # 3 of 5 by Wilson's formula: 0.2307 to 0.8824.
+    # Wilson's formula for 3 of 5: 0.2307 to 0.8824.
     assert first == "accuracy 60.00 % of 5 images (95 % interval 23.07 % to 88.24 %)"
     assert second.startswith("loss 1.0524, calibration error 47.20 %, ")
-    assert second.endswith(" ms an image")
+    assert second.endswith(" ms per image")
 
 
 @pytest.mark.parametrize(
@@ -196,26 +213,26 @@ def test_summary_lines():
         (0.99994, "99.99 %"),
     ],
 )
-def test_percent_says_100_of_all_only(share, text):
+def test_percent_is_100_only_for_all(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_an_empty_data_set_is_an_error():
+def test_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match="small is empty; expected at least one labeled image"):
         evaluate(Oracle(["cat"], [[1]]), dataset([], ["cat"]))
 
 
-def test_a_class_the_model_lacks_is_an_error():
+def test_class_that_the_model_lacks_is_an_error() -> None:
     data = dataset([0], ["cat", "emu", "owl"])
     with pytest.raises(DataError) as error:
         evaluate(Oracle(["dog", "cat"], TABLE), data)
     assert str(error.value) == (
-        "small has the classes 'emu', 'owl', which the model does not know; the model knows "
-        "the classes 'dog', 'cat'; choose the data that the model was trained for"
+        "small has the classes 'emu', 'owl', which the model does not know; the model has "
+        "the classes 'dog', 'cat'; use data with the classes the model was trained on"
     )
 
 
-def test_a_long_list_of_classes_is_cut_in_the_message():
+def test_long_list_of_classes_is_shortened_in_the_message() -> None:
     names = [f"c{k}" for k in range(1000)]
     with pytest.raises(DataError, match=r"'c0', 'c1', .*'c11' and 988 more") as error:
         evaluate(Oracle(names, [[1]]), dataset([0], ["cat"]))
@@ -223,21 +240,27 @@ def test_a_long_list_of_classes_is_cut_in_the_message():
     assert len(str(error.value)) < 300
 
 
-def test_a_batch_below_one_is_an_error():
-    with pytest.raises(OptionError, match="batch is a whole number from 1; received: 0"):
+def test_batch_size_below_one_is_an_error() -> None:
+    with pytest.raises(OptionError, match="batch must be an integer of at least 1; received: 0"):
         evaluate(Oracle(["cat", "dog"], TABLE), CATS, batch=0)
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ([[3.0, -1.0]] * 5, "received: a row from -1 to 3 with sum 2; is its softmax missing"),
+        ([[3.0, -1.0]] * 5, "received: a row from -1 to 3 with sum 2; is the softmax missing"),
         ([[2.0, -1.0]] * 5, "received: a row from -1 to 2 with sum 1"),
         ([[0.5, 0.5], [np.nan, 1.0]] * 3, "received: a row from nan to nan with sum nan"),
-        ([[1.0, 0, 0]] * 5, r"an array of shape \(5, 3\); expected one probability for each of"),
+        (
+            [[1.0, 0, 0]] * 5,
+            r"returned an array of shape \(5, 3\) for 5 images; expected one probability per "
+            r"class, shape \(5, 2\)",
+        ),
     ],
 )
-def test_answers_that_are_no_probabilities_are_an_error(table, message):
+def test_outputs_that_are_not_probabilities_are_an_error(
+    table: list[list[float]], message: str
+) -> None:
     with pytest.raises(OptionError, match=message):
         evaluate(Oracle(["cat", "dog"], table), CATS)
 
@@ -245,21 +268,21 @@ def test_answers_that_are_no_probabilities_are_an_error(table, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": None}, "this is not an evaluation: expected a number; received: None"),
-        ({"n": 2.5}, "expected a whole number from 0; received: 2.5"),
-        ({"accuracy": float("nan")}, "expected a number; received: nan"),
-        ({"confusion": [[1]]}, "2 classes, but tables of other sizes"),
-        ({"interval": [1]}, "this is not an evaluation: not enough values"),
-        ({"per_class": 3}, "this is not an evaluation: 'int' object is not iterable"),
-        ({"mistakes": [[1]]}, "this is not an evaluation: list indices"),
+        ({"loss": None}, "this is not an evaluation: loss must be a finite number; received: None"),
+        ({"n": 2.5}, "n must be an integer, at least 0; received: 2.5"),
+        ({"accuracy": float("nan")}, "accuracy must be a finite number; received: nan"),
+        ({"confusion": [[1]]}, "has 2 classes, but tables of another size"),
+        ({"interval": [1]}, "this is not an evaluation: interval must have 2 items; received: 1"),
+        ({"per_class": 3}, "this is not an evaluation: per_class must be a list; received: 3"),
+        ({"mistakes": [[1]]}, "this is not an evaluation: mistakes.index has the wrong type"),
     ],
 )
-def test_a_damaged_dictionary_is_an_error(change, message):
+def test_damaged_dictionary_is_an_error(change: dict[str, Any], message: str) -> None:
     values = {**evaluate(Oracle(["cat", "dog"], TABLE), CATS).to_dict(), **change}
     with pytest.raises(DataError, match=message):
         Evaluation.from_dict(values)
 
 
-def test_a_missing_key_is_named():
-    with pytest.raises(DataError, match="this is not an evaluation: the key 'classes' is missing"):
+def test_missing_key_is_an_error() -> None:
+    with pytest.raises(DataError, match="this is not an evaluation: classes is missing"):
         Evaluation.from_dict({})

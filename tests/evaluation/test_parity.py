@@ -1,11 +1,14 @@
-"""Parity against numbers worked out by hand."""
+"""`verify` compared with numbers calculated by hand."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
@@ -15,21 +18,31 @@ from pocketlens.prediction import Predictor
 
 
 class Table(Predictor):
-    """Answers the row of a table that the image's first pixel names."""
+    """Returns the row of a table given by the image's first pixel."""
 
-    def __init__(self, table, classes=("cat", "dog"), spec=None):
+    def __init__(
+        self,
+        table: Sequence[Sequence[float]],
+        classes: Sequence[str] = ("cat", "dog"),
+        spec: InputSpec | None = None,
+    ) -> None:
         self._classes, self._spec = tuple(classes), spec or InputSpec(2, 2)
         self.table = np.array(table, np.float32)
 
-    classes = property(lambda self: self._classes)
-    input_spec = property(lambda self: self._spec)
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._classes
 
-    def probabilities(self, images):
+    @property
+    def input_spec(self) -> InputSpec:
+        return self._spec
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         assert images.shape[1:] == self._spec.shape
-        return self.table[images[:, 0, 0, 0]]
+        return np.asarray(self.table[images[:, 0, 0, 0]])
 
 
-def dataset(labels, classes=("cat", "dog")):
+def dataset(labels: Sequence[int], classes: Sequence[str] = ("cat", "dog")) -> Dataset:
     images = np.zeros((len(labels), 2, 2, 1), np.uint8)
     images += np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
     return Dataset(images, np.array(labels, np.int64), tuple(classes), "small")
@@ -40,7 +53,7 @@ A = [[0.75, 0.25], [0.75, 0.25], [0.25, 0.75], [0.625, 0.375]]
 B = [[0.75, 0.25], [0.375, 0.625], [0.3125, 0.6875], [0.625, 0.375]]
 
 
-def test_numbers_worked_out_by_hand():
+def test_numbers_calculated_by_hand() -> None:
     found = verify(Table(A), Table(B), DATA)
     assert (found.n, found.disagreed, found.agreement) == (4, 1, 0.75)
     assert found.max_difference == 0.375
@@ -52,15 +65,15 @@ def test_numbers_worked_out_by_hand():
     assert not found.passed
 
 
-def test_an_images_difference_is_its_largest():
-    """Differences of 0.25, 0.125 and 0.125 count as 0.25; their mean would be a sixth."""
+def test_difference_of_an_image_is_the_largest_over_its_classes() -> None:
+    """Differences of 0.25, 0.125 and 0.125 count as 0.25, not as their mean, 1/6."""
     names = ("a", "b", "c")
     a, b = Table([[0.5, 0.25, 0.25]], names), Table([[0.75, 0.125, 0.125]], names)
     found = verify(a, b, dataset([0], names))
     assert (found.mean_difference, found.max_difference) == (0.25, 0.25)
 
 
-def test_histogram_counts_every_image_once():
+def test_histogram_counts_every_image_once() -> None:
     found = verify(Table(A), Table(B), DATA).histogram
     edges = [0, *(10 ** (half / 2) for half in range(-16, 1))]
     assert found.edges == pytest.approx(edges)
@@ -68,26 +81,26 @@ def test_histogram_counts_every_image_once():
     assert found.counts == (2,) + (0,) * 13 + (1, 0, 1)
 
 
-def test_a_full_difference_is_in_the_last_bin():
+def test_difference_of_1_is_in_the_last_bin() -> None:
     found = verify(Table([[1, 0]]), Table([[0, 1]]), dataset([0]))
     assert (found.max_difference, found.histogram.counts[-1]) == (1, 1)
 
 
-def test_classes_are_matched_by_name():
+def test_classes_are_matched_by_name() -> None:
     turned = Table([row[::-1] for row in B], ("dog", "cat"))
     assert verify(Table(A), turned, DATA) == verify(Table(A), Table(B), DATA)
 
 
-def test_each_gets_images_of_its_own_shape():
+def test_each_predictor_gets_images_of_its_own_shape() -> None:
     other = Table(B, spec=InputSpec(3, 5, "rgb"))
     assert verify(Table(A), other, DATA) == verify(Table(A), Table(B), DATA)
 
 
-def test_batches_do_not_change_the_answer():
+def test_batch_size_does_not_change_the_result() -> None:
     assert verify(Table(A), Table(B), DATA, batch=3) == verify(Table(A), Table(B), DATA)
 
 
-def test_the_first_20_disagreements_are_kept_and_all_are_counted():
+def test_first_20_disagreements_are_kept_and_all_are_counted() -> None:
     n = 50
     found = verify(Table([[1, 0]] * n), Table([[0, 1]] * n), dataset([0] * n), batch=15)
     assert [one.index for one in found.disagreements] == list(range(20))
@@ -103,20 +116,20 @@ def test_the_first_20_disagreements_are_kept_and_all_are_counted():
         (Tolerance(0, 1), True),
     ],
 )
-def test_passed_needs_both_limits(tolerance, passed):
+def test_passed_needs_both_limits(tolerance: Tolerance, passed: bool) -> None:
     found = verify(Table(A), Table(B), DATA, tolerance=tolerance)
     assert found.mean_difference == 0.109375
     assert found.passed is passed
 
 
-def test_the_default_tolerance_is_999_in_1000_and_a_thousandth():
+def test_default_tolerance() -> None:
     assert Tolerance() == Tolerance(agreement=0.999, mean_difference=1e-3)
     same = verify(Table(A), Table(A), DATA)
     assert same.passed
     assert (same.max_difference, same.disagreements) == (0, ())
 
 
-def test_nothing_may_be_a_class_of_both():
+def test_both_predictors_may_have_the_class_nothing() -> None:
     names = ("cat", "dog", "nothing")
     a = Table([[0.5, 0.25, 0.25]], names)
     b = Table([[0.25, 0.25, 0.5]], names)
@@ -124,63 +137,71 @@ def test_nothing_may_be_a_class_of_both():
     assert found.disagreements[0].b == "nothing"
 
 
-def test_round_trip_through_json():
+def test_round_trip_through_json() -> None:
     found = verify(Table(A), Table(B), DATA, tolerance=Tolerance(0.5, 0.5))
     values = json.loads(json.dumps(found.to_dict()))
     assert (values["passed"], values["agreement"]) == (True, 0.75)
     assert Parity.from_dict(values) == found
 
 
-def test_summary_lines():
+def test_summary_lines() -> None:
     assert str(verify(Table(A), Table(B), DATA)).splitlines() == [
         "parity FAILED on 4 images",
-        "label agreement 75.00 % (1 differ; at least 99.90 % wanted)",
-        "mean |Δp| 1.09e-01 (at most 1.00e-03 wanted), max |Δp| 3.75e-01",
+        "label agreement 75.00 % (1 differ; required: at least 99.90 %)",
+        "mean |Δp| 1.09e-01 (required: at most 1.00e-03), max |Δp| 3.75e-01",
         "accuracy 75.00 % and 50.00 %",
     ]
     assert str(verify(Table(A), Table(A), DATA)).startswith("parity passed on 4 images\n")
 
 
 @pytest.mark.parametrize(("first", "only"), [(True, "first"), (False, "second")])
-def test_different_classes_are_an_error(first, only):
+def test_different_classes_are_an_error(first: bool, only: str) -> None:
     more, less = Table([[1, 0, 0]] * 4, ("cat", "dog", "emu")), Table(A)
     with pytest.raises(DataError) as error:
         verify(*((more, less) if first else (less, more)), DATA)
     assert str(error.value) == (
         f"the two models have different classes: only the {only} has the class 'emu'; "
-        "expected two models of the same classes, such as a Core ML file and its origin"
+        "expected two models with the same classes, such as a recognizer and the Core ML "
+        "file converted from it"
     )
 
 
-def test_an_empty_data_set_is_an_error():
+def test_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match="small is empty"):
         verify(Table(A), Table(B), dataset([]))
 
 
-def test_a_class_the_models_lack_is_an_error():
+def test_class_that_the_models_lack_is_an_error() -> None:
     with pytest.raises(DataError, match="small has the class 'emu', which the model does not know"):
         verify(Table(A), Table(B), dataset([0], ("cat", "emu")))
 
 
 @pytest.mark.parametrize("values", [{"agreement": 1.5}, {"mean_difference": -1}])
-def test_a_tolerance_out_of_range_is_an_error(values):
+def test_tolerance_out_of_range_is_an_error(values: dict[str, float]) -> None:
     [(name, value)] = values.items()
-    with pytest.raises(OptionError, match=f"tolerance.{name} is from 0 to 1; received: {value}"):
+    message = f"tolerance.{name} must be from 0 to 1; received: {value}"
+    with pytest.raises(OptionError, match=message):
         Tolerance(**values)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"disagreed": 5}, "this is not a parity: 5 of 4 images cannot differ"),
-        ({"n": 0, "disagreed": 0}, "0 of 0 images cannot differ"),
-        ({"max_difference": "big"}, "expected a number; received: 'big'"),
-        ({"histogram": {"edges": [0, 1], "counts": []}}, "one edge more than counts"),
-        ({"histogram": {}}, "the key 'edges' is missing"),
-        ({"disagreements": 7}, "this is not a parity: 'int' object is not iterable"),
+        (
+            {"disagreed": 5},
+            "this is not a parity result: cannot have 5 different labels for 4 images",
+        ),
+        ({"n": 0, "disagreed": 0}, "cannot have 0 different labels for 0 images"),
+        ({"max_difference": "big"}, "max_difference must be a finite number; received: 'big'"),
+        (
+            {"histogram": {"edges": [0, 1], "counts": []}},
+            "histogram must have one edge more than counts",
+        ),
+        ({"histogram": {}}, "histogram.edges is missing"),
+        ({"disagreements": 7}, "this is not a parity result: disagreements must be a list; "),
     ],
 )
-def test_a_damaged_dictionary_is_an_error(change, message):
+def test_damaged_dictionary_is_an_error(change: dict[str, Any], message: str) -> None:
     values = {**verify(Table(A), Table(B), DATA).to_dict(), **change}
     with pytest.raises(DataError, match=message):
         Parity.from_dict(values)

@@ -1,4 +1,4 @@
-"""Architectures: shapes, parameter counts by hand, faults."""
+"""Architectures: shapes, parameter counts calculated by hand, errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from pocketlens import networks
 from pocketlens.errors import RecipeError
 from pocketlens.image import InputSpec
+from pocketlens.networks.classic import Classic
+from pocketlens.networks.residual import Residual
 from pocketlens.recipe import Choice
 
 STRIDED = 16 * 25 + 32 * 16 * 9 + 64 * 32 * 9 + 2 * (16 + 32 + 64) + 64 * 9 * 10 + 10
@@ -28,7 +30,7 @@ CLASSIC = 32 * 9 + 32 + 2 * (32 * 32 * 4 + 32) + 32 * 9 * 500 + 500 + 500 * 10 +
     ("name", "count"),
     [("strided", STRIDED), ("residual", RESIDUAL), ("plain", PLAIN), ("classic", CLASSIC)],
 )
-def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None:
+def test_number_of_parameters_and_shape_of_output(name: str, count: int, gray28: InputSpec) -> None:
     network = networks.build(Choice(name), gray28, 10)
     assert sum(p.numel() for p in network.parameters()) == count
     assert network.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
@@ -42,12 +44,12 @@ def test_parameters_and_output(name: str, count: int, gray28: InputSpec) -> None
         *((name, 31, 45) for name in ("strided", "plain", "classic", "residual")),
     ],
 )
-def test_other_sizes_and_colors(name: str, height: int, width: int) -> None:
+def test_other_input_sizes_and_colors(name: str, height: int, width: int) -> None:
     network = networks.build(Choice(name), InputSpec(height, width, "rgb"), 3)
     assert network.eval()(torch.zeros(1, 3, height, width)).shape == (1, 3)
 
 
-def test_residual_sees_neither_polarity_nor_brightness_nor_contrast() -> None:
+def test_residual_ignores_polarity_brightness_and_contrast() -> None:
     torch.manual_seed(0)
     network = networks.build(Choice("residual"), InputSpec(32, 32), 5).eval()
     image = torch.rand(2, 1, 32, 32)
@@ -57,24 +59,26 @@ def test_residual_sees_neither_polarity_nor_brightness_nor_contrast() -> None:
     assert (network(image.flip(3)) - answer).abs().max() > 1e-3
 
 
-def test_residual_looks_three_times_in_use_and_once_in_training() -> None:
+def test_residual_runs_three_times_in_inference_and_once_in_training() -> None:
     torch.manual_seed(0)
     network = networks.build(Choice("residual"), InputSpec(48, 48), 5)
-    looks: list[int] = []
-    network.edges.register_forward_pre_hook(  # type: ignore[union-attr]
-        lambda _layer, inputs: looks.append(inputs[0].shape[3])
+    assert isinstance(network, Residual)
+    widths: list[int] = []
+    network.edges.register_forward_pre_hook(
+        lambda _layer, inputs: widths.append(inputs[0].shape[3])
     )
     network(torch.rand(2, 1, 48, 48))
-    assert looks == [48 + 2 * 2]
-    answer = network.eval()(image := torch.rand(2, 1, 48, 48))
-    assert looks[1:] == [48 + 2 * 2, 48 + 2 * (2 + 8 // 2), 40 + 2 * (2 + 8 // 2)]
-    heard: list[torch.Tensor] = []
-    network.head.register_forward_hook(lambda _l, _i, logits: heard.append(logits))  # type: ignore[union-attr]
+    assert widths == [48 + 2 * 2]
+    mean = network.eval()(image := torch.rand(2, 1, 48, 48))
+    assert widths[1:] == [48 + 2 * 2, 48 + 2 * (2 + 8 // 2), 40 + 2 * (2 + 8 // 2)]
+    outputs: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda _l, _i, logits: outputs.append(logits))
     network(image)
-    assert torch.allclose(torch.stack(heard).mean(0), answer, atol=1e-6)
+    assert len(outputs) == 3
+    assert torch.allclose(torch.stack(outputs).mean(0), mean, atol=1e-6)
 
 
-def test_residual_does_not_amplify_a_plain_wall() -> None:
+def test_residual_does_not_amplify_noise_on_an_empty_wall() -> None:
     torch.manual_seed(0)
     network = networks.build(Choice("residual"), InputSpec(32, 32), 5).eval()
     wall = torch.full((1, 1, 32, 32), 0.6)
@@ -82,7 +86,7 @@ def test_residual_does_not_amplify_a_plain_wall() -> None:
     assert (network(wall) - network(grainy)).abs().max() < 0.1
 
 
-def test_residual_sees_no_slow_change_of_the_light_and_no_edge_at_the_border() -> None:
+def test_residual_ignores_slow_changes_of_light_and_the_border() -> None:
     torch.manual_seed(0)
     network = networks.build(Choice("residual"), InputSpec(48, 48), 5).eval()
     wall = torch.full((1, 1, 48, 48), 0.5)
@@ -93,7 +97,7 @@ def test_residual_sees_no_slow_change_of_the_light_and_no_edge_at_the_border() -
     assert (network(slope) - network(wall)).abs().max() < 0.5 * far
 
 
-def test_residual_takes_blocks_for_each_stage() -> None:
+def test_residual_accepts_blocks_for_each_stage() -> None:
     def count(blocks: object) -> int:
         choice = Choice("residual", {"channels": [8, 8, 8], "blocks": blocks})
         return sum(p.numel() for p in networks.build(choice, InputSpec(16, 16), 2).parameters())
@@ -103,7 +107,8 @@ def test_residual_takes_blocks_for_each_stage() -> None:
     assert count([0, 3]) == count([3, 0]) == count(0) + 3 * one
 
 
-def test_strided_does_not_look_at_its_margin() -> None:
+def test_strided_ignores_its_margin() -> None:
+    torch.manual_seed(0)
     network = networks.build(Choice("strided", {"margin": 3}), InputSpec(20, 20), 4).eval()
     image = torch.rand(1, 1, 20, 20)
     framed = image.clone()
@@ -113,8 +118,9 @@ def test_strided_does_not_look_at_its_margin() -> None:
     assert not torch.equal(network(framed), network(image))
 
 
-def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
+def test_even_kernels_pad_at_the_right_and_bottom_like_keras() -> None:
     network = networks.build(Choice("classic"), InputSpec(8, 8), 2)
+    assert isinstance(network, Classic)
     pad = network.features[3]
     assert pad(torch.ones(1, 1, 2, 2))[0, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
 
@@ -122,37 +128,37 @@ def test_even_kernels_pad_right_and_below_as_keras_does() -> None:
 @pytest.mark.parametrize(
     ("choice", "size", "message"),
     [
-        (Choice("stridde"), 28, "network.name 'stridde' is not known; did you mean 'strided'?"),
+        (Choice("stridde"), 28, "network.name: unknown network 'stridde'; did you mean 'strided'"),
         (Choice("strided", {"chanels": [1]}), 28, "network.chanels is not an option of 'strided'"),
-        (Choice("strided", {"channels": []}), 28, "network.channels is a list of whole numbers"),
+        (Choice("strided", {"channels": []}), 28, "network.channels must be a list of integers"),
         (Choice("strided", {"channels": [0]}), 28, r"from 1 to 4096; received: \[0\]"),
-        (
-            Choice("strided"),
-            4,
-            "takes inputs of at least 5 × 5; received: 4 × 4",
-        ),
+        (Choice("strided"), 4, "needs inputs of at least 5 × 5; received: 4 × 4"),
         (Choice("strided", {"margin": 12}), 28, "at least 29 × 29 with its margin; received: 28"),
-        (Choice("strided", {"margin": -1}), 28, "network.margin is a whole .*; received: -1"),
-        (Choice("residual"), 15, "takes inputs of at least 16 × 16; received: 15 × 15"),
-        (Choice("residual", {"channels": [8]}), 28, r"at least two whole .*; received: \[8\]"),
+        (
+            Choice("strided", {"margin": -1}),
+            28,
+            "network.margin must be an .*; received: -1",
+        ),
+        (Choice("residual"), 15, "needs inputs of at least 16 × 16; received: 15 × 15"),
+        (Choice("residual", {"channels": [8]}), 28, r"at least two integers .*; received: \[8\]"),
         (
             Choice("residual", {"blocks": -1}),
             28,
-            "network.blocks is .* from 0 to 100, .*; received: -1",
+            "network.blocks must be .* from 0 to 100, .*; received: -1",
         ),
         (
             Choice("residual", {"blocks": [1, 2, 3]}),
             28,
-            r"one for each of 2 stages; received: \[1, 2, 3\]",
+            r"one for each of the 2 stages; received: \[1, 2, 3\]",
         ),
         (Choice("plain", {"stages": [8, 8]}), 28, r"list of lists .*; received: \[8, 8\]"),
-        (Choice("plain", {"stages": [[8], []]}), 28, "network.stages is a list of lists"),
-        (Choice("plain", {"dropout": 1}), 28, "network.dropout is from 0 .*; received: 1"),
-        (Choice("plain"), 3, "with 3 stages takes inputs of at least 4 × 4; received: 3 × 3"),
-        (Choice("classic"), 7, "takes inputs of at least 8 × 8; received: 7 × 7"),
-        (Choice("classic", {"dropout": 1}), 28, "not an option of 'classic'; it takes none"),
+        (Choice("plain", {"stages": [[8], []]}), 28, "network.stages must be a list of lists"),
+        (Choice("plain", {"dropout": 1}), 28, "network.dropout must be from 0 .*; received: 1"),
+        (Choice("plain"), 3, "with 3 stages needs inputs of at least 4 × 4; received: 3 × 3"),
+        (Choice("classic"), 7, "needs inputs of at least 8 × 8; received: 7 × 7"),
+        (Choice("classic", {"dropout": 1}), 28, "not an option of 'classic'; it has no options"),
     ],
 )
-def test_what_cannot_be_built(choice: Choice, size: int, message: str) -> None:
+def test_invalid_networks_are_rejected(choice: Choice, size: int, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         networks.build(choice, InputSpec(size, size), 2)

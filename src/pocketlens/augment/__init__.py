@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketlens import registry
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Choice
+from pocketlens.registry import AUGMENTATIONS
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Augmentation", "build", "faults", "sample"]
+__all__ = ["Augmentation", "build", "errors", "sample"]
 
 NONE = "none"
 COSTLY = ("camera",)
@@ -65,7 +65,7 @@ class Augmentation:
         return self.change(images, generator, empty) if empty else self.change(images, generator)
 
 
-def faults(
+def errors(
     choice: Choice, *, nothing: float = 0.0, input_spec: InputSpec | None = None
 ) -> list[str]:
     """List the errors in a recipe's `[augment]`.
@@ -81,12 +81,14 @@ def faults(
     """
     if choice.name == NONE:
         found = [
-            f"augment.{key} is not an option of 'none'; it takes none" for key in choice.options
+            f"augment.{key} is not an option of 'none'; it has no options" for key in choice.options
         ]
     else:
-        found = registry.faults(__name__, choice, "augment")
+        found = AUGMENTATIONS.errors(choice, "augment")
     if nothing and not found and not _shows_nothing(choice.name):
-        able = [name for name in registry.names(__name__) if _shows_nothing(name)]
+        # Plug-ins are not listed: that would import them all.
+        builtin = set(AUGMENTATIONS.names()) - set(AUGMENTATIONS.plugins())
+        able = sorted(name for name in builtin if _shows_nothing(name))
         found.append(
             f"data.nothing is {nothing}, but augment '{choice.name}' cannot make frames without a "
             f"class; augmentations that can: {', '.join(able)}"
@@ -115,11 +117,11 @@ def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
         RecipeError: The name or an option is unknown, or the augmentation cannot make frames of the
             class `nothing`.
     """
-    if found := faults(choice, nothing=nothing):
+    if found := errors(choice, nothing=nothing):
         raise RecipeError(found)
     if choice.name == NONE:
         return Augmentation()
-    change = partial(registry.find(__name__, choice.name), **choice.options)
+    change = partial(AUGMENTATIONS.find(choice.name), **choice.options)
     return Augmentation(change, shows_nothing=nothing > 0, costly=choice.name in COSTLY)
 
 
@@ -158,4 +160,7 @@ def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: in
 def _shows_nothing(name: str) -> bool:
     if name == NONE:
         return False
-    return "empty" in inspect.signature(registry.find(__name__, name)).parameters
+    return "empty" in inspect.signature(AUGMENTATIONS.find(name)).parameters
+
+
+faults = errors  # until pipeline.py uses the new name

@@ -8,7 +8,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.data.loading import (
     Resolved,
     download_data,
-    faults,
+    errors,
     load_data,
     load_folder,
     resolve,
@@ -21,9 +21,11 @@ __all__ = [
     "Resolved",
     "Source",
     "download_data",
-    "faults",
+    "errors",
     "load_data",
     "load_folder",
     "resolve",
     "training_images",
 ]
+
+faults = errors  # until pipeline.py uses the new name

@@ -28,7 +28,7 @@ __all__ = [
     "SPLITS",
     "Resolved",
     "download_data",
-    "faults",
+    "errors",
     "load_data",
     "load_folder",
     "resolve",
@@ -227,7 +227,7 @@ def _folder(name: str) -> Path:
     return Path(name.removeprefix(FOLDER)).expanduser()
 
 
-def faults(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
+def errors(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
     """List the errors in a recipe's `[data]` that can be found without opening an image.
 
     Args:

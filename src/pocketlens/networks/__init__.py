@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pocketlens import registry
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Choice
+from pocketlens.registry import NETWORKS
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "faults"]
+__all__ = ["build", "errors"]
 
 
-def faults(choice: Choice, input_spec: InputSpec | None) -> list[str]:
+def errors(choice: Choice, input_spec: InputSpec | None) -> list[str]:
     """List the errors in a recipe's `[network]`: unknown name, invalid options, unsuitable input.
 
     Args:
@@ -32,7 +32,7 @@ def faults(choice: Choice, input_spec: InputSpec | None) -> list[str]:
         One message per error; empty if there are none.
     """
     if input_spec is None:
-        return registry.faults(__name__, choice, "network")
+        return NETWORKS.errors(choice, "network")
     import torch
 
     try:
@@ -54,12 +54,13 @@ def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
     Raises:
         RecipeError: The name or an option is unknown, or the input has an unsuitable size.
     """
-    if found := registry.faults(__name__, choice, "network"):
+    if found := NETWORKS.errors(choice, "network"):
         raise RecipeError(found)
     try:
-        network: nn.Module = registry.find(__name__, choice.name)(
-            input_spec, classes, **choice.options
-        )
+        network: nn.Module = NETWORKS.find(choice.name)(input_spec, classes, **choice.options)
     except OptionError as error:
         raise RecipeError([str(error)]) from error
     return network
+
+
+faults = errors  # until pipeline.py uses the new name

@@ -1,4 +1,4 @@
-"""Fifteen corruptions at five strengths."""
+"""Fifteen corruptions at five strengths, and affine transforms."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
 
 
-def test_there_are_fifteen() -> None:
+def test_there_are_fifteen_corruptions() -> None:
     assert len(CORRUPTIONS) == 15
     assert len({row.change for row in CORRUPTIONS.values()}) == 15
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corruption_grows_with_its_strength(name: str, drawings: Dataset) -> None:
+def test_corruption_increases_with_its_strength(name: str, drawings: Dataset) -> None:
     before = drawings.images.copy()
     changed = [corrupt(drawings.images, name, strength) for strength in STRENGTHS]
     assert (drawings.images == before).all()
@@ -37,11 +37,11 @@ def test_a_corruption_grows_with_its_strength(name: str, drawings: Dataset) -> N
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corruption_is_the_same_for_the_same_seed(name: str, drawings: Dataset) -> None:
+def test_same_seed_draws_the_same_corruption(name: str, drawings: Dataset) -> None:
     some = drawings.images[:6]
     once = corrupt(some, name, 3, seed=4)
     assert (corrupt(some, name, 3, seed=4) == once).all()
-    if name not in ("scale", "brightness", "canny edges"):  # these draw nothing
+    if name not in ("scale", "brightness", "canny edges"):  # these are not random
         assert (corrupt(some, name, 3, seed=5) != once).any()
 
 
@@ -53,10 +53,12 @@ def test_color_and_other_shapes(name: str) -> None:
     assert distance(changed, images) > 1
 
 
-def test_what_cannot_be_is_refused(drawings: Dataset) -> None:
+def test_invalid_arguments_are_rejected(drawings: Dataset) -> None:
     with pytest.raises(OptionError, match="'fogg' is not known; did you mean 'fog'"):
         corrupt(drawings.images, "fogg", 1)
-    with pytest.raises(OptionError, match="strength is from 1 to 5; received: 6"):
+    with pytest.raises(
+        OptionError, match="strength of a corruption must be from 1 to 5; received: 6"
+    ):
         corrupt(drawings.images, "fog", 6)
 
 
@@ -67,7 +69,7 @@ def spot(y: int, x: int) -> np.ndarray:
 
 
 def middle_of(image: np.ndarray) -> tuple[float, float]:
-    """Center of mass (x, y) in pixels from the middle."""
+    """Center of mass (x, y), in pixels from the middle."""
     plane = image[0, ..., 0].astype(float)
     y, x = (np.arange(n) + 0.5 - n / 2 for n in plane.shape)
     return float((plane.sum(0) * x).sum() / plane.sum()), float(
@@ -75,29 +77,29 @@ def middle_of(image: np.ndarray) -> tuple[float, float]:
     )
 
 
-def test_images_are_moved_by_shares_of_their_side() -> None:
+def test_images_are_shifted_by_shares_of_their_side() -> None:
     x, y = middle_of(warped(spot(13, 13), moved(0.25, -0.125)))
     assert (x, y) == pytest.approx((7, -3.5), abs=0.1)
 
 
-def test_images_are_turned_clockwise_about_their_middle() -> None:
-    x, y = middle_of(warped(spot(3, 13), turned(90)))  # from above to the right
+def test_images_are_rotated_clockwise_around_their_middle() -> None:
+    x, y = middle_of(warped(spot(3, 13), turned(90)))  # from the top to the right
     assert (x, y) == pytest.approx((10, 0), abs=0.1)
 
 
-def test_a_smaller_image_keeps_its_light_per_area() -> None:
+def test_smaller_image_keeps_its_brightness() -> None:
     small = warped(spot(13, 13), scaled(0.5, 0.5))
     assert middle_of(small) == pytest.approx((0, 0), abs=0.05)
     assert small.sum() == pytest.approx(spot(13, 13).sum() / 4, rel=0.2)
 
 
-def test_a_larger_canvas_is_filled() -> None:
+def test_image_fills_a_larger_result() -> None:
     large = warped(spot(6, 13), scaled(1, 1), size=(56, 42))
     assert large.shape == (1, 56, 42, 1)
     assert middle_of(large) == pytest.approx((0, -14), abs=0.2)
 
 
-def test_beyond_an_image_is_the_color_of_its_border() -> None:
+def test_area_outside_an_image_has_the_color_of_its_border() -> None:
     image = np.full((1, 10, 10, 3), (10, 200, 30), np.uint8)
     image[0, 3:7, 3:7] = 0
     assert border(image).tolist() == [[10, 200, 30]]

@@ -1,4 +1,4 @@
-"""Photographs of drawings."""
+"""Simulated photos of drawings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from pocketlens.data import Dataset
 from pocketlens.errors import DataError
 from pocketlens.evaluation.robustness import photograph, surface_of
-from pocketlens.evaluation.robustness.distance_fields import ink_fields
-from pocketlens.evaluation.robustness.drawing import usual, usual_log
+from pocketlens.evaluation.robustness.distance_fields import distance_fields
+from pocketlens.evaluation.robustness.drawing import log_triangular, triangular
 from pocketlens.evaluation.robustness.pen import choose_pen
 from pocketlens.evaluation.robustness.photos import inked, tones
-from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES
+from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES, Surface
 from pocketlens.evaluation.robustness.view import Box, stand
 
 
@@ -23,38 +23,43 @@ def photos(drawings: Dataset) -> Dataset:
     return photograph(drawings, seed=5)
 
 
-def test_frames_keep_labels_and_classes(photos: Dataset, drawings: Dataset) -> None:
+def test_photos_keep_labels_and_classes(photos: Dataset, drawings: Dataset) -> None:
     assert photos.images.shape == (len(drawings), SIDE, SIDE, 1)
     assert (photos.labels == drawings.labels).all()
     assert photos.classes == drawings.classes
-    assert photos.name == "photographs of strokes/test"
+    assert photos.name == "photos of strokes/test"
 
 
-def test_the_same_seed_gives_the_same_frames(photos: Dataset, drawings: Dataset) -> None:
+def test_same_seed_draws_the_same_photos(photos: Dataset, drawings: Dataset) -> None:
     assert (photograph(drawings, seed=5).images == photos.images).all()
     other = photograph(drawings, seed=6).images
     assert all((a != b).any() for a, b in zip(other, photos.images, strict=True))
 
 
-def test_the_drawings_stay_as_they_were(drawings: Dataset) -> None:
+def test_drawings_are_not_modified(drawings: Dataset) -> None:
     before = drawings.images.copy()
     photograph(drawings.subset(range(4)))
     assert (drawings.images == before).all()
 
 
-def test_every_frame_has_contrast_and_its_own_light(photos: Dataset) -> None:
+def test_every_photo_has_contrast_and_its_own_light(photos: Dataset) -> None:
     frames = photos.images[..., 0].astype(float)
     spread = np.percentile(frames, 99, axis=(1, 2)) - np.percentile(frames, 1, axis=(1, 2))
     assert spread.min() > 12
     assert frames.mean(axis=(1, 2)).std() > 15
 
 
-def test_most_frames_are_ordinary_and_few_extreme() -> None:
+def test_most_values_are_typical_and_few_extreme() -> None:
     random = np.random.default_rng(0)
-    turns, shades, sizes = np.array(
-        [(usual(random, (-25, 25)), usual(random, (0, 1)), usual_log(random, (1, 16)))
-         for _ in range(4000)]
-    ).T  # fmt: skip
+    draws = [
+        (
+            triangular(random, (-25, 25)),
+            triangular(random, (0, 1)),
+            log_triangular(random, (1, 16)),
+        )
+        for _ in range(4000)
+    ]
+    turns, shades, sizes = np.array(draws).T
     assert np.abs(turns).max() < 25
     assert abs(turns.mean()) < 1
     assert (np.abs(turns) < 12.5).mean() == pytest.approx(0.75, abs=0.03)
@@ -64,7 +69,7 @@ def test_most_frames_are_ordinary_and_few_extreme() -> None:
     assert ((sizes > 2) & (sizes < 8)).mean() == pytest.approx(0.75, abs=0.03)
 
 
-def test_surfaces_come_in_turn_and_set_the_polarity(photos: Dataset) -> None:
+def test_surfaces_alternate_and_set_the_polarity(photos: Dataset) -> None:
     assert [surface_of(i).name for i in range(9)][::8] == ["white paper"] * 2
     boards = [i for i in range(len(photos)) if surface_of(i).name == "dark paper"]
     sheets = [i for i in range(len(photos)) if surface_of(i).name == "white paper"]
@@ -76,15 +81,15 @@ def test_surfaces_come_in_turn_and_set_the_polarity(photos: Dataset) -> None:
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda s: s.name)
-def test_ink_differs_from_what_it_is_on(surface) -> None:
+def test_ink_differs_from_its_surface(surface: Surface) -> None:
     random = np.random.default_rng(0)
     pairs = [tones(surface, random) for _ in range(200)]
     assert min(abs(paper - ink) for paper, ink in pairs) >= RANGES.contrast - 1e-9
     assert all(0 <= tone <= 1 for pair in pairs for tone in pair)
 
 
-def test_the_digit_is_wholly_inside_and_as_large_as_promised(drawings: Dataset) -> None:
-    fields = ink_fields(drawings.images[:8, ..., 0])
+def test_digit_is_completely_inside_and_within_its_range_of_sizes(drawings: Dataset) -> None:
+    fields = distance_fields(drawings.images[:8, ..., 0])
     margin = RANGES.margin * SIDE - 0.5
     heights = []
     for seed in range(200):
@@ -99,7 +104,7 @@ def test_the_digit_is_wholly_inside_and_as_large_as_promised(drawings: Dataset) 
     assert 0.85 < max(heights) <= 0.96
 
 
-def test_boxes_measure_their_distance() -> None:
+def test_distance_of_boxes() -> None:
     box = Box(0, 0, 10, 10)
     assert box.gap(Box(13, 5, 20, 30)) == 3
     assert box.gap(Box(13, 14, 20, 30)) == 4
@@ -115,20 +120,24 @@ def test_drawings_of_other_sizes_and_colors(drawings: Dataset) -> None:
     )
 
 
-def test_a_dot_is_photographed_too(drawings: Dataset) -> None:
+def test_photo_of_a_dot(drawings: Dataset) -> None:
     images = np.zeros((24, 28, 28, 1), np.uint8)
     images[:, 14, 14] = 255
     dots = Dataset(images, np.zeros(24, np.int64), ("0",), "dots")
     assert photograph(dots).images.shape == (24, SIDE, SIDE, 1)
 
 
-def test_what_is_no_drawing_is_refused(drawings: Dataset) -> None:
+def test_images_that_are_not_drawings_are_rejected(drawings: Dataset) -> None:
     some = drawings.subset(range(3))
     with pytest.raises(DataError, match=r"28 × 20 pixels; expected square drawings"):
         photograph(replace(some, images=some.images[:, :20]))
-    with pytest.raises(DataError, match=r"image 0 is no drawing in light ink on black: its border"):
+    with pytest.raises(
+        DataError, match=r"image 0 is not a drawing in light ink on black: its border"
+    ):
         photograph(replace(some, images=255 - some.images))
     blank = some.images.copy()
     blank[2] = 0
-    with pytest.raises(DataError, match=r"image 2 is no drawing .* lightest pixel 0 of 255"):
+    with pytest.raises(
+        DataError, match=r"image 2 is not a drawing .* lightest pixel is 0 \(expected"
+    ):
         photograph(replace(some, images=blank))

@@ -1,0 +1,34 @@
+"""A predictor for tests whose probabilities are a function of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.image import InputSpec
+from pocketlens.prediction import Predictor
+
+Rule = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+
+
+class Rules(Predictor):
+    """A predictor that applies `rule` to the images `(N, H, W, C)`; it records all inputs."""
+
+    def __init__(self, classes: tuple[str, ...], rule: Rule, spec: InputSpec) -> None:
+        self._classes, self.rule, self.spec = classes, rule, spec
+        self.inputs: list[NDArray[np.uint8]] = []
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._classes
+
+    @property
+    def input_spec(self) -> InputSpec:
+        return self.spec
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert images.shape[1:] == self.spec.shape
+        self.inputs.append(images)
+        return self.rule(images).astype(np.float32)
