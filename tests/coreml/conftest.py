@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketlens.coreml import load
+from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.proto import generated
 
 MIL_TYPES = {
@@ -244,6 +244,59 @@ def save(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def declare(feature: Any, name: str, kind: Any) -> None:
+    """A feature's type: `double`, `int64`, `string`, `dictionary string`, `sequence int64`, the
+    shape of an array of doubles, or (element type, *shape); `?` after a word makes it optional."""
+    feature.name = name
+    if not isinstance(kind, str):
+        sizes = list(kind)
+        element = sizes.pop(0) if isinstance(sizes[0], str) else "float64"
+        feature.type.multiArrayType.dataType = ARRAY_TYPES[element.rstrip("?")]
+        feature.type.multiArrayType.shape.extend(sizes)
+        feature.type.isOptional = element.endswith("?")
+        return
+    feature.type.isOptional = kind.endswith("?")
+    match kind.rstrip("?").split():
+        case ["dictionary", key]:
+            getattr(feature.type.dictionaryType, f"{key}KeyType").SetInParent()
+        case ["sequence", key]:
+            getattr(feature.type.sequenceType, f"{key}Type").SetInParent()
+            feature.type.sequenceType.sizeRange.upperBound = -1
+        case [plain]:
+            getattr(feature.type, f"{plain}Type").SetInParent()
+
+
+def classic_spec(
+    kind: str,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    label: str = "",
+    probabilities: str = "",
+) -> Any:
+    """A model of `kind` whose message is still empty."""
+    spec = generated("Model_pb2").Model()
+    spec.specificationVersion = 4
+    for name, each in inputs.items():
+        declare(spec.description.input.add(), name, each)
+    for name, each in outputs.items():
+        declare(spec.description.output.add(), name, each)
+    spec.description.predictedFeatureName = label
+    spec.description.predictedProbabilitiesName = probabilities
+    getattr(spec, kind).SetInParent()
+    return spec
+
+
+@pytest.fixture(scope="session")
+def spec_of() -> Callable[..., Any]:
+    return classic_spec
+
+
+@pytest.fixture
+def open_spec(save: Callable[..., Path]) -> Callable[[Any], CoreMLModel]:
+    """Load a specification as a file."""
+    return lambda spec: load(save(spec))
 
 
 @pytest.fixture

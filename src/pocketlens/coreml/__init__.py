@@ -1,11 +1,20 @@
-"""The Core ML runtime: reads Core ML files and runs them on any system.
+"""The Core ML runtime: reads Core ML files and runs them on any operating system.
 
     model = load("Digits.mlpackage")
     model.predict("seven.jpg").label
     model.run({"image": "seven.png"})["classLabel"]
 
-An ML Program or a neural network is translated to an ONNX graph, op by op, and ONNX Runtime runs
-that. Classic models (trees, linear models, ...) and what pipelines put between run in NumPy.
+Data flows through the packages inside in this order, and each imports only those above it:
+
+    file      .mlmodel or .mlpackage -> specification message, weights, declared features
+    graph     an ONNX graph under construction; constant folding; export to an ONNX model
+    ops       one function per Core ML op or layer that adds ONNX nodes to the graph
+    runtime   runs the ONNX graph with ONNX Runtime: inputs, outputs, flexible shapes, state
+    classic   trees, linear models, feature engineering and pipelines; these run in NumPy
+
+`loading.load` picks the right class for a file: `runtime.graph_model.GraphModel` for an ML Program
+or a neural network, `classic.model.ClassicModel` or `classic.pipeline.PipelineModel` for the rest.
+All of them are a `runtime.model.CoreMLModel`.
 """
 
 from __future__ import annotations
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load", "predict"]
 
-_HOMES = {
+_MODULES = {
     "CoreMLModel": "runtime.model",
     "Coverage": "ops.registry",
     "coverage": "ops.registry",
@@ -31,9 +40,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: onnx takes 0.2 s, and the package's own import stays light.
-    if name not in _HOMES:
+    # Imported on first use: importing onnx takes 0.2 s, importing this package must be quick.
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

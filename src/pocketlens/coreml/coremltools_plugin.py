@@ -1,14 +1,15 @@
-"""coremltools' own `MLModel(...).predict` on any system, with this runtime in Core ML's place.
+"""Makes coremltools' own `MLModel(...).predict` work on any operating system.
 
     from pocketlens.coreml import coremltools_plugin
 
     coremltools_plugin.install()
-    coremltools.models.MLModel("Digits.mlpackage").predict({"image": picture})
+    coremltools.models.MLModel("Digits.mlpackage").predict({"image": image})
 
-coremltools reaches Core ML through one compiled module, `coremltools.libcoremlpython`, which only
-its macOS wheel has. `install` puts a module of the same names there and lets coremltools believe
-that it runs on macOS 15, so that tests written for a Mac check their numbers wherever they run.
-What has no meaning without Apple's own Core ML (compiled models, compute plans) raises and says so.
+coremltools calls Core ML through one compiled module, `coremltools.libcoremlpython`, which only its
+macOS wheel contains. `install` replaces it by a module with the same names that calls this runtime,
+and makes coremltools believe that it runs on macOS 15. Tests that were written for a Mac then check
+their numbers on any system. Features that only Apple's Core ML has (compiled models, compute plans)
+raise a RuntimeError that says so.
 """
 
 from __future__ import annotations
@@ -32,39 +33,40 @@ __all__ = ["MACOS", "install", "installed", "uninstall"]
 MACOS = (15, 0)
 """The macOS version that coremltools sees."""
 
-STAND_IN = "coremltools.libcoremlpython"
+MODULE = "coremltools.libcoremlpython"
+"""The compiled module that `install` replaces."""
 
 
 @contextmanager
-def _as_core_ml(words: str = "") -> Iterator[None]:
-    """coremltools expects a RuntimeError of what Core ML refuses; it gets one with our text.
+def _as_runtime_error(prefix: str = "") -> Iterator[None]:
+    """Turn our errors into the RuntimeError that coremltools expects, with the same message.
 
     Args:
-        words: What Core ML says in its place, put before our text.
+        prefix: Core ML's own message, put in front of ours.
     """
     try:
         yield
     except PocketlensError as error:
-        raise RuntimeError(f"{words}: {error}" if words else str(error)) from error
+        raise RuntimeError(f"{prefix}: {error}" if prefix else str(error)) from error
 
 
-class _State:
-    """What coremltools' `MLState` wraps."""
+class _StateProxy:
+    """The object inside coremltools' `MLState`."""
 
     def __init__(self, state: Any) -> None:
         self.state = state
 
     def read_state(self, name: str) -> Any:
-        with _as_core_ml():
+        with _as_runtime_error():
             return self.state.read(name)
 
     def write_state(self, name: str, value: Any) -> None:
-        with _as_core_ml():
+        with _as_runtime_error():
             self.state.write(name, value)
 
 
 class _MLModelProxy:
-    """What coremltools' `MLModel` wraps: a model that is loaded and runs."""
+    """The object inside coremltools' `MLModel`: a loaded model."""
 
     def __init__(
         self,
@@ -78,37 +80,37 @@ class _MLModelProxy:
 
         Args:
             filename: A `.mlpackage` folder or a `.mlmodel` file.
-            compute_units: Where Core ML may compute; here that is always the CPU.
-            function_name: A function of an ML Program with several; its default one if empty.
-            optimization_hints: Hints to Core ML's scheduling; they change no result.
-            asset: A compiled model in memory, which only Core ML makes.
+            compute_units: The hardware that Core ML may use; here it is always the CPU.
+            function_name: A function of an ML Program with several; empty: the default one.
+            optimization_hints: Hints for Core ML's scheduling; they do not change results.
+            asset: A compiled model in memory; only Core ML can create and read it.
 
         Raises:
-            RuntimeError: The file is damaged or does not run here; the text says why.
+            RuntimeError: The file is damaged or cannot run here; the message says why.
         """
         if asset is not None:
-            raise RuntimeError("a model asset is made and read by Apple's Core ML only")
+            raise RuntimeError("only Apple's Core ML can create and read a model asset")
         started = time.perf_counter_ns()
-        with _as_core_ml():
+        with _as_runtime_error():
             self.model = load(filename, function=function_name or None)
         self._load_time = time.perf_counter_ns() - started
         self._predict_time: int | None = None
 
-    def predict(self, data: Mapping[str, Any], state: _State | None = None) -> dict[str, Any]:
-        """The outputs by name, as `CoreMLModel.run` gives them.
+    def predict(self, data: Mapping[str, Any], state: _StateProxy | None = None) -> dict[str, Any]:
+        """Run the model and return its outputs by name, as `CoreMLModel.run` does.
 
-        As in Core ML, floating-point numbers that are given for whole ones lose their fraction, and
-        pictures in color come with an alpha channel, which is opaque.
+        Two differences, as in Core ML: floating-point numbers for an integer input are truncated,
+        and color images have an alpha channel, which is opaque.
         """
         started = time.perf_counter_ns()
-        given = dict(data)
+        inputs = dict(data)
         for feature in self.model.interface.inputs:
-            array = given.get(feature.name)
+            array = inputs.get(feature.name)
             whole = feature.kind == "array" and feature.dtype.startswith("int")
             if whole and isinstance(array, np.ndarray) and array.dtype.kind == "f":
-                given[feature.name] = np.trunc(array)
-        with _as_core_ml("Error computing NN outputs"):
-            outputs = self.model.run(given, state=None if state is None else state.state)
+                inputs[feature.name] = np.trunc(array)
+        with _as_runtime_error("Error computing NN outputs"):
+            outputs = self.model.run(inputs, state=None if state is None else state.state)
         for feature in self.model.interface.outputs:
             if feature.kind == "image" and feature.channels == 3:
                 outputs[feature.name] = outputs[feature.name].convert("RGBA")
@@ -118,16 +120,16 @@ class _MLModelProxy:
     def batchPredict(  # noqa: N802 (coremltools' name)
         self, data: list[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        """The outputs of each of several inputs."""
+        """`predict` for each of several inputs."""
         started = time.perf_counter_ns()
         outputs = [self.predict(each) for each in data]
         self._predict_time = time.perf_counter_ns() - started
         return outputs
 
-    def newState(self) -> _State:  # noqa: N802 (coremltools' name)
-        """An empty state."""
-        with _as_core_ml():
-            return _State(self.model.make_state())
+    def newState(self) -> _StateProxy:  # noqa: N802 (coremltools' name)
+        """A new state, all zeros."""
+        with _as_runtime_error():
+            return _StateProxy(self.model.make_state())
 
     def get_load_duration_in_nano_seconds(self) -> int:
         return self._load_time
@@ -136,7 +138,7 @@ class _MLModelProxy:
         return self._predict_time
 
     def get_compiled_model_path(self) -> str:
-        raise _only_apple("a compiled model")
+        raise _apple_only("a compiled model")
 
     @staticmethod
     def maximum_supported_specification_version() -> int:
@@ -144,28 +146,28 @@ class _MLModelProxy:
 
     @staticmethod
     def compileModel(path: str) -> str:  # noqa: N802 (coremltools' name)
-        raise _only_apple(f"a compiled model (of {path})")
+        raise _apple_only(f"a compiled model (of {path})")
 
     @staticmethod
     def auto_set_specification_version(spec: Any) -> Any:
-        given = spec.specificationVersion
-        raise _only_apple(f"the lowest specification version that serves a model (of {given})")
+        version = spec.specificationVersion
+        raise _apple_only(f"the lowest specification version for a model (of version {version})")
 
     @staticmethod
     def get_compute_plan(path: str, compute_units: str) -> Any:
-        raise _only_apple(f"a compute plan (of {path} on {compute_units})")
+        raise _apple_only(f"a compute plan (of {path} on {compute_units})")
 
     @staticmethod
     def get_model_structure(path: str) -> Any:
-        raise _only_apple(f"a model structure (of {path})")
+        raise _apple_only(f"a model structure (of {path})")
 
     @staticmethod
     def create_model_asset_from_path(path: str) -> Any:
-        raise _only_apple(f"a model asset (of {path})")
+        raise _apple_only(f"a model asset (of {path})")
 
     @staticmethod
     def create_model_asset_from_memory(data: bytes, blobs: Mapping[str, bytes]) -> Any:
-        raise _only_apple(f"a model asset (of {len(data)} bytes and {len(blobs)} blobs)")
+        raise _apple_only(f"a model asset (of {len(data)} bytes and {len(blobs)} blobs)")
 
     @staticmethod
     def get_all_compute_devices() -> list[Any]:
@@ -177,10 +179,10 @@ class _MLModelProxy:
 
 
 class _MLCPUComputeDeviceProxy:
-    """What coremltools' `MLCPUComputeDevice` wraps."""
+    """The object inside coremltools' `MLCPUComputeDevice`."""
 
 
-def _only_apple(what: str) -> RuntimeError:
+def _apple_only(what: str) -> RuntimeError:
     return RuntimeError(
         f"{what} is made by Apple's Core ML only; "
         "Pocketlens runs .mlpackage and .mlmodel files: MLModel(path).predict(...)"
@@ -195,49 +197,51 @@ def _macos_version() -> tuple[int, ...]:
     return MACOS
 
 
-_ANSWERS: dict[str, Any] = {
+_REPLACEMENTS: dict[str, Any] = {
     "_IS_MACOS": True,
     "_is_macos": _is_macos,
     "_macos_version": _macos_version,
     "_MLModelProxy": _MLModelProxy,
     "_MLCPUComputeDeviceProxy": _MLCPUComputeDeviceProxy,
-    # Nothing makes one of these here; coremltools logs a warning for each that it does not find.
+    # Never used here, but coremltools logs a warning for each of them that is missing.
     "_MLGPUComputeDeviceProxy": type("_MLGPUComputeDeviceProxy", (), {}),
     "_MLNeuralEngineComputeDeviceProxy": type("_MLNeuralEngineComputeDeviceProxy", (), {}),
     "_MLComputePlanProxy": type("_MLComputePlanProxy", (), {}),
     "_MLModelAssetProxy": type("_MLModelAssetProxy", (), {}),
 }
 
-# Each name that was replaced: the module's namespace, the name, what stood there before.
+# Each replaced name: the module's namespace, the name, the original object.
 _replaced: list[tuple[dict[str, Any], str, Any]] = []
-_before: dict[str, ModuleType | None] = {}
+_original_module: dict[str, ModuleType | None] = {}
 
 
 def install() -> None:
-    """Let coremltools predict with this runtime, from now on, in this process.
+    """Make coremltools predict with this runtime, in this process, until `uninstall`.
 
-    Call it before or after `import coremltools`, but before other modules take the answers of
-    `coremltools.utils._macos_version()` and the like at their import. A second call changes
-    nothing, save for modules of coremltools imported since. On a Mac it takes Core ML's place too.
+    Call it before or after `import coremltools`, but before the import of any other module that
+    calls `coremltools.utils._macos_version()` or the like at its import. A second call only has an
+    effect on modules of coremltools that were imported after the first. On a Mac it replaces
+    Core ML, too.
 
     Raises:
         MissingExtraError: coremltools is not installed.
     """
-    if STAND_IN not in _before:
-        _before[STAND_IN] = sys.modules.get(STAND_IN)
-        module = ModuleType(STAND_IN, __doc__)
-        vars(module).update({name: value for name, value in _ANSWERS.items() if "Proxy" in name})
-        sys.modules[STAND_IN] = module
+    if MODULE not in _original_module:
+        _original_module[MODULE] = sys.modules.get(MODULE)
+        module = ModuleType(MODULE, __doc__)
+        proxies = {name: value for name, value in _REPLACEMENTS.items() if "Proxy" in name}
+        vars(module).update(proxies)
+        sys.modules[MODULE] = module
     try:
         coremltools = importlib.import_module("coremltools")
     except ImportError as error:
         uninstall()
         raise MissingExtraError("coremltools", "all", "running its MLModel.predict") from error
-    _replace(vars(coremltools), "libcoremlpython", sys.modules[STAND_IN])
+    _replace(vars(coremltools), "libcoremlpython", sys.modules[MODULE])
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] == "coremltools" and name != STAND_IN:
-            for each in _ANSWERS.keys() & vars(module).keys():
-                _replace(vars(module), each, _ANSWERS[each])
+        if name.split(".")[0] == "coremltools" and name != MODULE:
+            for each in _REPLACEMENTS.keys() & vars(module).keys():
+                _replace(vars(module), each, _REPLACEMENTS[each])
 
 
 _ABSENT = object()
@@ -250,25 +254,25 @@ def _replace(namespace: dict[str, Any], name: str, value: Any) -> None:
 
 
 def uninstall() -> None:
-    """Give coremltools back what `install` replaced. Models loaded meanwhile keep running."""
+    """Undo `install`. Models that were loaded in between keep running."""
     while _replaced:
         namespace, name, value = _replaced.pop()
         if value is _ABSENT:
             del namespace[name]
         else:
             namespace[name] = value
-    if STAND_IN in _before:
-        previous = _before.pop(STAND_IN)
-        if previous is None:
-            sys.modules.pop(STAND_IN, None)
+    if MODULE in _original_module:
+        original = _original_module.pop(MODULE)
+        if original is None:
+            sys.modules.pop(MODULE, None)
         else:
-            sys.modules[STAND_IN] = previous
+            sys.modules[MODULE] = original
 
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """`install` for the length of a `with` block; one inside another ends with the outer one."""
-    outermost = STAND_IN not in _before
+    """`install` for a `with` block. Blocks may be nested: only the outermost one uninstalls."""
+    outermost = MODULE not in _original_module
     install()
     try:
         yield

@@ -1,4 +1,4 @@
-"""`load`: opens a Core ML file and picks what runs it."""
+"""`load` opens a Core ML file and picks the class that runs it; `predict` loads and predicts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ __all__ = ["load", "predict"]
 
 
 def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreMLModel:
-    """Open a Core ML file and make it ready to run.
+    """Load a Core ML model.
 
     Args:
         path: A `.mlpackage` folder or a `.mlmodel` file.
-        function: Which function of an ML Program with several; its default one if left out.
+        function: The function to run if an ML Program has several; by default the one that the
+            file marks as its default.
 
     Raises:
-        ModelFileError: No such file; damaged, cut short or unsafe.
-        UnsupportedModelError: A kind of model that does not run here.
-        UnsupportedOp: Ops without a lowering, all of them.
-        UnsupportedParameter: A field that an op's lowering does not take.
-        OptionError: No function of this name.
+        ModelFileError: The file does not exist, or is damaged, truncated or unsafe.
+        UnsupportedModelError: This kind of model cannot run here.
+        UnsupportedOp: The model uses unsupported ops; the message lists all of them.
+        UnsupportedParameter: An op sets a field that its implementation does not support.
+        OptionError: The model has no function of this name.
     """
     with one_line_errors():
         return _model(open_model(path), function)
@@ -46,20 +47,20 @@ def predict(path: str | os.PathLike[str], images: ImageSources) -> list[Predicti
 def predict(
     path: str | os.PathLike[str], images: ImageSource | ImageSources
 ) -> Prediction | list[Prediction]:
-    """Name what is in one picture, or in each of several, with the Core ML file at `path`.
+    """Classify one image, or each of several, with the Core ML model at `path`.
 
-    For more than one call, `load` the file once and use its `predict`.
+    To classify more than once, `load` the model and call its `predict`.
 
     Raises:
         ModelFileError, UnsupportedModelError: As in `load`.
-        FeatureError: The model is not a classifier of one image.
-        ImageError: A picture that cannot be read.
+        FeatureError: The model is not an image classifier, or takes other inputs besides an image.
+        ImageError: An image cannot be read.
     """
     return load(path).predict(images)
 
 
 def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> CoreMLModel:
-    """The model of a file, or of a stage that is `depth` pipelines deep in it."""
+    """The model for a file, or for a pipeline's stage; `depth` pipelines are around it."""
     check_kind(file)
     interface = read_interface(file, function)
     kind = file.spec.WhichOneof("Type")
@@ -75,12 +76,14 @@ def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> Core
         from pocketlens.coreml.runtime.sequences import SequenceModel
 
         return SequenceModel(
-            file, interface, lambda other: _graph_model(file, other, lower_network)
+            file, interface, lambda reshaped: _graph_model(file, reshaped, lower_network)
         )
     if kind in PIPELINES:
         from pocketlens.coreml.classic.pipeline import PipelineModel
 
-        return PipelineModel(file, interface, lambda part, deep: _model(part, None, deep), depth)
+        return PipelineModel(
+            file, interface, lambda stage, stage_depth: _model(stage, None, stage_depth), depth
+        )
     from pocketlens.coreml.classic.model import ClassicModel
 
     return ClassicModel(file, interface)
@@ -89,7 +92,7 @@ def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> Core
 def _graph_model(
     file: ModelFile, interface: Interface, lower: Callable[[ModelFile, Interface], Lowered]
 ) -> CoreMLModel:
-    """One graph for all shapes of the inputs or, where that cannot be, one for each."""
+    """One graph for all input shapes; if an op needs fixed sizes, a graph for each shape."""
 
     def make(fixed: Interface) -> CoreMLModel:
         return GraphModel(file, fixed, lower(file, fixed))

@@ -1,67 +1,60 @@
-"""Classic models written field by field."""
+"""Loads a classic model of one kind, its fields given as a dictionary."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pocketlens.coreml import CoreMLModel, load
-from pocketlens.coreml.file.proto import generated
-
-ARRAYS = {"float32": 65568, "float64": 65600, "int32": 131104}
+from pocketlens.coreml import CoreMLModel
 
 
-def declare(feature: Any, name: str, kind: Any) -> None:
-    """A feature's type: `double`, `int64`, `string`, `dictionary string`, `sequence int64`, the
-    shape of an array of doubles, or (element type, *shape); `?` after a word makes it optional."""
-    feature.name = name
-    if not isinstance(kind, str):
-        sizes = list(kind)
-        element = sizes.pop(0) if isinstance(sizes[0], str) else "float64"
-        feature.type.multiArrayType.dataType = ARRAYS[element.rstrip("?")]
-        feature.type.multiArrayType.shape.extend(sizes)
-        feature.type.isOptional = element.endswith("?")
-        return
-    feature.type.isOptional = kind.endswith("?")
-    match kind.rstrip("?").split():
-        case ["dictionary", key]:
-            getattr(feature.type.dictionaryType, f"{key}KeyType").SetInParent()
-        case ["sequence", key]:
-            getattr(feature.type.sequenceType, f"{key}Type").SetInParent()
-            feature.type.sequenceType.sizeRange.upperBound = -1
-        case [plain]:
-            getattr(feature.type, f"{plain}Type").SetInParent()
-
-
-def classic_spec(
-    kind: str,
-    inputs: Mapping[str, Any],
-    outputs: Mapping[str, Any],
-    label: str = "",
-    probabilities: str = "",
-) -> Any:
-    """A model of `kind` whose message is still empty."""
-    spec = generated("Model_pb2").Model()
-    spec.specificationVersion = 4
-    for name, each in inputs.items():
-        declare(spec.description.input.add(), name, each)
-    for name, each in outputs.items():
-        declare(spec.description.output.add(), name, each)
-    spec.description.predictedFeatureName = label
-    spec.description.predictedProbabilitiesName = probabilities
-    getattr(spec, kind).SetInParent()
-    return spec
-
-
-@pytest.fixture(scope="session")
-def spec_of() -> Callable[..., Any]:
-    return classic_spec
+def set_fields(message: Any, fields: dict[str, Any]) -> None:
+    """Set a message's fields: a list fills a repeated field or a vector, a dictionary a map."""
+    for name, value in fields.items():
+        field = getattr(message, name)
+        if isinstance(value, dict):
+            field.SetInParent()
+            field.map.update(value)
+        elif isinstance(value, list) and hasattr(field, "vector"):
+            field.SetInParent()
+            field.vector.extend(value)
+        elif isinstance(value, list) and name == "inputList":
+            for column, size in value:
+                field.add(inputColumn=column, inputDimensions=size)
+        elif isinstance(value, list):
+            field.extend(value)
+        else:
+            setattr(message, name, value)
 
 
 @pytest.fixture
-def open_spec(save: Callable[..., Path]) -> Callable[[Any], CoreMLModel]:
-    """Load a specification as a file."""
-    return lambda spec: load(save(spec))
+def feature_model(
+    spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]
+) -> Callable[..., CoreMLModel]:
+    def make(kind: str, fields: dict[str, Any], source: Any, output: Any) -> CoreMLModel:
+        inputs = source if isinstance(source, dict) else {"x": source}
+        spec = spec_of(kind, inputs, {"y": output})
+        set_fields(getattr(spec, kind), fields)
+        return open_spec(spec)
+
+    return make
+
+
+def _check_result(model: CoreMLModel, value: Any, output: Any, expected: Any) -> None:
+    result = model.run({} if value is None else {"x": value})["y"]
+    if isinstance(output, str):
+        assert result == expected
+        assert type(result) is type(expected)
+    else:
+        np.testing.assert_allclose(result, expected, rtol=1e-15)
+        assert result.dtype == ("int32" if "int32" in output else "float64")
+        assert result.shape == np.shape(expected)
+
+
+@pytest.fixture
+def check_result() -> Callable[..., None]:
+    """Run a model on one value (None: omitted) and compare result and type."""
+    return _check_result

@@ -1,4 +1,4 @@
-"""Files of every classic kind, damaged a field at a time: our errors come, and no others."""
+"""Damaged files of every classic kind: they run or raise one of our errors, and no others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TREES = f"""treeEnsemble {{ numPredictionDimensions: 1 basePredictionValue: 0.5
     nodes {{ nodeId: 1 {LEAF} }} nodes {{ nodeId: 2 {LEAF} }} }}"""
 VECTORS = "sparseSupportVectors { vectors { nodes { index: 1 value: 2 } } vectors { } }"
 
-# kind: (inputs, outputs, the message), in words that `declare` of conftest.py knows.
+# kind: (inputs, outputs, the message); features as in `declare` of conftest.py.
 MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "arrayFeatureExtractor": ({"x": (2,)}, {"y": "double"}, "extractIndex: 1"),
     "bayesianProbitRegressor": (
@@ -129,11 +129,11 @@ WHOLE = [0, 1, 2, 3, -1, 7, 1000, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2
 FRACTIONS = [0.0, 1.0, -1.0, 1e308, -1e-308, math.inf, math.nan]
 
 
-def test_every_kind_is_here() -> None:
+def test_every_supported_kind_is_tested() -> None:
     assert set(MODELS) == {row.op for row in coverage("classic") if row.supported}
 
 
-def sound(kind: str, spec_of: Callable[..., Any]) -> Any:
+def intact_spec(kind: str, spec_of: Callable[..., Any]) -> Any:
     inputs, outputs, text = MODELS[kind]
     probabilities = "p" if outputs.get("p") == "dictionary string" else ""
     spec = spec_of(kind, inputs, outputs, "y" if "y" in outputs else "", probabilities)
@@ -141,7 +141,7 @@ def sound(kind: str, spec_of: Callable[..., Any]) -> Any:
     return spec
 
 
-def given(feature: Feature) -> Any:
+def example(feature: Feature) -> Any:
     match feature.kind:
         case "array":
             return np.ones(feature.shape)
@@ -159,35 +159,37 @@ def given(feature: Feature) -> Any:
 def run(path: Path) -> None:
     model = load(path)
     small = [f for f in model.interface.inputs if math.prod(f.shape) < 10_000]
-    answer = model.run({feature.name: given(feature) for feature in small})
-    assert set(answer) == {feature.name for feature in model.interface.outputs}
+    results = model.run({feature.name: example(feature) for feature in small})
+    assert set(results) == {feature.name for feature in model.interface.outputs}
     assert describe(path)["kind"] == model.kind
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_sound_files_run(kind: str, spec_of: Callable[..., Any], save: Callable[..., Path]) -> None:
-    run(save(sound(kind, spec_of)))
+def test_intact_files_run(
+    kind: str, spec_of: Callable[..., Any], save: Callable[..., Path]
+) -> None:
+    run(save(intact_spec(kind, spec_of)))
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_damaged_files(kind: str, spec_of: Callable[..., Any], save: Callable[..., Path]) -> None:
     chance = random.Random(kind)
-    refused = []
+    messages = []
     for _ in range(120):
         spec = generated("Model_pb2").Model()
-        spec.CopyFrom(sound(kind, spec_of))
+        spec.CopyFrom(intact_spec(kind, spec_of))
         for _ in range(chance.choice([1, 1, 2, 4])):
             damage(spec, chance)
         try:
             run(save(spec))
         except PocketlensError as error:
-            refused.append(str(error))
-    assert len(refused) > 20
-    assert all(message.isprintable() and len(message) < 2100 for message in refused)
+            messages.append(str(error))
+    assert len(messages) > 20
+    assert all(message.isprintable() and len(message) < 2100 for message in messages)
 
 
 def damage(message: Any, chance: random.Random) -> None:
-    """Change, drop, double or set one field, somewhere inside."""
+    """Change, remove, duplicate or set one field at a random depth."""
     while True:
         fields = [(field, value) for field, value in message.ListFields() if not _is_map(field)]
         if not fields or chance.random() < 0.15:
@@ -228,7 +230,7 @@ def change(message: Any, field: Any, value: Any, chance: random.Random) -> None:
         case field.CPPTYPE_ENUM:
             new = chance.randrange(9)
         case _:
-            new = chance.choice([n for n in WHOLE if _holds(field, n)])
+            new = chance.choice([n for n in WHOLE if _in_range(field, n)])
     if repeated(field):
         value.append(new)
     elif field.name != "specificationVersion":
@@ -236,11 +238,11 @@ def change(message: Any, field: Any, value: Any, chance: random.Random) -> None:
 
 
 def _is_map(field: Any) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
-def _holds(field: Any, number: int) -> bool:
+def _in_range(field: Any, number: int) -> bool:
     bits = 32 if field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_UINT32) else 64
     if field.cpp_type in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64):
-        return 0 <= number < 2**bits
-    return -(2 ** (bits - 1)) <= number < 2 ** (bits - 1)
+        return number in range(2**bits)
+    return number in range(-(2 ** (bits - 1)), 2 ** (bits - 1))

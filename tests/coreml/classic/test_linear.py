@@ -1,4 +1,4 @@
-"""Generalized linear models against their formulas."""
+"""Generalized linear models, compared with their formulas."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_regressor_of_several_numbers(spec_of: Callable[..., Any], open_spec: Op
     np.testing.assert_allclose(open_spec(spec).run({"x": X})["y"], Z, rtol=1e-14)
 
 
-# (class encoding, link, classes, probabilities): 0 is the reference class, 1 is one against the
+# (class encoding, link, classes, probabilities). Encoding 0 has a reference class, 1 is one versus
 # rest; two classes have one row of weights in both.
 ENCODINGS = [
     (0, 0, 2, [1 - sigma(Z[0]), sigma(Z[0])]),
@@ -89,10 +89,8 @@ def test_classifier(
     assert answer["c"] == labels[int(np.argmax(expected))]
 
 
-def test_probabilities_beyond_what_a_double_holds(
-    spec_of: Callable[..., Any], open_spec: Open
-) -> None:
-    """All three are e^-800 or less; their shares are not."""
+def test_probabilities_too_small_for_a_double(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """All three are e^-800 or less, but divided by their sum they are not small."""
     outputs = {"c": "string", "p": "dictionary string"}
     spec = spec_of("glmClassifier", {"x": "double"}, outputs, "c", "p")
     message = spec.glmClassifier
@@ -115,13 +113,13 @@ def test_without_probabilities(spec_of: Callable[..., Any], open_spec: Open) -> 
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
         ("rows", "it has 3 rows of weights for 3 classes (ReferenceClass); expected 2"),
         ("offsets", "it has 3 rows of weights and 4 offsets"),
         ("ragged", "its rows of weights are empty or of different lengths"),
-        ("width", "its inputs hold 3 numbers; the model needs 4"),
-        ("probit", "Probit serves two classes; it has 3"),
+        ("width", "its inputs have 3 numbers; the model needs 4"),
+        ("probit", "it has 3 classes; Probit needs 2"),
         ("labels", "it has no class labels; a classifier needs them"),
         ("twice", "a class is listed twice"),
         ("weights", "it has no 'weights', which this model needs"),
@@ -131,27 +129,29 @@ def test_without_probabilities(spec_of: Callable[..., Any], open_spec: Open) -> 
         ("name", "its prediction should be 'q'; the description has: c, p"),
     ],
 )
-def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+def test_invalid_files(
+    damage: str, error: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
     outputs = {
-        "c": "double" if fault == "label" else "string",
-        "p": "dictionary int64" if fault == "keys" else "dictionary string",
+        "c": "double" if damage == "label" else "string",
+        "p": "dictionary int64" if damage == "keys" else "dictionary string",
     }
-    label = "q" if fault == "name" else "c"
+    label = "q" if damage == "name" else "c"
     spec = spec_of("glmClassifier", {"x": (3,)}, outputs, label, "p")
     message = spec.glmClassifier
-    fill(message, 0 if fault == "weights" else 3)
-    message.classEncoding = 0 if fault == "rows" else 1
-    if fault != "labels":
-        message.stringClassLabels.vector.extend("aab" if fault == "twice" else "abc")
-    if fault == "offsets":
+    fill(message, 0 if damage == "weights" else 3)
+    message.classEncoding = 0 if damage == "rows" else 1
+    if damage != "labels":
+        message.stringClassLabels.vector.extend("aab" if damage == "twice" else "abc")
+    if damage == "offsets":
         message.offset.append(1.0)
-    if fault == "ragged":
+    if damage == "ragged":
         message.weights[1].value.append(1.0)
-    if fault == "width":
+    if damage == "width":
         for row in message.weights:
             row.value.append(1.0)
-    if fault in ("probit", "link"):
-        message.postEvaluationTransform = 1 if fault == "probit" else 7
+    if damage in ("probit", "link"):
+        message.postEvaluationTransform = 1 if damage == "probit" else 7
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
-    assert f"the model (glmClassifier): {words}" in str(caught.value)
+    assert f"the model (glmClassifier): {error}" in str(caught.value)

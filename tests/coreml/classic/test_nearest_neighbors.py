@@ -1,8 +1,7 @@
-"""Nearest neighbors against a search over all samples."""
+"""The nearest neighbors classifier, compared with a search over all samples."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +62,9 @@ def test_votes(
     for x in random.normal(size=(10, 2)).astype(np.float32):
         distances = [float(((x - sample) ** 2).sum()) for sample in samples]
         nearest = sorted(range(60), key=distances.__getitem__)[:count]
-        votes: Counter[int] = Counter()
-        for place in nearest:
-            votes[labels[place]] += 1 / distances[place] if inverse else 1
+        votes: dict[int, float] = dict.fromkeys(labels, 0.0)
+        for index in nearest:
+            votes[labels[index]] += 1 / distances[index] if inverse else 1
         answer = model.run({"x": x})
         assert answer["p"] == pytest.approx(
             {label: votes[label] / sum(votes.values()) for label in dict.fromkeys(labels)}
@@ -73,8 +72,8 @@ def test_votes(
         assert votes[answer["c"]] == pytest.approx(max(votes.values()))
 
 
-def test_what_a_sample_itself_is(spec_of: Callable[..., Any], open_spec: Open) -> None:
-    """1 / 0 outvotes everything; two at the same place share."""
+def test_samples_at_distance_zero(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """A sample at distance 0 outvotes all others; two of them share the votes."""
     samples, labels = [[0, 0], [1, 0], [1.5, 0], [0, 0]], ["a", "b", "b", "c"]
     model = open_spec(neighbors(spec_of, samples, labels, 4, inverse=True))
     assert model.run({"x": [0, 0]}) == {"c": "a", "p": {"a": 0.5, "b": 0, "c": 0.5}}
@@ -88,7 +87,7 @@ def test_equal_votes(spec_of: Callable[..., Any], open_spec: Open) -> None:
 
 
 def test_the_builder_of_coremltools(open_spec: Open) -> None:
-    """The example of its documentation, whose neighbors can be counted by hand."""
+    """The example from its documentation; the neighbors can be counted by hand."""
     from coremltools.models.nearest_neighbors import KNearestNeighborsClassifierBuilder
 
     builder = KNearestNeighborsClassifierBuilder(
@@ -112,26 +111,28 @@ def test_the_builder_of_coremltools(open_spec: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
         ("count", "its number of neighbors is 0; expected at least 1"),
-        ("range", "its number of neighbors is 2000; expected at least 1, and one that it allows"),
+        ("range", "is 2000; expected at least 1, and a number that the file allows"),
         ("labels", "it has 3 labels for 2 samples"),
-        ("width", "its samples differ from its 2 dimensions"),
-        ("dimensions", "its inputs hold 2 numbers; the model needs 3"),
+        ("width", "its samples do not all have its 2 dimensions"),
+        ("dimensions", "its inputs have 2 numbers; the model needs 3"),
         ("distance", "it has no distance function"),
-        ("index", "it has no index; expected a linear one, or a k-d tree with leaves"),
+        ("index", "it has no index; expected a linear index, or a k-d tree with leaves"),
         ("weighting", "it has no weighting scheme"),
         ("empty", "it has neither samples nor a default label"),
         ("kind", "its prediction 'c' is declared as string; expected int64"),
     ],
 )
-def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
-    samples = [] if fault == "empty" else [[0, 0], [1, 1]]
-    spec = neighbors(spec_of, samples, [] if fault == "empty" else ["a", "b"], 1)
+def test_invalid_files(
+    damage: str, error: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    samples = [] if damage == "empty" else [[0, 0], [1, 1]]
+    spec = neighbors(spec_of, samples, [] if damage == "empty" else ["a", "b"], 1)
     message = spec.kNearestNeighborsClassifier
     index = message.nearestNeighborsIndex
-    match fault:
+    match damage:
         case "count":
             message.numberOfNeighbors.defaultValue = 0
         case "range":
@@ -154,7 +155,7 @@ def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: 
             message.int64ClassLabels.vector.extend([1, 2])
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
-    assert words in str(caught.value)
+    assert error in str(caught.value)
 
 
 def test_wrong_input(spec_of: Callable[..., Any], open_spec: Open) -> None:

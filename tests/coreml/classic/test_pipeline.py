@@ -1,4 +1,4 @@
-"""Pipelines: features by name from stage to stage, of every kind of model."""
+"""Pipelines of every kind of model: features are passed by name from stage to stage."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from pocketlens.errors import (
 Open = Callable[[Any], CoreMLModel]
 
 
-def scaler(spec_of: Callable[..., Any], taken: str, given: str, scale: float) -> Any:
-    spec = spec_of("scaler", {taken: (2,)}, {given: (2,)})
+def scaler(spec_of: Callable[..., Any], source: str, output: str, scale: float) -> Any:
+    spec = spec_of("scaler", {source: (2,)}, {output: (2,)})
     spec.scaler.scaleValue.append(scale)
     return spec
 
 
-def regressor(spec_of: Callable[..., Any], taken: str) -> Any:
-    spec = spec_of("glmRegressor", {taken: (2,)}, {"y": "double"}, "y")
+def regressor(spec_of: Callable[..., Any], source: str) -> Any:
+    spec = spec_of("glmRegressor", {source: (2,)}, {"y": "double"}, "y")
     spec.glmRegressor.weights.add().value.extend([1.0, 10.0])
     spec.glmRegressor.offset.append(0.5)
     return spec
@@ -48,8 +48,8 @@ def pipeline(
     return spec
 
 
-def test_stages_in_a_row(spec_of: Callable[..., Any], open_spec: Open) -> None:
-    """A later stage sees the pipeline's own inputs, too; a name may be given anew."""
+def test_several_stages(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """A later stage may use the pipeline's inputs, too; a stage may replace a feature."""
     stages = [
         scaler(spec_of, "x", "scaled", 2.0),
         scaler(spec_of, "scaled", "scaled", 3.0),
@@ -79,7 +79,7 @@ def test_pipelines_in_pipelines(spec_of: Callable[..., Any], open_spec: Open) ->
 
 
 def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> None:
-    """What table data goes through: a word and a number, gathered, then classified."""
+    """A string and a number are encoded, collected to one array, and classified."""
     encoder = spec_of("oneHotEncoder", {"color": "string"}, {"hot": "dictionary int64"})
     encoder.oneHotEncoder.stringCategories.vector.extend(["red", "green"])
     encoder.oneHotEncoder.outputSparse = True
@@ -112,14 +112,14 @@ def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> 
     )
     spec.description.predictedProbabilitiesName = "p"
     model = open_spec(spec)
-    rows = [
+    rows: list[tuple[dict[str, Any], str, float]] = [
         ({"color": "green", "n": 9}, "yes", 0.75),
         ({"color": "red", "n": 7}, "no", 0.375),
         ({"color": "blue", "n": 8}, "no", 0.125),
         ({"color": "blue"}, "no", 0.375),
     ]
-    for given, label, second in rows:
-        assert model.run(given) == {"y": label, "p": {"no": 1 - second, "yes": second}}
+    for inputs, label, second in rows:
+        assert model.run(inputs) == {"y": label, "p": {"no": 1 - second, "yes": second}}
     assert model.classes == ("no", "yes")
     assert model.describe()["classes"] == ["no", "yes"]
 
@@ -127,7 +127,7 @@ def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> 
 def test_network_then_program_then_classic(
     files: Any, spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Graphs as stages; weights stay in the package's own file."""
+    """Graphs can be stages; their weights are in the package's weights file."""
     x = np.zeros((1, 2), np.float32)
     network = files.network_spec(
         "activation", [x], {"linear": {"alpha": 3.0, "beta": 1.0}}, [(1, 2)]
@@ -139,7 +139,7 @@ def test_network_then_program_then_classic(
     function.inputs[0].name = block.operations[-1].inputs["x"].arguments[0].name = "features_in"
     program.description.input[0].name = "features_in"
     block.operations[-1].outputs[0].name = block.outputs[0] = "features"
-    data, (offset,) = files.blob_file(("float32", np.float32([[10, 20]])))
+    data, (offset,) = files.blob_file(("float32", np.array([[10, 20]], np.float32)))
     constant = block.operations[0].attributes["val"]
     constant.ClearField("immediateValue")
     constant.blobFileValue.fileName = "@model_path/weights/weight.bin"
@@ -160,7 +160,7 @@ def test_network_then_program_then_classic(
 def test_a_network_that_declares_no_shape(
     files: Any, spec_of: Callable[..., Any], open_spec: Open
 ) -> None:
-    """It gives [1, 1, 2, 1, 1]; what follows has the shape that it declares."""
+    """The network returns [1, 1, 2, 1, 1]; the next stage gets the shape that it declares."""
     fields = {"linear": {"alpha": 3.0, "beta": 1.0}}
     network = files.network_spec("activation", [np.zeros(2, np.float32)], fields, [(2,)])
     network.specificationVersion = 3
@@ -171,16 +171,17 @@ def test_a_network_that_declares_no_shape(
     model = open_spec(pipeline(spec_of, {"x0": ("float32", 2)}, outputs, *stages))
     results = model.run({"x0": [1, 2]})
     assert results["y"] == (3 + 1) + 10 * (6 + 1) + 0.5
-    np.testing.assert_array_equal(results["y0"], np.float32([4, 7]), strict=True)
+    np.testing.assert_array_equal(results["y0"], np.array([4, 7], np.float32), strict=True)
 
 
 @pytest.mark.parametrize("kind", ["pipelineClassifier", "pipeline"])
-def test_a_picture_is_classified(
+def test_image_classifier(
     kind: str, spec_of: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """An image goes through a network into a linear classifier; predict() works as ever.
+    """A network computes features of an image for a linear classifier; predict() works.
 
-    A plain pipeline, as coremltools' `make_pipeline` writes it, does not say what it predicts.
+    The description of a plain pipeline, as coremltools' `make_pipeline` writes it, does not say
+    which outputs are the label and the probabilities.
     """
     network = generated("Model_pb2").Model()
     network.specificationVersion = 5
@@ -210,8 +211,8 @@ def test_a_picture_is_classified(
     picture[..., 0], picture[..., 2] = 255, 51
     expected = np.exp([0, 0.2, 1]) / np.exp([0, 0.2, 1]).sum()
     Image.fromarray(picture).save(tmp_path / "red.png")
-    for given in (picture, Image.fromarray(picture), tmp_path / "red.png"):
-        scores = model.run({"image": given})["p"]
+    for image_value in (picture, Image.fromarray(picture), tmp_path / "red.png"):
+        scores = model.run({"image": image_value})["p"]
         np.testing.assert_allclose(list(scores.values()), expected, rtol=1e-6)
     np.testing.assert_allclose(model.probabilities(picture[None])[0], expected, rtol=1e-6)
     prediction = model.predict(picture)
@@ -220,17 +221,17 @@ def test_a_picture_is_classified(
         model.run({"image": picture[:2]})
 
 
-def test_the_pipeline_of_coremltools(open_spec: Open) -> None:
-    """Two linear regressors, built and joined by coremltools."""
+def test_pipeline_built_by_coremltools(open_spec: Open) -> None:
+    """Two linear regressors."""
     from coremltools.models import MLModel, datatypes
     from coremltools.models.pipeline import PipelineRegressor
 
-    def linear(taken: str, given: str, weight: float) -> Any:
+    def linear(source: str, output: str, weight: float) -> Any:
         spec = generated("Model_pb2").Model()
         spec.specificationVersion = 1
-        spec.description.input.add(name=taken).type.doubleType.SetInParent()
-        spec.description.output.add(name=given).type.doubleType.SetInParent()
-        spec.description.predictedFeatureName = given
+        spec.description.input.add(name=source).type.doubleType.SetInParent()
+        spec.description.output.add(name=output).type.doubleType.SetInParent()
+        spec.description.predictedFeatureName = output
         spec.glmRegressor.weights.add().value.append(weight)
         spec.glmRegressor.offset.append(1.0)
         return MLModel(spec, skip_model_load=True)
@@ -243,28 +244,34 @@ def test_the_pipeline_of_coremltools(open_spec: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
-        ("none", "it holds no models; expected at least one"),
-        ("many", "it holds 257 models; expected at most 256"),
+        ("none", "it contains no models; expected at least one"),
+        ("many", "it contains 257 models; expected at most 256"),
         ("names", "it has 1 names for 2 models"),
         ("same", "two of its models have the same name"),
-        ("empty", "› model1 has no model in it"),
-        ("unknown", "› model1 takes 'gone', which neither an input nor an earlier model gives"),
-        ("kind", "› model1 takes 'scaled' as double; by then it is array"),
-        ("output", "the description promises 'z', which neither an input nor an earlier model"),
-        ("output kind", "the description promises 'y' as string; by then it is double"),
+        ("empty", "› model1 contains no model"),
+        (
+            "unknown",
+            "› model1 needs 'gone', which is neither an input nor an output of an earlier model; "
+            "available at this point: x, scaled",
+        ),
+        ("kind", "› model1 needs 'scaled' as double; at this point it is array"),
+        ("output", "the description declares 'z', which is neither an input nor an output of an"),
+        ("output kind", "the description declares 'y' as string; at this point it is double"),
         ("stage", "› second: the model (glmRegressor): it has 2 rows of weights and 1 offsets"),
     ],
 )
-def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+def test_invalid_files(
+    damage: str, error: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
     outputs = {"output": {"z": "double"}, "output kind": {"y": "string"}}.get(
-        fault, {"y": "double"}
+        damage, {"y": "double"}
     )
     stages = [scaler(spec_of, "x", "scaled", 2.0), regressor(spec_of, "scaled")]
     spec = pipeline(spec_of, {"x": (2,)}, outputs, *stages)
     models = spec.pipeline.models
-    match fault:
+    match damage:
         case "none":
             del models[:]
         case "many":
@@ -285,15 +292,15 @@ def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: 
             models[1].glmRegressor.weights.add()
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
-    assert words in str(caught.value)
+    assert error in str(caught.value)
 
 
-def test_stages_that_do_not_run(
+def test_unsupported_stages(
     files: Any, spec_of: Callable[..., Any], open_spec: Open, save: Callable[..., Path]
 ) -> None:
     private = spec_of("visionFeaturePrint", {"x": (2,)}, {"scaled": (2,)})
     spec = pipeline(spec_of, {"x": (2,)}, {"y": "double"}, private, regressor(spec_of, "scaled"))
-    with pytest.raises(UnsupportedModelError, match=r"› model0 holds no model .*: Vision f"):
+    with pytest.raises(UnsupportedModelError, match="› model0 cannot run here: it is a Vision f"):
         open_spec(spec)
     assert describe(save(spec))["ops"] == {"glmRegressor": 1}
     x = np.zeros((1, 2), np.float32)
@@ -303,7 +310,7 @@ def test_stages_that_do_not_run(
         open_spec(spec)
 
 
-def test_what_a_model_that_is_no_graph_has_not(
+def test_unsupported_by_classic_models(
     spec_of: Callable[..., Any], open_spec: Open, save: Callable[..., Path], tmp_path: Path
 ) -> None:
     model = open_spec(scaler(spec_of, "x", "y", 2.0))
@@ -320,18 +327,22 @@ def test_what_a_model_that_is_no_graph_has_not(
 
 
 def test_make_pipeline_of_coremltools(tmp_path: Path) -> None:
-    """An ML Program and a neural network with weights of their own, joined and saved by it."""
+    """An ML Program and a neural network, each with weights, joined and saved by coremltools."""
     import coremltools as ct
     from coremltools.converters.mil.mil import Builder as mb
 
     random = np.random.default_rng(0)
     first, second = (random.normal(size=(16, 16)).astype(np.float32) for _ in range(2))
 
-    @mb.program(input_specs=[mb.TensorSpec((1, 16))])
+    def program() -> Callable[..., Any]:
+        decorator: Callable[..., Any] = mb.program(input_specs=[mb.TensorSpec((1, 16))])
+        return decorator
+
+    @program()
     def one(x: Any) -> Any:
         return mb.relu(x=mb.matmul(x=x, y=first), name="hidden")
 
-    @mb.program(input_specs=[mb.TensorSpec((1, 16))])
+    @program()
     def two(hidden: Any) -> Any:
         return mb.matmul(x=hidden, y=second, name="out")
 

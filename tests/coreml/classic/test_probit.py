@@ -57,7 +57,7 @@ def test_sums(shape: Any, x: Any, spec_of: Callable[..., Any], open_spec: Open) 
 
 def test_value_without_a_weight(spec_of: Callable[..., Any], open_spec: Open) -> None:
     model = open_spec(probit(spec_of, (2,)))
-    with pytest.raises(FeatureError, match="gives feature 1 the value 5, for which the model has"):
+    with pytest.raises(FeatureError, match="has the value 5 for feature 1; the model has no weig"):
         model.run({"x": [3, 5]})
 
 
@@ -73,18 +73,20 @@ def test_random_output(spec_of: Callable[..., Any], open_spec: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
-        ("precision", "a weight has the precision 0.0; expected one above 0"),
+        ("precision", "a weight has the precision 0.0; expected more than 0"),
         ("feature", "it has weights for feature 1; it has 1 features"),
         ("twice", "feature 0 has two weights for the value 3"),
         ("input", "its regression input should be 'z'; the description has: x"),
     ],
 )
-def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+def test_invalid_files(
+    damage: str, error: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
     spec = probit(spec_of, (2,))
     message = spec.bayesianProbitRegressor
-    match fault:
+    match damage:
         case "precision":
             message.features[0].weights[0].featureWeight.precision = 0
         case "feature":
@@ -95,4 +97,4 @@ def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: 
             message.regressionInputFeatureName = "z"
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
-    assert words in str(caught.value)
+    assert error in str(caught.value)

@@ -1,4 +1,4 @@
-"""The recommender against its formula: Σ_i sim(k, i) · (score_i - shift_k)."""
+"""The recommender, compared with its formula: Σ_i sim(k, i) · (score_i - shift_k)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketlens.errors import FeatureError, ModelFileError
 
 Open = Callable[[Any], CoreMLModel]
 
-# sim[i][k]: how similar k is to the given item i; shift of each item.
+# SIMILAR[i][k] is the similarity of item k to the input item i; SHIFT[k] the shift of item k.
 SIMILAR = {0: {1: 0.5, 2: 0.25}, 1: {0: 0.5, 3: 1.0}, 2: {0: 0.25, 4: 0.125}, 4: {2: 2.0}}
 SHIFT = {0: 0.0, 1: 0.5, 2: -1.0, 4: 0.25}
 NAMES = ["tea", "milk", "sugar", "cake", "jam"]
@@ -49,13 +49,13 @@ def expected(observed: dict[int, float], allowed: list[int]) -> dict[int, float]
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
-def test_scores_of_items_that_are_not_given(spec_of: Callable[..., Any], open_spec: Open) -> None:
+def test_scores_of_items_not_in_the_input(spec_of: Callable[..., Any], open_spec: Open) -> None:
     model = open_spec(recommender(spec_of, {"items": "dictionary int64"}, False))
     answer = model.run({"items": {0: 3.0, 4: -1.0}})
     wanted = expected({0: 3.0, 4: -1.0}, [1, 2, 3])
     assert answer["list"] == list(wanted)
     assert answer["scores"] == pytest.approx(wanted)
-    # An item that the model does not know is similar to none.
+    # An item that the model does not know is ignored.
     assert model.run({"items": {0: 3.0, 4: -1.0, 99: 5.0}}) == answer
 
 
@@ -69,12 +69,12 @@ def test_names_restriction_exclusion_and_number(
         "out": "sequence string?",
     }
     model = open_spec(recommender(spec_of, inputs, True))
-    given = {"items": {"tea": 2.0, "milk": 1.0}}
+    items = {"items": {"tea": 2.0, "milk": 1.0}}
     observed = {0: 2.0, 1: 1.0}
     everything = expected(observed, [0, 1, 2, 3, 4])
 
     def run(**more: Any) -> list[str]:
-        answer = model.run(given | more)
+        answer = model.run(items | more)
         numbers = {NAMES.index(name): score for name, score in answer["scores"].items()}
         assert numbers == pytest.approx({k: everything[k] for k in numbers})
         assert list(answer["scores"]) == answer["list"]
@@ -95,7 +95,7 @@ def test_names_restriction_exclusion_and_number(
 
 
 @pytest.mark.parametrize("kind", ["sequence int64", ("int32", 2)])
-def test_items_without_scores_count_one(
+def test_items_without_scores_have_score_one(
     kind: Any, spec_of: Callable[..., Any], open_spec: Open
 ) -> None:
     model = open_spec(recommender(spec_of, {"items": kind}, False))
@@ -104,21 +104,23 @@ def test_items_without_scores_count_one(
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
-        ("number", "it has an item number 1000000000000; expected numbers below 1048576"),
-        ("names", "it has an item number 4; expected numbers below 3"),
+        ("number", "it has the item number 1000000000000; expected numbers below 1048576"),
+        ("names", "it has the item number 4; expected numbers below 3"),
         ("both", "it names its items by strings and by numbers; expected one"),
         ("twice", "two of its items have the same name"),
         ("again", "the similarities of item 0 are listed twice"),
-        ("keys", "the feature 'items' holds items as int64; the model's are string"),
+        ("keys", "the feature 'items' has int64 items; the model has string items"),
         ("missing", "its items should be 'gone'; the description has: items"),
     ],
 )
-def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+def test_invalid_files(
+    damage: str, error: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
     spec = recommender(spec_of, {"items": "dictionary int64"}, False)
     message = spec.itemSimilarityRecommender
-    match fault:
+    match damage:
         case "number":
             message.itemItemSimilarities[0].similarItemList[0].itemId = 10**12
         case "names":
@@ -136,4 +138,4 @@ def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: 
             message.itemInputFeatureName = "gone"
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
-    assert words in str(caught.value)
+    assert error in str(caught.value)

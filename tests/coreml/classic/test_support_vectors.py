@@ -1,4 +1,4 @@
-"""Support vector machines against libsvm's published formulas, written out."""
+"""Support vector machines, compared with libsvm's published formulas."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def set_vectors(message: Any, vectors: np.ndarray, sparse: bool) -> None:
     for vector in vectors:
         if sparse:
             nodes = message.sparseSupportVectors.vectors.add().nodes
-            for place in np.flatnonzero(vector):
-                nodes.add(index=int(place) + 1, value=vector[place])
+            for index in np.flatnonzero(vector):
+                nodes.add(index=int(index) + 1, value=vector[index])
         else:
             message.denseSupportVectors.vectors.add().values.extend(vector)
 
 
-def drawn(seed: int, count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Support vectors with zeros in them, and inputs."""
+def random_data(seed: int, count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random support vectors [count, width], some elements 0, and 20 random inputs."""
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(count, width)) * (random.random((count, width)) < 0.6)
     vectors[0] = 0
@@ -56,7 +56,7 @@ def drawn(seed: int, count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_regressor(kernel: str, sparse: bool, spec_of: Callable[..., Any], open_spec: Open) -> None:
-    vectors, inputs = drawn(1, 7, 4)
+    vectors, inputs = random_data(1, 7, 4)
     alpha = np.linspace(-2, 2, 7)
     spec = spec_of("supportVectorRegressor", {"a": "double", "b": (3,)}, {"y": "double"}, "y")
     message = spec.supportVectorRegressor
@@ -72,14 +72,14 @@ def test_regressor(kernel: str, sparse: bool, spec_of: Callable[..., Any], open_
 
 
 class Machine:
-    """A classifier with random coefficients, and libsvm's decision values by plain loops."""
+    """A classifier with random coefficients, and libsvm's decision values in plain loops."""
 
     def __init__(
         self, classes: int, kernel: str, sparse: bool, spec_of: Callable[..., Any]
     ) -> None:
         self.sizes = [2, 3, 1, 4, 2][:classes]
         self.kernel = KERNELS[kernel]
-        self.vectors, self.inputs = drawn(classes, sum(self.sizes), 3)
+        self.vectors, self.inputs = random_data(classes, sum(self.sizes), 3)
         random = np.random.default_rng(classes)
         self.alpha = random.normal(size=(classes - 1, sum(self.sizes)))
         self.pairs = list(combinations(range(classes), 2))
@@ -126,19 +126,19 @@ def test_votes(
 ) -> None:
     machine = Machine(classes, kernel, sparse, spec_of)
     model = open_spec(machine.spec)
-    given = set()
+    labels = set()
     for x in machine.inputs:
         votes = [0] * classes
         for (i, j), value in zip(machine.pairs, machine.decisions(x), strict=True):
             votes[i if value > 0 else j] += 1
         expected = machine.labels[votes.index(max(votes))]
         assert model.run({"x": x}) == {"c": expected}
-        given.add(expected)
-    assert len(given) > 1
+        labels.add(expected)
+    assert len(labels) > 1
 
 
 def test_two_probabilities(spec_of: Callable[..., Any], open_spec: Open) -> None:
-    """Of two classes the first has 1 / (1 + e^(A f + B)), never nearer to 0 or 1 than 1e-7."""
+    """The first of two classes has 1 / (1 + e^(A f + B)), at least 1e-7 away from 0 and 1."""
     machine = Machine(2, "poly", False, spec_of)
     model = open_spec(machine.with_probabilities())
     for x in [*machine.inputs, np.full(3, 1e3)]:
@@ -150,8 +150,8 @@ def test_two_probabilities(spec_of: Callable[..., Any], open_spec: Open) -> None
         assert answer["c"] == machine.labels[0 if first >= 0.5 else 1]
 
 
-def test_a_decision_that_is_no_number(spec_of: Callable[..., Any], open_spec: Open) -> None:
-    """libsvm 3.23 gives these numbers for the infinite coefficients that it can end with itself."""
+def test_nan_decision(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    """libsvm 3.23 returns these numbers for infinite coefficients, which it can train itself."""
     spec = Machine(2, "linear", False, spec_of).with_probabilities()
     spec.supportVectorClassifier.rho[0] = np.nan
     answer = open_spec(spec).run({"x": np.ones(3)})
@@ -161,7 +161,7 @@ def test_a_decision_that_is_no_number(spec_of: Callable[..., Any], open_spec: Op
 
 @pytest.mark.parametrize("classes", [3, 5])
 def test_coupled_probabilities(classes: int, spec_of: Callable[..., Any], open_spec: Open) -> None:
-    """The minimum of Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)² under Σ p = 1, by solving its equations."""
+    """The minimum of Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)² with Σ p = 1, as a linear system."""
     machine = Machine(classes, "rbf", True, spec_of)
     model = open_spec(machine.with_probabilities())
     for x in machine.inputs:
@@ -178,7 +178,7 @@ def test_coupled_probabilities(classes: int, spec_of: Callable[..., Any], open_s
 
 
 def minimum(r: np.ndarray) -> np.ndarray:
-    """The exact solution: the derivatives equal, the sum 1."""
+    """The exact solution: all derivatives are equal and the sum is 1."""
     classes = len(r)
     system = np.ones((classes + 1, classes + 1))
     system[-1, -1] = 0
@@ -190,36 +190,38 @@ def minimum(r: np.ndarray) -> np.ndarray:
     return np.linalg.solve(system, [*[0.0] * classes, 1.0])[:classes]
 
 
-def test_coupling_that_is_consistent() -> None:
-    """Pairs that follow from probabilities, r_ij = p_i / (p_i + p_j), give these back."""
+def test_coupling_of_consistent_pairs() -> None:
+    """If r_ij = p_i / (p_i + p_j) for some probabilities p, the result is p."""
     p = np.array([0.5, 0.2, 0.25, 0.05])
     pairs = np.array([p[i] / (p[i] + p[j]) for i, j in combinations(range(4), 2)])
     np.testing.assert_allclose(coupled(pairs, 4), p, atol=0.005)
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
-        ("sizes", "its classes have [2, 3, 9] support vectors; expected 3 numbers, 6 together"),
+        ("sizes", "have [2, 3, 9] support vectors; expected 3 numbers with the sum 6"),
         ("negative", "its classes have [2, -3, 7] support vectors"),
         ("rho", "it has 2 values of rho; expected 3, one for each pair"),
         ("alpha", "it has 2 rows of coefficients; expected 2 of 6 support vectors each"),
         ("probA", "it has 1 values of probA and 0 of probB; expected 3 each, or none"),
-        ("probabilities", "the model has no probA and probB, from which they follow"),
+        ("probabilities", "the model has no probA and probB to compute them from"),
         ("index", "a support vector has an index below 1; libsvm counts from 1"),
         ("double", "a support vector has two values at one index"),
-        ("width", "its inputs hold 3 numbers; the model needs at least 4"),
+        ("width", "its inputs have 3 numbers; the model needs at least 4"),
         ("gamma", "its kernel has the gamma -1.0; expected at least 0"),
         ("kernel", "it has no kernel; expected a linear, RBF, polynomial or sigmoid one"),
         ("vectors", "it has no support vectors, neither sparse nor dense ones"),
         ("classes", "it has 1 classes; expected 2 to 1024"),
     ],
 )
-def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: Open) -> None:
+def test_invalid_files(
+    damage: str, error: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
     spec = Machine(3, "rbf", True, spec_of).spec
     message = spec.supportVectorClassifier
     nodes = message.sparseSupportVectors.vectors[0].nodes
-    match fault:
+    match damage:
         case "sizes":
             message.numberOfSupportVectorsPerClass[2] = 9
         case "negative":
@@ -251,7 +253,7 @@ def test_faults(fault: str, words: str, spec_of: Callable[..., Any], open_spec: 
             del message.stringClassLabels.vector[1:]
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
-    assert words in str(caught.value)
+    assert error in str(caught.value)
 
 
 def test_dense_vectors_of_different_lengths(spec_of: Callable[..., Any], open_spec: Open) -> None:

@@ -1,4 +1,4 @@
-"""Tree ensembles against trees walked one node at a time."""
+"""Tree ensembles, compared with walking through the trees one node at a time."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TESTS = {
 }
 NAMES = list(TESTS)
 
-# A branch is (feature, behavior, value, missing goes to true, true child, false child),
-# a leaf {dimension: value}.
+# A branch is (feature, behavior, value, whether missing values go to the true child, true child,
+# false child); a leaf is {dimension: value}.
 Tree = Any
 
 
@@ -37,7 +37,7 @@ def walk(tree: Tree, x: np.ndarray) -> dict[int, float]:
 
 
 def add(parameters: Any, tree: Tree, number: int) -> None:
-    """Write a tree's nodes, children before their parents, ids with gaps."""
+    """Write a tree's nodes, children before their parents; there are gaps between the ids."""
     following = iter(range(7, 100_000, 3))
 
     def node(tree: Tree) -> int:
@@ -52,16 +52,17 @@ def add(parameters: Any, tree: Tree, number: int) -> None:
             made.branchFeatureIndex, made.branchFeatureValue = tree[0], tree[2]
             made.missingValueTracksTrueChild = tree[3]
             made.trueChildNodeId, made.falseChildNodeId = children
-        return made.nodeId
+        identifier: int = made.nodeId
+        return identifier
 
     node(tree)
 
 
-def grown(random: np.random.Generator, depth: int, features: int, dimensions: int) -> Tree:
+def random_tree(random: np.random.Generator, depth: int, features: int, dimensions: int) -> Tree:
     if depth == 0 or random.random() < 0.15:
         several = random.choice(dimensions, random.integers(1, dimensions + 1), replace=False)
         return {int(d): float(random.normal()) for d in several}
-    children = [grown(random, depth - 1, features, dimensions) for _ in range(2)]
+    children = [random_tree(random, depth - 1, features, dimensions) for _ in range(2)]
     return (
         int(random.integers(features)),
         NAMES[random.integers(6)],
@@ -99,20 +100,20 @@ def test_every_test_of_a_node(behavior: str, missing: bool, regressor: Make) -> 
     model = regressor([tree], [10.0], {"x": "double?"})
     for x in (-1.0, 0.5, 2.0):
         assert model.run({"x": x}) == {"y": 11.0 if TESTS[behavior](x, 0.5) else 9.0}
-    for given in ({"x": math.nan}, {}):
-        assert model.run(given) == {"y": 11.0 if missing else 9.0}
+    for inputs in ({"x": math.nan}, {}):
+        assert model.run(inputs) == {"y": 11.0 if missing else 9.0}
 
 
 NEAR = [0.1, 0.3, 0.5 + 1e-12, 1e300, -1e300]
-"""Doubles that float32 rounds up, down, onto a threshold or out of its range."""
+"""Doubles that float32 rounds up, down, to exactly a threshold, or to infinity."""
 
 
 @pytest.mark.parametrize("behavior", NAMES)
 @pytest.mark.parametrize("single", [True, False])
-def test_thresholds_that_are_float32_compare_as_float32(
+def test_inputs_are_rounded_if_all_thresholds_are_float32(
     behavior: str, single: bool, regressor: Make
 ) -> None:
-    """XGBoost takes thresholds from its data, which it holds as float32."""
+    """XGBoost's thresholds are values of its data, which it stores as float32."""
     thresholds = [float(np.float32(x)) for x in (0.1, 0.3, 0.5)]
     trees = [(0, behavior, t, False, {0: 2.0**k}, {0: 0.0}) for k, t in enumerate(thresholds)]
     if not single:  # one double among the thresholds is enough
@@ -127,9 +128,9 @@ def test_thresholds_that_are_float32_compare_as_float32(
 
 @pytest.mark.parametrize("transform", [0, 1, 2])
 def test_many_trees(transform: int, regressor: Make) -> None:
-    """Features are counted through all inputs, values add up in several dimensions."""
+    """Features are numbered across all inputs; values are added in several dimensions."""
     random = np.random.default_rng(transform)
-    trees = [grown(random, 6, 5, 3) for _ in range(25)]
+    trees = [random_tree(random, 6, 5, 3) for _ in range(25)]
     base = [0.5, -1.0, 2.0]
     model = regressor(trees, base, {"a": (3,), "b": "int64", "c": "double"}, transform)
     for _ in range(20):
@@ -149,8 +150,8 @@ def test_many_trees(transform: int, regressor: Make) -> None:
         assert answer.dtype == np.float64
 
 
-def test_the_example_of_coremltools(open_spec: Callable[[Any], CoreMLModel]) -> None:
-    """The model that coremltools' documentation builds: a[2] <= 3, then b == 0."""
+def test_coremltools_example(open_spec: Callable[[Any], CoreMLModel]) -> None:
+    """The model from coremltools' documentation: a[2] <= 3, then b == 0."""
     from coremltools.models import datatypes
     from coremltools.models.tree_ensemble import TreeEnsembleClassifier
 
@@ -177,9 +178,16 @@ def test_the_example_of_coremltools(open_spec: Callable[[Any], CoreMLModel]) -> 
     assert model.describe()["ops"] == {"treeEnsembleClassifier": 1}
 
 
+Classify = Callable[..., dict[str, Any]]
+
+
 @pytest.fixture
-def classifier(spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]) -> Make:
-    def make(values: dict[int, float], dimensions: int, classes: int, transform: int) -> Any:
+def classify(spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]) -> Classify:
+    """Run a classifier of one tree whose leaves both have the same values."""
+
+    def run(
+        values: dict[int, float], dimensions: int, classes: int, transform: int
+    ) -> dict[str, Any]:
         outputs = {"label": "string", "scores": "dictionary string"}
         spec = spec_of("treeEnsembleClassifier", {"x": "double"}, outputs, "label", "scores")
         message = spec.treeEnsembleClassifier
@@ -190,23 +198,23 @@ def classifier(spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLMod
         add(message.treeEnsemble, (0, NAMES[0], 0, True, values, values), 0)
         return open_spec(spec).run({"x": 0})
 
-    return make
+    return run
 
 
 @pytest.mark.parametrize(
     ("values", "dimensions", "transform", "expected", "label"),
     [
-        # One score for two classes is the second one's.
+        # A single score for two classes is that of the second class.
         ({0: 0.3}, 1, 0, [0.7, 0.3], "a"),
         ({0: 0.5}, 1, 0, [0.5, 0.5], "b"),
         ({0: math.log(3)}, 1, 2, [0.25, 0.75], "b"),
         ({0: 0.0}, 1, 2, [0.5, 0.5], "b"),
-        # The class without a score has the score 0: e^0 : e^log 3 = 1 : 3.
+        # The class without a score has the score 0, so the ratio is e^0 : e^log 3 = 1 : 3.
         ({0: math.log(3)}, 1, 3, [0.25, 0.75], "b"),
         ({0: math.log(2), 1: math.log(5)}, 2, 3, [1 / 8, 2 / 8, 5 / 8], "c"),
         ({0: 0.2, 2: 0.7}, 3, 0, [0.2, 0.0, 0.7], "c"),
         ({0: math.log(2), 1: math.log(3)}, 3, 1, [2 / 6, 3 / 6, 1 / 6], "b"),
-        # The first of equals.
+        # If scores are equal, the first class is the label.
         ({1: 1.0, 2: 1.0}, 3, 0, [0, 1, 1], "b"),
         ({0: 800.0, 1: 800.0}, 3, 1, [0.5, 0.5, 0.0], "a"),
     ],
@@ -217,33 +225,33 @@ def test_class_scores(
     transform: int,
     expected: list[float],
     label: str,
-    classifier: Make,
+    classify: Classify,
 ) -> None:
-    answer = classifier(values, dimensions, len(expected), transform)
+    answer = classify(values, dimensions, len(expected), transform)
     assert answer["label"] == label
     assert list(answer["scores"]) == list("abcd"[: len(expected)])
     np.testing.assert_allclose(list(answer["scores"].values()), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("dimensions", "classes", "transform", "words"),
+    ("dimensions", "classes", "transform", "error"),
     [
-        (1, 2, 1, "one score for two classes, of which a softmax makes nothing"),
+        (1, 2, 1, "it has one score for two classes, which Classification_SoftMax cannot use"),
         (2, 3, 0, "2 prediction dimensions for 3 classes (NoTransform); expected 3"),
         (3, 3, 3, "3 prediction dimensions for 3 classes (Classification_SoftMaxWithZeroC"),
     ],
 )
-def test_scores_that_do_not_fit(
-    dimensions: int, classes: int, transform: int, words: str, classifier: Make
+def test_wrong_number_of_scores(
+    dimensions: int, classes: int, transform: int, error: str, classify: Classify
 ) -> None:
     with pytest.raises(ModelFileError) as caught:
-        classifier({0: 1.0}, dimensions, classes, transform)
-    assert words in str(caught.value)
+        classify({0: 1.0}, dimensions, classes, transform)
+    assert error in str(caught.value)
 
 
-def damaged(message: Any, fault: str) -> None:
+def apply_damage(message: Any, damage: str) -> None:
     nodes, root = message.nodes, message.nodes[-1]
-    match fault:
+    match damage:
         case "twice":
             nodes.add().CopyFrom(nodes[0])
         case "no child":
@@ -252,7 +260,7 @@ def damaged(message: Any, fault: str) -> None:
             root.falseChildNodeId = root.trueChildNodeId
         case "roots":
             nodes.add(treeId=0, nodeId=1, nodeBehavior=6).evaluationInfo.add()
-        case "circle":
+        case "cycle":
             one = nodes.add(treeId=0, nodeId=1, nodeBehavior=0)
             one.trueChildNodeId, one.falseChildNodeId = 2, 3
             other = nodes.add(treeId=0, nodeId=2, nodeBehavior=0)
@@ -280,27 +288,27 @@ def damaged(message: Any, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("damage", "error"),
     [
         ("twice", "two nodes of one tree have the same nodeId"),
         ("no child", "has the true child 999, which the tree does not have"),
         ("parents", "has several parents; expected one"),
         ("roots", "the tree 0 has several roots; expected one"),
-        ("circle", "a tree goes in circles"),
-        ("itself", "a tree goes in circles|has several"),
-        ("empty leaf", "of tree 0 gives values for the dimensions []; expected at least one"),
-        ("dimension", "gives values for the dimensions [9223372036854775808]; expected"),
-        ("dimension twice", "gives values for the dimensions [0, 0]; expected"),
+        ("cycle", "a tree has a cycle"),
+        ("itself", "a tree has a cycle"),
+        ("empty leaf", "of tree 0 has values for the dimensions []; expected at least one"),
+        ("dimension", "has values for the dimensions [9223372036854775808]; expected"),
+        ("dimension twice", "has values for the dimensions [0, 0]; expected"),
         ("base", "it has 2 base prediction values; expected as many as its 1"),
         ("dimensions", "expected as many as its 4611686018427387904 prediction dimensions"),
-        ("behavior", "a node has a nodeBehavior that is unknown here"),
-        ("feature", "its inputs hold 1 numbers; the model needs at least 2"),
-        ("huge feature", "a node tests the feature 9223372036854775808; its inputs have fewer"),
+        ("behavior", "a node has an unknown nodeBehavior"),
+        ("feature", "its inputs have 1 numbers; the model needs at least 2"),
+        ("huge feature", "a node tests the feature number 9223372036854775808; the inputs have f"),
     ],
 )
 def test_damaged_trees(
-    fault: str,
-    words: str,
+    damage: str,
+    error: str,
     spec_of: Callable[..., Any],
     open_spec: Callable[[Any], CoreMLModel],
 ) -> None:
@@ -309,15 +317,15 @@ def test_damaged_trees(
     message.numPredictionDimensions = 1
     message.basePredictionValue.append(0.0)
     add(message, (0, NAMES[0], 0, True, {0: 1.0}, {0: 2.0}), 0)
-    damaged(message, fault)
+    apply_damage(message, damage)
     with pytest.raises(ModelFileError) as caught:
         open_spec(spec)
     assert "the model (treeEnsembleRegressor): " in str(caught.value)
-    assert any(each in str(caught.value) for each in words.split("|"))
+    assert error in str(caught.value)
 
 
-def test_a_long_thin_tree(regressor: Make) -> None:
-    """Depth is bounded by the nodes there are, not by Python's stack."""
+def test_long_thin_tree(regressor: Make) -> None:
+    """Depth is not limited by Python's stack."""
     spec_tree: Tree = {0: 1.0}
     for number in range(400):
         spec_tree = (0, NAMES[1], float(number), False, {0: -float(number)}, spec_tree)
@@ -326,7 +334,7 @@ def test_a_long_thin_tree(regressor: Make) -> None:
     assert model.run({"x": 0.5}) == {"y": -399.0}
 
 
-def test_a_tree_that_is_too_deep(
+def test_too_deep_tree(
     spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]
 ) -> None:
     spec = spec_of("treeEnsembleRegressor", {"x": "double"}, {"y": "double"}, "y")
@@ -341,7 +349,7 @@ def test_a_tree_that_is_too_deep(
         open_spec(spec)
 
 
-def test_what_a_regressor_cannot_be(
+def test_invalid_regressors(
     regressor: Make, spec_of: Callable[..., Any], open_spec: Callable[[Any], CoreMLModel]
 ) -> None:
     tree = (0, NAMES[0], 0, True, {0: 1.0}, {0: 2.0})

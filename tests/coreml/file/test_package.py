@@ -1,4 +1,4 @@
-"""Reading files: what is whole is read, what is damaged or unsafe is refused in plain words."""
+"""Opening files: complete ones can be read, damaged or unsafe ones are rejected with an error."""
 
 from __future__ import annotations
 
@@ -42,21 +42,23 @@ def linear_spec(files: Any, offset: int, shape: tuple[int, ...] = (4, 3)) -> Any
 @pytest.fixture
 def package(tmp_path: Path, files: Any) -> Path:
     data, (offset,) = files.blob_file(("float16", WEIGHT))
-    return files.write_package(tmp_path / "net.mlpackage", linear_spec(files, offset), data)
+    spec = linear_spec(files, offset)
+    path: Path = files.write_package(tmp_path / "net.mlpackage", spec, data)
+    return path
 
 
 def inner(package: Path, name: str) -> Path:
     return package / "Data" / "com.apple.CoreML" / name
 
 
-def refused(path: Path, *words: str, error: type[PocketlensError] = ModelFileError) -> str:
+def check_rejected(path: Path, *parts: str, error: type[PocketlensError] = ModelFileError) -> None:
+    """Loading raises `error`; its message is one line with the path and all `parts` in it."""
     with pytest.raises(error) as caught:
         load(path)
     message = str(caught.value)
     assert "\n" not in message
-    for word in (str(path), *words):
-        assert word in message
-    return message
+    for part in (str(path), *parts):
+        assert part in message
 
 
 def test_weights_come_from_the_file(package: Path) -> None:
@@ -66,7 +68,7 @@ def test_weights_come_from_the_file(package: Path) -> None:
 
 
 def test_specification_inside_a_package(package: Path) -> None:
-    """The specification alone, given by its own path, finds the weights beside it."""
+    """The path of the specification works, too: the weights are found next to it."""
     answer = load(inner(package, "model.mlmodel")).run({"x": X})["y0"]
     np.testing.assert_array_equal(answer, X.astype(np.float16) @ WEIGHT.T)
 
@@ -76,40 +78,42 @@ def test_size_counts_every_file(package: Path) -> None:
     assert open_model(package).size == expected
 
 
-def test_missing(tmp_path: Path) -> None:
-    refused(tmp_path / "none.mlmodel", "does not exist", ".mlpackage or .mlmodel")
+def test_missing_file(tmp_path: Path) -> None:
+    check_rejected(tmp_path / "none.mlmodel", "does not exist", ".mlpackage or .mlmodel")
 
 
 def test_folder_without_manifest(tmp_path: Path) -> None:
-    refused(tmp_path, "without Manifest.json")
+    check_rejected(tmp_path, "without Manifest.json")
 
 
-def test_compiled(tmp_path: Path) -> None:
+def test_compiled_model(tmp_path: Path) -> None:
     folder = tmp_path / "net.mlmodelc"
     folder.mkdir()
-    refused(folder, "compiled", "give the .mlpackage", error=UnsupportedModelError)
+    check_rejected(folder, "compiled", "pass the .mlpackage", error=UnsupportedModelError)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"PK\x03\x04rest", "zip archive"),
         (b"<html>Not found</html>", "not a Core ML model"),
-        (b"\x08\x07", "no model"),
+        (b"\x08\x07", "it contains no model"),
         (b"\xff" * 100, "not a Core ML model"),
     ],
 )
-def test_not_a_model(tmp_path: Path, content: bytes, words: str) -> None:
+def test_not_a_model(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "m.mlmodel"
     path.write_bytes(content)
-    refused(path, words)
+    check_rejected(path, message)
 
 
 def test_newer_specification(save: Callable[..., Path], files: Any) -> None:
     spec = files.program_spec("relu", {"x": X}, {}, [("float32", (1, 3))])
     spec.specificationVersion = 99
-    refused(save(spec), "version 99", "newest known here is 10", error=UnsupportedModelError)
+    check_rejected(
+        save(spec), "version 99", "newest supported version is 10", error=UnsupportedModelError
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,75 +129,78 @@ def test_newer_specification(save: Callable[..., Path], files: Any) -> None:
         "com.apple.CoreML/\0",
     ],
 )
-def test_manifest_leads_out(package: Path, path: str) -> None:
+def test_manifest_path_outside_the_package(package: Path, path: str) -> None:
     (package.parent / "outside").write_bytes(b"secret")
     manifest = json.loads((package / "Manifest.json").read_text())
     manifest["itemInfoEntries"]["M"]["path"] = path
     (package / "Manifest.json").write_text(json.dumps(manifest))
-    refused(package, "leads out of the package")
+    check_rejected(package, "leads out of the package")
 
 
 @pytest.mark.parametrize("name", ["model.mlmodel", "weights"])
-def test_links_are_refused(package: Path, name: str) -> None:
+def test_symbolic_links_are_rejected(package: Path, name: str) -> None:
     outside = package.parent / "outside"
     shutil.move(inner(package, name), outside)
     inner(package, name).symlink_to(outside)
-    refused(package, "is a link")
+    check_rejected(package, "is a symbolic link")
 
 
-def test_weights_file_that_is_a_link(package: Path) -> None:
+def test_weights_file_is_a_symbolic_link(package: Path) -> None:
     weight = inner(package, "weights") / "weight.bin"
     shutil.move(weight, package.parent / "w")
     weight.symlink_to(package.parent / "w")
-    refused(package, "weight.bin is a link")
+    check_rejected(package, "weight.bin is a symbolic link")
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        (lambda m: m.update(rootModelIdentifier="X"), "names 'X' as its root model"),
+        (lambda m: m.update(rootModelIdentifier="X"), "the root model in Manifest.json is 'X'"),
         (lambda m: m.update(itemInfoEntries={}), "lists no items"),
         (lambda m: m.update(itemInfoEntries=[1]), "lists no items"),
         (lambda m: m["itemInfoEntries"].update(M=3), "no path for its item 'M'"),
-        (lambda m: m["itemInfoEntries"]["W"].update(path="gone"), "Data/gone is missing"),
+        (
+            lambda m: m["itemInfoEntries"]["W"].update(path="gone"),
+            "Data/gone is listed in Manifest.json but missing",
+        ),
         (lambda m: m.update(rootModelIdentifier="W"), "weights is not a file"),
     ],
 )
-def test_manifest_faults(package: Path, change: Callable[[Any], None], words: str) -> None:
+def test_invalid_manifest(package: Path, change: Callable[[Any], None], message: str) -> None:
     manifest = json.loads((package / "Manifest.json").read_text())
     change(manifest)
     (package / "Manifest.json").write_text(json.dumps(manifest))
-    refused(package, words)
+    check_rejected(package, message)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\xff\xfe", "[]", "null"])
-def test_manifest_is_no_json(package: Path, text: str) -> None:
+def test_manifest_is_not_json(package: Path, text: str) -> None:
     (package / "Manifest.json").write_text(text, encoding="latin-1")
-    refused(package, "Manifest.json")
+    check_rejected(package, "Manifest.json")
 
 
 def test_manifest_too_large(package: Path) -> None:
     with (package / "Manifest.json").open("ab") as file:
         file.truncate(5_000_000)
-    refused(package, "5000000 bytes", "expected at most")
+    check_rejected(package, "5000000 bytes", "expected at most")
 
 
 def test_weights_missing(package: Path) -> None:
     (inner(package, "weights") / "weight.bin").unlink()
-    refused(package, "weight.bin", "No such file")
+    check_rejected(package, "weight.bin", "No such file")
 
 
 @pytest.mark.parametrize("length", [0, 10, 63, 64, 100, 127, 128, 140, 151])
-def test_weights_cut_short(package: Path, length: int) -> None:
+def test_truncated_weights(package: Path, length: int) -> None:
     weight = inner(package, "weights") / "weight.bin"
     weight.write_bytes(weight.read_bytes()[:length])
-    refused(package, "weight", "bytes")
+    check_rejected(package, "weight", "bytes")
 
 
 @pytest.mark.parametrize(
-    ("at", "form", "value", "words"),
+    ("at", "form", "value", "message"),
     [
-        (4, "<I", 1, "is of version 1; expected 2"),
+        (4, "<I", 1, "has version 1; expected 2"),
         (64, "<I", 7, "expected 0xDEADBEEF, received 0x00000007"),
         (68, "<I", 2, "holds float32; the model declares float16"),
         (72, "<Q", 23, "has 23 bytes; expected 24"),
@@ -203,12 +210,12 @@ def test_weights_cut_short(package: Path, length: int) -> None:
         (80, "<Q", 180, "outside the file"),
     ],
 )
-def test_blob_header(package: Path, at: int, form: str, value: int, words: str) -> None:
+def test_blob_header(package: Path, at: int, form: str, value: int, message: str) -> None:
     weight = inner(package, "weights") / "weight.bin"
     data = bytearray(weight.read_bytes())
     struct.pack_into(form, data, at, value)
     weight.write_bytes(data)
-    refused(package, "the weight at byte 64" if at > 4 else "weight.bin", words)
+    check_rejected(package, "the weight at byte 64" if at > 4 else "weight.bin", message)
 
 
 def test_unknown_blob_type(package: Path) -> None:
@@ -216,25 +223,25 @@ def test_unknown_blob_type(package: Path) -> None:
     data = bytearray(weight.read_bytes())
     struct.pack_into("<I", data, 68, 16)
     weight.write_bytes(data)
-    refused(package, "element type number 16", error=UnsupportedModelError)
+    check_rejected(package, "element type number 16", error=UnsupportedModelError)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 63, 10_000, 2**40, 2**63])
-def test_offset_outside(tmp_path: Path, files: Any, offset: int) -> None:
+def test_offset_outside_the_weights_file(tmp_path: Path, files: Any, offset: int) -> None:
     data, _ = files.blob_file(("float16", WEIGHT))
     path = files.write_package(tmp_path / "p.mlpackage", linear_spec(files, offset), data)
-    refused(path, f"byte {offset}", "outside the file")
+    check_rejected(path, f"byte {offset}", "outside the file")
 
 
 def test_declared_larger_than_memory(tmp_path: Path, files: Any) -> None:
-    """A shape of 10¹² elements is refused before anything of that size is made."""
+    """A shape of 10¹² elements is rejected before any memory of that size is allocated."""
     data, (offset,) = files.blob_file(("float16", WEIGHT))
     spec = linear_spec(files, offset, (10**6, 10**6))
-    refused(files.write_package(tmp_path / "p.mlpackage", spec, data), "at most")
+    check_rejected(files.write_package(tmp_path / "p.mlpackage", spec, data), "at most")
 
 
 @pytest.mark.parametrize("name", ["weights/weight.bin", "@model_path/../weight.bin", "/etc/passwd"])
-def test_weights_elsewhere(tmp_path: Path, files: Any, name: str) -> None:
+def test_weights_file_outside_the_package(tmp_path: Path, files: Any, name: str) -> None:
     data, (offset,) = files.blob_file(("float16", WEIGHT))
     spec = linear_spec(files, offset)
     block = spec.mlProgram.functions["main"].block_specializations["CoreML6"]
@@ -244,8 +251,8 @@ def test_weights_elsewhere(tmp_path: Path, files: Any, name: str) -> None:
         load(path)
 
 
-def test_cut_at_every_length(package: Path) -> None:
-    """However much is missing, the answer is an error of ours and never a wrong number."""
+def test_truncated_at_every_length(package: Path) -> None:
+    """A truncated specification always raises one of our errors and never returns numbers."""
     spec = inner(package, "model.mlmodel")
     whole = spec.read_bytes()
     for length in range(0, len(whole), 3):
@@ -257,7 +264,7 @@ def test_cut_at_every_length(package: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_damage(tmp_path: Path, files: Any, seed: int) -> None:
-    """Bytes changed at random: an error of ours, or a model that still runs, and nothing else."""
+    """With random bytes changed, a model still runs or raises one of our errors."""
     random = np.random.default_rng(seed)
     layer = files.network_spec(
         "convolution",
@@ -280,11 +287,11 @@ def test_random_damage(tmp_path: Path, files: Any, seed: int) -> None:
             try:
                 load(path).run(feed)
             except PocketlensError as error:
-                assert str(error)  # noqa: PT017 (either outcome is right, no other exception is)
+                assert str(error)  # noqa: PT017 (both outcomes are right; other exceptions are not)
 
 
-def test_classes_are_those_of_coremltools() -> None:
-    """A real `import coremltools`, afterward, sees the very classes that were loaded here."""
+def test_message_classes_are_those_of_coremltools() -> None:
+    """A real `import coremltools` afterward sees the same classes."""
     code = """
 from pocketlens.coreml.file.proto import generated
 ours = generated("Model_pb2").Model
@@ -300,17 +307,17 @@ assert Model_pb2.Model is ours
 
 
 @pytest.mark.parametrize(
-    ("field", "several"),
+    ("field", "expected"),
     [
-        (SimpleNamespace(is_repeated=True), True),  # as protobuf 7 has it
+        (SimpleNamespace(is_repeated=True), True),  # protobuf 7
         (SimpleNamespace(is_repeated=False), False),
-        (SimpleNamespace(label=3, LABEL_REPEATED=3), True),  # as protobuf 4 has it
+        (SimpleNamespace(label=3, LABEL_REPEATED=3), True),  # protobuf 4
         (SimpleNamespace(label=1, LABEL_REPEATED=3), False),
         (generated("FeatureTypes_pb2").ArrayFeatureType.DESCRIPTOR.fields_by_name["shape"], True),
     ],
 )
-def test_fields_of_several_values_are_known_in_every_protobuf(field: Any, several: bool) -> None:
-    assert repeated(field) is several
+def test_repeated_fields_in_every_protobuf(field: Any, expected: bool) -> None:
+    assert repeated(field) is expected
 
 
 def test_running_imports_neither_coremltools_nor_torch(package: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sizes that a model computes are known beforehand, where its shapes are."""
+"""Sizes that a model computes are folded to constants if its shapes are known."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ import numpy as np
 import pytest
 
 from pocketlens.coreml import load
-from pocketlens.coreml.graph.builder import Graph
+from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.graph.folding import MAX_FOLDED
 from pocketlens.errors import FeatureError, PocketlensError
 
 
-def test_what_follows_from_known_shapes() -> None:
+def content(value: Value) -> Any:
+    assert value.const is not None
+    return value.const.tolist()
+
+
+def test_results_that_follow_from_known_shapes() -> None:
     g = Graph()
     x = g.input("x", np.float32, (2, None, 6))
     last = g.Shape(x, start=-1)
-    assert last.const.tolist() == [6]
+    assert content(last) == [6]
     doubled = g.Concat(g.Mul(last, np.array(2)), np.array([-1]), axis=0)
-    assert doubled.const.tolist() == [12, -1]
+    assert content(doubled) == [12, -1]
     assert g.Reshape(x, doubled).shape == (12, None)
     assert [node.op for node in g.nodes] == ["Reshape"]
 
 
-def test_what_does_not_follow() -> None:
+def test_results_that_are_not_folded() -> None:
     g = Graph()
     x = g.input("x", np.float32, (2, None, 6))
     large = g.constant(np.arange(MAX_FOLDED + 1))
     for value in (
-        g.Shape(x),  # a size is open
+        g.Shape(x),  # a size is unknown
         g.Add(large, np.array(1)),  # weights, not sizes
-        g.Div(np.array([1]), np.array([0])),  # an error of the run
+        g.Div(np.array([1]), np.array([0])),  # an error when the model runs
         g.Gather(np.array([1, 2]), np.array(5)),
         g.Range(np.array(0), np.array(9), np.array(1)),
     ):
@@ -42,7 +47,7 @@ def test_what_does_not_follow() -> None:
 
 @pytest.mark.parametrize("op", ["GreaterOrEqual", "LessOrEqual"])
 def test_types_that_older_onnx_does_not_infer(op: str) -> None:
-    """With ONNX 1.17 to 1.19, which the package allows, this was a KeyError."""
+    """A KeyError in ONNX 1.17 to 1.19, which the package supports."""
     g = Graph()
     x = g.input("x", np.float32, (2, None, 6))
     (value,) = g.op(op, x, np.zeros((1, 6), np.float32))
@@ -50,9 +55,9 @@ def test_types_that_older_onnx_does_not_infer(op: str) -> None:
     assert [node.op for node in g.nodes] == [op]
 
 
-def test_a_division_by_zero_comes_out_in_the_run(files: Any, save: Callable[..., Path]) -> None:
-    """As an error of ours: ONNX Runtime before 1.25 would end the process."""
-    numbers = {"x": np.int32([7, -7]), "y": np.int32([0, 2])}
+def test_division_by_zero_raises_when_the_model_runs(files: Any, save: Callable[..., Path]) -> None:
+    """One of our errors: ONNX Runtime before 1.25 would crash the process."""
+    numbers = {"x": np.array([7, -7], np.int32), "y": np.array([0, 2], np.int32)}
     outputs = [("int32", (2,))]
     with pytest.raises(PocketlensError, match="out of data bounds"):
         load(save(files.program_spec("mod", {}, numbers, outputs))).run({"unused": [0]})
@@ -62,8 +67,8 @@ def test_a_division_by_zero_comes_out_in_the_run(files: Any, save: Callable[...,
     assert model.run({"x": [7, -7], "y": [3, 2]})["y0"].tolist() == [1, 1]
 
 
-def test_a_causal_mask_as_long_as_the_sentence(tmp_path: Path) -> None:
-    """coremltools makes the mask of ones in a size that the model computes."""
+def test_causal_mask_of_flexible_size(tmp_path: Path) -> None:
+    """coremltools creates the mask from ones in a size that the model computes."""
     import coremltools
     import torch
 
@@ -73,9 +78,10 @@ def test_a_causal_mask_as_long_as_the_sentence(tmp_path: Path) -> None:
             ahead = torch.tril(torch.ones(length, length))
             return (x @ x.transpose(1, 2) * ahead) @ x
 
-    example = torch.randn(1, 7, 4)
+    torch.manual_seed(0)
+    trace: Callable[..., Any] = torch.jit.trace
     converted = coremltools.convert(
-        torch.jit.trace(Network(), example),
+        trace(Network(), torch.randn(1, 7, 4)),
         inputs=[coremltools.TensorType("x", (1, coremltools.RangeDim(2, 40, default=7), 4))],
         compute_precision=coremltools.precision.FLOAT32,
         minimum_deployment_target=coremltools.target.iOS15,
@@ -85,5 +91,5 @@ def test_a_causal_mask_as_long_as_the_sentence(tmp_path: Path) -> None:
     model = load(tmp_path / "m.mlpackage")
     for length in (7, 2, 40):
         x = torch.randn(1, length, 4)
-        (given,) = model.run({"x": x.numpy()}).values()
-        np.testing.assert_allclose(given, Network()(x), rtol=1e-4, atol=1e-4)
+        (result,) = model.run({"x": x.numpy()}).values()
+        np.testing.assert_allclose(result, Network()(x), rtol=1e-4, atol=1e-4)

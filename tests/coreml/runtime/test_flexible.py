@@ -1,4 +1,4 @@
-"""Models whose inputs may have several shapes, where an op needs to know them."""
+"""Models with flexible input shapes, with and without ops that need fixed sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pocketlens.coreml import load
-from pocketlens.coreml.runtime import flexible, recent
+from pocketlens.coreml.runtime import cache, flexible
 from pocketlens.errors import (
     FeatureError,
     ModelFileError,
@@ -19,11 +19,14 @@ from pocketlens.errors import (
     UnsupportedParameter,
 )
 
-R = np.random.default_rng(8)
+
+def random(*shape: int) -> np.ndarray:
+    """Normally distributed numbers, seeded by the shape."""
+    return np.random.default_rng([8, *shape]).standard_normal(shape).astype(np.float32)
 
 
-def pooled(files: Any, **pool: Any) -> Any:
-    """Local response normalization, which needs every size, of [1, C, H, W]."""
+def normalization(files: Any) -> Any:
+    """Local response normalization of [1, C, H, W], which needs fixed sizes."""
     x = np.zeros((1, 4, 3, 3), np.float32)
     spec = files.network_spec(
         "lrn", [x], {"alpha": 2.0, "beta": 0.5, "k": 1.0, "localSize": 3}, [()]
@@ -37,47 +40,51 @@ def pooled(files: Any, **pool: Any) -> Any:
 def expected(x: np.ndarray) -> np.ndarray:
     squares = np.pad(x**2, [(0, 0), (1, 1), (0, 0), (0, 0)])
     total = sum(squares[:, i : i + x.shape[1]] for i in range(3))
-    return x / np.sqrt(1 + 2 / 3 * total)
+    result: np.ndarray = x / np.sqrt(1 + 2 / 3 * total)
+    return result
 
 
 def test_each_shape_is_translated(files: Any, save: Callable[..., Path]) -> None:
-    model = load(save(pooled(files)))
+    model = load(save(normalization(files)))
     assert isinstance(model, flexible.FlexibleModel)
     for height, width in ((3, 3), (1, 2), (9, 20), (3, 3)):
-        x = R.standard_normal((1, 4, height, width)).astype(np.float32)
+        x = random(1, 4, height, width)
         np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x), rtol=1e-5)
     tensors = model.run({"x0": np.ones((1, 4, 2, 2))}, intermediate=True)
     assert tensors["y0"].shape == (1, 4, 2, 2)
 
 
-def test_only_the_last_shapes_are_kept(files: Any, save: Callable[..., Path]) -> None:
-    model = load(save(pooled(files)))
-    for width in range(2, 2 + 2 * recent.MAX_MODELS):
+def test_most_recent_shapes_are_kept(files: Any, save: Callable[..., Path]) -> None:
+    model = load(save(normalization(files)))
+    assert isinstance(model, flexible.FlexibleModel)
+    for width in range(2, 2 + 2 * cache.MAX_MODELS):
         x = np.full((1, 4, 1, width), 0.5, np.float32)
         np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x), rtol=1e-5)
-    assert len(model._models) == recent.MAX_MODELS
+    assert len(model._models) == cache.MAX_MODELS
 
 
-def test_a_shape_that_is_not_allowed(files: Any, save: Callable[..., Path]) -> None:
-    model = load(save(pooled(files)))
+def test_shape_that_is_not_allowed(files: Any, save: Callable[..., Path]) -> None:
+    model = load(save(normalization(files)))
     with pytest.raises(FeatureError) as caught:
         model.run({"x0": np.zeros((1, 4, 10, 3))})
     assert str(caught.value) == (
         "the input 'x0' has the shape 1 × 4 × 1–9 × 2–∞; received: 1 × 4 × 10 × 3"
     )
-    with pytest.raises(FeatureError, match="is no array"):
+    with pytest.raises(FeatureError, match="is not an array"):
         model.run({"x0": [[1], [1, 2]]})
     with pytest.raises(FeatureError, match="needs the input 'x0'"):
         model.run({})
 
 
-def test_it_is_no_onnx_file(files: Any, save: Callable[..., Path], tmp_path: Path) -> None:
-    model = load(save(pooled(files)))
+def test_cannot_be_exported_to_onnx(files: Any, save: Callable[..., Path], tmp_path: Path) -> None:
+    model = load(save(normalization(files)))
     with pytest.raises(UnsupportedModelError, match="only a model of fixed shapes"):
         model.to_onnx(tmp_path / "m.onnx")
 
 
-def test_what_runs_in_no_shape_is_refused_at_once(files: Any, save: Callable[..., Path]) -> None:
+def test_model_that_runs_with_no_shape_is_rejected_on_loading(
+    files: Any, save: Callable[..., Path]
+) -> None:
     x = np.zeros((1, 4, 3, 3), np.float32)
     spec = files.program_spec("gelu", {"x": x}, {"mode": "UNKNOWN"}, [("float32", x.shape)])
     array = spec.description.input[0].type.multiArrayType
@@ -87,16 +94,16 @@ def test_what_runs_in_no_shape_is_refused_at_once(files: Any, save: Callable[...
         load(save(spec))
 
 
-def test_a_default_shape_that_does_not_fit(files: Any, save: Callable[..., Path]) -> None:
-    """coremltools writes the smallest shape of a range as the default one."""
-    spec = pooled(files)
+def test_default_shape_that_does_not_run(files: Any, save: Callable[..., Path]) -> None:
+    """coremltools writes the smallest shape of a range as the default."""
+    spec = normalization(files)
     spec.description.input[0].type.multiArrayType.shape[:] = [1, 4, 1, 2]
     layers = spec.neuralNetwork.layers
     layers[0].output[:] = ["normal"]
     rows = layers.add(name="rows", input=["normal"], output=["y0"])
     rows.reshapeStatic.targetShape.extend([4, 9])
     model = load(save(spec))
-    x = R.standard_normal((1, 4, 3, 3)).astype(np.float32)
+    x = random(1, 4, 3, 3)
     np.testing.assert_allclose(model.run({"x0": x})["y0"], expected(x).reshape(4, 9), rtol=1e-5)
     with pytest.raises(ModelFileError, match="the layer 'rows' .* cannot have the shape"):
         model.run({"x0": x[:, :, :1, :2]})
@@ -111,50 +118,50 @@ def test_a_default_shape_that_does_not_fit(files: Any, save: Callable[..., Path]
 def test_inner_products_of_any_number_of_rows(
     lead: tuple[int, ...], files: Any, save: Callable[..., Path]
 ) -> None:
-    weights = R.standard_normal((5, 4)).astype(np.float32)
+    weights = random(5, 4)
     fields = {"inputChannels": 4, "outputChannels": 5, "weights": weights}
     spec = files.network_spec("innerProduct", [np.zeros((*lead, 1))], fields, [()])
     ranges = spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
     for _ in range(len(lead) + 1):
         ranges.add(lowerBound=1, upperBound=-1)
     model = load(save(spec))
-    assert not isinstance(model, flexible.FlexibleModel), "one graph serves all shapes"
-    x = R.standard_normal((*lead, 4)).astype(np.float32)
+    assert not isinstance(model, flexible.FlexibleModel), "one graph works for all shapes"
+    x = random(*lead, 4)
     np.testing.assert_allclose(model.run({"x0": x})["y0"], x @ weights.T, rtol=1e-5, atol=1e-6)
 
 
-def test_a_size_that_is_a_lone_number(files: Any, save: Callable[..., Path]) -> None:
-    spec = files.network_spec("squeeze", [np.float32([3])], {"squeezeAll": True}, [(3,)])
+def test_size_given_as_a_single_number(files: Any, save: Callable[..., Path]) -> None:
+    spec = files.network_spec("squeeze", [np.array([3], np.float32)], {"squeezeAll": True}, [(3,)])
     layers = spec.neuralNetwork.layers
     layers[0].output[:] = ["size"]
     filled = layers.add(name="filled", input=["size"], output=["y0"])
     filled.fillDynamic.value = 2.0
-    assert load(save(spec)).run({"x0": np.float32([3])})["y0"].tolist() == [2, 2, 2]
+    assert load(save(spec)).run({"x0": np.array([3], np.float32)})["y0"].tolist() == [2, 2, 2]
 
 
-def test_a_scatter_of_any_number_of_rows(files: Any, save: Callable[..., Path]) -> None:
-    data = R.standard_normal((5, 4)).astype(np.float32)
-    inputs = {"data": data, "indices": np.int32([0]), "updates": data[:1]}
+def test_scatter_with_any_number_of_rows(files: Any, save: Callable[..., Path]) -> None:
+    data = random(5, 4)
+    inputs = {"data": data, "indices": np.array([0], np.int32), "updates": data[:1]}
     spec = files.program_spec("scatter", inputs, {}, [("float32", (5, 4))])
     function = spec.mlProgram.functions["main"]
-    for feature, given in list(zip(spec.description.input, function.inputs, strict=True))[1:]:
+    for feature, declared in list(zip(spec.description.input, function.inputs, strict=True))[1:]:
         ranges = feature.type.multiArrayType.shapeRange.sizeRanges
         ranges.add(lowerBound=1, upperBound=-1)
         if feature.name == "updates":
             ranges.add(lowerBound=4, upperBound=4)
-        given.type.tensorType.dimensions[0].unknown.variadic = False
+        declared.type.tensorType.dimensions[0].unknown.variadic = False
     model = load(save(spec))
-    assert not isinstance(model, flexible.FlexibleModel), "one graph serves all shapes"
+    assert not isinstance(model, flexible.FlexibleModel), "one graph works for all shapes"
     for rows in ([3], [0, 4, 0]):
-        updates = R.standard_normal((len(rows), 4)).astype(np.float32)
-        wanted = data.copy()
-        np.add.at(wanted, rows, updates)
+        updates = random(len(rows), 4)
+        total = data.copy()
+        np.add.at(total, rows, updates)
         answer = model.run({"data": data, "indices": rows, "updates": updates})["y0"]
-        np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(answer, total, rtol=1e-5, atol=1e-6)
 
 
 def open_sizes(files: Any, op: str, x: np.ndarray, fields: dict[str, Any]) -> Any:
-    """An ML Program of one op from an array to one of as many dimensions, of any sizes."""
+    """An ML Program of one op; its input and output have the rank of `x`, and flexible sizes."""
     spec = files.program_spec(op, {"x": x}, fields, [("float32", x.shape)])
     function = spec.mlProgram.functions["main"]
     operation = function.block_specializations["CoreML6"].operations[-1]
@@ -168,30 +175,30 @@ def open_sizes(files: Any, op: str, x: np.ndarray, fields: dict[str, Any]) -> An
     return spec
 
 
-def test_blocks_of_any_number_and_size(files: Any, save: Callable[..., Path]) -> None:
-    """As after a padding that is computed while the model runs."""
-    edges = np.int32([[1, 0], [0, 3]])
-    fields = {"block_shape": np.int32([2, 3]), "paddings": edges}
+def test_space_to_batch_with_flexible_sizes(files: Any, save: Callable[..., Path]) -> None:
+    """The padding depends on sizes that are known only at run time."""
+    edges = np.array([[1, 0], [0, 3]], np.int32)
+    fields = {"block_shape": np.array([2, 3], np.int32), "paddings": edges}
     x = np.zeros((1, 1, 1, 3), np.float32)
     there = load(save(open_sizes(files, "space_to_batch", x, fields)))
-    fields = {"block_shape": np.int32([2, 3]), "crops": edges}
+    fields = {"block_shape": np.array([2, 3], np.int32), "crops": edges}
     x = np.zeros((6, 1, 1, 2), np.float32)
     back = load(save(open_sizes(files, "batch_to_space", x, fields)))
     for model in (there, back):
-        assert not isinstance(model, flexible.FlexibleModel), "one graph serves all shapes"
+        assert not isinstance(model, flexible.FlexibleModel), "one graph works for all shapes"
     for shape in ((1, 1, 3, 3), (2, 5, 7, 6)):
-        x = R.standard_normal(shape).astype(np.float32)
-        padded = np.pad(x, [(0, 0), (0, 0), *edges])
-        wanted = [padded[:, :, i::2, j::3] for i in range(2) for j in range(3)]
+        x = random(*shape)
+        padded = np.pad(x, [(0, 0), (0, 0), *edges.tolist()])
+        blocks = [padded[:, :, i::2, j::3] for i in range(2) for j in range(3)]
         cells = there.run({"x": x})["y0"]
-        np.testing.assert_array_equal(cells, np.concatenate(wanted))
+        np.testing.assert_array_equal(cells, np.concatenate(blocks))
         np.testing.assert_array_equal(back.run({"x": cells})["y0"], x)
     with pytest.raises(FeatureError, match="fails on these inputs: .*Reshape"):
         there.run({"x": np.zeros((1, 1, 2, 3), np.float32)})
 
 
-def test_a_result_that_is_returned_twice(files: Any, save: Callable[..., Path]) -> None:
-    x = np.float32([[-1, 2]])
+def test_output_that_is_returned_twice(files: Any, save: Callable[..., Path]) -> None:
+    x = np.array([[-1, 2]], np.float32)
     spec = files.program_spec("relu", {"x": x}, {}, [("float32", x.shape)])
     spec.description.output.add().CopyFrom(spec.description.output[0])
     spec.mlProgram.functions["main"].block_specializations["CoreML6"].outputs.append("y0")
@@ -201,16 +208,19 @@ def test_a_result_that_is_returned_twice(files: Any, save: Callable[..., Path]) 
         load(save(spec))
 
 
-def test_open_sizes_need_no_translation_each(tmp_path: Path) -> None:
-    """Of an ML Program by coremltools, against PyTorch and NumPy; and it becomes one ONNX file."""
+def test_flexible_sizes_with_one_graph(tmp_path: Path) -> None:
+    """An ML Program by coremltools, compared with PyTorch and NumPy; it can be exported to ONNX."""
     import coremltools as ct
-    import torch.nn.functional as F
     from coremltools.converters.mil import Builder as mb
     from coremltools.converters.mil.mil import get_new_symbol
 
     sizes = (1, 2, get_new_symbol(), get_new_symbol())
 
-    @mb.program(input_specs=[mb.TensorSpec(sizes)], opset_version=ct.target.iOS15)
+    decorator: Callable[..., Any] = mb.program(
+        input_specs=[mb.TensorSpec(sizes)], opset_version=ct.target.iOS15
+    )
+
+    @decorator
     def program(x: Any) -> Any:
         larger = [
             mb.upsample_bilinear(
@@ -240,14 +250,28 @@ def test_open_sizes_need_no_translation_each(tmp_path: Path) -> None:
     assert not isinstance(model, flexible.FlexibleModel)
     model.to_onnx(tmp_path / "open.onnx")
     for height, width in ((4, 4), (7, 3), (2, 9)):
-        x = R.standard_normal((1, 2, height, width)).astype(np.float32)
-        given = torch.from_numpy(x)
-        wanted = [
-            F.interpolate(given, **how, mode="bilinear", align_corners=corners).numpy()
-            for how in ({"scale_factor": (2, 3)}, {"size": (5, 3)})
-            for corners in (False, True)
-        ]
-        wanted += [np.repeat(x, 2, -1), np.tril(x) - np.tril(x, -2)]
+        x = random(1, 2, height, width)
+        corners = (False, True)
+        scaled = [_resize(x, each, scale_factor=(2, 3)) for each in corners]
+        resized = [_resize(x, each, size=(5, 3)) for each in corners]
+        arrays = [*scaled, *resized, np.repeat(x, 2, -1), np.tril(x) - np.tril(x, -2)]
         answers = model.run({"x": x})
-        for feature, array in zip(model.interface.outputs, wanted, strict=True):
+        for feature, array in zip(model.interface.outputs, arrays, strict=True):
             np.testing.assert_allclose(answers[feature.name], array, rtol=1e-4, atol=1e-5)
+
+
+def _resize(
+    x: np.ndarray,
+    align_corners: bool,
+    *,
+    size: tuple[int, int] | None = None,
+    scale_factor: tuple[float, float] | None = None,
+) -> np.ndarray:
+    resized: np.ndarray = torch.nn.functional.interpolate(
+        torch.from_numpy(x),
+        size=size,
+        scale_factor=None if scale_factor is None else list(scale_factor),
+        mode="bilinear",
+        align_corners=align_corners,
+    ).numpy()
+    return resized

@@ -1,5 +1,5 @@
 # ruff: noqa: N803 (kinds and fields are named as the specification names them)
-"""The imputer: a value for what is missing."""
+"""The imputer: replaces missing values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.classic.step import Features, Step, only
-from pocketlens.coreml.file.features import Interface
+from pocketlens.coreml.classic.step import Features, Step, single_feature
+from pocketlens.coreml.file.features import FeatureKind, Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
-# For each kind of imputed value: the inputs that it serves, and what it may replace.
-SERVES = {
+# For each kind of imputed value: the kinds of input it is for, and the field that says which value
+# is replaced.
+ALLOWED: dict[str, tuple[tuple[FeatureKind, ...], str]] = {
     "double": (("double", "array"), "replaceDoubleValue"),
     "int64": (("int64",), "replaceInt64Value"),
     "string": (("string",), "replaceStringValue"),
@@ -27,8 +28,8 @@ SERVES = {
 
 
 @classic(
-    restrictions="missing is what is left out, what equals the replaced value and, where the file "
-    "gives none to replace, NaN; a dictionary is filled in as a whole, when it is left out"
+    restrictions="a value is missing if it is omitted, equals the value to replace or, if the file "
+    "has no value to replace, is NaN; a dictionary is only replaced as a whole, if it is omitted"
 )
 def imputer(
     model: Interface,
@@ -55,7 +56,7 @@ def imputer(
     }
     kind = next((each for each, value in values.items() if value is not None), "")
     if not kind:
-        raise ModelFileError("it has no value to fill in")
+        raise ModelFileError("it has no replacement for missing values")
     imputed = values[kind]
     replaced = {
         "replaceDoubleValue": replaceDoubleValue,
@@ -63,47 +64,50 @@ def imputer(
         "replaceStringValue": replaceStringValue,
     }
     replaced = {name: value for name, value in replaced.items() if value is not None}
-    kinds, replaces = SERVES[kind]
-    taken = only(model.inputs, "input", *kinds)
-    output = only(model.outputs, "output", taken.kind)
+    kinds, replaces = ALLOWED[kind]
+    source = single_feature(model.inputs, "input", *kinds)
+    output = single_feature(model.outputs, "output", source.kind)
     if set(replaced) - {replaces}:
-        raise ModelFileError(f"it sets {next(iter(replaced))}, which its imputed value cannot be")
-    keys = "int64" if imputedInt64Dictionary is not None else "string"
-    if kind == "dictionary" and (taken.dtype, output.dtype) != (keys, keys):
-        raise ModelFileError(f"it fills in a dictionary with {keys} keys; the features' differ")
-    if kind in ("doubles", "int64s") and taken.shape and math.prod(taken.shape) != len(imputed):
         raise ModelFileError(
-            f"it fills in {len(imputed)} numbers; its input has {math.prod(taken.shape)}"
+            f"it sets {next(iter(replaced))}, which has another type than its imputed value"
+        )
+    keys: KeyType = "int64" if imputedInt64Dictionary is not None else "string"
+    if kind == "dictionary" and (source.dtype, output.dtype) != (keys, keys):
+        raise ModelFileError(
+            f"it fills in a dictionary with {keys} keys; its features have {source.dtype} and "
+            f"{output.dtype} keys"
+        )
+    if kind in ("doubles", "int64s") and source.shape and math.prod(source.shape) != len(imputed):
+        raise ModelFileError(
+            f"it fills in {len(imputed)} numbers; its input has {math.prod(source.shape)}"
         )
     target: Any = next(iter(replaced.values()), math.nan)
 
-    def run(given: Features) -> dict[str, Any]:
-        value = given.get(taken.name)
-        if taken.kind == "array":
-            return {output.name: _filled(value, imputed, target, taken.shape)}
-        missing = value is None or (taken.kind != "dictionary" and _is(value, target))
+    def run(inputs: Features) -> dict[str, Any]:
+        value = inputs.get(source.name)
+        if source.kind == "array":
+            return {output.name: _fill(value, imputed, target, source.shape)}
+        missing = value is None or (source.kind != "dictionary" and _equal(value, target))
         return {output.name: imputed if missing else value}
 
     return Step(run, (output.name,))
 
 
-def _is(value: Any, target: Any) -> bool:
-    """Whether two values are the same; NaN is the same as NaN."""
+def _equal(value: Any, target: Any) -> bool:
+    """Whether two values are equal; NaN equals NaN."""
     return bool(value == target or (value != value and target != target))
 
 
-def _filled(
+def _fill(
     value: NDArray[Any] | None, imputed: Any, target: float, shape: tuple[int, ...]
 ) -> NDArray[Any]:
     if value is None:
         if not shape:
-            raise FeatureError(
-                "the input is left out; expected an array, for its size is not fixed"
-            )
+            raise FeatureError("the input is missing; expected an array, because its size may vary")
         return np.broadcast_to(np.asarray(imputed), shape)
     x = np.asarray(value)
     fill = np.asarray(imputed)
     if fill.ndim and fill.size != x.size:
-        raise FeatureError(f"the input holds {x.size} numbers; the model fills in {fill.size}")
+        raise FeatureError(f"the input has {x.size} numbers; the model fills in {fill.size}")
     missing = np.isnan(x) if math.isnan(target) else x == target
     return np.where(missing, fill.reshape(x.shape) if fill.ndim else fill, x)

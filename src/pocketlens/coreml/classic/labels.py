@@ -1,4 +1,4 @@
-"""`Labels`: a classifier's classes, and its answer as Core ML gives it."""
+"""`Labels`: a classifier's classes, and its outputs as Core ML returns them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.classic.step import declared, predicted
-from pocketlens.coreml.file.features import Interface
+from pocketlens.coreml.classic.step import find_feature, predicted_output
+from pocketlens.coreml.file.features import Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.errors import ModelFileError
 
@@ -16,18 +16,24 @@ __all__ = ["Labels"]
 
 
 class Labels:
-    """The classes of a classifier, held against the outputs that its description declares.
+    """The classes of a classifier, checked against the declared outputs.
 
     Attributes:
         classes: The labels, in the order of the probabilities.
-        outputs: The names of the outputs: the label's and, if there is one, the probabilities'.
+        outputs: The names of the outputs: the label and, if declared, the probabilities.
     """
 
     def __init__(self, model: Interface, strings: Message | None, numbers: Message | None) -> None:
-        """`strings` and `numbers` are the message's class labels, of which one is set.
+        """Read the labels and check the declared outputs.
+
+        Args:
+            model: The declared features.
+            strings: The message's string class labels, or None.
+            numbers: The message's int64 class labels, or None.
 
         Raises:
-            ModelFileError: No labels, one listed twice, or outputs of another type.
+            ModelFileError: There are no labels, a label is listed twice, or an output has another
+                type.
         """
         vector = strings if strings is not None else numbers
         if vector is None or not vector.vector:
@@ -35,29 +41,35 @@ class Labels:
         self.classes: tuple[str | int, ...] = tuple(vector.vector)
         if len(set(self.classes)) != len(self.classes):
             raise ModelFileError("a class is listed twice")
-        kind = "string" if strings is not None else "int64"
-        label = predicted(model, kind)
+        kind: KeyType = "string" if strings is not None else "int64"
+        label = predicted_output(model, kind)
         self._label = label.name
         self._probabilities = model.probabilities
         self.outputs: tuple[str, ...] = (label.name,)
         if model.probabilities:
-            table = declared(model.outputs, model.probabilities, "probabilities", "dictionary")
+            table = find_feature(model.outputs, model.probabilities, "probabilities", "dictionary")
             if table.dtype != kind:
                 raise ModelFileError(
                     f"the output '{table.name}' has {table.dtype} keys; its classes are {kind}"
                 )
             self.outputs += (table.name,)
 
-    def answer(
+    def to_outputs(
         self, probabilities: NDArray[np.float64] | None, best: int | None = None
     ) -> dict[str, Any]:
-        """The outputs: the class `best`, or the first of the likeliest; and the probabilities."""
+        """The values of the outputs.
+
+        Args:
+            probabilities: One for each class, [K]; None if the model does not compute them.
+            best: The index of the predicted class; by default the first with the highest
+                probability.
+        """
         if best is None:
             assert probabilities is not None
             best = int(np.argmax(probabilities))
-        answer: dict[str, Any] = {self._label: self.classes[best]}
+        results: dict[str, Any] = {self._label: self.classes[best]}
         if self._probabilities and probabilities is not None:
-            answer[self._probabilities] = dict(
+            results[self._probabilities] = dict(
                 zip(self.classes, probabilities.tolist(), strict=True)
             )
-        return answer
+        return results

@@ -1,5 +1,8 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""Generalized linear models: a link function of weights · x + offset."""
+"""Generalized linear models: link(weights · x + offset).
+
+Source: GLMClassifier.proto and GLMRegressor.proto of the specification.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
 from pocketlens.coreml.classic.links import log_logistic, logistic, probit, softmax
-from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Floats, Message
@@ -34,7 +37,7 @@ def glmRegressor(
     offset: Floats,
     postEvaluationTransform: str = "NoTransform",
 ) -> Step:
-    output = predicted(model, "double", "array", "int64")
+    output = predicted_output(model, "double", "array", "int64")
     scores = _scores(model, weights, offset)
     if len(offset) > 1 and output.kind != "array":
         raise ModelFileError(
@@ -42,7 +45,7 @@ def glmRegressor(
             f"its output '{output.name}' is declared as {output.kind}; expected an array"
         )
     link = LINKS[postEvaluationTransform]
-    return Step(lambda given: {output.name: link(scores(given))}, (output.name,))
+    return Step(lambda inputs: {output.name: link(scores(inputs))}, (output.name,))
 
 
 @classic()
@@ -59,7 +62,7 @@ def glmClassifier(
     labels = Labels(model, stringClassLabels, int64ClassLabels)
     scores = _scores(model, weights, offset)
     classes = len(labels.classes)
-    # Of two classes the first one's score follows from the second's, whichever the encoding.
+    # With two classes there is one score, whatever the encoding: the first class has the rest.
     rows = classes - 1 if classEncoding == "ReferenceClass" or classes == 2 else classes
     if len(offset) != rows:
         raise ModelFileError(
@@ -67,7 +70,7 @@ def glmClassifier(
             f"expected {rows}"
         )
     if postEvaluationTransform == "Probit" and classes != 2:
-        raise ModelFileError(f"Probit serves two classes; it has {classes}")
+        raise ModelFileError(f"it has {classes} classes; Probit needs 2")
     if classes == 2:
         link = LINKS[postEvaluationTransform]
 
@@ -82,11 +85,11 @@ def glmClassifier(
     else:
 
         def probabilities(z: Row) -> Row:
-            # Each class's own probability, over the sum of all; in logarithms, as all may be 0.
+            # Each class's probability divided by their sum; as logarithms, since all may be 0.
             return softmax(log_logistic(z))
 
-    def run(given: Features) -> dict[str, object]:
-        return labels.answer(probabilities(scores(given)))
+    def run(inputs: Features) -> dict[str, object]:
+        return labels.to_outputs(probabilities(scores(inputs)))
 
     return Step(run, labels.outputs, labels.classes)
 
@@ -94,7 +97,7 @@ def glmClassifier(
 def _scores(
     model: Interface, weights: tuple[Message, ...], offset: Floats
 ) -> Callable[[Features], Row]:
-    """weights [rows, width] · x [width] + offset [rows]."""
+    """A function that computes weights [rows, width] · x [width] + offset [rows]."""
     rows = [list(row.value) for row in weights]
     if len(rows) != len(offset):
         raise ModelFileError(f"it has {len(rows)} rows of weights and {len(offset)} offsets")
@@ -102,4 +105,4 @@ def _scores(
         raise ModelFileError("its rows of weights are empty or of different lengths")
     matrix, constant = np.array(rows, np.float64), np.array(offset, np.float64)
     vector = Vector(model.inputs, width=matrix.shape[1])
-    return lambda given: matrix @ vector.row(given) + constant
+    return lambda inputs: matrix @ vector.row(inputs) + constant

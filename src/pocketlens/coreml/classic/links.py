@@ -1,4 +1,4 @@
-"""From scores to probabilities. x and the result are [K] doubles."""
+"""Link functions: scores to probabilities. Inputs and results are doubles, [K]."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def logistic(x: Row) -> Row:
 
 
 def log_logistic(x: Row) -> Row:
-    """The logarithm of `logistic`, exact also where that is 0."""
+    """The logarithm of `logistic`, exact even where `logistic` is 0."""
     return -np.logaddexp(0.0, -x)
 
 
 def probit(x: Row) -> Row:
-    """The normal distribution's cumulative function."""
+    """The cumulative distribution function of the standard normal distribution."""
     return np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in x.tolist()])
 
 

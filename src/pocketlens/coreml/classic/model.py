@@ -1,4 +1,4 @@
-"""`ClassicModel`: one model that is no graph and no pipeline."""
+"""`ClassicModel`: a model that runs as one NumPy step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketlens.coreml.file.errors import located_errors
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.ops.registry import lookup
-from pocketlens.coreml.runtime.inputs import given_features
+from pocketlens.coreml.runtime.inputs import read_features
 from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import ModelFileError
 
@@ -21,10 +21,10 @@ __all__ = ["ClassicModel"]
 
 
 class ClassicModel(CoreMLModel):
-    """A tree ensemble, a linear model, a scaler, ...: a step that runs in NumPy.
+    """A tree ensemble, a linear model, a scaler, ...: a `Step` that runs in NumPy.
 
-    An optional number, string or dictionary that is left out is a missing value: trees send it
-    their own way, an imputer fills it in, and what needs it refuses.
+    An optional number, string or dictionary that is left out is a missing value. Trees have a
+    branch for it, an imputer replaces it, and any other model raises a FeatureError.
     """
 
     def __init__(self, file: ModelFile, interface: Interface) -> None:
@@ -35,10 +35,10 @@ class ClassicModel(CoreMLModel):
             for feature in interface.outputs:
                 if feature.name not in step.outputs:
                     raise ModelFileError(
-                        f"the description promises the output '{feature.name}'; "
-                        f"the model gives {', '.join(step.outputs)}"
+                        f"the description declares the output '{feature.name}'; "
+                        f"the model has: {', '.join(step.outputs)}"
                     )
-        inputs = {each.name: each for each in (*interface.inputs, *step.options)}
+        inputs = {each.name: each for each in (*interface.inputs, *step.optional_inputs)}
         super().__init__(file, replace(interface, inputs=tuple(inputs.values())), step.classes)
         self._step = step
 
@@ -47,14 +47,14 @@ class ClassicModel(CoreMLModel):
         inputs: Mapping[str, Any],
         *,
         state: Any = None,
-        intermediate: bool = False,  # noqa: ARG002 (a step is one: there is nothing on the way)
+        intermediate: bool = False,  # noqa: ARG002 (a single step has no intermediate values)
     ) -> dict[str, Any]:
         self._check_stateless(state)
-        self._check_given(inputs)
-        given = given_features(inputs, self.interface.inputs)
-        with np.errstate(all="ignore"):  # infinity and NaN are answers like any others
-            answers = self._step.run(given)
+        self._check_inputs(inputs)
+        values = read_features(inputs, self.interface.inputs)
+        with np.errstate(all="ignore"):  # infinity and NaN are valid results
+            results = self._step.run(values)
         return {
-            feature.name: feature_output(answers[feature.name], feature)
+            feature.name: feature_output(results[feature.name], feature)
             for feature in self.interface.outputs
         }

@@ -1,5 +1,8 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""The nearest neighbors classifier. Either index, linear or k-d tree, finds the same samples."""
+"""The nearest neighbors classifier.
+
+The index of the file is not used: a linear index and a k-d tree find the same samples.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
-from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
@@ -16,9 +19,10 @@ from pocketlens.errors import ModelFileError
 
 
 @classic(
-    restrictions="equal votes go to the class whose sample is listed first; inverse distances are "
-    "of the squared Euclidean distance, the only one there is, and samples at distance 0 outvote "
-    "all others; a model without samples gives its default label and no probabilities"
+    restrictions="if votes are equal, the class of the sample that is listed first wins; inverse "
+    "distance weights are 1 / squared Euclidean distance (the specification has no other "
+    "distance), and samples at distance 0 outvote all others; a model without samples returns its "
+    "default label and no probabilities"
 )
 def kNearestNeighborsClassifier(
     model: Interface,
@@ -36,40 +40,41 @@ def kNearestNeighborsClassifier(
         raise ModelFileError("it has no weighting scheme; expected uniform or inverse distance")
     count = _neighbors(numberOfNeighbors)
     samples = _samples(nearestNeighborsIndex)
-    given_labels = stringClassLabels if stringClassLabels is not None else int64ClassLabels
-    each = [] if given_labels is None else list(given_labels.vector)
+    class_labels = stringClassLabels if stringClassLabels is not None else int64ClassLabels
+    each = [] if class_labels is None else list(class_labels.vector)
     if len(each) != len(samples):
         raise ModelFileError(f"it has {len(each)} labels for {len(samples)} samples")
     vector = Vector(model.inputs, width=nearestNeighborsIndex.numberOfDimensions)
     if not each:
         return _empty(model, defaultStringLabel, defaultInt64Label)
-    assert given_labels is not None
-    distinct = type(given_labels)(vector=list(dict.fromkeys(each)))
+    assert class_labels is not None
+    distinct = type(class_labels)(vector=list(dict.fromkeys(each)))
     strings = stringClassLabels is not None
     labels = Labels(model, distinct if strings else None, None if strings else distinct)
-    places = {label: place for place, label in enumerate(labels.classes)}
-    votes_for = np.array([places[label] for label in each])
+    positions = {label: position for position, label in enumerate(labels.classes)}
+    votes_for = np.array([positions[label] for label in each])
 
-    def run(given: Features) -> dict[str, object]:
-        apart = samples - vector.row(given)
-        distances = np.einsum("ij,ij->i", apart, apart)
+    def run(inputs: Features) -> dict[str, object]:
+        differences = samples - vector.row(inputs)
+        distances: NDArray[np.float64] = np.einsum("ij,ij->i", differences, differences)
         nearest = np.argsort(distances, kind="stable")[:count]
         weights = np.ones(nearest.size)
         if inverseDistanceWeighting is not None:
             weights = _inverse(distances[nearest])
         votes = np.bincount(votes_for[nearest], weights, len(labels.classes))
-        return labels.answer(votes / votes.sum())
+        return labels.to_outputs(votes / votes.sum())
 
     return Step(run, labels.outputs, labels.classes)
 
 
 def _inverse(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    same = distances == 0
+    """Weights proportional to 1 / distance; if any distance is 0, only those samples count."""
+    same: NDArray[np.bool_] = distances == 0
     if same.any():
         return same.astype(np.float64)
-    # Over the least distance, so that neither 1 / d nor the sum is out of range.
-    row: NDArray[np.float64] = distances.min() / distances
-    return row
+    # Scaled by the smallest distance, so that neither 1 / d nor the sum overflows.
+    weights: NDArray[np.float64] = distances.min() / distances
+    return weights
 
 
 def _neighbors(parameter: Message) -> int:
@@ -82,7 +87,8 @@ def _neighbors(parameter: Message) -> int:
         or (allowed == "set" and count not in parameter.set.values)
     ):
         raise ModelFileError(
-            f"its number of neighbors is {count}; expected at least 1, and one that it allows"
+            f"its number of neighbors is {count}; expected at least 1, and a number that the file "
+            "allows"
         )
     return count
 
@@ -93,21 +99,21 @@ def _samples(index: Message) -> NDArray[np.float64]:
         raise ModelFileError("it has no distance function; expected the squared Euclidean distance")
     kind = index.WhichOneof("IndexType")
     if kind is None or (kind == "singleKdTreeIndex" and index.singleKdTreeIndex.leafSize < 1):
-        raise ModelFileError("it has no index; expected a linear one, or a k-d tree with leaves")
+        raise ModelFileError("it has no index; expected a linear index, or a k-d tree with leaves")
     width = index.numberOfDimensions
     rows = [list(sample.vector) for sample in index.floatSamples]
     if width < 1 or any(len(row) != width for row in rows):
-        raise ModelFileError(f"its samples differ from its {width} dimensions")
+        raise ModelFileError(f"its samples do not all have its {width} dimensions")
     return np.array(rows, np.float64).reshape(len(rows), width)
 
 
 def _empty(model: Interface, string: str | None, number: int | None) -> Step:
-    """A classifier without samples, such as one that is to be trained on the device."""
-    if string is None and number is None:
+    """A classifier without samples, such as one that will be trained on the device."""
+    default = string if string is not None else number
+    if default is None:
         raise ModelFileError("it has neither samples nor a default label")
-    default: str | int = string if string is not None else number  # type: ignore[assignment]
-    label = predicted(model, "string" if string is not None else "int64")
-    answer: dict[str, object] = {label.name: default}
+    label = predicted_output(model, "string" if string is not None else "int64")
+    results: dict[str, object] = {label.name: default}
     if model.probabilities:
-        answer[model.probabilities] = {}
-    return Step(lambda _: answer, tuple(answer))
+        results[model.probabilities] = {}
+    return Step(lambda _: results, tuple(results))

@@ -1,5 +1,8 @@
 # ruff: noqa: N802 (kinds are functions named as the specification names them)
-"""Pipelines: models in a row, each taking what the caller or an earlier model gives, by name."""
+"""Pipelines: models that run one after another.
+
+Features are passed by name: a stage's input is an input of the pipeline or an earlier output.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.pipelines import MAX_DEPTH, NamedStages, name_stages, stages_of
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic, lookup
-from pocketlens.coreml.runtime.inputs import given_features
+from pocketlens.coreml.runtime.inputs import read_features
 from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import ModelFileError
 
@@ -47,7 +50,7 @@ def _inner(model: Interface, message: Message) -> NamedStages:
 
 
 def _check_fields(file: ModelFile, interface: Interface) -> None:
-    """Refuse a pipeline that sets a field which is unknown here."""
+    """Check that the pipeline's message sets only known fields."""
     kind = file.spec.WhichOneof("Type")
     with located_errors(file, f"the model ({kind})"):
         lowering = lookup("classic", kind)
@@ -64,13 +67,16 @@ class PipelineModel(CoreMLModel):
         make: Callable[[ModelFile, int], CoreMLModel],
         depth: int = 0,
     ) -> None:
-        """Open every stage and hold its features against those that come before.
+        """Load every stage and check that its inputs are available when it runs.
 
         Args:
             file: The pipeline.
             interface: Its inputs and outputs.
-            make: Opens a stage, a model of any kind, so many pipelines deep.
-            depth: How many pipelines this one is inside of.
+            make: Loads a stage, a model of any kind: `(file, depth)`.
+            depth: How many pipelines are around this one.
+
+        Raises:
+            ModelFileError: Pipelines are nested too deep, or an input or output is not available.
         """
         if depth >= MAX_DEPTH:
             raise ModelFileError(f"{file.path}: pipelines are nested more than {MAX_DEPTH} deep")
@@ -80,33 +86,33 @@ class PipelineModel(CoreMLModel):
         for stage in self._stages:
             for feature in stage.interface.inputs:
                 if feature.name in known or not feature.optional:
-                    _check(feature, known, f"{stage.path} takes")
+                    _check(feature, known, f"{stage.path} needs")
             known |= {feature.name: feature for feature in stage.interface.outputs}
         for feature in interface.outputs:
-            _check(feature, known, f"{file.path}: the description promises")
-        interface = replace(interface, inputs=_as_needed(interface.inputs, self._stages))
-        super().__init__(file, *_naming(interface, self._stages))
+            _check(feature, known, f"{file.path}: the description declares")
+        interface = replace(interface, inputs=_with_optional(interface.inputs, self._stages))
+        super().__init__(file, *_with_classes(interface, self._stages))
 
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
         self._check_stateless(state)
-        self._check_given(inputs)
-        known = given_features(inputs, self.interface.inputs)
-        made: dict[str, Any] = {}
+        self._check_inputs(inputs)
+        known = read_features(inputs, self.interface.inputs)
+        computed: dict[str, Any] = {}
         for stage in self._stages:
-            taken = [feature for feature in stage.interface.inputs if feature.name in known]
-            made |= stage.run({each.name: _fitted(known[each.name], each) for each in taken})
-            known |= made
-        outputs = {each.name: _fitted(known[each.name], each) for each in self.interface.outputs}
-        return made | outputs if intermediate else outputs
+            needed = [feature for feature in stage.interface.inputs if feature.name in known]
+            computed |= stage.run({each.name: _reshape(known[each.name], each) for each in needed})
+            known |= computed
+        outputs = {each.name: _reshape(known[each.name], each) for each in self.interface.outputs}
+        return computed | outputs if intermediate else outputs
 
 
-def _fitted(value: Any, feature: Feature) -> Any:
-    """What is known, in a shape that `feature` declares, if that holds as many numbers.
+def _reshape(value: Any, feature: Feature) -> Any:
+    """The value in a shape that `feature` allows, if it has as many elements.
 
-    A network of the older mapping whose description is silent gives [1, 1, C, 1, 1], and the model
-    behind it takes [C].
+    A network of the older mapping that declares no output shape returns [1, 1, C, 1, 1], and the
+    model after it expects [C].
     """
     if feature.kind != "array" or feature.allows(np.shape(value)):
         return value
@@ -117,36 +123,39 @@ def _fitted(value: Any, feature: Feature) -> Any:
     return value
 
 
-def _as_needed(inputs: tuple[Feature, ...], stages: Iterable[CoreMLModel]) -> tuple[Feature, ...]:
-    """The inputs, optional those that every stage which takes them does without.
+def _with_optional(
+    inputs: tuple[Feature, ...], stages: Iterable[CoreMLModel]
+) -> tuple[Feature, ...]:
+    """The inputs; an input is optional if it is optional in every stage that uses it.
 
-    Converters do not mark the thresholds of a suppression as optional, and leave them out.
+    Converters declare the thresholds of a non-maximum suppression as required, but users may leave
+    them out.
     """
-    taken = [feature for stage in stages for feature in stage.interface.inputs]
-    spare = {each.name for each in taken} - {each.name for each in taken if not each.optional}
-    return tuple(replace(each, optional=each.optional or each.name in spare) for each in inputs)
+    used = [feature for stage in stages for feature in stage.interface.inputs]
+    optional = {each.name for each in used} - {each.name for each in used if not each.optional}
+    return tuple(replace(each, optional=each.optional or each.name in optional) for each in inputs)
 
 
-def _naming(
+def _with_classes(
     interface: Interface, stages: Iterable[CoreMLModel]
 ) -> tuple[Interface, tuple[str | int, ...]]:
-    """The interface with its label and probabilities, and the classes that these are of.
+    """The interface with the names of its label and probabilities; and the classes.
 
-    A plain pipeline's description does not say which of its outputs name the picture: those of its
-    last classifier do.
+    The description of a plain pipeline does not say which outputs are label and probabilities: they
+    are those of its last classifier.
     """
-    given = {feature.name for feature in interface.outputs}
+    outputs = {feature.name for feature in interface.outputs}
     classifiers = [
         stage
         for stage in stages
         if stage.labels
-        and stage.interface.label in given
+        and stage.interface.label in outputs
         and stage.interface.label == (interface.label or stage.interface.label)
     ]
     if not classifiers:
         return interface, ()
     last = classifiers[-1]
-    probabilities = last.interface.probabilities if last.interface.probabilities in given else ""
+    probabilities = last.interface.probabilities if last.interface.probabilities in outputs else ""
     return (
         replace(
             interface,
@@ -158,15 +167,19 @@ def _naming(
 
 
 def _check(feature: Feature, known: Mapping[str, Feature], what: str) -> None:
-    """`feature` is known by its name, and of the kind that it is declared as."""
+    """Check that `feature` is among the known features, with the same kind.
+
+    Raises:
+        ModelFileError: It is not; the message begins with `what`.
+    """
     source = known.get(feature.name)
     if source is None:
         raise ModelFileError(
-            f"{what} '{feature.name}', which neither an input nor an earlier model gives; "
-            f"known by then: {', '.join(known)}"
+            f"{what} '{feature.name}', which is neither an input nor an output of an earlier "
+            f"model; available at this point: {', '.join(known)}"
         )
-    # The types of arrays may differ: a stage takes what its own type can hold.
+    # Element types of arrays may differ: the stage converts the values.
     if source.kind != feature.kind or (source.kind != "array" and source.dtype != feature.dtype):
         raise ModelFileError(
-            f"{what} '{feature.name}' as {feature.kind}; by then it is {source.kind}"
+            f"{what} '{feature.name}' as {feature.kind}; at this point it is {source.kind}"
         )

@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""The Bayesian probit regressor: Gaussian weights of discrete features, added up."""
+"""The Bayesian probit regressor: the sum of Gaussian weights of discrete features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketlens.coreml.classic.links import probit
-from pocketlens.coreml.classic.step import Features, Step, declared, predicted
+from pocketlens.coreml.classic.step import Features, Step, find_feature, predicted_output
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
@@ -17,9 +17,9 @@ from pocketlens.errors import FeatureError, ModelFileError, UnsupportedParameter
 
 
 @classic(
-    restrictions="the probability is the specification's Φ(mean / β) with β = 1: the file holds no "
-    "β; the sampled probability, a random number, is refused; a feature value without a weight "
-    "is an error"
+    restrictions="the probability is the specification's Φ(mean / β) with β = 1, because the file "
+    "has no β; the output for the sampled probability (a random number) is not supported; a "
+    "feature value without a weight is an error"
 )
 def bayesianProbitRegressor(
     model: Interface,
@@ -36,20 +36,20 @@ def bayesianProbitRegressor(
     pessimisticProbabilityOutputFeatureName: str = "",
     sampledProbabilityOutputFeatureName: str = "",
 ) -> Step:
-    output = predicted(model, "double")
+    output = predicted_output(model, "double")
     if any(f.name == sampledProbabilityOutputFeatureName for f in model.outputs):
         raise UnsupportedParameter(
-            f"the output '{sampledProbabilityOutputFeatureName}' is a random number, whose "
-            "generator only Apple's systems have"
+            f"the output '{sampledProbabilityOutputFeatureName}' is a random number; only Apple's "
+            "systems have its generator"
         )
-    taken = declared(model.inputs, regressionInputFeatureName, "regression input", "array")
+    source = find_feature(model.inputs, regressionInputFeatureName, "regression input", "array")
     for name in (
         optimismInputFeatureName,
         samplingScaleInputFeatureName,
         samplingTruncationInputFeatureName,
     ):
         if name and any(feature.name == name for feature in model.inputs):
-            declared(model.inputs, name, "optional input", "double")
+            find_feature(model.inputs, name, "optional input", "double")
     weights = _weights(features, numberOfFeatures)
     base = (bias.mean, _variance(bias.precision))
     names = {
@@ -60,27 +60,27 @@ def bayesianProbitRegressor(
     }
     names = {what: name for what, name in names.items() if name}
 
-    def run(given: Features) -> dict[str, object]:
-        if taken.name not in given:
-            raise FeatureError(f"the input '{taken.name}' is left out; this model needs it")
+    def run(inputs: Features) -> dict[str, object]:
+        if source.name not in inputs:
+            raise FeatureError(f"the input '{source.name}' is missing; this model needs it")
         mean, variance = base
-        for feature, value in _pairs(np.asarray(given[taken.name]), numberOfFeatures):
+        for feature, value in _pairs(np.asarray(inputs[source.name]), numberOfFeatures):
             found = weights.get((feature, value))
             if found is None:
                 raise FeatureError(
-                    f"the input '{taken.name}' gives feature {feature} the value {value}, "
-                    "for which the model has no weight"
+                    f"the input '{source.name}' has the value {value} for feature {feature}; "
+                    "the model has no weight for it"
                 )
             mean, variance = mean + found[0], variance + found[1]
-        optimism = given.get(optimismInputFeatureName, 0.0)
+        optimism = inputs.get(optimismInputFeatureName, 0.0)
         shifted = mean + optimism * math.sqrt(variance)
-        answers = {
+        results = {
             "probability": probit(np.array([mean])),
             "mean": mean,
             "variance": variance,
             "pessimistic": probit(np.array([shifted])),
         }
-        return {name: answers[what] for what, name in names.items()}
+        return {name: results[what] for what, name in names.items()}
 
     return Step(run, tuple(names.values()))
 
@@ -88,7 +88,7 @@ def bayesianProbitRegressor(
 def _weights(
     features: tuple[Message, ...], count: int
 ) -> dict[tuple[int, int], tuple[float, float]]:
-    """Mean and variance of the weight of each (feature, value)."""
+    """The mean and variance of the weight of each (feature, value)."""
     weights: dict[tuple[int, int], tuple[float, float]] = {}
     for feature in features:
         number = feature.featureId
@@ -105,14 +105,14 @@ def _weights(
 
 def _variance(precision: float) -> float:
     if not (precision > 0 and math.isfinite(precision)):
-        raise ModelFileError(f"a weight has the precision {precision}; expected one above 0")
+        raise ModelFileError(f"a weight has the precision {precision}; expected more than 0")
     return 1 / precision
 
 
 def _pairs(x: np.ndarray, count: int) -> Sequence[tuple[int, int]]:
-    """(feature, value) of an input [features] or [any, 2]."""
+    """The pairs (feature, value) of an input of shape [features] or [any, 2]."""
     if not np.array_equal(x, x.astype(np.int64)):
-        raise FeatureError("the regression input holds numbers that are not whole")
+        raise FeatureError("the regression input has fractions; expected whole numbers")
     if x.ndim == 2 and x.shape[1] == 2:
         return [(feature, value) for feature, value in x.astype(np.int64).tolist()]
     if x.ndim == 1 and x.size == count:

@@ -1,7 +1,7 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """The item similarity recommender.
 
-The score of item k is Σ_i sim(k, i) · (score_i - shift_k) over the items i that are given.
+The score of item k is Σ_i sim(k, i) · (score_i - shift_k), summed over the items i in the input.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.classic.step import Features, Step, declared
-from pocketlens.coreml.file.features import Feature, Interface
+from pocketlens.coreml.classic.step import Features, Step, find_feature
+from pocketlens.coreml.file.features import Feature, FeatureKind, Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
 
-LISTS = ("sequence", "array")
+LISTS: tuple[FeatureKind, ...] = ("sequence", "array")
 MAX_UNNAMED = 2**20
-"""The most items of a model that does not list them: all of them are recommended by default."""
+"""The most items of a model without item names: by default it recommends all of them."""
 
 
 @classic(
-    restrictions="an item without a score of its own counts 1, one that the model does not know "
-    "has no similarity to any; of equal scores the item listed first comes first"
+    restrictions="an input item without a score has the score 1; an item that the model does not "
+    "know is ignored; of items with equal scores, the one listed first comes first"
 )
 def itemSimilarityRecommender(
     model: Interface,
@@ -42,74 +42,74 @@ def itemSimilarityRecommender(
 ) -> Step:
     items = _Items(itemItemSimilarities, itemStringIds, itemInt64Ids)
     name = itemInputFeatureName or (model.inputs[0].name if len(model.inputs) == 1 else "")
-    taken = items.check(declared(model.inputs, name, "items", "dictionary", *LISTS))
+    source = items.check(find_feature(model.inputs, name, "items", "dictionary", *LISTS))
     lists = [
-        items.check(declared(model.inputs, each, "list of items", *LISTS)) if each else None
+        items.check(find_feature(model.inputs, each, "list of items", *LISTS)) if each else None
         for each in (itemRestrictionInputFeatureName, itemExclusionInputFeatureName)
     ]
     if numRecommendationsInputFeatureName:
-        declared(
+        find_feature(
             model.inputs, numRecommendationsInputFeatureName, "number of recommendations", "int64"
         )
     ranked, scored = recommendedItemListOutputFeatureName, recommendedItemScoreOutputFeatureName
     if ranked:
-        items.check(declared(model.outputs, ranked, "list of recommendations", "sequence"))
+        items.check(find_feature(model.outputs, ranked, "list of recommendations", "sequence"))
     if scored:
-        items.check(declared(model.outputs, scored, "scores", "dictionary"))
+        items.check(find_feature(model.outputs, scored, "scores", "dictionary"))
 
-    def run(given: Features) -> dict[str, Any]:
-        if taken.name not in given:
-            raise FeatureError(f"the input '{taken.name}' is left out; this model needs it")
-        observed = given[taken.name]
+    def run(inputs: Features) -> dict[str, Any]:
+        if source.name not in inputs:
+            raise FeatureError(f"the input '{source.name}' is missing; this model needs it")
+        observed = inputs[source.name]
         if not isinstance(observed, dict):
             observed = dict.fromkeys(_list(observed), 1.0)
         scores = items.scores(observed)
         restricted, excluded = (
-            None if each is None or each.name not in given else _list(given[each.name])
+            None if each is None or each.name not in inputs else _list(inputs[each.name])
             for each in lists
         )
         allowed = np.zeros(items.count, bool)
         allowed[items.known(items.names() if restricted is None else restricted)] = True
         allowed[items.known(observed if excluded is None else excluded)] = False
-        places = np.flatnonzero(allowed)
-        best = places[np.argsort(-scores[places], kind="stable")]
-        best = best[: _wanted(given, numRecommendationsInputFeatureName, items.count)]
-        found = [(items.name(place), float(scores[place])) for place in best.tolist()]
-        answers: dict[str, Any] = {}
+        positions = np.flatnonzero(allowed)
+        best = positions[np.argsort(-scores[positions], kind="stable")]
+        best = best[: _limit(inputs, numRecommendationsInputFeatureName, items.count)]
+        found = [(items.name(position), float(scores[position])) for position in best.tolist()]
+        results: dict[str, Any] = {}
         if ranked:
-            answers[ranked] = [item for item, _ in found]
+            results[ranked] = [item for item, _ in found]
         if scored:
-            answers[scored] = dict(found)
-        return answers
+            results[scored] = dict(found)
+        return results
 
     return Step(run, tuple(each for each in (ranked, scored) if each))
 
 
-def _wanted(given: Features, name: str, all_items: int) -> int:
-    count: int = given.get(name, all_items)
+def _limit(inputs: Features, name: str, all_items: int) -> int:
+    count: int = inputs.get(name, all_items)
     if count < 0:
         raise FeatureError(f"the input '{name}' is {count}; expected at least 0")
     return count
 
 
-def _list(given: Any) -> list[Any]:
-    if isinstance(given, np.ndarray):
-        if not np.array_equal(given, given.astype(np.int64)):
-            raise FeatureError("a list of items holds numbers that are not whole")
-        return list(given.astype(np.int64).reshape(-1).tolist())
-    return list(given)
+def _list(value: Any) -> list[Any]:
+    if isinstance(value, np.ndarray):
+        if not np.array_equal(value, value.astype(np.int64)):
+            raise FeatureError("a list of items has fractions; expected whole numbers")
+        return list(value.astype(np.int64).reshape(-1).tolist())
+    return list(value)
 
 
 class _Items:
-    """The items by their place 0 ... count - 1, and how similar they are."""
+    """The items, numbered 0 to count - 1, and their similarities."""
 
     def __init__(
         self, similarities: tuple[Message, ...], strings: Message | None, numbers: Message | None
-    ):
+    ) -> None:
         named = [list(each.vector) for each in (strings, numbers) if each and each.vector]
         if len(named) > 1:
             raise ModelFileError("it names its items by strings and by numbers; expected one")
-        self._kind = "string" if strings and strings.vector else "int64"
+        self._kind: KeyType = "string" if strings and strings.vector else "int64"
         self._names: list[Any] | None = named[0] if named else None
         highest = -1
         self._similar: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
@@ -129,43 +129,47 @@ class _Items:
         self.count = highest + 1 if self._names is None else len(self._names)
         if highest >= min(self.count, MAX_UNNAMED):
             raise ModelFileError(
-                f"it has an item number {highest}; expected numbers below "
+                f"it has the item number {highest}; expected numbers below "
                 f"{MAX_UNNAMED if self._names is None else self.count}"
             )
-        self._places = {name: place for place, name in enumerate(self._names or ())}
-        if self._names is not None and len(self._places) != self.count:
+        self._positions = {name: position for position, name in enumerate(self._names or ())}
+        if self._names is not None and len(self._positions) != self.count:
             raise ModelFileError("two of its items have the same name")
         self._shift = np.zeros(self.count)
         self._shift[list(shifts)] = list(shifts.values())
 
     def check(self, feature: Feature) -> Feature:
-        """A feature whose items or keys are of the items' type."""
+        """Return the feature if its elements or keys have the type of the items.
+
+        Raises:
+            ModelFileError: They have another type.
+        """
         kind = "int64" if feature.kind == "array" else feature.dtype
         if kind != self._kind:
             raise ModelFileError(
-                f"the feature '{feature.name}' holds items as {kind}; the model's are {self._kind}"
+                f"the feature '{feature.name}' has {kind} items; the model has {self._kind} items"
             )
         return feature
 
     def names(self) -> Iterable[Any]:
-        """Every item as the caller calls it."""
+        """The names of all items, or their numbers if they have no names."""
         return range(self.count) if self._names is None else self._names
 
-    def name(self, place: int) -> Any:
-        return place if self._names is None else self._names[place]
+    def name(self, position: int) -> Any:
+        return position if self._names is None else self._names[position]
 
     def known(self, names: Iterable[Any]) -> list[int]:
-        """The places of those items that the model knows."""
+        """The positions of the items that the model knows."""
         if self._names is None:
             return [name for name in names if 0 <= name < self.count]
-        return [self._places[name] for name in names if name in self._places]
+        return [self._positions[name] for name in names if name in self._positions]
 
     def scores(self, observed: dict[Any, float]) -> NDArray[np.float64]:
         """The score of every item, [count]."""
         scores = np.zeros(self.count)
         for name, score in observed.items():
-            for place in self.known([name]):
-                if place in self._similar:
-                    others, similarity = self._similar[place]
+            for position in self.known([name]):
+                if position in self._similar:
+                    others, similarity = self._similar[position]
                     scores[others] += similarity * (score - self._shift[others])
         return scores

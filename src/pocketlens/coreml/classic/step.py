@@ -1,4 +1,4 @@
-"""`Step`: what a classic model comes to when its message has been read."""
+"""`Step`: a classic model that is ready to run, and the checks its functions share."""
 
 from __future__ import annotations
 
@@ -9,41 +9,55 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.file.features import Feature, Interface
-from pocketlens.coreml.runtime.inputs import held_in, int64_or_none
+from pocketlens.coreml.file.features import Feature, FeatureKind, Interface
+from pocketlens.coreml.runtime.inputs import cast_or_none, int64_or_none
 from pocketlens.errors import FeatureError, ModelFileError
 
-__all__ = ["MAX_ITEMS", "Features", "Step", "declared", "feature_output", "only", "predicted"]
+__all__ = [
+    "MAX_ITEMS",
+    "NUMBERS",
+    "Features",
+    "Step",
+    "feature_output",
+    "find_feature",
+    "predicted_output",
+    "single_feature",
+]
 
 Features: TypeAlias = "Mapping[str, Any]"
-"""Values by feature name, in the types that `inputs.feature_input` gives."""
+"""Values by feature name, in the types that `runtime.inputs.feature_input` returns."""
+
+NUMBERS: tuple[FeatureKind, ...] = ("int64", "double", "array")
+"""The kinds of features with numbers."""
 
 MAX_ITEMS = 2**24
-"""The most numbers that a model may make of its own accord: 128 MiB of doubles."""
+"""The most numbers that a vector whose size is in the file may have: 128 MiB of doubles."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A model ready to run.
+    """A classic model that is ready to run.
 
     Attributes:
-        run: Takes the inputs that were given, gives every output in `outputs`.
-        outputs: The names of what it gives.
+        run: Takes the inputs (optional ones may be missing), returns every output in `outputs`.
+        outputs: The names of the outputs.
         classes: A classifier's labels in the order of its probabilities, else empty.
-        options: Inputs that it does without, whether the description lists them or not.
+        optional_inputs: Inputs that are optional, whether or not the description lists them.
     """
 
     run: Callable[[Features], dict[str, Any]]
     outputs: tuple[str, ...]
     classes: tuple[str | int, ...] = ()
-    options: tuple[Feature, ...] = ()
+    optional_inputs: tuple[Feature, ...] = ()
 
 
-def declared(features: tuple[Feature, ...], name: str, what: str, *kinds: str) -> Feature:
+def find_feature(
+    features: tuple[Feature, ...], name: str, what: str, *kinds: FeatureKind
+) -> Feature:
     """The declared feature `name`, which must be of one of `kinds`.
 
     Raises:
-        ModelFileError: There is none, or it is of another kind; the message calls it `what`.
+        ModelFileError: It is not declared, or has another kind; the message calls it `what`.
     """
     found = next((feature for feature in features if feature.name == name), None)
     if found is None:
@@ -58,30 +72,34 @@ def declared(features: tuple[Feature, ...], name: str, what: str, *kinds: str) -
     return found
 
 
-def only(features: tuple[Feature, ...], what: str, *kinds: str) -> Feature:
-    """The single declared feature, which must be of one of `kinds`.
+def single_feature(features: tuple[Feature, ...], what: str, *kinds: FeatureKind) -> Feature:
+    """The only declared feature, which must be of one of `kinds`.
 
     Raises:
-        ModelFileError: There are several, or it is of another kind.
+        ModelFileError: There are several, or it has another kind; the message calls it `what`.
     """
     if len(features) != 1:
         raise ModelFileError(
             f"it has {len(features)} {what}s ({', '.join(f.name for f in features)}); expected one"
         )
-    return declared(features, features[0].name, what, *kinds)
+    return find_feature(features, features[0].name, what, *kinds)
 
 
-def predicted(model: Interface, *kinds: str) -> Feature:
-    """The output that holds a regressor's or classifier's answer."""
+def predicted_output(model: Interface, *kinds: FeatureKind) -> Feature:
+    """The output with a regressor's value or a classifier's label.
+
+    Raises:
+        ModelFileError: It is not declared, or is not of one of `kinds`.
+    """
     name = model.label or (model.outputs[0].name if len(model.outputs) == 1 else "")
-    return declared(model.outputs, name, "prediction", *kinds)
+    return find_feature(model.outputs, name, "prediction", *kinds)
 
 
 def feature_output(value: Any, feature: Feature) -> Any:
-    """What a step computed, in the type that the model's description declares for it.
+    """Convert a step's result to the type that the model's description declares.
 
     Raises:
-        FeatureError: A value that the declared type or shape cannot hold.
+        FeatureError: The value does not fit into the declared type or shape.
     """
     if feature.kind == "array":
         return _array(np.asarray(value), feature)
@@ -90,7 +108,7 @@ def feature_output(value: Any, feature: Feature) -> Any:
         if array.size != 1:
             raise FeatureError(
                 f"the output '{feature.name}' is declared as {feature.kind}; "
-                f"the model gives {array.size} numbers"
+                f"the model computes {array.size} numbers"
             )
         number = array.reshape(()).item()
         return _whole(number, feature) if feature.kind == "int64" else float(number)
@@ -106,22 +124,22 @@ def _array(array: NDArray[Any], feature: Feature) -> NDArray[Any]:
     if not feature.allows(array.shape):
         raise FeatureError(
             f"the output '{feature.name}' is declared as {feature.expected()}; "
-            f"the model gives {' × '.join(map(str, array.shape))}"
+            f"the model computes {' × '.join(map(str, array.shape))}"
         )
     dtype = np.dtype(feature.dtype or np.float64)
-    held = held_in(array, dtype)
-    if held is None:
+    converted = cast_or_none(array, dtype)
+    if converted is None:
         raise FeatureError(
             f"the output '{feature.name}' is an array of {dtype}; "
-            f"the model gives values that {dtype} cannot hold"
+            f"the model computes values that {dtype} cannot hold"
         )
-    return held
+    return converted
 
 
 def _whole(number: float, feature: Feature) -> int:
     whole = int64_or_none(number)
     if whole is None:
         raise FeatureError(
-            f"the output '{feature.name}' is a whole number (int64); the model gives {number}"
+            f"the output '{feature.name}' is a whole number (int64); the model computes {number}"
         )
     return whole

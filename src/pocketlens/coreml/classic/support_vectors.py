@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
 from pocketlens.coreml.classic.links import logistic
-from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Floats, Ints, Message
@@ -28,7 +28,7 @@ Row = NDArray[np.float64]
 
 LEAST = 1e-7  # libsvm keeps each pair's probability this far from 0 and 1
 MAX_CLASSES = 1024
-"""The most classes: libsvm's coupling holds a number for every pair of them."""
+"""The most classes: pairwise coupling needs a number for every pair of them."""
 
 
 @classic()
@@ -41,17 +41,17 @@ def supportVectorRegressor(
     coefficients: Message,
     rho: float = 0.0,
 ) -> Step:
-    output = predicted(model, "double", "int64")
+    output = predicted_output(model, "double", "int64")
     kernels, count = _kernels(model, kernel, sparseSupportVectors, denseSupportVectors)
     alpha = np.array(coefficients.alpha, np.float64)
     if alpha.size != count:
         raise ModelFileError(f"it has {alpha.size} coefficients for {count} support vectors")
-    return Step(lambda given: {output.name: alpha @ kernels(given) - rho}, (output.name,))
+    return Step(lambda inputs: {output.name: alpha @ kernels(inputs) - rho}, (output.name,))
 
 
 @classic(
-    restrictions="with probA and probB the label is the likeliest class, without them the one "
-    "with the most votes, as in libsvm"
+    restrictions="as in libsvm, the label is the most probable class if there are probA and probB, "
+    "else the class with the most votes"
 )
 def supportVectorClassifier(
     model: Interface,
@@ -77,7 +77,7 @@ def supportVectorClassifier(
     if len(sizes) != classes or min(sizes) < 0 or sum(sizes) != count:
         raise ModelFileError(
             f"its classes have {list(sizes)[:8]} support vectors; "
-            f"expected {classes} numbers, {count} together"
+            f"expected {classes} numbers with the sum {count}"
         )
     alpha = [np.array(each.alpha, np.float64) for each in coefficients]
     if len(alpha) != classes - 1 or any(row.size != count for row in alpha):
@@ -96,42 +96,47 @@ def supportVectorClassifier(
         )
     if model.probabilities and not probA:
         raise ModelFileError(
-            f"the description promises the probabilities '{model.probabilities}'; "
-            "the model has no probA and probB, from which they follow"
+            f"the description declares the probabilities '{model.probabilities}'; "
+            "the model has no probA and probB to compute them from"
         )
     ends = np.cumsum(sizes)
     spans = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
 
-    def decisions(given: Features) -> Row:
-        """For each pair of classes (i, j), i < j: above 0 for i, else for j."""
-        k = kernels(given)
+    def decisions(inputs: Features) -> Row:
+        """A number for each pair of classes (i, j), i < j: a vote for i if above 0, else for j."""
+        k = kernels(inputs)
         sums = [
             alpha[j - 1][spans[i]] @ k[spans[i]] + alpha[i][spans[j]] @ k[spans[j]]
             for i, j in combinations(range(classes), 2)
         ]
-        return np.array(sums) - np.array(rho)
+        values: Row = np.array(sums) - np.array(rho)
+        return values
 
-    def vote(given: Features) -> dict[str, object]:
-        winners = np.where(decisions(given) > 0, *np.triu_indices(classes, 1))
-        return labels.answer(None, best=int(np.argmax(np.bincount(winners, minlength=classes))))
+    def vote(inputs: Features) -> dict[str, object]:
+        winners = np.where(decisions(inputs) > 0, *np.triu_indices(classes, 1))
+        return labels.to_outputs(None, best=int(np.argmax(np.bincount(winners, minlength=classes))))
 
-    def estimate(given: Features) -> dict[str, object]:
-        first = logistic(-(np.array(probA) * decisions(given) + np.array(probB)))
-        # A decision that is no number (of infinite coefficients, say) is the least, as in libsvm.
-        return labels.answer(coupled(np.minimum(np.fmax(first, LEAST), 1 - LEAST), classes))
+    def estimate(inputs: Features) -> dict[str, object]:
+        first = logistic(-(np.array(probA) * decisions(inputs) + np.array(probB)))
+        # As in libsvm, a NaN decision (from infinite coefficients, say) counts as the lowest.
+        return labels.to_outputs(coupled(np.minimum(np.fmax(first, LEAST), 1 - LEAST), classes))
 
     return Step(estimate if probA else vote, labels.outputs, labels.classes)
 
 
 def coupled(pairwise: Row, classes: int) -> Row:
-    """The classes' probabilities that agree best with those of each pair.
+    """Compute class probabilities from the probabilities of each pair of classes.
 
-    They minimize Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)², by the paper's iteration and libsvm's bounds:
-    at most 100 rounds (or one a class), till every derivative is within 0.005 / classes.
+    They minimize Σ_i Σ_j≠i (r_ji p_i - r_ij p_j)². The iteration is that of the paper, with
+    libsvm's limits: at most max(100, K) rounds, until every derivative is within 0.005 / K.
 
     Args:
-        pairwise: r_ij, that of class i against class j, for i < j in order, [K (K - 1) / 2].
+        pairwise: r_ij, the probability of class i against class j, for all i < j in order,
+            [K (K - 1) / 2].
         classes: K.
+
+    Returns:
+        The probability of each class, [K].
     """
     if classes == 2:
         return np.array([pairwise[0], 1 - pairwise[0]])
@@ -156,13 +161,13 @@ def coupled(pairwise: Row, classes: int) -> Row:
 
 
 class _Vectors(Protocol):
-    """The support vectors beside an input x [width]."""
+    """The support vectors, for computations with an input x [width]."""
 
     def dot(self, x: Row) -> Row:
-        """x · x' of each support vector x', [count]."""
+        """x · x' for each support vector x', [count]."""
 
     def distance(self, x: Row) -> Row:
-        """|x - x'|² of each, [count]."""
+        """|x - x'|² for each support vector x', [count]."""
 
 
 class _Dense:
@@ -174,8 +179,8 @@ class _Dense:
         return row
 
     def distance(self, x: Row) -> Row:
-        apart = self._matrix - x
-        row: Row = np.einsum("ij,ij->i", apart, apart)
+        differences = self._matrix - x
+        row: Row = np.einsum("ij,ij->i", differences, differences)
         return row
 
 
@@ -196,7 +201,7 @@ class _Sparse:
         return self._sums(self._values * x[self._columns])
 
     def distance(self, x: Row) -> Row:
-        # Where a support vector has no entry, it is 0 and x alone makes the distance.
+        # Where a support vector has no entry, it is 0, and the difference is x.
         near = x[self._columns]
         return np.maximum(x @ x + self._sums((near - self._values) ** 2 - near**2), 0.0)
 
@@ -204,7 +209,8 @@ class _Sparse:
 def _kernels(
     model: Interface, kernel: Message, sparse: Message | None, dense: Message | None
 ) -> tuple[Callable[[Features], Row], int]:
-    """The kernel of the inputs with every support vector, [count]; and the count."""
+    """A function that computes the kernel of the inputs and each support vector, [count]; and the
+    number of support vectors."""
     vectors: _Vectors
     if dense is not None:
         rows = [list(each.values) for each in dense.vectors]
@@ -216,23 +222,23 @@ def _kernels(
     elif sparse is not None:
         count = len(sparse.vectors)
         nodes = [(row, node) for row, each in enumerate(sparse.vectors) for node in each.nodes]
-        places = [(row, node.index) for row, node in nodes]
-        if min((index for _, index in places), default=1) < 1:
+        positions = [(row, node.index) for row, node in nodes]
+        if min((index for _, index in positions), default=1) < 1:
             raise ModelFileError("a support vector has an index below 1; libsvm counts from 1")
-        if len(set(places)) != len(places):
+        if len(set(positions)) != len(positions):
             raise ModelFileError("a support vector has two values at one index")
         vectors = _Sparse(
             count,
-            [row for row, _ in places],
-            [index - 1 for _, index in places],
+            [row for row, _ in positions],
+            [index - 1 for _, index in positions],
             [node.value for _, node in nodes],
         )
-        width = max((index for _, index in places), default=0)
+        width = max((index for _, index in positions), default=0)
         vector = Vector(model.inputs, width=width, exact=False)
     else:
         raise ModelFileError("it has no support vectors, neither sparse nor dense ones")
     function = _kernel(kernel, vectors)
-    return (lambda given: function(vector.row(given))), count
+    return (lambda inputs: function(vector.row(inputs))), count
 
 
 def _kernel(kernel: Message, vectors: _Vectors) -> Callable[[Row], Row]:

@@ -1,11 +1,15 @@
 # ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
-"""Tree ensembles: every tree adds its leaf's values to a base prediction.
+"""Tree ensembles: every tree adds the values of one of its leaves to a base prediction.
 
-A node's test, the way a missing value takes, and the transforms are TreeEnsemble.proto's. Three
-things the specification leaves open are as coremltools' converters count on them: two classes with
-a single score have the score as the second one's probability, a half goes to the second class, and
-an ensemble whose thresholds are all float32 numbers compares as float32. XGBoost's thresholds often
-are values of its data: there 0.1 is not below float32's 0.1, as a double is.
+The tests of nodes, the branch for missing values, and the transforms are those of
+TreeEnsemble.proto. In three cases the specification does not say what to do; there the code does
+what coremltools' converters expect:
+
+- If two classes have a single score, it is the probability of the second class.
+- A probability of exactly 0.5 predicts the second class.
+- If all thresholds are float32 numbers, inputs are rounded to float32 before they are compared.
+  XGBoost's thresholds are often values of its (float32) data: as a double, 0.1 would be below the
+  threshold 0.1, which is float32's 0.1 = 0.100000001...
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
 from pocketlens.coreml.classic.links import logistic, softmax
-from pocketlens.coreml.classic.step import Features, Step, predicted
+from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
@@ -42,16 +46,16 @@ FIELDS = (
 )
 MAX_FEATURES = 2**31
 MAX_DEPTH = 2**14
-"""The most branches from a root to a leaf: each is a step of every prediction."""
+"""The most branches from a root to a leaf: every prediction takes one step for each."""
 
 TRANSFORMS: dict[str, Callable[[Row], Row]] = {
     "NoTransform": lambda x: x,
     "Classification_SoftMax": softmax,
     "Regression_Logistic": logistic,
-    # The first class has the score 0 and is not among the predictions.
+    # The first class has the score 0, which is not among the predictions.
     "Classification_SoftMaxWithZeroClassReference": lambda x: softmax(np.concatenate([[0.0], x])),
 }
-SINGLE = "inputs are rounded to float32 where all thresholds are float32 numbers"
+SINGLE = "inputs are rounded to float32 if all thresholds are float32 numbers"
 ZERO_CLASS = "Classification_SoftMaxWithZeroClassReference"
 
 
@@ -71,7 +75,7 @@ def treeEnsembleClassifier(
     single = forest.dimensions == 1 and classes == 2 and postEvaluationTransform != ZERO_CLASS
     if single and postEvaluationTransform == "Classification_SoftMax":
         raise ModelFileError(
-            "it has one score for two classes, of which a softmax makes nothing; "
+            "it has one score for two classes, which Classification_SoftMax cannot use; "
             "expected two scores, or Regression_Logistic"
         )
     expected = classes - 1 if postEvaluationTransform == ZERO_CLASS else classes
@@ -81,12 +85,12 @@ def treeEnsembleClassifier(
             f"({postEvaluationTransform}); expected {expected}"
         )
 
-    def run(given: Features) -> dict[str, object]:
-        values = transform(forest.predict(given))
+    def run(inputs: Features) -> dict[str, object]:
+        values = transform(forest.predict(inputs))
         if not single:
-            return labels.answer(values)
+            return labels.to_outputs(values)
         second = float(values[0])
-        return labels.answer(np.array([1 - second, second]), best=int(second >= 0.5))
+        return labels.to_outputs(np.array([1 - second, second]), best=int(second >= 0.5))
 
     return Step(run, labels.outputs, labels.classes)
 
@@ -99,7 +103,7 @@ def treeEnsembleRegressor(
         raise UnsupportedParameter(
             f"it sets postEvaluationTransform to {ZERO_CLASS}; a regressor has no classes"
         )
-    output = predicted(model, "double", "array", "int64")
+    output = predicted_output(model, "double", "array", "int64")
     forest = _Forest(model, treeEnsemble)
     if forest.dimensions > 1 and output.kind != "array":
         raise ModelFileError(
@@ -107,11 +111,11 @@ def treeEnsembleRegressor(
             f"its output '{output.name}' is declared as {output.kind}; expected an array"
         )
     transform = TRANSFORMS[postEvaluationTransform]
-    return Step(lambda given: {output.name: transform(forest.predict(given))}, (output.name,))
+    return Step(lambda inputs: {output.name: transform(forest.predict(inputs))}, (output.name,))
 
 
 class _Forest:
-    """All nodes of all trees side by side, so that a step goes down one level in every tree."""
+    """The nodes of all trees in common arrays, so that one step goes down a level in every tree."""
 
     def __init__(self, model: Interface, parameters: Message) -> None:
         nodes = parameters.nodes
@@ -125,11 +129,13 @@ class _Forest:
         columns = _columns(nodes)
         self._behavior = np.array(columns["nodeBehavior"], np.int64)
         if not np.all((self._behavior >= 0) & (self._behavior <= LEAF)):
-            raise ModelFileError("a node has a nodeBehavior that is unknown here")
+            raise ModelFileError("a node has an unknown nodeBehavior")
         leaf = self._behavior == LEAF
         features = columns["branchFeatureIndex"]
         if max(features, default=0) >= MAX_FEATURES:
-            raise ModelFileError(f"a node tests the feature {max(features)}; its inputs have fewer")
+            raise ModelFileError(
+                f"a node tests the feature number {max(features)}; the inputs have fewer features"
+            )
         self._feature = np.where(leaf, 0, np.array(features, np.int64))
         self._threshold = np.array(columns["branchFeatureValue"], np.float64)
         branching = self._threshold[~leaf]
@@ -147,9 +153,9 @@ class _Forest:
             missing=True,
         )
 
-    def predict(self, given: Features) -> Row:
-        """The base prediction and the values of every tree's leaf, [dimensions]."""
-        x = self._vector.row(given)
+    def predict(self, inputs: Features) -> Row:
+        """The sum of the base prediction and the values of each tree's leaf, [dimensions]."""
+        x = self._vector.row(inputs)
         if self._single:
             x = x.astype(np.float32).astype(np.float64)
         at = self._roots
@@ -170,7 +176,7 @@ class _Forest:
 
 
 def _columns(nodes: Message) -> dict[str, tuple[Any, ...]]:
-    """Each field of all nodes, in one pass: reading a message's field is what takes time."""
+    """Each field of all nodes. One pass with `attrgetter`, because reading fields is slow."""
     read = attrgetter(*FIELDS)
     rows = [read(node) for node in nodes]
     return dict(zip(FIELDS, zip(*rows, strict=True) if rows else repeat(()), strict=False))
@@ -179,21 +185,23 @@ def _columns(nodes: Message) -> dict[str, tuple[Any, ...]]:
 def _children(
     columns: dict[str, tuple[Any, ...]], leaf: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places of each node's true and false child; a leaf's are -1."""
+    """The positions of each node's true and false child; -1 for a leaf."""
     trees, ids = columns["treeId"], columns["nodeId"]
-    places = {key: place for place, key in enumerate(zip(trees, ids, strict=True))}
-    if len(places) != len(ids):
+    positions = {key: position for position, key in enumerate(zip(trees, ids, strict=True))}
+    if len(positions) != len(ids):
         raise ModelFileError("two nodes of one tree have the same nodeId")
     found = []
     for branch in ("true", "false"):
         wanted = columns[f"{branch}ChildNodeId"]
-        child = np.array([places.get(key, -1) for key in zip(trees, wanted, strict=True)], np.int64)
+        child = np.array(
+            [positions.get(key, -1) for key in zip(trees, wanted, strict=True)], np.int64
+        )
         lost = np.flatnonzero((child < 0) & ~leaf)
         if lost.size:
-            place = int(lost[0])
+            position = int(lost[0])
             raise ModelFileError(
-                f"the node {ids[place]} of tree {trees[place]} has the {branch} child "
-                f"{wanted[place]}, which the tree does not have"
+                f"the node {ids[position]} of tree {trees[position]} has the {branch} child "
+                f"{wanted[position]}, which the tree does not have"
             )
         found.append(np.where(leaf, -1, child))
     return found[0], found[1]
@@ -202,7 +210,7 @@ def _children(
 def _roots(
     nodes: Message, leaf: NDArray[np.bool_], true: NDArray[np.int64], false: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The place of every tree's root, which is the one node without a parent."""
+    """The position of each tree's root: its only node without a parent."""
     parents = np.bincount(true[~leaf], minlength=leaf.size)
     parents += np.bincount(false[~leaf], minlength=leaf.size)
     if (parents > 1).any():
@@ -211,7 +219,7 @@ def _roots(
             f"the node {node.nodeId} of tree {node.treeId} has several parents; expected one"
         )
     roots = np.flatnonzero(parents == 0)
-    trees = sorted(nodes[int(place)].treeId for place in roots)
+    trees = sorted(nodes[int(position)].treeId for position in roots)
     twice = [one for one, other in pairwise(trees) if one == other]
     if twice:
         raise ModelFileError(f"the tree {twice[0]} has several roots; expected one")
@@ -227,8 +235,8 @@ def _depth(
     """The most branches from a root to a leaf.
 
     Raises:
-        ModelFileError: More than `MAX_DEPTH`; or nodes that no root leads to: as no node has two
-            parents, they go in circles.
+        ModelFileError: A tree is deeper than `MAX_DEPTH`; or no root leads to some nodes. As no
+            node has two parents, those nodes are in a cycle.
     """
     level, depth, reached = roots, 0, roots.size
     while True:
@@ -240,25 +248,26 @@ def _depth(
         level = np.concatenate([true[branches], false[branches]])
         depth, reached = depth + 1, reached + level.size
     if reached != leaf.size:
-        raise ModelFileError("a tree goes in circles: no root leads to some of its nodes")
+        raise ModelFileError("a tree has a cycle: no root leads to some of its nodes")
     return depth
 
 
 def _leaves(
     nodes: Message, leaf: NDArray[np.bool_], dimensions: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Row]:
-    """Where each node's values start, and the values' dimensions and numbers, one after another."""
+    """The values of all leaves: where each node's values start, their dimensions, the numbers."""
     counts = np.zeros(leaf.size, np.int64)
     index, value = [], []
-    for place in np.flatnonzero(leaf).tolist():
-        infos = nodes[place].evaluationInfo
+    for position in np.flatnonzero(leaf).tolist():
+        infos = nodes[position].evaluationInfo
         own = [info.evaluationIndex for info in infos]
         if not own or len(set(own)) != len(own) or max(own) >= dimensions:
             raise ModelFileError(
-                f"the leaf {nodes[place].nodeId} of tree {nodes[place].treeId} gives values for "
-                f"the dimensions {own[:8]}; expected at least one, each once and below {dimensions}"
+                f"the leaf {nodes[position].nodeId} of tree {nodes[position].treeId} has values "
+                f"for the dimensions {own[:8]}; expected at least one, each once and below "
+                f"{dimensions}"
             )
-        counts[place] = len(own)
+        counts[position] = len(own)
         index += own
         value += [info.evaluationValue for info in infos]
     starts = np.concatenate([[0], np.cumsum(counts)])

@@ -1,4 +1,4 @@
-"""`Vector`: the inputs of a model, one after another, as one row of doubles."""
+"""`Vector`: concatenates the inputs of a model to one row of doubles."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.classic.step import Features
+from pocketlens.coreml.classic.step import NUMBERS, Features
 from pocketlens.coreml.file.features import Feature
 from pocketlens.errors import FeatureError, ModelFileError
 
 __all__ = ["Vector"]
 
-NUMBERS = ("int64", "double", "array")
-
 
 class Vector:
-    """Makes a row of doubles of a model's inputs: numbers and arrays, in their declared order."""
+    """Concatenates a model's inputs (numbers and arrays), in declared order, to one row."""
 
     def __init__(
         self,
@@ -28,16 +26,17 @@ class Vector:
         exact: bool = True,
         missing: bool = False,
     ) -> None:
-        """Check that the inputs are numbers and give as many as the model needs.
+        """Check that the inputs are numbers, and as many as the model needs.
 
         Args:
             features: The declared inputs.
             width: How many numbers the model needs.
-            exact: It takes no more than those.
-            missing: A number that is left out is NaN; else it is refused.
+            exact: Whether more numbers are an error.
+            missing: Whether inputs may be missing; their numbers are NaN then.
 
         Raises:
-            ModelFileError: Another type than a number or an array, or another width.
+            ModelFileError: An input is neither a number nor an array, or the inputs have the wrong
+                number of elements.
         """
         self._features = tuple(features)
         self._width = width
@@ -53,30 +52,31 @@ class Vector:
             found = sum(math.prod(f.shape) for f in self._features)
             if not self._fits(found):
                 raise ModelFileError(
-                    f"its inputs hold {found} numbers; the model needs {self._needed()}"
+                    f"its inputs have {found} numbers; the model needs {self._needed()}"
                 )
 
-    def row(self, given: Features) -> NDArray[np.float64]:
+    def row(self, inputs: Features) -> NDArray[np.float64]:
         """The numbers of the inputs, [width].
 
         Raises:
-            FeatureError: An input that must be given is not, or arrays of another size.
+            FeatureError: A required input is missing, or the inputs have the wrong number of
+                elements.
         """
         parts = []
         for feature in self._features:
-            if feature.name in given:
-                parts.append(np.asarray(given[feature.name], np.float64).reshape(-1))
+            if feature.name in inputs:
+                parts.append(np.asarray(inputs[feature.name], np.float64).reshape(-1))
             elif self._missing and (feature.kind != "array" or _fixed(feature)):
                 parts.append(np.full(math.prod(feature.shape), np.nan))
             else:
                 raise FeatureError(
-                    f"the input '{feature.name}' ({feature.kind}) is left out; "
+                    f"the input '{feature.name}' ({feature.kind}) is missing; "
                     "this model needs a value for it"
                 )
         row = np.concatenate(parts)
         if not self._fits(row.size):
             raise FeatureError(
-                f"the inputs hold {row.size} numbers; the model needs {self._needed()}"
+                f"the inputs have {row.size} numbers; the model needs {self._needed()}"
             )
         return row
 

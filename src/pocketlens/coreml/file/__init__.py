@@ -1,1 +1,5 @@
-"""Reads `.mlmodel` and `.mlpackage` files: the specification, the weights, the features."""
+"""Reads `.mlmodel` and `.mlpackage` files: specification, weights, declared features.
+
+`package.open_model` is the entry point. Files are untrusted: sizes, paths and headers are checked
+before anything is read or allocated.
+"""

@@ -1,4 +1,4 @@
-"""What `describe` says of models that are no graphs."""
+"""The part of `describe` for classic models and pipelines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pocketlens.coreml.file.features import read_interface
-from pocketlens.coreml.file.kinds import NEVER, PIPELINES
+from pocketlens.coreml.file.kinds import PIPELINES, UNSUPPORTED
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.pipelines import MAX_DEPTH, stages_of
 from pocketlens.coreml.file.proto import repeated
@@ -15,21 +15,24 @@ from pocketlens.errors import ModelFileError
 
 __all__ = ["classic_content"]
 
-PRECISIONS = {5: "float64", 6: "float32"}  # by protobuf's CPPTYPE_DOUBLE and CPPTYPE_FLOAT
+PRECISIONS = {5: "float64", 6: "float32"}  # protobuf's CPPTYPE_DOUBLE and CPPTYPE_FLOAT
 
 
 def classic_content(
     file: ModelFile, content: Callable[[ModelFile, str | None, str], dict[str, Any]], depth: int = 0
 ) -> dict[str, Any]:
-    """Classes, ops and numbers of a model; of a pipeline, those of its stages together.
+    """Classes, ops and number counts of a model; for a pipeline, summed over its stages.
 
     Args:
         file: The model.
-        content: What says the same of a model of any kind.
-        depth: How many pipelines this one is inside of.
+        content: Returns the same dictionary for a model of any kind: `(file, type, function)`.
+        depth: How many pipelines are around this one.
+
+    Returns:
+        `opset` (always None), `classes`, `ops` (name to count), `weights` (precision to count).
     """
     kind = file.spec.WhichOneof("Type")
-    if kind is None or kind in NEVER:
+    if kind is None or kind in UNSUPPORTED:
         return {"opset": None, "classes": [], "ops": {}, "weights": {}}
     if kind not in PIPELINES:
         message = getattr(file.spec, kind)
@@ -60,12 +63,12 @@ def _classes(message: Any) -> list[str | int]:
     if "ClassLabels" not in message.DESCRIPTOR.oneofs_by_name:
         return []
     kind = message.WhichOneof("ClassLabels")
-    # Nearest neighbors have a label for each sample, so a class comes more than once.
+    # A nearest neighbors model has one label per sample, so classes repeat.
     return list(dict.fromkeys(getattr(message, kind).vector)) if kind else []
 
 
 def _numbers(message: Any) -> Counter[str]:
-    """How many floating-point numbers a message and those inside it hold, by precision."""
+    """How many floating-point numbers a message and its inner messages hold, by precision."""
     found: Counter[str] = Counter()
     for field, value in message.ListFields():
         precision = PRECISIONS.get(field.cpp_type)

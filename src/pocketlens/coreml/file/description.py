@@ -1,4 +1,4 @@
-"""`describe`: everything that a Core ML file says of itself, whether or not it runs here."""
+"""`describe`: everything that a Core ML file says about itself, whether or not it runs here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pocketlens.coreml.file.features import (
     read_interface,
 )
 from pocketlens.coreml.file.functions import program_content
-from pocketlens.coreml.file.kinds import KINDS, NETWORKS, NEVER
+from pocketlens.coreml.file.kinds import KINDS, NETWORKS, UNSUPPORTED
 from pocketlens.coreml.file.network_content import network_content
 from pocketlens.coreml.file.package import ModelFile, open_model
 
@@ -23,26 +23,26 @@ __all__ = ["declared_classes", "describe", "describe_file"]
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a Core ML file says of itself, as plain values ready for JSON.
+    """Describe a Core ML file with plain values that can be written as JSON.
 
     Works for every kind of model, also for those that do not run here.
 
     Returns:
-        `path`, `kind`, `specification_version`, `opset` and `functions` of an ML Program,
+        `path`, `kind`, `specification_version`, `opset` and `functions` (of an ML Program),
         `inputs`, `outputs` and `states` (name, type, shape, color, description), `classes`,
-        `input_spec`, `metadata` (author, license, version, description, user), `ops` (how many of
-        each), `parameters` (count), `weights` (numbers per precision) and `bytes`.
+        `input_spec`, `metadata` (author, license, version, description, user), `ops` (name to
+        count), `parameters` (count), `weights` (precision to count) and `bytes`.
 
     Raises:
-        ModelFileError: No such file; damaged, cut short or unsafe.
-        UnsupportedModelError: A compiled model, or a specification newer than any known here.
+        ModelFileError: The file does not exist, or is damaged, truncated or unsafe.
+        UnsupportedModelError: A compiled model, or a specification version that is too new.
     """
     with one_line_errors():
         return describe_file(open_model(path))
 
 
 def describe_file(file: ModelFile) -> dict[str, Any]:
-    """`describe` of a file that is open already."""
+    """`describe` for a file that is already open."""
     spec = file.spec
     kind = spec.WhichOneof("Type")
     interface = read_interface(file)
@@ -51,7 +51,7 @@ def describe_file(file: ModelFile) -> dict[str, Any]:
     content = _content(file, kind, interface.function)
     return {
         "path": str(file.path),
-        "kind": KINDS.get(kind) or NEVER.get(kind) or kind,
+        "kind": KINDS.get(kind) or UNSUPPORTED.get(kind) or kind,
         "specification_version": spec.specificationVersion,
         "opset": content["opset"],
         "functions": list(functions_of(file)),
@@ -75,7 +75,7 @@ def describe_file(file: ModelFile) -> dict[str, Any]:
 
 
 def declared_classes(file: ModelFile, interface: Interface) -> tuple[str | int, ...]:
-    """A classifier's labels as the file has them, found without translating the model."""
+    """A classifier's labels as the file has them, read without translating the model."""
     return tuple(_content(file, file.spec.WhichOneof("Type"), interface.function)["classes"])
 
 
@@ -107,7 +107,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
 
 
 def _content(file: ModelFile, kind: str | None, function: str) -> dict[str, Any]:
-    """The opset, classes, ops and weights inside the model proper."""
+    """The opset, classes, ops and weights of the model itself, without its description."""
     if kind == "mlProgram":
         return program_content(file, function)
     if kind in NETWORKS:

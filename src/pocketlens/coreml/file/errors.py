@@ -1,4 +1,4 @@
-"""Error wrappers: add the place in a file to a message, and keep a message on one line."""
+"""Context managers for errors: add the location in the file, keep the message on one line."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MAX_MESSAGE = 2000
 
 
 @contextmanager
-def located_errors(file: ModelFile, place: str) -> Iterator[None]:
-    """Begin the message of any error raised inside with the file and the place in it."""
+def located_errors(file: ModelFile, location: str) -> Iterator[None]:
+    """Put the file and the location in it in front of the message of any error raised inside."""
     try:
         yield
     except (
@@ -34,17 +34,20 @@ def located_errors(file: ModelFile, place: str) -> Iterator[None]:
         message = str(error)
         if message.startswith(f"{file.path}: "):
             raise
-        raise type(error)(f"{file.path}: {place}: {message}") from error
-    except OverflowError as error:  # sizes come from the file, and no size has more than 64 bits
+        raise type(error)(f"{file.path}: {location}: {message}") from error
+    except OverflowError as error:  # a size from the file does not fit into 64 bits
         raise ModelFileError(
-            f"{file.path}: {place}: a number is larger than any size can be ({error}); "
+            f"{file.path}: {location}: a size is too large ({error}); "
             "the file is damaged: export or download it again"
         ) from error
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Keep what a damaged file calls its parts from breaking or flooding an error message."""
+    """Keep error messages on one line of at most `MAX_MESSAGE` characters.
+
+    Messages quote names from the file; a damaged file may have line breaks in them, or megabytes.
+    """
     try:
         yield
     except PocketlensError as error:

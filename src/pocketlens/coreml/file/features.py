@@ -1,22 +1,41 @@
-"""What a model takes and gives, as its description declares it."""
+"""Features: the inputs, outputs and states that a model's description declares."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.values import MAX_RANK
-from pocketlens.errors import ModelFileError, OptionError, did_you_mean
-from pocketlens.image import INPUT_SPEC_KEY, InputSpec
+from pocketlens.errors import ModelFileError, OptionError, UnsupportedModelError, did_you_mean
+from pocketlens.image import INPUT_SPEC_KEY, Color, InputSpec
 from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
-__all__ = ["Feature", "Interface", "declared_input_spec", "declared_thresholds", "read_interface"]
+__all__ = [
+    "Feature",
+    "FeatureColor",
+    "FeatureKind",
+    "FeatureType",
+    "Interface",
+    "KeyType",
+    "declared_input_spec",
+    "declared_thresholds",
+    "functions_of",
+    "read_interface",
+]
 
-COLORS = {10: "gray", 20: "rgb", 30: "bgr", 40: "gray-float16"}
-ARRAY_TYPES = {
+FeatureKind: TypeAlias = Literal[
+    "image", "array", "dictionary", "string", "int64", "double", "sequence", "state"
+]
+FeatureColor: TypeAlias = Literal["gray", "rgb", "bgr", "gray-float16"]
+KeyType: TypeAlias = Literal["string", "int64"]
+FeatureType: TypeAlias = Literal["float16", "float32", "float64", "int8", "int32"] | KeyType
+
+# The numbers of the enumerations in the specification's FeatureTypes.proto.
+COLORS: dict[int, FeatureColor] = {10: "gray", 20: "rgb", 30: "bgr", 40: "gray-float16"}
+ARRAY_TYPES: dict[int, FeatureType] = {
     65552: "float16",
     65568: "float32",
     65600: "float64",
@@ -24,9 +43,10 @@ ARRAY_TYPES = {
     131104: "int32",
 }
 MAX_ELEMENTS = 2**28
-"""The largest input or output: 1 GiB of float32."""
+"""How many elements an input or output may have: 1 GiB of float32."""
 
 Range = tuple[int, int | None]
+"""The lowest and the highest size of a dimension; None: no upper bound."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +56,25 @@ class Feature:
     Attributes:
         name: The feature's name.
         kind: `image`, `array`, `dictionary`, `string`, `int64`, `double`, `sequence` or `state`.
-        shape: `(height, width)` of an image, the default shape of an array, else empty.
-        dtype: NumPy's name of an array's element type (Core ML's `DOUBLE` is `float64`); the key
-            type (`string`, `int64`) of a dictionary or sequence.
-        color: `gray`, `rgb`, `bgr` or `gray-float16` of an image.
-        shapes: Every allowed shape, if the file enumerates them.
-        ranges: Lowest and highest size per dimension (None: no bound), if the file gives ranges;
-            of a sequence: those of its length.
-        optional: The input may be left out.
-        default: What every element of an array is that is left out; None if the file is silent.
-        description: What the author wrote of it.
+        shape: `(height, width)` of an image, the default shape of an array or state, else empty.
+        dtype: The element type of an array or state as NumPy names it (Core ML's `DOUBLE` is
+            `float64`); the key type of a dictionary, the element type of a sequence (`string` or
+            `int64`). Empty if the file does not say.
+        color: The color order of an image, else empty.
+        shapes: Every allowed shape, if the file lists them.
+        ranges: Lowest and highest size per dimension (None: no bound), if the file has ranges;
+            for a sequence, one range: that of its length.
+        optional: Whether the input may be left out.
+        default: The value of every element of an array that is left out; None if the file has no
+            default.
+        description: The author's description.
     """
 
     name: str
-    kind: str
+    kind: FeatureKind
     shape: tuple[int, ...] = ()
-    dtype: str = ""
-    color: str = ""
+    dtype: FeatureType | Literal[""] = ""
+    color: FeatureColor | Literal[""] = ""
     shapes: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[Range, ...] = ()
     optional: bool = False
@@ -61,11 +83,11 @@ class Feature:
 
     @property
     def channels(self) -> int:
-        """Of an image: 3 for `rgb` and `bgr`, else 1."""
+        """The channels of an image: 3 for `rgb` and `bgr`, else 1."""
         return 3 if self.color in ("rgb", "bgr") else 1
 
     def allows(self, shape: tuple[int, ...]) -> bool:
-        """Whether the file lets this feature have `shape`."""
+        """Whether the file allows `shape` for this feature."""
         if self.shapes:
             return shape in self.shapes
         if self.ranges:
@@ -76,24 +98,31 @@ class Feature:
         return not self.shape or shape == self.shape
 
     def expected(self) -> str:
-        """The allowed shapes in words, for an error message."""
+        """The allowed shapes as text for an error message, such as `1 × 2–4`."""
 
-        def written(shape: Iterable[int | str]) -> str:
+        def text(shape: Iterable[int | str]) -> str:
             return " × ".join(map(str, shape))
 
         if self.shapes:
-            return " or ".join(written(shape) for shape in self.shapes)
+            return " or ".join(text(shape) for shape in self.shapes)
         if self.ranges:
-            return written(
+            return text(
                 str(low) if low == high else f"{low}–{'∞' if high is None else high}"
                 for low, high in self.ranges
             )
-        return written(self.shape) if self.shape else "any shape"
+        return text(self.shape) if self.shape else "any shape"
 
 
 @dataclass(frozen=True)
 class Interface:
-    """The inputs, outputs and states of one function of a model."""
+    """The inputs, outputs and states of one function of a model.
+
+    Attributes:
+        function: The function's name; `main` if the model has no functions.
+        inputs, outputs, states: Its features, in declared order.
+        label: The name of the output with the predicted label or value; empty if not declared.
+        probabilities: The name of the output with the class probabilities; empty if not declared.
+    """
 
     function: str
     inputs: tuple[Feature, ...]
@@ -109,7 +138,7 @@ class Interface:
 
 
 def functions_of(file: ModelFile) -> tuple[str, ...]:
-    """The names of the functions that the model's description lists; `main` alone if none."""
+    """The names of the functions in the model's description; only `main` if it lists none."""
     return tuple(f.name for f in file.spec.description.functions) or ("main",)
 
 
@@ -117,8 +146,10 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
     """The interface of `function`, or of the default function.
 
     Raises:
-        OptionError: No function of this name.
-        ModelFileError: A feature without a name or type, of an impossible size, or named twice.
+        OptionError: The model has no function of this name.
+        ModelFileError: A feature has no name, no type or an impossible size, or two have the same
+            name.
+        UnsupportedModelError: A feature has an unknown type.
     """
     description = file.spec.description
     names = functions_of(file)
@@ -130,17 +161,17 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
         tuple(_feature(file, message) for message in messages)
         for messages in (source.input, source.output, source.state)
     )
-    # An ML Program may take nothing: its result may be a constant.
+    # An ML Program may have no inputs: its result may be a constant.
     program = file.spec.WhichOneof("Type") == "mlProgram"
-    for group, there in (("inputs", program or inputs or states), ("outputs", outputs)):
-        if not there:
+    for group, present in (("inputs", program or inputs or states), ("outputs", outputs)):
+        if not present:
             raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
     outputs = tuple(dict.fromkeys(outputs))  # a result that is returned twice is declared twice
-    seen = [f.name for f in (*inputs, *states)]
-    for each in (seen, [f.name for f in outputs]):
-        twice = sorted({n for n in each if each.count(n) > 1})
-        if twice:
-            raise ModelFileError(f"{file.path} declares the feature {twice[0]!r} twice")
+    for features in ((*inputs, *states), outputs):
+        names = tuple(feature.name for feature in features)
+        duplicates = sorted({each for each in names if names.count(each) > 1})
+        if duplicates:
+            raise ModelFileError(f"{file.path} declares the feature {duplicates[0]!r} twice")
     return Interface(
         name,
         inputs,
@@ -152,32 +183,40 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
 
 
 def _feature(file: ModelFile, message: Any) -> Feature:
-    kind = message.type.WhichOneof("Type")
+    field: str | None = message.type.WhichOneof("Type")
     where = f"{file.path}: the feature {message.name!r}"
-    if not message.name or kind is None:
+    if not message.name or field is None:
         raise ModelFileError(f"{where} has no {'type' if message.name else 'name'}")
     if not message.name.isprintable():
-        raise ModelFileError(f"{where} has a name with control characters; the file is damaged")
+        raise ModelFileError(f"{where} has control characters in its name; the file is damaged")
     common = {
         "name": message.name,
         "optional": message.type.isOptional,
         "description": message.shortDescription,
     }
-    value = getattr(message.type, kind)
-    if kind == "imageType":
-        return _image(value, where, common)
-    if kind == "multiArrayType":
-        return _array("array", value, where, common)
-    if kind == "stateType":
-        return _array("state", value.arrayType, where, common)
-    if kind == "dictionaryType":
-        key = "int64" if value.WhichOneof("KeyType") == "int64KeyType" else "string"
-        return Feature(kind="dictionary", dtype=key, **common)
-    if kind == "sequenceType":
-        key = "int64" if value.WhichOneof("Type") == "int64Type" else "string"
-        ranges = (_range(value.sizeRange),) if value.HasField("sizeRange") else ()
-        return Feature(kind="sequence", dtype=key, ranges=ranges, **common)
-    return Feature(kind=kind.removesuffix("Type"), **common)
+    value = getattr(message.type, field)
+    key: KeyType
+    match field:
+        case "imageType":
+            return _image(value, where, common)
+        case "multiArrayType":
+            return _array("array", value, where, common)
+        case "stateType":
+            return _array("state", value.arrayType, where, common)
+        case "dictionaryType":
+            key = "int64" if value.WhichOneof("KeyType") == "int64KeyType" else "string"
+            return Feature(kind="dictionary", dtype=key, **common)
+        case "sequenceType":
+            key = "int64" if value.WhichOneof("Type") == "int64Type" else "string"
+            ranges = (_range(value.sizeRange),) if value.HasField("sizeRange") else ()
+            return Feature(kind="sequence", dtype=key, ranges=ranges, **common)
+        case "int64Type":
+            return Feature(kind="int64", **common)
+        case "doubleType":
+            return Feature(kind="double", **common)
+        case "stringType":
+            return Feature(kind="string", **common)
+    raise UnsupportedModelError(f"{where} has the type {field}, which is not supported")
 
 
 def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
@@ -189,14 +228,14 @@ def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
     flexibility = value.WhichOneof("SizeFlexibility")
     shapes: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[Range, ...] = ()
-    shape = (value.height, value.width)
+    shape: tuple[int, ...] = (value.height, value.width)
     if flexibility == "enumeratedSizes":
         shapes = tuple((size.height, size.width) for size in value.enumeratedSizes.sizes)
     elif flexibility == "imageSizeRange":
         sizes = value.imageSizeRange
         ranges = (_range(sizes.heightRange), _range(sizes.widthRange))
     if 0 in shape and (shapes or ranges):
-        shape = shapes[0] if shapes else (ranges[0][0], ranges[1][0])  # type: ignore[assignment]
+        shape = shapes[0] if shapes else (ranges[0][0], ranges[1][0])
     color = COLORS[value.colorSpace]
     feature = Feature(
         kind="image", shape=shape, color=color, shapes=shapes, ranges=ranges, **common
@@ -206,7 +245,9 @@ def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
     return feature
 
 
-def _array(kind: str, value: Any, where: str, common: dict[str, Any]) -> Feature:
+def _array(
+    kind: Literal["array", "state"], value: Any, where: str, common: dict[str, Any]
+) -> Feature:
     if value.dataType and value.dataType not in ARRAY_TYPES:
         raise ModelFileError(
             f"{where} has data type number {value.dataType}; "
@@ -216,23 +257,22 @@ def _array(kind: str, value: Any, where: str, common: dict[str, Any]) -> Feature
     shapes: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[Range, ...] = ()
     shape = tuple(value.shape)
-    if 0 in shape:  # such as the 0 × 80 scores of a detector before it has seen anything
+    if 0 in shape:  # such as the 0 × 80 scores of a detector that has found nothing
         shape = ()
     if flexibility == "enumeratedShapes":
         shapes = tuple(tuple(each.shape) for each in value.enumeratedShapes.shapes)
         shape = shape or (shapes[0] if shapes else ())
     elif flexibility == "shapeRange":
         ranges = tuple(_range(each) for each in value.shapeRange.sizeRanges)
-        # An output may have no rows; what is shown as its usual shape has one.
+        # An output may have 0 rows, but no size of the default shape may be 0.
         shape = shape or tuple(max(low, 1) for low, _ in ranges)
     for each in (shape, *shapes):
         _check_shape(each, where, 1)
-    dtype = ARRAY_TYPES.get(value.dataType, "")
     default = value.WhichOneof("defaultOptionalValue")
     return Feature(
         kind=kind,
         shape=shape,
-        dtype=dtype,
+        dtype=ARRAY_TYPES.get(value.dataType, ""),
         shapes=shapes,
         ranges=ranges,
         default=None if default is None else getattr(value, default),
@@ -255,10 +295,10 @@ def _check_shape(shape: tuple[int, ...], where: str, channels: int) -> None:
 
 
 def declared_thresholds(file: ModelFile) -> Thresholds:
-    """How sure the model must be for its label to be shown: from the user metadata, else the usual.
+    """The confidence a label needs to be shown: from the user metadata, else the default.
 
     Raises:
-        ModelFileError: Metadata that is no thresholds.
+        ModelFileError: The metadata are not valid thresholds.
     """
     text = file.spec.description.metadata.userDefined.get(THRESHOLDS_KEY)
     try:
@@ -270,21 +310,23 @@ def declared_thresholds(file: ModelFile) -> Thresholds:
 
 
 def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | None:
-    """How pictures are made ready for the model, or None if it takes no image.
+    """How images are prepared for the model, or None if its only input is not an image.
 
-    A file that Pocketlens converted carries its InputSpec in the user metadata. For any other the
-    size and color come from the image input; scale 1 and bias 0, for what the network does to its
-    pixels is inside the file; and the crop is `center-crop`.
+    A file that Pocketlens converted has its InputSpec in the user metadata. For any other file,
+    size and color come from the image input; scale is 1 and bias 0, because the model itself
+    scales its pixels; and the crop is `center-crop`.
 
     Raises:
-        ModelFileError: Metadata that is no InputSpec, or that contradicts the image input.
+        ModelFileError: The metadata are not a valid InputSpec, or contradict the image input.
     """
     image = interface.image
     text = file.spec.description.metadata.userDefined.get(INPUT_SPEC_KEY)
     if image is None:
         return None
     height, width = image.shape
-    color: Any = "gray" if image.color == "gray-float16" else image.color
+    color: Color = "gray"
+    if image.color == "rgb" or image.color == "bgr":  # mypy narrows `==`, not `in`
+        color = image.color
     try:
         if text is None:
             return InputSpec(height, width, color, scale=(1.0,), bias=(0.0,))

@@ -1,4 +1,4 @@
-"""The functions of an ML Program: the block of one that runs, its operations, what they hold."""
+"""The functions of an ML Program: the block that runs, its operations, their content."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NEWEST_OPSET = 9  # CoreML9, of iOS 26
 
 
 def active_block(file: ModelFile, name: str) -> tuple[Any, Any, int]:
-    """The function `name`, the block of it that runs, and its opset's number.
+    """The function `name`, its block that runs, and the number of its opset.
 
     Raises:
-        ModelFileError: No such function, or a function without the block that it names.
-        UnsupportedModelError: An opset newer than any known here.
+        ModelFileError: There is no such function, or it has no block for its opset.
+        UnsupportedModelError: The opset is newer than `NEWEST_OPSET`.
     """
     functions = file.spec.mlProgram.functions
     if name not in functions:
@@ -35,20 +35,20 @@ def active_block(file: ModelFile, name: str) -> tuple[Any, Any, int]:
     found = re.fullmatch(r"CoreML(\d{1,3})", function.opset)
     if found is None or function.opset not in function.block_specializations:
         raise ModelFileError(
-            f"{file.path}: the function {name!r} names the opset {function.opset!r}, "
-            "for which it has no block; expected one such as CoreML6"
+            f"{file.path}: the function {name!r} has no block for its opset {function.opset!r}; "
+            "expected an opset such as CoreML6, and a block for it"
         )
     opset = int(found[1])
     if opset > NEWEST_OPSET:
         raise UnsupportedModelError(
-            f"{file.path}: the program is written in the opset {function.opset}; "
-            f"the newest known here is CoreML{NEWEST_OPSET}"
+            f"{file.path}: the program uses the opset {function.opset}; "
+            f"the newest supported opset is CoreML{NEWEST_OPSET}"
         )
     return function, function.block_specializations[function.opset], opset
 
 
 def operations(block: Any, depth: int = 0) -> Iterator[Any]:
-    """Every operation of a block and of the blocks inside it."""
+    """Every operation of a block and of its inner blocks."""
     if depth > MAX_DEPTH:
         raise ModelFileError(f"blocks are nested more than {MAX_DEPTH} deep")
     for operation in block.operations:
@@ -58,7 +58,7 @@ def operations(block: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def program_content(file: ModelFile, name: str) -> dict[str, Any]:
-    """What `describe` says of an ML Program: opset, classes, ops, and numbers per precision."""
+    """The part of `describe` for an ML Program: opset, classes, ops, numbers per precision."""
     function, block, _ = active_block(file, name)
     ops: Counter[str] = Counter()
     weights: Counter[str] = Counter()

@@ -1,11 +1,14 @@
-"""The kinds of Core ML model, and which of them run here."""
+"""The kinds of Core ML models, and which of them run here.
+
+Keys are the names of the field `Type` in the specification's Model.proto.
+"""
 
 from __future__ import annotations
 
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["KINDS", "NETWORKS", "NEVER", "PIPELINES", "check_kind"]
+__all__ = ["KINDS", "NETWORKS", "PIPELINES", "UNSUPPORTED", "check_kind"]
 
 KINDS = {
     "mlProgram": "ML Program",
@@ -40,35 +43,35 @@ KINDS = {
 NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
 PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
 
-# Their data or code is inside Apple's systems or in the app, not in the file.
-NEVER = {
+# Their data or code is part of Apple's systems or of an app, not of the file.
+UNSUPPORTED = {
     "customModel": "custom model, whose code is in the app",
-    "linkedModel": "linked model, whose file is elsewhere",
+    "linkedModel": "linked model, whose content is in another file",
     "textClassifier": "text classifier, which only Apple's systems can run",
     "wordTagger": "word tagger, which only Apple's systems can run",
-    "visionFeaturePrint": "Vision feature print, which only Apple's systems hold",
-    "soundAnalysisPreprocessing": "sound analysis preprocessing, which only Apple's systems hold",
+    "visionFeaturePrint": "Vision feature print, which is part of Apple's systems",
+    "soundAnalysisPreprocessing": "sound analysis preprocessing, which is part of Apple's systems",
     "gazetteer": "gazetteer, which only Apple's systems can run",
     "wordEmbedding": "word embedding, which only Apple's systems can run",
-    "audioFeaturePrint": "audio feature print, which only Apple's systems hold",
+    "audioFeaturePrint": "audio feature print, which is part of Apple's systems",
     "serializedModel": "private serialized model, which only Apple's systems can run",
 }
 
 
 def check_kind(file: ModelFile) -> None:
-    """Refuse a kind of model that does not run here.
+    """Raise an error if this kind of model does not run here.
 
     Raises:
-        UnsupportedModelError: The kind, and why it does not run.
-        ModelFileError: A stage of a pipeline without a model.
+        UnsupportedModelError: The kind is unsupported; the message says why.
+        ModelFileError: The file, or this stage of a pipeline, contains no model.
     """
     kind = file.spec.WhichOneof("Type")
     if kind is None:
-        raise ModelFileError(f"{file.path} has no model in it; export or download it again")
-    if kind in NEVER:
-        raise UnsupportedModelError(f"{file.path} holds no model that can run here: {NEVER[kind]}")
+        raise ModelFileError(f"{file.path} contains no model; export or download it again")
+    if kind in UNSUPPORTED:
+        raise UnsupportedModelError(f"{file.path} cannot run here: it is a {UNSUPPORTED[kind]}")
     if kind not in KINDS:
         raise UnsupportedModelError(
-            f"{file.path} holds a model of the kind {kind!r}; expected one of: "
+            f"{file.path} is a model of unknown kind {kind!r}; expected one of: "
             f"{', '.join(sorted(set(KINDS.values())))}"
         )

@@ -21,7 +21,7 @@ NETWORKS_INSIDE = {
 
 
 def network_content(file: ModelFile) -> dict[str, Any]:
-    """What `describe` says of a network: classes, layers, and numbers per precision."""
+    """The part of `describe` for a neural network: classes, layers, numbers per precision."""
     network = network_of(file)
     layers = Counter(each.WhichOneof("layer") or "none" for each in every_layer(network.layers))
     weights: Counter[str] = Counter()
@@ -49,7 +49,7 @@ def network_classes(network: Any) -> tuple[str | int, ...]:
 
 
 def every_layer(layers: Iterable[Any], depth: int = 0) -> Iterator[Any]:
-    """Every layer of a network and of the networks inside it."""
+    """Every layer of a network and of its inner networks."""
     if depth > MAX_DEPTH:
         raise ModelFileError(f"networks are nested more than {MAX_DEPTH} deep")
     for each in layers:
@@ -59,13 +59,13 @@ def every_layer(layers: Iterable[Any], depth: int = 0) -> Iterator[Any]:
 
 
 def inner_networks(each: Any) -> list[Any]:
-    """The networks inside a layer."""
+    """The networks inside a layer: the branches of a branch, the parts of a loop."""
     kind = each.WhichOneof("layer")
     return [getattr(getattr(each, kind), name) for name in NETWORKS_INSIDE.get(kind, ())]
 
 
 def _count(message: Any, weights: Counter[str]) -> None:
-    """Add up the weights of a message and of those inside it, by precision."""
+    """Add the weights of a message and of its inner messages to `weights`, by precision."""
     if message.DESCRIPTOR.name == "WeightParams":
         kind = precision(message)
         bits = 8 * (len(message.rawValue) + len(message.int8RawValue))
@@ -79,7 +79,7 @@ def _count(message: Any, weights: Counter[str]) -> None:
 
 
 def precision(weights: Any) -> str:
-    """The precision in which the file holds the weights, such as `float16` or `uint8`."""
+    """The precision in which the file stores the weights, such as `float16` or `uint8`."""
     if weights.floatValue:
         return "float32"
     if weights.float16Value:

@@ -1,7 +1,7 @@
-"""`.mlmodel` and `.mlpackage` on disk -> the specification message and the weights beside it.
+"""`.mlmodel` and `.mlpackage` on disk -> the specification message and the weights.
 
-Nothing in a file is believed before it is checked: sizes before reading, the manifest's paths
-before opening, a blob's header before its bytes. Weights are memory-mapped.
+Files are untrusted. Everything is checked before it is used: sizes before reading, the manifest's
+paths before opening, a blob's header before its bytes. Weights are memory-mapped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pocketlens.files import size_on_disk
 __all__ = ["BLOB_TYPES", "MAX_SPECIFICATION", "ModelFile", "open_model", "unpack"]
 
 MAX_SPECIFICATION = 10
-"""The newest specification version known here: iOS 26, Core ML 9."""
+"""The newest supported specification version: iOS 26, Core ML 9."""
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # protobuf's own limit
 MAX_MANIFEST_BYTES = 1 << 20
@@ -35,7 +35,7 @@ METADATA_BYTES = 64
 SENTINEL = 0xDEADBEEF
 BLOB_VERSION = 2
 
-# MILBlob's BlobDataType -> name, bits, the NumPy type that holds one element.
+# MILBlob's BlobDataType -> name, bits, the NumPy type of one element.
 BLOB_TYPES: dict[int, tuple[str, int, Any]] = {
     1: ("float16", 16, np.float16),
     2: ("float32", 32, np.float32),
@@ -55,12 +55,12 @@ BLOB_TYPES: dict[int, tuple[str, int, Any]] = {
 
 
 class ModelFile:
-    """A Core ML file that has been opened and whose outline has been checked.
+    """An open Core ML file whose basic structure has been checked.
 
     Attributes:
-        path: The file or folder as the caller named it.
+        path: The file or folder, as the caller passed it.
         spec: The specification, a `CoreML.Specification.Model` message.
-        folder: Where `@model_path` points: the folder that holds the specification.
+        folder: Where `@model_path` points: the folder of the specification.
         size: Bytes on disk, all files of a package together.
     """
 
@@ -72,7 +72,7 @@ class ModelFile:
         self._maps: dict[str, mmap.mmap] = {}
 
     def part(self, spec: Any, name: str) -> ModelFile:
-        """A model inside this one, called `name` in messages; it shares the weights' files."""
+        """A stage of this pipeline, called `name` in messages; it shares the weights files."""
         inner = ModelFile(Path(f"{self.path} › {name}"), spec, self.folder, self.size)
         inner._maps = self._maps
         return inner
@@ -81,20 +81,21 @@ class ModelFile:
         """One weight of a blob file (MILBlob storage, version 2), read-only, of shape `shape`.
 
         Args:
-            file_name: As the model writes it, such as `@model_path/weights/weight.bin`.
+            file_name: As in the model, such as `@model_path/weights/weight.bin`.
             offset: Where the weight's 64-byte header starts, in bytes from the file's start.
             kind: The element type that the model declares, such as `float16` or `uint4`.
             shape: The shape that the model declares.
 
         Raises:
-            ModelFileError: A file outside the package or missing, an offset or size outside the
-                file, a damaged header, another type or size than declared.
+            ModelFileError: The file is missing or outside the package, the offset or size is
+                outside the file, the header is damaged, or type or size are not the declared ones.
+            UnsupportedModelError: The element type is unknown.
         """
         data = self._map(file_name)
         where = f"{self.path}: the weight at byte {offset} of {file_name}"
         if offset < HEADER_BYTES or offset + METADATA_BYTES > len(data):
             raise ModelFileError(
-                f"{where} lies outside the file of {len(data)} bytes; "
+                f"{where} is outside the file of {len(data)} bytes; "
                 "the package is damaged or incomplete: export or download it again"
             )
         sentinel, code, size, start, padding = struct.unpack_from("<IIQQQ", data, offset)
@@ -119,7 +120,7 @@ class ModelFile:
             )
         if start < HEADER_BYTES or start + size > len(data):
             raise ModelFileError(
-                f"{where} says that its {size} bytes start at byte {start}, outside the file of "
+                f"{where} has its {size} bytes at byte {start}, which is outside the file of "
                 f"{len(data)} bytes; the package is damaged or incomplete: "
                 "export or download it again"
             )
@@ -134,7 +135,7 @@ class ModelFile:
             prefix = "@model_path/"
             if not file_name.startswith(prefix):
                 raise ModelFileError(
-                    f"{self.path}: weights are in {file_name!r}; "
+                    f"{self.path}: the weights file is {file_name!r}; "
                     f"expected a name that begins with {prefix}"
                 )
             path = _inside(self.folder, file_name.removeprefix(prefix), self.path)
@@ -149,7 +150,7 @@ class ModelFile:
             (version,) = struct.unpack_from("<I", data, 4)
             if version != BLOB_VERSION:
                 raise ModelFileError(
-                    f"{self.path}: the weights file {path.name} is of version {version}; "
+                    f"{self.path}: the weights file {path.name} has version {version}; "
                     f"expected {BLOB_VERSION}"
                 )
             self._maps[file_name] = data
@@ -157,8 +158,15 @@ class ModelFile:
 
 
 def unpack(data: NDArray[np.uint8], bits: int, count: int, kind: str) -> NDArray[Any]:
-    """Elements of fewer than 8 bits, packed from the lowest bit up, one a byte."""
-    if bits == 4:  # the common case, without a detour over single bits
+    """Unpack elements of fewer than 8 bits, stored from the lowest bit up, to one byte each.
+
+    Args:
+        data: The packed bytes.
+        bits: Bits per element, 1 to 7.
+        count: How many elements.
+        kind: The element type's name; `int4` is signed, all others are unsigned.
+    """
+    if bits == 4:  # the common case; unpacking to single bits is slower
         values = np.stack([data & 15, data >> 4], -1).reshape(-1)[:count]
     else:
         flat = np.unpackbits(data, bitorder="little")[: count * bits].reshape(count, bits)
@@ -172,7 +180,8 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     """Open a Core ML file: `.mlmodel`, or a `.mlpackage` folder.
 
     Raises:
-        ModelFileError: No such file; empty, cut short, not Core ML, or unsafe.
+        ModelFileError: The file does not exist, is empty or truncated, is not a Core ML file, or
+            is unsafe.
         UnsupportedModelError: A compiled model (`.mlmodelc`), or a specification newer than
             `MAX_SPECIFICATION`.
     """
@@ -198,27 +207,27 @@ def _parse(message: Path, path: Path) -> Any:
         raise ModelFileError(f"{what} has {size} bytes; expected at most {MAX_MESSAGE_BYTES}")
     data = _read(message, path)
     if data[:4] == b"PK\x03\x04":
-        raise ModelFileError(f"{what} is a zip archive; unpack it and give the .mlpackage inside")
+        raise ModelFileError(f"{what} is a zip archive; unpack it and pass the .mlpackage inside")
     from google.protobuf.message import DecodeError
 
     try:
         spec = generated("Model_pb2").Model.FromString(data)
     except DecodeError as error:
         raise ModelFileError(
-            f"{what} is not a Core ML model, or it is cut short ({size} bytes); "
+            f"{what} is not a Core ML model, or it is truncated ({size} bytes); "
             "export or download it again"
         ) from error
     kind = spec.WhichOneof("Type")
     if spec.specificationVersion < 1 or kind is None:
         raise ModelFileError(
-            f"{what} is not a complete Core ML model ({size} bytes): it has "
-            f"{'no model' if kind is None else 'no specification version'} in it; "
+            f"{what} is not a complete Core ML model ({size} bytes): it contains "
+            f"{'no model' if kind is None else 'no specification version'}; "
             "export or download it again"
         )
     if spec.specificationVersion > MAX_SPECIFICATION:
         raise UnsupportedModelError(
-            f"{what} is of specification version {spec.specificationVersion}; "
-            f"the newest known here is {MAX_SPECIFICATION} (iOS 26)"
+            f"{what} has specification version {spec.specificationVersion}; "
+            f"the newest supported version is {MAX_SPECIFICATION} (iOS 26)"
         )
     return spec
 
@@ -228,7 +237,7 @@ def _specification_of(package: Path) -> tuple[Path, int]:
     if package.suffix == ".mlmodelc" or (package / "coremldata.bin").exists():
         raise UnsupportedModelError(
             f"{package} is a compiled model (.mlmodelc), which only Apple's systems can read; "
-            "give the .mlpackage or .mlmodel it was compiled from"
+            "pass the .mlpackage or .mlmodel it was compiled from"
         )
     root = package.resolve()
     manifest = _inside(root, "Manifest.json", package)
@@ -262,20 +271,24 @@ def _root_item(content: Any, root: Path, package: Path) -> Path:
         paths[key] = _inside(root, f"Data/{relative}", package)
         if not paths[key].exists():
             raise ModelFileError(
-                f"{package}: Data/{relative} is missing, Manifest.json lists it; "
+                f"{package}: Data/{relative} is listed in Manifest.json but missing; "
                 "copy or download the whole package again"
             )
     key = content.get("rootModelIdentifier")
     if not isinstance(key, str) or key not in paths:
         raise ModelFileError(
-            f"{package}: Manifest.json names {key!r} as its root model; "
+            f"{package}: the root model in Manifest.json is {key!r}; "
             "expected one of the items that it lists"
         )
     return paths[key]
 
 
 def _inside(folder: Path, relative: str, package: Path) -> Path:
-    """`folder/relative`, refused if it could lead out of `folder` or goes over a link."""
+    """`folder/relative`.
+
+    Raises:
+        ModelFileError: The path could lead out of `folder`, or has a symbolic link in it.
+    """
     parts = relative.split("/")
     if (
         relative.startswith("/")
@@ -291,7 +304,8 @@ def _inside(folder: Path, relative: str, package: Path) -> Path:
         path = path / part
         if path.is_symlink():
             raise ModelFileError(
-                f"{package}: {path.relative_to(folder)} is a link; expected a file or folder"
+                f"{package}: {path.relative_to(folder)} is a symbolic link; "
+                "expected a file or folder"
             )
     return path
 

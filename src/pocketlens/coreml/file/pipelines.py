@@ -1,4 +1,4 @@
-"""Pipelines: the models that one holds, in order."""
+"""The stages of a pipeline: its models, in order, with their names."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pocketlens.errors import ModelFileError
 __all__ = ["MAX_DEPTH", "MAX_STAGES", "NamedStages", "name_stages", "stages_of"]
 
 MAX_DEPTH = 8
-"""The most pipelines that may be nested in each other."""
+"""How deep pipelines may be nested."""
 
 MAX_STAGES = 256
-"""The most models that one pipeline may hold."""
+"""How many models a pipeline may contain."""
 
 NamedStages = tuple[tuple[str, Any], ...]
 """The name and the specification message of each stage."""
 
 
 def name_stages(models: tuple[Any, ...], names: tuple[str, ...]) -> NamedStages:
-    """The models of a pipeline with their names; `model0`, `model1`, ... where it has no names.
+    """The models of a pipeline with their names: `model0`, `model1`, ... if the file has none.
 
     Raises:
-        ModelFileError: No models, too many, or names that do not fit.
+        ModelFileError: There are no models or too many, or the names do not match the models.
     """
     if not models:
-        raise ModelFileError("it holds no models; expected at least one")
+        raise ModelFileError("it contains no models; expected at least one")
     if len(models) > MAX_STAGES:
-        raise ModelFileError(f"it holds {len(models)} models; expected at most {MAX_STAGES}")
+        raise ModelFileError(f"it contains {len(models)} models; expected at most {MAX_STAGES}")
     if names and len(names) != len(models):
         raise ModelFileError(f"it has {len(names)} names for {len(models)} models")
     if len(set(names)) != len(names):
@@ -42,7 +42,7 @@ def stages_of(file: ModelFile) -> list[ModelFile]:
     """The models of a pipeline of any of the three kinds, in order, each with its name.
 
     Raises:
-        ModelFileError: No models, too many, or names that do not fit.
+        ModelFileError: There are no models or too many, or the names do not match the models.
     """
     kind = file.spec.WhichOneof("Type")
     message = getattr(file.spec, kind)

@@ -3,8 +3,8 @@
 coremltools ships the classes that the protobuf compiler generated from Apple's specification.
 Importing them by their own name would first import coremltools itself (0.8 s, with PyTorch about
 3 s). Here the same files are imported under a package of our own whose search path is coremltools'
-`proto` folder (0.1 s). Protobuf keeps one class per message name, so the classes are the very ones
-that a real `import coremltools`, before or after, sees.
+`proto` folder (0.1 s). Protobuf keeps one class per message name, so a real `import coremltools`,
+before or after, sees the same classes.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def generated(name: str) -> ModuleType:
 
 
 def repeated(field: Any) -> bool:
-    """Whether a field of a message holds any number of values.
+    """Whether a field of a message is repeated.
 
-    Protobuf 7 says so by `is_repeated` alone, older ones, which TensorFlow needs, by `label` alone.
+    Protobuf 7 has only `is_repeated`; older versions, which TensorFlow needs, have only `label`.
     """
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)

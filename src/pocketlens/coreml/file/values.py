@@ -1,4 +1,4 @@
-"""MIL's types and values -> NumPy. (Not a dialect's family: the ML Program reader uses it.)"""
+"""MIL (the language of ML Programs): types and constant values -> NumPy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MAX_SIZE = 2**31
 MAX_RANK = 32  # NumPy's own limit, before its version 2
 MAX_DEPTH = 8
 
-# The types of fewer than 8 bits, which are packed; those of blobs are the same.
+# Element types of fewer than 8 bits are packed, here as in the weights file.
 NARROW = {name: bits for name, bits, _ in BLOB_TYPES.values() if bits < 8}
 
-# MIL's DataType -> its name, the NumPy type that holds one element.
+# MIL's DataType -> its name, the NumPy type of one element.
 DATA_TYPES: dict[int, tuple[str, Any]] = {
     1: ("bool", np.bool_),
     2: ("string", object),
@@ -46,12 +46,18 @@ DATA_TYPES: dict[int, tuple[str, Any]] = {
 
 
 class TensorType:
-    """The declared type of a tensor: the type's name, the NumPy type, the shape (None: unknown)."""
+    """The declared type of a tensor.
+
+    Attributes:
+        name: The element type's name, such as `float16` or `uint4`.
+        dtype: The NumPy type of one element.
+        shape: The sizes, None for an unknown size; None if the rank is unknown.
+    """
 
     def __init__(self, message: Any) -> None:
         if message.dataType not in DATA_TYPES:
             raise UnsupportedModelError(
-                f"the element type number {message.dataType} is not one that runs here; "
+                f"the element type number {message.dataType} is not supported; "
                 f"expected one of {', '.join(name for name, _ in DATA_TYPES.values())}"
             )
         self.name, numpy_type = DATA_TYPES[message.dataType]
@@ -80,10 +86,15 @@ class TensorType:
 
     @property
     def fixed(self) -> tuple[int, ...]:
-        """The shape of a constant, which has every size."""
-        if self.shape is None or None in self.shape:
-            raise ModelFileError(f"a constant is declared with the open shape {self.shape}")
-        return self.shape  # type: ignore[return-value]
+        """The shape of a constant: every size is known.
+
+        Raises:
+            ModelFileError: A size is unknown.
+        """
+        known = tuple(size for size in self.shape or () if size is not None)
+        if self.shape is None or len(known) < len(self.shape):
+            raise ModelFileError(f"a constant is declared with the unknown shape {self.shape}")
+        return known
 
 
 def tensor_type(message: Any) -> TensorType | None:
@@ -94,8 +105,11 @@ def tensor_type(message: Any) -> TensorType | None:
 
 
 def held_type(message: Any) -> TensorType | None:
-    """The type of the tensor that runs here in place of a MIL ValueType: of a list, all its
-    elements behind each other; of a state, what it holds. None if it is something else."""
+    """The type of the tensor that represents a MIL ValueType here.
+
+    A list becomes one tensor with its elements along a new first axis; a state becomes the tensor
+    inside it. None for any other type that is not a tensor.
+    """
     kind = message.WhichOneof("type")
     if kind == "stateType":
         return tensor_type(message.stateType.wrappedType)
@@ -111,8 +125,8 @@ def constant_of(file: ModelFile, value: Any, depth: int = 0) -> NDArray[Any]:
     """A MIL Value as an array; a list or tuple of scalars as an array of one dimension.
 
     Raises:
-        ModelFileError: A value of another size than declared, or damaged.
-        UnsupportedModelError: A type that does not run here.
+        ModelFileError: The value is damaged, or its size is not the declared one.
+        UnsupportedModelError: The type is not supported.
     """
     if depth > MAX_DEPTH:
         raise ModelFileError("a constant is nested too deeply")
@@ -126,7 +140,7 @@ def constant_of(file: ModelFile, value: Any, depth: int = 0) -> NDArray[Any]:
             )
     if value.WhichOneof("value") == "blobFileValue":
         if declared is None:
-            raise ModelFileError("a list or dictionary is kept in the weights file")
+            raise ModelFileError("a list or dictionary is in the weights file; expected a tensor")
         blob = value.blobFileValue
         return file.blob(blob.fileName, blob.offset, declared.name, declared.fixed)
     kind = value.immediateValue.WhichOneof("value")
@@ -136,11 +150,11 @@ def constant_of(file: ModelFile, value: Any, depth: int = 0) -> NDArray[Any]:
         items = getattr(value.immediateValue, kind).values
         parts = [constant_of(file, item, depth + 1) for item in items]
         if any(part.size != 1 for part in parts) or len({part.dtype for part in parts}) > 1:
-            raise UnsupportedModelError(f"a {kind} of tensors is a constant; expected scalars")
+            raise UnsupportedModelError(f"a constant is a {kind} of tensors; expected scalars")
         return np.array(
             [part.reshape(()).item() for part in parts], parts[0].dtype if parts else object
         )
-    raise ModelFileError(f"a constant has no value that fits its type (received: {kind})")
+    raise ModelFileError(f"a constant has no value that matches its type; received: {kind}")
 
 
 def _tensor(tensor: Any, declared: TensorType) -> NDArray[Any]:
@@ -160,19 +174,19 @@ def _tensor(tensor: Any, declared: TensorType) -> NDArray[Any]:
         )
     if declared.dtype == object or kind == "strings":
         if kind != "strings" or declared.dtype != object:
-            raise ModelFileError(f"a constant of {declared.name} is given as {kind}")
+            raise ModelFileError(f"a constant is declared as {declared.name}; received: {kind}")
         return np.array(list(values), object).reshape(shape)
     with np.errstate(over="ignore"):
         wide = np.array(values)
         array = wide.astype(declared.dtype)
     if declared.dtype.kind in "iu" and not np.array_equal(array, wide):
-        raise ModelFileError(f"a constant of {declared.name} has a value out of range")
+        raise ModelFileError(f"a constant has a value that is out of range for {declared.name}")
     return array.reshape(shape)
 
 
 def _from_bytes(data: bytes, declared: TensorType, count: int) -> NDArray[Any]:
     if declared.dtype == object:
-        raise ModelFileError("a constant string is given as bytes")
+        raise ModelFileError("a constant is declared as string; received: bytes")
     bits = NARROW.get(declared.name, 8 * declared.dtype.itemsize)
     expected = (count * bits + 7) // 8
     if len(data) != expected:

@@ -1,12 +1,10 @@
-"""The ONNX graph builder that lowering functions call, constant folding, and the export."""
+"""The ONNX graph builder that lowering functions call, constant folding, and export."""
 
-from pocketlens.coreml.graph.builder import (
-    MAX_NODES,
-    MAX_TENSOR_BYTES,
+from pocketlens.coreml.graph.builder import MAX_NODES, MAX_TENSOR_BYTES, Graph
+from pocketlens.coreml.graph.nodes import (
     Array,
     Bools,
     Floats,
-    Graph,
     Ints,
     Message,
     Node,

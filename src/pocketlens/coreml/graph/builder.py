@@ -2,9 +2,9 @@
 
     y = g.Conv(x, weight, bias, strides=[2, 2], pads=[1, 1, 1, 1])
 
-Any ONNX operator is a method by its own name. A `Value` knows its element type and shape, because
-ONNX's own type inference runs on every node as it is added; a constant knows its content. Sizes are
-bounded before anything is allocated.
+Every ONNX operator is a method with the operator's name. A `Value` knows its element type and
+shape, because ONNX's own type inference runs on every node as it is added; a constant also knows
+its content. Sizes are checked before anything is allocated.
 """
 
 from __future__ import annotations
@@ -17,46 +17,30 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import checker, defs, helper, numpy_helper, shape_inference
 
 from pocketlens.coreml.file.values import MAX_RANK
-from pocketlens.coreml.graph.folding import folded
+from pocketlens.coreml.graph.folding import fold
 from pocketlens.coreml.graph.nodes import (
     STRING,
-    Array,
-    Bools,
-    Floats,
-    Ints,
-    Message,
     Node,
     Operand,
     Shape,
     Value,
-    Values,
+    numpy_type,
+    type_proto,
 )
 from pocketlens.errors import ModelFileError
 
-__all__ = [
-    "Array",
-    "Bools",
-    "Floats",
-    "Graph",
-    "Ints",
-    "Message",
-    "Node",
-    "Value",
-    "Values",
-    "onnx_type",
-]
+__all__ = ["IR_VERSION", "MAX_NODES", "MAX_TENSOR_BYTES", "OPSET", "Graph"]
 
-OPSET = 21  # what the oldest supported ONNX Runtime (1.20) runs
+OPSET = 21  # the newest opset that the oldest supported ONNX Runtime (1.20) runs
 IR_VERSION = 10
 INFERRED_AS = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
-"""Operators of which ONNX 1.17 to 1.19 infers no type, and others that have the same types."""
+"""ONNX 1.17 to 1.19 cannot infer types for the keys; the values have the same types."""
 
 MAX_TENSOR_BYTES = 2**31
-"""The largest tensor that a graph may make: 2 GiB."""
+"""The largest tensor that a graph may compute: 2 GiB."""
 
 MAX_NODES = 200_000
 
@@ -64,23 +48,29 @@ MAX_NODES = 200_000
 class Graph:
     """An ONNX graph under construction.
 
-    `inputs` and `outputs` are what the finished model takes and gives. `tensors` maps every name
-    that the Core ML model gives to a tensor to its Value. `emission.onnx_model` makes an ONNX model
-    of it.
+    `export.onnx_model` turns a finished graph into an ONNX model.
 
-    An `inner` graph is a branch or the body of a loop (`lower.control` makes them): it sees the
-    tensors of the graphs around it, and what is named in it is not seen outside.
+    An `inner` graph is a branch or the body of a loop (`ops.common.control` makes them). It sees
+    the tensors of the graphs around it; names bound in it are not visible outside.
 
     Attributes:
-        extra: What the model gives beside its outputs, such as new states.
-        steps: How many steps loops may still take, once there is a loop; see `lower.control`.
-        faults: What can go wrong in a run, in words, in the graphs inside too.
-        place: After which operation of the Core ML model new tensors are named.
+        inputs, outputs: The inputs and outputs of the finished model.
+        extra: Further outputs of the model, such as new states.
+        tensors: The Value for each tensor name of the Core ML model.
+        nodes: The nodes so far, in the order in which they run.
+        steps: How many steps loops may still take, once there is a loop; see `ops.common.control`.
+        faults: The messages of errors that can happen during a run, inner graphs included.
+        place: The operation of the Core ML model that new tensors are named after.
     """
 
     def __init__(self, names: Iterable[str] = (), outer: Graph | None = None) -> None:
-        """`names`: every tensor name of the Core ML model; no tensor made here takes one of them
-        except through `input`, `bind` and `output`."""
+        """Start an empty graph.
+
+        Args:
+            names: Every tensor name of the Core ML model. Only `input`, `bind` and `output` use
+                them; the builder names its own tensors differently.
+            outer: The graph around this one, for an inner graph.
+        """
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.extra: list[Value] = []
@@ -112,26 +102,26 @@ class Graph:
     def op(
         self, op: str, *inputs: Operand, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> list[Value]:
-        """Add one node, or find its result, where that is known before the model runs.
+        """Add one node and return its outputs; a result that is already known becomes a constant.
 
         Args:
             op: An ONNX operator's name, such as `Conv`.
-            inputs: Values; arrays, which become constants; None for an input left out.
-            outputs: How many of the operator's outputs to ask for.
+            inputs: Values; arrays, which become constants; None for an omitted input.
+            outputs: How many of the operator's outputs are used.
             domain: The operator's domain, empty for ONNX's own.
-            attributes: The operator's attributes; those that are None are left out.
+            attributes: The operator's attributes; those that are None are omitted.
 
         Raises:
-            ModelFileError: The operator cannot take these inputs, or a result would be larger than
-                `MAX_TENSOR_BYTES`.
+            ModelFileError: The operator does not accept these inputs, or an output would be larger
+                than `MAX_TENSOR_BYTES`.
         """
         values = [self.constant(v) if isinstance(v, np.ndarray) else v for v in inputs]
         while values and values[-1] is None:
-            values.pop()  # ONNX Runtime makes a convolution fast only if nothing is left out so
+            values.pop()  # with trailing empty inputs, ONNX Runtime uses a slower convolution
         attributes = {key: value for key, value in attributes.items() if value is not None}
         node = self._node(op, domain, values, outputs, attributes)
         self._infer(node)
-        known = folded(node, OPSET)
+        known = fold(node, OPSET)
         if known is not None:
             return [self.constant(known)]
         self.nodes.append(node)
@@ -144,16 +134,16 @@ class Graph:
         graphs: Mapping[str, Graph],
         types: Sequence[tuple[np.dtype[Any], Shape]],
     ) -> list[Value]:
-        """Add a node that runs other graphs: ONNX's `If` or `Loop`.
+        """Add a node that runs inner graphs: ONNX's `If` or `Loop`.
 
         Args:
             op: The operator's name.
-            inputs: What it takes.
+            inputs: The operator's inputs.
             graphs: Its attributes: finished inner graphs of this one.
             types: The element type and shape of each of its outputs.
         """
         for graph in graphs.values():
-            # Its own tensors, each one once: ONNX has no other outputs.
+            # ONNX requires that outputs of an inner graph are computed in it, and each only once.
             graph.outputs = [graph.Identity(value) for value in graph.outputs]
         node = self._node(op, "", list(inputs), len(types), dict(graphs))
         for value, (dtype, shape) in zip(node.outputs, types, strict=True):
@@ -162,12 +152,12 @@ class Graph:
         return list(node.outputs)
 
     def inner(self) -> Graph:
-        """A graph for a branch or the body of a loop of this one."""
+        """A new inner graph, for a branch or the body of a loop."""
         return Graph(outer=self)
 
     @contextmanager
     def local(self) -> Iterator[None]:
-        """Forget afterward the names that are given to tensors inside."""
+        """Forget the names that are bound inside the `with` block when it ends."""
         tensors, place = self.tensors, self.place
         self.tensors = ChainMap({}, tensors)
         try:
@@ -198,11 +188,11 @@ class Graph:
             types = shape_inference.infer_node_outputs(
                 schema,
                 node.proto(),
-                {value.name: _type_proto(value) for value in given},
+                {value.name: type_proto(value) for value in given},
                 {
                     value.name: numpy_helper.from_array(value.const)
                     for value in given
-                    # ONNX looks into an input only where it holds a shape, axes and the like.
+                    # Inference only needs the content of small inputs: shapes, axes and the like.
                     if value.const is not None and value.const.size <= 64 and value.dtype != STRING
                 },
                 opset_imports=[helper.make_operatorsetid("", OPSET)],
@@ -215,7 +205,7 @@ class Graph:
             ) from error
         for value in node.outputs:
             tensor = types[value.name].tensor_type
-            value.dtype = _numpy_type(tensor.elem_type)
+            value.dtype = numpy_type(tensor.elem_type)
             if tensor.HasField("shape"):
                 value.shape = tuple(
                     dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim
@@ -223,16 +213,19 @@ class Graph:
                 _check_size(value.name, value.dtype, value.shape)
 
     def input(self, name: str, dtype: Any, shape: Shape) -> Value:
-        """Declare a tensor that is given when the model runs."""
-        if name in self.tensors:
-            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+        """Declare an input of the model.
+
+        Raises:
+            ModelFileError: Another tensor has this name, or the input would be too large.
+        """
+        self._check_free(name)
         value = self.unnamed_input(name, dtype, shape)
         value.name = name
         self.tensors[name] = value
         return value
 
     def unnamed_input(self, hint: str, dtype: Any, shape: Shape) -> Value:
-        """Declare a tensor that is given when the graph runs, called `hint` or much like it."""
+        """Declare an input of the graph; if the name `hint` is taken, a number is added to it."""
         value = Value(self._unique(hint), np.dtype(dtype), shape)
         if shape is not None:
             _check_size(hint, value.dtype, shape)
@@ -240,7 +233,7 @@ class Graph:
         return value
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
-        """A constant of the graph; equal small ones are stored once."""
+        """A constant of the graph; small constants that are equal are stored once."""
         array = np.asarray(array, dtype)
         if array.dtype.kind == "U":
             array = array.astype(object)
@@ -256,32 +249,40 @@ class Graph:
         return self._constants[key]
 
     def like(self, number: float, value: Value) -> Value:
-        """The scalar `number` in the element type of `value`."""
+        """A scalar constant with the element type of `value`."""
         return self.constant(number, value.dtype)
 
     def cast(self, value: Value, dtype: Any) -> Value:
-        """`value` in another element type; itself if it has it already."""
+        """`value` converted to another element type; the same Value if it has this type already.
+
+        Raises:
+            ModelFileError: A conversion from or to strings.
+        """
         dtype = np.dtype(dtype)
         if value.dtype == dtype:
             return value
         if STRING in (value.dtype, dtype):
-            raise ModelFileError(f"{value!r} cannot be made {dtype}")
+            raise ModelFileError(f"{value!r} cannot be converted to {dtype}")
         if value.const is not None:
-            with np.errstate(invalid="ignore", over="ignore"):  # as in the run
+            with np.errstate(invalid="ignore", over="ignore"):  # ONNX Runtime does not warn either
                 return self.constant(value.const.astype(dtype))
         return self.Cast(value, to=helper.np_dtype_to_tensor_dtype(dtype))
 
     def in_float32(self, function: Callable[..., Value], value: Value, *rest: Any) -> Value:
-        """`function` of `value`, worked out in float32 and given in the type of `value`.
+        """Compute `function(value, *rest)` in float32 and convert the result to `value`'s type.
 
-        What the specification calls one op is rounded once, however many nodes it takes here.
+        Core ML rounds once per op, even if the op takes several ONNX nodes here.
         """
         wide = np.dtype(np.float32) if value.dtype == np.float16 else value.dtype
         others = [self.cast(each, wide) if isinstance(each, Value) else each for each in rest]
         return self.cast(function(self.cast(value, wide), *others), value.dtype)
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
-        """`value` with other sizes; -1 for at most one that follows from the rest."""
+        """`value` with another shape; at most one size may be -1, it follows from the others.
+
+        Raises:
+            ModelFileError: The number of elements does not match.
+        """
         if value.shape == tuple(shape):
             return value
         if value.shape is not None and None not in value.shape:
@@ -291,31 +292,34 @@ class Graph:
         return self.Reshape(value, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)
 
     def transpose(self, value: Value, perm: Sequence[int]) -> Value:
-        """`value` with its axes in another order; itself if the order is the same."""
+        """`value` with its axes in the order `perm`; the same Value if that changes nothing."""
         if tuple(perm) == tuple(range(len(perm))):
             return value
         return self.Transpose(value, perm=list(perm))
 
     def scope(self, name: str) -> None:
-        """Name the tensors made from here on after the operation `name`."""
+        """Name the tensors that are added from now on after the operation `name`."""
         self.place = name
 
     def bind(self, name: str, value: Value) -> None:
-        """Make `value` known under the Core ML model's own name for it.
+        """Register `value` under the name that it has in the Core ML model.
 
         Raises:
-            ModelFileError: The name is taken.
+            ModelFileError: Another tensor has this name.
         """
-        if name in self.tensors:
-            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
-        # In an inner graph the name may come again, in the graph beside it.
+        self._check_free(name)
+        # Not in an inner graph: the other branch may use the same name, and ONNX names are unique.
         if value.name in self._unnamed and isinstance(self.tensors, dict):
             self._rename(value, name)
         self.tensors[name] = value
 
     def assign(self, name: str, value: Value) -> None:
-        """Make `value` known under `name`, whatever was known under it till now."""
+        """Register `value` under `name`; it may replace another tensor."""
         self.tensors[name] = value
+
+    def _check_free(self, name: str) -> None:
+        if name in self.tensors:
+            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
 
     def _rename(self, value: Value, name: str) -> None:
         self._unnamed.discard(value.name)
@@ -323,40 +327,40 @@ class Graph:
         value.name = name
 
     def output(self, name: str, value: Value) -> None:
-        """Declare `value` an output called `name`.
+        """Declare `value` as an output called `name`.
 
         Raises:
-            ModelFileError: An output or another tensor has this name.
+            ModelFileError: Another output has this name.
         """
         if any(each.name == name for each in self.outputs):
             raise ModelFileError(f"the model gives the name {name!r} to two tensors")
         if any(each.name == name for each in self.inputs):
-            self.outputs.append(self.Identity(value))  # ONNX gives a name once
+            self.outputs.append(self.Identity(value))  # in ONNX the name belongs to the input
             return
         if value.const is not None or not (value.name == name or value.name in self._unnamed):
             value = self.Identity(value)
         taken = self._named.get(name)
         if taken is not None and taken is not value:
-            taken.name = self._unique(name)  # an output may be named as an inner tensor is
+            taken.name = self._unique(name)  # the output gets the name, the inner tensor a new one
         self._rename(value, name)
         self.outputs.append(value)
 
     def extra_output(self, name: str, value: Value) -> Value:
-        """Give `value` beside the outputs, called `name` or much like it."""
+        """Declare a further output; if `name` is taken, a number is added to it."""
         copy = self.Identity(value)
         self._rename(copy, self._unique(name))
         self.extra.append(copy)
         return copy
 
     def elements(self) -> int:
-        """How many numbers all computed tensors hold together, as far as sizes are known."""
-        own = sum(
+        """How many elements all computed tensors have together; an unknown size counts as 1."""
+        own: int = sum(
             math.prod(size or 1 for size in value.shape or ())
             for node in self.nodes
             for value in node.outputs
         )
-        inside = (each for node in self.nodes for each in node.attributes.values())
-        return own + sum(each.elements() for each in inside if isinstance(each, Graph))
+        attributes = (each for node in self.nodes for each in node.attributes.values())
+        return own + sum(each.elements() for each in attributes if isinstance(each, Graph))
 
     def _unique(self, name: str) -> str:
         candidate, number = name, 1
@@ -367,22 +371,9 @@ class Graph:
         return candidate
 
 
-def _type_proto(value: Value) -> onnx.TypeProto:
-    return helper.make_tensor_type_proto(onnx_type(value.dtype), value.shape)
-
-
-def onnx_type(dtype: np.dtype[Any]) -> int:
-    """ONNX's number for an element type."""
-    return onnx.TensorProto.STRING if dtype == STRING else helper.np_dtype_to_tensor_dtype(dtype)
-
-
-def _numpy_type(code: int) -> np.dtype[Any]:
-    return STRING if code == onnx.TensorProto.STRING else helper.tensor_dtype_to_np_dtype(code)
-
-
 def _check_size(name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
     known = [size for size in shape if size is not None]
-    # An empty tensor's other sizes are bounded, too: 0 × 2**64 is nothing, but no size.
+    # The other sizes of an empty tensor are limited, too: 0 × 2**64 elements are not allowed.
     count = math.prod(max(size, 1) for size in known)
     if len(shape) > MAX_RANK:
         raise ModelFileError(

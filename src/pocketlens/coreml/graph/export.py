@@ -1,12 +1,14 @@
-"""A finished graph -> an ONNX model, with float16 rounded where the Core ML file says float16.
+"""A finished graph -> an ONNX model, rounded to float16 where the Core ML file says float16.
 
-ONNX Runtime has hardly any float16 kernels for CPUs. Given a float16 graph it computes in float32
-and drops the roundings in between, so that a value beyond 65504, which is infinity on the device,
-would go unnoticed. So the model is written in float32, and each float16 tensor is rounded
-explicitly: a cast to float16 and back. A rounding is put off past operators that it commutes with
-(rounding is monotone, so ReLU and max pooling give the same whether it comes before or after),
-which leaves ONNX Runtime its fusions and rounds the smaller tensor. What leaves a branch or goes
-round a loop is rounded before.
+ONNX Runtime has hardly any float16 kernels for CPUs. It runs a float16 graph in float32 without
+rounding the tensors in between, so a value above 65504, which is infinity on the device, would go
+unnoticed. Therefore the model is written in float32, and each float16 tensor is rounded
+explicitly: cast to float16 and back.
+
+Rounding is delayed past operators that commute with it: rounding is monotone, so ReLU and max
+pooling have the same result whether it comes before or after. ONNX Runtime can then still fuse
+these operators, and the smaller tensor is rounded. The outputs of a branch or of a loop's step are
+rounded inside it.
 """
 
 from __future__ import annotations
@@ -19,25 +21,20 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from pocketlens.coreml.graph.builder import (
-    IR_VERSION,
-    OPSET,
-    Graph,
-    Node,
-    Value,
-    onnx_type,
-)
+from pocketlens.coreml.graph.builder import IR_VERSION, OPSET, Graph
+from pocketlens.coreml.graph.nodes import Node, Value, onnx_type
 
 __all__ = ["onnx_model"]
 
 LARGE = 1024
+"""Constants of at least this many bytes can be kept outside the ONNX model."""
 
 HALF = np.dtype(np.float16)
 FLOAT = onnx.TensorProto.FLOAT
 FLOAT16 = onnx.TensorProto.FLOAT16
 
-# Operators that only move, drop or choose among values, or whose results a rounding of the inputs
-# changes exactly as a rounding of the result would. (The bounds of a Clip are float16 themselves.)
+# Operators that commute with rounding: they only move, drop or select values, or are monotone or
+# symmetric about zero. (Clip is one of them because its bounds are float16, too.)
 COMMUTES = frozenset(
     [
         "Abs",
@@ -72,32 +69,33 @@ def onnx_model(
     *,
     apart: dict[str, NDArray[Any]] | None = None,
 ) -> onnx.ModelProto:
-    """The ONNX model of a graph.
+    """Export a graph to an ONNX model.
 
     Args:
         graph: The finished graph.
-        outputs: What the model gives beside `graph.extra`; `graph.outputs` by default. A float16
-            value comes as float16.
-        apart: Constants of at least `LARGE` bytes are put in here, by name, and the model holds
-            only their types and shapes: for a session that is given them as they lie in the file.
+        outputs: The outputs of the model, in addition to `graph.extra`; `graph.outputs` by
+            default. A float16 value is a float16 output.
+        apart: If given, constants of at least `LARGE` bytes are added to this dictionary, by name,
+            and the model has only their types and shapes. A session can then use the arrays where
+            they are (in the memory-mapped file) without a copy.
     """
-    emission = _Emission(apart=apart)
+    export = _Export(apart=apart)
     for value in graph.inputs:
-        emission.defined.add(value.name)
+        export.defined.add(value.name)
         if value.dtype == HALF:
-            emission.widen_input(value)
+            export.widen_input(value)
     for node in graph.nodes:
-        emission.node(node)
-    wanted = [*(graph.outputs if outputs is None else outputs), *graph.extra]
-    for value in wanted:
+        export.node(node)
+    results = [*(graph.outputs if outputs is None else outputs), *graph.extra]
+    for value in results:
         if value.dtype == HALF and value not in graph.inputs:
-            emission.half(value)
+            export.half(value)
     proto = helper.make_graph(
-        emission.nodes,
+        export.nodes,
         "pocketlens",
         [_info(value) for value in graph.inputs],
-        [_info(value) for value in wanted],
-        list(emission.constants.values()),
+        [_info(value) for value in results],
+        list(export.constants.values()),
     )
     return helper.make_model(
         proto,
@@ -117,19 +115,19 @@ def _wide_info(name: str, value: Value) -> onnx.ValueInfoProto:
 
 
 def _name(value: Value) -> str:
-    """What the tensor that is computed for the value is called."""
+    """The name of the tensor that is computed for the value."""
     return f"{value.name}/wide" if value.dtype == HALF else value.name
 
 
-class _Emission:
-    """The ONNX nodes under construction.
+class _Export:
+    """The ONNX nodes of one graph, while they are written.
 
     For a float16 value `v` there are up to three tensors: `v/wide`, computed in float32; `v`, cast
     to float16; `v/rounded`, cast back.
     """
 
     def __init__(
-        self, outer: _Emission | None = None, apart: dict[str, NDArray[Any]] | None = None
+        self, outer: _Export | None = None, apart: dict[str, NDArray[Any]] | None = None
     ) -> None:
         self.outer = outer
         self.apart: dict[str, NDArray[Any]] | None = apart if outer is None else outer.apart
@@ -137,7 +135,7 @@ class _Emission:
         self.constants: dict[str, onnx.TensorProto] = {} if outer is None else outer.constants
         self.defined: set[str] = set()  # the values of this graph, not of one around it
         self._exact: set[str] = set()  # float16 values whose wide tensor needs no rounding
-        self._made: set[str] = set()
+        self._cast_names: set[str] = set()  # the float16 and rounded tensors that exist already
 
     def widen_input(self, value: Value) -> None:
         self._cast(value.name, f"{value.name}/wide", FLOAT)
@@ -167,15 +165,15 @@ class _Emission:
         self._add(node, names, [_name(value) for value in node.outputs], graphs)
 
     def _inner(self, graph: Graph, name: str) -> onnx.GraphProto:
-        emission = _Emission(self)
+        export = _Export(self)
         for value in graph.inputs:
-            emission.defined.add(value.name)
-            emission._exact.add(value.name)
+            export.defined.add(value.name)
+            export._exact.add(value.name)
         for node in graph.nodes:
-            emission.node(node)
-        outputs = [(emission._rounded(value), value) for value in graph.outputs]
+            export.node(node)
+        outputs = [(export._rounded(value), value) for value in graph.outputs]
         return helper.make_graph(
-            emission.nodes,
+            export.nodes,
             name,
             [_wide_info(_name(value), value) for value in graph.inputs],
             [_wide_info(each, value) for each, value in outputs],
@@ -197,34 +195,34 @@ class _Emission:
             return True
         return value.name in self._home(value)._exact
 
-    def _home(self, value: Value) -> _Emission:
-        """The graph that the value is a tensor of: this one or one around it."""
-        emission = self
-        while value.name not in emission.defined and emission.outer is not None:
-            emission = emission.outer
-        return emission
+    def _home(self, value: Value) -> _Export:
+        """The graph in which the value is computed: this one or one around it."""
+        export = self
+        while value.name not in export.defined and export.outer is not None:
+            export = export.outer
+        return export
 
     def _wide(self, value: Value) -> str:
-        """A float32 tensor that holds the value, perhaps not rounded yet."""
+        """The name of a float32 tensor with the value, possibly not rounded yet."""
         if value.const is not None:
             return self._constant(value)
         return _name(value)
 
     def _rounded(self, value: Value) -> str:
-        """A tensor that holds exactly the value, float16 ones in float32."""
+        """The name of a tensor with the exact value; a float16 value is rounded, in float32."""
         if self._is_exact(value):
             return self._wide(value)
         rounded = f"{value.name}/rounded"
         home = self._home(value)
-        if rounded not in home._made:
-            home._made.add(rounded)
+        if rounded not in home._cast_names:
+            home._cast_names.add(rounded)
             home._cast(home.half(value), rounded, FLOAT)
         return rounded
 
     def half(self, value: Value) -> str:
-        """The value as a float16 tensor of its own name."""
-        if value.name not in self._made:
-            self._made.add(value.name)
+        """Cast the value to a float16 tensor with its own name, and return the name."""
+        if value.name not in self._cast_names:
+            self._cast_names.add(value.name)
             self._cast(self._wide(value), value.name, FLOAT16)
         return value.name
 
@@ -240,7 +238,7 @@ class _Emission:
     def _constant_apart(
         self, value: Value, array: NDArray[Any], apart: dict[str, NDArray[Any]]
     ) -> str:
-        """ONNX Runtime widens float16 itself, once, when it loads the model."""
+        """Keep a constant outside the model. ONNX Runtime folds the cast of float16 on loading."""
         name = _name(value)
         if value.name not in self.constants:
             apart[value.name] = np.require(array, requirements=["C", "ALIGNED"])

@@ -1,7 +1,7 @@
-"""What is known before the model runs: sizes, and what a model computes from them.
+"""Constant folding of sizes, and of what a model computes from them.
 
-A model of flexible shapes computes sizes as it runs. Where the shapes are fixed the results are
-constants, and what is made in these sizes has a known shape in its turn.
+A model with flexible shapes computes sizes while it runs. If the shapes are fixed, the results are
+constants, and tensors that are created with these sizes have a known shape.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 
 from pocketlens.coreml.graph.nodes import Array, Node
 
-__all__ = ["MAX_FOLDED", "folded"]
+__all__ = ["MAX_FOLDED", "fold"]
 
 MAX_FOLDED = 64
-"""Only tensors of at most so many elements are folded: shapes, not weights."""
+"""How many elements a folded tensor may have: shapes are folded, weights are not."""
 
-# What sizes are computed with. Each gives one tensor, whose size is bounded by its inputs'.
+# Operators that models compute sizes with. Each has one output, not much larger than its inputs.
 ARITHMETIC = frozenset(
     (
         *("Abs", "Add", "Ceil", "Div", "Floor", "Max", "Min", "Mod", "Mul", "Neg", "Pow", "Round"),
@@ -28,8 +28,8 @@ ARITHMETIC = frozenset(
 )
 
 
-def folded(node: Node, opset: int) -> Array | None:
-    """The only result of a node, if that follows from constants and known shapes; else None."""
+def fold(node: Node, opset: int) -> Array | None:
+    """The output of a node if it follows from constants and known shapes, else None."""
     if node.domain or len(node.outputs) != 1:
         return None
     if node.op == "Shape":
@@ -45,7 +45,7 @@ def folded(node: Node, opset: int) -> Array | None:
     ):
         return None
     if node.op in ("Div", "Mod") and not np.all(given[1].const):
-        return None  # by zero; what that gives comes out in the run
+        return None  # division by zero: ONNX Runtime decides what the result is
     if result.shape is None or None in result.shape or math.prod(result.sizes) > MAX_FOLDED:
         return None
     from onnx.reference import ReferenceEvaluator
@@ -55,6 +55,6 @@ def folded(node: Node, opset: int) -> Array | None:
         try:
             (array,) = ReferenceEvaluator(node.proto(), opsets={"": opset}).run(None, feed)
         except (ArithmeticError, IndexError, ValueError):
-            return None  # what is wrong with these numbers comes out in the run
+            return None  # these numbers are invalid: the error is raised when the model runs
     array = np.asarray(array)
     return array if array.dtype == result.dtype and array.shape == result.shape else None

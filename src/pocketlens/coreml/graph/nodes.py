@@ -1,4 +1,4 @@
-"""What an ONNX graph under construction consists of: values, and the nodes that make them."""
+"""The parts of an ONNX graph under construction: values, and the nodes that compute them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,26 @@ __all__ = [
     "Shape",
     "Value",
     "Values",
+    "numpy_type",
+    "onnx_type",
+    "type_proto",
 ]
 
 Shape: TypeAlias = "tuple[int | None, ...] | None"
+"""Sizes, None for one that is known only at run time; None if even the rank is unknown."""
+
 STRING = np.dtype(object)
+"""The element type of tensors of strings."""
 
 
 class Value:
     """A tensor of the graph.
 
     Attributes:
-        name: Its name in the ONNX graph.
-        dtype: Its element type.
-        shape: Its sizes; None for a size (or for all) that is known only at run time.
-        const: Its content, if it is a constant.
+        name: The name in the ONNX graph.
+        dtype: The element type.
+        shape: The sizes; None for a size (or for all) that is known only at run time.
+        const: The content of a constant, else None.
     """
 
     __slots__ = ("const", "dtype", "name", "shape")
@@ -57,37 +63,43 @@ class Value:
         """The number of dimensions.
 
         Raises:
-            UnsupportedModelError: It is known only at run time.
+            UnsupportedModelError: The rank is known only at run time.
         """
         return len(self._known())
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The shape, every size known.
+        """The shape, with every size known.
 
         Raises:
             UnsupportedModelError: A size is known only at run time.
         """
-        sizes = self._known()
-        if None in sizes:
+        shape = self._known()
+        sizes = tuple(size for size in shape if size is not None)
+        if len(sizes) < len(shape):
             raise UnsupportedModelError(
-                f"the tensor {self.name!r} has the shape {list(sizes)}, of which a size is known "
-                "only at run time; expected a fixed shape"
+                f"the tensor {self.name!r} has the shape {list(shape)}; expected a fixed shape, "
+                "but some sizes are known only at run time"
             )
-        return sizes  # type: ignore[return-value]
+        return sizes
 
     def size(self, axis: int) -> int:
-        """The size along `axis`; the other sizes may be unknown."""
+        """The size along `axis`; the other sizes may be unknown.
+
+        Raises:
+            ModelFileError: There is no such axis.
+            UnsupportedModelError: The size is known only at run time.
+        """
         sizes = self._known()
         if not -len(sizes) <= axis < len(sizes):
             raise ModelFileError(
-                f"the tensor {self.name!r} has the shape {list(sizes)}; it has no axis {axis}"
+                f"the tensor {self.name!r} has no axis {axis}; its shape is {list(sizes)}"
             )
         size = sizes[axis]
         if size is None:
             raise UnsupportedModelError(
-                f"the tensor {self.name!r} has the shape {list(sizes)}; expected axis "
-                f"{axis} to be known before the model runs"
+                f"the tensor {self.name!r} has the shape {list(sizes)}; expected the size of axis "
+                f"{axis} to be fixed, but it is known only at run time"
             )
         return size
 
@@ -101,17 +113,17 @@ class Value:
 
 Operand: TypeAlias = "Value | NDArray[Any] | None"
 
-# What a lowering's parameters are annotated with: a tensor, several tensors, or a constant.
+# Annotations for the parameters of a lowering: a tensor, several tensors, or constants.
 Values: TypeAlias = "tuple[Value, ...]"
 Array: TypeAlias = "NDArray[Any]"
 Ints: TypeAlias = "tuple[int, ...]"
 Floats: TypeAlias = "tuple[float, ...]"
 Bools: TypeAlias = "tuple[bool, ...]"
-Message: TypeAlias = Any  # a protobuf message of the file, as it is
+Message: TypeAlias = Any  # a protobuf message from the file
 
 
 class Node:
-    """One operator of the graph with what it takes and gives."""
+    """One operator of the graph with its inputs, outputs and attributes."""
 
     __slots__ = ("attributes", "domain", "inputs", "name", "op", "outputs")
 
@@ -140,3 +152,19 @@ class Node:
             domain=self.domain or None,
             **self.attributes,
         )
+
+
+def type_proto(value: Value) -> onnx.TypeProto:
+    """ONNX's description of a value's type and shape."""
+    return helper.make_tensor_type_proto(onnx_type(value.dtype), value.shape)
+
+
+def onnx_type(dtype: np.dtype[Any]) -> int:
+    """ONNX's number for an element type (`TensorProto.DataType`)."""
+    code = onnx.TensorProto.STRING if dtype == STRING else helper.np_dtype_to_tensor_dtype(dtype)
+    return int(code)
+
+
+def numpy_type(code: int) -> np.dtype[Any]:
+    """The NumPy type for ONNX's number of an element type."""
+    return STRING if code == onnx.TensorProto.STRING else helper.tensor_dtype_to_np_dtype(code)

@@ -1,8 +1,8 @@
-"""A graph whose inputs may have several shapes, made anew for each shape that it is given.
+"""Models with flexible input shapes that need a graph for each shape.
 
-Most ops are translated without knowing every size of their inputs, and one ONNX graph then serves
-all shapes. A few need a size, such as that of a pooling over everything. A model with one of these
-is translated when a shape first comes, with all sizes known, as Core ML itself does.
+Most ops can be translated without knowing every size of their inputs, and then one ONNX graph
+works for all shapes. A few ops need a size, such as global pooling. A model with such an op is
+translated when a shape is used for the first time, with all sizes known; Core ML does the same.
 """
 
 from __future__ import annotations
@@ -19,39 +19,45 @@ from pocketlens.coreml.file.description import declared_classes
 from pocketlens.coreml.file.errors import one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.runtime.cache import ModelCache
 from pocketlens.coreml.runtime.model import CoreMLModel
-from pocketlens.coreml.runtime.recent import RecentModels
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
 from pocketlens.image import open_image
 
 __all__ = ["FlexibleModel", "is_flexible"]
 
 Shapes = tuple[tuple[int, ...], ...]
+"""A shape for each input."""
 
 
 def is_flexible(interface: Interface) -> bool:
-    """Whether some input may have more than one shape."""
+    """Whether any input may have more than one shape."""
     return any(each.shapes or each.ranges for each in interface.inputs)
 
 
 class FlexibleModel(CoreMLModel):
-    """An ML Program or a neural network that is translated for each shape of its inputs."""
+    """An ML Program or a neural network that is translated separately for each input shape."""
 
     def __init__(
         self, file: ModelFile, interface: Interface, make: Callable[[Interface], CoreMLModel]
     ) -> None:
-        """`make` translates the model for an interface of which every shape is fixed.
+        """Translate the model for its default shapes.
 
-        Default shapes that do not fit the model are no fault before they are run: converters write
-        the smallest that a range allows.
+        Default shapes that do not fit the model are an error only when they are run: converters
+        write the smallest shape of a range as the default, whether the model can run it or not.
+
+        Args:
+            file: The model file.
+            interface: The declared features.
+            make: Translates the model for an interface in which every shape is fixed.
 
         Raises:
-            UnsupportedModelError: The default shapes do not run here either.
+            UnsupportedModelError: The model does not run with its default shapes either.
         """
         self._make = make
-        self._models = RecentModels()
+        self._models = ModelCache()
         self._features = interface.inputs
-        self._whole = interface
+        self._declared = interface
         self._default: CoreMLModel | ModelFileError
         try:
             self._default = self._model(tuple(each.shape for each in interface.inputs))
@@ -64,26 +70,26 @@ class FlexibleModel(CoreMLModel):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        self._check_given(inputs)
+        self._check_inputs(inputs)
         shapes = tuple(
             _shape(inputs[each.name], each) if each.name in inputs else each.shape
             for each in self._features
         )
         return self._model(shapes).run(inputs, state=state, intermediate=intermediate)
 
-    def _gives_probabilities(self) -> bool:
-        return self._of_default_shapes()._gives_probabilities()
+    def _has_probabilities(self) -> bool:
+        return self._default_model()._has_probabilities()
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._of_default_shapes()._probabilities(images)
+        return self._default_model()._probabilities(images)
 
     def _onnx(self) -> bytes:
         raise UnsupportedModelError(
-            f"{self.path} needs the sizes of its inputs to be translated, which it leaves open; "
+            f"{self.path} has flexible input shapes, but an op needs fixed sizes to be translated; "
             "only a model of fixed shapes can be written as an ONNX file"
         )
 
-    def _of_default_shapes(self) -> CoreMLModel:
+    def _default_model(self) -> CoreMLModel:
         if isinstance(self._default, ModelFileError):
             raise self._default
         return self._default
@@ -97,24 +103,28 @@ class FlexibleModel(CoreMLModel):
                 else feature
                 for feature, shape in zip(self._features, shapes, strict=True)
             )
-            return self._make(replace(self._whole, inputs=fixed))
+            return self._make(replace(self._declared, inputs=fixed))
 
         return self._models.get(shapes, make)
 
 
-def _shape(given: Any, feature: Feature) -> tuple[int, ...]:
-    """The shape of an input, one that the feature allows."""
+def _shape(value: Any, feature: Feature) -> tuple[int, ...]:
+    """The shape of an input value.
+
+    Raises:
+        FeatureError: The feature does not allow this shape.
+    """
     if feature.kind not in ("image", "array"):
         return feature.shape
-    if isinstance(given, (str, os.PathLike)):
-        given = open_image(given)
-    if hasattr(given, "height") and hasattr(given, "width"):
-        shape: tuple[int, ...] = (given.height, given.width)
+    if isinstance(value, (str, os.PathLike)):
+        value = open_image(value)
+    if hasattr(value, "height") and hasattr(value, "width"):
+        shape: tuple[int, ...] = (value.height, value.width)
     else:
         try:
-            shape = np.shape(given)
+            shape = np.shape(value)
         except ValueError as error:
-            raise FeatureError(f"the input '{feature.name}' is no array: {error}") from error
+            raise FeatureError(f"the input '{feature.name}' is not an array: {error}") from error
         if feature.kind == "image":
             shape = shape[:2]
     if not feature.allows(shape):

@@ -1,4 +1,4 @@
-"""`GraphModel`: an ML Program or a neural network, run by ONNX Runtime."""
+"""`GraphModel` runs an ML Program or a neural network with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ __all__ = ["GraphModel"]
 
 MAX_ONNX_BYTES = 2**31 - 1
 TINY_GRAPH = 100_000
-"""Below this many elements in all tensors together, several threads only cost one run time."""
+"""With fewer elements in all tensors together, a run is fastest on a single thread."""
 SMALL_GRAPH = 20_000_000
-"""Below this many, many images go fastest with one thread for each of several at once."""
+"""With fewer elements, many images run fastest in parallel, with one thread for each."""
 
 
 class GraphModel(CoreMLModel):
-    """An ML Program or a neural network, run by ONNX Runtime."""
+    """An ML Program or a neural network that runs as one ONNX graph in ONNX Runtime."""
 
     def __init__(self, file: ModelFile, interface: Interface, lowered: Lowered) -> None:
         super().__init__(file, interface, lowered.classes)
@@ -67,7 +67,7 @@ class GraphModel(CoreMLModel):
         self._one_thread: Any = self._session if threads == 1 else None
         self._debug: tuple[Any, list[str], list[str]] | None = None
 
-    def _gives_probabilities(self) -> bool:
+    def _has_probabilities(self) -> bool:
         return bool(self.labels) and self._lowered.probabilities is not None
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,8 +80,8 @@ class GraphModel(CoreMLModel):
         def work(session: Any, rows: range) -> None:
             for row in rows:
                 feed = {value.name: image_planes(images[row], color, value)}
-                (answer,) = self._run(session, [probabilities.name], feed)
-                result[row] = answer.reshape(-1)
+                (scores,) = self._run(session, [probabilities.name], feed)
+                result[row] = scores.reshape(-1)
 
         workers = min(os.cpu_count() or 1, len(images) // 32)
         if workers < 2 or self._lowered.graph.elements() >= SMALL_GRAPH:
@@ -94,7 +94,7 @@ class GraphModel(CoreMLModel):
         return result
 
     def _one_thread_session(self) -> Any:
-        """What runs an image on one thread, so that others run beside it."""
+        """A session that uses one thread per run, so that several runs go in parallel."""
         if self._one_thread is None:
             self._one_thread, weights = _session(self._file, self._lowered.graph, threads=1)
             self._weights += weights
@@ -103,32 +103,32 @@ class GraphModel(CoreMLModel):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        held = self._states(state)
-        feed = self._feed(inputs) | held
+        arrays = self._states(state)
+        feed = self._feed(inputs) | arrays
         if intermediate:
             session, names, keys = self._debug_session()
             tensors = dict(zip(keys, self._run(session, names, feed), strict=True))
             return tensors | self.run(inputs, state=state)
         changed = self._lowered.states
         names = [*self._names, *(value.name for value in changed.values())]
-        answers = self._run(self._session, names, feed)
+        results = self._run(self._session, names, feed)
         count = len(self._names)
-        held.update(zip(changed, answers[count:], strict=True))
+        arrays.update(zip(changed, results[count:], strict=True))
         return {
-            feature.name: self._output(feature, answer)
-            for feature, answer in zip(self.interface.outputs, answers[:count], strict=True)
+            feature.name: self._output(feature, result)
+            for feature, result in zip(self.interface.outputs, results[:count], strict=True)
         }
 
     def _states(self, state: Any) -> dict[str, NDArray[Any]]:
-        """The arrays of the state that a run is given."""
+        """The arrays of the state that is passed to a run."""
         if not self.interface.states:
             self._check_stateless(state)
             return {}
         if isinstance(state, State):
             return state.arrays(self._file)
-        kept = ", ".join(repr(feature.name) for feature in self.interface.states)
+        names = ", ".join(repr(feature.name) for feature in self.interface.states)
         raise FeatureError(
-            f"{self.path} keeps {kept} between predictions; expected a state made by its "
+            f"{self.path} keeps {names} between predictions; expected a state made by its "
             f"make_state(), as in run(inputs, state=state); received: {type(state).__name__}"
         )
 
@@ -138,7 +138,7 @@ class GraphModel(CoreMLModel):
 
     def _feed(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         values = {value.name: value for value in self._lowered.graph.inputs}
-        self._check_given(inputs)
+        self._check_inputs(inputs)
         feed = {}
         for feature in self.interface.inputs:
             value = values[feature.name]
@@ -153,34 +153,34 @@ class GraphModel(CoreMLModel):
         self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
         graph = self._lowered.graph
-        asked = names if graph.steps is None else [*names, graph.steps.name]
+        outputs = names if graph.steps is None else [*names, graph.steps.name]
         try:
-            answers: list[NDArray[Any]] = session.run(asked, feed)
-        except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
+            results: list[NDArray[Any]] = session.run(outputs, feed)
+        except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
             reason = " ".join(str(error).split())
             with one_line_errors():
                 raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
         if graph.steps is not None:
-            fault = control.fault(graph, int(answers.pop()))
-            if fault is not None:
+            message = control.fault(graph, int(results.pop()))
+            if message is not None:
                 with one_line_errors():
-                    raise FeatureError(f"{self.path}: {fault}")
-        return answers
+                    raise FeatureError(f"{self.path}: {message}")
+        return results
 
-    def _output(self, feature: Feature, answer: NDArray[Any]) -> Any:
+    def _output(self, feature: Feature, result: NDArray[Any]) -> Any:
         if feature.kind == "dictionary":
-            return by_name(self.labels, answer.reshape(-1))
+            return by_name(self.labels, result.reshape(-1))
         if feature.kind in ("string", "int64", "double"):
-            if answer.size != 1:
+            if result.size != 1:
                 raise FeatureError(
                     f"{self.path}: the output '{feature.name}' is one {feature.kind}; "
-                    f"the model gives {answer.size} values"
+                    f"the model computes {result.size} values"
                 )
-            item = answer.reshape(()).item()
+            item = result.reshape(()).item()
             return {"string": str, "int64": int, "double": float}[feature.kind](item)
         if feature.kind == "image":
-            return image_output(answer, feature)
-        array = answer.reshape(1) if answer.ndim == 0 else answer  # as a multi-array has it
+            return image_output(result, feature)
+        array = result.reshape(1) if result.ndim == 0 else result  # a multi-array has a dimension
         return array.astype(feature.dtype) if feature.dtype else array
 
     def _debug_session(self) -> tuple[Any, list[str], list[str]]:
@@ -199,7 +199,11 @@ class GraphModel(CoreMLModel):
 
 
 def _check_output(file: ModelFile, feature: Feature, value: Value, classes: int) -> None:
-    """A graph can give what the description says of an output."""
+    """Check that the graph's output matches its declaration.
+
+    Raises:
+        ModelFileError: Type or shape cannot match.
+    """
     sizes = None if value.shape is None or None in value.shape else value.sizes
     count = None if sizes is None else math.prod(sizes)
     if feature.kind == "dictionary":
@@ -216,16 +220,22 @@ def _check_output(file: ModelFile, feature: Feature, value: Value, classes: int)
     if not fits:
         raise ModelFileError(
             f"{file.path}: the output '{feature.name}' is declared as {feature.kind}; "
-            f"the model gives {value.dtype}{list(value.shape or ())}"
+            f"the model computes {value.dtype}{list(value.shape or ())}"
         )
 
 
 def _session(
     file: ModelFile, graph: Graph, outputs: Sequence[Value] | None = None, *, threads: int = 0
 ) -> tuple[Any, list[Any]]:
-    """What runs the graph, and the weights, which must live as long: they are not copied here.
+    """An ONNX Runtime session for the graph, and its weights.
 
-    `threads`: how many work on one run; 0 for as many as there are processors.
+    The session uses the weights in place, so the caller must keep them as long as the session.
+
+    Args:
+        file: The model file, for messages.
+        graph: The finished graph.
+        outputs: The session's outputs; the graph's outputs by default.
+        threads: How many threads one run uses; 0: as many as there are processors.
     """
     import onnxruntime
 
@@ -237,32 +247,33 @@ def _session(
             f"expected at most {MAX_ONNX_BYTES}"
         )
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong comes as an exception, not as a log line
+    options.log_severity_level = 4  # errors are raised as exceptions; a log line would repeat them
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
     options.add_external_initializers(list(weights), values)
     options.intra_op_num_threads = threads
-    # Between a dequantize and a quantize it would make the weights int8, which the file does not.
+    # ONNX Runtime would turn float weights between dequantize and quantize into int8.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         session = onnxruntime.InferenceSession(
             model,
             options,
             providers=["CPUExecutionProvider"],
-            # It moves a padding of zeros into the pooling that follows, which then refuses one
-            # as large as its window.
+            # Pad_Fusion moves zero padding into the pooling that follows, and pooling rejects
+            # padding that is as large as its window.
             disabled_optimizers=["Pad_Fusion"] if _pads_before_pooling(graph) else None,
         )
-    except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
+    except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{file.path} cannot be run: {reason}") from error
     return session, values
 
 
 def _pads_before_pooling(graph: Graph) -> bool:
-    """Whether some padding goes into a pooling, here or in a graph inside."""
+    """Whether the input of any pooling is a padded tensor, here or in an inner graph."""
     padded: set[str] = set()
     for node in graph.nodes:
-        if any(_pads_before_pooling(e) for e in node.attributes.values() if isinstance(e, Graph)):
+        inner = (each for each in node.attributes.values() if isinstance(each, Graph))
+        if any(map(_pads_before_pooling, inner)):
             return True
         after_padding = any(value is not None and value.name in padded for value in node.inputs)
         if after_padding and node.op.endswith("Pool"):

@@ -1,7 +1,10 @@
-"""`CoreMLModel`: what every Core ML file that runs here has in common.
+"""`CoreMLModel`: the base class of every Core ML model that runs here.
 
-What happens inside is a matter of its kind: an ONNX graph (`session.GraphModel`), a NumPy step
-(`classic.model.ClassicModel`), or several models in a row (`classic.pipeline.PipelineModel`).
+A subclass runs the model: as an ONNX graph (`runtime.graph_model.GraphModel`, with `flexible` and
+`sequences` around it for inputs of several shapes), as a NumPy step
+(`classic.model.ClassicModel`), or as several models one after another
+(`classic.pipeline.PipelineModel`). A subclass defines `run`; it may replace `_probabilities` by a
+faster way and `_onnx` if it can be exported.
 """
 
 from __future__ import annotations
@@ -29,15 +32,19 @@ __all__ = ["CoreMLModel"]
 
 
 class CoreMLModel(Predictor):
-    """A Core ML file that runs here. Made by `load`.
+    """A loaded Core ML model. `load` creates it.
 
-    `run` is Core ML's own view: features in, features out, by name and type. `predict` and
-    `probabilities` are the classifier's view.
+    `run` works as in Core ML: features in, features out, by name and type. `predict` and
+    `probabilities` classify images, like those of a Recognizer.
+
+        model = load("Digits.mlpackage")
+        model.run({"image": "seven.png"})["classLabel"]     # "7"
+        model.predict("seven.jpg").confidence               # 0.998
 
     Attributes:
-        path: The file; of a pipeline's stage, the file and the stage's name.
+        path: The file; for a pipeline's stage, the file and the stage's name.
         kind: The kind of model in words, such as `ML Program` or `tree ensemble (classifier)`.
-        interface: The features that it takes and gives, as its description declares them.
+        interface: The inputs, outputs and states that the file declares.
         labels: A classifier's labels as the file has them, str or int; else empty.
     """
 
@@ -48,8 +55,8 @@ class CoreMLModel(Predictor):
         self.kind: str = KINDS[file.spec.WhichOneof("Type")]
         if interface.states and file.spec.WhichOneof("Type") != "mlProgram":
             raise UnsupportedModelError(
-                f"{file.path} ({self.kind}) keeps {interface.states[0].name!r} between "
-                "predictions, as only an ML Program can here"
+                f"{file.path} ({self.kind}) has the state {interface.states[0].name!r}; "
+                "only an ML Program can have states here"
             )
         self.interface: Interface = interface
         self.labels: tuple[str | int, ...] = classes
@@ -63,18 +70,18 @@ class CoreMLModel(Predictor):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names in the order of the probabilities; empty if this is no classifier.
+        """The class names in the order of the probabilities; empty if this is not a classifier.
 
-        Classes that the file numbers (int64) are named by their decimal digits.
+        If the file's labels are numbers (int64), the names are their decimal digits.
         """
         return self._classes
 
     @property
     def input_spec(self) -> InputSpec:
-        """How a picture is made ready: from the file's metadata, else from its image input.
+        """How images are prepared: from the file's metadata, else from its image input.
 
         Raises:
-            FeatureError: The model does not take exactly one image.
+            FeatureError: The model's inputs are not exactly one image.
         """
         if self._spec is None:
             taken = ", ".join(f"{f.name} ({f.kind})" for f in self.interface.inputs)
@@ -85,20 +92,20 @@ class CoreMLModel(Predictor):
 
     @property
     def thresholds(self) -> Thresholds:
-        """How sure it must be for its label to be shown: from the file, else the usual ones."""
+        """The confidence a label needs to be shown: from the file, else the defaults."""
         return self._thresholds
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities `(N, K)` float32, in the order of `classes`.
+        """The class probabilities, `(N, K)` float32, in the order of `classes`.
 
         Args:
-            images: `(N, H, W, C)` uint8 in picture order (gray or RGB), fitting `input_spec`.
+            images: `(N, H, W, C)` uint8, gray or RGB, of the size in `input_spec`.
 
         Raises:
-            FeatureError: Not a classifier of one image, or images of another shape.
+            FeatureError: The model is not an image classifier, or the images have another shape.
         """
         spec = self.input_spec
-        if not self._gives_probabilities():
+        if not self._has_probabilities():
             raise FeatureError(
                 f"{self.path} is not a classifier: it has no classes; call run() for its outputs"
             )
@@ -113,19 +120,22 @@ class CoreMLModel(Predictor):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        """Run the model once, as Core ML would.
+        """Run the model once.
 
         Args:
-            inputs: One entry per input; those that the file calls optional may be left out.
-                An image: a path, a Pillow image or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`
-                uint8 of exactly the declared size; its colors are converted. A multi-array:
-                anything NumPy makes an array of the declared shape from. A string, a whole number
-                (int64), a number (double), a dictionary of numbers with string or int64 keys, a
-                sequence of strings or int64.
-            state: A state made by `make_state`, which the run reads and changes; a model that keeps
-                nothing between predictions takes none.
-            intermediate: Give what is computed on the way, by its Core ML name, too: every tensor
-                of a graph, every feature of a pipeline.
+            inputs: The value of each input, by name. Inputs that the file declares as optional may
+                be left out. The value depends on the input's type:
+
+                - image: a path, a Pillow image, or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`
+                  uint8, of exactly the declared size; colors are converted
+                - multi-array: an array of the declared shape, or anything NumPy converts to one
+                - string; whole number (int64); number (double)
+                - dictionary of numbers with string or int64 keys
+                - sequence of strings or int64
+            state: A state from `make_state`, which the run reads and updates; None for a model
+                without states.
+            intermediate: Also return the values computed in between, by their Core ML names: every
+                tensor of a graph, every feature of a pipeline.
 
         Returns:
             The outputs by name: a class label as str or int, probabilities as a dictionary, an
@@ -133,38 +143,44 @@ class CoreMLModel(Predictor):
             as an array of the declared type.
 
         Raises:
-            FeatureError: An input missing, unknown, or of another size or type than declared.
-            ImageError: A picture that cannot be read.
+            FeatureError: An input is missing, unknown, or has the wrong size or type; or the state
+                is missing or belongs to another model.
+            ImageError: An image cannot be read.
         """
 
     def make_state(self) -> State:
-        """A new state, all zeros, for a model that keeps one between predictions.
+        """Create a state for a model that keeps values between predictions, all zeros.
 
         Raises:
-            UnsupportedModelError: This model keeps none.
+            UnsupportedModelError: This model has no state.
         """
         if not self.interface.states:
             raise UnsupportedModelError(f"{self.path} keeps no state between predictions")
         return State(self._file, self.interface.states)
 
     def describe(self) -> dict[str, Any]:
-        """Everything that the file says of itself, ready for JSON; see `describe`."""
+        """Describe the file with plain values that can be written as JSON; see `describe`."""
         return describe_file(self._file)
 
     def to_onnx(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
-        """Write the model as an ONNX file; pixels go in as 0-255, as they do in Core ML.
+        """Export the model to an ONNX file. Pixels are 0-255, as in Core ML.
 
-        What the model keeps between predictions goes in under its name and comes out as `NAME/new`.
-        A model with loops also gives `steps_left`: where it is negative, a loop was stopped before
-        its end, or a branch was taken that cannot run, and the outputs mean nothing.
+        Each state is an input with its own name and an output named `NAME/new`. A model with loops
+        has the further output `steps_left`: if it is negative, a loop was stopped before its end or
+        a branch was taken that cannot run, and the other outputs are invalid.
 
-        Where a model quantizes its activations, give ONNX Runtime `session.disable_quant_qdq=1`, as
-        is done here: it would round the float weights between them to 8 bits.
+        If the model quantizes its activations, run it with the ONNX Runtime session option
+        `session.disable_quant_qdq=1`, as this package does. Without it, ONNX Runtime rounds float
+        weights to 8 bits.
+
+        Returns:
+            The path.
 
         Raises:
-            UnsupportedModelError: It is neither an ML Program nor a neural network.
-            OutputExistsError: The file is there already and `force` is not given.
-            OutputError: It cannot be written.
+            UnsupportedModelError: The model is neither an ML Program nor a neural network, or it
+                has flexible shapes and an op that needs fixed ones.
+            OutputExistsError: The file exists and `force` is False.
+            OutputError: The file cannot be written.
         """
         content = self._onnx()
         with aside(path, force=force) as new:
@@ -177,11 +193,11 @@ class CoreMLModel(Predictor):
             "only an ML Program or a neural network can be written as an ONNX file"
         )
 
-    def _gives_probabilities(self) -> bool:
+    def _has_probabilities(self) -> bool:
         return bool(self.labels and self.interface.probabilities)
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The probabilities of images whose shape has been checked."""
+        """`probabilities` for images whose shape has been checked."""
         (image,) = self.interface.inputs
         result = np.empty((len(images), len(self.labels)), np.float32)
         for row, picture in enumerate(images):
@@ -189,8 +205,8 @@ class CoreMLModel(Predictor):
             result[row] = [scores[name] for name in self.labels]
         return result
 
-    def _check_given(self, inputs: Mapping[str, Any]) -> None:
-        """Every input that is given is declared, and every one that must be given is."""
+    def _check_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Check that every input is declared, and that no required input is missing."""
         names = [feature.name for feature in self.interface.inputs]
         for name in inputs:
             if name not in names:

@@ -1,4 +1,4 @@
-"""`State`: what a model keeps between predictions."""
+"""`State`: the values that a model keeps between predictions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["State"]
 
 
 class State:
-    """The arrays that a model keeps between predictions, by name. Made by `make_state`.
+    """The arrays that a model keeps between predictions, by name. `make_state` creates it.
 
-    They start as zeros. Each `run` of the model that it is given to changes it:
+    They start as zeros. Each `run` that receives the state updates it:
 
         state = model.make_state()
         model.run({"token": 7}, state=state)
@@ -32,19 +32,19 @@ class State:
         }
 
     def __repr__(self) -> str:
-        kept = (f"{name} {array.dtype}{list(array.shape)}" for name, array in self._arrays.items())
-        return f"<State of {self._file.path}: {', '.join(kept)}>"
+        parts = (f"{name} {array.dtype}{list(array.shape)}" for name, array in self._arrays.items())
+        return f"<State of {self._file.path}: {', '.join(parts)}>"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the arrays, in the order in which the model declares them."""
+        """The names of the arrays, in declared order."""
         return tuple(self._arrays)
 
     def read(self, name: str) -> NDArray[Any]:
-        """A copy of one array, in the shape and type that the model declares.
+        """A copy of one array, in its declared shape and type.
 
         Raises:
-            FeatureError: The model keeps nothing of this name.
+            FeatureError: The model has no state of this name.
         """
         self._check(name)
         return self._arrays[name].copy()
@@ -57,23 +57,23 @@ class State:
             array: Numbers in the declared shape; they are rounded to the declared type.
 
         Raises:
-            FeatureError: The model keeps nothing of this name, or it has another shape.
+            FeatureError: The model has no state of this name, or its shape is another.
         """
         self._check(name)
-        held, given = self._arrays[name], np.asarray(array)
-        if given.dtype.kind not in "biuf" or given.shape != held.shape:
+        old, new = self._arrays[name], np.asarray(array)
+        if new.dtype.kind not in "biuf" or new.shape != old.shape:
             raise FeatureError(
-                f"the state {name!r} of {self._file.path} is {held.dtype}{list(held.shape)}; "
-                f"received: {given.dtype}{list(given.shape)}"
+                f"the state {name!r} of {self._file.path} is {old.dtype}{list(old.shape)}; "
+                f"received: {new.dtype}{list(new.shape)}"
             )
         with np.errstate(over="ignore"):
-            self._arrays[name] = np.array(given, held.dtype)
+            self._arrays[name] = np.array(new, old.dtype)
 
     def arrays(self, file: ModelFile) -> dict[str, NDArray[Any]]:
-        """The arrays themselves, for a run of the model of `file` to read and to replace.
+        """The arrays themselves, for a run of the model of `file` to read and replace.
 
         Raises:
-            FeatureError: Another model made this state.
+            FeatureError: The state belongs to another model.
         """
         if file is not self._file:
             raise FeatureError(

@@ -1,4 +1,4 @@
-"""What may be given for a feature of each type, and what it becomes."""
+"""The values that callers may pass for a feature of each type, and how they are converted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ import pytest
 from PIL import Image
 
 from pocketlens.coreml import CoreMLModel, describe, load
-from pocketlens.errors import FeatureError
+from pocketlens.errors import (
+    FeatureError,
+)
 
 Open = Callable[[Any], CoreMLModel]
+H, W = 3, 5  # the size of the images that `averages` classifies
+RED = np.zeros((H, W, 3), np.uint8)
+RED[..., 0], RED[..., 1] = 255, 51
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "expected"),
+    ("kind", "value", "expected"),
     [
         ("double", 3, 3.0),
         ("double", np.float32(0.5), 0.5),
@@ -36,16 +41,16 @@ Open = Callable[[Any], CoreMLModel]
         ("sequence int64", np.array([4, 5]), [4, 5]),
     ],
 )
-def test_taken(
-    kind: str, given: Any, expected: Any, spec_of: Callable[..., Any], open_spec: Open
+def test_accepted_values(
+    kind: str, value: Any, expected: Any, spec_of: Callable[..., Any], open_spec: Open
 ) -> None:
-    answer = open_spec(spec_of("identity", {"x": kind}, {"x": kind})).run({"x": given})["x"]
+    answer = open_spec(spec_of("identity", {"x": kind}, {"x": kind})).run({"x": value})["x"]
     assert answer == expected
     assert type(answer) is type(expected)
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "words"),
+    ("kind", "value", "message"),
     [
         ("double", "3", "is a number (double); received: '3'"),
         ("double", [1, 2], "is a number (double); received: list"),
@@ -66,14 +71,14 @@ def test_taken(
         ((2,), [1, 2, 3], "has the shape 2; received: 3"),
     ],
 )
-def test_refused(
-    kind: Any, given: Any, words: str, spec_of: Callable[..., Any], open_spec: Open
+def test_rejected_values(
+    kind: Any, value: Any, message: str, spec_of: Callable[..., Any], open_spec: Open
 ) -> None:
     model = open_spec(spec_of("identity", {"x": kind}, {"x": kind}))
     with pytest.raises(FeatureError) as caught:
-        model.run({"x": given})
+        model.run({"x": value})
     assert str(caught.value).startswith("the input 'x'")
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_length_of_a_sequence(spec_of: Callable[..., Any], open_spec: Open) -> None:
@@ -94,8 +99,8 @@ def test_image(spec_of: Callable[..., Any], open_spec: Open, tmp_path: Path) -> 
     picture = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     Image.fromarray(picture).save(tmp_path / "x.png")
     model = open_spec(spec)
-    for given in (picture, tmp_path / "x.png"):
-        np.testing.assert_array_equal(np.asarray(model.run({"x": given})["x"]), picture)
+    for value in (picture, tmp_path / "x.png"):
+        np.testing.assert_array_equal(np.asarray(model.run({"x": value})["x"]), picture)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_optional_array_of_a_graph(
     files: Any,
     save: Callable[..., Path],
 ) -> None:
-    """Left out, it is the file's default everywhere; without one, zeros."""
+    """An omitted array is filled with the file's default, or zeros if there is none."""
     x = np.zeros((1, 2), np.float32)
     if dialect == "program":
         spec = files.program_spec("add", {"x": x}, {"y": np.float32(0)}, [("float32", (1, 2))])
@@ -138,7 +143,7 @@ def test_optional_array_of_a_classic_model(spec_of: Callable[..., Any], open_spe
 
 
 def test_optional_image(files: Any, save: Callable[..., Path]) -> None:
-    """No default is known for it, so it is asked for."""
+    """An image has no default, so it cannot be omitted."""
     x = np.zeros((1, 3, 2, 2), np.float32)
     spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3, 2, 2))])
     feature = spec.description.input[0]
@@ -147,3 +152,72 @@ def test_optional_image(files: Any, save: Callable[..., Path]) -> None:
     image.height, image.width, image.colorSpace = 2, 2, 20
     with pytest.raises(FeatureError, match=r"'x' \(image\) is optional, but the file has no defau"):
         load(save(spec)).run({})
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_color_order(color: str, averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+    """The network gets the channels in the order that the file declares, from any kind of image."""
+    model = load(save(averages(color, ["first", "second", "third"])))
+    order = [0, 1, 2] if color == "rgb" else [2, 1, 0]
+    expected = np.array([1, 0.2, 0], np.float32)[order]
+    np.testing.assert_allclose(model.probabilities(RED[None])[0], expected, atol=1e-6)
+    assert model.input_spec.color == color
+    for value in (RED, Image.fromarray(RED)):
+        scores = model.run({"image": value})["scores"]
+        np.testing.assert_allclose(list(scores.values()), expected, atol=1e-6)
+    assert model.predict(Image.fromarray(RED)).label == ("first" if color == "rgb" else "third")
+
+
+def test_floating_point_gray(files: Any, save: Callable[..., Path]) -> None:
+    """Images of 16-bit floating-point gray are not converted, neither inputs nor outputs."""
+    spec = files.program_spec(
+        "linear_activation",
+        {"x": np.zeros((1, 1, H, W), np.float16)},
+        {"alpha": np.float16(1), "beta": np.float16(0.25)},
+        [("float16", (1, 1, H, W))],
+    )
+    for feature in (spec.description.input[0], spec.description.output[0]):
+        image = feature.type.imageType
+        image.height, image.width, image.colorSpace = H, W, 40
+    model = load(save(spec))
+    fine = np.random.default_rng(1).uniform(-2, 300, (H, W)).astype(np.float16)
+    whole = np.arange(H * W, dtype=np.uint8).reshape(H, W)
+    for value, values in (
+        (fine, fine),
+        (fine.astype(np.float32), fine),
+        (Image.fromarray(fine.astype(np.float32)), fine),
+        (whole, whole.astype(np.float16)),
+    ):
+        answer = model.run({"x": value})["y0"]
+        assert answer.mode == "F"
+        np.testing.assert_array_equal(np.asarray(answer), values + np.float16(0.25))
+    with pytest.raises(FeatureError, match="height × width 3 × 5; received: 2 × 5"):
+        model.run({"x": fine[:2]})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.zeros((2, 3)), "has the shape 1 × 3; received: 2 × 3"),
+        (np.float32(3), "received: a single number"),
+        ("text", "received: str"),
+        ([[1, 2], [3]], "is not an array"),
+    ],
+)
+def test_wrong_arrays(value: Any, message: str, files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 3), np.float32)
+    model = load(save(files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3))])))
+    with pytest.raises(FeatureError) as caught:
+        model.run({"x": value})
+    assert message in str(caught.value)
+
+
+def test_integer_array(files: Any, save: Callable[..., Path]) -> None:
+    x = np.zeros((1, 2), np.int32)
+    fields = {"y": np.array([1, 1], np.int32)}
+    model = load(save(files.program_spec("add", {"x": x}, fields, [("int32", (1, 2))])))
+    answer = model.run({"x": [[2.0, 3.0]]})["y0"]
+    np.testing.assert_array_equal(answer, [[3, 4]])
+    assert answer.dtype == np.int32
+    with pytest.raises(FeatureError, match="values that int32 cannot hold"):
+        model.run({"x": [[2.5, 3.0]]})

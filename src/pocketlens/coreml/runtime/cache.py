@@ -1,4 +1,4 @@
-"""`RecentModels`: the models made for some shapes, of which the most recently used are kept."""
+"""`ModelCache`: the most recently used models, one for each input shape."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Hashable
 
 from pocketlens.coreml.runtime.model import CoreMLModel
 
-__all__ = ["MAX_MODELS", "RecentModels"]
+__all__ = ["MAX_MODELS", "ModelCache"]
 
 MAX_MODELS = 8
 """How many models are kept."""
 
 
-class RecentModels:
-    """A cache of models by the shapes that they were made for."""
+class ModelCache:
+    """A cache of models; the key is the shapes that a model was translated for."""
 
     def __init__(self) -> None:
         self._models: OrderedDict[Hashable, CoreMLModel] = OrderedDict()
@@ -23,8 +23,10 @@ class RecentModels:
         return len(self._models)
 
     def get(self, key: Hashable, make: Callable[[], CoreMLModel]) -> CoreMLModel:
-        """The model for `key`, made by `make` if it is not kept. The least recently used one goes
-        when there are more than `MAX_MODELS`."""
+        """The model for `key`; `make` creates it if it is not in the cache.
+
+        If there are more than `MAX_MODELS`, the least recently used one is removed.
+        """
         if key not in self._models:
             self._models[key] = make()
             if len(self._models) > MAX_MODELS:
