@@ -100,8 +100,8 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
         (
             "parity.svg",
             f"Histogram of |Δp| on a logarithmic scale; {agreement} of labels agree.",
-            "|Δp| of an image is the largest difference between the two models' probabilities of "
-            "any class.",
+            "Left is better: a small |Δp| means that the conversion changed the probabilities of "
+            "an image very little.",
         ),
         (
             "rejection.svg",
