@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import t
+from arrays import f32, t
 from layer_cases.case import Case, x4
 
-sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
-gaussian = np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))
-alpha4, beta4 = np.float32([0.1, 0.5, -0.3, 1.5]), np.float32([1.0, 0.5, 2.0, 1.5])
+gelu = np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))
+alpha4, beta4 = f32([0.1, 0.5, -0.3, 1.5]), f32([1.0, 0.5, 2.0, 1.5])
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-v)))
 
 
 def channel(values: np.ndarray) -> np.ndarray:
@@ -31,9 +34,7 @@ ACTIVATIONS = [
     activation("leakyReLU", lambda x: np.where(x >= 0, x, 0.2 * x), alpha=0.2),
     activation("thresholdedReLU", lambda x: np.where(x >= 0.5, x, 0), alpha=0.5),
     activation("PReLU", lambda x: np.where(x >= 0, x, channel(alpha4) * x), alpha=alpha4),
-    activation(
-        "PReLU", lambda x: np.where(x >= 0, x, 0.3 * x), "PReLU of one", alpha=np.float32([0.3])
-    ),
+    activation("PReLU", lambda x: np.where(x >= 0, x, 0.3 * x), "PReLU of one", alpha=f32([0.3])),
     activation("tanh", np.tanh),
     activation("scaledTanh", lambda x: 1.5 * np.tanh(0.6 * x), alpha=1.5, beta=0.6),
     activation("sigmoid", sigmoid),
@@ -53,7 +54,7 @@ ACTIVATIONS = [
         {"alpha": 0.2, "beta": 0.8},
         lambda x: np.minimum(0.8, np.where(x >= 0, x, 0.2 * x)),
     ),
-    Case("gelu", [x4], {}, gaussian),
+    Case("gelu", [x4], {}, gelu),
     Case(
         "gelu",
         [x4],

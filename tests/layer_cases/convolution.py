@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import t
+from arrays import t
 from layer_cases.case import (
     Case,
     bias6,
@@ -23,6 +23,12 @@ from layer_cases.case import (
     x5,
 )
 
+DECONVOLUTIONS: list[tuple[str, dict[str, Any], Any]] = [
+    ("transposed", {"valid": {}}, np.s_[:]),
+    ("cut", {"valid": {"paddingAmounts": edges(1, 0, 0, 2)}}, np.s_[:, :, 1:, :-2]),
+    ("transposed same", {"same": {}}, np.s_[:, :, :12, :10]),
+    ("output shape", {"outputShape": [12, 11]}, np.s_[:, :, :12, :]),
+]
 CONVOLUTIONS = [
     Case("convolution", [odd], sizes, lambda x: F.conv2d(t(x), t(weight)), "defaults"),
     Case(
@@ -73,7 +79,7 @@ CONVOLUTIONS = [
         [odd, weight],
         {"outputChannels": 6, "kernelChannels": 4},
         lambda x, w: F.conv2d(t(x), t(w)),
-        "weights given at run time",
+        "weights known at run time",
     ),
     *(
         Case(
@@ -85,12 +91,7 @@ CONVOLUTIONS = [
             lambda x, cut=cut: F.conv_transpose2d(t(x), t(transposed), stride=2)[cut],
             note,
         )
-        for note, fields, cut in [
-            ("transposed", {"valid": {}}, np.s_[:]),
-            ("cut", {"valid": {"paddingAmounts": edges(1, 0, 0, 2)}}, np.s_[:, :, 1:, :-2]),
-            ("transposed same", {"same": {}}, np.s_[:, :, :12, :10]),
-            ("output shape", {"outputShape": [12, 11]}, np.s_[:, :, :12, :]),
-        ]
+        for note, fields, cut in DECONVOLUTIONS
     ),
     Case(
         "convolution",
@@ -138,14 +139,14 @@ POOLS = [
         includeLastPixel={"paddingAmounts": [1, 1]},
     ),
     pool(
-        "last pixel, padding of the width alone",
+        "last pixel, padding of the width only",
         lambda x: F.max_pool2d(F.pad(x, (1, 0, 0, 0), value=-9), (2, 3), 3),
         kernelSize=[2, 3],
         stride=[3, 3],
         includeLastPixel={"paddingAmounts": [0, 1]},
     ),
     pool(
-        "last pixel, a window in the padding alone",
+        "last pixel, a window in the padding only",
         lambda x: F.pad(x, (2, 0, 0, 0))[:, :, ::4, ::4],
         type="AVERAGE",
         kernelSize=[1, 1],

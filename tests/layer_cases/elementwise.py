@@ -1,4 +1,4 @@
-"""Arithmetic, element by element; reductions."""
+"""Elementwise arithmetic; reductions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from drawn import normal, positive, unit
+from arrays import Draw, f32
 from layer_cases.activation import channel
 from layer_cases.case import Case, x4
 from layer_cases.linear import beta, gamma
 
-x2, row = normal(3, 5), normal(5)
-chw = normal(4, 7, 6)
+draw = Draw(104)
+
+x2, row = draw.normal(3, 5), draw.normal(5)
+chw = draw.normal(4, 7, 6)
 
 
 def number(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,54 +24,61 @@ def number(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 whole, other = np.round(2 * x2), np.round(2 * row)
+UNARY: list[tuple[str, Callable[..., Any], np.ndarray]] = [
+    ("acos", np.arccos, draw.unit(3, 4)),
+    ("acosh", np.arccosh, 1 + draw.positive(3, 4)),
+    ("asin", np.arcsin, draw.unit(3, 4)),
+    ("asinh", np.arcsinh, x4),
+    ("atan", np.arctan, x4),
+    ("atanh", np.arctanh, draw.unit(3, 4)),
+    ("ceil", np.ceil, x4),
+    ("cos", np.cos, x4),
+    ("cosh", np.cosh, x4),
+    ("erf", np.vectorize(math.erf), x4),
+    ("exp2", np.exp2, x4),
+    ("floor", np.floor, x4),
+    ("round", np.round, x4),
+    ("sign", np.sign, whole),
+    ("sin", np.sin, x4),
+    ("sinh", np.sinh, x4),
+    ("tan", np.tan, draw.unit(3, 4)),
+    ("tanh", np.tanh, x4),
+    ("copy", lambda x: x, x4),
+]
+BINARY: list[tuple[str, Callable[..., Any], np.ndarray, np.ndarray]] = [
+    ("addBroadcastable", np.add, x2, row),
+    ("subtractBroadcastable", np.subtract, x2, row),
+    ("multiplyBroadcastable", np.multiply, x2, row),
+    ("divideBroadcastable", np.divide, x2, draw.positive(5)),
+    ("maxBroadcastable", np.maximum, x2, row),
+    ("minBroadcastable", np.minimum, x2, row),
+    ("powBroadcastable", np.power, draw.positive(3, 5), row),
+    ("floorDivBroadcastable", np.floor_divide, 4 * x2, draw.positive(5)),
+    ("modBroadcastable", np.mod, 4 * x2, f32([1.5, -2, 0.5, 3, -0.75])),
+    ("equal", number(np.equal), whole, other),
+    ("notEqual", number(np.not_equal), whole, other),
+    ("greaterThan", number(np.greater), whole, other),
+    ("greaterEqual", number(np.greater_equal), whole, other),
+    ("lessThan", number(np.less), whole, other),
+    ("lessEqual", number(np.less_equal), whole, other),
+    ("logicalAnd", number(np.logical_and), whole, other),
+    ("logicalOr", number(np.logical_or), whole, other),
+    ("logicalXor", number(np.logical_xor), whole, other),
+]
+FUNCTIONS: list[tuple[str, Callable[..., Any], dict[str, float]]] = [
+    ("SQRT", np.sqrt, {}),
+    ("RSQRT", lambda x: 1 / np.sqrt(x + 0.5), {"epsilon": 0.5}),
+    ("INVERSE", lambda x: 1 / (x + 1e-6), {}),
+    ("POWER", lambda x: x**1.7, {"alpha": 1.7}),
+    ("EXP", np.exp, {}),
+    ("LOG", lambda x: np.log(2 * x + 1), {"scale": 2.0, "shift": 1.0}),
+    ("LOG", lambda x: np.log(x + 0.25), {"epsilon": 0.25}),
+    ("ABS", lambda x: np.abs(x - 2), {"shift": -2.0}),
+    ("THRESHOLD", lambda x: np.maximum(x, 1), {"alpha": 1.0}),
+]
 ELEMENTWISE = [
-    *(
-        Case(name, [x], {}, f)
-        for name, f, x in [
-            ("acos", np.arccos, unit(3, 4)),
-            ("acosh", np.arccosh, 1 + positive(3, 4)),
-            ("asin", np.arcsin, unit(3, 4)),
-            ("asinh", np.arcsinh, x4),
-            ("atan", np.arctan, x4),
-            ("atanh", np.arctanh, unit(3, 4)),
-            ("ceil", np.ceil, x4),
-            ("cos", np.cos, x4),
-            ("cosh", np.cosh, x4),
-            ("erf", np.vectorize(math.erf), x4),
-            ("exp2", np.exp2, x4),
-            ("floor", np.floor, x4),
-            ("round", np.round, x4),
-            ("sign", np.sign, whole),
-            ("sin", np.sin, x4),
-            ("sinh", np.sinh, x4),
-            ("tan", np.tan, unit(3, 4)),
-            ("tanh", np.tanh, x4),
-            ("copy", lambda x: x, x4),
-        ]
-    ),
-    *(
-        Case(name, [a, b], {}, f)
-        for name, f, a, b in [
-            ("addBroadcastable", np.add, x2, row),
-            ("subtractBroadcastable", np.subtract, x2, row),
-            ("multiplyBroadcastable", np.multiply, x2, row),
-            ("divideBroadcastable", np.divide, x2, positive(5)),
-            ("maxBroadcastable", np.maximum, x2, row),
-            ("minBroadcastable", np.minimum, x2, row),
-            ("powBroadcastable", np.power, positive(3, 5), row),
-            ("floorDivBroadcastable", np.floor_divide, 4 * x2, positive(5)),
-            ("modBroadcastable", np.mod, 4 * x2, np.float32([1.5, -2, 0.5, 3, -0.75])),
-            ("equal", number(np.equal), whole, other),
-            ("notEqual", number(np.not_equal), whole, other),
-            ("greaterThan", number(np.greater), whole, other),
-            ("greaterEqual", number(np.greater_equal), whole, other),
-            ("lessThan", number(np.less), whole, other),
-            ("lessEqual", number(np.less_equal), whole, other),
-            ("logicalAnd", number(np.logical_and), whole, other),
-            ("logicalOr", number(np.logical_or), whole, other),
-            ("logicalXor", number(np.logical_xor), whole, other),
-        ]
-    ),
+    *(Case(name, [x], {}, f) for name, f, x in UNARY),
+    *(Case(name, [a, b], {}, f) for name, f, a, b in BINARY),
     *(
         Case(name, [whole], {"alpha": 1.0}, lambda x, f=f: f(x, 1).astype(np.float32), "alpha")
         for name, f in [
@@ -85,18 +94,8 @@ ELEMENTWISE = [
     Case("whereBroadcastable", [whole, x2, row], {}, lambda c, a, b: np.where(c != 0, a, b)),
     Case("clip", [x4], {"minVal": -0.5, "maxVal": 0.75}, lambda x: np.clip(x, -0.5, 0.75)),
     *(
-        Case("unary", [positive(3, 4)], {"type": kind} | fields, f, kind)
-        for kind, f, fields in [
-            ("SQRT", np.sqrt, {}),
-            ("RSQRT", lambda x: 1 / np.sqrt(x + 0.5), {"epsilon": 0.5}),
-            ("INVERSE", lambda x: 1 / (x + 1e-6), {}),
-            ("POWER", lambda x: x**1.7, {"alpha": 1.7}),
-            ("EXP", np.exp, {}),
-            ("LOG", lambda x: np.log(2 * x + 1), {"scale": 2.0, "shift": 1.0}),
-            ("LOG", lambda x: np.log(x + 0.25), {"epsilon": 0.25}),
-            ("ABS", lambda x: np.abs(x - 2), {"shift": -2.0}),
-            ("THRESHOLD", lambda x: np.maximum(x, 1), {"alpha": 1.0}),
-        ]
+        Case("unary", [draw.positive(3, 4)], {"type": kind} | fields, f, kind)
+        for kind, f, fields in FUNCTIONS
     ),
     Case("add", [x4, x4[:, :, :1, :1]], {}, np.add),
     Case("add", [x4], {"alpha": 1.5}, lambda x: x + 1.5, "alpha"),
@@ -115,7 +114,7 @@ ELEMENTWISE = [
     Case("bias", [x4], {"shape": [1, 7, 6], "bias": chw[:1]}, lambda x: x + chw[:1]),
 ]
 
-small = positive(2, 3, 4)
+small = draw.positive(2, 3, 4)
 REDUCE: dict[str, Callable[..., Any]] = {
     "reduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k),
     "reduceL2": lambda x, a, k: np.sqrt((x**2).sum(a, keepdims=k)),

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from drawn import normal, positive
+from arrays import Draw, f32
 from layer_cases.case import Case
 from layer_cases.transformation import one
 
-picks, pairs = np.float32([2, 0, -1]), np.float32([[1, 2], [0, 0], [1, -1]])
-along = np.float32([[[2, 0, 1, 1]], [[0, 0, 2, -1]]])
+draw = Draw(105)
+
+picks, pairs = f32([2, 0, -1]), f32([[1, 2], [0, 0], [1, -1]])
+along = f32([[[2, 0, 1, 1]], [[0, 0, 2, -1]]])
 
 
 def scattered(f: Callable[..., Any], at: Any) -> Callable[..., Any]:
@@ -40,7 +42,7 @@ INDEXING = [
     *(
         Case(
             layer,
-            [one, indices, positive(*shape)],
+            [one, indices, draw.positive(*shape)],
             fields | ({"mode": f"SCATTER_{mode}"} if mode else {}),
             scattered(f, at),
             mode or "default",
@@ -66,12 +68,12 @@ INDEXING = [
             ),
             ("scatterND", pairs, (3, 4), {}, ([1, 0, 1], [2, 0, -1])),
         ]
-        # Only where no place comes twice is it clear which update stays.
+        # With a repeated index, only these modes have a defined result.
         if layer != "scatterND" or mode in ("ADD", "SUB", "MUL", "DIV", "MAX", "MIN")
     ),
     Case(
         "scatterND",
-        [one, pairs[:2], normal(2, 4)],
+        [one, pairs[:2], draw.normal(2, 4)],
         {},
         scattered(put, ([1, 0], [2, 0])),
         "default",

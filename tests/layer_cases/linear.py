@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import normal, positive, t
+from arrays import Draw, f32, t
 from layer_cases.case import Case, over_batch, x4, x5
 
-matrix, offset = normal(6, 5), normal(6)
-wide_matrix = normal(6, 168)
+draw = Draw(106)
+
+matrix, offset = draw.normal(6, 5), draw.normal(6)
+wide_matrix = draw.normal(6, 168) / 13  # about √168, so that sums are about 1
 dense = {"inputChannels": 5, "outputChannels": 6, "weights": matrix}
 biased = dense | {"hasBias": True, "bias": offset}
 DENSE = [
-    Case("innerProduct", [normal(5)], dense, lambda x: x @ matrix.T, "rank 1"),
-    Case("innerProduct", [normal(3, 5)], biased, lambda x: x @ matrix.T + offset, "rank 2"),
-    Case("innerProduct", [normal(2, 3, 5)], biased, lambda x: x @ matrix.T + offset, "rank 3"),
+    Case("innerProduct", [draw.normal(5)], dense, lambda x: x @ matrix.T, "rank 1"),
+    Case("innerProduct", [draw.normal(3, 5)], biased, lambda x: x @ matrix.T + offset, "rank 2"),
+    Case("innerProduct", [draw.normal(2, 3, 5)], biased, lambda x: x @ matrix.T + offset, "rank 3"),
     Case(
         "innerProduct",
         [x4],
@@ -30,18 +32,24 @@ DENSE = [
         lambda x: (x.reshape(2, 3, 168) @ wide_matrix.T).reshape(2, 3, 6, 1, 1),
         "rank 5",
     ),
-    Case("batchedMatmul", [normal(2, 3, 5), normal(5, 4)], {}, lambda a, b: a @ b),
-    Case("batchedMatmul", [normal(5), normal(5)], {}, lambda a, b: (a @ b).reshape(1, 1), "1-D"),
+    Case("batchedMatmul", [draw.normal(2, 3, 5), draw.normal(5, 4)], {}, lambda a, b: a @ b),
     Case(
         "batchedMatmul",
-        [normal(2, 5, 3), normal(4, 5)],
+        [draw.normal(5), draw.normal(5)],
+        {},
+        lambda a, b: (a @ b).reshape(1, 1),
+        "rank 1",
+    ),
+    Case(
+        "batchedMatmul",
+        [draw.normal(2, 5, 3), draw.normal(4, 5)],
         {"transposeA": True, "transposeB": True},
         lambda a, b: a.swapaxes(1, 2) @ b.T,
         "transposed",
     ),
     Case(
         "batchedMatmul",
-        [normal(2, 3, 5)],
+        [draw.normal(2, 3, 5)],
         {"weightMatrixFirstDimension": 5, "weightMatrixSecondDimension": 6}
         | {"weights": matrix, "hasBias": True, "bias": offset},
         lambda x: x @ matrix.T + offset,
@@ -49,7 +57,7 @@ DENSE = [
     ),
 ]
 
-words, vocabulary, word_bias = np.float32([[2], [0], [4]]), normal(6, 5), normal(6)
+words, vocabulary, word_bias = f32([[2], [0], [4]]), draw.normal(6, 5), draw.normal(6)
 DENSE += [
     Case(
         "embedding",
@@ -66,20 +74,20 @@ DENSE += [
     ),
     Case(
         "dot",
-        [normal(2, 3, 1, 1), normal(2, 3, 1, 1)],
+        [draw.normal(2, 3, 1, 1), draw.normal(2, 3, 1, 1)],
         {},
         lambda a, b: (a * b).sum(1, keepdims=True),
     ),
     Case(
         "dot",
-        [normal(2, 3, 1, 1), normal(2, 3, 1, 1)],
+        [draw.normal(2, 3, 1, 1), draw.normal(2, 3, 1, 1)],
         {"cosineSimilarity": True},
         lambda a, b: F.cosine_similarity(t(a), t(b), 1)[:, None],
         "cosine",
     ),
 ]
 
-mean, variance, gamma, beta = normal(4), positive(4), normal(4), normal(4)
+mean, variance, gamma, beta = draw.normal(4), draw.positive(4), draw.normal(4), draw.normal(4)
 NORMALIZATIONS = [
     Case(
         "batchnorm",
@@ -119,10 +127,10 @@ NORMALIZATIONS = [
     ),
     Case(
         "mvn",
-        [x4 / 1000],  # of a variance that the default of epsilon, 1e-6, equals about
+        [x4 / 1000],  # the variance is about the default epsilon, 1e-6
         {"normalizeVariance": True},
         lambda x: F.instance_norm(t(x), eps=1e-6),
-        "usual epsilon",
+        "default epsilon",
     ),
     Case("l2normalize", [x4], {}, lambda x: x / np.sqrt((x**2).sum((1, 2, 3), keepdims=True))),
     Case(
@@ -135,7 +143,7 @@ NORMALIZATIONS = [
         "layerNormalization",
         [x4],
         {"normalizedShape": [7, 6], "eps": 1e-4}
-        | {"gamma": (g76 := normal(7, 6)), "beta": (b76 := normal(7, 6))},
+        | {"gamma": (g76 := draw.normal(7, 6)), "beta": (b76 := draw.normal(7, 6))},
         lambda x: F.layer_norm(t(x), (7, 6), t(g76), t(b76), eps=1e-4),
     ),
 ]

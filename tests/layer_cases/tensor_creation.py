@@ -1,19 +1,26 @@
-"""Constants, ranges, masks, sequences: tensors made from others."""
+"""Filled tensors, ranges, masks, sorting, windows and broadcasts."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from drawn import normal
+from arrays import Draw, f32
 from layer_cases.case import Case
 from layer_cases.elementwise import row
 from layer_cases.transformation import one
 
-kept = np.float32([[0, 1.5, 0], [-2, 0, 0.25]])
+draw = Draw(108)
+
+kept = f32([[0, 1.5, 0], [-2, 0, 0.25]])
 sequences = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-shape34 = np.float32([3, 4])
-MAKING = [
-    Case("getShape", [one], {}, lambda _: np.float32([2, 3, 4])),
+shape34 = f32([3, 4])
+RANGES: list[tuple[list[float], list[float]]] = [
+    ([6], [1, 3, 5]),
+    ([6, -1], [-1, 1, 3, 5]),
+    ([6, 10, -1.5], [10, 8.5, 7]),
+]
+CREATION = [
+    Case("getShape", [one], {}, lambda _: f32([2, 3, 4])),
     Case("fillLike", [one], {"value": 1.5}, lambda x: np.full_like(x, 1.5)),
     Case("fillStatic", [], {"value": 1.5, "targetShape": [2, 3]}, lambda: np.full((2, 3), 1.5)),
     Case("fillDynamic", [shape34], {"value": -2.0}, lambda _: np.full((3, 4), -2)),
@@ -26,22 +33,18 @@ MAKING = [
     *(
         Case(
             "rangeDynamic",
-            [np.float32([value]) for value in values],
+            [f32([value]) for value in values],
             {"startValue": 1.0, "stepSizeValue": 2.0},
             lambda *_, expected=expected: np.float32(expected),
             f"{len(values)}",
         )
-        for values, expected in [
-            ([6], [1, 3, 5]),
-            ([6, -1], [-1, 1, 3, 5]),
-            ([6, 10, -1.5], [10, 8.5, 7]),
-        ]
+        for values, expected in RANGES
     ),
-    # The examples of the specification.
+    # The examples in the specification.
     *(
         Case(
             "cumSum",
-            [np.float32([4, 6, 7])],
+            [f32([4, 6, 7])],
             {"excludeFinalSum": exclude, "reverse": reverse},
             lambda _, expected=expected: np.float32(expected),
             f"{exclude} {reverse}",
@@ -54,7 +57,7 @@ MAKING = [
         ]
     ),
     Case("cumSum", [one], {"axis": -1}, lambda x: x.cumsum(-1), "axis"),
-    Case("cumSum", [one, np.float32([1])], {"axis": -1}, lambda x, _: x.cumsum(1), "computed axis"),
+    Case("cumSum", [one, f32([1])], {"axis": -1}, lambda x, _: x.cumsum(1), "computed axis"),
     Case("matrixBandPart", [one], {"numLower": 1}, lambda x: np.triu(np.tril(x), -1)),
     Case("matrixBandPart", [one], {"numLower": -1, "numUpper": 2}, lambda x: np.tril(x, 2), "all"),
     *(
@@ -65,21 +68,21 @@ MAKING = [
     Case("whereNonZero", [kept], {}, np.argwhere),
     Case(
         "oneHot",
-        [np.float32([2, -1])],
+        [f32([2, -1])],
         {"oneHotVectorSize": 4, "axis": -1, "onValue": 5.0, "offValue": -1.0},
-        lambda _: np.float32([[-1, -1, 5, -1], [-1, -1, -1, -1]]),
+        lambda _: f32([[-1, -1, 5, -1], [-1, -1, -1, -1]]),
     ),
     Case(
         "oneHot",
-        [np.float32([[2, 0]]), np.float32([3])],
+        [f32([[2, 0]]), f32([3])],
         {"axis": 1, "onValue": 1.0},
-        lambda *_: np.float32([[[0, 1], [0, 0], [1, 0]]]),
-        "size given at run time",
+        lambda *_: f32([[[0, 1], [0, 0], [1, 0]]]),
+        "size known at run time",
     ),
-    Case("argSort", [np.float32([[3, 5, 32], [3, 77, 6]])], {"axis": 1},
-         lambda _: np.float32([[0, 1, 2], [0, 2, 1]])),
-    Case("argSort", [np.float32([3.1, 5.4, 32.9, 3.2, 77])], {"descending": True},
-         lambda _: np.float32([4, 2, 1, 3, 0]), "descending"),
+    Case("argSort", [f32([[3, 5, 32], [3, 77, 6]])], {"axis": 1},
+         lambda _: f32([[0, 1, 2], [0, 2, 1]])),
+    Case("argSort", [f32([3.1, 5.4, 32.9, 3.2, 77])], {"descending": True},
+         lambda _: f32([4, 2, 1, 3, 0]), "descending"),
     Case(
         "topK",
         [one],
@@ -95,23 +98,23 @@ MAKING = [
     ),
     Case(
         "topK",
-        [one, np.float32([2])],
+        [one, f32([2])],
         {"axis": -1},
         lambda x, _: [-np.sort(-x, -1)[..., :2], np.argsort(-x, -1)[..., :2]],
         "computed",
     ),
-    # The examples of the specification.
+    # The examples in the specification.
     Case(
         "reverseSeq",
-        [np.arange(8, dtype=np.float32).reshape(2, 4), np.float32([3, 0])],
+        [np.arange(8, dtype=np.float32).reshape(2, 4), f32([3, 0])],
         {"sequenceAxis": 1},
-        lambda *_: np.float32([[2, 1, 0, 3], [4, 5, 6, 7]]),
+        lambda *_: f32([[2, 1, 0, 3], [4, 5, 6, 7]]),
     ),
     Case(
         "reverseSeq",
-        [sequences, np.float32([2, 3])],
+        [sequences, f32([2, 3])],
         {"sequenceAxis": 1},
-        lambda *_: np.float32([2, 3, 0, 1, 4, 5, 10, 11, 8, 9, 6, 7]).reshape(2, 3, 2),
+        lambda *_: f32([2, 3, 0, 1, 4, 5, 10, 11, 8, 9, 6, 7]).reshape(2, 3, 2),
         "rank 3",
     ),
     Case(
@@ -120,10 +123,10 @@ MAKING = [
         {"axis": 2, "windowSize": 2, "step": 2},
         lambda x: np.stack([x[..., :2], x[..., 2:]], 2),
     ),
-    Case("sliceBySize", [one, np.float32([1])], {"size": 2, "axis": 1}, lambda x, _: x[:, 1:3]),
-    Case("broadcastToLike", [row, normal(3, 5)], {}, lambda x, _: np.tile(x, (3, 1))),
+    Case("sliceBySize", [one, f32([1])], {"size": 2, "axis": 1}, lambda x, _: x[:, 1:3]),
+    Case("broadcastToLike", [row, draw.normal(3, 5)], {}, lambda x, _: np.tile(x, (3, 1))),
     Case("broadcastToStatic", [row], {"targetShape": [3, 5]}, lambda x: np.tile(x, (3, 1))),
     Case("broadcastToDynamic", [one[0, 0], shape34], {}, lambda x, _: np.tile(x, (3, 1))),
-    Case("reshapeLike", [one, normal(4, 6)], {}, lambda x, _: x.reshape(4, 6)),
-    Case("reshapeDynamic", [one[0], np.float32([2, 6])], {}, lambda x, _: x.reshape(2, 6)),
+    Case("reshapeLike", [one, draw.normal(4, 6)], {}, lambda x, _: x.reshape(4, 6)),
+    Case("reshapeDynamic", [one[0], f32([2, 6])], {}, lambda x, _: x.reshape(2, 6)),
 ]  # fmt: skip

@@ -1,15 +1,17 @@
-"""Shapes, slices, joins."""
+"""Reshaping, slicing, concatenation, padding and copies."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from drawn import normal
+from arrays import Draw, f32
 from layer_cases.case import Case, edges, x4, x5
 from layer_cases.elementwise import x2
 
-one, two = normal(2, 3, 4), normal(2, 3, 4)
-sequence = normal(2, 1, 4, 3, 6)
+draw = Draw(109)
+
+one, two = draw.normal(2, 3, 4), draw.normal(2, 3, 4)
+sequence = draw.normal(2, 1, 4, 3, 6)
 blocks = np.arange(1, 17, dtype=np.float32).reshape(1, 8, 1, 2)
 
 
@@ -18,7 +20,7 @@ def channel_last(x: np.ndarray) -> np.ndarray:
     return last.transpose(0, 1, 4, 2, 3)
 
 
-MOVES = [
+TRANSFORMATION = [
     Case("flatten", [x4], {}, lambda x: x.reshape(2, 168, 1, 1)),
     Case(
         "flatten",
@@ -69,10 +71,10 @@ MOVES = [
     ),
     Case(
         "concatND",
-        [np.float32([4]), np.float32([[5]]), np.float32([6, 7])],
+        [f32([4]), f32([[5]]), f32([6, 7])],
         {},
-        lambda a, b, c: np.float32([4, 5, 6, 7]),
-        "a lone number with a dimension too many",
+        lambda a, b, c: f32([4, 5, 6, 7]),
+        "a single number with one dimension too many",
     ),
     Case("stack", [one, two], {"axis": -2}, lambda a, b: np.stack([a, b], 2)),
     Case("split", [x4], {"nOutputs": 2}, lambda x: np.split(x, 2, 1)),
@@ -81,7 +83,7 @@ MOVES = [
     Case("splitND", [one], {"numSplits": 3, "axis": 2}, lambda x: np.array_split(x, 3, 2), "rest"),
     Case(
         "sliceStatic",
-        [normal(5, 5, 5)],
+        [draw.normal(5, 5, 5)],
         {
             "beginIds": [1, 2, 3],
             "beginMasks": [True, False, True],
@@ -111,7 +113,7 @@ MOVES = [
         [x4, x4[:, :, :3, :2]],
         {"offset": [2, 1]},
         lambda x, _: x[:, :, 2:5, 1:3],
-        "like another",
+        "size of another input",
     ),
     Case(
         "padding",
@@ -144,47 +146,43 @@ MOVES = [
     ),
     Case(
         "constantPad",
-        [x2, np.float32([0, 1, 4, 0])],
+        [x2, f32([0, 1, 4, 0])],
         {"value": 1.5},
         lambda x, _: np.pad(x, [(0, 1), (4, 0)], constant_values=1.5),
         "computed",
     ),
     Case(
         "constantPad",
-        [x2, np.float32([0, 4, 9, 0])],
+        [x2, f32([0, 4, 9, 0])],
         {"padToGivenOutputSizeMode": True},
         lambda x, _: np.pad(x, [(0, 1), (4, 0)]),
         "to size, computed",
     ),
-    # The two examples of the specification itself.
+    # The two examples in the specification.
     Case(
         "reorganizeData",
         [blocks],
         {"mode": "DEPTH_TO_SPACE", "blockSize": 2},
-        lambda _: np.float32([[[1, 5, 2, 6], [9, 13, 10, 14]], [[3, 7, 4, 8], [11, 15, 12, 16]]])[
-            None
-        ],
+        lambda _: f32([[[1, 5, 2, 6], [9, 13, 10, 14]], [[3, 7, 4, 8], [11, 15, 12, 16]]])[None],
         "depth to space",
     ),
     Case(
         "reorganizeData",
         [blocks],
         {"mode": "PIXEL_SHUFFLE", "blockSize": 2},
-        lambda _: np.float32([[[1, 3, 2, 4], [5, 7, 6, 8]], [[9, 11, 10, 12], [13, 15, 14, 16]]])[
-            None
-        ],
+        lambda _: f32([[[1, 3, 2, 4], [5, 7, 6, 8]], [[9, 11, 10, 12], [13, 15, 14, 16]]])[None],
         "pixel shuffle",
     ),
     Case(
         "reorganizeData",
-        [np.float32([[[1, 5, 2, 6], [9, 13, 10, 14]], [[3, 7, 4, 8], [11, 15, 12, 16]]])[None]],
+        [f32([[[1, 5, 2, 6], [9, 13, 10, 14]], [[3, 7, 4, 8], [11, 15, 12, 16]]])[None]],
         {"blockSize": 2},
         lambda _: blocks,
         "space to depth",
     ),
     Case("reverse", [one], {"reverseDim": [True, False, True]}, lambda x: x[::-1, :, ::-1]),
     Case("tile", [one], {"reps": [2, 3]}, lambda x: np.tile(x, (1, 2, 3))),
-    Case("tile", [one, np.float32([2, 3])], {}, lambda x, _: np.tile(x, (1, 2, 3)), "computed"),
+    Case("tile", [one, f32([2, 3])], {}, lambda x, _: np.tile(x, (1, 2, 3)), "computed"),
     Case("loadConstant", [], {"shape": [2, 3, 4], "data": one}, lambda: one[None, None]),
     Case("loadConstantND", [], {"shape": [2, 3, 4], "data": one}, lambda: one),
 ]

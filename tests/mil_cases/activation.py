@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import t
+from arrays import t
 from mil_cases.case import Case, x4
 
-gaussian = np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))
-sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
-softplus = lambda v: np.log1p(np.exp(v))  # noqa: E731
+gelu = np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-v)))
+
+
+def softplus(v: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log1p(np.exp(v)))
 
 
 def unary(op: str, f: Callable[..., Any], x: np.ndarray = x4, **fields: Any) -> Case:
@@ -59,8 +65,8 @@ ACTIVATIONS = [
         np.array([[0.25, 0.5, 0.75, -1]], np.float32),
         alpha=0.5,
     ),
-    unary("gelu", gaussian),
-    unary("gelu", gaussian, mode="EXACT"),
+    unary("gelu", gelu),
+    unary("gelu", gelu, mode="EXACT"),
     unary("gelu", lambda x: F.gelu(t(x), approximate="tanh").numpy(), mode="TANH_APPROXIMATION"),
     unary("gelu", lambda x: x * sigmoid(1.702 * x), mode="SIGMOID_APPROXIMATION"),
     unary("softmax", lambda x: F.softmax(t(x), -1).numpy()),

@@ -1,4 +1,4 @@
-"""A row of the table of ML Program ops, and what rows are made of."""
+"""A row in the table of ML Program ops, and arrays that several rows share."""
 
 from __future__ import annotations
 
@@ -6,24 +6,38 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from drawn import normal
+from arrays import Draw
+
+draw = Draw(111)
 
 
 @dataclass
 class Case:
-    """One row: an op, what it is given, and what follows.
+    """One row: an op, its inputs and fields, and the expected outputs.
 
-    `expected` takes the inputs (float32 arrays) and gives the output or outputs. In the float16
-    run, float32 arrays and numbers among the inputs and fields are float16.
+    `expected` takes the inputs (float32 arrays) and returns the output, or a list of outputs. In
+    the float16 run, float32 arrays and numbers among the inputs and fields become float16.
+
+    Attributes:
+        op: The op's name.
+        inputs: Tensors that are passed when the model runs.
+        fields: Constants in the file.
+        expected: See above.
+        kind: The type of the output; by default that of x.
+        opset: The opset of the model.
+        only: The single precision in which the op exists; empty for float32 and float16.
+        tolerance: The tolerance in float16; 0 for the default.
+        note: Tells rows of the same op apart.
+        attributes: Fields that are stored as attributes of the operation.
     """
 
     op: str
     inputs: dict[str, Any]
     fields: dict[str, Any]
     expected: Callable[..., Any]
-    kind: str = ""  # of the output; by default that of x
+    kind: str = ""
     opset: str = "CoreML6"
-    only: str = ""  # the one precision in which the op exists
+    only: str = ""
     tolerance: float = 0.0
     note: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -32,5 +46,5 @@ class Case:
         return f"{self.op}{'-' + self.note if self.note else ''}"
 
 
-x4 = normal(2, 4, 7, 6)
-x2 = normal(3, 5)
+x4 = draw.normal(2, 4, 7, 6)
+x2 = draw.normal(3, 5)

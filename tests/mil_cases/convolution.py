@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import normal, t
+from arrays import Draw, t
 from mil_cases.case import Case, x4
 
-weight = normal(6, 4, 3, 3)
-bias6 = normal(6)
-odd = normal(1, 4, 6, 5)
-even_kernel = normal(3, 4, 2, 2)
-wt, wg = normal(4, 3, 3, 3), normal(4, 2, 3, 3)
+draw = Draw(112)
+
+weight = draw.normal(6, 4, 3, 3)
+bias6 = draw.normal(6)
+odd = draw.normal(1, 4, 6, 5)
+even_kernel = draw.normal(3, 4, 2, 2)
+wt, wg = draw.normal(4, 3, 3, 3), draw.normal(4, 2, 3, 3)
 
 
 def conv_case(
@@ -25,6 +27,38 @@ def conv_case(
     return Case("conv", {"x": x}, {"weight": w} | fields, expected, note=note, tolerance=tolerance)
 
 
+TRANSPOSED: list[tuple[str, np.ndarray, dict[str, Any], Callable[..., Any]]] = [
+    ("defaults", wt, {}, lambda x: F.conv_transpose2d(t(x), t(wt))),
+    (
+        "custom",
+        wt,
+        {"strides": [2, 2], "pad_type": "custom", "pad": [1, 0, 0, 2]},
+        lambda x: F.conv_transpose2d(t(x), t(wt), stride=2)[:, :, 1:, :-2],
+    ),
+    (
+        "same",
+        wt,
+        {"strides": [2, 2], "pad_type": "same"},
+        lambda x: F.conv_transpose2d(t(x), t(wt), stride=2)[:, :, :12, :10],
+    ),
+    (
+        "groups",
+        wg,
+        {"groups": 2, "bias": bias6[:4]},
+        lambda x: F.conv_transpose2d(t(x), t(wg), t(bias6[:4]), groups=2),
+    ),
+    (
+        "output-shape",
+        wt,
+        {
+            "strides": [2, 2],
+            "pad_type": "custom",
+            "pad": [1, 1, 1, 1],
+            "output_shape": [1, 3, 12, 10],
+        },
+        lambda x: F.conv_transpose2d(t(x), t(wt), stride=2, padding=1, output_padding=1),
+    ),
+]
 CONVOLUTIONS = [
     conv_case("defaults", odd, weight, lambda x: F.conv2d(t(x), t(weight))),
     conv_case(
@@ -37,7 +71,7 @@ CONVOLUTIONS = [
         pad_type="custom",
         pad=[1, 2, 3, 0],
     ),
-    # Size 6, window 3, stride 2: one zero in all, below and to the right; size 5: one each side.
+    # Size 6, window 3, stride 2: one zero, after the rows; size 5: one zero on each side.
     conv_case(
         "same",
         odd,
@@ -78,8 +112,8 @@ CONVOLUTIONS = [
     conv_case("1d", x4[:, :, :, 0], weight[..., 0], lambda x: F.conv1d(t(x), t(weight[..., 0]))),
     conv_case(
         "3d",
-        normal(1, 4, 4, 4, 4),
-        (w3 := normal(2, 4, 2, 2, 2)),
+        draw.normal(1, 4, 4, 4, 4),
+        (w3 := draw.normal(2, 4, 2, 2, 2)),
         lambda x: F.conv3d(t(x), t(w3)),
     ),
     Case(
@@ -87,44 +121,13 @@ CONVOLUTIONS = [
         {"x": odd, "weight": weight},
         {},
         lambda x, weight: F.conv2d(t(x), t(weight)),
-        note="weight given at run time",
+        note="weight known at run time",
         opset="CoreML7",
         tolerance=0.02,
     ),
     *(
         Case("conv_transpose", {"x": odd}, {"weight": w} | fields, e, note=note, tolerance=0.02)
-        for note, w, fields, e in [
-            ("defaults", wt, {}, lambda x: F.conv_transpose2d(t(x), t(wt))),
-            (
-                "custom",
-                wt,
-                {"strides": [2, 2], "pad_type": "custom", "pad": [1, 0, 0, 2]},
-                lambda x: F.conv_transpose2d(t(x), t(wt), stride=2)[:, :, 1:, :-2],
-            ),
-            (
-                "same",
-                wt,
-                {"strides": [2, 2], "pad_type": "same"},
-                lambda x: F.conv_transpose2d(t(x), t(wt), stride=2)[:, :, :12, :10],
-            ),
-            (
-                "groups",
-                wg,
-                {"groups": 2, "bias": bias6[:4]},
-                lambda x: F.conv_transpose2d(t(x), t(wg), t(bias6[:4]), groups=2),
-            ),
-            (
-                "output-shape",
-                wt,
-                {
-                    "strides": [2, 2],
-                    "pad_type": "custom",
-                    "pad": [1, 1, 1, 1],
-                    "output_shape": [1, 3, 12, 10],
-                },
-                lambda x: F.conv_transpose2d(t(x), t(wt), stride=2, padding=1, output_padding=1),
-            ),
-        ]
+        for note, w, fields, e in TRANSPOSED
     ),
 ]
 

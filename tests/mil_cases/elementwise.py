@@ -1,19 +1,23 @@
-"""Normalization; arithmetic, element by element."""
+"""Normalization; elementwise arithmetic."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import normal, positive, t, unit
+from arrays import Draw, t
 from mil_cases.activation import unary
 from mil_cases.case import Case, x2
 
-gamma, beta = normal(4), normal(4)
-mean, variance = normal(4), positive(4)
-scale56, shift56 = normal(7, 6), normal(7, 6)
+draw = Draw(113)
+
+gamma, beta = draw.normal(4), draw.normal(4)
+mean, variance = draw.normal(4), draw.positive(4)
+scale56, shift56 = draw.normal(7, 6), draw.normal(7, 6)
 
 
 def lrn(x: np.ndarray) -> np.ndarray:
@@ -57,18 +61,18 @@ NORMALIZATIONS = [
     unary("local_response_norm", lrn, size=3, alpha=0.5, beta=0.7, k=2.0),
 ]
 
-row = normal(5)
+row = draw.normal(5)
 BINARY = [
     Case(op, {"x": a, "y": b}, {}, f, kind)
     for op, f, kind, a, b in [
         ("add", np.add, "", x2, row),
         ("sub", np.subtract, "", x2, row),
         ("mul", np.multiply, "", x2, row),
-        ("real_div", np.divide, "", x2, positive(5)),
+        ("real_div", np.divide, "", x2, draw.positive(5)),
         ("maximum", np.maximum, "", x2, row),
         ("minimum", np.minimum, "", x2, row),
-        ("pow", np.power, "", positive(3, 5), row),
-        ("floor_div", np.floor_divide, "", 4 * x2, positive(5)),
+        ("pow", np.power, "", draw.positive(3, 5), row),
+        ("floor_div", np.floor_divide, "", 4 * x2, draw.positive(5)),
         ("mod", np.mod, "", 4 * x2, np.array([1.5, -2, 0.5, 3, -0.75], np.float32)),
         ("equal", np.equal, "bool", np.round(x2), np.round(row)),
         ("not_equal", np.not_equal, "bool", np.round(x2), np.round(row)),
@@ -82,14 +86,15 @@ whole, divisor = (
     np.array([[-7, -1, 0, 3, 8]], np.int32),
     np.array([[2], [-3]], np.int32),
 )
+INT32: list[tuple[str, Callable[..., Any]]] = [
+    ("floor_div", np.floor_divide),
+    ("mod", np.mod),
+    ("add", np.add),
+    ("real_div", lambda x, y: np.trunc(x / y)),
+]
 BINARY += [
     Case(op, {"x": whole, "y": divisor}, {}, f, "int32", only="int32", note="int32")
-    for op, f in [
-        ("floor_div", np.floor_divide),
-        ("mod", np.mod),
-        ("add", np.add),
-        ("real_div", lambda x, y: np.trunc(x / y)),
-    ]
+    for op, f in INT32
 ]
 true, false = np.array([True, True, False, False]), np.array([True, False, True, False])
 BINARY += [
@@ -103,10 +108,10 @@ BINARY += [
 
 UNARY = [
     unary("abs", np.abs),
-    unary("acos", np.arccos, unit(3, 4)),
-    unary("asin", np.arcsin, unit(3, 4)),
+    unary("acos", np.arccos, draw.unit(3, 4)),
+    unary("asin", np.arcsin, draw.unit(3, 4)),
     unary("atan", np.arctan),
-    unary("atanh", np.arctanh, unit(3, 4)),
+    unary("atanh", np.arctanh, draw.unit(3, 4)),
     unary("ceil", np.ceil),
     unary("cos", np.cos),
     unary("cosh", np.cosh),
@@ -118,24 +123,24 @@ UNARY = [
     unary("sign", np.sign, np.array([-2.0, 0.0, 3.0], np.float32)),
     unary("sin", np.sin),
     unary("sinh", np.sinh),
-    unary("sqrt", np.sqrt, positive(3, 4)),
+    unary("sqrt", np.sqrt, draw.positive(3, 4)),
     unary("square", np.square),
-    unary("tan", np.tan, unit(3, 4)),
+    unary("tan", np.tan, draw.unit(3, 4)),
     unary("tanh", np.tanh),
     unary("clip", lambda x: np.clip(x, -0.5, 0.75), alpha=-0.5, beta=0.75),
     unary("threshold", lambda x: np.maximum(x, 0.25), alpha=0.25),
-    unary("inverse", lambda x: 1 / (x + 1e-4), positive(3, 4)),
-    unary("inverse", lambda x: 1 / (x + 0.5), positive(3, 4), epsilon=0.5),
-    unary("log", np.log, positive(3, 4)),
-    unary("log", lambda x: np.log(x + 0.5), positive(3, 4), epsilon=0.5),
-    unary("rsqrt", lambda x: 1 / np.sqrt(x), positive(3, 4)),
-    unary("rsqrt", lambda x: 1 / np.sqrt(x + 0.5), positive(3, 4), epsilon=0.5),
+    unary("inverse", lambda x: 1 / (x + 1e-4), draw.positive(3, 4)),
+    unary("inverse", lambda x: 1 / (x + 0.5), draw.positive(3, 4), epsilon=0.5),
+    unary("log", np.log, draw.positive(3, 4)),
+    unary("log", lambda x: np.log(x + 0.5), draw.positive(3, 4), epsilon=0.5),
+    unary("rsqrt", lambda x: 1 / np.sqrt(x), draw.positive(3, 4)),
+    unary("rsqrt", lambda x: 1 / np.sqrt(x + 0.5), draw.positive(3, 4), epsilon=0.5),
     Case("logical_not", {"x": true}, {}, np.logical_not, "bool", only="bool"),
     Case("cast", {"x": 3 * x2}, {"dtype": "int32"}, np.trunc, "int32"),
     Case("cast", {"x": x2}, {"dtype": "fp16"}, lambda x: x, "float16", tolerance=1e-3),
     Case(
         "cast",
-        {"x": 10 * positive(3, 4)},
+        {"x": 10 * draw.positive(3, 4)},
         {"dtype": "uint8"},
         np.trunc,
         "uint8",

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from drawn import normal, positive
+from arrays import Draw, i32
 from mil_cases.case import Case, x2
 from mil_cases.elementwise import row
 from mil_cases.transformation import one
 
-# gather: the picture that NumPy's own indexing gives; scatter: NumPy's unbuffered ufunc.at.
+draw = Draw(114)
+
+# Expected results of gather come from NumPy's indexing, those of scatter from NumPy's `ufunc.at`.
 SCATTER: dict[str, Callable[..., Any]] = {
     "add": np.add.at,
     "sub": np.subtract.at,
@@ -22,10 +24,10 @@ SCATTER: dict[str, Callable[..., Any]] = {
     "min": np.minimum.at,
     "update": lambda data, at, new: data.__setitem__(at, new),
 }
-picks = np.int32([2, 0, -1, 0])
-pairs = np.int32([[[1, 2], [0, 0]], [[1, 0], [0, -1]]])
-deep = normal(2, 3, 4, 5)
-batched = np.int32([[3, 0], [1, 1]])
+picks = i32([2, 0, -1, 0])
+pairs = i32([[[1, 2], [0, 0]], [[1, 0], [0, -1]]])
+deep = draw.normal(2, 3, 4, 5)
+batched = i32([[3, 0], [1, 1]])
 
 
 def scattered(mode: str, at: Any) -> Callable[..., Any]:
@@ -39,19 +41,19 @@ def scattered(mode: str, at: Any) -> Callable[..., Any]:
 
 def scatter_case(op: str, indices: np.ndarray, shape: Any, at: Any, **fields: Any) -> Case:
     mode = fields.get("mode", "add")
-    given = {"data": one, "indices": indices, "updates": positive(*shape)}
+    given = {"data": one, "indices": indices, "updates": draw.positive(*shape)}
     note = f"{mode} {fields.get('axis', '')}"
     return Case(op, given, fields, scattered(mode, at), note=note)
 
 
-once = np.int32([2, 0])
-along = np.int32([[[2, 0, 1, 1]], [[0, 0, 2, -1]]])
+once = i32([2, 0])
+along = i32([[[2, 0, 1, 1]], [[0, 0, 2, -1]]])
 along_at = (np.arange(2)[:, None, None], along, np.arange(4))
 INDEXING = [
-    Case("gather", {"x": one, "indices": np.int32([1, 0, -1])}, {}, lambda x, i: x[[1, 0, -1]]),
+    Case("gather", {"x": one, "indices": i32([1, 0, -1])}, {}, lambda x, i: x[[1, 0, -1]]),
     Case(
         "gather",
-        {"x": one, "indices": np.int32([[2, 0], [1, -1]])},
+        {"x": one, "indices": i32([[2, 0], [1, -1]])},
         {"axis": -2},
         lambda x, i: x[:, i],
         opset="CoreML5",
@@ -74,7 +76,7 @@ INDEXING = [
     ),
     Case(
         "gather",
-        {"x": deep, "indices": np.int32([2, 1])},
+        {"x": deep, "indices": i32([2, 1])},
         {"axis": 1, "batch_dims": 1},
         lambda x, i: np.stack([x[0, 2], x[1, 1]]),
         note="batch of scalars",
@@ -94,7 +96,7 @@ INDEXING = [
     *(
         Case(
             "gather_nd",
-            {"x": deep, "indices": np.int32([[[1, 2]], [[0, 3]]])},
+            {"x": deep, "indices": i32([[[1, 2]], [[0, 3]]])},
             {"batch_dims": 1} | fields,
             lambda x, i: np.stack([x[0, 1, 2], x[1, 0, 3]])[:, None],
             opset=opset,
@@ -110,7 +112,7 @@ INDEXING = [
         )
         for mode in SCATTER
     ),
-    scatter_case("scatter", np.int32([1, 1, 0]), (3, 3, 4), np.int32([1, 1, 0])),
+    scatter_case("scatter", i32([1, 1, 0]), (3, 3, 4), i32([1, 1, 0])),
     *(
         scatter_case("scatter_along_axis", along, (2, 1, 4), along_at, axis=-2, mode=mode)
         for mode in SCATTER
@@ -119,16 +121,16 @@ INDEXING = [
         scatter_case("scatter_nd", pairs, (2, 2, 4), (pairs[..., 0], pairs[..., 1]), mode=mode)
         for mode in SCATTER
     ),
-    # The example of the specification.
+    # The example in the specification.
     Case(
         "scatter",
         {
-            "data": np.int32([[1, 2, 3], [4, 5, 6]]),
-            "indices": np.int32([1, 0]),
-            "updates": np.int32([[5, 6, 7], [8, 9, 10]]),
+            "data": i32([[1, 2, 3], [4, 5, 6]]),
+            "indices": i32([1, 0]),
+            "updates": i32([[5, 6, 7], [8, 9, 10]]),
         },
         {"axis": 0, "mode": "add", "validate_indices": True},
-        lambda *_: np.int32([[9, 11, 13], [9, 11, 13]]),
+        lambda *_: i32([[9, 11, 13], [9, 11, 13]]),
         "int32",
         opset="CoreML7",
         only="int32",
@@ -145,13 +147,13 @@ INDEXING = [
         for op, indices, updates, expected in [
             (
                 "scatter_along_axis",
-                np.int32([[2, 1, 0, 0, 1]]),
+                i32([[2, 1, 0, 0, 1]]),
                 row[None],
                 lambda d, i, u: np.where(np.arange(3)[:, None] == i, u, d),
             ),
             (
                 "scatter_nd",
-                np.int32([[2], [0]]),
+                i32([[2], [0]]),
                 x2[:2] + 1,
                 lambda d, i, u: np.stack([u[1], d[1], u[0]]),
             ),

@@ -1,15 +1,17 @@
-"""Reductions, matrix products, and what is like them."""
+"""Matrix products, einsum and reductions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from drawn import normal, positive
+from arrays import Draw, f32
 from mil_cases.case import Case, x2
 from mil_cases.elementwise import whole
 
-matrix, matrix_bias = normal(6, 5), normal(6)
-counts = np.random.default_rng(4).integers(-5, 6, (6, 5)).astype(np.int32)
+draw = Draw(115)
+
+matrix, matrix_bias = draw.normal(6, 5), draw.normal(6)
+counts = draw.random.integers(-5, 6, (6, 5)).astype(np.int32)
 REDUCE = {
     "reduce_l1_norm": lambda x, a, k: np.abs(x).sum(a, keepdims=k),
     "reduce_l2_norm": lambda x, a, k: np.sqrt((x**2).sum(a, keepdims=k)),
@@ -22,12 +24,12 @@ REDUCE = {
     "reduce_sum": lambda x, a, k: x.sum(a, keepdims=k),
     "reduce_sum_square": lambda x, a, k: (x**2).sum(a, keepdims=k),
 }
-small = np.minimum(positive(2, 3, 4), 1.5)  # 1.5 ** 24 is a number in float16, too
+small = np.minimum(draw.positive(2, 3, 4), 1.5)  # 1.5 ** 24 is still finite in float16
 LINEAR = [
     Case("linear", {"x": x2}, {"weight": matrix}, lambda x: x @ matrix.T, tolerance=0.01),
     Case(
         "linear",
-        {"x": normal(2, 3, 5)},
+        {"x": draw.normal(2, 3, 5)},
         {"weight": matrix, "bias": matrix_bias},
         lambda x: x @ matrix.T + matrix_bias,
         note="rank 3",
@@ -35,16 +37,16 @@ LINEAR = [
     ),
     Case(
         "linear",
-        {"x": normal(5)},
+        {"x": draw.normal(5)},
         {"weight": matrix, "bias": matrix_bias},
         lambda x: x @ matrix.T + matrix_bias,
         note="rank 1",
         tolerance=0.01,
     ),
-    Case("matmul", {"x": x2, "y": normal(2, 5, 4)}, {}, lambda x, y: x @ y, tolerance=0.01),
+    Case("matmul", {"x": x2, "y": draw.normal(2, 5, 4)}, {}, lambda x, y: x @ y, tolerance=0.01),
     Case(
         "matmul",
-        {"x": normal(2, 5, 3), "y": normal(4, 5)},
+        {"x": draw.normal(2, 5, 3), "y": draw.normal(4, 5)},
         {"transpose_x": True, "transpose_y": True},
         lambda x, y: x.swapaxes(1, 2) @ y.T,
         note="transposed",
@@ -71,23 +73,23 @@ LINEAR = [
     Case(
         "matmul",
         {"y": whole},
-        {"x": np.float32([[0.5], [1.5]])},
+        {"x": f32([[0.5], [1.5]])},
         lambda y: np.trunc([[0.5], [1.5]] @ y),
         "int32",
         opset="CoreML7",
         only="int32",
-        note="whole numbers by a constant",
+        note="integers with a constant",
     ),
     Case(
         "einsum",
-        {"values": [normal(1, 2, 3, 4), normal(1, 4, 3, 5)]},
+        {"values": [draw.normal(1, 2, 3, 4), draw.normal(1, 4, 3, 5)]},
         {"equation": "nchw,nwhu->nchu"},
         lambda a, b: np.einsum("nchw,nwhu->nchu", a, b),
         tolerance=0.01,
     ),
     Case(
         "einsum",
-        {"values": [normal(1, 2, 3, 4), normal(6, 4, 1, 5)]},
+        {"values": [draw.normal(1, 2, 3, 4), draw.normal(6, 4, 1, 5)]},
         {"equation": "a b c d , a d c e -> a b c e"},
         lambda a, b: np.einsum("nchw,nwu->nchu", np.repeat(a, 6, 0), b[:, :, 0]),
         note="broadcast",
@@ -95,7 +97,7 @@ LINEAR = [
     ),
     Case(
         "einsum",
-        {"values": [normal(2, 3, 4), normal(4, 3, 5)]},
+        {"values": [draw.normal(2, 3, 4), draw.normal(4, 3, 5)]},
         {"equation": "chw,whr->chr"},
         lambda a, b: np.stack([a[:, h] @ b[:, h] for h in range(3)], 1),
         note="rank 3",

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from drawn import normal, t
+from arrays import Draw, f32, i8, t
 from mil_cases.case import Case
 
-wide_range = np.float32([[-70, 0.25, 0.75], [1.25, 31, 200]])
-codes = np.int8([[-128, 0, 3], [7, 100, 127]])
-steps, offsets = np.float32([0.5, 2]), np.int8([3, -4])
+draw = Draw(116)
+
+wide_range = f32([[-70, 0.25, 0.75], [1.25, 31, 200]])
+codes = i8([[-128, 0, 3], [7, 100, 127]])
+steps, offsets = f32([0.5, 2]), i8([3, -4])
 QUANTIZATION = [
     Case(
         "quantize",
@@ -56,7 +58,7 @@ QUANTIZATION = [
     ),
 ]
 
-query, key, content = normal(2, 3, 4, 5), normal(2, 3, 6, 5), normal(2, 3, 6, 7)
+query, key, content = draw.normal(2, 3, 4, 5), draw.normal(2, 3, 6, 5), draw.normal(2, 3, 6, 7)
 
 
 def attention_case(note: str, mask: np.ndarray | None = None) -> Case:
@@ -75,6 +77,6 @@ def attention_case(note: str, mask: np.ndarray | None = None) -> Case:
 
 ATTENTION = [
     attention_case("plain"),
-    attention_case("numbers", normal(4, 6)),
+    attention_case("numbers", draw.normal(4, 6)),
     attention_case("bool", np.tril(np.ones((4, 6), bool))),
 ]

@@ -1,4 +1,4 @@
-"""Points taken from images."""
+"""Images sampled at given points."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import R, normal, t
+from arrays import Draw, f32, t
 from mil_cases.case import Case, x4
 
-spots = R.uniform(-1.3, 1.3, (2, 3, 4, 2)).astype(np.float32)
+draw = Draw(117)
+
+spots = draw.random.uniform(-1.3, 1.3, (2, 3, 4, 2)).astype(np.float32)
 
 
 def sampled(mode: str, padding: str, corners: bool) -> Callable[..., Any]:
@@ -36,19 +38,19 @@ def resample_case(
 
 
 zero_to_one, both = "normalized_zero_to_one", "normalized_minus_one_to_one"
-# Columns up to 5 and rows up to 6 lie within x4 [2, 4, 7, 6].
-dots = R.uniform(-2.4, 7.4, (2, 3, 4, 2)).astype(np.float32)
-ends = np.float32([5, 6])
+# Columns 0 to 5 and rows 0 to 6 are inside x4 [2, 4, 7, 6].
+dots = draw.random.uniform(-2.4, 7.4, (2, 3, 4, 2)).astype(np.float32)
+ends = f32([5, 6])
 RESAMPLING = [
-    Case(  # published in coremltools' own tests; the last point lies between two elements
+    Case(  # from coremltools' own tests; the last point is exactly between two elements
         "resample",
         {
-            "x": np.float32([[[[11, 22], [33, 44]]]]),
-            "coordinates": np.float32([-1, -2, -3.7, -1, 0, 0, 3.5, 1.2]).reshape(1, 2, 2, 2),
+            "x": f32([[[[11, 22], [33, 44]]]]),
+            "coordinates": f32([-1, -2, -3.7, -1, 0, 0, 3.5, 1.2]).reshape(1, 2, 2, 2),
         },
         {"sampling_mode": "nearest", "padding_mode": "symmetric", "padding_value": -1.0}
         | {"coordinates_mode": zero_to_one, "align_corners": False},
-        lambda *_: np.float32([[[[22, 33], [11, 33]]]]),
+        lambda *_: f32([[[[22, 33], [11, 33]]]]),
         note="between two",
     ),
     *(
@@ -91,7 +93,7 @@ RESAMPLING = [
     *(
         Case(
             "affine",
-            {"x": x4, "transform_matrix": normal(batch, 6)},
+            {"x": x4, "transform_matrix": draw.normal(batch, 6)},
             {"output_height": 3, "output_width": 5, "sampling_mode": "bilinear"}
             | {"padding_mode": "constant", "padding_value": 0.0, "coordinates_mode": both}
             | {"align_corners": True},

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import t
+from arrays import f32, i32, t
 from mil_cases.case import Case, x4
 
 line = np.array([[[0, 1]]], np.float32)  # the specification's own example
 
 
 def grid(x: np.ndarray, rows: Any, columns: Any) -> np.ndarray:
-    """x [..., H, W] at fractional rows and columns, linear in between."""
+    """x [..., H, W] at fractional rows and columns, interpolated linearly."""
     for axis, points in ((-2, rows), (-1, columns)):
-        x = np.apply_along_axis(
-            lambda v, p=points: np.interp(np.asarray(p), np.arange(len(v)), v), axis, x
-        )
+        lines = np.moveaxis(x, axis, -1)
+        rows_of_x = lines.reshape(-1, lines.shape[-1])
+        at = np.asarray(points)
+        new = np.stack([np.interp(at, np.arange(len(line)), line) for line in rows_of_x])
+        x = np.moveaxis(new.reshape(*lines.shape[:-1], -1), -1, axis)
     return x
 
 
@@ -70,7 +72,7 @@ RESIZING = [
             ),
         ]
     ),
-    # The half pixel centers of TensorFlow, from which coremltools converts to this op.
+    # TensorFlow's half-pixel centers; coremltools converts that op to this one.
     Case(
         "resize_nearest_neighbor",
         {"x": x4},
@@ -82,14 +84,14 @@ RESIZING = [
         {"x": x4},
         {"scale_factor_height": 1.3},
         lambda x: x[:, :, [0, 0, 1, 2, 3, 3, 4, 5, 6]],
-        note="a part of a row left over",
+        note="fraction, rounded down",
     ),
     Case(
         "upsample_nearest_neighbor",
         {"x": x4},
         {"scale_factor_height": 0.34},
         lambda x: x[:, :, [0, 3]],
-        note="smaller, a part of a row left over",
+        note="smaller, rounded down",
     ),
     Case(
         "upsample_nearest_neighbor",
@@ -139,8 +141,8 @@ RESIZING = [
     ),
     Case(
         "resize",
-        {"x": np.float32([-6.174, 9.371]).reshape(1, 1, 1, 2, 1)},
-        {"shape": np.int32([1, 1, 3, 2]), "resized_dims": np.uint32(2)}
+        {"x": f32([-6.174, 9.371]).reshape(1, 1, 1, 2, 1)},
+        {"shape": i32([1, 1, 3, 2]), "resized_dims": np.uint32(2)}
         | {"interpolation_mode": "NEAREST_NEIGHBOR"},
         lambda x: x.reshape(2)[[0, 0, 1, 1, 1, 1]].reshape(1, 1, 1, 3, 2),
         opset="CoreML7",
@@ -149,7 +151,7 @@ RESIZING = [
     Case(
         "resize",
         {"x": x4},
-        {"shape": np.int32([4, 0, 13]), "resized_dims": np.uint32(2)},
+        {"shape": i32([4, 0, 13]), "resized_dims": np.uint32(2)},
         lambda x: grid(x, np.arange(7), np.arange(13) * 6 / 13),
         opset="CoreML7",
         note="keep the height",
@@ -157,8 +159,7 @@ RESIZING = [
     Case(
         "resize",
         {"x": x4},
-        {"shape": np.int32([3]), "resized_dims": np.uint32(1)}
-        | {"sampling_mode": "UNALIGN_CORNERS"},
+        {"shape": i32([3]), "resized_dims": np.uint32(1)} | {"sampling_mode": "UNALIGN_CORNERS"},
         interpolated((7, 3)),
         opset="CoreML7",
         note="width only",
@@ -166,7 +167,7 @@ RESIZING = [
     *(
         Case(
             "resize",
-            {"x": x4, "shape": np.int32([2, *sides])},
+            {"x": x4, "shape": i32([2, *sides])},
             {"resized_dims": np.uint32(2), "sampling_mode": mode},
             lambda x, _, expected=expected: expected(x),
             opset="CoreML7",
@@ -187,7 +188,7 @@ RESIZING = [
     ),
     Case(
         "resize",
-        {"x": x4, "shape": np.int32([2, 10])},
+        {"x": x4, "shape": i32([2, 10])},
         {"resized_dims": np.uint32(1), "interpolation_mode": "NEAREST_NEIGHBOR"},
         lambda x, _: F.interpolate(t(x), size=(7, 10), mode="nearest-exact"),
         opset="CoreML7",

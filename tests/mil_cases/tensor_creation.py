@@ -1,4 +1,4 @@
-"""Bands, windows, sequences, updates: tensors made from others."""
+"""Filled tensors, ranges, masks, sorting, windows, blocks and updates."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from drawn import normal
+from arrays import Draw, f32, i32
 from mil_cases.case import Case, x4
 from mil_cases.indexing import deep
 from mil_cases.transformation import one
 
+draw = Draw(119)
+
 
 def band(x: np.ndarray, lower: float, upper: float) -> np.ndarray:
     m, n = np.indices(x.shape[-2:])
-    return x * ((m - n <= lower) & (n - m <= upper))
+    return np.asarray(x * ((m - n <= lower) & (n - m <= upper)))
 
 
 def sequences_reversed(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -32,19 +34,19 @@ def updated(x: np.ndarray, place: Any, update: np.ndarray) -> np.ndarray:
 
 
 all_, big = np.inf, np.array([[5, 300, 300, -2, 7]], np.int32)
-kept = np.float32([[0, 1.5, 0], [-2, 0, 0.25]])
-numbers = np.int32([[2, 0], [-1, 3]])
-MAKING = [
-    Case("shape", {"x": one}, {}, lambda _: np.int32([2, 3, 4]), "int32"),
-    Case("fill", {}, {"shape": np.int32([2, 3])}, lambda: np.zeros((2, 3)), "float32"),
-    Case("fill", {}, {"shape": np.int32([2]), "value": 1.5}, lambda: np.full(2, 1.5), note="value"),
+kept = f32([[0, 1.5, 0], [-2, 0, 0.25]])
+numbers = i32([[2, 0], [-1, 3]])
+CREATION = [
+    Case("shape", {"x": one}, {}, lambda _: i32([2, 3, 4]), "int32"),
+    Case("fill", {}, {"shape": i32([2, 3])}, lambda: np.zeros((2, 3)), "float32"),
+    Case("fill", {}, {"shape": i32([2]), "value": 1.5}, lambda: np.full(2, 1.5), note="value"),
     Case(
         "fill",
-        {"shape": np.int32([2, 3])},
+        {"shape": i32([2, 3])},
         {"value": True},
         lambda _: np.ones((2, 3)),
         "bool",
-        note="shape given at run time",
+        note="shape known at run time",
         only="bool",
     ),
     Case("fill_like", {"ref_tensor": one}, {}, np.zeros_like, "float32"),
@@ -68,9 +70,9 @@ MAKING = [
         "range_1d",
         {"end": np.array(7, np.int32)},
         {"start": 1, "step": 2},
-        lambda _: np.int32([1, 3, 5]),
+        lambda _: i32([1, 3, 5]),
         "int32",
-        note="end given at run time",
+        note="end known at run time",
         only="int32",
     ),
     Case("cumsum", {"x": one}, {}, lambda x: x.cumsum(0)),
@@ -176,28 +178,28 @@ MAKING = [
     ),
     Case(
         "reverse_sequence",
-        {"x": one, "lengths": np.int32([0, 1, 2, 2])},
+        {"x": one, "lengths": i32([0, 1, 2, 2])},
         {"batch_axis": -1},
         sequences_reversed,
     ),
     Case(
         "reverse_sequence",
-        {"x": one, "lengths": np.int32([3, 2])},
+        {"x": one, "lengths": i32([3, 2])},
         {"seq_axis": 2},
         lambda x, lengths: sequences_reversed(x.T, lengths).T,
         note="batch first",
     ),
-    # TensorFlow's examples, whose batch holds the cells of a block one after the other.
+    # TensorFlow's examples: the batch holds the cells of a block one after the other.
     Case(
         "space_to_batch",
-        {"x": np.float32([[1, 2], [3, 4]])[None, None]},
-        {"block_shape": np.int32([2, 2]), "paddings": np.int32([[0, 0], [0, 0]])},
-        lambda _: np.float32([1, 2, 3, 4]).reshape(4, 1, 1, 1),
+        {"x": f32([[1, 2], [3, 4]])[None, None]},
+        {"block_shape": i32([2, 2]), "paddings": i32([[0, 0], [0, 0]])},
+        lambda _: f32([1, 2, 3, 4]).reshape(4, 1, 1, 1),
     ),
     Case(
         "space_to_batch",
         {"x": x4},
-        {"block_shape": np.int32([2, 3]), "paddings": np.int32([[1, 0], [0, 3]])},
+        {"block_shape": i32([2, 3]), "paddings": i32([[1, 0], [0, 3]])},
         lambda x: np.concatenate(
             [
                 np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 3)])[:, :, i::2, j::3]
@@ -209,49 +211,49 @@ MAKING = [
     ),
     Case(
         "batch_to_space",
-        {"x": normal(12, 2, 3, 4)},
-        {"block_shape": np.int32([2, 3]), "crops": np.int32([[1, 0], [0, 2]])},
+        {"x": draw.normal(12, 2, 3, 4)},
+        {"block_shape": i32([2, 3]), "crops": i32([[1, 0], [0, 2]])},
         lambda x: x.reshape(2, 3, 2, 2, 3, 4)
         .transpose(2, 3, 4, 0, 5, 1)
         .reshape(2, 2, 6, 12)[:, :, 1:, :-2],
     ),
-    # The example of the specification.
+    # The example in the specification.
     Case(
         "reshape_like",
-        {"x": normal(180), "ref_tensors": [normal(2, 3, 4), normal(1, 5, 6)]},
+        {"x": draw.normal(180), "ref_tensors": [draw.normal(2, 3, 4), draw.normal(1, 5, 6)]},
         {"begins": (0, 1), "ends": (2, 0), "end_masks": (False, True)},
         lambda x, *_: x.reshape(2, 3, 5, 6),
     ),
     Case(
         "slice_update",
-        {"x": deep, "update": normal(2, 2, 1, 4)},
-        {"begin": np.int32([0, 1, -3, 9]), "end": np.int32([2, -9, 2, 4])}
+        {"x": deep, "update": draw.normal(2, 2, 1, 4)},
+        {"begin": i32([0, 1, -3, 9]), "end": i32([2, -9, 2, 4])}
         | {"begin_mask": [False, False, False, True], "end_mask": [False, True, False, False]},
         lambda x, update: updated(x, np.s_[:, 1:, 1:2, :4], update),
         opset="CoreML8",
     ),
     Case(
         "slice_update",
-        {"x": deep, "update": normal(2, 4, 5)},
-        {"begin": np.int32([0, -1, 0, 0]), "end": np.int32([2, 0, 4, 5])}
-        | {"stride": np.int32([1, 1, 1, 1]), "squeeze_mask": [False, True, False, False]},
+        {"x": deep, "update": draw.normal(2, 4, 5)},
+        {"begin": i32([0, -1, 0, 0]), "end": i32([2, 0, 4, 5])}
+        | {"stride": i32([1, 1, 1, 1]), "squeeze_mask": [False, True, False, False]},
         lambda x, update: updated(x, np.s_[:, -1], update),
         opset="CoreML8",
         note="squeeze",
     ),
     Case(
         "slice_update",
-        {"x": deep, "update": normal(2, 2, 3)},
-        {"begin": np.int32([0, -1, 3, 0]), "end": np.int32([2, 0, 0, 5])}
-        | {"stride": np.int32([1, 1, -2, 2]), "squeeze_mask": [False, True, False, False]},
+        {"x": deep, "update": draw.normal(2, 2, 3)},
+        {"begin": i32([0, -1, 3, 0]), "end": i32([2, 0, 0, 5])}
+        | {"stride": i32([1, 1, -2, 2]), "squeeze_mask": [False, True, False, False]},
         lambda x, update: updated(x, np.s_[:, -1, 3:0:-2, ::2], update),
         opset="CoreML8",
         note="steps",
     ),
     Case(
         "slice_update",
-        {"x": deep, "update": normal(2, 1, 4, 2), "begin": np.int32([9, -1, 0, 2])},
-        {"end": np.int32([2, 3, 4, 4]), "begin_mask": [True, False, False, False]},
+        {"x": deep, "update": draw.normal(2, 1, 4, 2), "begin": i32([9, -1, 0, 2])},
+        {"end": i32([2, 3, 4, 4]), "begin_mask": [True, False, False, False]},
         lambda x, update, begin: updated(x, np.s_[:, -1:, :, 2:4], update),
         opset="CoreML8",
         note="computed",

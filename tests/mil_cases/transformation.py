@@ -1,15 +1,17 @@
-"""Shapes, slices, joins."""
+"""Reshaping, slicing, concatenation, padding and blocks."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch.nn.functional as F
 
-from drawn import normal, t
+from arrays import Draw, f32, i32, t
 from mil_cases.case import Case, x2, x4
 
-one, two = normal(2, 3, 4), normal(2, 3, 4)
-MOVES = [
+draw = Draw(120)
+
+one, two = draw.normal(2, 3, 4), draw.normal(2, 3, 4)
+TRANSFORMATION = [
     Case(
         "concat",
         {"values": [np.array(2.5, np.float32), np.array(-3, np.float32)]},
@@ -19,7 +21,7 @@ MOVES = [
     ),
     Case(
         "concat",
-        {"values": [np.float32([1, 2]), np.array(-3, np.float32)]},
+        {"values": [f32([1, 2]), np.array(-3, np.float32)]},
         {"axis": 0},
         lambda a, b: np.append(a, b),
         note="a row and a number",
@@ -70,14 +72,14 @@ MOVES = [
     ),
     Case(
         "pad",
-        {"x": one, "pad": np.int32([0, 0, 1, 2, 0, 3])},
+        {"x": one, "pad": i32([0, 0, 1, 2, 0, 3])},
         {"constant_val": 0.5},
         lambda x, _: np.pad(x, [(0, 0), (1, 2), (0, 3)], constant_values=0.5),
         note="computed",
     ),
     Case(
         "pad",
-        {"x": one, "pad": np.int32([0, 0, 1, 2, 3, 0])},
+        {"x": one, "pad": i32([0, 0, 1, 2, 3, 0])},
         {"mode": "reflect"},
         lambda x, _: np.pad(x, [(0, 0), (1, 2), (3, 0)], mode="reflect"),
         note="computed reflect",
@@ -123,36 +125,35 @@ MOVES = [
     ),
     Case(
         "slice_by_index",
-        {"x": one, "begin": np.int32([-1, 2, -1]), "end": np.int32([0, 0, 0])},
+        {"x": one, "begin": i32([-1, 2, -1]), "end": i32([0, 0, 0])},
         {"stride": [1, -1, -2], "squeeze_mask": [True, False, False]},
         lambda x, begin, end: x[-1, 2:0:-1, -1:0:-2],
         note="computed bounds",
     ),
     Case(
         "slice_by_index",
-        {"x": one, "begin": np.int32([1, 9, 1]), "end": np.int32([0, 0, 9])}
-        | {"stride": np.int32([1, -1, 2])},
+        {"x": one, "begin": i32([1, 9, 1]), "end": i32([0, 0, 9])} | {"stride": i32([1, -1, 2])},
         {"begin_mask": [False, True, False], "end_mask": [True, False, True]},
         lambda x, begin, end, stride: x[1:, :0:-1, 1::2],
         note="computed bounds and steps",
     ),
     Case(
         "slice_by_size",
-        {"x": one, "begin": np.int32([0, 1, -3])},
+        {"x": one, "begin": i32([0, 1, -3])},
         {"size": [-1, 2, 2]},
         lambda x, begin: x[:, 1:3, 1:3],
         note="computed",
     ),
     Case(
         "tile",
-        {"x": one, "reps": np.int32([1, 2, 3])},
+        {"x": one, "reps": i32([1, 2, 3])},
         {},
         lambda x, reps: np.tile(x, (1, 2, 3)),
         note="computed",
     ),
     Case(
         "reshape",
-        {"x": one, "shape": np.int32([0, -1, 6])},
+        {"x": one, "shape": i32([0, -1, 6])},
         {},
         lambda x, shape: x.reshape(2, 2, 6),
         note="computed",
@@ -160,7 +161,7 @@ MOVES = [
     *(
         Case(
             "reshape",
-            {"x": one} | ({"shape": np.int32(shape)} if computed else {}),
+            {"x": one} | ({"shape": i32(shape)} if computed else {}),
             {} if computed else {"shape": shape},
             lambda x, *_, wanted=wanted: x.reshape(wanted),
             opset="CoreML7",

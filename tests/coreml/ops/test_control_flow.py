@@ -1,4 +1,4 @@
-"""Branches, loops and lists, in files that coremltools writes, against plain Python and NumPy."""
+"""Branches, loops and lists in files written by coremltools, compared with Python and NumPy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from arrays import f16, f32
 from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.ops.common import control
 from pocketlens.errors import FeatureError
@@ -19,7 +20,7 @@ Build = Callable[..., Any]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., CoreMLModel]:
-    """An ML Program of tensors of the given shapes; `build` gets coremltools' builder first."""
+    """Makes an ML Program; `build` takes coremltools' builder, then tensors of the given shapes."""
 
     def make(build: Build, *shapes: tuple[int, ...], half: bool = False) -> CoreMLModel:
         with warnings.catch_warnings():
@@ -30,7 +31,7 @@ def program(tmp_path: Path) -> Callable[..., CoreMLModel]:
 
             kind = types.fp16 if half else types.fp32
             specs = [mb.TensorSpec(shape, dtype=kind) for shape in shapes]
-            # coremltools counts the parameters.
+            # coremltools requires a function with exactly as many parameters.
             functions = {1: lambda a: build(mb, a), 2: lambda a, b: build(mb, a, b)}
             decorate = mb.program(input_specs=specs, opset_version=ct.target.iOS16)
             converted = ct.convert(
@@ -46,7 +47,7 @@ def program(tmp_path: Path) -> Callable[..., CoreMLModel]:
 
 
 def answers(model: CoreMLModel, *arrays: Any) -> list[Any]:
-    """What the model gives, in the order of its outputs."""
+    """The outputs of the model, in order."""
     names = [feature.name for feature in model.interface.inputs]
     assert len(names) == len(arrays)
     kinds = [feature.dtype for feature in model.interface.inputs]
@@ -58,7 +59,7 @@ def answers(model: CoreMLModel, *arrays: Any) -> list[Any]:
 
 
 def test_cond(program: Callable[..., CoreMLModel]) -> None:
-    """Both branches see the tensors around them; what they give may be theirs or not."""
+    """Both branches can use outer tensors, and can return them."""
 
     def build(mb: Any, a: Any, b: Any) -> Any:
         twice = mb.mul(x=b, y=np.float32(2))
@@ -69,11 +70,11 @@ def test_cond(program: Callable[..., CoreMLModel]) -> None:
         def no() -> Any:
             return mb.mul(x=twice, y=twice), mb.add(x=b, y=np.float32(-1))
 
-        pred = mb.squeeze(x=mb.greater(x=a, y=np.float32([0])))
+        pred = mb.squeeze(x=mb.greater(x=a, y=f32([0])))
         return mb.cond(pred=pred, _true_fn=yes, _false_fn=no)
 
     model = program(build, (1,), (2, 2))
-    b = np.float32([[1, -2], [3, 0.5]])
+    b = f32([[1, -2], [3, 0.5]])
     for a, expected in ((1, (2 * b + 1, b)), (-1, (4 * b * b, b - 1))):
         for ours, theirs in zip(answers(model, [a], b), expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
@@ -88,25 +89,25 @@ def collatz(n: int) -> int:
 
 
 def collatz_program(mb: Any, a: Any) -> Any:
-    """How many steps it takes to come to 1: a choice inside a loop."""
+    """The number of steps to reach 1: a branch inside a loop."""
 
     def go(n: Any, _: Any) -> Any:
-        return mb.greater(x=n, y=np.float32([1]))
+        return mb.greater(x=n, y=f32([1]))
 
     def body(n: Any, steps: Any) -> Any:
-        half = mb.floor_div(x=n, y=np.float32([2]))
-        odd = mb.greater(x=n, y=mb.mul(x=half, y=np.float32([2])))
+        half = mb.floor_div(x=n, y=f32([2]))
+        odd = mb.greater(x=n, y=mb.mul(x=half, y=f32([2])))
 
         def up() -> Any:
-            return mb.add(x=mb.mul(x=n, y=np.float32([3])), y=np.float32([1]))
+            return mb.add(x=mb.mul(x=n, y=f32([3])), y=f32([1]))
 
         def down() -> Any:
             return mb.identity(x=half)
 
         following = mb.cond(pred=mb.squeeze(x=odd), _true_fn=up, _false_fn=down)
-        return following, mb.add(x=steps, y=np.float32([1]))
+        return following, mb.add(x=steps, y=f32([1]))
 
-    return mb.while_loop(_cond=go, _body=body, loop_vars=(a, np.float32([0])))[1]
+    return mb.while_loop(_cond=go, _body=body, loop_vars=(a, f32([0])))[1]
 
 
 def test_cond_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
@@ -116,10 +117,10 @@ def test_cond_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
 
 
 def test_loops_in_loops(program: Callable[..., CoreMLModel]) -> None:
-    """Row by row of Pascal's triangle: the inner loop is as long as the outer one says."""
+    """A sum over pairs: the outer loop sets the length of the inner one."""
 
     def build(mb: Any, a: Any) -> Any:
-        one = np.float32([1])
+        one = f32([1])
 
         def outer_go(i: Any, _: Any) -> Any:
             return mb.less(x=i, y=a)
@@ -134,15 +135,15 @@ def test_loops_in_loops(program: Callable[..., CoreMLModel]) -> None:
             _, total = mb.while_loop(_cond=go, _body=body, loop_vars=(one, total))
             return mb.add(x=i, y=one), total
 
-        return mb.while_loop(_cond=outer_go, _body=outer, loop_vars=(one, np.float32([0])))[1]
+        return mb.while_loop(_cond=outer_go, _body=outer, loop_vars=(one, f32([0])))[1]
 
     model = program(build, (1,))
     for n in (0, 1, 2, 6):
         assert answers(model, [n]) == [sum(i * j for i in range(1, n) for j in range(1, i + 1))]
 
 
-def test_weights_of_outside_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
-    """A recurrence over a matrix, as a while loop, in single precision."""
+def test_outer_weights_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
+    """A recurrence with a matrix as a while loop, in float32."""
     random = np.random.default_rng(3)
     weight = random.standard_normal((16, 16)).astype(np.float32) / 4
     bias = random.standard_normal(16).astype(np.float32)
@@ -152,11 +153,9 @@ def test_weights_of_outside_in_a_loop(program: Callable[..., CoreMLModel]) -> No
             return mb.less(x=i, y=b)
 
         def body(i: Any, x: Any) -> Any:
-            return mb.add(x=i, y=np.float32([1])), mb.tanh(
-                x=mb.linear(x=x, weight=weight, bias=bias)
-            )
+            return mb.add(x=i, y=f32([1])), mb.tanh(x=mb.linear(x=x, weight=weight, bias=bias))
 
-        return mb.while_loop(_cond=go, _body=body, loop_vars=(np.float32([0]), a))
+        return mb.while_loop(_cond=go, _body=body, loop_vars=(f32([0]), a))
 
     model = program(build, (2, 16), (1,))
     x = random.standard_normal((2, 16)).astype(np.float32)
@@ -170,19 +169,19 @@ def test_weights_of_outside_in_a_loop(program: Callable[..., CoreMLModel]) -> No
 
 
 def test_half_precision_is_rounded_at_every_step(program: Callable[..., CoreMLModel]) -> None:
-    """Bit for bit what float16 gives; wide sums that are rounded at the end would differ."""
+    """Exactly the results of float16; float32 sums that are rounded at the end would differ."""
 
     def build(mb: Any, a: Any, b: Any) -> Any:
         def go(i: Any, _: Any) -> Any:
             return mb.less(x=i, y=b)
 
         def body(i: Any, x: Any) -> Any:
-            return mb.add(x=i, y=np.float16([1])), mb.mul(x=mb.add(x=x, y=a), y=np.float16(1.1))
+            return mb.add(x=i, y=f16([1])), mb.mul(x=mb.add(x=x, y=a), y=np.float16(1.1))
 
-        return mb.while_loop(_cond=go, _body=body, loop_vars=(np.float16([0]), a))[1]
+        return mb.while_loop(_cond=go, _body=body, loop_vars=(f16([0]), a))[1]
 
     model = program(build, (4,), (1,), half=True)
-    x = np.float16([1 / 3, 0.7, -0.01, 3])
+    x = f16([1 / 3, 0.7, -0.01, 3])
     expected, wide = x, x.astype(np.float32)
     for _ in range(20):
         expected = (expected + x) * np.float16(1.1)
@@ -192,7 +191,7 @@ def test_half_precision_is_rounded_at_every_step(program: Callable[..., CoreMLMo
     assert (wide.astype(np.float16) != expected).any()
 
 
-def test_half_precision_goes_into_a_branch_rounded(program: Callable[..., CoreMLModel]) -> None:
+def test_half_precision_input_of_a_branch_is_rounded(program: Callable[..., CoreMLModel]) -> None:
     def build(mb: Any, a: Any, b: Any) -> Any:
         square = mb.mul(x=b, y=b)  # infinite in float16, not in float32
 
@@ -202,12 +201,12 @@ def test_half_precision_goes_into_a_branch_rounded(program: Callable[..., CoreML
         def no() -> Any:
             return mb.mul(x=b, y=np.float16(2))
 
-        pred = mb.squeeze(x=mb.greater(x=a, y=np.float16([0])))
+        pred = mb.squeeze(x=mb.greater(x=a, y=f16([0])))
         return mb.cond(pred=pred, _true_fn=yes, _false_fn=no)
 
     model = program(build, (1,), (2,), half=True)
-    np.testing.assert_array_equal(answers(model, [1], [300, 3])[0], np.float16([np.inf, 0.009]))
-    np.testing.assert_array_equal(answers(model, [-1], [300, 3])[0], np.float16([600, 6]))
+    np.testing.assert_array_equal(answers(model, [1], [300, 3])[0], f16([np.inf, 0.009]))
+    np.testing.assert_array_equal(answers(model, [-1], [300, 3])[0], f16([600, 6]))
 
 
 def test_sizes_that_change_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
@@ -217,9 +216,9 @@ def test_sizes_that_change_in_a_loop(program: Callable[..., CoreMLModel]) -> Non
 
         def body(i: Any, x: Any) -> Any:
             longer = mb.concat(values=[x, mb.mul(x=a, y=i)], axis=0)
-            return mb.add(x=i, y=np.float32([1])), longer
+            return mb.add(x=i, y=f32([1])), longer
 
-        return mb.while_loop(_cond=go, _body=body, loop_vars=(np.float32([0]), a))[1]
+        return mb.while_loop(_cond=go, _body=body, loop_vars=(f32([0]), a))[1]
 
     model = program(build, (2, 3), (1,))
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -236,12 +235,12 @@ def test_list(program: Callable[..., CoreMLModel]) -> None:
         short = mb.list_length(ls=ls)
         ls = mb.list_write(ls=ls, index=5, value=b)
         long = mb.list_length(ls=ls)
-        rows = np.float32([[1, 2, 3], [4, 5, 6]])
+        rows = f32([[1, 2, 3], [4, 5, 6]])
         ls = mb.list_scatter(ls=ls, indices=[7, 2], value=rows)
         everything = mb.list_gather(ls=ls, indices=[0, 1, 2, 3, 4, 5, 6, 7])
         return fresh, short, long, mb.list_read(ls=ls, index=5), everything, mb.list_length(ls=ls)
 
-    a, b = np.float32([1, 2, 3]), np.float32([-1, 0, 1])
+    a, b = f32([1, 2, 3]), f32([-1, 0, 1])
     fresh, short, long, read, everything, longest = answers(program(build, (3,), (3,)), a, b)
     expected = np.zeros((8, 3), np.float32)
     expected[0], expected[5], expected[7], expected[2] = a, b, [1, 2, 3], [4, 5, 6]
@@ -279,7 +278,7 @@ def test_list_of_a_fixed_length(program: Callable[..., CoreMLModel]) -> None:
 
 
 def test_list_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
-    """As recurrent networks of TensorFlow are written: one list read, another one filled."""
+    """As in TensorFlow's recurrent networks: read from one list, write to another."""
 
     def build(mb: Any, a: Any, b: Any) -> Any:
         rows = mb.make_list(init_length=4, elem_shape=(3,), dynamic_length=False)
@@ -307,8 +306,8 @@ def test_list_in_a_loop(program: Callable[..., CoreMLModel]) -> None:
         answers(model, x, [5])
 
 
-def test_elements_of_a_size_known_later(program: Callable[..., CoreMLModel]) -> None:
-    """The first element that is written says how large the others are."""
+def test_element_size_known_only_at_run_time(program: Callable[..., CoreMLModel]) -> None:
+    """The first element that is written sets the size of the others."""
 
     def build(mb: Any, a: Any, b: Any) -> Any:
         ls = mb.make_list(init_length=2, elem_shape=("some", 3))
@@ -322,10 +321,10 @@ def test_elements_of_a_size_known_later(program: Callable[..., CoreMLModel]) -> 
 
 
 @pytest.mark.parametrize(("length", "works"), [(0, True), (3, True), (2**30, False), (-1, False)])
-def test_list_of_a_length_known_later(
+def test_list_length_known_only_at_run_time(
     length: int, works: bool, program: Callable[..., CoreMLModel]
 ) -> None:
-    """Checked before there is a list of that length."""
+    """The length is checked before the list is created."""
 
     def build(mb: Any, a: Any) -> Any:
         count = mb.squeeze(x=mb.cast(x=a, dtype="int32"))
@@ -339,7 +338,7 @@ def test_list_of_a_length_known_later(
             answers(model, [length])
 
 
-def test_list_grows_as_far_as_memory_may(program: Callable[..., CoreMLModel]) -> None:
+def test_list_growth_is_limited(program: Callable[..., CoreMLModel]) -> None:
     def build(mb: Any, a: Any, b: Any) -> Any:
         index = mb.squeeze(x=mb.cast(x=a, dtype="int32"))
         ls = mb.make_list(init_length=1, elem_shape=(2,))
@@ -353,10 +352,10 @@ def test_list_grows_as_far_as_memory_may(program: Callable[..., CoreMLModel]) ->
         answers(model, [2**30], [4, 5])
 
 
-def test_what_grows_in_a_loop_is_bounded(
+def test_tensor_growth_in_a_loop_is_limited(
     program: Callable[..., CoreMLModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice as large with each step: a million steps are no bound on that."""
+    """The size doubles with each step, so the limit of steps is not enough."""
     monkeypatch.setattr(control, "MAX_TENSOR_BYTES", 4 * 3 * 2**10)
 
     def build(mb: Any, a: Any, b: Any) -> Any:
@@ -364,9 +363,9 @@ def test_what_grows_in_a_loop_is_bounded(
             return mb.less(x=i, y=b)
 
         def body(i: Any, x: Any) -> Any:
-            return mb.add(x=i, y=np.float32([1])), mb.concat(values=[x, x], axis=0)
+            return mb.add(x=i, y=f32([1])), mb.concat(values=[x, x], axis=0)
 
-        return mb.while_loop(_cond=go, _body=body, loop_vars=(np.float32([0]), a))[1]
+        return mb.while_loop(_cond=go, _body=body, loop_vars=(f32([0]), a))[1]
 
     model = program(build, (3,), (1,))
     assert answers(model, [1, 2, 3], [10])[0].size == 3 * 2**10
@@ -375,13 +374,13 @@ def test_what_grows_in_a_loop_is_bounded(
 
 
 def endless(mb: Any, a: Any) -> Any:
-    """Counts from `a` on up to 7, which it may miss."""
+    """Counts from `a` up to 7; if it misses 7, it does not end."""
 
     def go(i: Any) -> Any:
-        return mb.not_equal(x=i, y=np.float32([7]))
+        return mb.not_equal(x=i, y=f32([7]))
 
     def body(i: Any) -> Any:
-        return mb.add(x=i, y=np.float32([1]))
+        return mb.add(x=i, y=f32([1]))
 
     return mb.while_loop(_cond=go, _body=body, loop_vars=(a,))
 
@@ -392,13 +391,13 @@ def test_a_loop_that_does_not_end(
     monkeypatch.setattr(control, "MAX_STEPS", 50)
     model = program(endless, (1,))
     assert answers(model, [0]) == [7]
-    assert answers(model, [7 - 50]) == [7]  # just as many as there may be
+    assert answers(model, [7 - 50]) == [7]  # exactly the limit
     for start in (8, 6.5, 7 - 51):
         with pytest.raises(FeatureError) as caught:
             answers(model, [start])
         assert str(caught.value) == (
             f"{model.path}: the loop 'while_loop_0' does not end on these inputs: it was stopped "
-            "after 50 steps, the most that the model's loops may take together"
+            "after 50 steps, the limit for all loops of the model together"
         )
     assert answers(model, [0]) == [7]
 
@@ -406,11 +405,11 @@ def test_a_loop_that_does_not_end(
 def test_steps_are_counted_together(
     program: Callable[..., CoreMLModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loops inside loops, and one after another: a bound on each would be none on all."""
+    """Nested loops, and one after another: a limit for each loop would not limit the total."""
     monkeypatch.setattr(control, "MAX_STEPS", 60)
 
     def build(mb: Any, a: Any, b: Any) -> Any:
-        one = np.float32([1])
+        one = f32([1])
 
         def count(to: Any, inside: Callable[[], Any], name: str) -> Any:
             def go(i: Any) -> Any:
@@ -419,7 +418,7 @@ def test_steps_are_counted_together(
             def body(i: Any) -> Any:
                 return mb.add(x=i, y=mb.mul(x=inside(), y=one))
 
-            start = np.float32([0])
+            start = f32([0])
             return mb.while_loop(_cond=go, _body=body, loop_vars=(start,), name=name)
 
         def inner() -> Any:
@@ -436,7 +435,7 @@ def test_steps_are_counted_together(
             answers(model, [a], [b])
 
 
-def test_intermediate_gives_what_is_outside(program: Callable[..., CoreMLModel]) -> None:
+def test_intermediate_returns_tensors_outside_of_loops(program: Callable[..., CoreMLModel]) -> None:
     def build(mb: Any, a: Any) -> Any:
         twice = mb.mul(x=a, y=np.float32(2), name="twice")
 
@@ -450,7 +449,7 @@ def test_intermediate_gives_what_is_outside(program: Callable[..., CoreMLModel])
         return mb.add(x=grown, y=twice, name="sum")
 
     model = program(build, (2,))
-    tensors = model.run({"a": np.float32([1, 2])}, intermediate=True)
+    tensors = model.run({"a": f32([1, 2])}, intermediate=True)
     np.testing.assert_array_equal(tensors["twice"], [2, 4])
     np.testing.assert_array_equal(tensors["grown"], [54, 108])
     np.testing.assert_array_equal(tensors["sum"], [56, 112])
@@ -458,7 +457,7 @@ def test_intermediate_gives_what_is_outside(program: Callable[..., CoreMLModel])
 
 
 def test_onnx_file(program: Callable[..., CoreMLModel], tmp_path: Path) -> None:
-    """A valid file, every name in it once; it says itself whether a loop was stopped."""
+    """A valid file with unique names; one output tells whether a loop was stopped."""
     import onnx
     import onnxruntime
 
@@ -480,5 +479,5 @@ def test_onnx_file(program: Callable[..., CoreMLModel], tmp_path: Path) -> None:
     assert len(names) == len(set(names))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [each.name for each in session.get_outputs()][1:] == ["steps_left"]
-    steps, left = session.run(None, {"a": np.float32([27])})
+    steps, left = session.run(None, {"a": f32([27])})
     assert (steps, left) == (collatz(27), control.MAX_STEPS - collatz(27))

@@ -1,4 +1,4 @@
-"""Every NeuralNetwork layer that runs, against NumPy or PyTorch."""
+"""Every supported NeuralNetwork layer, compared with NumPy or PyTorch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from layer_cases.elementwise import ELEMENTWISE, REDUCTIONS
 from layer_cases.indexing import INDEXING
 from layer_cases.linear import DENSE, NORMALIZATIONS
 from layer_cases.resizing import RESIZING
-from layer_cases.tensor_creation import MAKING
-from layer_cases.transformation import MOVES
+from layer_cases.tensor_creation import CREATION
+from layer_cases.transformation import TRANSFORMATION
 from pocketlens.coreml import coverage
 
 CASES = [
@@ -27,13 +27,13 @@ CASES = [
     *NORMALIZATIONS,
     *ELEMENTWISE,
     *REDUCTIONS,
-    *MOVES,
+    *TRANSFORMATION,
     *RESIZING,
     *INDEXING,
-    *MAKING,
+    *CREATION,
 ]
 
-# Layers that are checked in the test named as their family.
+# Layers with tests of their own, in the file with the name of their family.
 ELSEWHERE = {
     "NonMaximumSuppression",
     "biDirectionalLSTM",
@@ -70,6 +70,6 @@ def test_layer(case: Case, run_layer: Callable[..., list[np.ndarray]]) -> None:
         np.testing.assert_allclose(answer, array, rtol=3e-5, atol=3e-6)
 
 
-def test_every_layer_that_runs_has_a_case() -> None:
+def test_every_supported_layer_has_a_case() -> None:
     supported = {row.op for row in coverage("neural_network") if row.supported}
     assert {case.layer for case in CASES} | ELSEWHERE == supported

@@ -1,4 +1,4 @@
-"""Branches and loops of neural networks, against plain Python; damaged ones of both dialects."""
+"""Branches and loops of neural networks, compared with Python; damaged ones of both dialects."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from arrays import f32
 from pocketlens.coreml import describe, load
 from pocketlens.coreml.ops.common import control
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedOp
 
 
 def builder(*inputs: str, outputs: tuple[str, ...] = ("y",), size: int = 1) -> Any:
-    """coremltools' builder of a network whose inputs are arrays of `size` numbers."""
+    """coremltools' builder for a network whose inputs are arrays of `size` numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from coremltools.models import datatypes
@@ -30,7 +31,7 @@ def builder(*inputs: str, outputs: tuple[str, ...] = ("y",), size: int = 1) -> A
 
 
 def inside(network: Any) -> Any:
-    """A builder of a network inside a layer."""
+    """A builder for the network inside a layer."""
     from coremltools.models.neural_network import NeuralNetworkBuilder
 
     return NeuralNetworkBuilder(nn_spec=network)
@@ -41,7 +42,7 @@ def number(into: Any, name: str, value: float) -> None:
 
 
 def plus(into: Any, source: str, target: str, amount: float, factor: float = 1.0) -> None:
-    """`target = factor * source + amount`, in a fresh tensor that is then copied."""
+    """`target = factor * source + amount`, through a new tensor that is then copied."""
     fresh = f"{target}_fresh_{len(into.nn_spec.layers)}"
     into.add_activation(fresh, "LINEAR", source, fresh, params=[factor, amount])
     into.add_copy(f"{fresh}_copy", fresh, target)
@@ -61,7 +62,7 @@ def answer(model: Any, **inputs: Any) -> Any:
     [(1, True), (-1, True), (2e-6, True), (5e-7, False), (0, False), (-5e-7, False)],
 )
 def test_branch(condition: float, taken: bool, save: Callable[..., Path]) -> None:
-    """Taken where the condition is further from zero than a millionth."""
+    """The first branch runs if the condition differs from 0 by more than 1e-6."""
     top = builder("x", "c", size=1)
     layer = top.add_branch("choice", "c")
     inside(layer.branch.ifBranch).add_elementwise("a", ["x"], "y", "MULTIPLY", 10)
@@ -70,7 +71,7 @@ def test_branch(condition: float, taken: bool, save: Callable[..., Path]) -> Non
 
 
 def test_branch_without_else_copies_over(save: Callable[..., Path]) -> None:
-    """A copy changes a tensor of outside; all else inside is unknown there."""
+    """A copy overwrites an outer tensor; other tensors of the branch do not exist outside."""
     top = builder("x", "c", outputs=("y", "z"))
     top.add_copy("start", "x", "y")
     layer = top.add_branch("choice", "c")
@@ -81,7 +82,7 @@ def test_branch_without_else_copies_over(save: Callable[..., Path]) -> None:
     assert answer(model, x=3, c=0) == {"y": 3, "z": 6}
 
 
-def test_made_in_one_branch_only(save: Callable[..., Path]) -> None:
+def test_tensor_created_in_one_branch_only(save: Callable[..., Path]) -> None:
     top = builder("x", "c")
     layer = top.add_branch("choice", "c")
     inside(layer.branch.ifBranch).add_copy("a", "x", "maybe")
@@ -102,21 +103,21 @@ def test_sizes_that_differ_between_branches(save: Callable[..., Path]) -> None:
 
 
 def counted(top: Any, **options: Any) -> Any:
-    """y = x, and a loop over it; gives the loop's layer."""
+    """y = x, and a loop over y; returns the loop layer."""
     top.add_copy("start", "x", "y")
     return top.add_loop("loop", **options)
 
 
 @pytest.mark.parametrize("times", [1, 5])
-def test_loop_of_so_many_steps(times: int, save: Callable[..., Path]) -> None:
+def test_loop_with_a_fixed_number_of_steps(times: int, save: Callable[..., Path]) -> None:
     top = builder("x")
     plus(inside(counted(top, max_iterations=times).loop.bodyNetwork), "y", "y", 2)
     assert answer(load(save(top.spec)), x=1)["y"] == 1 + 2 * times
 
 
 @pytest.mark.parametrize("times", [0, 1, 4])
-def test_loop_of_as_many_steps_as_its_input_says(times: int, save: Callable[..., Path]) -> None:
-    """The input counts, and not the number in the file."""
+def test_loop_with_the_number_of_steps_as_input(times: int, save: Callable[..., Path]) -> None:
+    """The input replaces the number in the file."""
     top = builder("x", "n")
     layer = counted(top, input_name="n", max_iterations=2)
     plus(inside(layer.loop.bodyNetwork), "y", "y", 1, factor=3)
@@ -137,8 +138,8 @@ def test_loop_with_a_condition(
     assert answer(load(save(top.spec)), x=x)["y"] == expected
 
 
-def test_condition_that_the_body_gives(save: Callable[..., Path]) -> None:
-    """A condition network without layers: the variable is one of outside."""
+def test_condition_from_the_body(save: Callable[..., Path]) -> None:
+    """A condition network without layers: the variable is an outer tensor."""
     top = builder("x")
     number(top, "go", 1)
     layer = counted(top, max_iterations=0, condition="go").loop
@@ -150,7 +151,7 @@ def test_condition_that_the_body_gives(save: Callable[..., Path]) -> None:
 
 
 def stepping(x: float, *, skip: bool, leave: bool) -> tuple[float, float]:
-    """What the network of the next test does: (y, number of whole steps)."""
+    """The result of the network in the next test: y, and the number of complete steps."""
     y, whole = x, 0
     for _ in range(10):
         y += 1
@@ -165,7 +166,7 @@ def stepping(x: float, *, skip: bool, leave: bool) -> tuple[float, float]:
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("leave", [False, True])
 def test_break_and_continue(skip: bool, leave: bool, save: Callable[..., Path]) -> None:
-    """What follows in the step does not run, on whichever level the step was ended."""
+    """The rest of a step does not run, at whatever nesting level the step was ended."""
     top = builder("x", outputs=("y", "whole"))
     number(top, "whole", 0)
     body = inside(counted(top, max_iterations=10).loop.bodyNetwork)
@@ -175,7 +176,7 @@ def test_break_and_continue(skip: bool, leave: bool, save: Callable[..., Path]) 
     number(body, "one", 1)
     if leave:
         inner = inside(body.add_branch("leave", "high").branch.ifBranch)
-        # One level further in, and with layers behind that must not run.
+        # One level deeper, followed by layers that must not run.
         inmost = inside(inner.add_branch("surely", "one").branch.ifBranch)
         inmost.add_loop_break("break")
         plus(inner, "y", "y", 1000)
@@ -200,7 +201,7 @@ def test_break_ends_the_inner_loop_only(save: Callable[..., Path]) -> None:
     assert answer(load(save(top.spec)), x=0) == {"y": 4, "rounds": 4}
 
 
-def test_condition_is_not_asked_after_a_break(save: Callable[..., Path]) -> None:
+def test_condition_is_not_evaluated_after_a_break(save: Callable[..., Path]) -> None:
     top = builder("x", outputs=("y", "asked"))
     number(top, "asked", 0)
     layer = counted(top, max_iterations=0, condition="go").loop
@@ -232,7 +233,7 @@ def test_loop_that_does_not_end(save: Callable[..., Path], monkeypatch: pytest.M
 
 
 def test_branch_that_cannot_run(save: Callable[..., Path]) -> None:
-    """coremltools writes such branches for lists; they are an error only if they are taken."""
+    """coremltools writes such branches for lists; they are an error only if they run."""
     top = builder("x", "c")
     top.add_copy("start", "x", "y")
     layer = top.add_branch("choice", "c")
@@ -245,13 +246,13 @@ def test_branch_that_cannot_run(save: Callable[..., Path]) -> None:
         answer(model, x=3, c=1)
 
 
-def test_described(save: Callable[..., Path]) -> None:
+def test_describe(save: Callable[..., Path]) -> None:
     top = builder("x")
     plus(inside(counted(top, max_iterations=2).loop.bodyNetwork), "y", "y", 2)
     assert describe(save(top.spec))["ops"] == {"copy": 2, "loop": 1, "activation": 1}
 
 
-def test_layers_inside_are_looked_up(save: Callable[..., Path]) -> None:
+def test_unsupported_layer_inside_a_loop(save: Callable[..., Path]) -> None:
     top = builder("x")
     body = inside(counted(top, max_iterations=2).loop.bodyNetwork)
     body.nn_spec.layers.add(name="own", input=["y"], output=["z"]).custom.className = "C"
@@ -294,9 +295,9 @@ def too_deep(top: Any) -> None:
     ("damage", "words"),
     [
         (no_count, "the layer 'loop' (loop): it has neither a number of iterations nor a condi"),
-        (break_outside, "the layer 'break' (loopBreak): it is in no loop's body"),
-        (condition_without_a_name, "it has a 'conditionNetwork' and no 'conditionVar'"),
-        (unknown_condition, "its condition 'gone' is given by no layer"),
+        (break_outside, "the layer 'break' (loopBreak): it is not inside the body of a loop"),
+        (condition_without_a_name, "it has a 'conditionNetwork' but no 'conditionVar'"),
+        (unknown_condition, "its condition 'gone' is not the output of any layer"),
         (written_over, "the layer 'over' (activation): the model gives the name 'y' to two"),
         (too_deep, "networks are nested more than 16 deep"),
     ],
@@ -325,7 +326,7 @@ def loop_spec(files: Any) -> Any:
         block.inputs.add(name="v").type.CopyFrom(scalar)
         made = block.operations.add(type=op)
         made.inputs["x"].arguments.add().name = "v"
-        made.inputs["y"].arguments.add().value.CopyFrom(files.value_message(np.float32([amount])))
+        made.inputs["y"].arguments.add().value.CopyFrom(files.value_message(f32([amount])))
         made.outputs.add(name=op).type.CopyFrom(files.type_message(kind, (1,)))
     return spec
 
@@ -334,7 +335,7 @@ def main_loop(spec: Any) -> Any:
     return spec.mlProgram.functions["main"].block_specializations["CoreML6"].operations[-1]
 
 
-def test_sound_program(files: Any, save: Callable[..., Path]) -> None:
+def test_valid_program(files: Any, save: Callable[..., Path]) -> None:
     model = load(save(loop_spec(files)))
     assert [model.run({"loop_vars0": [a]})["y0"] for a in (0, 4.5, 8)] == [5, 5.5, 8]
 
@@ -382,15 +383,15 @@ def taken_name(operation: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (one_block, "it has 1 blocks inside; expected 2"),
-        (no_input, "one of its blocks takes 0 tensors; expected 1"),
-        (two_outputs, "the loop's body gives 2 tensors; expected 1"),
-        (two_conditions, "the loop's condition gives 2 tensors; expected one"),
-        (no_condition, "the loop's condition gives 0 tensors; expected one"),
-        (unknown_output, "it takes 'gone', which no earlier op gives"),
+        (one_block, "it has 1 nested blocks; expected 2"),
+        (no_input, "a nested block has 0 inputs; expected 1"),
+        (two_outputs, "the loop's body has 2 outputs; expected 1"),
+        (two_conditions, "the loop's condition has 2 outputs; expected one"),
+        (no_condition, "the loop's condition has 0 outputs; expected one"),
+        (unknown_output, "it takes 'gone', which no earlier op produces"),
         (number_for_a_condition, "And cannot take "),
-        (condition_for_a_number, "declares 'v' as float32[1]; from its inputs follows bool[1]"),
-        (another_type, "the file declares 'v' as float32[2]; from its inputs follows float32[1]"),
+        (condition_for_a_number, "declares 'v' as float32[1]; its inputs result in bool[1]"),
+        (another_type, "the file declares 'v' as float32[2]; its inputs result in float32[1]"),
         (taken_name, "the model gives the name 'loop_vars0' to two tensors"),
     ],
 )
@@ -406,8 +407,8 @@ def test_damaged_programs(
     assert words in str(caught.value)
 
 
-def test_size_that_the_file_fixes_changes(files: Any, save: Callable[..., Path]) -> None:
-    """The body makes the variable longer; the file says that it is of size 1 in every step."""
+def test_loop_changes_a_size_that_the_file_fixes(files: Any, save: Callable[..., Path]) -> None:
+    """The body makes the variable longer; the file declares size 1 for every step."""
     spec = loop_spec(files)
     test, block = main_loop(spec).blocks
     test.inputs[0].type.CopyFrom(files.type_message("float32", (None,)))
@@ -436,19 +437,19 @@ def test_branches_of_two_types(files: Any, save: Callable[..., Path]) -> None:
     with pytest.raises(ModelFileError, match=r"float32\[1\] and .*int32\[1\] come from two branch"):
         load(save(spec))
     del operation.blocks[1].outputs[:]
-    with pytest.raises(ModelFileError, match="one branch gives 1 tensors, the other 0"):
+    with pytest.raises(ModelFileError, match="one branch has 1 outputs, the other 0"):
         load(save(spec))
 
 
-def test_list_of_no_number(files: Any, save: Callable[..., Path]) -> None:
+def test_invalid_list_length(files: Any, save: Callable[..., Path]) -> None:
     fields = {"init_length": "x", "elem_shape": (np.int32(2),)}
     path = save(files.program_spec("make_list", {}, fields, [("float32", (1, 2))]))
-    with pytest.raises(ModelFileError, match=r"'init_length' is .*; expected a whole number"):
+    with pytest.raises(ModelFileError, match=r"'init_length' is .*; expected an integer"):
         load(path)
 
 
-def test_fill_as_large_as_memory_may(save: Callable[..., Path]) -> None:
-    """A shape that comes with the inputs is checked before there is a tensor of it."""
+def test_fill_is_limited(save: Callable[..., Path]) -> None:
+    """A shape from the inputs is checked before the tensor is created."""
     top = builder("x", size=2)
     top.add_fill_dynamic("fill", "x", "y", value=3.0)
     model = load(save(top.spec))
@@ -458,7 +459,7 @@ def test_fill_as_large_as_memory_may(save: Callable[..., Path]) -> None:
             answer(model, x=sizes)
 
 
-def test_tile_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+def test_tile_is_limited(save: Callable[..., Path]) -> None:
     top = builder("x", "times")
     top.add_tile("tile", ["x", "times"], "y")
     model = load(save(top.spec))
@@ -468,7 +469,7 @@ def test_tile_as_large_as_memory_may(save: Callable[..., Path]) -> None:
             answer(model, x=[5], times=[times])
 
 
-def test_range_as_large_as_memory_may(save: Callable[..., Path]) -> None:
+def test_range_is_limited(save: Callable[..., Path]) -> None:
     top = builder("x", size=1)
     top.add_range_dynamic("range", ["x"], "y", start=0.0, step=1.0)
     model = load(save(top.spec))
@@ -488,10 +489,10 @@ def test_blocks_nested_too_deep(files: Any, save: Callable[..., Path]) -> None:
         load(save(spec))
 
 
-def test_an_op_without_blocks_has_none(files: Any, save: Callable[..., Path]) -> None:
+def test_block_in_an_op_that_takes_none(files: Any, save: Callable[..., Path]) -> None:
     spec = files.program_spec("relu", {"x": np.zeros(2, np.float32)}, {}, [("float32", (2,))])
     main_loop(spec).blocks.add()
     with pytest.raises(
-        ModelFileError, match="the op relu 'y0': it has 1 blocks inside; expected 0"
+        ModelFileError, match="the op relu 'y0': it has 1 nested blocks; expected 0"
     ):
         load(save(spec))

@@ -1,4 +1,4 @@
-"""Every ML Program op that runs, in float32 and float16, against NumPy or PyTorch."""
+"""Every supported ML Program op, in float32 and float16, compared with NumPy or PyTorch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from arrays import i32
 from mil_cases.activation import ACTIVATIONS
 from mil_cases.case import Case, x2, x4
 from mil_cases.convolution import CONVOLUTIONS, POOLS
@@ -19,8 +20,8 @@ from mil_cases.linear import LINEAR
 from mil_cases.quantization import ATTENTION, QUANTIZATION, steps, wide_range
 from mil_cases.resampling import RESAMPLING, both, spots
 from mil_cases.resizing import RESIZING
-from mil_cases.tensor_creation import MAKING, numbers
-from mil_cases.transformation import MOVES, one
+from mil_cases.tensor_creation import CREATION, numbers
+from mil_cases.transformation import TRANSFORMATION, one
 from pocketlens.coreml import coverage
 from pocketlens.errors import FeatureError, ModelFileError, PocketlensError, UnsupportedParameter
 
@@ -32,17 +33,17 @@ CASES = [
     *BINARY,
     *UNARY,
     *LINEAR,
-    *MOVES,
+    *TRANSFORMATION,
     *RESIZING,
     *INDEXING,
-    *MAKING,
+    *CREATION,
     *QUANTIZATION,
     *ATTENTION,
     *RESAMPLING,
 ]
 
-# Ops that are checked elsewhere: constants and weights in test_weights.py, classify in
-# test_classifier.py, others in the test named as their family.
+# Ops with tests elsewhere: weights in test_weights.py, classify in the tests of classifiers, others
+# in the file with the name of their family.
 ELSEWHERE = {
     "classify",
     "cond",
@@ -76,7 +77,7 @@ ELSEWHERE = {
 
 
 def halved(value: Any) -> Any:
-    """The same in float16, where it is a floating-point array or number."""
+    """The value in float16, if it is a floating-point array or number."""
     if isinstance(value, list):
         return [halved(item) for item in value]
     if isinstance(value, float):
@@ -103,7 +104,7 @@ def test_op(case: Case, precision: str, run_op: Callable[..., list[np.ndarray]])
     half = precision == "float16"
     inputs = {k: halved(v) for k, v in case.inputs.items()} if half else case.inputs
     fields = {k: halved(v) for k, v in case.fields.items()} if half else case.fields
-    # The formula gets what the op gets: inputs as rounded, worked out in float32.
+    # The formula gets the same inputs as the op, as rounded, but computes in float32.
     wide = [a.astype(np.float32) if a.dtype == np.float16 else a for a in flat(inputs)]
     with np.errstate(all="ignore"):
         expected = case.expected(*wide)
@@ -112,16 +113,16 @@ def test_op(case: Case, precision: str, run_op: Callable[..., list[np.ndarray]])
     outputs = [(case.kind or precision, a.shape) for a in arrays]
     answers = run_op(case.op, inputs, fields, outputs, case.opset, case.attributes)
     loose = case.tolerance or 4e-3
-    tolerance = {"rtol": loose, "atol": loose} if half else {"rtol": 2e-5, "atol": 2e-6}
+    rtol, atol = (loose, loose) if half else (2e-5, 2e-6)
     if case.kind == "float16":
-        tolerance = {"rtol": case.tolerance, "atol": 0}
+        rtol, atol = case.tolerance, 0
     for answer, array in zip(answers, arrays, strict=True):
-        np.testing.assert_allclose(np.asarray(answer, np.float64), array, **tolerance)
+        np.testing.assert_allclose(np.asarray(answer, np.float64), array, rtol=rtol, atol=atol)
 
 
 @dataclass
-class Refusal:
-    """One row: what an op is given that it does not take, and what the error says."""
+class Rejection:
+    """One row: inputs and fields that an op rejects, and the error."""
 
     op: str
     inputs: dict[str, Any]
@@ -134,89 +135,95 @@ class Refusal:
         return f"{self.op}-{self.message}"
 
 
-REFUSALS = [
-    Refusal(
+REJECTIONS = [
+    Rejection(
         "resize_bilinear",
         {"x": x4},
         {"target_size_height": 2**30, "target_size_width": 2},
         ModelFileError,
-        "should become 1.07374e.09 × 2; expected 1 to 1048576 each",
+        "has 1.07374e.09 × 2 pixels; expected 1 to 1048576 each",
     ),
-    Refusal(
+    Rejection(
         "resize_bilinear",
         {"x": x4},
         {"sampling_mode": "CUBIC"},
         UnsupportedParameter,
         "the sampling mode is 'CUBIC'; expected OFFSET_CORNERS or DEFAULT",
     ),
-    Refusal(
+    Rejection(
         "range_1d",
         {},
         {"start": 0, "end": 2**31 - 1, "step": 1},
         ModelFileError,
         "would be int32.2147483647.; expected at most 2147483648 bytes",
     ),
-    Refusal(
+    Rejection(
         "range_1d",
         {},
         {"start": 0, "end": 3, "step": 0},
         ModelFileError,
         "a range has the step 0; expected a number other than 0",
     ),
-    Refusal(
+    Rejection(
         "fill",
         {},
-        {"shape": np.int32([2**20, 2**20])},
+        {"shape": i32([2**20, 2**20])},
         ModelFileError,
         "would be float32.*; expected at most 2147483648 bytes",
     ),
-    Refusal(
+    Rejection(
         "one_hot",
         {"indices": numbers},
         {"one_hot_vector_size": 2**31 - 1},
         ModelFileError,
         "expected at most 2147483648 bytes",
     ),
-    Refusal("topk", {"x": one}, {"k": 9}, ModelFileError, "TopK cannot take"),
-    Refusal("topk", {"x": one}, {"k": 0}, ModelFileError, "the 0 largest elements are asked for"),
-    Refusal(
+    Rejection("topk", {"x": one}, {"k": 9}, ModelFileError, "TopK cannot take"),
+    Rejection(
+        "topk",
+        {"x": one},
+        {"k": 0},
+        ModelFileError,
+        "elements to select is 0; expected 1",
+    ),
+    Rejection(
         "sliding_windows",
         {"x": one},
         {"axis": 0, "size": 3},
         ModelFileError,
-        "windows of 3, 1 apart, do not fit 2 elements",
+        "windows of size 3 and stride 1 do not fit 2 elements",
     ),
-    Refusal(
+    Rejection(
         "reverse_sequence",
-        {"x": one, "lengths": np.int32([1, 1])},
+        {"x": one, "lengths": i32([1, 1])},
         {},
         ModelFileError,
-        "along the same axis, 0",
+        "have the same axis, 0",
     ),
-    Refusal(
+    Rejection(
         "space_to_batch",
         {"x": x4},
-        {"block_shape": np.int32([2, 2]), "paddings": np.int32([[0, 0], [0, 0]])},
+        {"block_shape": i32([2, 2]), "paddings": i32([[0, 0], [0, 0]])},
         ModelFileError,
         "7 × 6 is not divisible by 'block_shape' .2, 2.",
     ),
-    Refusal(
+    Rejection(
         "slice_update",
         {"x": one, "update": one[:, :, :3]},
-        {"begin": np.int32([0, 0, 0]), "end": np.int32([2, 2, 4]), "stride": np.int32([1, 1, 2])},
+        {"begin": i32([0, 0, 0]), "end": i32([2, 2, 4]), "stride": i32([1, 1, 2])},
         ModelFileError,
         "the slice has the sizes .2, 2, 2.; expected those of",
         "CoreML8",
     ),
-    Refusal(
+    Rejection(
         "slice_update",
         {"x": one, "update": one[:1]},
-        {"begin": np.int32([0, 0, 0]), "end": np.int32([2, 3, 4])},
+        {"begin": i32([0, 0, 0]), "end": i32([2, 3, 4])},
         ModelFileError,
         "the slice has the sizes .2, 3, 4.; expected those of",
         "CoreML8",
     ),
-    Refusal(
+    Rejection(
         "quantize",
         {"input": wide_range},
         {"scale": steps, "output_dtype": "int8", "axis": 1},
@@ -224,7 +231,7 @@ REFUSALS = [
         "'axis' is 1 for the scale .* of input",
         "CoreML7",
     ),
-    Refusal(
+    Rejection(
         "quantize",
         {"input": wide_range},
         {"scale": 0.5, "output_dtype": "int4"},
@@ -232,7 +239,7 @@ REFUSALS = [
         "'output_dtype' is 'int4'; expected one of int8, uint8",
         "CoreML7",
     ),
-    Refusal(
+    Rejection(
         "resample",
         {"x": x4, "coordinates": spots},
         {"sampling_mode": "bilinear", "padding_mode": "symmetric", "padding_value": 0.0}
@@ -240,45 +247,45 @@ REFUSALS = [
         UnsupportedParameter,
         "'padding_mode' is 'symmetric' and 'align_corners' True; expected False",
     ),
-    Refusal(
+    Rejection(
         "scatter",
         {"data": one, "indices": picks, "updates": one},
         {"axis": 3},
         ModelFileError,
         "the axis is 3; x has 3 dimensions",
     ),
-    Refusal(
+    Rejection(
         "scatter_nd",
         {"data": one, "indices": pairs, "updates": one},
         {"mode": "xor"},
         UnsupportedParameter,
         "the mode is 'xor'; expected one of update, add, sub, mul, div, max, min",
     ),
-    Refusal(
+    Rejection(
         "scatter_nd",
         {"data": picks, "indices": once[:, None], "updates": once},
         {"mode": "div"},
         UnsupportedParameter,
         "the mode is 'div' .* expected a floating-point type",
     ),
-    Refusal(
+    Rejection(
         "gather",
         {"x": deep, "indices": batched},
         {"axis": 0, "batch_dims": 1},
         ModelFileError,
         "1 batch dimensions, axis 0 and .* do not fit",
     ),
-    Refusal(
+    Rejection(
         "upsample_bilinear",
         {"x": x4},
         {"half_pixel_centers": True},
         UnsupportedParameter,
         "are both true; expected at most one",
     ),
-    Refusal(
+    Rejection(
         "resize",
         {"x": x4},
-        {"shape": np.int32([2, 3, 4]), "resized_dims": np.uint32(3)},
+        {"shape": i32([2, 3, 4]), "resized_dims": np.uint32(3)},
         UnsupportedParameter,
         "'resized_dims' is 3; expected 1 or 2",
         "CoreML7",
@@ -286,17 +293,18 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("row", REFUSALS, ids=str)
-def test_refusal(row: Refusal, run_op: Callable[..., list[np.ndarray]]) -> None:
+@pytest.mark.parametrize("row", REJECTIONS, ids=str)
+def test_rejection(row: Rejection, run_op: Callable[..., list[np.ndarray]]) -> None:
     with pytest.raises(row.error, match=row.message):
         run_op(row.op, row.inputs, row.fields, [("float32", (1,))], row.opset)
 
 
 @pytest.mark.parametrize("op", ["gather", "gather_along_axis", "gather_nd", "scatter_nd"])
-def test_index_beyond_the_tensor(op: str, run_op: Callable[..., list[np.ndarray]]) -> None:
+def test_index_out_of_range(op: str, run_op: Callable[..., list[np.ndarray]]) -> None:
     indices = np.full((1, 1), 9, np.int32)
     if op == "scatter_nd":
-        given, shape = {"data": x2, "indices": indices, "updates": x2[:1]}, (3, 5)
+        given = {"data": x2, "indices": indices, "updates": x2[:1]}
+        shape: tuple[int, ...] = (3, 5)
     else:
         given = {"x": x2, "indices": indices}
         shape = {"gather": (1, 1, 5), "gather_along_axis": (1, 1), "gather_nd": (1, 5)}[op]
@@ -319,7 +327,7 @@ ONE_BEFORE = np.array([[0, -1]], np.int32)
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_negative_index_is_refused_where_the_file_asks(
+def test_negative_index_is_rejected_if_the_file_validates_indices(
     op: str, inputs: dict[str, Any], last: Any, run_op: Callable[..., list[np.ndarray]]
 ) -> None:
     outputs = [("float32", x2.shape if last is None else np.shape(last))]
@@ -331,39 +339,37 @@ def test_a_negative_index_is_refused_where_the_file_asks(
 
 
 @pytest.mark.parametrize("sides", [[-1, 4], [2**20, 2**20]], ids=str)
-def test_no_image_is_resized_beyond_the_memory(
+def test_size_of_a_resized_image_is_limited(
     sides: list[int], run_op: Callable[..., list[np.ndarray]]
 ) -> None:
-    inputs = {"x": x4, "shape": np.int32(sides)}
+    inputs = {"x": x4, "shape": i32(sides)}
     outputs = [("float32", (2, 4, 4, 4))]
     with pytest.raises(FeatureError, match="fails on these inputs"):
         run_op("resize", inputs, {"resized_dims": np.uint32(2)}, outputs, "CoreML7")
 
 
 @pytest.mark.parametrize("amounts", [[0, 0, 0, -1], [0, 2**30, 2**30, 0]], ids=str)
-def test_nothing_is_padded_beyond_the_memory(
-    amounts: list[int], run_op: Callable[..., list[np.ndarray]]
-) -> None:
-    inputs = {"x": x2, "pad": np.int32(amounts)}
+def test_padding_is_limited(amounts: list[int], run_op: Callable[..., list[np.ndarray]]) -> None:
+    inputs = {"x": x2, "pad": i32(amounts)}
     with pytest.raises(FeatureError, match="fails on these inputs"):
         run_op("pad", inputs, {}, [("float32", (4, 4))])
 
 
-def test_too_few_amounts_that_a_run_computes(run_op: Callable[..., list[np.ndarray]]) -> None:
-    inputs = {"x": x2, "pad": np.int32([0, 1])}
+def test_too_few_padding_amounts_at_run_time(run_op: Callable[..., list[np.ndarray]]) -> None:
+    inputs = {"x": x2, "pad": i32([0, 1])}
     with pytest.raises(ModelFileError, match="expected 4 numbers, two for each dim.*received 2"):
         run_op("pad", inputs, {}, [("float32", (4, 4))])
 
 
 @pytest.mark.parametrize("given", ["when it runs", "in the file"])
-def test_the_remainder_by_minus_one(given: str, run_op: Callable[..., list[np.ndarray]]) -> None:
-    """The lowest number divided by -1 would end the process."""
-    numbers = {"x": np.int32([-(2**31), 7]), "y": np.int32([-1, -1])}
+def test_remainder_by_minus_one(given: str, run_op: Callable[..., list[np.ndarray]]) -> None:
+    """On x86, the lowest integer divided by -1 crashes the process."""
+    numbers = {"x": i32([-(2**31), 7]), "y": i32([-1, -1])}
     inputs, fields = (numbers, {}) if given == "when it runs" else ({}, numbers)
     (answer,) = run_op("mod", inputs, fields, [("int32", (2,))])
     assert answer.tolist() == [0, 0]
 
 
-def test_every_op_that_runs_has_a_case() -> None:
+def test_every_supported_op_has_a_case() -> None:
     supported = {row.op for row in coverage("mil") if row.supported}
     assert {case.op for case in CASES} | ELSEWHERE == supported

@@ -1,4 +1,4 @@
-"""Whole networks, converted by coremltools, against PyTorch: both dialects, both precisions."""
+"""Whole networks, converted by coremltools, compared with PyTorch: both dialects and precisions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from arrays import f32
 from pocketlens.coreml import CoreMLModel, load
 
 LABELS = [f"class {n}" for n in range(5)]
@@ -34,7 +35,7 @@ class Residual(nn.Module):
 
 
 class Split(nn.Module):
-    """Two branches, joined; a squeeze-and-excite gate; global pooling."""
+    """Two concatenated branches, a squeeze-and-excite gate, global pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +109,7 @@ def network(name: str) -> nn.Module:
     made = NETWORKS[name][0]().eval()
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2.0)
     return made
@@ -121,7 +123,7 @@ def exported(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
-    """A network as a Core ML file, converted once a session."""
+    """Converts a network to a Core ML file, once per session."""
     folder = tmp_path_factory.mktemp("networks")
 
     @cache
@@ -162,7 +164,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], 
     return convert
 
 
-def pictures(name: str, count: int) -> np.ndarray:
+def images_for(name: str, count: int) -> np.ndarray:
     channels = 1 if NETWORKS[name][1] == "GRAYSCALE" else 3
     random = np.random.default_rng(5)
     return random.integers(0, 256, (count, 12, 12, channels), dtype=np.uint8)
@@ -174,29 +176,31 @@ def by_pytorch(name: str, images: np.ndarray) -> np.ndarray:
         x = x.flip(1)
     bias = [-0.5] if x.shape[1] == 1 else [-0.9, -1.0, -1.1]
     with torch.no_grad():
-        return network(name)(x / 128 + torch.tensor(bias).reshape(1, -1, 1, 1)).numpy()
+        y: torch.Tensor = network(name)(x / 128 + torch.tensor(bias).reshape(1, -1, 1, 1))
+    return y.numpy()
 
 
 @pytest.mark.parametrize("form", ["single", "half", "layers"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_agrees_with_pytorch(name: str, form: str, converted: Callable[..., Path]) -> None:
     model = load(converted(name, form))
-    images = pictures(name, 40)
+    images = images_for(name, 40)
     ours, theirs = model.probabilities(images), by_pytorch(name, images)
     assert model.classes == tuple(LABELS)
     assert ours.shape == (40, 5)
     assert ours.dtype == np.float32
     assert np.abs(ours - theirs).max() < (4e-3 if form == "half" else 2e-6)
-    # The probabilities differ from picture to picture, or agreement would mean nothing.
+    # The probabilities must differ between the images, or agreement would mean nothing.
     assert theirs.std(0).max() > (1e-3 if name != "residual" else 1e-4)
 
 
 @pytest.mark.parametrize("form", ["half", "layers"])
-def test_every_tensor_by_name(form: str, converted: Callable[..., Path]) -> None:
+def test_intermediate_tensors_by_name(form: str, converted: Callable[..., Path]) -> None:
     model = load(converted("classic", form))
-    image = pictures("classic", 1)[0, :, :, 0]
+    image = images_for("classic", 1)[0, :, :, 0]
     tensors = model.run({"image": image}, intermediate=True)
     net = network("classic")
+    assert isinstance(net, nn.Sequential)
     x = torch.from_numpy(image.astype(np.float32))[None, None] / 128 - 0.5
     with torch.no_grad():
         first = net[2](net[1](net[0](x))).numpy()
@@ -234,10 +238,10 @@ def test_describe(converted: Callable[..., Path]) -> None:
     assert said["classes"] == LABELS
     assert said["ops"]["conv"] == 3
     assert said["bytes"] == sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    # Batch norms are folded into the convolutions: weights and biases of these, and the head.
+    # Batch norms are folded into the convolutions: their weights and biases, and the head.
     layers = [(8, 3, 5), (8, 8, 3), (8, 1, 3)]
     count = sum(o * i * k * k + o for o, i, k in layers) + 5 * 8 + 5
-    assert said["weights"] == {"float16": count, "float32": 3}  # the image's bias by channel
+    assert said["weights"] == {"float16": count, "float32": 3}  # the image's bias per channel
     assert said["parameters"] == count + 3
     layers_said = load(converted("residual", "layers")).describe()
     assert layers_said["kind"] == "neural network"
@@ -252,7 +256,7 @@ def test_onnx_file_is_the_same_model(converted: Callable[..., Path], tmp_path: P
     model = load(converted("branches", "half"))
     path = model.to_onnx(tmp_path / "net.onnx")
     onnx.checker.check_model(onnx.load(path), full_check=True)
-    image = pictures("branches", 1)
+    image = images_for("branches", 1)
     planes = image.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32)  # BGR, as the file declares
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     label, row = session.run(None, {"image": planes})
@@ -260,19 +264,19 @@ def test_onnx_file_is_the_same_model(converted: Callable[..., Path], tmp_path: P
     np.testing.assert_array_equal(row, model.probabilities(image)[0])
 
 
-def test_one_by_one_as_all_together(converted: Callable[..., Path]) -> None:
-    """Many images go through several threads; each must get its own answer."""
+def test_single_images_give_the_same_as_a_batch(converted: Callable[..., Path]) -> None:
+    """Many images are divided among threads; each must get its own result."""
     model = load(converted("classic", "half"))
-    images = pictures("classic", 200)
+    images = images_for("classic", 200)
     together = model.probabilities(images)
     apart = np.concatenate([model.probabilities(images[i : i + 1]) for i in range(200)])
     np.testing.assert_array_equal(together, apart)
     assert isinstance(model, CoreMLModel)
 
 
-def test_what_is_for_training_changes_nothing(save: Callable[..., Path], files: Any) -> None:
-    """A network that may be trained on the device: isUpdatable, updateParams, training inputs."""
-    x, matrix, offset = np.float32([1, -2, 3]), np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([7])
+def test_training_parameters_are_ignored(save: Callable[..., Path], files: Any) -> None:
+    """An updatable network: isUpdatable, updateParams and training inputs do not affect a run."""
+    x, matrix, offset = f32([1, -2, 3]), f32([[1, 2, 3], [4, 5, 6]]), f32([7])
     fields = {"inputChannels": 3, "outputChannels": 2, "weights": matrix, "hasBias": True}
     spec = files.network_spec("innerProduct", [x], fields | {"bias": offset.repeat(2)}, [(2,)])
     spec.isUpdatable = True
@@ -290,7 +294,7 @@ def test_what_is_for_training_changes_nothing(save: Callable[..., Path], files: 
 
 
 def test_an_output_has_its_declared_shape(save: Callable[..., Path], files: Any) -> None:
-    """As coremltools' tests expect of a network between an image and a declared [C, H, W]."""
+    """As coremltools' tests expect for a network with an output declared as [C, H, W]."""
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     for declared in ((2, 3), (3, 2), (1, 2, 3)):
         spec = files.network_spec("expandDims", [x], {"axes": [0]}, [declared])
@@ -303,7 +307,7 @@ def test_an_output_has_its_declared_shape(save: Callable[..., Path], files: Any)
 def test_leading_dimensions_of_any_size(
     sizes: tuple[int, ...], save: Callable[..., Path], files: Any
 ) -> None:
-    """Layers that see [N, C, H, W] are given more dimensions, every size of them open."""
+    """Layers for [N, C, H, W] get more dimensions, all of unknown size."""
     x = np.arange(np.prod(sizes), dtype=np.float32).reshape(sizes)
     fields = {"type": "AVERAGE", "globalPooling": True}
     spec = files.network_spec("pooling", [x], fields, [()])
@@ -320,13 +324,14 @@ def test_quantized_and_back_without_a_zero_point(tmp_path: Path) -> None:
     import coremltools as ct
     from coremltools.converters.mil import Builder as mb
 
-    step = np.float32([0.5, 2, 0.25])
+    step = f32([0.5, 2, 0.25])
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=(2, 3))], opset_version=ct.target.iOS17)
-    def program(x: Any) -> Any:
+    def build(x: Any) -> Any:
         codes = mb.quantize(input=x, scale=np.float32(1), output_dtype="int8")
         return mb.dequantize(input=codes, scale=step, axis=1, name="y")
 
+    specs = [mb.TensorSpec(shape=(2, 3))]
+    program = mb.program(input_specs=specs, opset_version=ct.target.iOS17)(build)
     path = tmp_path / "m.mlpackage"
     ct.convert(
         program,
@@ -334,12 +339,12 @@ def test_quantized_and_back_without_a_zero_point(tmp_path: Path) -> None:
         compute_precision=ct.precision.FLOAT32,
         skip_model_load=True,
     ).save(str(path))
-    x = np.float32([[1.2, -3.7, 200], [0, -300, 5]])
-    expected = np.float32([[1, -4, 127], [0, -128, 5]]) * step
+    x = f32([[1.2, -3.7, 200], [0, -300, 5]])
+    expected = f32([[1, -4, 127], [0, -128, 5]]) * step
     assert load(path).run({"x": x})["y"].tolist() == expected.tolist()
 
 
-def test_a_program_that_takes_nothing(files: Any, save: Callable[..., Path]) -> None:
+def test_program_without_inputs(files: Any, save: Callable[..., Path]) -> None:
     x = np.zeros((1, 3), np.float32)
     spec = files.program_spec("add", {}, {"x": x + 1, "y": x + 2}, [("float32", x.shape)])
     del spec.description.input[:]

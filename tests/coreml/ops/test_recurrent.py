@@ -1,50 +1,60 @@
-"""Recurrent ops and layers, against the documented recurrences in NumPy and against PyTorch."""
+"""Recurrent ops and layers, compared with the documented formulas in NumPy and with PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 import torch
 
+from arrays import Draw, Run, f32
 from pocketlens.coreml import load
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
-R = np.random.default_rng(23)
 S, B, D, H = 5, 2, 3, 4  # steps, batch, input size, output size
 ROWS = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
-def normal(*shape: int) -> np.ndarray:
-    return R.standard_normal(shape).astype(np.float32)
+Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
-
-FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+FUNCTIONS: dict[str, Function] = {
     "hard_sigmoid": lambda v: np.clip(0.2 * v + 0.5, 0, 1),
     "linear": lambda v: v,
     "relu": lambda v: np.maximum(v, 0),
-    "scaled_tanh": np.tanh,  # with its usual alpha and beta of 1
+    "scaled_tanh": np.tanh,  # with the default alpha and beta of 1
     "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
     "tanh": np.tanh,
 }
 
-x, h0, c0 = normal(S, B, D), normal(B, H), normal(B, H)
+draw = Draw(23)
+x, h0, c0 = draw.normal(S, B, D), draw.normal(B, H), draw.normal(B, H)
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    """Every test draws the same numbers, whichever tests ran before it."""
-    R.bit_generator.state = np.random.default_rng(24).bit_generator.state
-
-
-def step_rnn(at, h, c, w, r, b, f):
+def step_rnn(
+    at: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    w: np.ndarray,
+    r: np.ndarray,
+    b: np.ndarray,
+    f: list[Function],
+) -> tuple[np.ndarray, np.ndarray]:
     return f[0](at @ w.T + h @ r.T + b), c
 
 
-def step_gru(at, h, c, w, r, b, f):
+def step_gru(
+    at: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    w: np.ndarray,
+    r: np.ndarray,
+    b: np.ndarray,
+    f: list[Function],
+) -> tuple[np.ndarray, np.ndarray]:
     (wr, wo, wz), (rr, ro, rz), (br, bo, bz) = (np.split(each, 3) for each in (w, r, b))
     reset = f[0](at @ wr.T + h @ rr.T + br)
     update = f[0](at @ wz.T + h @ rz.T + bz)
@@ -52,7 +62,18 @@ def step_gru(at, h, c, w, r, b, f):
     return (1 - update) * new + update * h, c
 
 
-def step_lstm(at, h, c, w, r, b, f, p=None, limit=np.inf, coupled=False):
+def step_lstm(
+    at: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    w: np.ndarray,
+    r: np.ndarray,
+    b: np.ndarray,
+    f: list[Function],
+    p: np.ndarray | None = None,
+    limit: float = np.inf,
+    coupled: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     i, forget, o, z = np.split(at @ w.T + h @ r.T + b, 4, axis=1)
     pi, pf, po = np.split(np.zeros(3 * H) if p is None else p, 3)
     i = f[0](i + c * pi)
@@ -61,11 +82,27 @@ def step_lstm(at, h, c, w, r, b, f, p=None, limit=np.inf, coupled=False):
     return f[0](o + c * po) * f[2](c), c
 
 
-STEPS = {"rnn": step_rnn, "gru": step_gru, "lstm": step_lstm}
+STEPS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    "rnn": step_rnn,
+    "gru": step_gru,
+    "lstm": step_lstm,
+}
 
 
-def recurrence(kind, given, h, c, w, r, b, functions, *, backwards=False, **more):
-    """Every output in the order of the steps, the last output, and the last cell state."""
+def recurrence(
+    kind: str,
+    given: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    w: np.ndarray,
+    r: np.ndarray,
+    b: np.ndarray,
+    functions: Sequence[str],
+    *,
+    backwards: bool = False,
+    **more: Any,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All outputs in the order of the steps, the last output, and the last cell state."""
     f = [FUNCTIONS[name] for name in functions]
     outputs = []
     for at in given[::-1] if backwards else given:
@@ -74,9 +111,9 @@ def recurrence(kind, given, h, c, w, r, b, functions, *, backwards=False, **more
     return np.stack(outputs), h, c
 
 
-def weights(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = ROWS[kind] * H
-    return 0.7 * normal(rows, D), 0.3 * normal(rows, H), normal(rows)
+def weights(kind: str, seed: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows, draw = ROWS[kind] * H, Draw(seed)
+    return 0.7 * draw.normal(rows, D), 0.3 * draw.normal(rows, H), draw.normal(rows)
 
 
 def close(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray], atol: float = 2e-6) -> None:
@@ -86,7 +123,7 @@ def close(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray], atol: float =
         np.testing.assert_allclose(each, expected, rtol=1e-5, atol=atol)
 
 
-USUAL = {"rnn": ("tanh",), "gru": ("sigmoid", "tanh"), "lstm": ("sigmoid", "tanh", "tanh")}
+DEFAULTS = {"rnn": ("tanh",), "gru": ("sigmoid", "tanh"), "lstm": ("sigmoid", "tanh", "tanh")}
 NAMES = {
     "rnn": ("activation",),
     "gru": ("recurrent_activation", "activation"),
@@ -94,9 +131,17 @@ NAMES = {
 }
 
 
-def run_mil(run_op, kind, fields, outputs, opset="CoreML5", dtype=np.float32):
-    states = {"initial_h": h0} | ({"initial_c": c0} if kind == "lstm" else {})
-    inputs = {name: each.astype(dtype) for name, each in ({"x": x} | states).items()}
+def run_mil(
+    run_op: Run,
+    kind: str,
+    fields: dict[str, Any],
+    outputs: list[tuple[str, tuple[int, ...]]],
+    opset: str = "CoreML5",
+    dtype: type = np.float32,
+) -> list[np.ndarray]:
+    inputs: dict[str, np.ndarray] = {"x": x.astype(dtype), "initial_h": h0.astype(dtype)}
+    if kind == "lstm":
+        inputs["initial_c"] = c0.astype(dtype)
     fields = {
         name: each.astype(dtype) if isinstance(each, np.ndarray) else each
         for name, each in fields.items()
@@ -113,12 +158,12 @@ def shapes(kind: str, sequence: bool, name: str = "float32") -> list[tuple[str, 
 @pytest.mark.parametrize("sequence", [True, False])
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
-def test_mil(run_op, kind: str, biased: bool, sequence: bool, direction: str) -> None:
+def test_mil(run_op: Run, kind: str, biased: bool, sequence: bool, direction: str) -> None:
     w, r, b = weights(kind)
     fields = {"weight_ih": w, "weight_hh": r, "output_sequence": sequence, "direction": direction}
     got = run_mil(run_op, kind, fields | ({"bias": b} if biased else {}), shapes(kind, sequence))
     outputs, h, c = recurrence(
-        kind, x, h0, c0, w, r, b * biased, USUAL[kind], backwards=direction == "reverse"
+        kind, x, h0, c0, w, r, b * biased, DEFAULTS[kind], backwards=direction == "reverse"
     )
     wanted = [outputs if sequence else outputs[-1:], h, c]
     close(got, wanted if kind == "lstm" else wanted[:2])
@@ -139,7 +184,7 @@ ACTIVATED = [
 
 
 @pytest.mark.parametrize(("kind", "names"), ACTIVATED)
-def test_mil_activations(run_op, kind: str, names: tuple[str, ...]) -> None:
+def test_mil_activations(run_op: Run, kind: str, names: tuple[str, ...]) -> None:
     w, r, b = weights(kind)
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "output_sequence": True}
     fields |= dict(zip(NAMES[kind], names, strict=True))
@@ -148,7 +193,7 @@ def test_mil_activations(run_op, kind: str, names: tuple[str, ...]) -> None:
     np.testing.assert_allclose(got[0], wanted[0], rtol=1e-4, atol=1e-5)
 
 
-def test_mil_sigmoid_hard_is_hard_sigmoid(run_op) -> None:
+def test_mil_sigmoid_hard_is_hard_sigmoid(run_op: Run) -> None:
     w, r, b = weights("rnn")
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "activation": "sigmoid_hard"}
     got = run_mil(run_op, "rnn", fields, shapes("rnn", False))
@@ -156,14 +201,14 @@ def test_mil_sigmoid_hard_is_hard_sigmoid(run_op) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
-def test_mil_float16(run_op, kind: str) -> None:
-    """Rounded only going in and coming out."""
+def test_mil_float16(run_op: Run, kind: str) -> None:
+    """Only the inputs and the outputs are rounded."""
     w, r, b = (each.astype(np.float16).astype(np.float32) for each in weights(kind))
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "output_sequence": True}
     outputs = shapes(kind, True, "float16")
     got = run_mil(run_op, kind, fields, outputs, "CoreML7", np.float16)
-    rounded = (each.astype(np.float16).astype(np.float32) for each in (x, h0, c0))
-    wanted = recurrence(kind, *rounded, w, r, b, USUAL[kind])
+    x16, h16, c16 = (each.astype(np.float16).astype(np.float32) for each in (x, h0, c0))
+    wanted = recurrence(kind, x16, h16, c16, w, r, b, DEFAULTS[kind])
     for each, expected in zip(got, wanted, strict=False):
         assert each.dtype == np.float16
         np.testing.assert_allclose(each.astype(np.float32), expected, atol=6e-4)
@@ -171,47 +216,51 @@ def test_mil_float16(run_op, kind: str) -> None:
 
 @pytest.mark.parametrize("limit", [None, 0.3, 50.0, 0.0])
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_mil_peephole_and_clip(run_op, direction: str, limit: float | None) -> None:
+def test_mil_peephole_and_clip(run_op: Run, direction: str, limit: float | None) -> None:
+    draw = Draw(41)
     w, r, b = weights("lstm")
-    p = normal(3 * H)
+    p = draw.normal(3 * H)
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "peephole": p, "direction": direction}
     fields |= {"output_sequence": True} | ({} if limit is None else {"clip": limit})
     got = run_mil(run_op, "lstm", fields, shapes("lstm", True))
-    more = {} if limit is None else {"limit": limit}
+    more: dict[str, Any] = {} if limit is None else {"limit": limit}
     backwards = direction == "reverse"
-    wanted = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], backwards=backwards, p=p, **more)
+    wanted = recurrence(
+        "lstm", x, h0, c0, w, r, b, DEFAULTS["lstm"], backwards=backwards, p=p, **more
+    )
     close(got, wanted)
-    if limit == 0.3:  # the limit was reached
+    if limit == 0.3:  # the test reaches the limit
         assert np.isclose(abs(got[2]), 0.3).any()
 
 
 @pytest.mark.parametrize("limit", [None, 0.2])
 @pytest.mark.parametrize("sequence", [True, False])
-def test_mil_bidirectional(run_op, sequence: bool, limit: float | None) -> None:
-    (w, r, b), (w2, r2, b2) = weights("lstm"), weights("lstm")
-    p, p2 = normal(3 * H), normal(3 * H)
+def test_mil_bidirectional(run_op: Run, sequence: bool, limit: float | None) -> None:
+    draw = Draw(42)
+    (w, r, b), (w2, r2, b2) = weights("lstm"), weights("lstm", 25)
+    p, p2 = draw.normal(3 * H), draw.normal(3 * H)
     fields: dict[str, Any] = {"weight_ih": w, "weight_hh": r, "bias": b, "peephole": p}
     fields |= {"weight_ih_back": w2, "weight_hh_back": r2, "bias_back": b2, "peephole_back": p2}
     fields |= {"direction": "bidirectional", "output_sequence": sequence}
-    h2, c2 = normal(B, H), normal(B, H)
+    h2, c2 = draw.normal(B, H), draw.normal(B, H)
     inputs = {"x": x, "initial_h": np.hstack([h0, h2]), "initial_c": np.hstack([c0, c2])}
     outputs = [("float32", (S if sequence else 1, B, 2 * H)), *[("float32", (B, 2 * H))] * 2]
-    more = {} if limit is None else {"limit": limit}
+    more: dict[str, Any] = {} if limit is None else {"limit": limit}
     got = run_op("lstm", inputs, fields | ({} if limit is None else {"clip": limit}), outputs)
-    out, h, c = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], p=p, **more)
+    out, h, c = recurrence("lstm", x, h0, c0, w, r, b, DEFAULTS["lstm"], p=p, **more)
     back, h_back, c_back = recurrence(
-        "lstm", x, h2, c2, w2, r2, b2, USUAL["lstm"], p=p2, backwards=True, **more
+        "lstm", x, h2, c2, w2, r2, b2, DEFAULTS["lstm"], p=p2, backwards=True, **more
     )
     whole = np.concatenate([out, back[::-1]], 2)
     last = np.hstack([h, h_back])
     close(got, [whole if sequence else last[None], last, np.hstack([c, c_back])])
 
 
-def test_mil_bidirectional_is_pytorchs(run_op) -> None:
+def test_mil_bidirectional_agrees_with_pytorch(run_op: Run) -> None:
     module = torch.nn.LSTM(D, H, bidirectional=True)
     state = {name: each.detach().numpy() for name, each in module.state_dict().items()}
 
-    def ifoz(array: np.ndarray) -> np.ndarray:  # PyTorch has the gates as i, f, z, o
+    def ifoz(array: np.ndarray) -> np.ndarray:  # PyTorch's order of the gates is i, f, z, o
         i, f, z, o = np.split(array, 4)
         return np.concatenate([i, f, o, z])
 
@@ -230,19 +279,19 @@ def test_mil_bidirectional_is_pytorchs(run_op) -> None:
     close(got, [y.numpy(), *(np.hstack(each.numpy()) for each in (h, c))])
 
 
-def test_mil_gru_resets_before_the_product(run_op) -> None:
-    """R (r h), as the numbers of coremltools' own tests have it; not PyTorch's r (R h)."""
+def test_mil_gru_resets_before_the_product(run_op: Run) -> None:
+    """R (r h), as in coremltools' own tests; not r (R h), as in PyTorch."""
     # The reset gate is [0, 1] (from biases of -60 and 60), the update gate 1/2, the output linear;
     # R swaps the two numbers.
     fields = {
         "weight_ih": np.zeros((6, 1), np.float32),
-        "weight_hh": np.float32([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0], [0, 0]]),
-        "bias": np.float32([-60, 60, 0, 0, 0, 0]),
+        "weight_hh": f32([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0], [0, 0]]),
+        "bias": f32([-60, 60, 0, 0, 0, 0]),
         "activation": "linear",
     }
-    inputs = {"x": np.zeros((1, 1, 1), np.float32), "initial_h": np.float32([[2.0, 6.0]])}
+    inputs = {"x": np.zeros((1, 1, 1), np.float32), "initial_h": f32([[2.0, 6.0]])}
     _, last = run_op("gru", inputs, fields, [("float32", (1, 1, 2)), ("float32", (1, 2))])
-    # r h = [0, 6] and R of it [6, 0]; half of that and half of h make [4, 3].
+    # r h = [0, 6] and R (r h) = [6, 0]; half of that plus half of h is [4, 3].
     np.testing.assert_allclose(last, [[4.0, 3.0]], atol=1e-6)
 
 
@@ -252,8 +301,8 @@ def rzo_to_roz(array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("biased", [True, False])
-def test_mil_gru_of_ios18_is_pytorchs(run_op, biased: bool) -> None:
-    """Where it resets after the product, with a bias of its own for each product."""
+def test_mil_gru_since_ios18_agrees_with_pytorch(run_op: Run, biased: bool) -> None:
+    """With the reset after the product, and one bias for each product."""
     module = torch.nn.GRU(D, H, bias=biased)
     weights = {n: rzo_to_roz(v.detach().numpy()) for n, v in module.state_dict().items()}
     fields: dict[str, Any] = {"reset_after": True, "output_sequence": True}
@@ -266,19 +315,23 @@ def test_mil_gru_of_ios18_is_pytorchs(run_op, biased: bool) -> None:
     close(got, [y.numpy(), h[0].numpy()])
 
 
-def test_mil_gru_of_ios18_by_default(run_op) -> None:
-    """It resets before the product as ever, and both biases are added."""
+def test_mil_gru_since_ios18_by_default(run_op: Run) -> None:
+    """The reset comes before the product, as in older versions, and both biases are added."""
+    draw = Draw(43)
     w, r, b = weights("gru")
-    more = normal(3 * H)
+    more = draw.normal(3 * H)
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "input_bias": more}
     got = run_mil(run_op, "gru", fields, shapes("gru", False), "CoreML8")
-    out, h, _ = recurrence("gru", x, h0, c0, w, r, b + more, USUAL["gru"])
+    out, h, _ = recurrence("gru", x, h0, c0, w, r, b + more, DEFAULTS["gru"])
     close(got, [out[-1:], h])
 
 
 @pytest.mark.parametrize("limit", [None, 0.3])
-def test_mil_any_number_of_steps(files, save, limit: float | None) -> None:
-    """A length and a batch that are known only at run time."""
+def test_mil_any_number_of_steps(
+    files: Any, save: Callable[..., Path], limit: float | None
+) -> None:
+    """A sequence length and batch size that are known only at run time."""
+    draw = Draw(44)
     w, r, b = weights("lstm")
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "output_sequence": True}
     fields |= {} if limit is None else {"clip": limit}
@@ -298,28 +351,33 @@ def test_mil_any_number_of_steps(files, save, limit: float | None) -> None:
             bounds.lowerBound, bounds.upperBound = (1, 9) if is_open else (size, size)
     model = load(save(spec))
     for steps, batch in ((5, 2), (2, 1), (9, 7)):
-        given = {"x": normal(steps, batch, D), "initial_h": normal(batch, H)}
-        given["initial_c"] = normal(batch, H)
+        given = {"x": draw.normal(steps, batch, D), "initial_h": draw.normal(batch, H)}
+        given["initial_c"] = draw.normal(batch, H)
         answers = model.run(given)
-        more = {} if limit is None else {"limit": limit}
-        wanted = recurrence("lstm", *given.values(), w, r, b, USUAL["lstm"], **more)
+        more: dict[str, Any] = {} if limit is None else {"limit": limit}
+        h, c = given["initial_h"], given["initial_c"]
+        wanted = recurrence("lstm", given["x"], h, c, w, r, b, DEFAULTS["lstm"], **more)
         close([answers[f"y{i}"] for i in range(3)], wanted)
 
 
-FAULTS = [
+INVALID: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"activation": "softplus"}, UnsupportedParameter, "an activation is 'softplus'; expected one"),
     ({"direction": "up"}, UnsupportedParameter, "'direction' is 'up'; expected forward or reverse"),
-    ({"weight_ih": normal(4 * H, D + 1)}, ModelFileError, r"\(16, 4\); expected \(16, 3\)"),
-    ({"weight_ih": normal(4 * H + 1, D)}, ModelFileError, r"\(17, 3\) are not those of 4 gates"),
-    ({"bias": normal(4)}, ModelFileError, r"the bias weights have the shape \(4,\)"),
-    ({"peephole": normal(3)}, ModelFileError, r"peephole weights have the shape \(3,\)"),
-    ({"clip": -1.0}, ModelFileError, "limited to ±-1.0; expected 0 or more"),
+    ({"weight_ih": draw.normal(4 * H, D + 1)}, ModelFileError, r"\(16, 4\); expected \(16, 3\)"),
+    (
+        {"weight_ih": draw.normal(4 * H + 1, D)},
+        ModelFileError,
+        r"\(17, 3\) do not divide into 4 gates",
+    ),
+    ({"bias": draw.normal(4)}, ModelFileError, r"the bias weights have the shape \(4,\)"),
+    ({"peephole": draw.normal(3)}, ModelFileError, r"peephole weights have the shape \(3,\)"),
+    ({"clip": -1.0}, ModelFileError, "the limit of the cell state is -1.0; expected 0 or more"),
     ({"direction": "bidirectional"}, ModelFileError, "without 'weight_ih_back'"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "error", "text"), FAULTS)
-def test_mil_faults(run_op, wrong: dict[str, Any], error: type[Exception], text: str) -> None:
+@pytest.mark.parametrize(("wrong", "error", "text"), INVALID)
+def test_invalid_mil(run_op: Run, wrong: dict[str, Any], error: type[Exception], text: str) -> None:
     w, r, b = weights("lstm")
     fields = {"weight_ih": w, "weight_hh": r, "bias": b} | wrong
     with pytest.raises(error, match=text):
@@ -366,7 +424,9 @@ def layer_weights(kind: str, w: np.ndarray, r: np.ndarray, b: np.ndarray | None)
         *((n, True, False, True) for n in FUNCTIONS),
     ],
 )
-def test_simple_recurrent(run_layer, name, sequence, backwards, biased) -> None:
+def test_simple_recurrent(
+    run_layer: Run, name: str, sequence: bool, backwards: bool, biased: bool
+) -> None:
     w, r, b = weights("rnn")
     fields = {"inputVectorSize": D, "outputVectorSize": H, "activation": LAYER_ACTIVATIONS[name]}
     fields |= {"weightMatrix": w, "recursionMatrix": r, "sequenceOutput": sequence}
@@ -392,7 +452,9 @@ def test_simple_recurrent(run_layer, name, sequence, backwards, biased) -> None:
         (("tanh", "linear"), True, False),
     ],
 )
-def test_gru(run_layer, names, sequence: bool, biased: bool, backwards: bool) -> None:
+def test_gru(
+    run_layer: Run, names: tuple[str, ...], sequence: bool, biased: bool, backwards: bool
+) -> None:
     w, r, b = weights("gru")
     fields = layer_weights("gru", w, r, b if biased else None)
     fields |= {"inputVectorSize": D, "outputVectorSize": H, "sequenceOutput": sequence}
@@ -418,13 +480,13 @@ def lstm_fields(
 
 
 LSTM_PARAMS = [
-    ({"hasBiasVectors": True}, USUAL["lstm"], {}),
+    ({"hasBiasVectors": True}, DEFAULTS["lstm"], {}),
     ({"hasBiasVectors": True, "sequenceOutput": True}, ("hard_sigmoid", "linear", "relu"), {}),
-    ({"hasPeepholeVectors": True, "hasBiasVectors": True}, USUAL["lstm"], {}),
-    ({"forgetBias": True, "hasBiasVectors": True}, USUAL["lstm"], {}),
-    ({"forgetBias": True}, USUAL["lstm"], {}),
-    ({"coupledInputAndForgetGate": True}, USUAL["lstm"], {"coupled": True}),
-    ({"cellClipThreshold": 0.25, "sequenceOutput": True}, USUAL["lstm"], {"limit": 0.25}),
+    ({"hasPeepholeVectors": True, "hasBiasVectors": True}, DEFAULTS["lstm"], {}),
+    ({"forgetBias": True, "hasBiasVectors": True}, DEFAULTS["lstm"], {}),
+    ({"forgetBias": True}, DEFAULTS["lstm"], {}),
+    ({"coupledInputAndForgetGate": True}, DEFAULTS["lstm"], {"coupled": True}),
+    ({"cellClipThreshold": 0.25, "sequenceOutput": True}, DEFAULTS["lstm"], {"limit": 0.25}),
     (
         {"cellClipThreshold": 0.25, "coupledInputAndForgetGate": True, "hasPeepholeVectors": True},
         ("tanh", "hard_sigmoid", "scaled_tanh"),
@@ -436,8 +498,15 @@ LSTM_PARAMS = [
 
 @pytest.mark.parametrize("backwards", [True, False])
 @pytest.mark.parametrize(("params", "names", "more"), LSTM_PARAMS)
-def test_lstm(run_layer, params: dict[str, Any], names, more, backwards: bool) -> None:
-    (w, r, b), p = weights("lstm"), 0.5 * normal(3 * H)
+def test_lstm(
+    run_layer: Run,
+    params: dict[str, Any],
+    names: tuple[str, ...],
+    more: dict[str, Any],
+    backwards: bool,
+) -> None:
+    draw = Draw(45)
+    (w, r, b), p = weights("lstm"), 0.5 * draw.normal(3 * H)
     fields = {"inputVectorSize": D, "outputVectorSize": H, "params": params}
     fields |= {"activations": [LAYER_ACTIVATIONS[name] for name in names]}
     fields |= {"weightParams": lstm_fields(w, r, b, p), "reverseInput": backwards}
@@ -458,57 +527,61 @@ def test_lstm(run_layer, params: dict[str, Any], names, more, backwards: bool) -
 
 @pytest.mark.parametrize("sequence", [True, False])
 @pytest.mark.parametrize("limit", [None, 0.25])
-def test_lstm_in_both_directions(run_layer, sequence: bool, limit: float | None) -> None:
-    (w, r, b), (w2, r2, b2) = weights("lstm"), weights("lstm")
-    h2, c2 = normal(B, H), normal(B, H)
-    usual = [LAYER_ACTIVATIONS[name] for name in USUAL["lstm"]]
-    fields = {"inputVectorSize": D, "outputVectorSize": H, "weightParams": [lstm_fields(w, r, b)]}
-    fields["weightParams"].append(lstm_fields(w2, r2, b2))
-    fields |= {"activationsForwardLSTM": usual, "activationsBackwardLSTM": usual}
-    fields["params"] = {"hasBiasVectors": True, "sequenceOutput": sequence}
-    fields["params"] |= {} if limit is None else {"cellClipThreshold": limit}
+def test_lstm_in_both_directions(run_layer: Run, sequence: bool, limit: float | None) -> None:
+    draw = Draw(46)
+    (w, r, b), (w2, r2, b2) = weights("lstm"), weights("lstm", 25)
+    h2, c2 = draw.normal(B, H), draw.normal(B, H)
+    defaults = [LAYER_ACTIVATIONS[name] for name in DEFAULTS["lstm"]]
+    fields: dict[str, Any] = {"inputVectorSize": D, "outputVectorSize": H}
+    fields |= {"weightParams": [lstm_fields(w, r, b), lstm_fields(w2, r2, b2)]}
+    fields |= {"activationsForwardLSTM": defaults, "activationsBackwardLSTM": defaults}
+    params: dict[str, Any] = {"hasBiasVectors": True, "sequenceOutput": sequence}
+    fields["params"] = params | ({} if limit is None else {"cellClipThreshold": limit})
     got = run_layer(
         "biDirectionalLSTM",
         [expanded(x), *map(state, (h0, c0, h2, c2))],
         fields,
         [(S if sequence else 1, B, 2 * H, 1, 1), *[(1, B, H, 1, 1)] * 4],
     )
-    more = {} if limit is None else {"limit": limit}
-    out, h, c = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], **more)
+    more: dict[str, Any] = {} if limit is None else {"limit": limit}
+    out, h, c = recurrence("lstm", x, h0, c0, w, r, b, DEFAULTS["lstm"], **more)
     back, h_back, c_back = recurrence(
-        "lstm", x, h2, c2, w2, r2, b2, USUAL["lstm"], backwards=True, **more
+        "lstm", x, h2, c2, w2, r2, b2, DEFAULTS["lstm"], backwards=True, **more
     )
     whole = np.concatenate([out, back[::-1]], 2) if sequence else np.hstack([h, h_back])[None]
     close(got, [expanded(whole), *map(state, (h, c, h_back, c_back))])
 
 
-def test_a_layer_without_initial_states_starts_from_zero(run_layer) -> None:
+def test_a_layer_without_initial_states_starts_from_zero(run_layer: Run) -> None:
     w, r, b = weights("lstm")
     fields = {"inputVectorSize": D, "outputVectorSize": H, "weightParams": lstm_fields(w, r, b)}
-    fields |= {"activations": [LAYER_ACTIVATIONS[name] for name in USUAL["lstm"]]}
+    fields |= {"activations": [LAYER_ACTIVATIONS[name] for name in DEFAULTS["lstm"]]}
     zeros = np.zeros((B, H), np.float32)
-    for limit in (0.0, 0.25):  # 0: not set, which means 50
+    for limit in (0.0, 0.25):  # 0 means not set: 50
         fields["params"] = {"hasBiasVectors": True, "cellClipThreshold": limit}
         got = run_layer("uniDirectionalLSTM", [expanded(x)], fields, [(1, B, H, 1, 1)] * 3)
-        _, h, c = recurrence("lstm", x, zeros, zeros, w, r, b, USUAL["lstm"], limit=limit or np.inf)
+        _, h, c = recurrence(
+            "lstm", x, zeros, zeros, w, r, b, DEFAULTS["lstm"], limit=limit or np.inf
+        )
         close(got, [state(h), state(h), state(c)])
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.25])
-def test_of_a_state_with_too_many_rows_the_first_count(run_layer, limit: float) -> None:
-    """So coremltools writes packed sequences: as many rows as the longest sequence has steps."""
+def test_extra_rows_of_a_state_are_ignored(run_layer: Run, limit: float) -> None:
+    """coremltools writes packed sequences with one row per step of the longest sequence."""
+    draw = Draw(47)
     w, r, b = weights("lstm")
     fields = {"inputVectorSize": D, "outputVectorSize": H, "weightParams": lstm_fields(w, r, b)}
-    fields |= {"activations": [LAYER_ACTIVATIONS[name] for name in USUAL["lstm"]]}
+    fields |= {"activations": [LAYER_ACTIVATIONS[name] for name in DEFAULTS["lstm"]]}
     fields["params"] = {"hasBiasVectors": True, "cellClipThreshold": limit}
-    more = [state(np.concatenate([each, normal(4, H)])) for each in (h0, c0)]
+    more = [state(np.concatenate([each, draw.normal(4, H)])) for each in (h0, c0)]
     got = run_layer("uniDirectionalLSTM", [expanded(x), *more], fields, [(1, B, H, 1, 1)] * 3)
-    _, h, c = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], limit=limit or np.inf)
+    _, h, c = recurrence("lstm", x, h0, c0, w, r, b, DEFAULTS["lstm"], limit=limit or np.inf)
     close(got, [state(h), state(h), state(c)])
 
 
-def test_layers_limit_what_goes_into_an_activation(run_layer) -> None:
-    """To ±50, and an LSTM's cell state too where the file gives no other limit."""
+def test_layers_clip_inputs_of_activations(run_layer: Run) -> None:
+    """To ±50, and also an LSTM's cell state if the file sets no other limit."""
     ones = np.ones((1, 1), np.float32)
     given = np.full((3, 1, 1, 1, 1), 40, np.float32)
     fields = {"inputVectorSize": 1, "outputVectorSize": 1, "activation": {"linear": {}}}
@@ -517,9 +590,9 @@ def test_layers_limit_what_goes_into_an_activation(run_layer) -> None:
     outputs = [(3, 1, 1, 1, 1), (1, 1, 1, 1, 1)]
     y, _ = run_layer("simpleRecurrent", [given, zero], fields, outputs)
     assert y.reshape(-1).tolist() == [40, 50, 50]
-    # i = f = o = 1 (the hard sigmoid of 50), z = 30, so that c would be 30, 60, 90.
+    # i = f = o = 1 (the hard sigmoid of 50) and z = 30, so without a limit c is 30, 60, 90.
     fields = {"inputVectorSize": 1, "outputVectorSize": 1, "params": {"sequenceOutput": True}}
-    w, r = np.float32([[2], [2], [2], [1]]), np.zeros((4, 1), np.float32)
+    w, r = f32([[2], [2], [2], [1]]), np.zeros((4, 1), np.float32)
     fields["weightParams"] = layer_weights("lstm", w, r, None)
     fields["activations"] = [LAYER_ACTIVATIONS[n] for n in ("hard_sigmoid", "linear", "linear")]
     given = np.full((3, 1, 1, 1, 1), 30, np.float32)
@@ -528,15 +601,16 @@ def test_layers_limit_what_goes_into_an_activation(run_layer) -> None:
     assert c.item() == 50
 
 
-def test_alpha_and_beta_of_a_layers_activation(run_layer) -> None:
+def test_alpha_and_beta_of_a_layers_activation(run_layer: Run) -> None:
     w, r, b = weights("rnn")
     fields = {"inputVectorSize": D, "outputVectorSize": H, "weightMatrix": w, "recursionMatrix": r}
     fields |= {"hasBiasVector": True, "biasVector": b}
-    for message, f in (
+    rows: list[tuple[dict[str, Any], Function]] = [
         ({"scaledTanh": {"alpha": 1.7159, "beta": 2 / 3}}, lambda v: 1.7159 * np.tanh(2 / 3 * v)),
         ({"linear": {"alpha": 0.5, "beta": 0.25}}, lambda v: 0.5 * v + 0.25),
         ({"sigmoidHard": {"alpha": 0.1, "beta": 0.4}}, lambda v: np.clip(0.1 * v + 0.4, 0, 1)),
-    ):
+    ]
+    for message, f in rows:
         got = run_layer(
             "simpleRecurrent",
             [expanded(x), state(h0)],
@@ -549,27 +623,28 @@ def test_alpha_and_beta_of_a_layers_activation(run_layer) -> None:
         close(got, [state(h), state(h)])
 
 
-def test_layer_faults(run_layer) -> None:
+def test_invalid_layer(run_layer: Run) -> None:
     w, r, b = weights("gru")
     fields = layer_weights("gru", w, r, b) | {"inputVectorSize": D, "outputVectorSize": H}
     outputs = [(1, B, H, 1, 1)] * 2
-    usual = [LAYER_ACTIVATIONS["sigmoid"], LAYER_ACTIVATIONS["tanh"]]
+    defaults = [LAYER_ACTIVATIONS["sigmoid"], LAYER_ACTIVATIONS["tanh"]]
     with pytest.raises(ModelFileError, match="it has 1 activations; expected 2"):
-        run_layer("gru", [expanded(x)], fields | {"activations": usual[:1]}, outputs)
-    wrong = fields | {"activations": [*usual[:1], {"ELU": {"alpha": 1.0}}]}
+        run_layer("gru", [expanded(x)], fields | {"activations": defaults[:1]}, outputs)
+    wrong = fields | {"activations": [*defaults[:1], {"ELU": {"alpha": 1.0}}]}
     with pytest.raises(UnsupportedParameter, match="an activation is ELU; expected one of ReLU"):
         run_layer("gru", [expanded(x)], wrong, outputs)
     with pytest.raises(ModelFileError, match="has 3 dimensions; expected 5"):
-        run_layer("gru", [x], fields | {"activations": usual}, outputs)
-    wrong = fields | {"activations": usual, "inputVectorSize": D + 1}
+        run_layer("gru", [x], fields | {"activations": defaults}, outputs)
+    wrong = fields | {"activations": defaults, "inputVectorSize": D + 1}
     with pytest.raises(ModelFileError, match="has 12 values; expected 16"):
         run_layer("gru", [expanded(x)], wrong, outputs)
 
 
-def test_a_limited_lstm_in_a_chain(files, save) -> None:
-    """Two of them, with tensors called as those of the loop inside are."""
+def test_two_lstms_with_a_limit(files: Any, save: Callable[..., Path]) -> None:
+    """Their tensors have the same names as those of the inner loops."""
+    draw = Draw(48)
     w, r, b = weights("lstm")
-    w2 = 0.7 * normal(4 * H, H)
+    w2 = 0.7 * draw.normal(4 * H, H)
     fields = {"weight_ih": w, "weight_hh": r, "bias": b, "output_sequence": True, "clip": 0.3}
     inputs = {"x": x, "initial_h": h0, "initial_c": c0}
     spec = files.program_spec("lstm", inputs, fields, shapes("lstm", True))
@@ -587,6 +662,6 @@ def test_a_limited_lstm_in_a_chain(files, save) -> None:
     second.inputs["weight_ih"].arguments[0].name = "second_weight"
     block.operations.append(second)
     answers = load(save(spec)).run(inputs)
-    middle, _, _ = recurrence("lstm", x, h0, c0, w, r, b, USUAL["lstm"], limit=0.3)
-    wanted = recurrence("lstm", middle, h0, c0, w2, r, b, USUAL["lstm"], limit=0.3)
+    middle, _, _ = recurrence("lstm", x, h0, c0, w, r, b, DEFAULTS["lstm"], limit=0.3)
+    wanted = recurrence("lstm", middle, h0, c0, w2, r, b, DEFAULTS["lstm"], limit=0.3)
     close([answers[f"y{i}"] for i in range(3)], wanted)

@@ -1,4 +1,4 @@
-"""Files that are refused: what is not known, does not fit, or is too large."""
+"""Invalid and unsupported files are rejected: unknown ops and fields, wrong types, huge tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pocketlens.errors import (
 )
 
 
-def test_missing_ops_are_named_at_once(files: Any, save: Callable[..., Path]) -> None:
+def test_missing_ops_are_reported_together(files: Any, save: Callable[..., Path]) -> None:
     x = np.zeros((1, 3), np.float32)
     spec = files.program_spec("absurd", {"shape": x}, {}, [("float32", (1, 3))])
     block = spec.mlProgram.functions["main"].block_specializations["CoreML6"]
@@ -33,7 +33,7 @@ def test_missing_ops_are_named_at_once(files: Any, save: Callable[..., Path]) ->
         load(path)
     message = str(caught.value)
     assert message.startswith(f"{path} (CoreML6) needs 2 ops that cannot run here: absurd (")
-    assert "first in 'y0'; nonsense (no op of this name is known), first in 'z'" in message
+    assert "first used in 'y0'; nonsense (unknown op), first used in 'z'" in message
     assert describe(path)["ops"] == {"absurd": 1, "nonsense": 1, "relu": 1}
 
 
@@ -45,7 +45,7 @@ def test_unknown_field_is_an_error(files: Any, save: Callable[..., Path]) -> Non
         load(path)
     assert str(caught.value) == (
         f"{path}: the op softmax 'y0': it sets 'temperature' to 0.5, "
-        "which does not run here; known: x, axis"
+        "which is not supported here; known: x, axis"
     )
 
 
@@ -55,7 +55,7 @@ def test_unknown_layer_field_is_an_error(
     def softmax_without_axis(g: Graph, x: Value) -> Value:
         return g.Softmax(x)
 
-    # As it is, every layer takes every field that the specification gives it.
+    # Every registered layer takes every field of the specification, so this needs another one.
     older = Lowering("neural_network", "softmaxND", 0, softmax_without_axis)
     monkeypatch.setattr("pocketlens.coreml.ops.network.lookup", lambda *_: older)
     x = np.zeros((1, 2), np.float32)
@@ -63,7 +63,7 @@ def test_unknown_layer_field_is_an_error(
     with pytest.raises(UnsupportedParameter) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path}: the layer 'the_layer' (softmaxND): it sets axis to 1, which does not run here"
+        f"{path}: the layer 'the_layer' (softmaxND): it sets axis to 1, which is not supported here"
     )
 
 
@@ -72,13 +72,13 @@ def test_unknown_layer_field_is_an_error(
     [
         ("leaky_relu", {}, (1, 3), "it has no 'alpha', which this op needs"),
         ("leaky_relu", {"alpha": "x"}, (1, 3), "'alpha' is x; expected float"),
-        ("relu", {}, (1, 4), "the file declares 'y0' as float32[1, 4]; from its inputs follows"),
+        ("relu", {}, (1, 4), "the file declares 'y0' as float32[1, 4]; its inputs result in"),
         ("softmax", {"axis": 9}, (1, 3), "Softmax cannot take x: float32[1, 3]"),
         ("transpose", {"perm": [0, 0]}, (1, 3), "'perm' is [0, 0]; x has 2 dimensions"),
         ("reshape", {"shape": [7, 7]}, (7, 7), "x: float32[1, 3] cannot have the shape [7, 7]"),
     ],
 )
-def test_faulty_op(
+def test_invalid_op(
     op: str,
     fields: dict[str, Any],
     outputs: tuple[int, ...],
@@ -95,7 +95,7 @@ def test_faulty_op(
 
 
 def test_tensor_larger_than_memory(files: Any, save: Callable[..., Path]) -> None:
-    """A small file that asks for a terabyte is refused before anything is made."""
+    """A small file that needs a terabyte is rejected before any tensor is created."""
     x = np.zeros((1, 1, 1000, 1000), np.float32)
     fields = {"scale_factor_height": 1000.0, "scale_factor_width": 1000.0}
     shape = (1, 1, 10**6, 10**6)
@@ -105,7 +105,7 @@ def test_tensor_larger_than_memory(files: Any, save: Callable[..., Path]) -> Non
         load(save(spec))
 
 
-def test_other_kinds(save: Callable[..., Path]) -> None:
+def test_model_types_without_a_lowering(save: Callable[..., Path]) -> None:
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 1
     spec.description.input.add(name="x").type.doubleType.SetInParent()
@@ -114,7 +114,9 @@ def test_other_kinds(save: Callable[..., Path]) -> None:
     assert describe(save(spec))["kind"] == "tree ensemble (regressor)"
     spec.visionFeaturePrint.SetInParent()
     path = save(spec)
-    with pytest.raises(UnsupportedModelError, match="no model that can run here: Vision feature"):
+    with pytest.raises(
+        UnsupportedModelError, match="cannot run here: it is a Vision feature print"
+    ):
         load(path)
     assert describe(path)["ops"] == {}
 
@@ -136,18 +138,21 @@ def test_names_of_a_damaged_file_stay_on_one_line(files: Any, save: Callable[...
     assert len(str(caught.value)) < 2100
     spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3))])
     spec.description.input[0].name = "x\n"
-    with pytest.raises(ModelFileError, match="a name with control characters"):
+    with pytest.raises(ModelFileError, match="has control characters in its name"):
         load(save(spec))
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("stringType", "the output 'y0' is declared as string; the model gives float32[1, 3]"),
-        ("doubleType", "the output 'y0' is declared as double; the model gives float32[1, 3]"),
-        ("int64Type", "the output 'y0' is declared as int64; the model gives float32[1, 3]"),
-        ("dictionaryType", "the output 'y0' is declared as dictionary; the model gives float32"),
-        ("sequenceType", "the output 'y0' is declared as sequence; the model gives float32[1, 3]"),
+        ("stringType", "the output 'y0' is declared as string; the model computes float32[1, 3]"),
+        ("doubleType", "the output 'y0' is declared as double; the model computes float32[1, 3]"),
+        ("int64Type", "the output 'y0' is declared as int64; the model computes float32[1, 3]"),
+        ("dictionaryType", "the output 'y0' is declared as dictionary; the model computes float32"),
+        (
+            "sequenceType",
+            "the output 'y0' is declared as sequence; the model computes float32[1, 3]",
+        ),
     ],
 )
 def test_output_of_another_type(
@@ -165,7 +170,7 @@ def test_input_of_another_type_or_size(files: Any, save: Callable[..., Path]) ->
     x = np.zeros((1, 3), np.float32)
     spec = files.program_spec("relu", {"x": x}, {}, [("float32", (1, 3))])
     spec.description.input[0].type.multiArrayType.shape[:] = [4]
-    with pytest.raises(FeatureError, match="declared as 4; the model inside takes 1 × 3; the file"):
+    with pytest.raises(FeatureError, match="declared as 4; the model inside needs 1 × 3; the file"):
         load(save(spec)).run({"x": np.zeros(4)})
     spec.description.input[0].type.sequenceType.stringType.SetInParent()
     with pytest.raises(ModelFileError, match="'x' is a sequence; expected an image or an array"):

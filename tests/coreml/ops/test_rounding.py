@@ -1,4 +1,4 @@
-"""float16 is float16: rounded where the file says so, infinite where the device would be."""
+"""float16 is real float16: rounded where the file declares it, infinite on overflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pocketlens.coreml import load
+from pocketlens.coreml import CoreMLModel, load
+from pocketlens.coreml.graph import Graph
+from pocketlens.coreml.graph.export import onnx_model
+from pocketlens.coreml.runtime.graph_model import GraphModel
 
 
 def chain(files: Any, x: np.ndarray, ops: list[tuple[str, dict[str, Any], tuple[int, ...]]]) -> Any:
@@ -41,17 +44,23 @@ def chain(files: Any, x: np.ndarray, ops: list[tuple[str, dict[str, Any], tuple[
     return spec
 
 
+def graph_of(model: CoreMLModel) -> Graph:
+    """The ONNX graph of a model that is a single graph."""
+    assert isinstance(model, GraphModel)
+    return model._lowered.graph
+
+
 def test_overflow_is_infinite_as_on_the_device(save: Callable[..., Path], files: Any) -> None:
-    """300 × 300 is beyond 65504. A runtime that drops the rounding in between would say 90."""
+    """300 × 300 exceeds 65504. A runtime that skips the rounding in between would return 90."""
     x = np.full((1, 3), 300, np.float16)
-    ops = [("square", {}, (1, 3)), ("mul", {"y": np.float16(0.001)}, (1, 3))]
+    ops: list[Any] = [("square", {}, (1, 3)), ("mul", {"y": np.float16(0.001)}, (1, 3))]
     answers = load(save(chain(files, x, ops))).run({"x": x})
     assert np.isposinf(answers["y0"]).all()
     assert np.isposinf(answers["y1"]).all()
 
 
 def test_only_the_last_output_overflows_too(save: Callable[..., Path], files: Any) -> None:
-    """The same where the tensor in between is no output, so that nothing else keeps it alive."""
+    """The same if the tensor in between is not an output, so that it could be optimized away."""
     x = np.full((1, 3), 300, np.float16)
     spec = chain(files, x, [("square", {}, (1, 3)), ("mul", {"y": np.float16(0.001)}, (1, 3))])
     block = spec.mlProgram.functions["main"].block_specializations["CoreML6"]
@@ -61,7 +70,7 @@ def test_only_the_last_output_overflows_too(save: Callable[..., Path], files: An
 
 
 def test_each_tensor_is_rounded_once(save: Callable[..., Path], files: Any) -> None:
-    """Convolution, ReLU6, pooling, sigmoid: bit for bit what rounding after every op gives."""
+    """Convolution, ReLU6, pooling, sigmoid: the same as rounding after every op."""
     random = np.random.default_rng(0)
     x = random.standard_normal((1, 2, 8, 8)).astype(np.float16)
     weight = random.standard_normal((3, 2, 3, 3)).astype(np.float16)
@@ -90,11 +99,11 @@ def test_each_tensor_is_rounded_once(save: Callable[..., Path], files: Any) -> N
     y4 = half(y3 * y3)
     for name, expected in zip(("y0", "y1", "y2", "y3", "y4"), (y0, y1, y2, y3, y4), strict=True):
         assert answers[name].dtype == np.float16
-        # A sum in another order may fall on the other side of a rounding: one unit at most.
+        # A sum in another order may round differently, by one unit at most.
         np.testing.assert_allclose(answers[name], expected.numpy(), rtol=2**-10, atol=2**-14)
     exact = np.mean(answers["y4"] == y4.numpy())
     assert exact > 0.9
-    # An unrounded computation would give other numbers, so this test can tell.
+    # A computation without rounding gives other numbers, so this test detects it.
     free = torch.sigmoid(
         F.max_pool2d(F.relu6(F.conv2d(wide, torch.from_numpy(weight.astype(np.float32)))), 2)
     )
@@ -102,12 +111,10 @@ def test_each_tensor_is_rounded_once(save: Callable[..., Path], files: Any) -> N
 
 
 @pytest.mark.parametrize(("op", "node"), [("relu", "Relu"), ("relu6", "Clip")])
-def test_commuting_ops_are_not_rounded_again(
+def test_ops_that_commute_with_rounding_are_not_rounded_again(
     save: Callable[..., Path], files: Any, op: str, node: str
 ) -> None:
-    """The rounding after a convolution waits for the op that needs it: one, not three."""
-    from pocketlens.coreml.graph.export import onnx_model
-
+    """The rounding after a convolution is delayed to the op that needs it: one, not three."""
     x = np.zeros((1, 2, 8, 8), np.float16)
     weight = np.ones((3, 2, 3, 3), np.float16)
     pool = {"kernel_sizes": [2, 2], "strides": [2, 2], "pad_type": "valid"}
@@ -117,15 +124,14 @@ def test_commuting_ops_are_not_rounded_again(
         ("max_pool", pool, (1, 3, 3, 3)),
         ("sigmoid", {}, (1, 3, 3, 3)),
     ]
-    model = load(save(chain(files, x, ops)))
-    graph = model._lowered.graph
+    graph = graph_of(load(save(chain(files, x, ops))))
     nodes = [n.op_type for n in onnx_model(graph, graph.outputs[-1:]).graph.node]
     assert nodes == ["Cast", "Conv", node, "MaxPool", "Cast", "Cast", "Sigmoid", "Cast"]
 
 
 @pytest.mark.parametrize("op", ["linear", "conv"])
 def test_weights_between_quantized_activations_stay_as_they_are(op: str, tmp_path: Path) -> None:
-    """ONNX Runtime would round these weights to 8 bits, which moves results by whole steps."""
+    """ONNX Runtime would round these weights to 8 bits, which changes results by whole steps."""
     import coremltools as ct
     from coremltools.converters.mil.mil import Builder as mb
 
@@ -134,8 +140,7 @@ def test_weights_between_quantized_activations_stay_as_they_are(op: str, tmp_pat
     bias = random.uniform(-1, 1, 40).astype(np.float32)
     space = () if op == "linear" else (1, 1)
 
-    @mb.program(input_specs=[mb.TensorSpec((6, 8, *space))], opset_version=ct.target.iOS17)
-    def program(x: Any) -> Any:
+    def build(x: Any) -> Any:
         one = {"scale": np.float32(1), "zero_point": np.uint8(0)}
         x = mb.dequantize(input=mb.quantize(input=x, output_dtype="uint8", **one), **one)
         if op == "linear":
@@ -146,13 +151,15 @@ def test_weights_between_quantized_activations_stay_as_they_are(op: str, tmp_pat
             input=mb.quantize(input=x, output_dtype="uint8", **one), **one, name="y"
         )
 
+    specs = [mb.TensorSpec((6, 8, *space))]
+    program = mb.program(input_specs=specs, opset_version=ct.target.iOS17)(build)
     path = tmp_path / "quantized.mlpackage"
     precision = ct.precision.FLOAT32
     target = ct.target.iOS17
     ct.convert(program, compute_precision=precision, minimum_deployment_target=target).save(path)
     x = random.integers(0, 3, (6, 8, *space)).astype(np.float32)
     exact = x.reshape(6, 8).astype(np.float64) @ weight.T + bias
-    clear = np.abs(exact % 1 - 0.5) > 1e-3  # beside a half, the order of a sum may decide
+    clear = np.abs(exact % 1 - 0.5) > 1e-3  # near a half, the order of a sum decides
     answer = load(path).run({"x": x})["y"].reshape(6, 40)
     np.testing.assert_array_equal(answer[clear], np.clip(np.rint(exact), 0, 255)[clear])
     assert clear.mean() > 0.9

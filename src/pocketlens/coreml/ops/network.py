@@ -208,9 +208,7 @@ class _Reader:
 
     def _tensor(self, name: str) -> Value:
         if name not in self.graph.tensors:
-            raise ModelFileError(
-                f"it takes {name!r}, which is not an input or the output of an earlier layer"
-            )
+            raise ModelFileError(f"it takes {name!r}, which no input and no earlier layer gives")
         return self.graph.tensors[name]
 
     def finish(self, interface: Interface) -> Lowered:

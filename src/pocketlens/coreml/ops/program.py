@@ -91,17 +91,14 @@ class _Reader:
         listed = {each.name: each for each in declared}
         if set(listed) != set(features):
             raise ModelFileError(
-                f"{self.file.path}: the program has the inputs "
-                f"{', '.join(sorted(listed)) or 'none'}; the description says "
-                f"{', '.join(sorted(features)) or 'none'}"
+                f"{self.file.path}: the program takes {', '.join(sorted(listed)) or 'nothing'}; "
+                f"the description says {', '.join(sorted(features)) or 'nothing'}"
             )
         for name, feature in features.items():
             with located_errors(self.file, f"the input '{name}'"):
                 message = listed[name].type
                 if (feature.kind == "state") != (message.WhichOneof("type") == "stateType"):
-                    raise ModelFileError(
-                        "only one of the description and the program declares it as a state"
-                    )
+                    raise ModelFileError("it is a state in one place and none in another")
                 state = feature.kind == "state"
                 declared_type = held_type(message) if state else tensor_type(message)
                 if declared_type is None:
@@ -112,7 +109,7 @@ class _Reader:
                 ):
                     raise ModelFileError(
                         f"the description says {feature.dtype}{list(feature.shape)}; the program "
-                        f"declares {declared_type.name}{list(declared_type.shape or ())}"
+                        f"keeps {declared_type.name}{list(declared_type.shape or ())}"
                     )
                 if feature.kind == "image":
                     fits = (1, feature.channels, *feature.shape)
