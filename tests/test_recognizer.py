@@ -1,4 +1,4 @@
-"""Recognizers: the same answer from memory and from disk; no pickles."""
+"""Recognizers predict the same from memory and from disk; no pickle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 
 from pocketlens import networks
 from pocketlens.errors import OutputExistsError, RunError
@@ -24,7 +26,7 @@ def untrained(spec: InputSpec, *, temperature: float = 1.7) -> Recognizer:
 
 @pytest.mark.parametrize("color", ["gray", "rgb", "bgr"])
 @pytest.mark.parametrize("scales", [1, 3])
-def test_planes_are_what_the_input_spec_says(color: str, scales: int) -> None:
+def test_planes_match_the_input_spec(color: str, scales: int) -> None:
     count = 1 if color == "gray" else scales
     scale, bias = (0.5, 0.25, 2.0)[:count], (1.0, -3.0, 0.0)[:count]
     spec = InputSpec(5, 4, color, scale=scale, bias=bias)  # type: ignore[arg-type]
@@ -33,7 +35,7 @@ def test_planes_are_what_the_input_spec_says(color: str, scales: int) -> None:
     assert np.array_equal(ours.numpy(), spec.network_input(images))
 
 
-def test_there_and_back(tmp_path: Path) -> None:
+def test_a_saved_recognizer_predicts_the_same(tmp_path: Path) -> None:
     recognizer = untrained(InputSpec(9, 7, "rgb", bias=(0.1, 0.2, 0.3), crop="fit"))
     file = recognizer.save(tmp_path / "weights.safetensors")
     again = Recognizer.load(tmp_path)
@@ -54,7 +56,7 @@ def test_the_temperature_divides_the_logits() -> None:
     assert recognizer.probabilities(images[:0]).shape == (0, 3)
 
 
-def test_what_is_no_recognizer(tmp_path: Path) -> None:
+def test_damaged_files_are_rejected(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     with pytest.raises(RunError, match="does not exist; train first: pocketlens run --out"):
         Recognizer.load(tmp_path)
@@ -63,5 +65,38 @@ def test_what_is_no_recognizer(tmp_path: Path) -> None:
     damages += [content.replace(b"strided", b"strudel"), content.replace(b'\\"a\\"', b'\\"b\\"')]
     for damage in damages:
         file.write_bytes(damage)
-        with pytest.raises(RunError, match=r"cannot be read as a recognizer|is not a recognizer"):
+        with pytest.raises(RunError, match="cannot be read as a recognizer") as caught:
             Recognizer.load(file)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format", "pocketlens-weights-1", "is not a Pocketlens recognizer; expected format pock"),
+        ("network", "[]", r"cannot be read as a recognizer: network \[\]"),
+        ("network", '"strided"', "cannot be read as a recognizer: network 'strided'"),
+        ("network", '{"name": "strudel"}', "cannot be read as a recognizer: .*'strudel'"),
+        (
+            "network",
+            '{"name": "plain"}',
+            "do not fit the network Plain: .*; expected the weig",
+        ),
+        (
+            "classes",
+            '["a", "b", "a"]',
+            r"cannot be read as a recognizer: classes \('a', 'b', 'a'\)",
+        ),
+        ("temperature", "0", "cannot be read as a recognizer: .* temperature 0"),
+        ("thresholds", "{}x", "cannot be read as a recognizer: expected thresholds as JSON"),
+    ],
+)
+def test_invalid_headers_are_rejected(tmp_path: Path, key: str, value: str, message: str) -> None:
+    file = untrained(InputSpec(28, 28)).save(tmp_path / "weights.safetensors")
+    with safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+        weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    file.write_bytes(save(weights, metadata={**header, key: value}))
+    with pytest.raises(RunError, match=message) as caught:
+        Recognizer.load(file)
+    assert "\n" not in str(caught.value)
