@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
-from pocketlens.data.stroke_templates import HANDS
+from pocketlens.data.stroke_templates import TEMPLATES
 
 TIMEOUT = 30.0
 """Seconds to wait for anything before the test fails."""
@@ -132,7 +132,7 @@ def label(page: Page, panel: str = "draw") -> Locator:
 
 
 def draw(page: Page, pad: str, strokes: Sequence[Sequence[tuple[float, float]]]) -> None:
-    """Draw with the mouse; the points are in percent of the digit's height, as in `HANDS`."""
+    """Draw with the mouse; the points are in percent of the digit's height, as in `TEMPLATES`."""
     for stroke in canvas_points(page, pad, strokes):
         page.mouse.move(*stroke[0])
         page.mouse.down()
@@ -160,14 +160,14 @@ def canvas_points(
     return [[place(point) for point in stroke] for stroke in strokes]
 
 
-def draw_digit(page: Page, digit: str, *, hand: int = 0, pad: str = "#pad") -> None:
-    draw(page, pad, HANDS[digit][hand].strokes)
+def draw_digit(page: Page, digit: str, *, template: int = 0, pad: str = "#pad") -> None:
+    draw(page, pad, TEMPLATES[digit][template].strokes)
 
 
 def draw_by_finger(page: Page, pad: str, digit: str) -> None:
     """Draw with touch events, as on a phone."""
     session = page.context.new_cdp_session(page)
-    for stroke in canvas_points(page, pad, HANDS[digit][0].strokes):
+    for stroke in canvas_points(page, pad, TEMPLATES[digit][0].strokes):
         for index, (x, y) in enumerate(stroke):
             kind = "touchMove" if index else "touchStart"
             session.send(

@@ -96,8 +96,8 @@ def test_shown_is_null_for_nothing(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "content", "status", "message"),
     [
-        ("POST", "/api/predict", b"", 400, "is not a picture this program reads; expected one of"),
-        ("POST", "/api/predict", b"x" * 99, 400, "an iPhone's HEIC photo: export it as JPEG"),
+        ("POST", "/api/predict", b"", 400, "unsupported image format; expected one of: PNG, "),
+        ("POST", "/api/predict", b"x" * 99, 400, "(export HEIC photos of an iPhone as JPEG first)"),
         (
             "POST",
             "/api/predict?top=0",
@@ -130,7 +130,7 @@ def test_shown_is_null_for_nothing(client: httpx.Client) -> None:
         ("POST", "/api/predict?seen=yes", b"", 400, "seen must be 0 or 1; received: 'yes'"),
         ("POST", "/api/corrections", b"", 400, "unknown label ''; expected one of: 'top left', "),
         ("POST", "/api/corrections?label=7", b"", 400, "unknown label '7'"),
-        ("POST", "/api/corrections?label=nothing", b"x", 400, "is not a picture this program"),
+        ("POST", "/api/corrections?label=nothing", b"x", 400, "unsupported image format"),
         ("GET", "/api/corrections/nothing/0", b"", 400, "no correction '0' with label 'nothing'"),
         ("DELETE", "/api/corrections/nothing/0", b"", 400, "no correction '0' with label"),
         ("GET", "/api/corrections/..%2F..%2Fetc/passwd", b"", 404, "nothing found at"),

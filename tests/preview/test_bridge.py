@@ -78,7 +78,7 @@ def test_answers_equal_those_of_a_websocket(server: RunningServer) -> None:
                 del each["models"][0]["milliseconds"]
             assert (event_type, answer) == ("message", expected)
         page.send(frame(b"junk", 9))
-        assert "not a picture this program reads" in page.event()[1]["error"]
+        assert "unsupported image format" in page.event()[1]["error"]
         assert page.send("reset").status_code == 204
         page.send(frame(image_bytes("top left"), 10))
         assert page.event()[1]["id"] == 10

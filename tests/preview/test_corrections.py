@@ -132,7 +132,7 @@ def test_unknown_label_is_rejected(store: Corrections, label: str) -> None:
 
 
 def test_invalid_image_is_rejected(store: Corrections) -> None:
-    with pytest.raises(ImageError, match="is not a picture"):
+    with pytest.raises(ImageError, match="unsupported image format"):
         store.add(b"no image", "nothing")
     with pytest.raises(ImageError, match="expected at most 30000000"):
         store.add(image_bytes(np.zeros((6000, 6000), np.uint8)), "nothing")

@@ -199,7 +199,7 @@ def test_body_size_limit(server: RunningServer) -> None:
     with server.client() as client:
         largest = client.post("/api/predict", content=bytes(MAX_BODY))
         assert largest.status_code == 400
-        assert "is not a picture" in largest.json()["error"]
+        assert "unsupported image format" in largest.json()["error"]
         pieces = [bytes(MAX_BODY // 4)] * 4
         assert client.post("/api/predict", content=iter(pieces)).status_code == 400
         message = {"error": f"expected at most {MAX_BODY} bytes; send a smaller image"}

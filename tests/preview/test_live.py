@@ -204,7 +204,7 @@ def test_invalid_image_is_answered_with_an_error(server: RunningServer) -> None:
             found = answer(page, frame(content, number))
             assert found.keys() == {"id", "skipped", "error"}
             assert (found["id"], found["skipped"]) == (number, 0)
-            assert found["error"].startswith("the picture ")
+            assert found["error"].startswith("the image ")
         found = answer(page, frame(image_bytes("top left"), 1000, STILL))
         assert found["models"][0]["shown"] == "top left"
 
@@ -232,7 +232,7 @@ def test_invalid_message_closes_the_socket(server: RunningServer, message: str |
 def test_message_of_too_many_bytes_is_rejected(server: RunningServer) -> None:
     with server.socket() as page:
         largest = bytes(MAX_MESSAGE - 5)
-        assert "is not a picture" in answer(page, frame(largest, 8))["error"]
+        assert "unsupported image format" in answer(page, frame(largest, 8))["error"]
         with pytest.raises(ConnectionClosedError):
             for _ in range(2):
                 answer(page, frame(largest + b"x", 9))

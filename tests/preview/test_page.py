@@ -16,7 +16,7 @@ from PIL import Image
 from asking import fine
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
-from pocketlens.data.stroke_templates import HANDS
+from pocketlens.data.stroke_templates import TEMPLATES
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -53,14 +53,14 @@ def is_recognized(page: Page, digit: str, pad: str = "#pad") -> bool:
 def test_drawn_digits_are_recognized(visit: Visit) -> None:
     page = visit()
     expect(label(page)).to_have_text("Draw something")
-    missed = [digit for digit in HANDS if not is_recognized(page, digit)]
+    missed = [digit for digit in TEMPLATES if not is_recognized(page, digit)]
     assert len(missed) <= 1, f"not recognized: {missed}"
     expect(label(page)).to_have_text("Draw something")
 
 
 def test_without_websockets(visit: Visit) -> None:
     page = visit(script=NO_WEBSOCKET)
-    missed = [digit for digit in HANDS if not is_recognized(page, digit)]
+    missed = [digit for digit in TEMPLATES if not is_recognized(page, digit)]
     assert len(missed) <= 1, f"not recognized: {missed}"
 
 
@@ -100,7 +100,7 @@ def ink(page: Page) -> float:
 
 def test_undo(visit: Visit) -> None:
     page = visit()
-    draw(page, "#pad", HANDS["4"][0].strokes)
+    draw(page, "#pad", TEMPLATES["4"][0].strokes)
     wait_for_answer(page)
     complete = ink(page)
     page.keyboard.press("Control+z")
@@ -197,7 +197,7 @@ def test_several_photos(visit: Visit, how: str, mnist_test: Dataset, tmp_path: P
     expect(page.locator(".photo")).to_have_count(4)
     # The newest photo is first; MNIST's test set starts with 7, 2, 1.
     expect(page.locator(".photo .label:visible")).to_have_text(["1", "2", "7"])
-    expect(page.locator(".photo .notice:visible")).to_contain_text("is not a picture")
+    expect(page.locator(".photo .notice:visible")).to_contain_text("unsupported image format")
     # The browser logs the failed request, too.
     assert "400" in visit.errors.pop()
     page.get_by_role("button", name="Remove 1.png").click()

@@ -196,7 +196,7 @@ def test_port_in_use(file: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        message = f"port {port} of 127.0.0.1 cannot be used (RunningServer already in use)"
+        message = f"port {port} on 127.0.0.1 cannot be used (Address already in use)"
         error = bad("preview", file, "--no-open", "--port", port)
     assert message in error
     assert "choose another with --port, or any free port with --port 0" in error
@@ -293,7 +293,7 @@ def test_many_invalid_images(file: Path) -> None:
         answered = skipped = 0
         while answered + skipped < 1000:
             answer = json.loads(flooding_page.recv(TIMEOUT))
-            assert answer["error"].startswith("the picture ")
+            assert answer["error"].startswith("the image ")
             answered += 1
             skipped += answer["skipped"]
         assert answer["id"] == 999

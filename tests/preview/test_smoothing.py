@@ -41,34 +41,34 @@ STRICT = Display(show=0.5, keep=0.3, present=0.9, margin=0.2, hold=1, smoothing=
 MAYBE = [[0.8, 0.0, 0.2], [0.6, 0.35, 0.05], [0.4, 0.0, 0.6]]
 
 ROWS = [
-    Row("aLabelIsShownAfterThreeClearFrames", [CLEAR] * 4, [None, None, 0, 0]),
+    Row("labelIsShownAfterThreeClearFrames", [CLEAR] * 4, [None, None, 0, 0]),
     Row(
-        "anUnclearFrameStartsTheCountAgain",
+        "unclearFrameRestartsTheCount",
         [CLEAR, CLEAR, [0.6, 0.4], CLEAR, CLEAR, CLEAR],
         [None, None, None, None, None, 0],
     ),
     Row(
-        "aShownLabelStaysUntilTheLowerThreshold",
+        "shownLabelStaysAboveTheLowerThreshold",
         [CLEAR, CLEAR, CLEAR, [0.55, 0.45], [0.49, 0.51], [0.55, 0.45]],
         [None, None, 0, 0, None, None],
     ),
     Row(
-        "anotherLabelTakesOverAfterThreeFrames",
+        "newLabelReplacesTheOldOneAfterThreeFrames",
         [CLEAR, CLEAR, CLEAR, OTHER, OTHER, OTHER],
         [None, None, 0, 0, 0, 1],
         replace(DEFAULT, keep=0.1),
     ),
-    Row("theLeadOverTheSecondCounts", [[0.5, 0.45, 0.05], [0.6, 0.35, 0.05]], [None, 0], QUICK),
-    Row("theBackgroundIsNeverShown", [[0.01, 0.99]] * 4, [None] * 4, background=True),
-    Row("whatMayBeBackgroundIsNotShown", MAYBE, [None, 0, 0], STRICT, background=True),
-    Row("whatMayBeBackgroundIsNotShown", MAYBE, [0, 0, 0], STRICT),
-    Row("aSingleClassNeedsNoSecond", [[1.0]] * 3, [None, None, 0]),
+    Row("labelNeedsTheMargin", [[0.5, 0.45, 0.05], [0.6, 0.35, 0.05]], [None, 0], QUICK),
+    Row("backgroundIsNeverShown", [[0.01, 0.99]] * 4, [None] * 4, background=True),
+    Row("labelNeedsALowBackgroundProbability", MAYBE, [None, 0, 0], STRICT, background=True),
+    Row("labelNeedsALowBackgroundProbability", MAYBE, [0, 0, 0], STRICT),
+    Row("singleClassWorks", [[1.0]] * 3, [None, None, 0]),
 ]
 
 TESTED_ELSEWHERE = {
-    "noProbabilitiesShowNothing": "a Predictor always returns a probability for each class",
-    "theConfidenceIsTheProbabilityGiven": "test_confidence_belongs_to_the_shown_label",
-    "resetForgets": "test_reset_forgets_all_frames",
+    "emptyProbabilitiesHideTheLabel": "a Predictor always returns a probability for each class",
+    "confidenceIsTheProbability": "test_confidence_belongs_to_the_shown_label",
+    "resetHidesTheLabel": "test_reset_forgets_all_frames",
 }
 
 

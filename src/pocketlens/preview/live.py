@@ -8,10 +8,10 @@ receive the model's input pixels, too. The answers are JSON text messages:
     {"id": 7, "skipped": 0, "models": [{"name": "Digits", "shown": "4", "confidence": 0.98,
      "top": [["4", 0.98], ["9", 0.01]], "milliseconds": 0.5, "seen": null}]}
 
-or `{"id": 7, "error": "the picture cannot be read: ..."}`. `top` belongs to this frame; `shown` and
-`confidence` are smoothed over the last frames. A frame that is replaced by a newer one before it is
-processed gets no answer; the next answer counts it in `skipped`. The text message `reset` restarts
-the smoothing, for example when the camera changes. Any other message closes the WebSocket.
+or `{"id": 7, "error": "the image ..."}`. `top` belongs to this frame; `shown` and `confidence` are
+smoothed over the last frames. A frame that is replaced by a newer one before it is processed gets
+no answer; the next answer counts it in `skipped`. The text message `reset` restarts the smoothing,
+for example when the camera changes. Any other message closes the WebSocket.
 """
 
 from __future__ import annotations

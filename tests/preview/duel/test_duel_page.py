@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pocketlens.data.stroke_templates import HANDS
+from pocketlens.data.stroke_templates import TEMPLATES
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -30,8 +30,8 @@ def win(page: Page) -> None:
     prompt = page.locator("#prompt")
     expect(prompt).to_have_text(re.compile(r"^Draw an? \d$"))
     digit = prompt.inner_text()[-1]
-    for hand in HANDS[digit]:
-        draw(page, "#duel-pad", hand.strokes)
+    for template in TEMPLATES[digit]:
+        draw(page, "#duel-pad", template.strokes)
         page.wait_for_timeout(700)  # time for three drawings to be judged
         if page.locator("#room").get_attribute("data-phase") != "drawing":
             return

@@ -118,7 +118,8 @@ def test_prompt_must_be_recognized_three_times_in_a_row(server: RunningServer) -
             one.draw(wrong)
         one.draw("nothing", 3)
         one.socket.send(b"no image")
-        assert "is not a picture" in one.receive()["error"]  # all drawings before it are judged
+        # The error comes when all drawings before it are judged.
+        assert "unsupported image format" in one.receive()["error"]
         two.draw(prompt, 3)
         assert two.receive_until("pause")["won"] is True
         assert one.receive_until("pause")["won"] is False

@@ -54,7 +54,7 @@ export class Corrections {
       }
     };
     fieldset.append(
-      create("legend", {}, "Wrong? Save it with the correct label"),
+      create("legend", {}, "Wrong? Save it as"),
       ...this.#choices(save),
       error,
     );
@@ -94,7 +94,7 @@ export class Corrections {
     const count = all.length === 1 ? "1 image" : `${all.length} images`;
     byId("corrections-status").textContent =
       `${count} in ${this.#folder}, only on the computer that runs this preview. ` +
-      `To train on them: pocketlens correct RUN ${this.#folder} --out NEW_RUN`;
+      `To train on this folder: pocketlens correct RUN ${this.#folder} --out NEW_RUN`;
     const items = all.slice(0, this.#limit).map((each) => this.#item(each));
     byId("corrections-list").replaceChildren(...items);
     byId("corrections-more").hidden = all.length <= this.#limit;
