@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a separate package
+import yaml
 
 Pick: TypeAlias = Callable[..., tuple[int, str]]
 
