@@ -233,9 +233,9 @@ def test_a_full_disk_while_it_trains(recipe_file: Path, unfinished: Path, tmp_pa
     words = ["train", str(recipe_file), "--out", str(folder), "--resume"]
     line = error_of(start("command", words, output, 1_000_000), output)
     assert line == (
-        f"pocketlens: error: {folder}/checkpoint cannot be written: File too large; make room "
-        "there, or choose another output path; the last checkpoint is intact, continue from it "
-        "with --resume"
+        f"pocketlens: error: {folder}/checkpoint cannot be written: File too large; free some "
+        "disk space, or choose another output path; the last checkpoint is intact, continue from "
+        "it with --resume"
     )
     assert (folder / "checkpoint").read_bytes() == before
     assert [row.epoch for row in read_run(folder).history] == [1, 2]
@@ -248,14 +248,18 @@ def test_a_full_disk_while_it_trains(recipe_file: Path, unfinished: Path, tmp_pa
         (
             "data",
             600,
-            r"recipe\.toml cannot be written: File too large; make room there, or choose",
+            r"recipe\.toml cannot be written: File too large; free some disk space, or choose",
         ),
-        ("data", 30_000, r"samples\.png cannot be written: File too large; make room there, or"),
-        ("evaluate", 9_000, r"confusion\.svg cannot be written: File too large; make room there"),
+        (
+            "data",
+            30_000,
+            r"samples\.png cannot be written: File too large; free some disk space, or",
+        ),
+        ("evaluate", 9_000, r"confusion\.svg cannot be written: File too large; free some disk"),
         (
             "convert",
             200_000,
-            r"temporary folder \S+ cannot be written: .*name another one in TMPDIR",
+            r"temporary folder \S+ cannot be written: .*free some space, or set TMPDIR to another",
         ),
     ],
 )
@@ -283,7 +287,7 @@ def test_a_folder_that_is_renamed(recipe_file: Path, unfinished: Path, tmp_path:
     line = error_of(process, output)
     assert re.search(
         r"error: \S+/run/(checkpoint|history\.jsonl) cannot be written: its folder was removed or "
-        "renamed meanwhile; put it back, or start again with another output path$",
+        "renamed in the meantime; restore it, or start again with another output path$",
         line,
     )
     assert not folder.exists()
