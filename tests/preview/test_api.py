@@ -44,16 +44,16 @@ def client(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
 
 
 def test_model(client: httpx.Client) -> None:
-    found = client.get("/api/model").json()
-    (model,) = found["models"]
+    body = client.get("/api/model").json()
+    (model,) = body["models"]
     assert model["name"] == "Quarters"
     assert model["classes"] == list(CLASSES)
     assert model["thresholds"] == {"show": 0.7, "keep": 0.5, "present": 0.5}
     spec = model["input"]
     assert (spec["height"], spec["width"], spec["color"]) == (SIDE, SIDE, "gray")
     assert spec["ink"] in ("dark", "light")
-    assert found["corrections"]["classes"] == list(CLASSES)
-    assert found["corrections"]["folder"].endswith("corrections")
+    assert body["corrections"]["classes"] == list(CLASSES)
+    assert body["corrections"]["folder"].endswith("corrections")
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
@@ -81,16 +81,16 @@ def test_input_pixels_of_the_model(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (3, 3), (5, 5), (999_999, 5)])
 def test_top(client: httpx.Client, top: int, count: int) -> None:
-    found = client.post("/api/predict", params={"top": top}, content=image_bytes("top left")).json()
-    assert len(found["models"][0]["top"]) == count
-    assert found["models"][0]["top"][0][0] == "top left"
+    body = client.post("/api/predict", params={"top": top}, content=image_bytes("top left")).json()
+    assert len(body["models"][0]["top"]) == count
+    assert body["models"][0]["top"][0][0] == "top left"
 
 
 def test_shown_is_null_for_nothing(client: httpx.Client) -> None:
-    (found,) = client.post("/api/predict", content=image_bytes("nothing")).json()["models"]
-    assert found["shown"] is None
-    assert found["confidence"] is None
-    assert found["top"][0][0] == "nothing"
+    (result,) = client.post("/api/predict", content=image_bytes("nothing")).json()["models"]
+    assert result["shown"] is None
+    assert result["confidence"] is None
+    assert result["top"][0][0] == "nothing"
 
 
 @pytest.mark.parametrize(

@@ -53,16 +53,16 @@ def answer(page: ClientConnection, *messages: bytes | str) -> dict[str, Any]:
     """Send messages and receive one answer."""
     for each in messages:
         page.send(each)
-    found: dict[str, Any] = json.loads(page.recv(TIMEOUT))
-    return found
+    reply: dict[str, Any] = json.loads(page.recv(TIMEOUT))
+    return reply
 
 
 def test_answer_has_all_fields(server: RunningServer) -> None:
     with server.socket() as page:
-        found = answer(page, frame(image_bytes("top right"), 7, STILL | SEEN))
-    assert found.keys() == {"id", "skipped", "models"}
-    assert (found["id"], found["skipped"]) == (7, 0)
-    (result,) = found["models"]
+        reply = answer(page, frame(image_bytes("top right"), 7, STILL | SEEN))
+    assert reply.keys() == {"id", "skipped", "models"}
+    assert (reply["id"], reply["skipped"]) == (7, 0)
+    (result,) = reply["models"]
     keys = {"name", "shown", "confidence", "top", "milliseconds", "seen"}
     assert result.keys() == keys
     assert result["name"] == "Quarters"
@@ -80,9 +80,9 @@ def test_answer_has_all_fields(server: RunningServer) -> None:
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP"])
 def test_image_formats(server: RunningServer, file_format: str) -> None:
     with server.socket() as page:
-        found = answer(page, frame(image_bytes("bottom left", file_format), flags=STILL))
-    assert found["models"][0]["shown"] == "bottom left"
-    assert found["models"][0]["seen"] is None
+        reply = answer(page, frame(image_bytes("bottom left", file_format), flags=STILL))
+    assert reply["models"][0]["shown"] == "bottom left"
+    assert reply["models"][0]["seen"] is None
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**31, 2**32 - 1])
@@ -123,8 +123,8 @@ def test_reset_restarts_the_smoothing(server: RunningServer) -> None:
         assert shown == "top left"
         page.send("reset")
         for number, wanted in [(4, None), (5, None), (6, "top left")]:
-            found = answer(page, frame(image_bytes("top left"), number))
-            assert found["models"][0]["shown"] == wanted
+            reply = answer(page, frame(image_bytes("top left"), number))
+            assert reply["models"][0]["shown"] == wanted
 
 
 def test_pages_are_independent(server: RunningServer) -> None:
@@ -140,8 +140,8 @@ def test_pages_are_independent(server: RunningServer) -> None:
 def test_two_models_process_the_same_frame() -> None:
     reversed_model = Quarters(after=lambda rows: rows[:, [3, 2, 1, 0, 4]])
     with serving({"one": Quarters(), "two": reversed_model}) as server, server.socket() as page:
-        found = answer(page, frame(image_bytes("top left"), flags=STILL))
-    assert [(m["name"], m["shown"]) for m in found["models"]] == [
+        reply = answer(page, frame(image_bytes("top left"), flags=STILL))
+    assert [(m["name"], m["shown"]) for m in reply["models"]] == [
         ("one", "top left"),
         ("two", "bottom right"),
     ]
@@ -201,18 +201,18 @@ INVALID_IMAGES = [
 def test_invalid_image_is_answered_with_an_error(server: RunningServer) -> None:
     with server.socket() as page:
         for number, content in enumerate(INVALID_IMAGES * 20):
-            found = answer(page, frame(content, number))
-            assert found.keys() == {"id", "skipped", "error"}
-            assert (found["id"], found["skipped"]) == (number, 0)
-            assert found["error"].startswith("the image ")
-        found = answer(page, frame(image_bytes("top left"), 1000, STILL))
-        assert found["models"][0]["shown"] == "top left"
+            reply = answer(page, frame(content, number))
+            assert reply.keys() == {"id", "skipped", "error"}
+            assert (reply["id"], reply["skipped"]) == (number, 0)
+            assert reply["error"].startswith("the image ")
+        reply = answer(page, frame(image_bytes("top left"), 1000, STILL))
+        assert reply["models"][0]["shown"] == "top left"
 
 
 def test_frame_with_too_many_pixels_is_rejected(server: RunningServer) -> None:
     with server.socket() as page:
-        found = answer(page, frame(image_bytes(np.zeros((2000, 2001), np.uint8)), 3))
-        assert "2001 × 2000 pixels; expected at most 4000000" in found["error"]
+        reply = answer(page, frame(image_bytes(np.zeros((2000, 2001), np.uint8)), 3))
+        assert "2001 × 2000 pixels; expected at most 4000000" in reply["error"]
         assert "models" in answer(page, frame(image_bytes(np.zeros((2000, 2000), np.uint8)), 4))
 
 

@@ -149,14 +149,14 @@ def speed(page: Page) -> str:
 
 
 def seen_pixels(page: Page) -> list[int]:
-    found: list[int] = page.evaluate(
+    pixels: list[int] = page.evaluate(
         """() => {
             const seen = document.querySelector("#draw .seen");
             const { data } = seen.getContext("2d").getImageData(0, 0, seen.width, seen.height);
             return [...data].filter((_, index) => index % 4 === 0);
         }"""
     )
-    return found
+    return pixels
 
 
 def shown_probabilities(page: Page, panel: str) -> dict[str, float]:

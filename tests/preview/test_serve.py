@@ -105,11 +105,8 @@ def test_prints_its_address_and_serves(file: Path) -> None:
 
 
 def test_output_without_json(file: Path) -> None:
-    words = ["preview", str(file), "--no-open", "--port", "0"]
-    code = "from pocketlens.cli import main; main()"
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True
-    )
+    words = [*COMMAND, "preview", str(file), "--no-open", "--port", "0"]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     line = child.stdout.readline()
     child.send_signal(signal.SIGINT)
@@ -172,6 +169,10 @@ def test_ctrl_c_stops_it(file: Path, activity: str) -> None:
         start = time.monotonic()
         status, err = preview.stop()
         seconds = time.monotonic() - start
+        if activity == "half an upload":
+            response = raw.recv(10_000)
+            assert response.startswith(b"HTTP/1.1 503 ")
+            assert response.endswith(b'{"error":"the preview has been stopped"}')
         raw.close()
         for page in pages:
             with pytest.raises(ConnectionClosed):

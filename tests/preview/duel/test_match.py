@@ -290,11 +290,11 @@ def test_prompts_are_uniform_and_never_repeat() -> None:
 
 def test_seed_determines_the_prompts() -> None:
     def prompts(seed: int) -> list[str | None]:
-        match, now, found = started_match(seed=seed), 0.0, []
+        match, now, drawn = started_match(seed=seed), 0.0, []
         while match.phase != "over":
-            found.append(match.prompt)
+            drawn.append(match.prompt)
             now = win(match, "a", now)
-        return found
+        return drawn
 
     assert prompts(4) == prompts(4)
     assert len({tuple(prompts(seed)) for seed in range(20)}) > 10
@@ -308,8 +308,8 @@ def test_model_with_one_class_is_rejected(classes: tuple[str, ...]) -> None:
 
 def test_two_classes_alternate() -> None:
     match = started_match(("x", "o", NOTHING))
-    now, found = 0.0, []
+    now, drawn = 0.0, []
     while match.phase != "over":
-        found.append(match.prompt)
+        drawn.append(match.prompt)
         now = win(match, "b", now)
-    assert found in (["x", "o", "x"], ["o", "x", "o"])
+    assert drawn in (["x", "o", "x"], ["o", "x", "o"])
