@@ -1,4 +1,4 @@
-"""Small classic models: what samples.py writes beside programs and networks."""
+"""Small classic models for samples.py."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def neighbors() -> Any:
 
 
 def pipeline() -> Any:
-    """Two numbers, put together, into trees."""
+    """A feature vectorizer of two numbers, then trees."""
     from coremltools.models import datatypes
     from coremltools.models.feature_vectorizer import create_feature_vectorizer
     from coremltools.models.pipeline import PipelineClassifier
@@ -56,7 +56,7 @@ def pipeline() -> Any:
     return b.spec
 
 
-# What coremltools has no builder for: inputs, outputs and the message, as protobuf text.
+# Models that coremltools has no builder for: (inputs and outputs, the message) as protobuf text.
 ARRAY = "type {{ multiArrayType {{ shape: {} dataType: DOUBLE }} }}"
 TWO = f'input {{ name: "x" {ARRAY.format(2)} }}'
 ONE = 'output { name: "y" type { doubleType { } } }'
@@ -138,4 +138,4 @@ def _classic(name: str) -> Callable[[], Any]:
 CLASSICS: dict[str, Callable[[], Any]] = {
     each.__name__: each for each in (trees, neighbors, pipeline)
 } | {name: _classic(name) for name in CLASSIC}
-"""name -> makes a specification."""
+"""Name -> a function that returns a specification."""

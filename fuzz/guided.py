@@ -4,11 +4,13 @@
     python fuzz/guided.py weights  fuzz/corpus/weights  -max_total_time=120
     python fuzz/guided.py manifest fuzz/corpus/manifest -max_total_time=60
 
-`model` reads the bytes as a `.mlmodel`, loads and runs it; bytes that are a message are damaged as
-one. `weights` takes four bytes as an offset, one as an element type, the rest as `weight.bin`.
-`manifest` takes the bytes as `Manifest.json`. What is not one of our errors stops it, and libFuzzer
-writes the bytes to a file. Further options are libFuzzer's own; the first folder gathers what
-reaches new code, so give a folder of its own in front of the committed corpus to keep that small.
+`model` uses the bytes as a `.mlmodel`, loads and runs it; bytes that are a valid message are
+damaged as a message. `weights` uses four bytes as an offset, one as an element type, and the rest
+as `weight.bin`. `manifest` uses the bytes as `Manifest.json`. An exception that is not one of our
+errors stops the run, and libFuzzer writes the bytes to a file.
+
+Further options are libFuzzer's own. It writes inputs that reach new code to the first folder, so
+pass another folder before the committed corpus to keep the corpus small.
 """
 
 from __future__ import annotations
@@ -28,8 +30,15 @@ except ImportError:
     sys.exit("fuzz/guided.py needs atheris; install it with: pip install -e '.[fuzz]'")
 
 with atheris.instrument_imports(include=["pocketlens.coreml", "pocketlens.files"]):
-    # What would be imported on first use, and so not be seen: every op and kind of model.
-    for name in ("network", "program", "classic.model", "classic.pipeline", "description"):
+    # Modules that are imported on first use would not be instrumented, so import them here.
+    for name in (
+        "ops.network",
+        "ops.program",
+        "runtime.sequences",
+        "classic.model",
+        "classic.pipeline",
+        "file.description",
+    ):
         import_module(f"pocketlens.coreml.{name}")
     from pocketlens.coreml import coverage
     from pocketlens.coreml.file.package import open_model
@@ -70,7 +79,7 @@ def weights(data: bytes) -> None:
     except PocketlensError:
         return
     assert array.shape == (8,)
-    array.tobytes()  # every byte of it can be read
+    array.tobytes()  # reads every byte
 
 
 def manifest(data: bytes) -> None:
@@ -84,7 +93,8 @@ def manifest(data: bytes) -> None:
 
 
 def _package() -> Path:
-    """A package with a model, a link out of it, and a secret beside it."""
+    """A package with a model, links that lead out of it, and a file outside that must stay
+    unread."""
     package = FOLDER / "m.mlpackage"
     if not package.exists():
         (package / "Data" / "inner").mkdir(parents=True)
@@ -101,14 +111,14 @@ def _package() -> Path:
 
 
 def mutate_model(data: bytes, limit: int, seed: int) -> bytes:
-    """A message is damaged as one, two times in three; anything else as bytes."""
-    chance = random.Random(seed)
-    if chance.random() < 0.67:
+    """Two times in three, damage a valid message as a message; otherwise mutate the bytes."""
+    rng = random.Random(seed)
+    if rng.random() < 0.67:
         try:
             spec = generated("Model_pb2").Model.FromString(data)
         except DecodeError:
             return bytes(atheris.Mutate(data, limit))
-        damage_spec(spec, chance)
+        damage_spec(spec, rng)
         damaged: bytes = spec.SerializeToString()
         if 0 < len(damaged) <= limit:
             return damaged
@@ -128,8 +138,8 @@ def main() -> None:
     name = sys.argv.pop(1)
     lower_limits()
     options: dict[str, Any] = {"custom_mutator": mutate_model} if name == "model" else {}
-    given = [f"-max_len={LARGEST}", "-timeout=20", "-rss_limit_mb=3000", "-malloc_limit_mb=1500"]
-    atheris.Setup([sys.argv[0], *given, *sys.argv[1:]], TARGETS[name], **options)
+    limits = [f"-max_len={LARGEST}", "-timeout=20", "-rss_limit_mb=3000", "-malloc_limit_mb=1500"]
+    atheris.Setup([sys.argv[0], *limits, *sys.argv[1:]], TARGETS[name], **options)
     atheris.Fuzz()
 
 

@@ -1,9 +1,9 @@
-"""Small real Core ML files of every kind, which the fuzzers damage.
+"""Small real Core ML files of every kind, for the fuzzers to damage.
 
-    python fuzz/samples.py FOLDER          write them all
-    python fuzz/samples.py --corpus        write those under 2 kB into fuzz/corpus/
+    python fuzz/samples.py FOLDER          write all of them to FOLDER
+    python fuzz/samples.py --corpus        write those under 2 kB to fuzz/corpus/
 
-Made by coremltools' own converter and builders, and by Pocketlens' converter.
+They are created by coremltools' own converter and builders, and by Pocketlens' converter.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["SAMPLES", "write_samples"]
 
 CORPUS = Path(__file__).with_name("corpus")
 SMALL = 2048
-VALUES = np.random.default_rng(0)
 
 Sample = Callable[[], Any]
 
 
 def weights(*shape: int) -> Any:
-    return VALUES.standard_normal(shape).astype(np.float32)
+    """Random weights, always the same for a shape, so that each sample is always the same file."""
+    return np.random.default_rng(shape).standard_normal(shape).astype(np.float32)
 
 
 def _converted(program: Any, target: str = "iOS18", **options: Any) -> Any:
@@ -52,7 +52,7 @@ def _tensor(*shape: int) -> Any:
 
 
 def program_layers() -> Any:
-    """Convolution, pooling, normalization and a matrix, weights in the weights file."""
+    """Convolution, normalization, pooling, a linear layer; weights in the weights file."""
     from coremltools.converters.mil import Builder as mb
 
     @_program(_tensor(1, 3, 8, 8), target="iOS15")
@@ -68,7 +68,7 @@ def program_layers() -> Any:
 
 
 def program_shapes() -> Any:
-    """Slicing, gathering, resizing, ordering: ops whose arguments are sizes and indices."""
+    """Slicing, gathering, resizing, sorting: ops whose arguments are sizes and indices."""
     from coremltools.converters.mil import Builder as mb
 
     @_program(_tensor(1, 2, 6, 6))
@@ -107,7 +107,7 @@ def program_recurrent() -> Any:
 
 
 def program_loop() -> Any:
-    """A loop with a branch in it."""
+    """A loop with a branch inside."""
     from coremltools.converters.mil import Builder as mb
 
     @_program(_tensor(2))
@@ -123,7 +123,7 @@ def program_loop() -> Any:
             return mb.add(x=i, y=1), chosen
 
         last, v = mb.while_loop(
-            _cond=lambda i, v: mb.less(x=i, y=5),  # noqa: ARG005 (a condition takes them all)
+            _cond=lambda i, v: mb.less(x=i, y=5),  # noqa: ARG005 (a condition gets all variables)
             _body=body,
             loop_vars=(0, x),
         )
@@ -168,7 +168,7 @@ def program_attention() -> Any:
 
 
 def program_palettized() -> Any:
-    """A weight of four bits with its palette, a sparse one, a quantized one."""
+    """Weights of four bits with a palette."""
     import coremltools.optimize.coreml as cto
 
     made = program_layers()
@@ -201,7 +201,7 @@ def program_flexible() -> Any:
 
 
 def program_functions() -> Any:
-    """Two functions that share a weight."""
+    """Two functions that share their weights."""
     import coremltools as ct
 
     def write(path: Path) -> None:
@@ -218,7 +218,7 @@ def program_functions() -> Any:
 
 
 def program_classifier() -> Any:
-    """What Pocketlens' own converter writes: an image in, a label and probabilities out."""
+    """An image classifier, written by Pocketlens' own converter."""
     import torch
 
     from pocketlens.conversion import convert
@@ -248,7 +248,7 @@ def _network(inputs: dict[str, tuple[int, ...]], outputs: dict[str, Any], **opti
 
 
 def network_image() -> Any:
-    """The older array mapping; an image, its preprocessing, weights of four sizes."""
+    """The older array mapping; an image with preprocessing; 4-bit weights."""
     from coremltools.models.neural_network import quantization_utils
 
     b = _network({"x": (3, 8, 8)}, {"y": (4,)})
@@ -282,7 +282,7 @@ def network_recurrent() -> Any:
 
 
 def network_loop() -> Any:
-    """The exact mapping; a loop that copies over a tensor, and a branch."""
+    """The newer (exact) mapping; a loop that overwrites a tensor, and a branch."""
     from coremltools.models.neural_network import NeuralNetworkBuilder
 
     b = _network({"x": (2,)}, {"y": None}, disable_rank5_shape_mapping=True)
@@ -337,11 +337,11 @@ SAMPLES: dict[str, Sample] = {
         network_shapes, network_flexible,
     )
 } | CLASSICS  # fmt: skip
-"""name -> makes a coremltools MLModel, a specification, or a function that writes the file."""
+"""Name -> a function that returns an MLModel, a specification, or a function that writes a file."""
 
 
 def write_samples(folder: Path) -> list[Path]:
-    """Write every sample that is not in `folder` yet; their paths, sorted."""
+    """Write every sample that is not in `folder` yet, and return the paths of all, sorted."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, make in SAMPLES.items():
@@ -364,7 +364,7 @@ def write_samples(folder: Path) -> list[Path]:
 
 
 def write_corpus() -> list[Path]:
-    """Write the samples of at most `SMALL` bytes into `CORPUS`."""
+    """Write the samples of at most `SMALL` bytes to `CORPUS`."""
     with tempfile.TemporaryDirectory() as folder:
         written = []
         for path in write_samples(Path(folder)):
@@ -383,7 +383,7 @@ def main() -> None:
     parser.add_argument("--corpus", action="store_true")
     options = parser.parse_args()
     if not options.corpus and options.folder is None:
-        parser.error("give a folder, or --corpus")
+        parser.error("expected a folder, or --corpus")
     for path in write_corpus() if options.corpus else write_samples(options.folder):
         print(path)
 

@@ -1,13 +1,13 @@
-"""The structured fuzzer: damage a real file, load and run it in a child process, a seed each.
+"""The structured fuzzer: for each seed, damage a file, then load and run it in a child process.
 
-    python fuzz/structured.py                           20,000 seeds from 0 on
-    python fuzz/structured.py --seeds 300 100           100 seeds from 300 on
-    python fuzz/structured.py --seconds 600             as many as ten minutes allow
-    python fuzz/structured.py --repeat 4711 --keep DIR  one seed, in this process; its file in DIR
+    python fuzz/structured.py                           20,000 seeds, from 0
+    python fuzz/structured.py --seeds 300 100           100 seeds, from 300
+    python fuzz/structured.py --seconds 600             as many seeds as fit in ten minutes
+    python fuzz/structured.py --repeat 4711 --keep DIR  one seed, in this process; keeps its file
 
-A child that raises what is not ours, is killed by a signal, goes over its time or its memory is a
-finding. Each is one line of JSON; the exit status is 1 if there is any. Needs `os.fork` (Linux or
-macOS); memory is limited on Linux only.
+It is a finding if a child raises an exception that is not one of our errors, is killed by a signal,
+or exceeds its limit of time or memory. Each finding is printed as one line of JSON; the exit status
+is 1 if there is any. Needs `os.fork` (Linux or macOS); memory is limited only on Linux.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from samples import write_samples
 from trial import lower_limits, trial
 
 MEMORY = 1 << 31
-"""What a child may take beyond what it starts with, in bytes of address space."""
+"""The address space that a child may allocate, in bytes."""
 
 CPU_SECONDS = 20
 WALL_SECONDS = 120
@@ -42,22 +42,22 @@ FINDINGS = Path(__file__).parents[1] / "build" / "fuzz"
 
 
 def damaged(samples: list[Path], seed: int, folder: Path) -> Path:
-    """The file of a seed, written into `folder`."""
-    chance = random.Random(seed)
+    """Write the damaged file of a seed to `folder`."""
+    rng = random.Random(seed)
     sample = samples[seed % len(samples)]
     path = folder / sample.name
     if sample.is_dir():
         shutil.copytree(sample, path)
-        damage_package(path, chance)
+        damage_package(path, rng)
         return path
     spec = generated("Model_pb2").Model.FromString(sample.read_bytes())
-    damage_spec(spec, chance)
+    damage_spec(spec, rng)
     path.write_bytes(spec.SerializeToString(deterministic=True))
     return path
 
 
 def attempt(path: Path, seed: int) -> str:
-    """What comes of the file, in a process of its own; findings begin with `!`."""
+    """Run a trial in a child process and return its result; a finding begins with `!`."""
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
@@ -68,28 +68,30 @@ def attempt(path: Path, seed: int) -> str:
     if not ready:
         os.kill(child, signal.SIGKILL)
     with os.fdopen(receive, "rb") as stream:
-        said = stream.read().decode()
+        result = stream.read().decode()
     _, status = os.waitpid(child, 0)
     if not ready:
-        return f"! still at it after {WALL_SECONDS} s"
+        return f"! still running after {WALL_SECONDS} s"
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
-        return f"! {CPU_SECONDS} s of CPU" if name == "SIGXCPU" else f"! killed by {name}"
-    return said or f"! ended with status {os.waitstatus_to_exitcode(status)} and said nothing"
+        if name == "SIGXCPU":
+            return f"! more than {CPU_SECONDS} s of CPU time"
+        return f"! killed by {name}"
+    return result or f"! exit status {os.waitstatus_to_exitcode(status)} without a result"
 
 
 def _child(path: Path, seed: int, send: int) -> None:
-    said = "! nothing"
+    result = "! no result"
     try:
         _limit()
-        said = trial(path, random.Random(seed))
-    except BaseException as error:  # whatever it is, it is the finding
+        result = trial(path, random.Random(seed))
+    except BaseException as error:  # any exception is a finding
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-        said = f"! {type(error).__name__}: {str(error)[:300]} at {where}"
+        result = f"! {type(error).__name__}: {str(error)[:300]} at {where}"
     finally:
-        os.write(send, said.encode("utf-8", "backslashreplace"))
-        os._exit(0)  # no clean-up of the parent's things
+        os.write(send, result.encode("utf-8", "backslashreplace"))
+        os._exit(0)  # skip the exit handlers inherited from the parent
 
 
 def _limit() -> None:
@@ -98,20 +100,20 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
     pages = Path("/proc/self/statm")
     if pages.exists():
-        taken = int(pages.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+        used = int(pages.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
 
 
 def warm_up(samples: list[Path]) -> None:
-    """Every sample runs undamaged, and what children need is imported before they are forked."""
+    """Run every undamaged sample: they must work, and all imports are done before forking."""
     for sample in samples:
         outcome = trial(sample, random.Random(0))
-        if outcome not in ("ran", "FeatureError"):  # a value that the model does not know
+        if outcome not in ("ran", "FeatureError"):  # a random value that the model does not know
             raise SystemExit(f"the sample {sample.name} does not run: {outcome}")
 
 
 def fuzz(samples: list[Path], seeds: range, seconds: float) -> tuple[Counter[str], list[Any]]:
-    """How often each outcome came, and the findings."""
+    """Run the seeds; return the number of each outcome, and the findings."""
     outcomes: Counter[str] = Counter()
     findings = []
     end = time.monotonic() + seconds
@@ -124,10 +126,10 @@ def fuzz(samples: list[Path], seeds: range, seconds: float) -> tuple[Counter[str
             if outcome.startswith("!"):
                 findings.append({"seed": seed, "file": path.name, "finding": outcome[2:]})
                 print(json.dumps(findings[-1]), flush=True)
-                kept = FINDINGS / f"{seed}-{path.name}"
-                if not kept.exists():
-                    kept.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.move(path, kept)
+                target = FINDINGS / f"{seed}-{path.name}"
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.move(path, target)
         outcomes["finding" if outcome.startswith("!") else outcome] += 1
     return outcomes, findings
 
@@ -137,8 +139,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 20_000), metavar=("FIRST", "N"))
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--repeat", type=int)
-    parser.add_argument("--keep", type=Path, help="write the file of --repeat here")
-    parser.add_argument("--samples", type=Path, help="a folder to keep the samples in")
+    parser.add_argument("--keep", type=Path, help="write the file of --repeat to this folder")
+    parser.add_argument("--samples", type=Path, help="keep the undamaged samples in this folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         samples = write_samples(options.samples or Path(folder) / "samples")
@@ -153,8 +155,8 @@ def main() -> None:
         started = time.monotonic()
         first, count = options.seeds
         outcomes, findings = fuzz(samples, range(first, first + count), options.seconds)
-    spent = time.monotonic() - started
-    print(json.dumps({"trials": outcomes.total(), "seconds": round(spent), **outcomes}))
+    seconds = time.monotonic() - started
+    print(json.dumps({"trials": outcomes.total(), "seconds": round(seconds), **outcomes}))
     sys.exit(1 if findings else 0)
 
 

@@ -1,4 +1,4 @@
-"""One trial: load a file that may be damaged, run it, write its ONNX; and what came of it."""
+"""One trial: load a file that may be damaged, run it, export it to ONNX, and report the result."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ LONGEST_MESSAGE = 2100
 
 
 def lower_limits() -> None:
-    """Make the runtime's own limits small, so that what forgets one shows as a blow-up."""
+    """Lower the runtime's limits, so that code that ignores one fails visibly."""
     for module in (builder, control):
         module.MAX_TENSOR_BYTES = 1 << 24
     values.MAX_CONSTANT_BYTES = 1 << 24
     control.MAX_STEPS = 2000
 
 
-def trial(path: Path, chance: random.Random) -> str:
-    """`ran`, or the name of the error of ours with which the file was refused.
+def trial(path: Path, rng: random.Random) -> str:
+    """Run one trial.
+
+    Returns:
+        `ran`, or the name of our error that was raised.
 
     Raises:
         AssertionError: The error's message is not one line of printable text.
-        Exception: Whatever else the file brings about: that is a finding.
+        Exception: Any other exception is a finding.
     """
     try:
-        _use(path, chance)
+        _use(path, rng)
     except PocketlensError as error:
         message = str(error)
         assert message, "an error without a message"
@@ -49,38 +52,38 @@ def trial(path: Path, chance: random.Random) -> str:
     return "ran"
 
 
-def _use(path: Path, chance: random.Random) -> None:
+def _use(path: Path, rng: random.Random) -> None:
     described = describe(path)
     functions = described.get("functions") or [None]
-    function = chance.choice(list(functions)) if chance.random() < 0.5 else None
+    function = rng.choice(list(functions)) if rng.random() < 0.5 else None
     try:
         model = load(path, function=function if isinstance(function, str) else None)
     except OptionError:
         model = load(path)
     features = model.interface.inputs
-    given = {
-        feature.name: _given(feature, chance)
+    inputs = {
+        feature.name: _random_value(feature, rng)
         for feature in features
-        if not (feature.optional and chance.random() < 0.5)
+        if not (feature.optional and rng.random() < 0.5)
     }
-    if any(value is None for value in given.values()):
-        return  # it asks for more than a trial gives
+    if any(value is None for value in inputs.values()):
+        return  # too large for a trial
     state = model.make_state() if model.interface.states else None
-    answer = model.run(given, state=state, intermediate=chance.random() < 0.3)
-    missing = {feature.name for feature in model.interface.outputs} - set(answer)
-    assert not missing, f"outputs that did not come: {missing}"
-    if chance.random() < 0.1:
-        with contextlib.suppress(UnsupportedModelError):  # trees and their like have none
+    results = model.run(inputs, state=state, intermediate=rng.random() < 0.3)
+    missing = {feature.name for feature in model.interface.outputs} - set(results)
+    assert not missing, f"missing outputs: {missing}"
+    if rng.random() < 0.1:
+        with contextlib.suppress(UnsupportedModelError):  # classic models cannot be exported
             model.to_onnx(path.with_name("fuzzed.onnx"), force=True)
 
 
-def _given(feature: Feature, chance: random.Random) -> Any:
-    """Something that the feature says it takes; None if that would be too large."""
-    draw = np.random.default_rng(chance.getrandbits(32))
-    shape = chance.choice([feature.shape, *feature.shapes]) if feature.shapes else feature.shape
-    if feature.ranges and feature.kind in ("array", "image") and chance.random() < 0.5:
+def _random_value(feature: Feature, rng: random.Random) -> Any:
+    """A value that the feature accepts; None if it would be too large."""
+    numpy_rng = np.random.default_rng(rng.getrandbits(32))
+    shape = rng.choice([feature.shape, *feature.shapes]) if feature.shapes else feature.shape
+    if feature.ranges and feature.kind in ("array", "image") and rng.random() < 0.5:
         shape = tuple(
-            chance.choice([low, low + 1 if high is None else min(high, low + 3)])
+            rng.choice([low, low + 1 if high is None else min(high, low + 3)])
             for low, high in feature.ranges
         )
     if math.prod(shape) > LARGEST_INPUT or any(size < 0 for size in shape):
@@ -88,16 +91,16 @@ def _given(feature: Feature, chance: random.Random) -> Any:
     keyed = feature.dtype == "int64"
     match feature.kind:
         case "image":
-            return draw.integers(0, 256, (*shape, 3), np.uint8)
+            return numpy_rng.integers(0, 256, (*shape, 3), np.uint8)
         case "array":
-            numbers = draw.normal(0, chance.choice([0.1, 1, 1e3]), shape)
+            numbers = numpy_rng.normal(0, rng.choice([0.1, 1, 1e3]), shape)
             return numbers.astype(feature.dtype or "float32")
         case "dictionary":
             return {0: 1.0, 7: -2.0} if keyed else {"a": 1.0, "b": -2.0}
         case "sequence":
             return [0, 1] if keyed else ["a", "b"]
         case "string":
-            return chance.choice(["a", "", "zz"])
+            return rng.choice(["a", "", "zz"])
         case "double":
-            return float(draw.normal())
-    return chance.choice([0, 1, -1, 2**62])
+            return float(numpy_rng.normal())
+    return rng.choice([0, 1, -1, 2**62])

@@ -1,4 +1,4 @@
-"""Core ML files written field by field, so that a test says exactly what is in them."""
+"""Writes Core ML files field by field, so that a test shows exactly what is in its file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPECIFICATION = {"CoreML5": 6, "CoreML6": 7, "CoreML7": 8, "CoreML8": 9}
 
 
 class Typed:
-    """An array that the file declares as another type than NumPy has, such as `uint4`."""
+    """An array with an element type that NumPy does not have, such as `uint4`."""
 
     def __init__(self, array: Any, kind: str) -> None:
         self.array = np.asarray(array)
@@ -49,7 +49,7 @@ def type_message(kind: str, shape: Sequence[int | None]) -> Any:
 
 
 def value_message(value: Any) -> Any:
-    """A MIL Value of a scalar, string, array, or (as a list) several strings."""
+    """A MIL Value from a scalar, a string, an array, or a list of strings."""
     message = generated("MIL_pb2").Value()
     if isinstance(value, list) and value and isinstance(value[0], str):
         message.type.listType.type.CopyFrom(type_message("str", ()))
@@ -99,7 +99,7 @@ def program_spec(
     opset: str = "CoreML6",
     attributes: Mapping[str, Any] | None = None,
 ) -> Any:
-    """A model of one op: `inputs` are given when it runs, `fields` are constants in the file."""
+    """An ML Program of one op: `inputs` are the model's inputs, `fields` constants in the file."""
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = SPECIFICATION[opset]
     function = spec.mlProgram.functions["main"]
@@ -109,11 +109,11 @@ def program_spec(
     operation = generated("MIL_pb2").Operation(type=op)
 
     def declare(name: str, array: np.ndarray) -> None:
-        given = function.inputs.add(name=name)
-        given.type.CopyFrom(type_message(array.dtype.name, array.shape))
+        declared = function.inputs.add(name=name)
+        declared.type.CopyFrom(type_message(array.dtype.name, array.shape))
         set_array_feature(spec.description.input.add(), name, array.dtype.name, array.shape)
 
-    if not inputs:  # a model takes something, even if its only op does not
+    if not inputs:  # a model needs an input, even if its only op has none
         declare("unused", np.zeros(1, np.float32))
     for name, value in inputs.items():
         several = value if isinstance(value, list) else [value]
@@ -145,7 +145,7 @@ def weights(message: Any, array: np.ndarray) -> None:
 
 
 def fill(message: Any, fields: Mapping[str, Any]) -> None:
-    """Set a message's fields: arrays become WeightParams, dictionaries inner messages."""
+    """Set a message's fields; arrays become WeightParams, dictionaries inner messages."""
     for name, value in fields.items():
         if isinstance(value, np.ndarray):
             weights(getattr(message, name), value)
@@ -170,7 +170,7 @@ def network_spec(
     fields: Mapping[str, Any],
     outputs: Sequence[tuple[int, ...]],
 ) -> Any:
-    """A model of one layer, with the exact mapping of array shapes."""
+    """A neural network of one layer, with the newer (exact) mapping of array shapes."""
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
     network = spec.neuralNetwork
@@ -180,7 +180,7 @@ def network_spec(
     for number, array in enumerate(inputs):
         set_array_feature(spec.description.input.add(), f"x{number}", "float32", array.shape)
         layer.input.append(f"x{number}")
-    if not inputs:  # a model takes something, even if its only layer does not
+    if not inputs:  # a model needs an input, even if its only layer has none
         set_array_feature(spec.description.input.add(), "unused", "float32", (1,))
     for number, shape in enumerate(outputs):
         set_array_feature(spec.description.output.add(), f"y{number}", "float32", shape)
@@ -191,7 +191,7 @@ def network_spec(
 
 
 def write_package(folder: Path, spec: Any, weights_file: bytes | None = None) -> Path:
-    """A `.mlpackage` as Xcode lays it out."""
+    """Write a `.mlpackage` with the folder structure that Xcode uses."""
     inner = folder / "Data" / "com.apple.CoreML"
     inner.mkdir(parents=True)
     (inner / "model.mlmodel").write_bytes(spec.SerializeToString())
@@ -212,7 +212,7 @@ def write_package(folder: Path, spec: Any, weights_file: bytes | None = None) ->
 
 
 def pack_bits(array: np.ndarray, bits: int) -> bytes:
-    """Elements of `bits` bits, packed from the lowest bit of the first byte up."""
+    """Pack elements of `bits` bits, starting with the lowest bit of the first byte."""
     flat = array.reshape(-1).astype(np.int64) & ((1 << bits) - 1)
     stream = (flat[:, None] >> np.arange(bits)) & 1
     return np.packbits(stream.reshape(-1).astype(np.uint8), bitorder="little").tobytes()
@@ -236,7 +236,7 @@ def blob_file(*blobs: tuple[str, np.ndarray]) -> tuple[bytes, list[int]]:
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
-    """Write a specification as a file of the test's own folder."""
+    """Write a specification to a file in the test's temporary folder."""
 
     def write(spec: Any, name: str = "m.mlmodel") -> Path:
         path = tmp_path / name
@@ -247,8 +247,12 @@ def save(tmp_path: Path) -> Callable[..., Path]:
 
 
 def declare(feature: Any, name: str, kind: Any) -> None:
-    """A feature's type: `double`, `int64`, `string`, `dictionary string`, `sequence int64`, the
-    shape of an array of doubles, or (element type, *shape); `?` after a word makes it optional."""
+    """Set a feature's name and type.
+
+    `kind` is `double`, `int64`, `string`, `dictionary string`, `sequence int64`, ..., the shape of
+    an array of doubles, or `(element type, *shape)`. A `?` at the end of the (element) type makes
+    the feature optional.
+    """
     feature.name = name
     if not isinstance(kind, str):
         sizes = list(kind)
@@ -275,7 +279,7 @@ def classic_spec(
     label: str = "",
     probabilities: str = "",
 ) -> Any:
-    """A model of `kind` whose message is still empty."""
+    """A model of `kind` with declared features and an empty message."""
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 4
     for name, each in inputs.items():
@@ -295,13 +299,13 @@ def spec_of() -> Callable[..., Any]:
 
 @pytest.fixture
 def open_spec(save: Callable[..., Path]) -> Callable[[Any], CoreMLModel]:
-    """Load a specification as a file."""
+    """Write a specification to a file and load it."""
     return lambda spec: load(save(spec))
 
 
 @pytest.fixture
 def run_op(save: Callable[..., Path]) -> Callable[..., list[np.ndarray]]:
-    """Run one ML Program op; its outputs must have the declared types and shapes."""
+    """Run one ML Program op and return its outputs."""
 
     def run(
         op: str,
@@ -325,7 +329,7 @@ def run_op(save: Callable[..., Path]) -> Callable[..., list[np.ndarray]]:
 
 @pytest.fixture
 def run_layer(save: Callable[..., Path]) -> Callable[..., list[np.ndarray]]:
-    """Run one NeuralNetwork layer."""
+    """Run one neural network layer and return its outputs."""
 
     def run(
         kind: str,
@@ -342,7 +346,7 @@ def run_layer(save: Callable[..., Path]) -> Callable[..., list[np.ndarray]]:
 
 
 class Files:
-    """The writers above, for tests that build or damage a file themselves."""
+    """The functions above, for tests that build or damage a file themselves."""
 
     Typed = Typed
     program_spec = staticmethod(program_spec)

@@ -1,7 +1,8 @@
-"""Damaged files, a seed each: they run or are refused in our words."""
+"""The fuzzer: damaged files run or raise one of our errors, and every bad outcome is detected."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the fuzzer fork
 
 
 def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """`structured.py`, in a process of its own: it forks, which tests with threads must not."""
+    """Run `structured.py` in its own process: it forks, which is unsafe in tests with threads."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", str(FOLDER / "structured.py"), *map(str, arguments)],
         capture_output=True,
@@ -40,23 +41,23 @@ def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The undamaged files, written by the fuzzer's first run."""
     folder = tmp_path_factory.mktemp("samples")
-    done = fuzz("--samples", folder, "--seeds", 0, 0)  # it stops at a sample that does not run
+    done = fuzz("--samples", folder, "--seeds", 0, 0)  # exits with an error if one does not run
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_no_finding_in_a_sample_of_seeds(samples: Path) -> None:
+def test_400_seeds_have_no_findings(samples: Path) -> None:
     done = fuzz("--samples", samples, "--seeds", 1_000_000, 400)
     *findings, summary = map(json.loads, done.stdout.splitlines())
     assert findings == []
     assert done.returncode == 0
     assert summary["trials"] == 400
-    # Damage that always goes unnoticed, or is always seen at once, would try nothing.
+    # If the damage never matters, or if every file is rejected, the fuzzer tests nothing.
     assert summary["ran"] > 60
     assert summary["ModelFileError"] > 100
 
 
-def test_a_seed_is_always_the_same_file(samples: Path, tmp_path: Path) -> None:
+def test_seed_always_makes_the_same_file(samples: Path, tmp_path: Path) -> None:
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         done = fuzz("--samples", samples, "--repeat", 20, "--keep", folder)
@@ -67,34 +68,34 @@ def test_a_seed_is_always_the_same_file(samples: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "finding"),
+    ("statement", "finding"),
     [
         ("raise KeyError('gone')", "! KeyError: 'gone'"),
         ("raise RecursionError", "! RecursionError"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "! killed by SIGSEGV"),
-        ("time.sleep(60)", "! still at it after 2 s"),
-        ("while True: pass", "! 1 s of CPU"),
-        ("os._exit(3)", "! ended with status 3"),
+        ("time.sleep(60)", "! still running after 2 s"),
+        ("while True: pass", "! more than 1 s of CPU time"),
+        ("os._exit(3)", "! exit status 3 without a result"),
         pytest.param(
             "bytearray(3 << 30)",
             "! MemoryError",
-            marks=pytest.mark.skipif(sys.platform != "linux", reason="memory is not limited here"),
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="memory limit needs Linux"),
         ),
         ("return 'ran'", "ran"),
     ],
 )
-def test_faults_are_found(fault: str, finding: str) -> None:
-    """A reader that does what no reader may, in the place of ours."""
+def test_bad_outcomes_are_detected(statement: str, finding: str) -> None:
+    """Run the fuzzer with a reader that does `statement` instead of reading the file."""
     script = "\n".join(
         [
             "import os, signal, sys, time",
             f"sys.path.insert(0, {str(FOLDER)!r})",
             "import structured",
             "from pathlib import Path",
-            "def planted(path, chance):",
-            f"    {fault}",
-            "structured.trial = planted",
-            f"structured.WALL_SECONDS = {2 if 'sleep' in fault else 60}",
+            "def bad_trial(path, rng):",
+            f"    {statement}",
+            "structured.trial = bad_trial",
+            f"structured.WALL_SECONDS = {2 if 'sleep' in statement else 60}",
             "structured.CPU_SECONDS = 1",
             "print(structured.attempt(Path('x'), 0))",
         ]
@@ -108,9 +109,7 @@ def test_faults_are_found(fault: str, finding: str) -> None:
 @pytest.fixture
 def mutator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(FOLDER))
-    import mutator
-
-    return mutator
+    return importlib.import_module("mutator")
 
 
 def test_the_corpus_is_small() -> None:
@@ -119,26 +118,24 @@ def test_the_corpus_is_small() -> None:
     assert max(path.stat().st_size for path in files) <= 2048
 
 
-@pytest.mark.parametrize(
-    "path", sorted((FOLDER / "corpus" / "model").iterdir()), ids=lambda p: p.name
-)
-def test_damage_changes_a_message_and_keeps_it_one(path: Path, mutator: ModuleType) -> None:
+@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.name)
+def test_damaged_messages_differ_and_can_be_parsed(path: Path, mutator: ModuleType) -> None:
     from pocketlens.coreml.file.proto import generated
 
     message = generated("Model_pb2").Model
-    sound = message.FromString(path.read_bytes())
+    intact = message.FromString(path.read_bytes())
     changed = 0
     for seed in range(20):
         spec = message()
-        spec.CopyFrom(sound)
+        spec.CopyFrom(intact)
         mutator.damage_spec(spec, random.Random(seed))
         try:
             again = message.FromString(spec.SerializeToString())
-        except DecodeError:  # nested deeper than protobuf reads
+        except DecodeError:  # nested deeper than protobuf's limit
             changed += 1
             continue
         assert again.ByteSize() == spec.ByteSize()
-        changed += again.SerializeToString(deterministic=True) != sound.SerializeToString(
+        changed += again.SerializeToString(deterministic=True) != intact.SerializeToString(
             deterministic=True
         )
     assert changed >= 10
@@ -192,27 +189,27 @@ def many_dimensions_of_an_input(files: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "message"),
     [
         (strings_for_sizes, "'shape' is .*; expected numbers"),
-        (huge_padding, "a number is larger than any size can be .* export or download it again"),
+        (huge_padding, "a size is too large .* export or download it again"),
         (huge_declared_size, r"the shape .* expected no size above 2147483648"),
         (many_dimensions, "data has 1001 dimensions; expected at most 32"),
-        (strings_for_a_shape, "cannot be made int64"),
+        (strings_for_a_shape, "cannot be converted to int64"),
         (many_dimensions_of_an_input, "'x' has 1001 dimensions; expected at most 32"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
-def test_what_was_found(
-    spec: Callable[[Any], Any], words: str, files: Any, save: Callable[..., Path]
+def test_earlier_findings(
+    spec: Callable[[Any], Any], message: str, files: Any, save: Callable[..., Path]
 ) -> None:
-    """Files that once brought about an error that is not ours."""
-    with pytest.raises(ModelFileError, match=words):
+    """Files that once raised an exception that is not one of our errors."""
+    with pytest.raises(ModelFileError, match=message):
         load(save(spec(files)))
 
 
-def test_a_fault_in_a_run_is_one_line(files: Any, save: Callable[..., Path]) -> None:
-    """What the file calls its parts comes cleaned into the errors of a run, too."""
+def test_error_during_a_run_is_one_line(files: Any, save: Callable[..., Path]) -> None:
+    """Control characters in names of the file are replaced in the errors of a run, too."""
     spec = files.network_spec("branch", [np.ones(1, np.float32)], {"ifBranch": {}}, [(1,)])
     network = spec.neuralNetwork
     inside = network.layers[0].branch.ifBranch.layers.add(name="la\x0fst")

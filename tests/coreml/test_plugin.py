@@ -1,11 +1,11 @@
-"""coremltools' own `MLModel.predict`, with this runtime in Core ML's place."""
+"""coremltools' own `MLModel.predict`, with this runtime instead of Core ML."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import coremltools
@@ -31,9 +31,14 @@ def converted(program: Any, **options: Any) -> MLModel:
     return coremltools.convert(program, minimum_deployment_target=target, **options)
 
 
+def mil_program(*specs: Any, **options: Any) -> Callable[..., Any]:
+    decorator: Callable[..., Any] = mb.program(input_specs=list(specs), **options)
+    return decorator
+
+
 @pytest.fixture
 def doubling() -> Any:
-    @mb.program(input_specs=[mb.TensorSpec(shape=(2, 3))])
+    @mil_program(mb.TensorSpec(shape=(2, 3)))
     def program(x: Any) -> Any:
         return mb.mul(x=x, y=2.0, name="y")
 
@@ -74,10 +79,8 @@ def test_labels_probabilities_and_images(plugin: None, files: Any) -> None:
 
 
 @pytest.mark.parametrize(("color", "channels", "mode"), [(10, 1, "L"), (20, 3, "RGBA")])
-def test_pictures_that_come_out(
-    color: int, channels: int, mode: str, plugin: None, files: Any
-) -> None:
-    """coremltools' own test has a picture in color as RGBA."""
+def test_image_outputs(color: int, channels: int, mode: str, plugin: None, files: Any) -> None:
+    """Color images are RGBA, as coremltools' own tests expect."""
     shape = (channels, 2, 5)
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     spec = files.network_spec("activation", [values], {"linear": {"alpha": 1.0}}, [shape])
@@ -93,8 +96,9 @@ def test_pictures_that_come_out(
 def test_states(plugin: None) -> None:
     half = coremltools.converters.mil.mil.types.fp16
 
-    @mb.program(
-        input_specs=[mb.TensorSpec((2,), dtype=half), mb.StateTensorSpec((2,), dtype=half)],
+    @mil_program(
+        mb.TensorSpec((2,), dtype=half),
+        mb.StateTensorSpec((2,), dtype=half),
         opset_version=coremltools.target.iOS18,
     )
     def summing(x: Any, total: Any) -> Any:
@@ -105,18 +109,21 @@ def test_states(plugin: None) -> None:
     model = converted(summing)
     first, second = model.make_state(), model.make_state()
     for expected in ([1, 2], [2, 4], [3, 6]):
-        assert model.predict({"x": np.float32([1, 2])}, first)["y"].tolist() == expected
+        assert model.predict({"x": np.array([1, 2], np.float32)}, first)["y"].tolist() == expected
     assert second.read_state("total").tolist() == [0, 0]
-    second.write_state("total", np.float16([10, 20]))
-    assert model.predict({"x": np.float32([1, 2])}, state=second)["y"].tolist() == [11, 22]
+    second.write_state("total", np.array([10, 20], np.float16))
+    assert model.predict({"x": np.array([1, 2], np.float32)}, state=second)["y"].tolist() == [
+        11,
+        22,
+    ]
     assert first.read_state("total").tolist() == [3, 6]
     with pytest.raises(RuntimeError, match="keeps no state 'sum'; expected one of: total"):
         first.read_state("sum")
     with pytest.raises(RuntimeError, match="expected a state made by its make_state"):
-        model.predict({"x": np.float32([1, 2])})
+        model.predict({"x": np.array([1, 2], np.float32)})
 
 
-def test_answers_as_a_mac_with_macos_15(plugin: None) -> None:
+def test_coremltools_sees_macos_15(plugin: None) -> None:
     assert coremltools_utils._is_macos() is True
     assert coremltools_utils._macos_version() == (15, 0)
     assert coremltools.models.model._is_macos() is True
@@ -125,7 +132,7 @@ def test_answers_as_a_mac_with_macos_15(plugin: None) -> None:
     assert type(device).__name__ == "MLCPUComputeDevice"
 
 
-def test_a_model_that_does_not_run_here_says_why(plugin: None, files: Any) -> None:
+def test_unsupported_model_says_why(plugin: None, files: Any) -> None:
     spec = files.network_spec("custom", [np.zeros((1, 3), np.float32)], {"className": "X"}, [(1,)])
     with pytest.warns(RuntimeWarning, match="custom"):
         model = MLModel(spec)
@@ -137,19 +144,19 @@ def test_a_model_that_does_not_run_here_says_why(plugin: None, files: Any) -> No
         model.predict({"x0": np.zeros((2, 3))})
 
 
-def test_fractions_given_for_whole_numbers_are_cut_off(plugin: None) -> None:
-    @mb.program(input_specs=[mb.TensorSpec(shape=(4,), dtype=coremltools_types.int32)])
+def test_fractions_are_truncated_for_integer_inputs(plugin: None) -> None:
+    @mil_program(mb.TensorSpec(shape=(4,), dtype=coremltools_types.int32))
     def program(x: Any) -> Any:
         return mb.add(x=x, y=np.int32(1), name="y")
 
     model = converted(program)
-    given = np.array([-1.7, -0.2, 0.9, 3.0])
-    assert model.predict({"x": given})["y"].tolist() == [0, 1, 1, 4]
+    x = np.array([-1.7, -0.2, 0.9, 3.0])
+    assert model.predict({"x": x})["y"].tolist() == [0, 1, 1, 4]
     with pytest.raises(RuntimeError, match="values that int32 cannot hold"):
-        model.predict({"x": given * np.inf})
+        model.predict({"x": x * np.inf})
 
 
-def test_a_wrong_input_raises_with_our_text(plugin: None, doubling: Any) -> None:
+def test_wrong_input_raises_with_our_message(plugin: None, doubling: Any) -> None:
     model = converted(doubling)
     with pytest.raises(RuntimeError, match="the input 'x' has the shape 2 × 3; received: 3 × 2"):
         model.predict({"x": np.zeros((3, 2))})
@@ -162,19 +169,19 @@ def test_a_wrong_input_raises_with_our_text(plugin: None, doubling: Any) -> None
         (lambda m: coremltools_utils.compile_model(m.get_spec()), "a compiled model"),
     ],
 )
-def test_what_only_apple_makes(plugin: None, files: Any, call: Any, what: str) -> None:
+def test_features_of_apples_core_ml(plugin: None, files: Any, call: Any, what: str) -> None:
     spec = files.network_spec("softmaxND", [np.zeros((2, 3), np.float32)], {"axis": 1}, [(2, 3)])
     model = MLModel(spec)
     with pytest.raises(RuntimeError, match=f"{what}.* is made by Apple's Core ML only"):
         call(model)
 
 
-def test_uninstall_gives_back_what_was_there(doubling: Any) -> None:
+def test_uninstall_restores_coremltools(doubling: Any) -> None:
     before = coremltools_utils._macos_version(), coremltools.models.model._MLModelProxy
     with coremltools_plugin.installed():
         with coremltools_plugin.installed():
             assert coremltools_utils._macos_version() == (15, 0)
-        assert coremltools_utils._macos_version() == (15, 0), "the outer one goes on"
+        assert coremltools_utils._macos_version() == (15, 0), "the outer block is still active"
         coremltools_plugin.install()
     assert (coremltools_utils._macos_version(), coremltools.models.model._MLModelProxy) == before
     assert not hasattr(coremltools, "libcoremlpython") or sys.platform == "darwin"
