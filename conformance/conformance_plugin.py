@@ -1,7 +1,7 @@
-"""The pytest plugin under which coremltools' own tests run: Pocketlens predicts, results are kept.
+"""A pytest plugin for coremltools' own tests: Pocketlens predicts, and the results are recorded.
 
-Each test writes two lines of JSON to the file named by `--events`: one when it starts, one with how
-it went. What counts is written as it happens, so that a crash takes no result with it.
+Each test writes two lines of JSON to the file `--events`: one when it starts, one with its result.
+They are written immediately, so that a crash loses no results.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from pocketlens.errors import PocketlensError
 
 stand_ins.import_xgboost()
 stand_ins.import_torchvision()
-coremltools_plugin.install()  # before any test module asks coremltools whether this is a Mac
-stand_ins.install()  # before any takes what is replaced
+coremltools_plugin.install()  # before a test module asks coremltools whether this is a Mac
+stand_ins.install()  # before a test module imports what is replaced
 
 MAX_REASON = 300
-FAULT_OF_NEWER_MACS = "rdar://problem/84898245"
-"""The reason that coremltools' XGBoost tests give."""
+BUG_OF_NEWER_MACS = "rdar://problem/84898245"
+"""The reason with which coremltools skips its XGBoost tests."""
 
 
 class TimeLimitError(BaseException):
-    """A test ran longer than it may; no `except Exception` of a test can catch this."""
+    """A test exceeded its time limit. A BaseException: tests must not catch it."""
 
 
 class Record:
-    """What the models of the running test did."""
+    """What the models in the current test did."""
 
     def __init__(self) -> None:
         self.ops: set[tuple[str, str]] = set()
@@ -53,7 +53,7 @@ record = Record()
 
 
 def ops_of(spec: Any) -> set[tuple[str, str]]:
-    """Every (dialect, op) that a model uses, those of a pipeline's models among them."""
+    """All pairs (dialect, op) in a model, including the models of a pipeline."""
     kind = spec.WhichOneof("Type")
     if kind == "mlProgram":
         return {
@@ -72,12 +72,12 @@ def ops_of(spec: Any) -> set[tuple[str, str]]:
     return {("classic", kind)}
 
 
-def _watch() -> None:
-    """Count what passes through the stand-in for Core ML."""
+def _record_calls() -> None:
+    """Record the calls of the stand-in for Core ML."""
     proxy = coremltools_plugin._MLModelProxy
     init, predict = proxy.__init__, proxy.predict
 
-    def watched_init(self: Any, filename: str, *rest: Any) -> None:
+    def recording_init(self: Any, filename: str, *rest: Any) -> None:
         try:
             record.ops |= ops_of(open_model(filename).spec)
             init(self, filename, *rest)
@@ -85,37 +85,39 @@ def _watch() -> None:
             record.refused.append(str(error)[:MAX_REASON])
             raise error if isinstance(error, RuntimeError) else RuntimeError(str(error)) from error
 
-    def watched_predict(self: Any, *arguments: Any) -> Any:
+    def recording_predict(self: Any, *arguments: Any) -> Any:
         outputs = predict(self, *arguments)
         record.predictions += 1
         return outputs
 
-    proxy.__init__, proxy.predict = watched_init, watched_predict  # type: ignore[method-assign]
+    proxy.__init__, proxy.predict = recording_init, recording_predict  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_make_parametrize_id(val: Any, argname: str) -> str:
-    """As coremltools' own hook has it for all that is collected beside converters/mil.
+    """The same ids as coremltools' own hook for tests outside converters/mil.
 
-    So a test has one name, whichever files it is collected with, and in whichever process: a
-    function's address is left out.
+    A test then has the same id in every process and with any other files; addresses of functions
+    are removed.
     """
     return re.sub(r" at 0x[0-9a-f]+(?=>)", "", f"{argname}={val}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
-    group.addoption("--events", required=True, help="the file of results, one JSON object a line")
-    group.addoption("--only", help="a file with the ids of the tests to run, a JSON list")
-    group.addoption("--limit", type=float, default=120, help="seconds that one test may take")
+    group.addoption("--events", required=True, help="the file for results, in JSON lines")
+    group.addoption("--only", help="a JSON file with a list of the ids of the tests to run")
+    group.addoption("--limit", type=float, default=120, help="time limit per test, in seconds")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Events(config), "conformance-events")
-    _watch()
+    _record_calls()
 
 
 class Events:
+    """Writes the start and the result of each test."""
+
     def __init__(self, config: pytest.Config) -> None:
         self.file: TextIO = Path(config.getoption("--events")).open(  # noqa: SIM115 (closed below)
             "a", encoding="utf-8"
@@ -135,7 +137,7 @@ class Events:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        _seed("collection")  # some tests draw their parameters when they are collected
+        _seed("collection")  # some tests draw random parameters during collection
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.outcome != "passed" and self.collecting:
@@ -143,13 +145,13 @@ class Events:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(self, obj: object) -> None:
-        """What stands back on newer Macs for a fault that Apple looks into runs here."""
-        if getattr(obj, "__unittest_skip_why__", "") == FAULT_OF_NEWER_MACS:
+        """Run the tests that coremltools skips because of a bug on newer Macs."""
+        if getattr(obj, "__unittest_skip_why__", "") == BUG_OF_NEWER_MACS:
             obj.__unittest_skip__ = False  # type: ignore[attr-defined]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Parameters from an iterator serve the tests that inherit them too, not the first only."""
+        """Turn iterators of parameters into lists, so that inherited tests get them too."""
         for mark in metafunc.definition.iter_markers("parametrize"):
             if len(mark.args) > 1 and isinstance(mark.args[1], Iterator):
                 names, values, *rest = mark.args
@@ -167,7 +169,7 @@ class Events:
             items[:] = [item for item in items if item.nodeid in self.only]
 
     def pytest_collection_finish(self) -> None:
-        """coremltools collects garbage with every conversion; what is there by now is none."""
+        """coremltools collects garbage with every conversion; exclude the objects so far."""
         gc.collect()
         gc.freeze()
 
@@ -176,7 +178,7 @@ class Events:
         record.__init__()  # type: ignore[misc]
         self.reports = {}
         self.write(id=item.nodeid, started=True)
-        began = time.perf_counter()
+        started = time.perf_counter()
         signal.signal(signal.SIGALRM, self._too_long)
         signal.setitimer(signal.ITIMER_REAL, self.limit)
         try:
@@ -191,7 +193,7 @@ class Events:
                 predictions=record.predictions,
                 refused=record.refused,
                 ops=sorted(record.ops),
-                seconds=round(time.perf_counter() - began, 2),
+                seconds=round(time.perf_counter() - started, 2),
             )
 
     def _too_long(self, *_: Any) -> None:
@@ -211,11 +213,11 @@ class Events:
                 return "failed", _last_line(report)
             if report.skipped:
                 return ("xfailed" if expected else "skipped"), _last_line(report)
-        return ("passed", "") if self.reports else ("failed", "it did not come to an end")
+        return ("passed", "") if self.reports else ("failed", "it did not finish")
 
 
 def _seed(text: str) -> None:
-    """The same random numbers in every run, whichever tests ran before."""
+    """Seed all generators, so that random numbers do not depend on the tests that ran before."""
     seed = zlib.crc32(text.encode())
     random.seed(seed)
     np.random.seed(seed)
@@ -227,14 +229,14 @@ def _seed(text: str) -> None:
 
 
 def _last_line(report: Any) -> str:
-    """Why a test failed or was passed over, in one line."""
+    """Why a test failed or was skipped, in one line."""
     if getattr(report, "wasxfail", ""):
         return str(report.wasxfail)[:MAX_REASON]
-    if isinstance(report.longrepr, tuple):  # of a skipped test: file, line, reason
+    if isinstance(report.longrepr, tuple):  # for a skipped test: file, line, reason
         return str(report.longrepr[2]).removeprefix("Skipped: ")[:MAX_REASON]
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if crash is None:  # a module that cannot be imported: the exception is the last line
+    if crash is None:  # import error of a module: the exception is the last line
         lines = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")][-1:]
     return " ".join(" ".join(lines).split())[:MAX_REASON]

@@ -1,15 +1,15 @@
-"""Runs coremltools' own tests off macOS, with Pocketlens in Core ML's place, and keeps the score.
+"""Run coremltools' own tests on any system, with Pocketlens in place of Core ML.
 
     python conformance/run.py                          # all suites; writes table.json and TABLE.md
-    python conformance/run.py --suite neural-network   # one suite; writes its part of them
-    python conformance/run.py --sample 0.1 --seed 7    # a tenth, drawn by the seed
+    python conformance/run.py --suite neural-network   # one suite; updates its part of the tables
+    python conformance/run.py --sample 0.1 --seed 7    # a random tenth of the tests
     python conformance/run.py --each 4 --quick         # at most four tests of each function
-    python conformance/run.py --match '*test_conv.py*' # some tests
-    python conformance/run.py --results all.jsonl      # keep results; what passed is not run again
+    python conformance/run.py --match '*test_conv.py*' # tests whose id matches a pattern
+    python conformance/run.py --results all.jsonl      # keep results; do not repeat passed tests
 
-Exit 0: every test passed that is not listed in `exceptions.toml`, and every listed one failed.
-Exit 1: not so; what differs is printed. The tests run in processes of their own, some hundred in
-each, so that one that hangs or crashes fails alone.
+Exit code 0: all tests pass, except those in `exceptions.toml`, which all fail. Exit code 1:
+otherwise; the differences are printed. The tests run in separate processes of up to 250 tests, so
+that a test that hangs or crashes fails alone.
 """
 
 from __future__ import annotations
@@ -53,17 +53,18 @@ APART = {
         "test/neural_network/test_tf_numeric.py",
     )
 }
-"""Run only when named: TensorFlow needs its own environment, by `make conformance-tensorflow`."""
+"""Runs only with `--suite`: needs the environment that `make conformance-tensorflow` creates."""
 
 CHUNK = 250
+"""The largest number of tests in one process."""
 LIMIT = 600.0
-"""Seconds that a test may take; a few make tensors of 100 million numbers."""
+"""Time limit per test in seconds; a few tests create tensors of 100 million numbers."""
 GRACE = 60.0
-"""Seconds beyond the limit without a sign of life, after which a process is ended."""
+"""Seconds after the time limit without a new result, after which a process is killed."""
 
 
 class Suite:
-    """coremltools' tests on this computer: what there is, and running some of it."""
+    """The installed coremltools tests: collects them and runs some of them."""
 
     def __init__(self) -> None:
         found = importlib.util.find_spec("coremltools")
@@ -74,7 +75,7 @@ class Suite:
     def pytest(
         self, folder: Path, events: Path, targets: Iterable[str], *options: str
     ) -> subprocess.Popen[bytes]:
-        """Start pytest on `targets`, paths inside coremltools, in `folder`."""
+        """Start pytest on `targets`, paths inside coremltools, with the working folder `folder`."""
         paths = [os.environ.get("PYTHONPATH", ""), str(HERE)]
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
@@ -90,7 +91,7 @@ class Suite:
             )
 
     def collect(self, targets: Iterable[str], *options: str) -> tuple[list[str], dict[str, str]]:
-        """The ids of all tests, and the files that cannot be imported here with the reason."""
+        """The ids of all tests, and the files that cannot be imported -> the reason."""
         with tempfile.TemporaryDirectory() as name:
             events = Path(name) / "events.jsonl"
             process = self.pytest(Path(name), events, targets, "--collect-only", *options)
@@ -102,7 +103,7 @@ class Suite:
         return ids, {event["file"]: event["reason"] for event in found if "file" in event}
 
     def run(self, ids: list[str], limit: float) -> Iterator[dict[str, Any]]:
-        """The result of each test of `ids`; one that ends its process is failed by name."""
+        """The result of each test of `ids`; a test that ends its process counts as failed."""
         rest = list(ids)
         while rest:
             files = dict.fromkeys(
@@ -131,7 +132,7 @@ class Suite:
 
 
 def _wait(process: subprocess.Popen[bytes], events: Path, silence: float) -> str:
-    """How the process ended, in words."""
+    """Wait for the process; return how it ended, as text."""
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = process.wait(timeout=5)
@@ -140,37 +141,37 @@ def _wait(process: subprocess.Popen[bytes], events: Path, silence: float) -> str
         if last is not None and time.time() - last > silence:
             process.kill()
             process.wait()
-            return f"no sign of life for {silence:g} s"
+            return f"no result for {silence:g} s; the process was killed"
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file of results."""
+    """The complete lines of a file of results."""
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):  # the last line of a killed process
+            with contextlib.suppress(json.JSONDecodeError):  # incomplete last line
                 yield json.loads(line)
 
 
-def lot(test: str, seed: int) -> float:
-    """A number from 0 to 1 that depends on no other test."""
+def random_number(test: str, seed: int) -> float:
+    """A number from 0 to 1 that depends only on the test and the seed."""
     digest = hashlib.sha256(f"{seed}:{test}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def drawn(test: str, share: float, seed: int) -> bool:
-    """Whether the sample has this test."""
-    return lot(test, seed) < share
+def in_sample(test: str, share: float, seed: int) -> bool:
+    """Whether the sample contains this test."""
+    return random_number(test, seed) < share
 
 
 def some_of_each(tests: Sequence[str], count: int, seed: int) -> list[str]:
-    """At most `count` tests of each function, whatever their parameters, in their order."""
+    """At most `count` tests per function, with random parameters, in the original order."""
     functions: dict[str, list[str]] = {}
     for test in tests:
         functions.setdefault(test.partition("[")[0], []).append(test)
     chosen = {
         test
         for each in functions.values()
-        for test in sorted(each, key=lambda test: lot(test, seed))[:count]
+        for test in sorted(each, key=lambda test: random_number(test, seed))[:count]
     }
     return [test for test in tests if test in chosen]
 
@@ -180,18 +181,27 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--suite", action="append", choices=SUITES | APART, help="default: all but the last"
+        "--suite",
+        action="append",
+        choices=SUITES | APART,
+        help="default: all but tensorflow-ops",
     )
-    parser.add_argument("--match", default="*", help="a pattern that the tests' ids match")
-    parser.add_argument("--quick", action="store_true", help="not what coremltools marks as slow")
-    parser.add_argument("--sample", type=float, default=1.0, help="the share of tests to run")
-    parser.add_argument("--each", type=int, help="run at most so many tests of each function")
-    parser.add_argument("--seed", type=int, default=0, help="what draws the sample")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a test may take")
-    parser.add_argument("--results", type=Path, help="a file that keeps the results between runs")
+    parser.add_argument("--match", default="*", help="a pattern for the ids of the tests, with *")
     parser.add_argument(
-        "--out", type=Path, help="where the tables go; default: here, if suites ran as a whole"
+        "--quick", action="store_true", help="skip tests that coremltools marks as slow"
+    )
+    parser.add_argument(
+        "--sample", type=float, default=1.0, help="the share of tests to run, 0 to 1"
+    )
+    parser.add_argument("--each", type=int, help="the largest number of tests of each function")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the sample")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel processes")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="time limit per test in seconds")
+    parser.add_argument("--results", type=Path, help="a file to keep results between runs")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the folder for the tables; default: this one, after complete runs",
     )
     return parser.parse_args()
 
@@ -211,7 +221,7 @@ def main() -> int:
     chosen = [
         test
         for test in ids
-        if matches(options.match, test) and drawn(test, options.sample, options.seed)
+        if matches(options.match, test) and in_sample(test, options.sample, options.seed)
     ]
     if options.each is not None:
         chosen = some_of_each(chosen, options.each, options.seed)
@@ -220,7 +230,7 @@ def main() -> int:
     for test in known:
         score.add(kept[test])
     todo = [test for test in chosen if test not in set(known)]
-    print(f"{len(ids)} tests, {len(chosen)} chosen, {len(todo)} to run, {options.jobs} at once")
+    print(f"{len(ids)} tests, {len(chosen)} chosen, {len(todo)} to run, {options.jobs} in parallel")
     share = max(1, min(CHUNK, -(-len(todo) // (4 * options.jobs))))
     chunks = [todo[start : start + share] for start in range(0, len(todo), share)]
     started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What lets coremltools' tests of its converters run here: a data set, names of older libraries.
+"""Replacements that coremltools' tests of its converters need: a data set, and older library names.
 
-What the tests compare are the predictions that scikit-learn, XGBoost, libsvm and PyTorch make with
-those that Pocketlens makes of the converted model. Only torchvision's suppression of boxes, which
-is no part of PyTorch, is worked out here.
+The tests compare predictions of scikit-learn, XGBoost, libsvm and PyTorch with those of Pocketlens
+for the converted model. Only torchvision's suppression of boxes, which PyTorch does not contain, is
+implemented here.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ ROWS = 506
 
 
 def boston() -> dict[str, Any]:
-    """Drawn numbers in the place of the Boston housing prices, which the tests would download.
+    """Random numbers in place of the Boston housing prices, which the tests would download.
 
-    Names, sizes and kinds of columns are those of that data set: a flag (CHAS), whole numbers (RAD,
-    TAX), many zeros (ZN), shares and lengths with two to four decimals, prices with one.
+    The names, sizes and types of the columns are those of that data set: a flag (CHAS), integers
+    (RAD, TAX), many zeros (ZN), shares and lengths with two to four decimals, prices with one.
 
     Returns:
-        `data` [506, 13], `target` [506], `feature_names` [13]; new arrays each time, as tests
+        `data` [506, 13], `target` [506], `feature_names` [13]; new arrays each time, because tests
         write into them.
     """
     draw = np.random.default_rng(506)
@@ -62,7 +62,7 @@ def boston() -> dict[str, Any]:
 
 
 class _NumPyOf1(ModuleType):
-    """NumPy as XGBoost 1.4.2 knows it: `copy=False` means that there is none if none is needed."""
+    """NumPy 1 for XGBoost 1.4.2: `copy=False` means to copy only if necessary."""
 
     cfloat = np.complex128
 
@@ -75,27 +75,24 @@ class _NumPyOf1(ModuleType):
 
 
 def import_xgboost() -> None:
-    """Import XGBoost 1.4.2, which asks a module that Setuptools no longer has for dask's version.
+    """Import XGBoost 1.4.2, which needs the module `pkg_resources` that Setuptools has removed.
 
-    coremltools imports it, too, and does without if that fails: so call this before.
+    Call this before coremltools is imported: it imports XGBoost too, and ignores a failure.
     """
-    asked = ModuleType("pkg_resources")
-    vars(asked).update(
+    replacement = ModuleType("pkg_resources")
+    vars(replacement).update(
         get_distribution=importlib.metadata.distribution,
         DistributionNotFound=importlib.metadata.PackageNotFoundError,
     )
-    before = sys.modules.setdefault("pkg_resources", asked)
+    present = sys.modules.setdefault("pkg_resources", replacement)
     with contextlib.suppress(ImportError):
         vars(importlib.import_module("xgboost.data"))["np"] = _NumPyOf1("numpy")
-    if before is asked:
+    if present is replacement:
         del sys.modules["pkg_resources"]
 
 
 def box_iou(first: Any, second: Any) -> Any:
-    """How far boxes [N, 4] and [M, 4], corners (x1, y1, x2, y2), overlap: [N, M].
-
-    The area that two share over the area that they cover together.
-    """
+    """Intersection over union [N, M] of boxes [N, 4] and [M, 4] with corners (x1, y1, x2, y2)."""
     low = first[:, None, :2].maximum(second[:, :2])
     high = first[:, None, 2:].minimum(second[:, 2:])
     shared = (high - low).clamp(min=0).prod(-1)
@@ -104,27 +101,27 @@ def box_iou(first: Any, second: Any) -> Any:
 
 
 def nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
-    """The boxes that stay, the highest score first, where none overlaps a higher one by more.
+    """Non-maximum suppression: the indices of the boxes that are kept, highest score first.
 
     Args:
         dets: Boxes [N, 4], as in `box_iou`.
         scores: [N].
-        iou_threshold: What two boxes that both stay may overlap at most.
+        iou_threshold: The largest allowed overlap of two boxes that are kept.
     """
     left = scores.argsort(descending=True, stable=True)
     kept: list[int] = []
     while len(left):
         kept.append(int(left[0]))
         overlap = box_iou(dets[left[:1]], dets[left[1:]])[0]
-        # torchvision holds a float32 overlap against a threshold in double precision.
+        # torchvision compares a float32 overlap with a threshold in double precision.
         left = left[1:][~(overlap.double() > iou_threshold)]
     return left.new_tensor(kept)
 
 
 def import_torchvision() -> None:
-    """Put in torchvision's place, which does not import beside PyTorch's build for the CPU, `ops`.
+    """Replace torchvision, which does not import with PyTorch's CPU build; only `ops` exists.
 
-    coremltools asks for it when it is imported: so call this before.
+    Call this before coremltools is imported, because it imports torchvision.
     """
     with contextlib.suppress(ImportError):
         torch = importlib.import_module("torch")
@@ -139,14 +136,14 @@ def import_torchvision() -> None:
 
 
 def install() -> None:
-    """Put the rest in place, before a test module is imported.
+    """Install the other replacements. Call this before a test module is imported.
 
-    What is not installed is passed over: coremltools skips the tests that need it.
+    Packages that are not installed are skipped, as coremltools skips the tests that need them.
     """
     with contextlib.suppress(ImportError):
         vars(importlib.import_module("coremltools.test.utils"))["load_boston"] = boston
-    # libsvm 3.23 has NumPy's names from SciPy, which has given them up. It is there twice:
-    # libsvm.svmutil imports the others by their names in its own folder.
+    # libsvm 3.23 uses NumPy's names from SciPy, which has removed them. Its modules exist twice:
+    # libsvm.svmutil imports the others as top-level modules.
     for name in ("libsvm.svmutil", "svmutil", "svm", "commonutil"):
         with contextlib.suppress(ImportError):
             vars(importlib.import_module(name))["scipy"] = np

@@ -1,4 +1,4 @@
-"""The score of a conformance run, the exceptions it is held against, the tables written of it."""
+"""The results of a conformance run, the known exceptions, and the tables."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PACKAGES = (
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the text is what the pattern says, in which `*` stands for anything."""
+    """Whether the whole text matches the pattern, in which `*` stands for any text."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 @dataclass(frozen=True)
 class Exceptions:
-    """Failures that are known, each with its cause.
+    """Known failures, each with its cause.
 
-    Each is a pattern of the tests' ids. Every such test must fail; where a pattern of the reason is
-    given too, only a failure with that reason is meant, and the others may pass.
+    Each has a pattern for test ids. All matching tests must fail. If it also has a pattern for the
+    reason, it covers only failures with that reason, and other matching tests may pass.
     """
 
     rows: tuple[tuple[str, str, str], ...]  # test, reason, cause
@@ -42,39 +42,39 @@ class Exceptions:
         for each in content.get("exception", []):
             if not {"test", "cause"} <= set(each) <= {"test", "reason", "cause"}:
                 raise SystemExit(
-                    f"{path}: expected a test, its cause and perhaps a reason; received: {each}"
+                    f"{path}: expected test, cause and optionally reason; received: {each}"
                 )
             rows.append((each["test"], each.get("reason", ""), each["cause"]))
         return cls(tuple(rows))
 
     def cause(self, test: str, reason: str) -> str | None:
-        """Why this failure is known, or None."""
+        """The cause of this failure if it is known, else None."""
         for pattern, why, cause in self.rows:
             if matches(pattern, test) and (not why or matches(why, reason)):
                 return cause
         return None
 
     def must_fail(self, test: str) -> str | None:
-        """The pattern by which this test is listed whatever the reason, or None."""
+        """The pattern that lists this test for any reason, else None."""
         return next((row[0] for row in self.rows if not row[1] and matches(row[0], test)), None)
 
 
-# How a test can end. The first two made predictions and compared their numbers.
+# The possible results of a test -> the column titles. Tests of the first two compared predictions.
 OUTCOMES = {
     "passed": "predicted and passed",
     "failed": "failed",
     "listed": "failed, listed in exceptions.toml",
     "without": "passed without a prediction",
-    "expected": "expected by coremltools itself to fail",
+    "expected": "expected to fail by coremltools itself",
     "skipped": "skipped by coremltools itself",
 }
 
 
 @dataclass
 class Tally:
-    """The results of one suite, added up."""
+    """The results of one suite."""
 
-    of: int = 0  # tests that there are; `run` of them were run
+    of: int = 0  # all tests; `run` of them were run
     run: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     ops: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)  # by dialect
@@ -86,7 +86,7 @@ class Tally:
 
 @dataclass
 class Score:
-    """Results, added up per suite and held against the exceptions."""
+    """The results per suite, compared with the exceptions."""
 
     suites: Mapping[str, Sequence[str]]
     exceptions: Exceptions
@@ -95,23 +95,23 @@ class Score:
 
     @property
     def tests(self) -> int:
-        """How many were run."""
+        """The number of tests that were run."""
         return sum(tally.run for tally in self.tallies.values())
 
     @property
     def unexpected(self) -> int:
-        """Failures that are not listed, and listed tests that pass."""
+        """The number of failures that are not listed, and of listed tests that pass."""
         return sum(len(tally.failed) for tally in self.tallies.values()) + len(self.stale)
 
     def expect(self, tests: Iterable[str], not_runnable: Mapping[str, str]) -> None:
-        """Count the tests that there are, and the files that cannot be imported here."""
+        """Count all tests, and the files that cannot be imported."""
         for test in tests:
             self._tally(test).of += 1
         for file, reason in not_runnable.items():
             self._tally(file).not_runnable[file] = reason
 
     def add(self, result: Mapping[str, Any]) -> None:
-        """Count one test's result."""
+        """Count the result of one test."""
         test, outcome = result["id"], result["outcome"]
         tally = self._tally(test)
         cause = self.exceptions.cause(test, result["reason"]) if outcome == "failed" else None
@@ -146,12 +146,12 @@ class Score:
         ]
 
     def report(self) -> int:
-        """Print what is not as expected; the exit code."""
+        """Print unexpected results and a summary; return the exit code."""
         for tally in self.tallies.values():
             for test, reason in tally.failed.items():
                 print(f"failed: {test}\n        {reason}")
             for file, reason in tally.not_runnable.items():
-                print(f"not runnable here: {file}: {reason}")
+                print(f"cannot be imported: {file}: {reason}")
         for test, pattern in self.stale.items():
             print(f"passed, but listed in exceptions.toml: {test}\n        by {pattern}")
         for name, tally in self.tallies.items():
@@ -162,7 +162,7 @@ class Score:
 
 
 def write_table(score: Score, folder: Path) -> None:
-    """Write `table.json` and `TABLE.md` into `folder`; of suites not run, their part stays."""
+    """Write `table.json` and `TABLE.md` to `folder`; entries of other suites are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "table.json"
     suites = json.loads(path.read_text(encoding="utf-8"))["suites"] if path.exists() else {}
@@ -192,7 +192,7 @@ def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """The versions of the installed packages."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -204,7 +204,7 @@ def _markdown(suites: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "# Conformance",
         "",
-        "coremltools' own tests, run off macOS with Pocketlens in Core ML's place. Written by "
+        "Results of coremltools' own tests with Pocketlens in place of Core ML. Generated by "
         "`conformance/run.py`; do not edit.",
         "",
         *_rows("suite", {name: suite["outcomes"] for name, suite in suites.items()}),
@@ -222,7 +222,7 @@ def _markdown(suites: Mapping[str, Mapping[str, Any]]) -> str:
         )
         title = f"## Tests whose model uses the op: {dialect}"
         lines += ["", title, "", *_rows("op", dict(sorted(ops.items())))]
-    for title, key in (("Failed", "failed"), ("Not runnable here", "not_runnable")):
+    for title, key in (("Failed", "failed"), ("Cannot be imported", "not_runnable")):
         rows = {test: reason for suite in suites.values() for test, reason in suite[key].items()}
         if rows:
             lines += ["", f"## {title}", ""]
@@ -239,7 +239,7 @@ def _markdown(suites: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _sums(parts: Iterable[Mapping[str, Counter[str]]]) -> dict[str, Counter[str]]:
-    """The counts of each name over all parts."""
+    """The sum of the counts for each name."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for part in parts:
         for name, counts in part.items():

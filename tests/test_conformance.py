@@ -1,8 +1,9 @@
-"""The runner of coremltools' own tests: what it draws, how it keeps score, what it runs."""
+"""The runner of coremltools' own tests: the sample, the results, the tables, and a real test."""
 
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,27 +17,25 @@ TEST = "coremltools/converters/mil/mil/ops/tests/iOS14/test_pool.py::TestMaxPool
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
     monkeypatch.syspath_prepend(str(FOLDER))
-    import run
-    import table
-
-    return run, table
+    # The folder is no package: its modules can be imported only with it on the path.
+    return import_module("run"), import_module("table")
 
 
 def result(test: str, outcome: str, **more: Any) -> dict[str, Any]:
     return {"id": test, "outcome": outcome, "reason": "", "predictions": 1, "ops": []} | more
 
 
-def test_the_sample_is_drawn_by_seed_and_test_alone(modules: Any) -> None:
+def test_sample_depends_only_on_seed_and_test(modules: Any) -> None:
     run, _ = modules
     tests = [f"coremltools/test_{number}" for number in range(5000)]
-    first = [test for test in tests if run.drawn(test, 0.1, 1)]
+    first = [test for test in tests if run.in_sample(test, 0.1, 1)]
     assert 400 < len(first) < 600
-    assert first == [test for test in reversed(tests) if run.drawn(test, 0.1, 1)][::-1]
-    assert first != [test for test in tests if run.drawn(test, 0.1, 2)]
-    assert all(run.drawn(test, 1.0, 1) for test in tests)
+    assert first == [test for test in reversed(tests) if run.in_sample(test, 0.1, 1)][::-1]
+    assert first != [test for test in tests if run.in_sample(test, 0.1, 2)]
+    assert all(run.in_sample(test, 1.0, 1) for test in tests)
 
 
-def test_some_of_each_function_whatever_its_parameters(modules: Any) -> None:
+def test_some_tests_of_each_function(modules: Any) -> None:
     run, _ = modules
     tests = [f"coremltools/x::{name}[{number}]" for name in "abc" for number in range(9)]
     tests += ["coremltools/x::alone"]
@@ -47,11 +46,11 @@ def test_some_of_each_function_whatever_its_parameters(modules: Any) -> None:
     assert chosen != run.some_of_each(tests, 4, 2)
 
 
-def test_a_pattern_is_taken_at_its_word_but_for_stars(modules: Any) -> None:
+def test_only_stars_are_special_in_a_pattern(modules: Any) -> None:
     _, table = modules
     assert table.matches("a[b]*", "a[b]c=(1, 2)")
     assert not table.matches("a[b]*", "ab")
-    assert table.matches("a*c", "a\n\nc"), "an array of a test's parameters may have lines"
+    assert table.matches("a*c", "a\n\nc"), "an array among the parameters may contain line breaks"
     assert not table.matches("a.c", "abc")
 
 
@@ -91,7 +90,7 @@ def test_the_score(modules: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "- `coremltools/x/g`: wrong by 1" in text
 
 
-def test_a_suite_that_is_run_again_replaces_its_own_part(modules: Any, tmp_path: Path) -> None:
+def test_repeated_suite_replaces_its_own_results(modules: Any, tmp_path: Path) -> None:
     _, table = modules
     suites = {"x": ("x/",), "y": ("y/",)}
 
@@ -120,10 +119,10 @@ def test_a_suite_that_is_run_again_replaces_its_own_part(modules: Any, tmp_path:
     assert "`coremltools/x/z.py`: no TensorFlow" in text and "wrong" not in text
 
 
-def test_an_exception_without_a_cause_is_refused(modules: Any, tmp_path: Path) -> None:
+def test_exception_without_a_cause_is_rejected(modules: Any, tmp_path: Path) -> None:
     _, table = modules
     (tmp_path / "e.toml").write_text('[[exception]]\ntest = "a"\n')
-    with pytest.raises(SystemExit, match="expected a test, its cause"):
+    with pytest.raises(SystemExit, match="expected test, cause and optionally reason; received"):
         table.Exceptions.read(tmp_path / "e.toml")
 
 
@@ -134,8 +133,8 @@ def test_the_exceptions_are_well_formed(modules: Any) -> None:
     assert len({row[:2] for row in rows}) == len(rows)
 
 
-def test_a_test_of_coremltools_predicts_here(modules: Any) -> None:
-    """One case in a process of its own, its numbers compared by coremltools itself."""
+def test_a_coremltools_test_predicts_here(modules: Any) -> None:
+    """One test in a separate process; coremltools itself compares the numbers."""
     run, _ = modules
     backend = "BackendConfig(backend='neuralnetwork', precision='fp32', opset_version="
     test = (
@@ -151,8 +150,8 @@ def test_a_test_of_coremltools_predicts_here(modules: Any) -> None:
     assert "its process ended with" in done[gone]["reason"]
 
 
-def test_the_drawn_data_set_is_the_same_each_time_and_may_be_written_to(modules: Any) -> None:
-    import stand_ins
+def test_random_data_set_is_reproducible_and_writable(modules: Any) -> None:
+    stand_ins = import_module("stand_ins")
 
     first, second = stand_ins.boston(), stand_ins.boston()
     assert first["data"].shape == (506, 13) and first["target"].shape == (506,)
