@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.image import InputSpec, prepare
-from pocketlens.json_fields import read_fields
 from pocketlens.prediction import Predictor
 
 __all__ = ["Calibration", "CalibrationBin", "ClassScore", "Evaluation", "Mistake", "evaluate"]
@@ -178,6 +177,8 @@ class Evaluation:
         Raises:
             DataError: A key is missing, a value has the wrong type, or the parts do not fit.
         """
+        from pocketlens.json_fields import read_fields
+
         return read_fields(cls, values, "an evaluation")
 
 

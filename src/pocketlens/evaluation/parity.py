@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.accuracy import listed, percent, predictions, shared_classes
-from pocketlens.json_fields import read_fields
 from pocketlens.prediction import Predictor
 
 __all__ = ["Disagreement", "Histogram", "Parity", "Tolerance", "verify"]
@@ -180,6 +179,8 @@ class Parity:
         Raises:
             DataError: A key is missing, a value has the wrong type, or the parts do not fit.
         """
+        from pocketlens.json_fields import read_fields
+
         return read_fields(cls, values, "a parity result")
 
 

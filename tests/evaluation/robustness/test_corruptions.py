@@ -11,7 +11,7 @@ from pocketlens.data import Dataset
 from pocketlens.errors import OptionError
 from pocketlens.evaluation.robustness import CORRUPTIONS, corrupt
 from pocketlens.evaluation.robustness.corruptions import STRENGTHS
-from pocketlens.evaluation.robustness.drawing import moved, scaled, turned
+from pocketlens.evaluation.robustness.drawing import rotation, scaling, translation
 from pocketlens.evaluation.robustness.warp import border, warped
 
 
@@ -78,23 +78,23 @@ def middle_of(image: np.ndarray) -> tuple[float, float]:
 
 
 def test_images_are_shifted_by_shares_of_their_side() -> None:
-    x, y = middle_of(warped(spot(13, 13), moved(0.25, -0.125)))
+    x, y = middle_of(warped(spot(13, 13), translation(0.25, -0.125)))
     assert (x, y) == pytest.approx((7, -3.5), abs=0.1)
 
 
 def test_images_are_rotated_clockwise_around_their_middle() -> None:
-    x, y = middle_of(warped(spot(3, 13), turned(90)))  # from the top to the right
+    x, y = middle_of(warped(spot(3, 13), rotation(90)))  # from the top to the right
     assert (x, y) == pytest.approx((10, 0), abs=0.1)
 
 
 def test_smaller_image_keeps_its_brightness() -> None:
-    small = warped(spot(13, 13), scaled(0.5, 0.5))
+    small = warped(spot(13, 13), scaling(0.5, 0.5))
     assert middle_of(small) == pytest.approx((0, 0), abs=0.05)
     assert small.sum() == pytest.approx(spot(13, 13).sum() / 4, rel=0.2)
 
 
 def test_image_fills_a_larger_result() -> None:
-    large = warped(spot(6, 13), scaled(1, 1), size=(56, 42))
+    large = warped(spot(6, 13), scaling(1, 1), size=(56, 42))
     assert large.shape == (1, 56, 42, 1)
     assert middle_of(large) == pytest.approx((0, -14), abs=0.2)
 
@@ -103,4 +103,4 @@ def test_area_outside_an_image_has_the_color_of_its_border() -> None:
     image = np.full((1, 10, 10, 3), (10, 200, 30), np.uint8)
     image[0, 3:7, 3:7] = 0
     assert border(image).tolist() == [[10, 200, 30]]
-    assert warped(image, moved(0.5, 0))[0, :, 0].tolist() == [[10, 200, 30]] * 10
+    assert warped(image, translation(0.5, 0))[0, :, 0].tolist() == [[10, 200, 30]] * 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from pocketlens.evaluation.robustness.drawing import log_triangular, triangular
 from pocketlens.evaluation.robustness.pen import choose_pen
 from pocketlens.evaluation.robustness.photos import inked, tones
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES, Surface
-from pocketlens.evaluation.robustness.view import Box, stand
+from pocketlens.evaluation.robustness.view import Box, random_view
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_digit_is_completely_inside_and_within_its_range_of_sizes(drawings: Data
     heights = []
     for seed in range(200):
         random = np.random.default_rng(seed)
-        box = stand(
+        box = random_view(
             inked(fields, seed % 8, choose_pen(random, float(fields.own[seed % 8]))), random
         ).box
         assert min(box.left, box.top) >= margin
@@ -141,3 +143,14 @@ def test_images_that_are_not_drawings_are_rejected(drawings: Dataset) -> None:
         DataError, match=r"image 2 is not a drawing .* lightest pixel is 0 \(expected"
     ):
         photograph(replace(some, images=blank))
+
+
+def test_noise_is_drawn_on_first_use_and_does_not_change() -> None:
+    code = (
+        "from pocketlens.evaluation.robustness.camera import _noise_strip as strip;"
+        "assert strip.cache_info().currsize == 0;"
+        "print(len(strip()), *strip()[:3].tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    numbers = [float(number) for number in done.stdout.split()]
+    assert numbers == pytest.approx([524288, -0.1936221, 1.0194381, 0.2171988], abs=1e-6)

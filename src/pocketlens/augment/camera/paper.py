@@ -23,8 +23,8 @@ def texture(random: Random) -> Tensor:
         grain = part.uniform(0, 0.04) * part.smooth(random.side // 2)
         _, across = rotated(random.side, part.uniform(0, torch.pi))
         waves = part.uniform(4, 30) * across + 2 * part.smooth(3)
-        fibres = part.bernoulli(0.4) * part.uniform(0, 0.08) * waves.sin_()
-        plane[some] = clouds + grain + fibres
+        fibers = part.bernoulli(0.4) * part.uniform(0, 0.08) * waves.sin_()
+        plane[some] = clouds + grain + fibers
     return plane
 
 

@@ -23,10 +23,10 @@ from pocketlens.evaluation.robustness.drawing import (
     Homography,
     Random,
     blurred,
-    moved,
-    scaled,
+    rotation,
+    scaling,
     streaked,
-    turned,
+    translation,
 )
 from pocketlens.evaluation.robustness.warp import warped
 
@@ -132,19 +132,19 @@ def _shear(images: Array, amount: float, random: Random) -> Array:
 
 def _scale(images: Array, size: float, random: Random) -> Array:  # noqa: ARG001
     """Smaller."""
-    return _moved(images, [scaled(size, size)] * len(images))
+    return _moved(images, [scaling(size, size)] * len(images))
 
 
 def _rotate(images: Array, degrees: float, random: Random) -> Array:
     """Rotated to the left or right."""
-    return _moved(images, [turned(s * degrees) for s in random.choice((-1, 1), len(images))])
+    return _moved(images, [rotation(s * degrees) for s in random.choice((-1, 1), len(images))])
 
 
 def _translate(images: Array, distance: float, random: Random) -> Array:
     """Shifted in a random direction."""
     ways = random.uniform(0, 2 * math.pi, len(images))
     far = distance / 28
-    return _moved(images, [moved(far * math.cos(w), far * math.sin(w)) for w in ways])
+    return _moved(images, [translation(far * math.cos(w), far * math.sin(w)) for w in ways])
 
 
 def _brightness(images: Array, amount: float, random: Random) -> Array:  # noqa: ARG001

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pocketlens.evaluation.robustness.ranges import SIDE, Interval
 
 __all__ = [
-    "WHOLE",
+    "FULL_FRAME",
     "Array",
     "Homography",
     "X",
@@ -29,13 +29,13 @@ __all__ = [
     "log_triangular",
     "log_uniform",
     "map_points",
-    "moved",
+    "rotation",
     "sampled",
-    "scaled",
+    "scaling",
     "slow_noise",
     "streaked",
+    "translation",
     "triangular",
-    "turned",
     "uniform",
 ]
 
@@ -46,7 +46,7 @@ Random = np.random.Generator
 Region = tuple[slice, slice]
 """Rows and columns of the frame."""
 
-WHOLE: Region = (slice(0, SIDE), slice(0, SIDE))
+FULL_FRAME: Region = (slice(0, SIDE), slice(0, SIDE))
 
 Y, X = (grid.astype(np.float32) + np.float32(0.5) for grid in np.mgrid[:SIDE, :SIDE])
 
@@ -88,7 +88,7 @@ def bernoulli(random: Random, share: float) -> bool:
 
 
 def slow_noise(
-    random: Random, cells: int, rows: int | None = None, region: Region = WHOLE
+    random: Random, cells: int, rows: int | None = None, region: Region = FULL_FRAME
 ) -> Array:
     """Smooth noise with mean 0 and deviation about 1.
 
@@ -181,17 +181,17 @@ def band(distance: NDArray[np.floating], width: float) -> Array:
     return line
 
 
-def moved(x: float, y: float) -> Homography:
+def translation(x: float, y: float) -> Homography:
     """A translation by (x, y)."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
 
 
-def scaled(x: float, y: float) -> Homography:
+def scaling(x: float, y: float) -> Homography:
     """Scaling of x and of y."""
     return np.diag([x, y, 1.0])
 
 
-def turned(degrees: float) -> Homography:
+def rotation(degrees: float) -> Homography:
     """A rotation from x toward y: clockwise on the screen."""
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
@@ -212,7 +212,7 @@ def coordinates(homography: Homography) -> tuple[Array, Array]:
 
 
 def sampled(
-    field: NDArray[np.float32], homography: Homography, beyond: float, region: Region = WHOLE
+    field: NDArray[np.float32], homography: Homography, beyond: float, region: Region = FULL_FRAME
 ) -> Array:
     """A field of samples, transformed to the frame.
 
@@ -225,7 +225,7 @@ def sampled(
     from PIL import Image
 
     down, across = region
-    inverse = np.linalg.inv(homography) @ moved(across.start, down.start)
+    inverse = np.linalg.inv(homography) @ translation(across.start, down.start)
     inverse = (inverse / inverse[2, 2]).ravel()[:8]
     plane = Image.fromarray(field)
     seen = plane.transform(

@@ -22,13 +22,13 @@ from pocketlens.evaluation.robustness.drawing import (
     Random,
     bernoulli,
     map_points,
-    moved,
+    translation,
     uniform,
 )
 from pocketlens.evaluation.robustness.pen import choose_pen
 from pocketlens.evaluation.robustness.photos import check_drawings, drawings, inked, written_scene
 from pocketlens.evaluation.robustness.ranges import SIDE, SURFACES
-from pocketlens.evaluation.robustness.view import View, box_of, stand
+from pocketlens.evaluation.robustness.view import View, box_of, random_view
 from pocketlens.prediction import NOTHING
 
 __all__ = ["EMPTY_KINDS", "PIECES", "empty_kind", "empty_scenes"]
@@ -121,7 +121,7 @@ def _written(drawing: Drawing, random: Random, *, cut: bool = False) -> NDArray[
     surface = SURFACES[random.integers(len(SURFACES))]
     pen = choose_pen(random, float(fields.own[0]), chalk=surface.chalk)
     points = inked(fields, 0, pen)
-    view = stand(points, random)
+    view = random_view(points, random)
     if cut:
         view = _cut_off(view, points, random)
     scene = written_scene(fields, 0, pen, view, surface, random)
@@ -137,8 +137,10 @@ def _cut_off(view: View, points: NDArray[np.float64], random: Random) -> View:
         (0, seen * box.height - box.bottom),
         (0, SIDE - seen * box.height - box.top),
     )[random.integers(4)]
-    drawing = moved(x, y) @ view.drawing
-    return View(drawing, moved(x, y) @ view.sheet, view.unit, box_of(map_points(drawing, points)))
+    drawing = translation(x, y) @ view.drawing
+    return View(
+        drawing, translation(x, y) @ view.sheet, view.unit, box_of(map_points(drawing, points))
+    )
 
 
 def _scrambled(digit: Drawing, random: Random) -> Drawing:

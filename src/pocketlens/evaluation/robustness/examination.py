@@ -13,7 +13,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError, did_you_mean
 from pocketlens.evaluation.accuracy import Evaluation, evaluate, listed, wilson_interval
 from pocketlens.evaluation.robustness.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from pocketlens.evaluation.robustness.drawing import moved, scaled, turned
+from pocketlens.evaluation.robustness.drawing import rotation, scaling, translation
 from pocketlens.evaluation.robustness.empty import empty_kind, empty_scenes
 from pocketlens.evaluation.robustness.photos import check_drawings, photograph, surface_of
 from pocketlens.evaluation.robustness.ranges import SURFACES
@@ -37,7 +37,7 @@ MAX_LIMIT = 10_000
 ANGLES = tuple(range(-45, 46, 5))
 SIZES = tuple(round(0.1 * step, 1) for step in range(3, 14))
 SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)
-SHIFTED = 0.7
+SHIFTED_SCALE = 0.7
 """The scale of images that are shifted. MNIST's 20 × 20 box is then half the frame and stays
 inside."""
 
@@ -168,7 +168,7 @@ def _corruptions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:
 def _turns(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # noqa: ARG001
     shown = _canvas(predictor, dataset)
     scores = [
-        _score(predictor, dataset, warped(dataset.images, turned(angle), size=shown))
+        _score(predictor, dataset, warped(dataset.images, rotation(angle), size=shown))
         for angle in ANGLES
     ]
     return Table(
@@ -184,7 +184,7 @@ def _turns(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # noqa:
 def _scales(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # noqa: ARG001
     shown = _canvas(predictor, dataset)
     scores = [
-        _score(predictor, dataset, warped(dataset.images, scaled(size, size), size=shown))
+        _score(predictor, dataset, warped(dataset.images, scaling(size, size), size=shown))
         for size in SIZES
     ]
     return Table(
@@ -205,7 +205,11 @@ def _positions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # n
             _score(
                 predictor,
                 dataset,
-                warped(dataset.images, moved(x, y) @ scaled(SHIFTED, SHIFTED), size=shown),
+                warped(
+                    dataset.images,
+                    translation(x, y) @ scaling(SHIFTED_SCALE, SHIFTED_SCALE),
+                    size=shown,
+                ),
             )
             for x in SHIFTS
         )
@@ -214,7 +218,7 @@ def _positions(predictor: Predictor, dataset: Dataset, seed: int) -> Table:  # n
     return Table(
         "position",
         "Shifted images",
-        f"at {100 * SHIFTED:.0f} % of their size, shifted by shares of the frame's side, "
+        f"at {100 * SHIFTED_SCALE:.0f} % of their size, shifted by shares of the frame's side, "
         f"{len(dataset):,} images each",
         tuple(_shift(y, "up", "down") for y in SHIFTS),
         tuple(_shift(x, "left", "right") for x in SHIFTS),

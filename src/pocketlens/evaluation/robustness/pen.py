@@ -14,9 +14,9 @@ from pocketlens.evaluation.robustness.drawing import (
     Region,
     bernoulli,
     log_triangular,
-    moved,
     sampled,
     slow_noise,
+    translation,
     triangular,
     uniform,
 )
@@ -110,7 +110,9 @@ def written(
     if pen.double:
         way = random.standard_normal(2)
         x, y = FINE * pen.double * way / np.hypot(*way)
-        again = _coverage(sampled(field, view.drawing @ moved(x, y), REACH, region), radius, unit)
+        again = _coverage(
+            sampled(field, view.drawing @ translation(x, y), REACH, region), radius, unit
+        )
         ink = np.maximum(ink, uniform(random, (0.4, 0.9)) * again)
     if pen.broken:
         # Gaps about half a unit wide: where one slow noise changes its sign and another is high.

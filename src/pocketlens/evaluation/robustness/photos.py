@@ -27,16 +27,16 @@ from pocketlens.evaluation.robustness.drawing import (
     bernoulli,
     blend,
     map_points,
-    moved,
     sampled,
-    scaled,
+    scaling,
+    translation,
     triangular,
     uniform,
 )
 from pocketlens.evaluation.robustness.pen import Pen, choose_pen, written
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES, Surface
 from pocketlens.evaluation.robustness.sheet import blank_sheet, faint_lines, ruled, sheet_edge
-from pocketlens.evaluation.robustness.view import Box, View, box_of, stand
+from pocketlens.evaluation.robustness.view import Box, View, box_of, random_view
 
 __all__ = [
     "check_drawings",
@@ -173,7 +173,7 @@ def _photo(
     fields: DistanceFields, index: int, surface: Surface, random: Random
 ) -> NDArray[np.uint8]:
     pen = choose_pen(random, float(fields.own[index]), chalk=surface.chalk)
-    view = stand(inked(fields, index, pen), random)
+    view = random_view(inked(fields, index, pen), random)
     scene = written_scene(fields, index, pen, view, surface, random)
     return take(scene, random, sharpness=pen.thickness * view.unit)
 
@@ -189,7 +189,7 @@ def _neighbor(
     side = random.integers(4)
     x = (depth - standing.right, SIDE - depth - standing.left, *(2 * [along - standing.left]))
     y = (*(2 * [along - standing.top]), depth - standing.bottom, SIDE - depth - standing.top)
-    drawing = moved(float(x[side]), float(y[side])) @ view.drawing
+    drawing = translation(float(x[side]), float(y[side])) @ view.drawing
     place = box_of(map_points(drawing, points))
     if view.box.gap(place) < RANGES.gap * SIDE or not 0 < _share_seen(place) <= 0.5:
         return []
@@ -207,9 +207,9 @@ def _showing_through(
 ) -> Array:
     """Add mirrored, faint writing that shows through from the back of the sheet."""
     other = fields.pen[(index + 2) % len(fields.pen)]
-    mirrored = moved(GRID / 2, GRID / 2) @ scaled(-1, 1) @ moved(-GRID / 2, -GRID / 2)
+    mirrored = translation(GRID / 2, GRID / 2) @ scaling(-1, 1) @ translation(-GRID / 2, -GRID / 2)
     x, y = random.normal(0, GRID / 3, 2)
-    distance = sampled(other, view.drawing @ moved(x, y) @ mirrored, REACH)
+    distance = sampled(other, view.drawing @ translation(x, y) @ mirrored, REACH)
     shape = np.clip((uniform(random, (0.6, 1.4)) - distance) * view.unit / 2 + 0.5, 0, 1)
     # On paper, writing on the back is darker; on a dark board, wiped writing is lighter.
     sign = 1 if sheet[0, 0] < 0.35 else -1

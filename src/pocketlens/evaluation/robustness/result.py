@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pocketlens.evaluation.accuracy import Evaluation, percent, wilson_interval
-from pocketlens.json_fields import read_fields
 
 __all__ = ["BINS", "Rejection", "Score", "Share", "SuiteResult", "Table"]
 
@@ -240,6 +239,8 @@ class SuiteResult:
         Raises:
             DataError: A key is missing, a value has the wrong type, or the parts do not fit.
         """
+        from pocketlens.json_fields import read_fields
+
         return read_fields(cls, values, "a result of the suite")
 
 

@@ -22,10 +22,10 @@ from pocketlens.evaluation.robustness.drawing import (
     coordinates,
     half_plane,
     log_uniform,
-    moved,
     sampled,
-    scaled,
+    scaling,
     slow_noise,
+    translation,
     uniform,
 )
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES
@@ -251,9 +251,9 @@ def _seen(board: Image.Image, beyond: int, random: Random, size: float) -> Array
     view = empty_view(random).sheet
     middle = view[:2, 2] / view[2, 2]
     scale = height * SIDE / float(abs(np.linalg.det(view[:2, :2])) ** 0.5)
-    centered = moved(SIDE / 2 - middle[0], SIDE / 2 - middle[1])
+    centered = translation(SIDE / 2 - middle[0], SIDE / 2 - middle[1])
     return sampled(
         plane,
-        centered @ view @ scaled(scale / side, scale / side) @ moved(-side / 2, -side / 2),
+        centered @ view @ scaling(scale / side, scale / side) @ translation(-side / 2, -side / 2),
         beyond / 255,
     )

@@ -13,15 +13,15 @@ from pocketlens.evaluation.robustness.drawing import (
     Homography,
     Random,
     map_points,
-    moved,
-    scaled,
+    rotation,
+    scaling,
+    translation,
     triangular,
-    turned,
     uniform,
 )
 from pocketlens.evaluation.robustness.ranges import RANGES, SIDE
 
-__all__ = ["Box", "View", "box_of", "empty_view", "stand"]
+__all__ = ["Box", "View", "box_of", "empty_view", "random_view"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def box_of(points: NDArray[np.float64]) -> Box:
     return Box(float(left), float(top), float(right), float(bottom))
 
 
-def stand(points: NDArray[np.float64], random: Random) -> View:
+def random_view(points: NDArray[np.float64], random: Random) -> View:
     """Draw a random view: rotated, sheared, in perspective, off center, but completely visible.
 
     Args:
@@ -87,11 +87,11 @@ def stand(points: NDArray[np.float64], random: Random) -> View:
         random: Draws the view.
     """
     ink = box_of(points)
-    middle = moved(-(ink.left + ink.right) / 2, -(ink.top + ink.bottom) / 2)
+    middle = translation(-(ink.left + ink.right) / 2, -(ink.top + ink.bottom) / 2)
     slanted = np.array([[1, -triangular(random, RANGES.shear), 0], [0, 1, 0], [0, 0, 1]])
     turn = triangular(random, RANGES.turn)
-    sheet = turned(turn - triangular(random, RANGES.askew))
-    drawn = turned(turn) @ slanted @ scaled(triangular(random, RANGES.stretch), 1) @ middle
+    sheet = rotation(turn - triangular(random, RANGES.askew))
+    drawn = rotation(turn) @ slanted @ scaling(triangular(random, RANGES.stretch), 1) @ middle
     height = triangular(random, RANGES.height)
     room = 1 - 2 * RANGES.margin
     upright = box_of(map_points(drawn, points))
@@ -99,17 +99,19 @@ def stand(points: NDArray[np.float64], random: Random) -> View:
     tilt = triangular(random, RANGES.tilt)
     way = uniform(random, (0, 2 * math.pi))
     slant = np.array([[1, 0, 0], [0, 1, 0], [tilt * math.cos(way), tilt * math.sin(way), 1]])
-    seen = slant @ scaled(size, size)
+    seen = slant @ scaling(size, size)
     tilted = box_of(map_points(seen @ drawn, points))
     again = _fitting(tilted, height, room)
     left = RANGES.margin + (room - again * tilted.width) * random.random()
     top = RANGES.margin + (room - again * tilted.height) * random.random()
-    place = moved(left - again * tilted.left, top - again * tilted.top) @ scaled(again, again)
-    frame = scaled(SIDE, SIDE) @ place @ seen
+    place = translation(left - again * tilted.left, top - again * tilted.top) @ scaling(
+        again, again
+    )
+    frame = scaling(SIDE, SIDE) @ place @ seen
     drawing = frame @ drawn
     return View(
         drawing=drawing,
-        sheet=frame @ sheet @ scaled(20 * FINE, 20 * FINE),
+        sheet=frame @ sheet @ scaling(20 * FINE, 20 * FINE),
         unit=float(again * size * SIDE * FINE),
         box=box_of(map_points(drawing, points)),
     )
@@ -119,7 +121,7 @@ def empty_view(random: Random) -> View:
     """A random view of an empty sheet, as if it had a drawing that fills MNIST's box."""
     half = 10 * FINE
     corners = np.array([(x, y) for x in (-half, half) for y in (-half, half)]) + GRID / 2
-    return stand(corners, random)
+    return random_view(corners, random)
 
 
 def _fitting(box: Box, height: float, room: float) -> float:

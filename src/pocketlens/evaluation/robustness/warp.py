@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.evaluation.robustness.drawing import Homography, moved, scaled
+from pocketlens.evaluation.robustness.drawing import Homography, scaling, translation
 
 __all__ = ["border", "warped"]
 
@@ -23,8 +23,8 @@ def warped(
     Args:
         images: `(N, H, W, C)` uint8.
         change: Affine 3 × 3 matrix (see `drawing`), one for all images or one for each. The origin
-            is the middle, the unit is the side of the image: `moved(0.1, 0)` is a tenth of the
-            width to the right.
+            is the middle, the unit is the side of the image: `translation(0.1, 0)` moves an image
+            by a tenth of its width to the right.
         size: Height and width of the result, which an untransformed image fills; default: those of
             `images`.
 
@@ -35,14 +35,16 @@ def warped(
 
     count, height, width, channels = images.shape
     tall, wide = size or (height, width)
-    to_middle = scaled(1 / width, 1 / height) @ moved(-width / 2, -height / 2)
+    to_middle = scaling(1 / width, 1 / height) @ translation(-width / 2, -height / 2)
     changes = change if isinstance(change, list) else [change] * count
     result = np.empty((count, tall, wide, channels), np.uint8)
     for image, beyond, one, place in zip(images, border(images), changes, result, strict=True):
         size_kept = float(abs(np.linalg.det(one[:2, :2])) ** 0.5) * min(tall / height, wide / width)
         # When an image is made smaller, several samples per pixel are averaged to avoid aliasing.
         finer = max(1, math.ceil(round(1 / size_kept, 6)))
-        from_middle = moved(finer * wide / 2, finer * tall / 2) @ scaled(finer * wide, finer * tall)
+        from_middle = translation(finer * wide / 2, finer * tall / 2) @ scaling(
+            finer * wide, finer * tall
+        )
         inverse = np.linalg.inv(from_middle @ one @ to_middle)
         seen = Image.fromarray(image[..., 0] if channels == 1 else image).transform(
             (finer * wide, finer * tall),
