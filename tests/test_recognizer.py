@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from pocketlens import networks
 from pocketlens.errors import OutputExistsError, RunError
-from pocketlens.image import InputSpec
+from pocketlens.image import Color, InputSpec
 from pocketlens.recipe import Choice
 from pocketlens.recognizer import Recognizer, planes
 
@@ -26,10 +26,10 @@ def untrained(spec: InputSpec, *, temperature: float = 1.7) -> Recognizer:
 
 @pytest.mark.parametrize("color", ["gray", "rgb", "bgr"])
 @pytest.mark.parametrize("scales", [1, 3])
-def test_planes_match_the_input_spec(color: str, scales: int) -> None:
+def test_planes_match_the_input_spec(color: Color, scales: int) -> None:
     count = 1 if color == "gray" else scales
     scale, bias = (0.5, 0.25, 2.0)[:count], (1.0, -3.0, 0.0)[:count]
-    spec = InputSpec(5, 4, color, scale=scale, bias=bias)  # type: ignore[arg-type]
+    spec = InputSpec(5, 4, color, scale=scale, bias=bias)
     images = np.random.default_rng(0).integers(0, 256, (2, *spec.shape), dtype=np.uint8)
     ours = planes(torch.from_numpy(images).permute(0, 3, 1, 2), spec)
     assert np.array_equal(ours.numpy(), spec.network_input(images))

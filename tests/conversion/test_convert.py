@@ -331,7 +331,7 @@ def test_other_objects_are_rejected(tmp_path: Path) -> None:
 
 def test_metadata_that_is_not_a_string_is_rejected() -> None:
     with pytest.raises(OptionError, match=r"metadata\.version must be a string; received: 1\.0"):
-        ModelMetadata(version=1.0)  # type: ignore[arg-type]
+        ModelMetadata(version=1.0)  # type: ignore[arg-type] # the error
 
 
 # --- output of other packages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pocketlens.conversion.heads import find_head, probabilities_of, probe_images
+from pocketlens.conversion.heads import Head, find_head, probabilities_of, probe_images
 from pocketlens.errors import ConversionError
 from pocketlens.image import InputSpec
 
@@ -60,8 +60,9 @@ def test_outputs_that_do_not_fit_are_rejected(
 def test_probabilities_follow_their_formulas() -> None:
     np.testing.assert_allclose(probabilities_of(LOGITS, "logits"), SOFTMAX, atol=1e-6)
     np.testing.assert_array_equal(probabilities_of(SOFTMAX, "probabilities"), SOFTMAX)
-    for head, single in (("probability", SIGMOID), ("logit", LOGITS)):
-        two = probabilities_of(single[:, :1], head)  # type: ignore[arg-type]
+    singles: dict[Head, np.ndarray] = {"probability": SIGMOID, "logit": LOGITS}
+    for head, single in singles.items():
+        two = probabilities_of(single[:, :1], head)
         np.testing.assert_allclose(two[:, 1:], SIGMOID[:, :1], atol=1e-6)
         np.testing.assert_allclose(two.sum(1), 1, atol=1e-6)
 

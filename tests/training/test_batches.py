@@ -11,7 +11,6 @@ import torch
 
 from pocketlens.data import Dataset
 from pocketlens.recipe import Recipe, load_recipe
-from pocketlens.training import batches
 from pocketlens.training.batches import Batches
 
 CPU = torch.device("cpu")
@@ -33,9 +32,9 @@ def test_an_epoch_has_each_image_once_with_its_label(
         image.tobytes(): label
         for image, label in zip(bars_train.channels_first(), bars_train.labels, strict=True)
     }
-    found = make_batches(bars_recipe, bars_train)
-    steps = list(found.epoch(1))
-    assert len(steps) == found.steps == len(bars_train) // 16
+    batches = make_batches(bars_recipe, bars_train)
+    steps = list(batches.epoch(1))
+    assert len(steps) == batches.steps == len(bars_train) // 16
     seen = [
         (image.numpy().tobytes(), int(label))
         for images, labels, _ in steps
@@ -50,18 +49,18 @@ def test_the_order_differs_between_epochs_and_is_repeatable(
     bars_recipe: Recipe, bars_train: Dataset
 ) -> None:
     settings = ("augment.name=shift", "training.echo=2")
-    found, again = (make_batches(bars_recipe, bars_train, *settings) for _ in range(2))
-    assert contents(found, 1) == contents(again, 1)
-    assert contents(found, 2) == contents(again, 2) != contents(again, 1)
+    first, again = (make_batches(bars_recipe, bars_train, *settings) for _ in range(2))
+    assert contents(first, 1) == contents(again, 1)
+    assert contents(first, 2) == contents(again, 2) != contents(again, 1)
 
 
 @pytest.mark.parametrize("echo", [1, 2, 5])
 def test_an_echo_repeats_each_augmented_batch(
     bars_recipe: Recipe, bars_train: Dataset, echo: int
 ) -> None:
-    found = make_batches(bars_recipe, bars_train, "augment.name=shift", f"training.echo={echo}")
-    seen = contents(found, 3)
-    assert len(seen) == found.steps == echo * (len(bars_train) // 16)
+    batches = make_batches(bars_recipe, bars_train, "augment.name=shift", f"training.echo={echo}")
+    seen = contents(batches, 3)
+    assert len(seen) == batches.steps == echo * (len(bars_train) // 16)
     assert set(Counter(seen).values()) == {echo}
     once = make_batches(bars_recipe, bars_train, "augment.name=shift")
     assert set(contents(once, 3)) == set(seen) if echo == 1 else len(seen) > len(set(seen))
@@ -70,10 +69,10 @@ def test_an_echo_repeats_each_augmented_batch(
 def test_the_memory_for_repetition_is_bounded(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = make_batches(bars_recipe, bars_train, "training.echo=3")
-    one = 16 * found.images[0].nbytes
-    monkeypatch.setattr(batches, "KEPT_BYTES", 2 * one)
-    seen = contents(found, 1)
+    batches = make_batches(bars_recipe, bars_train, "training.echo=3")
+    one = 16 * batches.images[0].nbytes
+    monkeypatch.setattr("pocketlens.training.batches.KEPT_BYTES", 2 * one)
+    seen = contents(batches, 1)
     open_ = most = 0
     for place, name in enumerate(seen):
         before, after = seen[:place].count(name), seen[place + 1 :].count(name)
@@ -88,11 +87,11 @@ def test_a_small_share_of_nothing_is_at_least_one_frame(
     settings = ["augment={name='camera'}", "input.height=16", "input.width=16"]
     images = np.pad(bars_train.images, ((0, 0), (2, 2), (2, 2), (0, 0)))
     recipe = load_recipe(bars_recipe, [*settings, "data.nothing=0.01"])
-    found = make_batches(recipe, replace(bars_train, images=images))
-    assert found.empty == 1
-    _, labels, sources = next(iter(found.epoch(1)))
-    assert labels.tolist().count(found.classes.index("nothing")) == 1
-    assert sources.tolist().index(-1) == labels.tolist().index(found.classes.index("nothing"))
+    batches = make_batches(recipe, replace(bars_train, images=images))
+    assert batches.empty == 1
+    _, labels, sources = next(iter(batches.epoch(1)))
+    assert labels.tolist().count(batches.classes.index("nothing")) == 1
+    assert sources.tolist().index(-1) == labels.tolist().index(batches.classes.index("nothing"))
 
 
 def test_there_are_a_thousand_frames_of_nothing_to_choose_thresholds_on(
@@ -102,9 +101,9 @@ def test_there_are_a_thousand_frames_of_nothing_to_choose_thresholds_on(
     images = np.pad(bars_train.images, ((0, 0), (2, 2), (2, 2), (0, 0)))[:7]
     held = replace(bars_train, images=images, labels=bars_train.labels[:7])
     recipe = load_recipe(bars_recipe, [*settings, "data.nothing=0.1"])
-    found = make_batches(recipe, held, "training.batch_size=4")
+    batches = make_batches(recipe, held, "training.batch_size=4")
     again = make_batches(recipe, held, "training.batch_size=4")
-    frames, repeated = found.nothing_frames(held), again.nothing_frames(held)
+    frames, repeated = batches.nothing_frames(held), again.nothing_frames(held)
     assert frames is not None
     assert repeated is not None
     assert frames.shape == (1000, 1, 16, 16)
@@ -127,13 +126,13 @@ def test_sources_are_the_indices_of_the_clean_images(
 def test_augmenting_in_a_second_thread_gives_the_same_batches(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = make_batches(bars_recipe, bars_train, "augment.name=warp", "training.echo=2")
+    batches = make_batches(bars_recipe, bars_train, "augment.name=warp", "training.echo=2")
     threads = torch.get_num_threads()
     monkeypatch.setattr(Batches, "_overlaps", False)
-    alone = contents(found, 2)
+    alone = contents(batches, 2)
     monkeypatch.setattr(Batches, "_overlaps", True)
-    assert contents(found, 2) == alone
-    steps = found.epoch(2)
+    assert contents(batches, 2) == alone
+    steps = batches.epoch(2)
     next(steps)
     steps.close()  # a training that stops in the middle of an epoch
     assert torch.get_num_threads() == threads
@@ -143,12 +142,12 @@ def test_augmenting_in_a_second_thread_gives_the_same_batches(
 def test_an_error_in_the_second_thread_is_raised(
     bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = make_batches(bars_recipe, bars_train, "augment.name=warp")
+    batches = make_batches(bars_recipe, bars_train, "augment.name=warp")
     monkeypatch.setattr(Batches, "_overlaps", True)
 
     def fails(*_args: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(found, "augmentation", fails)
+    monkeypatch.setattr(batches, "augmentation", fails)
     with pytest.raises(MemoryError, match="no room"):
-        next(found.epoch(1))
+        next(batches.epoch(1))

@@ -100,8 +100,8 @@ def test_an_exception_ends_the_training_and_the_checkpoint_is_kept(
     checkpoint = Checkpoint.read(tmp_path / "checkpoint")
     assert [row["epoch"] for row in checkpoint.history] == list(range(1, finished + 1))
     resumed = train(bars_recipe, bars_train, folder=tmp_path, resume=True)
-    whole = train(bars_recipe, bars_train)
-    ours, theirs = (t.recognizer.network.state_dict() for t in (resumed, whole))
+    full = train(bars_recipe, bars_train)
+    ours, theirs = (t.recognizer.network.state_dict() for t in (resumed, full))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
 
 
@@ -144,7 +144,7 @@ def test_other_objects_are_rejected(
     bars_recipe: Recipe, bars_train: Dataset, callbacks: object, received: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        train(bars_recipe, bars_train, callbacks=callbacks)  # type: ignore[arg-type] # the point
+        train(bars_recipe, bars_train, callbacks=callbacks)  # type: ignore[arg-type] # the error
     message = str(caught.value)
     start = f"callbacks must be a list of pocketlens.Callback objects; received: {received}"
     assert message.startswith(start)

@@ -86,14 +86,14 @@ def test_it_resumes_to_the_same_weights(
         def epoch(self, epoch: Epoch) -> None:
             raise KeyboardInterrupt
 
-    whole = train(bars_recipe, bars_train, network=own_network())
-    options = {"folder": tmp_path, "network": own_network()}
-    part = train(bars_recipe, bars_train, **options, callbacks=[Stop()])  # type: ignore[arg-type]
+    full = train(bars_recipe, bars_train, network=own_network())
+    network, stop = own_network(), Stop()
+    part = train(bars_recipe, bars_train, folder=tmp_path, network=network, callbacks=[stop])
     assert (part.interrupted, len(part.history)) == (True, 1)
     with pytest.raises(RunError, match=r"does not fit the network 'strided': .* the same network"):
         train(bars_recipe, bars_train, folder=tmp_path, resume=True)
     rest = train(bars_recipe, bars_train, folder=tmp_path, network=own_network(), resume=True)
-    assert same(weights(rest.recognizer), weights(whole.recognizer))
+    assert same(weights(rest.recognizer), weights(full.recognizer))
 
 
 def test_it_converts_to_core_ml(
@@ -131,7 +131,7 @@ def test_its_weights_are_saved_and_loaded_into_a_module(
         "network=OwnNetwork(...))"
     )
     with pytest.raises(OptionError, match=r"received: <class '.*OwnNetwork'>; pass the module too"):
-        Recognizer.load(file, network=OwnNetwork)  # type: ignore[arg-type] # the point
+        Recognizer.load(file, network=OwnNetwork)  # type: ignore[arg-type] # the error
     with pytest.raises(RunError, match=r"weights in .* do not fit the network OwnNetwork: .*size"):
         Recognizer.load(file, network=OwnNetwork(width=4))
 
@@ -165,6 +165,7 @@ class TwoResults(OwnNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = super().forward(x)
+        # Two results, against the annotation: that is the error.
         return (logits, logits) if self.training else logits  # type: ignore[return-value]
 
 

@@ -160,8 +160,8 @@ def stamp(file: Path) -> tuple[int, int] | None:
 def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Path) -> None:
     """Whenever it is killed, the resumed training ends with exactly the same weights."""
     folder = tmp_path / "run"
-    whole = read_run(trained).history
-    epoch = float(np.median([row.seconds for row in whole]))
+    full = read_run(trained).history
+    epoch = float(np.median([row.seconds for row in full]))
     random = np.random.default_rng(0)
     moments = ["data", "data", "first epoch", "first epoch"]
     moments += list(random.permutation(["epoch", "writing"] * 8))
@@ -200,7 +200,7 @@ def test_killed_at_twenty_moments(recipe_file: Path, trained: Path, tmp_path: Pa
     assert not list(folder.rglob(".*"))
     assert equal(Recognizer.load(folder), Recognizer.load(trained))
     ours = read_run(folder).history
-    assert [row.train_loss for row in ours] == [row.train_loss for row in whole]
+    assert [row.train_loss for row in ours] == [row.train_loss for row in full]
     assert [row.epoch for row in ours] == list(range(1, 31))
 
 
@@ -217,11 +217,11 @@ def test_frames_of_nothing_are_the_same_after_a_resume(
         def epoch(self, epoch: Epoch) -> None:
             raise KeyboardInterrupt
 
-    whole = train(recipe, few)
+    full = train(recipe, few)
     assert len(train(recipe, few, folder=tmp_path, callbacks=[Stop()]).history) == 1
     rest = train(recipe, few, folder=tmp_path, resume=True)
-    assert equal(rest.recognizer, whole.recognizer)
-    assert [r.validation_loss for r in rest.history] == [r.validation_loss for r in whole.history]
+    assert equal(rest.recognizer, full.recognizer)
+    assert [r.validation_loss for r in rest.history] == [r.validation_loss for r in full.history]
     assert rest.recognizer.classes[-1] == "nothing"
 
 

@@ -84,6 +84,7 @@ def test_the_loss_ignores_frames_of_nothing(bars_recipe: Recipe, bars_train: Dat
     sources = torch.tensor([3, -1, 5, -1])
     assert torch.isclose(teacher.loss(own, sources), 1 - cosine[[0, 2]].mean(), atol=1e-5)
     same = torch.stack([features[3], features[5]])
+    # Any module will do here.
     teacher.projection = torch.nn.Identity()  # type: ignore[assignment]
     assert teacher.loss(same, torch.tensor([3, 5])).item() == pytest.approx(0, abs=1e-5)
     assert teacher.loss(-same, torch.tensor([3, 5])).item() == pytest.approx(2, abs=1e-5)

@@ -89,7 +89,7 @@ class Checkpoint:
                         f"{path} is not a Pocketlens checkpoint; expected format {FORMAT}, "
                         f"received: {header.get('format')}; start again with --force"
                     )
-                found = cls(
+                checkpoint = cls(
                     header["recipe"],
                     header["data"],
                     json.loads(header["history"]),
@@ -100,8 +100,8 @@ class Checkpoint:
                     if group not in GROUPS:
                         raise KeyError(key)
                     # A clone, because this tensor is a view of the mapped file.
-                    getattr(found, group)[name] = file.get_tensor(key).clone()
-                return found
+                    getattr(checkpoint, group)[name] = file.get_tensor(key).clone()
+                return checkpoint
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise RunError(
                 f"{path} cannot be read as a checkpoint: {error}; start again with --force"

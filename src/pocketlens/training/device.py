@@ -79,12 +79,12 @@ def _narrow(network: nn.Module, image: Tensor) -> bool:
     always, with one of width 2 for some numbers of channels. Convolutions without stride, without
     padding, or 1 × 1 are correct.
     """
-    found = []
+    narrow = []
 
     def look(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
         padded = layer.padding not in ((0, 0), "valid")
-        found.append(max(layer.stride) > 1 and padded and output.shape[3] == 1)
+        narrow.append(max(layer.stride) > 1 and padded and output.shape[3] == 1)
 
     hooks = [
         layer.register_forward_hook(look)
@@ -99,7 +99,7 @@ def _narrow(network: nn.Module, image: Tensor) -> bool:
         network.train(was_training)
         for hook in hooks:
             hook.remove()
-    return any(found)
+    return any(narrow)
 
 
 def keep_freed_memory() -> None:

@@ -181,7 +181,7 @@ class _Loop:
             self.teacher = teacher.to(device)
             parts.append(self.teacher.projection)
         self.optimizer = make_optimizer(self.options, parts)
-        self.held = self.batches.validation_frames(validation)
+        self.validation_tensors = self.batches.validation_frames(validation)
         self.validation = validation
         self.fingerprint = fingerprint(data, validation) if folder else ""
         self.history: list[Epoch] = []
@@ -304,9 +304,9 @@ class _Loop:
 
     def validate(self) -> tuple[float | None, float | None]:
         """Mean negative log-likelihood and accuracy on the validation images; None without any."""
-        if not len(self.held[1]):
+        if not len(self.validation_tensors[1]):
             return None, None
-        images, labels = self.held
+        images, labels = self.validation_tensors
         logits = self.recognizer().logits(images.permute(0, 2, 3, 1))
         accuracy = (logits.argmax(1) == labels).float().mean()
         return float(F.cross_entropy(logits, labels)), float(accuracy)
@@ -368,13 +368,13 @@ class _Loop:
             raise RunError(
                 f"{path} does not exist, so there is nothing to resume; leave out --resume"
             )
-        found = Checkpoint.read(path)
-        found.check(path, self.recipe, self.fingerprint)
+        checkpoint = Checkpoint.read(path)
+        checkpoint.check(path, self.recipe, self.fingerprint)
         try:
-            self.network.load_state_dict(found.weights)
+            self.network.load_state_dict(checkpoint.weights)
             if self.teacher is not None:
-                self.teacher.load_state_dict(found.teacher)
-            restore_optimizer(self.optimizer, found.optimizer)
+                self.teacher.load_state_dict(checkpoint.teacher)
+            restore_optimizer(self.optimizer, checkpoint.optimizer)
         except (RuntimeError, LookupError, ValueError) as error:
             # The network's code has changed, or `network` is another module.
             name = self.choice.name if self.choice else type(self.network).__name__
@@ -382,18 +382,18 @@ class _Loop:
                 f"{path} does not fit the network '{name}': {' '.join(str(error).split())}; "
                 "resume with the same network, or start again with --force"
             ) from error
-        self.history = found.epochs(path)
-        self.best_epoch = found.best_epoch
-        self.best = {name: tensor.to(self.device) for name, tensor in found.best.items()}
+        self.history = checkpoint.epochs(path)
+        self.best_epoch = checkpoint.best_epoch
+        self.best = {name: tensor.to(self.device) for name, tensor in checkpoint.best.items()}
 
     def finish(self, *, interrupted: bool) -> Training:
         """Load the best weights and calibrate them on the validation images."""
         if self.history:  # without any, the weights of the unfinished first epoch are kept
             self.network.load_state_dict(self.best)
         recognizer = self.recognizer()
-        if len(self.held[1]) >= LEAST_TO_CALIBRATE:
+        if len(self.validation_tensors[1]) >= LEAST_TO_CALIBRATE:
             empty = self.batches.nothing_frames(self.validation)
-            recognizer = calibrate(recognizer, *self.held, empty=empty)
+            recognizer = calibrate(recognizer, *self.validation_tensors, empty=empty)
         return Training(
             recognizer, tuple(self.history), self.best_epoch, self.device.type, interrupted
         )

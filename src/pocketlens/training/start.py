@@ -29,15 +29,15 @@ def load_start_weights(
     Raises:
         RunError: There is no Recognizer, or its network, input or classes differ.
     """
-    found = Recognizer.load(Path(path).expanduser())
+    other = Recognizer.load(Path(path).expanduser())
     # `ink` only says how drawings are rendered; it does not change the network's input.
-    spec = replace(found.input_spec, ink=recipe.input.ink)
+    spec = replace(other.input_spec, ink=recipe.input.ink)
     differences = [
         f"{name} {theirs}; the recipe has {ours}"
         for name, theirs, ours in (
-            ("network", found.choice, recipe.network),
+            ("network", other.choice, recipe.network),
             ("input", spec, recipe.input),
-            ("classes", ", ".join(found.classes), ", ".join(classes)),
+            ("classes", ", ".join(other.classes), ", ".join(classes)),
         )
         if theirs != ours
     ]
@@ -46,4 +46,4 @@ def load_start_weights(
             f"training cannot start from {path}: it has the {' and the '.join(differences)}; "
             "start from a run of the same recipe, or leave out training.start"
         )
-    network.load_state_dict(found.network.state_dict())
+    network.load_state_dict(other.network.state_dict())

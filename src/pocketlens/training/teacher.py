@@ -123,10 +123,14 @@ def shrink(data: Dataset, input_spec: InputSpec) -> Dataset:
 @contextmanager
 def head_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
     """Within: collect the input of the network's last layer, `head`, one entry per call."""
-    found: list[Tensor] = []
-    hook = _head(network).register_forward_pre_hook(lambda _layer, inputs: found.append(inputs[0]))
+    collected: list[Tensor] = []
+
+    def collect(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        collected.append(inputs[0])
+
+    hook = _head(network).register_forward_pre_hook(collect)
     try:
-        yield found
+        yield collected
     finally:
         hook.remove()
 
