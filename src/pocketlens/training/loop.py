@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -37,41 +37,17 @@ from pocketlens.training.checks import check_callbacks, check_data
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.network import build_network
 from pocketlens.training.random_state import restored_random_state, seed_generators
+from pocketlens.training.result import Training
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.teacher import Teacher, head_inputs, shrink, teacher_recipe
 
-__all__ = ["Training", "train"]
+__all__ = ["train"]
 
 REPORT_SECONDS = 0.1
 """Least time between two calls of `Callback.step`."""
 
 LEAST_TO_CALIBRATE = 200
 """Fewer validation images than this cannot fit a temperature and thresholds."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """The result of `train`.
-
-    Args:
-        recognizer: The trained network, with the weights of the best epoch.
-        history: One `Epoch` per finished epoch, in order.
-        best_epoch: Number of the epoch with the lowest validation loss, from 1; the last epoch if
-            there are no validation images; 0 if the training was interrupted in its first epoch.
-        device: The type of device that trained: `cpu`, `cuda` or `mps`.
-        interrupted: True if Ctrl-C, or a callback, ended the training early.
-    """
-
-    recognizer: Recognizer
-    history: tuple[Epoch, ...]
-    best_epoch: int
-    device: str
-    interrupted: bool
-
-    @property
-    def seconds(self) -> float:
-        """Duration of all finished epochs together, in seconds, validation included."""
-        return sum(row.seconds for row in self.history)
 
 
 def train(
@@ -86,7 +62,8 @@ def train(
 ) -> Training:
     """Train a recipe's network on a data set.
 
-    Without callbacks, the same arguments give the same weights, on the same computer.
+    The same arguments give the same weights, bit by bit, on the same computer and with the same
+    number of threads (`OMP_NUM_THREADS`).
 
     State of the process: the state of PyTorch's random generators and the number of threads are
     the same after the call as before it, also when it raises. There is one exception: under glibc

@@ -1,0 +1,35 @@
+"""`Training`: the result of `train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketlens.history import Epoch
+from pocketlens.recognizer import Recognizer
+
+__all__ = ["Training"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The result of `train`.
+
+    Args:
+        recognizer: The trained network, with the weights of the best epoch.
+        history: One `Epoch` per finished epoch, in order.
+        best_epoch: Number of the epoch with the lowest validation loss, from 1; the last epoch if
+            there are no validation images; 0 if the training was interrupted in its first epoch.
+        device: The type of device that trained: `cpu`, `cuda` or `mps`.
+        interrupted: True if Ctrl-C, or a callback, ended the training early.
+    """
+
+    recognizer: Recognizer
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    device: str
+    interrupted: bool
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all finished epochs together, in seconds, validation included."""
+        return sum(row.seconds for row in self.history)
