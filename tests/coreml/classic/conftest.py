@@ -1,4 +1,4 @@
-"""Loads a classic model of one kind, its fields given as a dictionary."""
+"""Fixtures that load a classic model from a dictionary of its fields, and check its result."""
 
 from __future__ import annotations
 

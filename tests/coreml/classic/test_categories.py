@@ -131,15 +131,15 @@ def test_result(
 def test_vectorizer(feature_model: Make) -> None:
     """Columns are in the order of the list; a dictionary sets single entries of its column."""
     columns = [("c", 4), ("a", 1), ("b", 2), ("a", 1), ("d", 1)]
-    taken = {"a": "double", "b": (2,), "c": "dictionary int64", "d": "int64?"}
-    model = feature_model("featureVectorizer", {"inputList": columns}, taken, (9,))
-    given = {"a": 5, "b": [6, 7], "c": {3: 2.5, 0: -1}, "d": 4}
-    np.testing.assert_array_equal(model.run(given)["y"], [-1, 0, 0, 2.5, 5, 6, 7, 5, 4])
-    del given["d"]
-    np.testing.assert_array_equal(model.run(given)["y"], [-1, 0, 0, 2.5, 5, 6, 7, 5, NAN])
-    given["c"] = {4: 1}
+    features = {"a": "double", "b": (2,), "c": "dictionary int64", "d": "int64?"}
+    model = feature_model("featureVectorizer", {"inputList": columns}, features, (9,))
+    inputs = {"a": 5, "b": [6, 7], "c": {3: 2.5, 0: -1}, "d": 4}
+    np.testing.assert_array_equal(model.run(inputs)["y"], [-1, 0, 0, 2.5, 5, 6, 7, 5, 4])
+    del inputs["d"]
+    np.testing.assert_array_equal(model.run(inputs)["y"], [-1, 0, 0, 2.5, 5, 6, 7, 5, NAN])
+    inputs["c"] = {4: 1}
     with pytest.raises(FeatureError, match="a dictionary has the key 4; expected 0 to 3"):
-        model.run(given)
+        model.run(inputs)
 
 
 def test_the_builders_of_coremltools(open_spec: Open) -> None:

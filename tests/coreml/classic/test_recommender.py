@@ -52,9 +52,9 @@ def expected(observed: dict[int, float], allowed: list[int]) -> dict[int, float]
 def test_scores_of_items_not_in_the_input(spec_of: Callable[..., Any], open_spec: Open) -> None:
     model = open_spec(recommender(spec_of, {"items": "dictionary int64"}, False))
     answer = model.run({"items": {0: 3.0, 4: -1.0}})
-    wanted = expected({0: 3.0, 4: -1.0}, [1, 2, 3])
-    assert answer["list"] == list(wanted)
-    assert answer["scores"] == pytest.approx(wanted)
+    ranking = expected({0: 3.0, 4: -1.0}, [1, 2, 3])
+    assert answer["list"] == list(ranking)
+    assert answer["scores"] == pytest.approx(ranking)
     # An item that the model does not know is ignored.
     assert model.run({"items": {0: 3.0, 4: -1.0, 99: 5.0}}) == answer
 

@@ -202,7 +202,7 @@ def test_truncated_weights(package: Path, length: int) -> None:
     [
         (4, "<I", 1, "has version 1; expected 2"),
         (64, "<I", 7, "expected 0xDEADBEEF, received 0x00000007"),
-        (68, "<I", 2, "holds float32; the model declares float16"),
+        (68, "<I", 2, "contains float32; the model declares float16"),
         (72, "<Q", 23, "has 23 bytes; expected 24"),
         (72, "<Q", 2**63, "expected 24"),
         (80, "<Q", 2**63, "outside the file"),

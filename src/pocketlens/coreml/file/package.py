@@ -111,7 +111,7 @@ class ModelFile:
             )
         name, bits, dtype = BLOB_TYPES[code]
         if name != kind:
-            raise ModelFileError(f"{where} holds {name}; the model declares {kind}")
+            raise ModelFileError(f"{where} contains {name}; the model declares {kind}")
         count = math.prod(shape)
         expected = (count * bits + 7) // 8
         if size != expected:
