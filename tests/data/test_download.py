@@ -1,4 +1,4 @@
-"""Downloads from a local server that cuts off, sends wrong ranges, hangs or does not support ranges."""
+"""Downloads from a local server that cuts off, sends wrong ranges, hangs or ignores ranges."""
 
 from __future__ import annotations
 
