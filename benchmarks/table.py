@@ -1,6 +1,6 @@
-"""The figures of README.md and of the recipes' headers, from what the other scripts here measured.
+"""Write the figures in README.md and in the recipes' headers, from the JSON of the other scripts.
 
-python benchmarks/table.py    # writes them; a test holds that they are there
+python benchmarks/table.py    # a test checks that the files are up to date
 """
 
 import json
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 RECIPES = HERE.parent / "src" / "pocketlens" / "recipes"
 FOR_CAMERAS = ("digits",)
-"""Recipes that were made for photographs; the others guess there."""
+"""Recipes that are made for photos; the others guess there."""
 
 BLOCK = re.compile(r"<!-- figures -->\n.*?<!-- /figures -->", re.DOTALL)
 HEADER = re.compile(r"(?<=\n)# Measured by [^\n]*(\n# [^\n]*)*")
@@ -30,11 +30,11 @@ def duration(seconds: float) -> str:
 
 
 def figures() -> str:
-    """The block of README.md between its two comments."""
+    """The block of README.md, including the two comments around it."""
     measured = json.loads((HERE / "recipes.json").read_text())
     lines = [
         "<!-- figures -->",
-        "| recipe | clean | photographs | nothing | calibration | parameters | Core ML file "
+        "| recipe | clean | photos | false positives | calibration | parameters | Core ML file "
         "| training | whole run | one image |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -58,11 +58,12 @@ def figures() -> str:
     start = json.loads((HERE / "startup.json").read_text())
     lines += [
         "",
-        f"To 99 % of the test set: `quick` {to_99['quick']}, its network in a plain PyTorch loop "
-        f"{to_99['plain PyTorch']}, the Keras walk {to_99['Keras walk, tensorflow']} on TensorFlow "
-        f"and {to_99['Keras walk, torch']} on PyTorch.",
-        f"`pocketlens --help` takes {start['help']:.2f} s; `pocketlens predict`, from process "
-        f"start to the answer, {start['predict']:.2f} s.",
+        f"Training time until 99 % on the test set: `quick` {to_99['quick']}; its network in a "
+        f"plain PyTorch loop {to_99['plain PyTorch']}; the network of the well-known Keras "
+        f"tutorial {to_99['Keras walk, tensorflow']} with TensorFlow and "
+        f"{to_99['Keras walk, torch']} with PyTorch.",
+        f"`pocketlens --help` takes {start['help']:.2f} s, and `pocketlens predict` "
+        f"{start['predict']:.2f} s, from the start of the process to the prediction.",
         "",
         runtime(),
         conformance(),
@@ -72,16 +73,15 @@ def figures() -> str:
 
 
 def runtime() -> str:
-    """How fast Core ML files run, in a sentence."""
+    """How fast Core ML files run, in two sentences."""
     measured = json.loads((HERE / "runtime.json").read_text())
     graphs = [row["times_of_onnx"] for row in measured.values()]
     names = {"resnet50": "ResNet-50", "mobilenet": "MobileNet", "vit": "ViT"}
     large = [f"{measured[key]['run_times_of_onnx']:.2f} ({name})" for key, name in names.items()]
     return (
-        "Beside the ONNX file that PyTorch itself exports, in ONNX Runtime too, the graph of a "
-        f"Core ML file takes {min(graphs):.2f} to {max(graphs):.2f} times as long; with the "
-        "picture made ready and the answer named, for networks like these, "
-        f"{', '.join(large)}."
+        f"In ONNX Runtime, the graph of a Core ML file takes {min(graphs):.2f} to "
+        f"{max(graphs):.2f} times as long as the ONNX file that PyTorch itself exports. With the "
+        f"preparation of the image and the lookup of the label: {', '.join(large)}."
     )
 
 
@@ -93,22 +93,22 @@ def conformance() -> str:
         return sum(suite["outcomes"].get(kind, 0) for suite in table["suites"].values())
 
     return (
-        f"Of coremltools' own tests {count('passed'):,} predict here and pass, {count('failed')} "
-        f"fail, and {count('listed')} are known to, each with its cause "
+        f"Of coremltools' own tests, {count('passed'):,} make a prediction here and pass, "
+        f"{count('failed')} fail, and {count('listed')} fail for a known reason "
         "([the table](conformance/TABLE.md))."
     )
 
 
 def header(name: str) -> str:
-    """The lines of a recipe's header that say what was measured of it."""
+    """The lines of a recipe's header with its measurements."""
     measured = json.loads((HERE / "recipes.json").read_text())[name]
     mean, median, seeds = measured["mean"], measured["median"], measured["seeds"]
-    found = [f"{percent(mean['accuracy'])} of MNIST's test set"]
+    found = [f"{percent(mean['accuracy'])} on the MNIST test set"]
     if name in FOR_CAMERAS:
         found += [
-            f"{percent(mean['camera_accuracy'])} of photographs",
-            f"{percent(mean['false_digits'])} false digits at 97 % kept",
-            f"calibration error {percent(mean['calibration_error'])}, of photographs "
+            f"{percent(mean['camera_accuracy'])} on simulated photos",
+            f"{percent(mean['false_digits'])} false positives on empty scenes",
+            f"calibration error {percent(mean['calibration_error'])}, on photos "
             f"{percent(mean['camera_calibration_error'])}",
         ]
     found += [
@@ -117,14 +117,14 @@ def header(name: str) -> str:
         f"trained in {duration(median['training_seconds'])} on two cores",
     ]
     of = "one seed" if seeds == 1 else f"{seeds} seeds"
-    words = f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}."
-    kept_together = re.sub(r"(?<=\d) ", "\u00a0", words)  # a figure and its unit
+    text = f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}."
+    kept_together = re.sub(r"(?<=\d) ", "\u00a0", text)  # a number and its unit
     lines = textwrap.fill(kept_together, WIDTH, initial_indent="# ", subsequent_indent="# ")
     return lines.replace("\u00a0", " ")
 
 
 def main() -> None:
-    """Write them."""
+    """Write all of them."""
     README.write_text(BLOCK.sub(lambda _: figures(), README.read_text(encoding="utf-8")))
     for path in sorted(RECIPES.glob("*.toml")):
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The README claims what the benchmarks measured, and names commands that exist."""
+"""README has the figures that were measured, and names commands, files and rooms that exist."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pocketlens.recipe import list_recipes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"^    pocketlens (\w+)", README, re.MULTILINE)))
 
 
@@ -27,20 +28,23 @@ def table() -> ModuleType:
     return module
 
 
-def test_the_figures_are_those_measured() -> None:
+def test_the_figures_are_up_to_date() -> None:
     assert table().figures() in README, "run: python benchmarks/table.py"
 
 
 @pytest.mark.parametrize("name", list_recipes())
-def test_a_recipes_header_tells_what_was_measured(name: str) -> None:
+def test_the_header_of_a_recipe_is_up_to_date(name: str) -> None:
     text = (ROOT / "src" / "pocketlens" / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     assert f"#     pocketlens run {name} --out runs/{name}\n" in text
     assert f"\n{table().header(name)}\n\n" in text, "run: python benchmarks/table.py"
 
 
-def test_the_readme_opens_with_the_two_commands() -> None:
-    first = re.findall(r"^    make (\w+)", README, re.MULTILINE)[:2]
-    assert first == ["demo", "test"]
+def test_the_first_commands_are_targets_of_the_makefile() -> None:
+    first = re.findall(r"^    make (\w+)", README, re.MULTILINE)[:3]
+    assert first == ["quick", "demo", "test"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in {*first, *re.findall(r"`make ([\w-]+)", README + CONTRIBUTING)}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -48,6 +52,18 @@ def test_commands_of_the_readme_exist(command: str) -> None:
     assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
 
 
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_lead_to_files(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!http|#)([^)#\s]+)", text):
         assert (ROOT / link).exists(), link
+
+
+def test_contributing_names_every_room() -> None:
+    package = ROOT / "src" / "pocketlens"
+    rooms = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    rooms |= {path.parent.name for path in package.glob("*/__init__.py")}
+    rooms |= {f"coreml/{path.parent.name}" for path in package.glob("coreml/*/__init__.py")}
+    assert "training" in rooms
+    named = set(re.findall(r"`([\w/]+)`", CONTRIBUTING))
+    assert not rooms - named
