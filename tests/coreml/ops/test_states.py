@@ -114,10 +114,12 @@ def test_state_that_the_program_does_not_have(files: Any, save: Callable[..., Pa
 def test_state_of_another_type_than_described(files: Any, save: Callable[..., Path]) -> None:
     spec = stateful_spec(files, [READ])
     spec.description.state[0].type.stateType.arrayType.shape[0] = 3
-    message = r"the input 's': the description says float16\[3\]; the program keeps float16\[2\]"
+    message = r"the input 's': the description says float16\[3\]; the program declares float16\[2\]"
     with pytest.raises(ModelFileError, match=message):
         load(save(spec))
     spec = stateful_spec(files, [READ])
     spec.mlProgram.functions["main"].inputs[1].type.CopyFrom(files.type_message("float16", (2,)))
-    with pytest.raises(ModelFileError, match="a state in one place and none in another"):
+    with pytest.raises(
+        ModelFileError, match="only one of the description and the program declares it as a state"
+    ):
         load(save(spec))

@@ -98,7 +98,9 @@ class _Reader:
             with located_errors(self.file, f"the input '{name}'"):
                 message = listed[name].type
                 if (feature.kind == "state") != (message.WhichOneof("type") == "stateType"):
-                    raise ModelFileError("it is a state in one place and none in another")
+                    raise ModelFileError(
+                        "only one of the description and the program declares it as a state"
+                    )
                 state = feature.kind == "state"
                 declared_type = held_type(message) if state else tensor_type(message)
                 if declared_type is None:
@@ -109,7 +111,7 @@ class _Reader:
                 ):
                     raise ModelFileError(
                         f"the description says {feature.dtype}{list(feature.shape)}; the program "
-                        f"keeps {declared_type.name}{list(declared_type.shape or ())}"
+                        f"declares {declared_type.name}{list(declared_type.shape or ())}"
                     )
                 if feature.kind == "image":
                     fits = (1, feature.channels, *feature.shape)
