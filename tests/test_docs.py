@@ -21,7 +21,6 @@ import typer.main
 import pocketlens
 from pocketlens import errors
 from pocketlens.cli import main
-from pocketlens.coreml import coverage
 from pocketlens.recipe import Recipe
 from pocketlens.recipe_options import Choice
 from pocketlens.registry import AUGMENTATIONS, NETWORKS
@@ -115,7 +114,7 @@ def test_every_command_and_option_is_in_the_reference(site: Path) -> None:
 
 
 def test_every_op_is_in_the_reference(site: Path) -> None:
-    assert not {row.op for row in coverage()} - codes(site / "reference" / "ops.html")
+    assert not {row.op for row in pocketlens.ops()} - codes(site / "reference" / "ops.html")
 
 
 def test_the_contents_of_a_run_folder_are_in_the_reference(site: Path) -> None:

@@ -151,9 +151,9 @@ def test_the_guide_to_plug_ins(tmp_path: Path) -> None:
     )  # fmt: skip
     printed = run(script("guides/plug_ins.md"), tmp_path, packages)
     accuracies = [float(line) for line in printed.splitlines()]
-    assert len(accuracies) == 2
+    assert len(accuracies) == 3
     assert min(accuracies) > 0.5
-    for name in ("pooled", "edges"):
+    for name in ("pooled", "edges", "shapes"):
         done = read_run(tmp_path / "runs" / name)
         assert done.check is not None
         assert done.check.parity.passed

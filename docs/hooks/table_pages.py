@@ -6,8 +6,8 @@ from itertools import groupby
 
 from markdown_text import code, table
 
+import pocketlens
 from pocketlens import errors as errors_module
-from pocketlens.coreml import coverage
 from pocketlens.run_contents import CONTENTS, MODEL_SUFFIXES
 
 TITLES = {
@@ -24,7 +24,7 @@ RUNS = {
 
 def ops() -> str:
     """What the Core ML runtime supports."""
-    rows = coverage()
+    rows = pocketlens.ops()
     running = sum(row.supported for row in rows)
     parts = [
         "# Supported Core ML ops\n",
