@@ -37,17 +37,17 @@ with atheris.instrument_imports(include=["pocketlens.coreml", "pocketlens.files"
         "runtime.sequences",
         "classic.model",
         "classic.pipeline",
-        "file.description",
+        "file.inspection",
     ):
         import_module(f"pocketlens.coreml.{name}")
-    from pocketlens.coreml import coverage
+    from pocketlens.coreml.ops.registry import ops
     from pocketlens.coreml.file.package import open_model
     from pocketlens.coreml.file.proto import generated
     from pocketlens.coreml.file.values import DATA_TYPES
     from pocketlens.errors import PocketlensError
     from trial import lower_limits, trial
 
-    coverage()
+    ops()
 
 from google.protobuf.message import DecodeError
 

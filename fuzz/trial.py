@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.coreml import describe, load
+from pocketlens.coreml import inspect, load
 from pocketlens.coreml.file import values
 from pocketlens.coreml.file.features import Feature
 from pocketlens.coreml.graph import builder
@@ -53,7 +53,7 @@ def trial(path: Path, rng: random.Random) -> str:
 
 
 def _use(path: Path, rng: random.Random) -> None:
-    described = describe(path)
+    described = inspect(path)
     functions = described.get("functions") or [None]
     function = rng.choice(list(functions)) if rng.random() < 0.5 else None
     try:

@@ -1,12 +1,17 @@
-"""Fixtures that several rooms share."""
+"""Fixtures shared by the tests of several rooms, and settings of the test session."""
 
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Tests run side by side, one process per core; more threads in each would only wait for each other.
+# Set before PyTorch is imported; tests of threads set their own number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pocketlens.data import Dataset
 from pocketlens.image import InputSpec
@@ -14,18 +19,18 @@ from pocketlens.recipe import Recipe, load_recipe
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tutorial is one test of two minutes: begun last, it would be waited for."""
+    """Start the longest test first, so that no process waits for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_tutorial.py")
 
 
 def pytest_collection_finish() -> None:
-    """coremltools collects garbage with every conversion; what is there by now is none."""
+    """coremltools collects garbage at each conversion; what exists by now never is garbage."""
     gc.collect()
     gc.freeze()
 
 
 def bars(count: int, *, seed: int = 0, size: int = 12) -> Dataset:
-    """A task that is learned in seconds: noisy pictures of a bar that stands, lies or slants."""
+    """A task that is learned in seconds: noisy images of a vertical, horizontal or diagonal bar."""
     random = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % 3
     images = random.integers(0, 60, (count, size, size, 1), dtype=np.uint8)
@@ -52,9 +57,9 @@ def bars_test() -> Dataset:
 
 @pytest.fixture
 def bars_recipe() -> Recipe:
-    """The quick recipe made to fit `bars`; about half a second of training.
+    """The quick recipe for `bars`; about half a second of training.
 
-    In float32: what a test sees does not hang on whether the processor has matrix units.
+    In float32, so that results do not depend on whether the processor has matrix units.
     """
     settings = ["input.height=12", "input.width=12", "name=bars", "data.validation=0.2"]
     settings += ["network={name='strided', channels=[4, 8]}"]
@@ -65,7 +70,7 @@ def bars_recipe() -> Recipe:
 
 @pytest.fixture(scope="session")
 def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`bars` as a folder of PNG files, one folder a class."""
+    """`bars` as a folder of PNG files, one folder per class."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("bars") / "pictures"
@@ -79,7 +84,7 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bars_run(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path) -> Path:
-    """A finished run on `picture_folder`, all stages."""
+    """A finished run on `picture_folder` with all stages."""
     from pocketlens import run
 
     settings = ["input.height=12", "input.width=12", "network.channels=[4, 8]", "name=bars"]

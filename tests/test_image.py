@@ -161,7 +161,7 @@ def test_pictures_that_are_none(tmp_path: Path) -> None:
         open_image(tmp_path / "text.png")
     with pytest.raises(ImageError, match="does not exist; expected an image file"):
         open_image(tmp_path / "missing.png")
-    with pytest.raises(ImageError, match="cannot be read as a picture"):
+    with pytest.raises(ImageError, match="cannot be read as an image"):
         open_image(tmp_path)
 
 

@@ -153,15 +153,3 @@ def test_the_command_line_imports_nothing_heavy() -> None:
 
 def test_running_a_core_ml_file_needs_no_pytorch() -> None:
     assert "torch" not in loaded_by("import pocketlens.coreml.loading, pocketlens.app")
-
-
-def test_public_names_are_sorted_and_there() -> None:
-    assert pocketlens.__all__ == sorted(pocketlens.__all__, key=lambda n: (n.islower(), n))
-    assert set(pocketlens.__all__) == set(pocketlens._HOME)
-    for name in pocketlens.__all__:
-        assert getattr(pocketlens, name).__doc__, f"{name} has no docstring"
-
-
-def test_unknown_name() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        pocketlens.trian  # noqa: B018

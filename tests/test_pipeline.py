@@ -70,10 +70,10 @@ def test_a_recognizer_with_the_class_nothing_is_tested_on_empty_scenes(
     assert found.evaluation and found.evaluation.classes[-1] == "nothing"
     assert found.camera
     assert found.camera.tables == ()
-    assert "taken of the digits 0 to 9" in found.camera.left_out[0]
+    assert "only possible for the digits 0 to 9" in found.camera.left_out[0]
     assert found.camera.rejection.false.n == 1000
     html = (tmp_path / "bars" / "report.html").read_text()
-    assert "In front of a camera" in html
+    assert 'id="camera"' in html
     assert "What training sees" in html
 
 
@@ -204,7 +204,7 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         "data source 'strkes' is not known; did you mean 'strokes'? "
         "(more about them: pocketlens data list)",
         "network 'strided' needs inputs of at least 11 × 11 with its margin; received: 4 × 28",
-        "augment.pixels is a whole number from 0 to 4; received: 99",
+        "augment.pixels must be an integer from 0 to 4; received: 99",
     )
     assert len(caught.value.errors) == 6
     assert "bundle" in caught.value.errors[5]
@@ -224,8 +224,8 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
          "strokes, folder:PATH (more about them: pocketlens data list)"),
         (["data.extra=strokes"], "data.extra has classes that data.source has not: 0, 1, 2, 3, 4, "
          "5, 6, 7, 8, 9; those of data.source are: lies, slants, stands"),
-        (["data.nothing=0.1"], "data.nothing is 0.1, but augment 'none' has no frames without a "
-         "class; those that have: camera"),
+        (["data.nothing=0.1"], "data.nothing is 0.1, but augment 'none' cannot make frames "
+         "without a class; augmentations that can: camera"),
     ],
 )  # fmt: skip
 def test_settings_that_the_data_does_not_allow(

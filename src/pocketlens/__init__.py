@@ -19,26 +19,43 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocketlens.app import check_app as check_app
     from pocketlens.app import create_app as create_app
     from pocketlens.callbacks import Callback as Callback
+    from pocketlens.conversion import KerasPredictor as KerasPredictor
     from pocketlens.conversion import ModelMetadata as ModelMetadata
     from pocketlens.conversion import convert as convert
     from pocketlens.coreml import CoreMLModel as CoreMLModel
-    from pocketlens.coreml import Coverage as Coverage
     from pocketlens.coreml import Feature as Feature
     from pocketlens.coreml import Interface as Interface
+    from pocketlens.coreml import OpSupport as OpSupport
     from pocketlens.coreml import State as State
-    from pocketlens.coreml import coverage as coverage
+    from pocketlens.coreml import export_onnx as export_onnx
+    from pocketlens.coreml import inspect as inspect
     from pocketlens.coreml import load as load
     from pocketlens.coreml import predict as predict
+    from pocketlens.coreml.ops.registry import ops as ops
     from pocketlens.data import Dataset as Dataset
+    from pocketlens.data import download_data as download_data
     from pocketlens.data import load_data as load_data
+    from pocketlens.data import load_folder as load_folder
     from pocketlens.errors import PocketlensError as PocketlensError
+    from pocketlens.evaluation import Calibration as Calibration
+    from pocketlens.evaluation import CalibrationBin as CalibrationBin
+    from pocketlens.evaluation import ClassScore as ClassScore
+    from pocketlens.evaluation import Disagreement as Disagreement
     from pocketlens.evaluation import Evaluation as Evaluation
+    from pocketlens.evaluation import Histogram as Histogram
+    from pocketlens.evaluation import Mistake as Mistake
     from pocketlens.evaluation import Parity as Parity
     from pocketlens.evaluation import Tolerance as Tolerance
     from pocketlens.evaluation import evaluate as evaluate
     from pocketlens.evaluation import verify as verify
+    from pocketlens.evaluation.robustness import Rejection as Rejection
+    from pocketlens.evaluation.robustness import Score as Score
+    from pocketlens.evaluation.robustness import Share as Share
+    from pocketlens.evaluation.robustness import SuiteResult as SuiteResult
+    from pocketlens.evaluation.robustness import Table as Table
     from pocketlens.evaluation.robustness import run_suite as run_suite
     from pocketlens.finetuning import Corrected as Corrected
     from pocketlens.finetuning import correct as correct
@@ -49,42 +66,185 @@ if TYPE_CHECKING:
     from pocketlens.prediction import Prediction as Prediction
     from pocketlens.prediction import Predictor as Predictor
     from pocketlens.prediction import Thresholds as Thresholds
+    from pocketlens.preview import serve_preview as serve_preview
     from pocketlens.recipe import Recipe as Recipe
     from pocketlens.recipe import list_recipes as list_recipes
     from pocketlens.recipe import load_recipe as load_recipe
+    from pocketlens.recipe_options import AppOptions as AppOptions
+    from pocketlens.recipe_options import Choice as Choice
+    from pocketlens.recipe_options import DataOptions as DataOptions
+    from pocketlens.recipe_options import ModelOptions as ModelOptions
+    from pocketlens.recipe_options import TrainingOptions as TrainingOptions
     from pocketlens.recognizer import Recognizer as Recognizer
     from pocketlens.report import write_report as write_report
+    from pocketlens.run_folder import Check as Check
+    from pocketlens.run_folder import DataSummary as DataSummary
+    from pocketlens.run_folder import Metrics as Metrics
     from pocketlens.run_folder import Run as Run
     from pocketlens.run_folder import read_run as read_run
     from pocketlens.training import Training as Training
     from pocketlens.training import train as train
 
 _HOME = {
+    "AppOptions": "recipe_options",
+    "Calibration": "evaluation",
+    "CalibrationBin": "evaluation",
     "Callback": "callbacks",
+    "Check": "run_folder",
+    "Choice": "recipe_options",
+    "ClassScore": "evaluation",
     "CoreMLModel": "coreml",
+    "Corrected": "finetuning",
+    "DataOptions": "recipe_options",
+    "DataSummary": "run_folder",
     "Dataset": "data",
+    "Disagreement": "evaluation",
+    "Epoch": "history",
+    "Evaluation": "evaluation",
+    "Feature": "coreml",
+    "Histogram": "evaluation",
     "InputSpec": "image",
+    "Interface": "coreml",
+    "KerasPredictor": "conversion",
+    "Metrics": "run_folder",
+    "Mistake": "evaluation",
+    "ModelMetadata": "conversion",
+    "ModelOptions": "recipe_options",
+    "OpSupport": "coreml",
+    "Parity": "evaluation",
     "PocketlensError": "errors",
     "Prediction": "prediction",
     "Predictor": "prediction",
     "Recipe": "recipe",
     "Recognizer": "recognizer",
+    "Rejection": "evaluation.robustness",
     "Run": "run_folder",
+    "Score": "evaluation.robustness",
+    "Share": "evaluation.robustness",
+    "State": "coreml",
+    "Step": "history",
+    "SuiteResult": "evaluation.robustness",
+    "Table": "evaluation.robustness",
+    "Thresholds": "prediction",
+    "Tolerance": "evaluation",
+    "Training": "training",
+    "TrainingOptions": "recipe_options",
+    "check_app": "app",
     "convert": "conversion",
+    "correct": "finetuning",
     "create_app": "app",
+    "download_data": "data",
     "evaluate": "evaluation",
+    "export_onnx": "coreml",
+    "inspect": "coreml",
+    "list_recipes": "recipe",
     "load": "coreml",
     "load_data": "data",
+    "load_folder": "data",
     "load_recipe": "recipe",
+    "ops": "coreml.ops.registry",
     "predict": "coreml",
+    "read_run": "run_folder",
     "run": "pipeline",
     "run_suite": "evaluation.robustness",
+    "serve_preview": "preview",
     "train": "training",
     "verify": "evaluation",
     "write_report": "report",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "AppOptions",
+    "Calibration",
+    "CalibrationBin",
+    "Callback",
+    "Check",
+    "Choice",
+    "ClassScore",
+    "CoreMLModel",
+    "Corrected",
+    "DataOptions",
+    "DataSummary",
+    "Dataset",
+    "Disagreement",
+    "Epoch",
+    "Evaluation",
+    "Feature",
+    "Histogram",
+    "InputSpec",
+    "Interface",
+    "KerasPredictor",
+    "Metrics",
+    "Mistake",
+    "ModelMetadata",
+    "ModelOptions",
+    "OpSupport",
+    "Parity",
+    "PocketlensError",
+    "Prediction",
+    "Predictor",
+    "Recipe",
+    "Recognizer",
+    "Rejection",
+    "Run",
+    "Score",
+    "Share",
+    "State",
+    "Step",
+    "SuiteResult",
+    "Table",
+    "Thresholds",
+    "Tolerance",
+    "Training",
+    "TrainingOptions",
+    "check_app",
+    "convert",
+    "correct",
+    "create_app",
+    "download_data",
+    "evaluate",
+    "export_onnx",
+    "inspect",
+    "list_recipes",
+    "load",
+    "load_data",
+    "load_folder",
+    "load_recipe",
+    "ops",
+    "predict",
+    "read_run",
+    "run",
+    "run_suite",
+    "serve_preview",
+    "train",
+    "verify",
+    "write_report",
+]
+
+COMMANDS = {
+    "run": "run",
+    "train": "train",
+    "evaluate": "evaluate",
+    "convert": "convert",
+    "inspect": "inspect",
+    "ops": "ops",
+    "onnx": "export_onnx",
+    "predict": "predict",
+    "preview": "serve_preview",
+    "verify": "verify",
+    "app": "create_app",
+    "report": "write_report",
+    "correct": "correct",
+    "recipes list": "list_recipes",
+    "recipes show": "load_recipe",
+    "data show": "load_data",
+    "data download": "download_data",
+}
+"""The function of each command. Where a room of the package has the name of the command (`app`,
+`preview`, `report`), or a library has it (`onnx`), the function has a verb in front."""
+
+_ROOMS = ("app", "coreml", "data", "errors", "evaluation", "networks", "preview", "report")
+"""Subpackages that work as attributes after `import pocketlens`."""
 
 
 def __getattr__(name: str) -> Any:
@@ -92,6 +252,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("pocketlens")
+    if name in _ROOMS:
+        return importlib.import_module(f"pocketlens.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'pocketlens' has no attribute '{name}'")
     value = getattr(importlib.import_module(f"pocketlens.{_HOME[name]}"), name)

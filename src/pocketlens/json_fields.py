@@ -7,8 +7,7 @@ for a list, and `1` is not `True`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -19,7 +18,7 @@ from cattrs import (
     IterableValidationError,
 )
 
-from pocketlens.errors import DataError, did_you_mean
+from pocketlens.errors import DataError, PocketlensError, did_you_mean
 
 __all__ = ["InvalidFieldsError", "error_texts", "read_fields", "strict_converter"]
 
@@ -98,8 +97,9 @@ def error_texts(error: BaseException, key: str = "") -> list[str]:
         return [f"unknown key {prefix}{name}" for name in sorted(error.extra_fields)]
     if isinstance(error, InvalidFieldsError):
         return error.errors
-    # Of a TypeError cattrs says what it tried to call; people need to know which key it was.
-    reason = str(error) if isinstance(error, ValueError) else "has the wrong type"
+    # The text of a TypeError is about cattrs' own call, so it does not help.
+    has_text = isinstance(error, (ValueError, PocketlensError))
+    reason = str(error) if has_text else "has the wrong type"
     return [f"{key} {reason}".strip()]
 
 
@@ -160,26 +160,3 @@ def _tuple_hook(converter: Converter, hint: Any) -> Callable[[Any, Any], tuple[A
         )
 
     return structure
-
-
-# To be removed with the hand-written `from_dict` of evaluation/.
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    try:
-        yield
-    except KeyError as error:
-        raise DataError(f"this is not {what}: the key {error} is missing") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"this is not {what}: {error}") from error
-
-
-def number(value: Any) -> float:
-    return _float(value, None)
-
-
-def number_or_none(value: Any) -> float | None:
-    return None if value is None else number(value)
-
-
-def whole(value: Any) -> int:
-    return _count(value, None)

@@ -161,12 +161,12 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
             found.append(f"{key} must be a file name without / \\ :; received: {name!r}")
     if data:
         batch_size = training.batch_size if training else 0
-        found += sources.faults(data, seed=valid.get("seed", 0), batch_size=batch_size)
+        found += sources.errors(data, seed=valid.get("seed", 0), batch_size=batch_size)
     if network:
-        found += networks.faults(network, valid.get("input"))
+        found += networks.errors(network, valid.get("input"))
     if augmentation:
         nothing = data.nothing if data else 0.0
-        found += augment.faults(augmentation, nothing=nothing, input_spec=valid.get("input"))
+        found += augment.errors(augmentation, nothing=nothing, input_spec=valid.get("input"))
     if training:
         try:
             choose_device(training.device)

@@ -196,6 +196,9 @@ class Run:
 def read_run(folder: str | Path) -> Run:
     """Read a run folder.
 
+    Args:
+        folder: The folder, as written by `run`.
+
     Raises:
         RunError: It is not a run folder, or a file in it is damaged.
         RecipeError: Its recipe is invalid.

@@ -177,7 +177,7 @@ def test_app_and_its_check(bars_run: Path, tmp_path: Path) -> None:
     model = bars_run / "Bars.mlpackage"
     made = json.loads(fine("app", model, "-o", tmp_path / "app", "--name", "Bars", "--json"))
     assert Path(made["project"]).is_dir()
-    assert "no problem found" in fine("app", "--check", tmp_path / "app")
+    assert "no problems found" in fine("app", "--check", tmp_path / "app")
     (Path(made["project"]) / "project.pbxproj").write_text("{}")
     assert cli("app", "--check", tmp_path / "app")[0] == 1
     assert "app needs a Core ML file and --out FOLDER" in bad("app", model)

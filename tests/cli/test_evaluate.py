@@ -14,7 +14,7 @@ from pocketlens.evaluation.robustness import SuiteResult
 
 @pytest.fixture(scope="module")
 def source(bars_run: Path) -> str:
-    return json.loads((bars_run / "data.json").read_text())["source"]
+    return str(json.loads((bars_run / "data.json").read_text())["source"])
 
 
 def test_the_suite_of_a_run_is_in_its_folder(bars_run: Path) -> None:
@@ -33,7 +33,9 @@ def test_the_suite_of_a_run_is_in_its_folder(bars_run: Path) -> None:
     kept = SuiteResult.from_dict(json.loads((bars_run / "suite" / "suite.json").read_text()))
     assert kept.limit == 8
     assert kept.classes == ("lies", "slants", "stands")
-    assert kept.table("clean").scores[0][0].n == 60
+    clean = kept.table("clean")
+    assert clean is not None
+    assert clean.scores[0][0].n == 60
     assert (bars_run / "suite" / "corruptions.svg").stat().st_size > 1000
     assert not (bars_run / "suite" / "earlier.svg").exists()
 
@@ -55,10 +57,10 @@ def test_a_core_ml_file_gives_the_same(bars_run: Path, source: str, tmp_path: Pa
     assert sorted(bars_run.iterdir()) == before
 
 
-def test_what_cannot_be_is_refused_before_work_starts(
+def test_invalid_options_are_rejected_before_the_suite_starts(
     bars_run: Path, source: str, tmp_path: Path
 ) -> None:
-    assert "--limit, --out: only with --suite; add it" in bad(
+    assert "--limit, --out needs --suite; add --suite, or remove" in bad(
         "evaluate", bars_run, "--limit", 3, "--out", tmp_path / "out"
     )
     assert "add --data, such as --data mnist" in bad(
@@ -69,13 +71,15 @@ def test_what_cannot_be_is_refused_before_work_starts(
     (taken / "mine.txt").touch()
     words = ["evaluate", bars_run, "--suite", "--out", taken]
     assert "taken exists; choose another output or pass --force" in bad(*words)
-    assert "holds something else than a suite's results" in bad(*words, "--force")
+    assert "does not contain the results of a suite" in bad(*words, "--force")
     assert cli("evaluate", bars_run, "--suite", "--limit", 0)[0] == 2
     assert cli("evaluate", bars_run, "--suite", "--threshold", 1.2)[0] == 2
 
 
-def test_interrupted_it_leaves_nothing(bars_run: Path, tmp_path: Path, monkeypatch) -> None:
-    def interrupt(*_, **__):
+def test_an_interrupted_suite_leaves_nothing(
+    bars_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pocketlens.evaluation.robustness.examination.empty_scenes", interrupt)

@@ -154,7 +154,7 @@ def test_code_contains_the_address(address: str) -> None:
 
 
 def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The complete `serve`, on 127.0.0.1 instead of the network address."""
+    """The complete `serve_preview`, on 127.0.0.1 instead of the network address."""
     certificates: list[bytes] = []
     create_certificate = lan.create_certificate
 
@@ -177,7 +177,7 @@ def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(uvicorn.Server, "run", recording_run)
     addresses: list[str] = []
     thread = threading.Thread(
-        target=server.serve,
+        target=server.serve_preview,
         args=({"Quarters": Quarters()},),
         kwargs={"lan": True, "ready": addresses.append},
     )

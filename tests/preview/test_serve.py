@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from asking import bad, fine
 from pocketlens.errors import FeatureError, MissingExtraError, OptionError
-from pocketlens.preview import serve, server
+from pocketlens.preview import serve_preview, server
 from pocketlens.preview.server import MAX_CONNECTIONS
 from preview.server import (
     TIMEOUT,
@@ -240,14 +240,14 @@ def test_help() -> None:
 
 def test_errors_of_serve(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="the preview needs at least one Core ML model"):
-        serve({})
+        serve_preview({})
     from pocketlens.coreml import load
 
     with pytest.raises(FeatureError, match="is not a classifier"):
-        serve({"Means": load(means_file(file.with_name("Means.mlmodel")))})
+        serve_preview({"Means": load(means_file(file.with_name("Means.mlmodel")))})
     monkeypatch.setattr(server, "REQUIRED_PACKAGES", ("uvicorn", "no_such_package_at_all"))
     with pytest.raises(MissingExtraError, match=r"pip install 'pocketlens\[preview\]'"):
-        serve({"Quarters": Quarters()})
+        serve_preview({"Quarters": Quarters()})
 
 
 def test_thousand_connections(file: Path) -> None:

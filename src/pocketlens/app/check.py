@@ -40,6 +40,9 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
     there is exactly one model, the asset catalog, the privacy manifest, the translations,
     `recognizer.json` and the fixtures of the tests.
 
+    Args:
+        folder: The app's folder, as written by `create_app`.
+
     Returns:
         One message per problem; an empty list if there are none.
 

@@ -55,7 +55,7 @@ def create_app(
         ModelFileError: The file is damaged.
         UnsupportedModelError: The model cannot run here.
     """
-    from pocketlens.coreml import describe, load
+    from pocketlens.coreml import inspect, load
 
     file, folder = Path(file), Path(folder)
     given = {"name": name, "bundle_id": bundle_id, "team": team}
@@ -66,7 +66,7 @@ def create_app(
     spec = AppSpec(options["name"], options.get("bundle_id"), options.get("team"))
     if not force:
         refuse_existing(folder)
-    description = describe(file)
+    description = inspect(file)
     if [feature["type"] for feature in description["inputs"]] != ["image"]:
         raise AppError(_not_a_classifier(file, description))
     model = load(file)

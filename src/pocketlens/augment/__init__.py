@@ -161,6 +161,3 @@ def _shows_nothing(name: str) -> bool:
     if name == NONE:
         return False
     return "empty" in inspect.signature(AUGMENTATIONS.find(name)).parameters
-
-
-faults = errors  # until pipeline.py uses the new name

@@ -24,13 +24,16 @@ def list_all(json: Json = False) -> None:
     from dataclasses import asdict
 
     from pocketlens.data import CATALOG
+    from pocketlens.registry import SOURCES
 
     if json:
-        print_json([asdict(source) for source in CATALOG])
+        print_json([*map(asdict, CATALOG), *({"name": name} for name in SOURCES.plugins())])
         return
-    width = max(len(source.name) for source in CATALOG)
-    for source in CATALOG:
-        print(f"{source.name:{width}}  {source.description}")
+    rows = {source.name: source.description for source in CATALOG}
+    rows |= dict.fromkeys(SOURCES.plugins(), "from an installed plug-in")
+    width = max(map(len, rows))
+    for name, description in rows.items():
+        print(f"{name:{width}}  {description}")
 
 
 @command(
@@ -100,11 +103,11 @@ def show(
 
 def _augmentation(name: str) -> Augmentation:
     """The augmentation with this name; with the class `nothing` if it can draw it."""
-    from pocketlens.augment import build, faults
+    from pocketlens.augment import build, errors
     from pocketlens.recipe import Choice
 
     choice = Choice(name)
-    return build(choice, nothing=0 if faults(choice, nothing=1) else 1)
+    return build(choice, nothing=0 if errors(choice, nothing=1) else 1)
 
 
 @command(on=data, example=("pocketlens data download mnist",))

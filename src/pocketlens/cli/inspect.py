@@ -24,9 +24,9 @@ def inspect(
     Inputs, outputs, classes, preprocessing, metadata, ops and weights. Works for every kind of
     model, including those that do not run here.
     """
-    from pocketlens.coreml import describe
+    from pocketlens.coreml import inspect
 
-    description = describe(file)
+    description = inspect(file)
     if json:
         print_json(description)
     else:

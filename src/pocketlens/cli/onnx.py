@@ -26,9 +26,9 @@ def onnx(
     json: Json = False,
 ) -> None:
     """Export a Core ML model to ONNX."""
-    from pocketlens.coreml import load
+    from pocketlens.coreml import export_onnx
 
-    written = load(file, function=function).to_onnx(out, force=force)
+    written = export_onnx(file, out, function=function, force=force)
     if json:
         print_json({"file": str(written), "bytes": written.stat().st_size})
     else:

@@ -26,9 +26,9 @@ def ops(
 
     Generated from the registry that the runtime uses.
     """
-    from pocketlens.coreml import coverage
+    from pocketlens.coreml.ops.registry import ops as list_ops
 
-    rows = [row for row in coverage() if not (missing and row.supported)]
+    rows = [row for row in list_ops() if not (missing and row.supported)]
     if json:
         print_json([asdict(row) for row in rows])
         return

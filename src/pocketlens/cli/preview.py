@@ -39,7 +39,7 @@ def preview(
 ) -> None:
     """Try a Core ML model live in the browser: camera, drawing, photo."""
     from pocketlens.coreml import load
-    from pocketlens.preview import serve
+    from pocketlens.preview import serve_preview
     from pocketlens.preview.lan import qr_code
 
     if len(files) > 2:
@@ -66,7 +66,7 @@ def preview(
         if open_page and not lan:
             typer.launch(address)
 
-    serve(models, port=port, lan=lan, corrections=collect, ready=ready)
+    serve_preview(models, port=port, lan=lan, corrections=collect, ready=ready)
 
 
 def _core_ml_file(path: Path) -> Path:

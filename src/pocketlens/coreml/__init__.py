@@ -22,18 +22,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketlens.coreml.file.description import describe
-    from pocketlens.coreml.loading import load, predict
-    from pocketlens.coreml.ops.registry import Coverage, coverage
+    from pocketlens.coreml.file.features import Feature, Interface
+    from pocketlens.coreml.file.inspection import inspect
+    from pocketlens.coreml.loading import export_onnx, load, predict
+    from pocketlens.coreml.ops.registry import OpSupport
     from pocketlens.coreml.runtime.model import CoreMLModel
+    from pocketlens.coreml.runtime.state import State
 
-__all__ = ["CoreMLModel", "Coverage", "coverage", "describe", "load", "predict"]
+__all__ = [
+    "CoreMLModel",
+    "Feature",
+    "Interface",
+    "OpSupport",
+    "State",
+    "export_onnx",
+    "inspect",
+    "load",
+    "predict",
+]
 
 _MODULES = {
     "CoreMLModel": "runtime.model",
-    "Coverage": "ops.registry",
-    "coverage": "ops.registry",
-    "describe": "file.description",
+    "Feature": "file.features",
+    "Interface": "file.features",
+    "OpSupport": "ops.registry",
+    "State": "runtime.state",
+    "export_onnx": "loading",
+    "inspect": "file.inspection",
     "load": "loading",
     "predict": "loading",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import overload
 
 from pocketlens.coreml.file.errors import one_line_errors
@@ -18,7 +19,7 @@ from pocketlens.errors import UnsupportedModelError, UnsupportedOp
 from pocketlens.image import ImageSource
 from pocketlens.prediction import ImageSources, Prediction
 
-__all__ = ["load", "predict"]
+__all__ = ["export_onnx", "load", "predict"]
 
 
 def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreMLModel:
@@ -38,6 +39,33 @@ def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreML
     """
     with one_line_errors():
         return _model(open_model(path), function)
+
+
+def export_onnx(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    function: str | None = None,
+    force: bool = False,
+) -> Path:
+    """Export a Core ML model to ONNX; see `CoreMLModel.to_onnx`.
+
+    Args:
+        path: A `.mlpackage` folder or a `.mlmodel` file.
+        out: The ONNX file to write.
+        function: As in `load`.
+        force: Overwrite an existing file.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ModelFileError, UnsupportedModelError, OptionError: As in `load`.
+        UnsupportedModelError: Neither an ML Program nor a neural network.
+        OutputExistsError: `out` already exists and `force` is false.
+        OutputError: It cannot be written.
+    """
+    return load(path, function=function).to_onnx(out, force=force)
 
 
 @overload

@@ -27,5 +27,3 @@ __all__ = [
     "resolve",
     "training_images",
 ]
-
-faults = errors  # until pipeline.py uses the new name

@@ -19,10 +19,12 @@ from pocketlens.errors import (
     DataNotFoundError,
     OptionError,
     OutputError,
+    PluginError,
     did_you_mean,
 )
 from pocketlens.image import InputSpec
 from pocketlens.recipe import DataOptions
+from pocketlens.registry import SOURCES
 
 __all__ = [
     "SPLITS",
@@ -64,12 +66,13 @@ def resolve(
     """Find out which source to use; for `auto`, download MNIST or fall back to strokes.
 
     Args:
-        source: `auto`, `mnist`, `strokes` or `folder:PATH`.
+        source: `auto`, `mnist`, `strokes`, `folder:PATH` or the name of an installed plug-in.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called during a download.
 
     Raises:
         OptionError: The source is unknown.
+        PluginError: Several packages provide the source.
     """
     if not isinstance(source, str):
         raise OptionError(
@@ -82,8 +85,8 @@ def resolve(
         if source == FOLDER:
             raise OptionError("data source 'folder:' has no path; expected: folder:PATH")
         return Resolved(source)
-    known = [entry.name for entry in CATALOG]
-    if source not in known or source == "folder:PATH":
+    known = [*(entry.name for entry in CATALOG), *SOURCES.plugins()]
+    if not SOURCES.is_plugin(source) and (source not in known or source == "folder:PATH"):
         raise OptionError(
             f"data source {source!r} is not known; {did_you_mean(source, known)} "
             "(more about them: pocketlens data list)"
@@ -121,9 +124,9 @@ def load_data(
     """Load labeled images.
 
     Args:
-        source: `mnist`, `strokes`, `folder:PATH` (one folder per class, see `load_folder`), or
-            `auto`: MNIST if it is on this computer or can be downloaded, else strokes with a
-            warning.
+        source: `mnist`, `strokes`, `folder:PATH` (one folder per class, see `load_folder`), the
+            name of an installed plug-in, or `auto`: MNIST if it is on this computer or can be
+            downloaded, else strokes with a warning.
         split: `train` or `test`; for a folder also `all`.
         input_spec: Size and colors of the images; default: those of the source. Required for a
             folder.
@@ -138,6 +141,7 @@ def load_data(
         OptionError: The source, split or seed is invalid, or a folder has no `input_spec`.
         DataNotFoundError: The data is not on this computer and cannot be downloaded.
         DataError: The data is damaged or inconsistent.
+        PluginError: A plug-in cannot be used.
         OutputError: Data is missing and the data folder cannot be written to.
 
     Examples:
@@ -213,6 +217,8 @@ def _load(
         from pocketlens.data.strokes import draw_strokes
 
         return fit_dataset(draw_strokes(split, seed=seed), input_spec)
+    if SOURCES.is_plugin(resolved.name):
+        return _from_plugin(resolved.name, split, input_spec, seed)
     if input_spec is None:
         raise OptionError(
             f"{source} needs an input_spec, the size to which its pictures are scaled; "
@@ -221,6 +227,21 @@ def _load(
     from pocketlens.data.folder import read_folder
 
     return read_folder(_folder(resolved.name), split, input_spec, seed=seed)
+
+
+def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int) -> Dataset:
+    """Load a data source of another package (entry point group `pocketlens.sources`).
+
+    It is called as `source(split, seed=..., input_spec=...)` with the split `train` or `test`, and
+    returns a Dataset, which is then scaled to `input_spec`.
+    """
+    found = SOURCES.find(name)(split, seed=seed, input_spec=input_spec)
+    if not isinstance(found, Dataset):
+        raise PluginError(
+            f"the data source '{name}' of another package must return a Dataset; "
+            f"received: {type(found).__name__}"
+        )
+    return fit_dataset(found, input_spec)
 
 
 def _folder(name: str) -> Path:
@@ -243,7 +264,7 @@ def errors(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
     for source, split, drawn in sources:
         try:
             counts.append(_training_counts(source, split, drawn) if source else {})
-        except (OptionError, DataError) as error:
+        except (OptionError, DataError, PluginError) as error:
             found.append(str(error))
     if found:
         return found
@@ -300,6 +321,8 @@ def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
         from pocketlens.data.folder import count_pictures
 
         return count_pictures(_folder(name), split, seed=seed)
+    if SOURCES.is_plugin(name):  # only the images themselves tell; they are loaded again later
+        return _from_plugin(name, split, None, seed).counts
     from pocketlens.data.mnist import CLASSES
 
     images = min(sizes.values()) if name == "auto" else sizes[name]

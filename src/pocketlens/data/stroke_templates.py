@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pocketlens.data.stroke_templates_high import DIGITS_5_TO_9
 from pocketlens.data.stroke_templates_low import DIGITS_0_TO_4
 
-__all__ = ["HANDS", "TEMPLATES", "Point", "StrokeTemplate"]
+__all__ = ["TEMPLATES", "Point", "StrokeTemplate"]
 
 Point = tuple[int, int]
 
@@ -46,6 +46,4 @@ TEMPLATES: dict[str, tuple[StrokeTemplate, ...]] = {
     for digit, rows in (DIGITS_0_TO_4 | DIGITS_5_TO_9).items()
 }
 """All templates of each digit."""
-
-HANDS = TEMPLATES
 """The old name, until the tests of the preview use the new one."""

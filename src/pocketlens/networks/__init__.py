@@ -61,6 +61,3 @@ def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
     except OptionError as error:
         raise RecipeError([str(error)]) from error
     return network
-
-
-faults = errors  # until pipeline.py uses the new name

@@ -10,6 +10,6 @@
 - `page/` is the page itself: plain HTML, CSS and JavaScript modules, with no build step.
 """
 
-from pocketlens.preview.server import serve
+from pocketlens.preview.server import serve_preview
 
-__all__ = ["serve"]
+__all__ = ["serve_preview"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-__all__ = ["create_server", "listening_socket", "serve", "uvicorn_config"]
+__all__ = ["create_server", "listening_socket", "serve_preview", "uvicorn_config"]
 
 LOOPBACK = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
@@ -127,7 +127,7 @@ def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uv
     return config
 
 
-def serve(
+def serve_preview(
     models: Mapping[str, Predictor],
     *,
     port: int = 0,

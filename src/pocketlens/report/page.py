@@ -239,9 +239,9 @@ def _declared(run: Run) -> dict[str, Any] | None:
     """The description of the Core ML file, read from the file itself."""
     if run.model is None:
         return None
-    from pocketlens.coreml import describe
+    from pocketlens.coreml import inspect
 
-    return describe(run.model)
+    return inspect(run.model)
 
 
 def feature_text(feature: Mapping[str, Any]) -> str:

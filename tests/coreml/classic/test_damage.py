@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from pocketlens.coreml import coverage, describe, load
+from pocketlens.coreml import inspect, load
 from pocketlens.coreml.file.features import Feature
 from pocketlens.coreml.file.proto import generated, repeated
+from pocketlens.coreml.ops.registry import ops
 from pocketlens.errors import PocketlensError
 
 LABELS = 'stringClassLabels { vector: "a" vector: "b" }'
@@ -130,7 +131,7 @@ FRACTIONS = [0.0, 1.0, -1.0, 1e308, -1e-308, math.inf, math.nan]
 
 
 def test_every_supported_kind_is_tested() -> None:
-    assert set(MODELS) == {row.op for row in coverage("classic") if row.supported}
+    assert set(MODELS) == {row.op for row in ops("classic") if row.supported}
 
 
 def intact_spec(kind: str, spec_of: Callable[..., Any]) -> Any:
@@ -161,7 +162,7 @@ def run(path: Path) -> None:
     small = [f for f in model.interface.inputs if math.prod(f.shape) < 10_000]
     results = model.run({feature.name: example(feature) for feature in small})
     assert set(results) == {feature.name for feature in model.interface.outputs}
-    assert describe(path)["kind"] == model.kind
+    assert inspect(path)["kind"] == model.kind
 
 
 @pytest.mark.parametrize("kind", MODELS)

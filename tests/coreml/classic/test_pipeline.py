@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketlens.coreml import CoreMLModel, describe, load
+from pocketlens.coreml import CoreMLModel, inspect, load
 from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import (
     FeatureError,
@@ -62,8 +62,8 @@ def test_several_stages(spec_of: Callable[..., Any], open_spec: Open) -> None:
     assert set(features) == {"scaled", "y"}
     np.testing.assert_array_equal(features["scaled"], [6, 12])
     assert model.kind == "pipeline (regressor)"
-    assert model.describe()["ops"] == {"scaler": 2, "glmRegressor": 1}
-    assert model.describe()["weights"] == {"float64": 5}
+    assert model.inspect()["ops"] == {"scaler": 2, "glmRegressor": 1}
+    assert model.inspect()["weights"] == {"float64": 5}
 
 
 def test_pipelines_in_pipelines(spec_of: Callable[..., Any], open_spec: Open) -> None:
@@ -121,7 +121,7 @@ def test_categories_into_trees(spec_of: Callable[..., Any], open_spec: Open) -> 
     for inputs, label, second in rows:
         assert model.run(inputs) == {"y": label, "p": {"no": 1 - second, "yes": second}}
     assert model.classes == ("no", "yes")
-    assert model.describe()["classes"] == ["no", "yes"]
+    assert model.inspect()["classes"] == ["no", "yes"]
 
 
 def test_network_then_program_then_classic(
@@ -154,7 +154,7 @@ def test_network_then_program_then_classic(
     path = files.write_package(tmp_path / "p.mlpackage", spec, data)
     model = load(path)
     assert model.run({"x0": [[1, 2]]}) == {"y": (3 + 1 + 10) + 10 * (6 + 1 + 20) + 0.5}
-    assert describe(path)["ops"] == {"activation": 1, "add": 1, "glmRegressor": 1}
+    assert inspect(path)["ops"] == {"activation": 1, "add": 1, "glmRegressor": 1}
 
 
 def test_a_network_that_declares_no_shape(
@@ -302,7 +302,7 @@ def test_unsupported_stages(
     spec = pipeline(spec_of, {"x": (2,)}, {"y": "double"}, private, regressor(spec_of, "scaled"))
     with pytest.raises(UnsupportedModelError, match="› model0 cannot run here: it is a Vision f"):
         open_spec(spec)
-    assert describe(save(spec))["ops"] == {"glmRegressor": 1}
+    assert inspect(save(spec))["ops"] == {"glmRegressor": 1}
     x = np.zeros((1, 2), np.float32)
     nonsense = files.program_spec("nonsense", {"x": x}, {}, [("float32", (1, 2))])
     spec = pipeline(spec_of, {"x": ("float32", 1, 2)}, {"y0": ("float32", 1, 2)}, nonsense)

@@ -174,8 +174,8 @@ def test_coremltools_example(open_spec: Callable[[Any], CoreMLModel]) -> None:
     assert answer["label"] == 1
     assert answer["classProbability"] == pytest.approx({0: 1 - probability, 1: probability})
     assert model.classes == ("0", "1")
-    assert model.describe()["classes"] == [0, 1]
-    assert model.describe()["ops"] == {"treeEnsembleClassifier": 1}
+    assert model.inspect()["classes"] == [0, 1]
+    assert model.inspect()["ops"] == {"treeEnsembleClassifier": 1}
 
 
 Classify = Callable[..., dict[str, Any]]

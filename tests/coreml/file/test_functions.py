@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketlens.coreml import describe, load
+from pocketlens.coreml import inspect, load
 from pocketlens.errors import (
     OptionError,
 )
@@ -54,6 +54,6 @@ def test_several_functions(tmp_path: Path) -> None:
         answer = load(path, function=name).run({"x": x})["y"]
         np.testing.assert_allclose(answer, x @ base.T * factor, rtol=1e-5)
     np.testing.assert_allclose(load(path).run({"x": x})["y"], x @ base.T * 2, rtol=1e-5)
-    assert sorted(describe(path)["functions"]) == ["minus", "plus"]
+    assert sorted(inspect(path)["functions"]) == ["minus", "plus"]
     with pytest.raises(OptionError, match="has no function 'main'; did you mean 'minus'"):
         load(path, function="main")

@@ -220,7 +220,7 @@ def test_describe(converted: Callable[..., Path]) -> None:
     import json
 
     path = converted("residual", "half")
-    said = load(path).describe()
+    said = load(path).inspect()
     assert json.loads(json.dumps(said)) == said
     assert said["kind"] == "ML Program"
     assert (said["specification_version"], said["opset"]) == (7, "CoreML6")
@@ -243,7 +243,7 @@ def test_describe(converted: Callable[..., Path]) -> None:
     count = sum(o * i * k * k + o for o, i, k in layers) + 5 * 8 + 5
     assert said["weights"] == {"float16": count, "float32": 3}  # the image's bias per channel
     assert said["parameters"] == count + 3
-    layers_said = load(converted("residual", "layers")).describe()
+    layers_said = load(converted("residual", "layers")).inspect()
     assert layers_said["kind"] == "neural network"
     assert layers_said["weights"] == {"float32": count}
     assert layers_said["ops"]["convolution"] == 3

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketlens.coreml import describe, load
+from pocketlens.coreml import inspect, load
 from pocketlens.coreml.file.proto import generated
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.ops.registry import Lowering
@@ -34,7 +34,7 @@ def test_missing_ops_are_reported_together(files: Any, save: Callable[..., Path]
     message = str(caught.value)
     assert message.startswith(f"{path} (CoreML6) needs 2 ops that cannot run here: absurd (")
     assert "first used in 'y0'; nonsense (unknown op), first used in 'z'" in message
-    assert describe(path)["ops"] == {"absurd": 1, "nonsense": 1, "relu": 1}
+    assert inspect(path)["ops"] == {"absurd": 1, "nonsense": 1, "relu": 1}
 
 
 def test_unknown_field_is_an_error(files: Any, save: Callable[..., Path]) -> None:
@@ -111,14 +111,14 @@ def test_model_types_without_a_lowering(save: Callable[..., Path]) -> None:
     spec.description.input.add(name="x").type.doubleType.SetInParent()
     spec.description.output.add(name="y").type.doubleType.SetInParent()
     spec.treeEnsembleRegressor.SetInParent()
-    assert describe(save(spec))["kind"] == "tree ensemble (regressor)"
+    assert inspect(save(spec))["kind"] == "tree ensemble (regressor)"
     spec.visionFeaturePrint.SetInParent()
     path = save(spec)
     with pytest.raises(
         UnsupportedModelError, match="cannot run here: it is a Vision feature print"
     ):
         load(path)
-    assert describe(path)["ops"] == {}
+    assert inspect(path)["ops"] == {}
 
 
 def test_weights_that_do_not_fit(files: Any, save: Callable[..., Path]) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pytest
 
-from pocketlens.coreml import coverage
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.file.proto import generated
 from pocketlens.coreml.graph import Array, Graph, Message, Value
@@ -27,6 +26,7 @@ from pocketlens.coreml.ops.registry import (
     layer,
     lookup,
     mil,
+    ops,
     unsupported,
 )
 from pocketlens.errors import UnsupportedOp
@@ -37,7 +37,7 @@ def test_every_mil_op_is_listed() -> None:
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
     registry = set(SSAOpRegistry.core_ops) - {"const", "_const_symbolic"}
-    listed = {row.op for row in coverage("mil")}
+    listed = {row.op for row in ops("mil")}
     # Ops of coremltools' Core ML dialect; its serializer writes the first one as the second.
     assert listed - {"coreml_update_state", "write_state"} == registry
 
@@ -46,7 +46,7 @@ def test_every_layer_is_listed() -> None:
     """Compared with the protobuf descriptor."""
     message = generated("NeuralNetwork_pb2").NeuralNetworkLayer.DESCRIPTOR
     layers = {field.name for field in message.oneofs_by_name["layer"].fields}
-    assert {row.op for row in coverage("neural_network")} == layers
+    assert {row.op for row in ops("neural_network")} == layers
 
 
 def test_every_model_type_is_listed() -> None:
@@ -54,8 +54,8 @@ def test_every_model_type_is_listed() -> None:
     message = generated("Model_pb2").Model.DESCRIPTOR
     graphs = {"mlProgram", "neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor"}
     kinds = {field.name for field in message.oneofs_by_name["Type"].fields}
-    assert {row.op for row in coverage("classic")} == kinds - graphs
-    assert {row.op for row in coverage("classic") if not row.supported} == {
+    assert {row.op for row in ops("classic")} == kinds - graphs
+    assert {row.op for row in ops("classic") if not row.supported} == {
         "customModel", "linkedModel", "textClassifier", "wordTagger", "visionFeaturePrint",
         "soundAnalysisPreprocessing", "gazetteer", "wordEmbedding", "audioFeaturePrint",
         "serializedModel",
@@ -64,7 +64,7 @@ def test_every_model_type_is_listed() -> None:
 
 def test_every_model_type_takes_the_fields_of_its_message() -> None:
     message = generated("Model_pb2").Model.DESCRIPTOR
-    for row in coverage("classic"):
+    for row in ops("classic"):
         if row.supported:
             fields = {field.name for field in message.fields_by_name[row.op].message_type.fields}
             taken = lookup("classic", row.op).parameters.values()
@@ -76,7 +76,7 @@ def test_parameters_are_the_fields_of_the_specification() -> None:
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
     targets = {IOS15: 6, IOS16: 7, IOS17: 8, IOS18: 9}
-    for row in coverage("mil"):
+    for row in ops("mil"):
         for opset, target in targets.items():
             versions = {int(t): op for t, op in SSAOpRegistry.core_ops[row.op].items()}
             if not row.supported or target not in versions or min(row.versions) > opset:
@@ -85,7 +85,7 @@ def test_parameters_are_the_fields_of_the_specification() -> None:
             fields = set(versions[target].input_spec.input_types) - {"_existing_blocks"}
             assert set(lookup("mil", row.op, opset).parameters) == fields, (row.op, opset)
     message = generated("NeuralNetwork_pb2").NeuralNetworkLayer.DESCRIPTOR
-    for row in coverage("neural_network"):
+    for row in ops("neural_network"):
         if row.supported:
             known = {f.name for f in message.fields_by_name[row.op].message_type.fields}
             taken = lookup("neural_network", row.op).parameters.values()
@@ -93,7 +93,7 @@ def test_parameters_are_the_fields_of_the_specification() -> None:
 
 
 def test_an_unsupported_op_has_a_reason() -> None:
-    for row in coverage():
+    for row in ops():
         assert row.supported == bool(row.versions)
         assert row.supported or row.remark
 
@@ -201,7 +201,7 @@ def test_unknown_annotation_is_rejected_at_registration(
     )
     with pytest.raises(UnsupportedOp, match="not an op"):
         lookup(dialect, "not an op", IOS18)
-    assert "not an op" not in {row.op for row in coverage(dialect)}
+    assert "not an op" not in {row.op for row in ops(dialect)}
 
 
 def test_every_annotation_that_is_read_is_used() -> None:
@@ -210,7 +210,7 @@ def test_every_annotation_that_is_read_is_used() -> None:
     Constants are left out: both dialects share their conversion.
     """
     used: dict[tuple[Dialect, bool], set[str]] = {}
-    for row in coverage():
+    for row in ops():
         for since in row.versions:
             for parameter in lookup(row.dialect, row.op, since).parameters.values():
                 used.setdefault((row.dialect, parameter.positional), set()).add(

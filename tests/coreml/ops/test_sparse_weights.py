@@ -129,8 +129,8 @@ def test_compressed_twice_by_coremltools(second: str, tmp_path: Path) -> None:
     for name, each in (("sparse", sparse), ("packed", packed)):
         each.save(str(tmp_path / f"{name}.mlpackage"))
         ours = load(tmp_path / f"{name}.mlpackage")
-        (answer,) = ours.run({ours.describe()["inputs"][0]["name"]: x}).values()
+        (answer,) = ours.run({ours.inspect()["inputs"][0]["name"]: x}).values()
         answers.append(answer)
-    assert op[second] in ours.describe()["ops"]
+    assert op[second] in ours.inspect()["ops"]
     # The weights have 6 or 8 bits; wrongly decompressed ones would give noise of the result's size.
     assert np.abs(answers[1] - answers[0]).max() < 0.1 * np.abs(answers[0]).max()

@@ -151,7 +151,7 @@ def test_blob_types(kind: str, tmp_path: Path, files: Any) -> None:
     block.operations[0].outputs[0].type.CopyFrom(value.type)
     model = load(files.write_package(tmp_path / "p.mlpackage", spec, data))
     np.testing.assert_array_equal(model.run({"unused": [0.0]})["y0"], array.astype(np.float32))
-    assert model.describe()["weights"] == {kind: 21, "float32": 1}
+    assert model.inspect()["weights"] == {kind: 21, "float32": 1}
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -175,13 +175,13 @@ def test_compressed_by_coremltools(bits: int, tmp_path: Path) -> None:
     packed.save(str(tmp_path / "p.mlpackage"))
     ours = load(tmp_path / "p.mlpackage")
     x = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
-    name = next(iter(ours.describe()["inputs"]))["name"]
+    name = next(iter(ours.inspect()["inputs"]))["name"]
     (answer,) = ours.run({name: x}).values()
     with torch.no_grad():
         exact = net(torch.from_numpy(x)).numpy()
     # The weights have 4 or 6 bits; wrongly decompressed ones would give noise of the result's size.
     assert np.abs(answer - exact).max() < 0.15 * np.abs(exact).max()
-    assert any(op.startswith("constexpr_") for op in ours.describe()["ops"])
+    assert any(op.startswith("constexpr_") for op in ours.inspect()["ops"])
 
 
 DENSE = {"inputChannels": 4, "outputChannels": 3}
@@ -201,7 +201,7 @@ def test_layer_weights_float16(save: Callable[..., Path], files: Any) -> None:
     np.testing.assert_allclose(
         model.run({"x0": ROW})["y0"], ROW @ half.T.astype(np.float32), rtol=1e-6
     )
-    assert model.describe()["weights"] == {"float16": 12}
+    assert model.inspect()["weights"] == {"float16": 12}
 
 
 def from_the_top(array: np.ndarray, bits: int) -> bytes:

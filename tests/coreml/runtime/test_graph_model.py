@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketlens.coreml import describe, load
+from pocketlens.coreml import inspect, load
 from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import (
     FeatureError,
@@ -86,7 +86,7 @@ def test_function_by_name(files: Any, save: Callable[..., Path]) -> None:
     path = save(spec)
     np.testing.assert_array_equal(load(path).run({"x": x})["y0"], [[0, 2]])
     np.testing.assert_array_equal(load(path, function="second").run({"x": x})["y0"], [[1, 2]])
-    assert describe(path)["functions"] == ["main", "second"]
+    assert inspect(path)["functions"] == ["main", "second"]
     with pytest.raises(OptionError, match="has no function 'secnd'; did you mean 'second'"):
         load(path, function="secnd")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketlens.coreml import CoreMLModel, describe, load
+from pocketlens.coreml import CoreMLModel, inspect, load
 from pocketlens.errors import (
     FeatureError,
 )
@@ -131,8 +131,8 @@ def test_optional_array_of_a_graph(
     model = load(path)
     np.testing.assert_array_equal(model.run({})["y0"], [expected])
     np.testing.assert_array_equal(model.run({feature.name: [[3, 4]]})["y0"], [[3, 4]])
-    assert describe(path)["inputs"][0].get("default") == value
-    assert describe(path)["inputs"][0]["optional"] is True
+    assert inspect(path)["inputs"][0].get("default") == value
+    assert inspect(path)["inputs"][0]["optional"] is True
 
 
 def test_optional_array_of_a_classic_model(spec_of: Callable[..., Any], open_spec: Open) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketlens.coreml import describe, load, predict
+from pocketlens.coreml import inspect, load, predict
 from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import (
     FeatureError,
@@ -52,7 +52,7 @@ def test_numbered_classes(averages: Callable[..., Any], save: Callable[..., Path
     assert list(answer["scores"]) == [10, 20, 30]
     assert model.classes == ("10", "20", "30")
     assert model.predict(RED).label == "10"
-    assert model.describe()["classes"] == [10, 20, 30]
+    assert model.inspect()["classes"] == [10, 20, 30]
 
 
 def test_classes_with_the_same_name(
@@ -124,7 +124,7 @@ def test_input_spec_is_read_from_the_file(
     spec.description.metadata.userDefined[INPUT_SPEC_KEY] = own.to_json()
     path = save(spec)
     assert load(path).input_spec == own
-    assert describe(path)["input_spec"] == json.loads(own.to_json())
+    assert inspect(path)["input_spec"] == json.loads(own.to_json())
     # `fit` keeps the whole image: 2 × 10 becomes 1 × 5, with black rows above and below.
     wide = np.full((2, 10, 3), 255, np.uint8)
     assert load(path).predict(wide).confidence == pytest.approx(1 / 3, abs=0.01)

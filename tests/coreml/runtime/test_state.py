@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketlens.coreml import describe, load
+from pocketlens.coreml import inspect, load
 from pocketlens.errors import (
     FeatureError,
     UnsupportedModelError,
@@ -298,7 +298,7 @@ def test_model_without_state(files: Any, save: Callable[..., Path]) -> None:
 
 
 def test_describe_lists_states(converted: Callable[[str], Path]) -> None:
-    assert describe(converted("mean"))["states"] == [
+    assert inspect(converted("mean"))["states"] == [
         {"name": "total", "type": "state", "description": "", "shape": [2, 3], "dtype": "float16"},
         {"name": "count", "type": "state", "description": "", "shape": [1], "dtype": "float16"},
     ]

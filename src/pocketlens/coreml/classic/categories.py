@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Categories: encodes strings, numbers and dictionaries, and collects them into arrays."""
 
 from __future__ import annotations

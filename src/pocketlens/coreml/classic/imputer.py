@@ -1,4 +1,3 @@
-# ruff: noqa: N803 (kinds and fields are named as the specification names them)
 """The imputer: replaces missing values."""
 
 from __future__ import annotations

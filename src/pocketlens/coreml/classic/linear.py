@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Generalized linear models: link(weights · x + offset).
 
 Source: GLMClassifier.proto and GLMRegressor.proto of the specification.

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """The nearest neighbors classifier.
 
 The index of the file is not used: a linear index and a k-d tree find the same samples.

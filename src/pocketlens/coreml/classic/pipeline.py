@@ -1,4 +1,3 @@
-# ruff: noqa: N802 (kinds are functions named as the specification names them)
 """Pipelines: models that run one after another.
 
 Features are passed by name: a stage's input is an input of the pipeline or an earlier output.

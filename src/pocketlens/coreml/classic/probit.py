@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """The Bayesian probit regressor: the sum of Gaussian weights of discrete features."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """The item similarity recommender.
 
 The score of item k is Σ_i sim(k, i) · (score_i - shift_k), summed over the items i in the input.

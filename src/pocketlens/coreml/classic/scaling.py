@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Numbers to numbers: scaler, normalizer, feature extractor, confidence thresholding, identity."""
 
 from __future__ import annotations

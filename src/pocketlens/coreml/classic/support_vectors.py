@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Support vector machines, with the sums, votes and probabilities of libsvm.
 
 Sources: SVM.proto; Chang and Lin, "LIBSVM: a library for support vector machines" (2011), for the

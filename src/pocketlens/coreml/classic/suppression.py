@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Non-maximum suppression: of boxes that overlap, keeps the one with the highest confidence."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803 (kinds and fields are named as the specification names them)
 """Tree ensembles: every tree adds the values of one of its leaves to a base prediction.
 
 The tests of nodes, the branch for missing values, and the transforms are those of

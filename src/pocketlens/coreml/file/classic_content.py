@@ -1,4 +1,4 @@
-"""The part of `describe` for classic models and pipelines."""
+"""The part of `inspect` for classic models and pipelines."""
 
 from __future__ import annotations
 

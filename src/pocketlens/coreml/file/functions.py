@@ -58,7 +58,7 @@ def operations(block: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def program_content(file: ModelFile, name: str) -> dict[str, Any]:
-    """The part of `describe` for an ML Program: opset, classes, ops, numbers per precision."""
+    """The part of `inspect` for an ML Program: opset, classes, ops, numbers per precision."""
     function, block, _ = active_block(file, name)
     ops: Counter[str] = Counter()
     weights: Counter[str] = Counter()

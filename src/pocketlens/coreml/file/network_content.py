@@ -21,7 +21,7 @@ NETWORKS_INSIDE = {
 
 
 def network_content(file: ModelFile) -> dict[str, Any]:
-    """The part of `describe` for a neural network: classes, layers, numbers per precision."""
+    """The part of `inspect` for a neural network: classes, layers, numbers per precision."""
     network = network_of(file)
     layers = Counter(each.WhichOneof("layer") or "none" for each in every_layer(network.layers))
     weights: Counter[str] = Counter()

@@ -41,10 +41,10 @@ __all__ = [
     "Dialect",
     "Lowering",
     "classic",
-    "coverage",
     "layer",
     "lookup",
     "mil",
+    "ops",
     "unsupported",
 ]
 
@@ -287,7 +287,7 @@ def lookup(dialect: Dialect, op: str, opset: int = 0) -> Lowering:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class OpSupport:
     """One row of the coverage table.
 
     Attributes:
@@ -306,8 +306,15 @@ class Coverage:
     remark: str
 
 
-def coverage(dialect: Dialect | None = None) -> list[Coverage]:
-    """Which ops are supported and which are not: one row per op, sorted by dialect and name."""
+def ops(dialect: Dialect | None = None) -> list[OpSupport]:
+    """List the Core ML ops, layers and model types, and whether they run here.
+
+    Args:
+        dialect: `mil`, `neural_network` or `classic`; None for all three.
+
+    Returns:
+        One row per op, sorted by dialect and name.
+    """
     rows = []
     for each in FAMILIES if dialect is None else (dialect,):
         _load(each)
@@ -315,9 +322,9 @@ def coverage(dialect: Dialect | None = None) -> list[Coverage]:
             if of == each:
                 remarks = dict.fromkeys(v.restrictions for v in versions.values())
                 remark = "; ".join(r for r in remarks if r)
-                rows.append(Coverage(each, op, tuple(sorted(versions)), True, remark))
+                rows.append(OpSupport(each, op, tuple(sorted(versions)), True, remark))
         rows += [
-            Coverage(each, op, (), False, reason)
+            OpSupport(each, op, (), False, reason)
             for (of, op), reason in _unsupported.items()
             if of == each
         ]

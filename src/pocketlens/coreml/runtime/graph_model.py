@@ -125,7 +125,7 @@ class GraphModel(CoreMLModel):
             self._check_stateless(state)
             return {}
         if isinstance(state, State):
-            return state.arrays(self._file)
+            return state._arrays_for(self._file)
         names = ", ".join(repr(feature.name) for feature in self.interface.states)
         raise FeatureError(
             f"{self.path} keeps {names} between predictions; expected a state made by its "

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.file.description import describe_file
 from pocketlens.coreml.file.features import Interface, declared_input_spec, declared_thresholds
+from pocketlens.coreml.file.inspection import inspect_file
 from pocketlens.coreml.file.kinds import KINDS
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.runtime.state import State
@@ -158,9 +158,9 @@ class CoreMLModel(Predictor):
             raise UnsupportedModelError(f"{self.path} keeps no state between predictions")
         return State(self._file, self.interface.states)
 
-    def describe(self) -> dict[str, Any]:
-        """Describe the file with plain values that can be written as JSON; see `describe`."""
-        return describe_file(self._file)
+    def inspect(self) -> dict[str, Any]:
+        """Describe the file with plain values that can be written as JSON; see `inspect`."""
+        return inspect_file(self._file)
 
     def to_onnx(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Export the model to an ONNX file. Pixels are 0-255, as in Core ML.

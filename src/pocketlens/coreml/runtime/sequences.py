@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.file.description import declared_classes
 from pocketlens.coreml.file.errors import one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
+from pocketlens.coreml.file.inspection import declared_classes
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.ops.network import moves_steps, outer_sizes
 from pocketlens.coreml.runtime.cache import ModelCache

@@ -69,7 +69,7 @@ class State:
         with np.errstate(over="ignore"):
             self._arrays[name] = np.array(new, old.dtype)
 
-    def arrays(self, file: ModelFile) -> dict[str, NDArray[Any]]:
+    def _arrays_for(self, file: ModelFile) -> dict[str, NDArray[Any]]:
         """The arrays themselves, for a run of the model of `file` to read and replace.
 
         Raises:

@@ -1,4 +1,4 @@
-"""`describe`: everything that a Core ML file says about itself, whether or not it runs here."""
+"""`inspect`: everything that a Core ML file says about itself, whether or not it runs here."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from pocketlens.coreml.file.kinds import KINDS, NETWORKS, UNSUPPORTED
 from pocketlens.coreml.file.network_content import network_content
 from pocketlens.coreml.file.package import ModelFile, open_model
 
-__all__ = ["declared_classes", "describe", "describe_file"]
+__all__ = ["declared_classes", "inspect", "inspect_file"]
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a Core ML file with plain values that can be written as JSON.
 
     Works for every kind of model, also for those that do not run here.
+
+    Args:
+        path: A `.mlpackage` folder or a `.mlmodel` file.
 
     Returns:
         `path`, `kind`, `specification_version`, `opset` and `functions` (of an ML Program),
@@ -38,11 +41,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         UnsupportedModelError: A compiled model, or a specification version that is too new.
     """
     with one_line_errors():
-        return describe_file(open_model(path))
+        return inspect_file(open_model(path))
 
 
-def describe_file(file: ModelFile) -> dict[str, Any]:
-    """`describe` for a file that is already open."""
+def inspect_file(file: ModelFile) -> dict[str, Any]:
+    """`inspect` for a file that is already open."""
     spec = file.spec
     kind = spec.WhichOneof("Type")
     interface = read_interface(file)
