@@ -16,7 +16,7 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Rooms and files by their first name.
 ORDER = [
-    "errors", "files", "json_fields", "image", "prediction", "recipe_options", "recipe",
+    "errors", "compat", "files", "json_fields", "image", "prediction", "recipe_options", "recipe",
     "run_contents", "history", "callbacks", "registry", "data", "augment", "networks", "recognizer",
     "training", "evaluation", "conversion", "coreml", "run_folder", "app", "preview", "report",
     "pipeline", "finetuning", "cli",
@@ -31,7 +31,7 @@ INSIDE = {
 
 # These see less than all that stands before them, see DESIGN: what ships is the Core ML file.
 ONLY = {
-    "coreml": {"errors", "files", "image", "prediction"},
+    "coreml": {"compat", "errors", "files", "image", "prediction"},
     "app": {"errors", "files", "image", "prediction", "coreml"},
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.compat import keras_operation_of
 from pocketlens.conversion.heads import Head, find_head, probabilities_of, probe_images
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.quiet import first_line
@@ -293,10 +294,9 @@ def _arranged(planes: Any, layout: Layout) -> Any:
 def _last_activation(model: Any) -> str | None:
     """The name of the last activation, such as `softmax` or `linear`; None if it is not known."""
     outputs = getattr(model, "outputs", None)
-    history = getattr(outputs[0], "_keras_history", None) if outputs else None
-    if history is None:
+    operation = keras_operation_of(outputs[0]) if outputs else None
+    if operation is None:
         return None
-    operation = history.operation
     if is_keras_model(operation):
         return _last_activation(operation)
     activation = getattr(operation, "activation", None)

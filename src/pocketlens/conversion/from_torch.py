@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -15,6 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pocketlens.compat import (
+    COREMLTOOLS_UNSUPPORTED_NODE,
+    COREMLTOOLS_WRITE_FAILED,
+    coremltools_converts,
+    coremltools_writes_programs,
+)
 from pocketlens.conversion.heads import Head, find_head, probe_images
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
@@ -136,9 +141,15 @@ def to_core_ml(
         The `Model` message, and the path of its weights file; None if it has none.
 
     Raises:
-        ConversionError: PyTorch cannot export the network, or coremltools cannot convert it.
+        ConversionError: PyTorch cannot export the network, or coremltools cannot convert it, or
+            cannot write ML Programs on this system.
         OutputError: The temporary folder is full or cannot be written.
     """
+    if format == "mlpackage" and not coremltools_writes_programs():
+        raise ConversionError(
+            "this build of coremltools cannot write ML Programs: its native library is missing, as "
+            "on Windows; convert on Linux, macOS or in WSL, or use --format mlmodel"
+        )
     # A Core ML image input has one scale for all channels, in both formats. coremltools accepts a
     # list for an ML Program, but applies it along the width.
     one_scale = len(set(input_spec.scale)) == 1
@@ -173,7 +184,7 @@ def to_core_ml(
                 **options,
             )
         except Exception as error:  # coremltools raises exceptions of any type
-            if isinstance(error, OSError) or "FileWriter" in str(error):
+            if isinstance(error, OSError) or COREMLTOOLS_WRITE_FAILED in str(error):
                 raise OutputError(
                     f"the temporary folder {folder.parent} cannot be written: "
                     f"{first_line(error)}; free some space, or set TMPDIR to another folder"
@@ -244,13 +255,11 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
 
 def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """Express ops that coremltools does not know, such as `subtract`, in PyTorch's core ops."""
-    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
-
     table = torch.export.default_decompositions()
 
     def unknown() -> set[Any]:
         ops = {node.target for node in program.graph.nodes if node.op == "call_function"}
-        return {op for op in ops if op in table and _TORCH_OPS_REGISTRY.get_func(op.name()) is None}
+        return {op for op in ops if op in table and not coremltools_converts(op.name())}
 
     tried: set[Any] = set()
     ops = unknown()
@@ -309,7 +318,7 @@ def _last_activation(network: nn.Module) -> str | None:
 
 
 def _failure(error: Exception, failed_op: str | None) -> str:
-    unsupported = re.match(r"Unsupported fx node \S+, kind (\w+)", str(error))
+    unsupported = COREMLTOOLS_UNSUPPORTED_NODE.match(str(error))
     op = unsupported[1] if unsupported else failed_op
     where = f" at op '{op}'" if op else ""
     return (

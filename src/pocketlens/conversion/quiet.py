@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import logging
-import re
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-__all__ = ["Notes", "first_line", "import_coremltools", "quiet"]
-
-# Apple's runtime exists on macOS only, and nothing here calls it. The versions of PyTorch,
-# scikit-learn and XGBoost are newer than those that coremltools was tested with, but conversion is
-# tested with them here. A constant that two layers share is stored once, as intended.
-_EXPECTED = re.compile(
-    r"Failed to load _ML\w+: "
-    r"|Torch version \S+ has not been tested with coremltools"
-    r"|scikit-learn version \S+ is not supported"
-    r"|Const \S+ was already added\."
-    r"|XGBoost version \S+ has not been tested with coremltools"
+from pocketlens.compat import (
+    COREMLTOOLS_EXPECTED_RECORDS,
+    COREMLTOOLS_FAILED_OP,
+    coremltools_progress_bars,
 )
-_FAILED_OP = re.compile(r"ERROR - converting '([^']+)' op")
+
+__all__ = ["Notes", "first_line", "import_coremltools", "quiet"]
 
 
 class Notes(logging.Filter):
@@ -37,11 +29,11 @@ class Notes(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if failed := _FAILED_OP.search(message):
+        if failed := COREMLTOOLS_FAILED_OP.search(message):
             # The exception that follows reports it.
             self.failed_op = failed[1]
             return False
-        return not _EXPECTED.match(message)
+        return not COREMLTOOLS_EXPECTED_RECORDS.match(message)
 
 
 @contextmanager
@@ -56,7 +48,7 @@ def quiet() -> Iterator[Notes]:
             # PyTorch and coremltools each use something of their own that is deprecated.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             warnings.filterwarnings("ignore", "Function _TORCH_OPS_REGISTRY", DeprecationWarning)
-            for module, name, bar in _progress_bars():
+            for module, name, bar in coremltools_progress_bars():
                 stack.enter_context(_replaced(module, name, partial(bar, disable=True)))
             yield notes
     finally:
@@ -85,17 +77,3 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, original)
-
-
-def _progress_bars() -> list[tuple[Any, str, Any]]:
-    """Modules of coremltools that use `tqdm`, the name that each has for it, and its class."""
-    tqdm = sys.modules.get("tqdm")
-    if tqdm is None:
-        return []
-    return [
-        (module, attribute, tqdm.tqdm)
-        for name, module in list(sys.modules.items())
-        if name.startswith("coremltools.")
-        for attribute in ("tqdm", "_tqdm")
-        if getattr(module, attribute, None) is tqdm.tqdm
-    ]

@@ -8,6 +8,7 @@ import platform
 import torch
 from torch import Tensor, nn
 
+from pocketlens.compat import has_matrix_units
 from pocketlens.errors import TrainingError
 
 __all__ = ["choose_device", "keep_freed_memory", "use_bfloat16"]
@@ -60,7 +61,7 @@ def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image
         return False
     if device.type == "cpu":
         if precision == "auto":
-            return torch.cpu._is_amx_tile_supported() and not _narrow(network, image)
+            return has_matrix_units() and not _narrow(network, image)
         if _narrow(network, image):
             raise TrainingError(
                 "training.precision 'bfloat16' gives wrong gradients on a CPU for a convolution "

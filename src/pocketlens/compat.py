@@ -1,0 +1,121 @@
+"""Private parts of other packages that Pocketlens relies on: every use, and its reason.
+
+`tests/test_compat.py` checks each against the installed version, so it tells what broke after an
+upgrade. `coreml.coremltools_plugin` is not here: it replaces private parts, which is its purpose.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+__all__ = [
+    "COREMLTOOLS_EXPECTED_RECORDS",
+    "COREMLTOOLS_FAILED_OP",
+    "COREMLTOOLS_UNSUPPORTED_NODE",
+    "COREMLTOOLS_WRITE_FAILED",
+    "coremltools_converts",
+    "coremltools_progress_bars",
+    "coremltools_proto",
+    "coremltools_writes_programs",
+    "has_matrix_units",
+    "keras_operation_of",
+]
+
+# coremltools logs these through the standard logger, without codes to filter by. Apple's runtime
+# exists on macOS only, and nothing here calls it. The versions of PyTorch, scikit-learn and XGBoost
+# are newer than those that coremltools was tested with, but conversion is tested with them here. A
+# constant that two layers share is stored once, as intended.
+COREMLTOOLS_EXPECTED_RECORDS = re.compile(
+    r"Failed to load _ML\w+: "
+    r"|Torch version \S+ has not been tested with coremltools"
+    r"|scikit-learn version \S+ is not supported"
+    r"|Const \S+ was already added\."
+    r"|XGBoost version \S+ has not been tested with coremltools"
+)
+
+COREMLTOOLS_FAILED_OP = re.compile(r"ERROR - converting '([^']+)' op")
+"""The log record that names the op which could not be converted; the exception does not."""
+
+COREMLTOOLS_UNSUPPORTED_NODE = re.compile(r"Unsupported fx node \S+, kind (\w+)")
+"""The message of the exception for an op that coremltools does not know."""
+
+COREMLTOOLS_WRITE_FAILED = "FileWriter"
+"""Part of the message when weights cannot be written, such as on a full disk; a RuntimeError."""
+
+_PROTO = "pocketlens._coremltools_proto"
+
+
+def coremltools_proto(name: str) -> ModuleType | None:
+    """The generated module `name` of `coremltools.proto`, such as `Model_pb2`; None without it.
+
+    It is loaded under another parent package: `import coremltools` takes seconds if PyTorch is
+    installed, this takes 0.1 s. A later `import coremltools` still works.
+    """
+    if _PROTO not in sys.modules:
+        found = importlib.util.find_spec("coremltools")
+        if found is None or not found.submodule_search_locations:
+            return None
+        package = ModuleType(_PROTO, "coremltools' generated message classes")
+        package.__path__ = [
+            os.path.join(folder, "proto")  # noqa: PTH118 (the import system expects strings)
+            for folder in found.submodule_search_locations
+        ]
+        sys.modules[_PROTO] = package
+    return importlib.import_module(f"{_PROTO}.{name}")
+
+
+def coremltools_converts(op: str) -> bool:
+    """Whether coremltools' PyTorch converter knows an op, such as `aten::conv2d`.
+
+    It has no public list; ops that it does not know are first expressed in PyTorch's core ops.
+    """
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+
+    return _TORCH_OPS_REGISTRY.get_func(op) is not None
+
+
+def coremltools_progress_bars() -> list[tuple[ModuleType, str, Any]]:
+    """The modules of coremltools that use tqdm, their name for it, and the class tqdm.
+
+    coremltools has no option to turn its progress bars off.
+    """
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        return []
+    return [
+        (module, name, tqdm.tqdm)
+        for path, module in list(sys.modules.items())
+        if path.startswith("coremltools.")
+        for name in ("tqdm", "_tqdm")
+        if getattr(module, name, None) is tqdm.tqdm
+    ]
+
+
+def coremltools_writes_programs() -> bool:
+    """Whether coremltools has the native library that writes the weights of ML Programs.
+
+    Its Linux and macOS wheels have it. There is no Windows wheel, and the source package lacks it.
+    """
+    return importlib.util.find_spec("coremltools.libmilstoragepython") is not None
+
+
+def keras_operation_of(tensor: Any) -> Any:
+    """The Keras operation (a layer) that computes a symbolic tensor; None if there is none.
+
+    The public API leads from a model to its tensors, but not from a tensor to its layer.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    return None if history is None else history.operation
+
+
+def has_matrix_units() -> bool:
+    """Whether the CPU has matrix units for bfloat16 (Intel AMX). PyTorch tells only privately."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported())
