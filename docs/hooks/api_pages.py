@@ -52,7 +52,9 @@ def texts() -> dict[str, str]:
             rows = [
                 (f"[`{name}`]({page}#pocketlens.{name})", _summary(package[name])) for name in names
             ]
-            pages["reference/api/index.md"] += f"\n## {group}\n\n" + table(("Name", "What it is"), rows)
+            pages["reference/api/index.md"] += f"\n## {group}\n\n" + table(
+                ("Name", "What it is"), rows
+            )
     return pages
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -140,7 +141,10 @@ def _type(hint: Any) -> str:
         return " or ".join(_type(each) for each in arguments if each is not NoneType)
     if arguments and origin is not None:
         inner = [each for each in arguments if each is not Ellipsis]
-        return f"list of {_type(inner[0])}s"
+        each = _type(inner[0])
+        return "list of " + (
+            each.replace("list of", "lists of") if each.startswith("list") else f"{each}s"
+        )
     names = {int: "integer", float: "number", str: "string", bool: "`true` or `false`"}
     return names.get(hint) or str(getattr(hint, "__name__", hint))
 
@@ -152,7 +156,7 @@ def _value(default: Any) -> str:
     if isinstance(default, bool):
         return code(str(default).lower())
     if isinstance(default, tuple):
-        return code(str([*default]) if len(default) != 1 else _number(default[0]))
+        return code(json.dumps(default) if len(default) != 1 else _number(default[0]))
     if isinstance(default, str):
         return code(f'"{default}"')
     return code(_number(default))
