@@ -51,6 +51,7 @@ class Batches:
             self.classes += (NOTHING,)
         self.images = _tensor(data.channels_first(), device)
         self.labels = _tensor(data.labels, device)
+        self.threads = torch.get_num_threads()
 
     @property
     def steps(self) -> int:
@@ -75,7 +76,7 @@ class Batches:
         again = self.recipe.training.echo - 1
         kept: list[Batch] = []
         fresh = self._fresh(seed, order)
-        for batch in _ahead(fresh) if self._overlaps else fresh:
+        for batch in _ahead(fresh, self.augmenting) if self._overlaps else fresh:
             yield batch
             room = min(KEPT_BATCHES, max(1, KEPT_BYTES // batch[0].nbytes)) * again
             kept += [batch] * again
@@ -129,8 +130,14 @@ class Batches:
         Two threads share the gradients of a small network badly: on two cores each thread at its
         own work gives as many frames a second as both at either, and none need be trained on twice.
         """
-        works = self.device.type == "cpu" and torch.get_num_threads() > 1
+        works = self.device.type == "cpu" and self.threads > 1
         return works and self.augmentation.costly
+
+    @property
+    def augmenting(self) -> int:
+        """How many of PyTorch's threads augment the next batch while a step is computed."""
+        # About the share of the time that augmenting takes.
+        return max(1, round(self.threads / 3)) if self._overlaps else 0
 
     @property
     def _fresh_steps(self) -> int:
@@ -158,14 +165,13 @@ class Batches:
         return frames, labels
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _ahead(batches: Iterator[Batch], theirs: int) -> Iterator[Batch]:
     """The same batches, each made by another thread while the one before is trained on."""
     threads = torch.get_num_threads()
-    theirs = max(1, round(threads / 3))  # about the share of the time that augmenting takes
     with ThreadPoolExecutor(1) as other:
         try:
             other.submit(torch.set_num_threads, theirs).result()
-            torch.set_num_threads(threads - theirs)
+            torch.set_num_threads(max(1, threads - theirs))
             coming = other.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = other.submit(next, batches, None)

@@ -35,6 +35,7 @@ from pocketlens.training.device import choose_device, keep_freed_memory, use_bfl
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.start import start_from
 from pocketlens.training.teacher import Teacher, features_seen, halved, teacher_recipe
+from pocketlens.training.threads import Threads
 
 __all__ = ["Training", "train"]
 
@@ -78,13 +79,18 @@ def train(
 ) -> Training:
     """Train the recipe's network.
 
+    While it trains on a CPU, PyTorch has fewer threads if other processes are busy (see
+    `training.threads`); afterwards it has as many as before. Weights have the same bits only with
+    the same number of threads: set the environment variable `OMP_NUM_THREADS` to fix it. What
+    stays changed in the process: glibc keeps freed memory (see `keep_freed_memory`).
+
     Args:
         recipe: A recipe, the name of a shipped one, or the path of a TOML file.
         data: Training images that fit the recipe's input.
         validation: Held-back images; by default the recipe's share of `data` is split off.
         folder: Where `checkpoint` and `history.jsonl` are kept, if anywhere.
         resume: Go on from the checkpoint in `folder` after its last finished epoch, to the same
-            weights as a training that was never stopped.
+            weights as a training that was never stopped, with the same number of threads.
         callbacks: Their `step` and `epoch` are called while the training runs, in this order. An
             exception that one raises ends the training, see `Callback`.
 
@@ -103,8 +109,9 @@ def train(
     _check_data(recipe, data)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        loop = _Loop(recipe, data, validation, device, Path(folder) if folder else None)
+    generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with generators, Threads() as threads:
+        loop = _Loop(recipe, data, validation, device, threads, Path(folder) if folder else None)
         if resume:
             loop.restore()
         loop.write_history(parents=True)  # a folder that cannot be written is told before work
@@ -154,6 +161,7 @@ class _Loop:
         data: Dataset,
         validation: Dataset,
         device: torch.device,
+        threads: Threads,
         folder: Path | None,
     ) -> None:
         self.recipe = recipe
@@ -162,6 +170,7 @@ class _Loop:
         self.classes = self.batches.classes
         self.steps = self.batches.steps
         self.device = device
+        self.threads = threads
         self.folder = folder
         torch.manual_seed(recipe.seed)
         network = networks.build(recipe.network, recipe.input, len(self.classes)).to(device)
@@ -197,7 +206,9 @@ class _Loop:
         right = torch.zeros((), device=self.device)
         seen, rate, train_loss, told = 0, 0.0, 0.0, started
         self.network.train()
+        self.threads.follow()
         for step, (images, labels, sources) in enumerate(self.batches.epoch(number), start=1):
+            self.threads.follow(self.batches.augmenting)
             rate = self.set_rate((number - 1) * self.steps + step - 1)
             loss, hits = self.step(images, labels, sources)
             loss_sum += loss * len(labels)
@@ -219,6 +230,7 @@ class _Loop:
             # The loss is that of before the last step; the weights are what would be kept.
             raise self.diverged("weights are not finite", number, self.steps, rate)
         trained = time.perf_counter() - started
+        self.threads.follow()
         validation_loss, validation_accuracy = self.validate()
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise self.diverged(
