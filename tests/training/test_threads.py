@@ -72,9 +72,9 @@ def test_the_number_goes_up_again_when_the_others_stop(machine: Machine) -> None
 def test_it_looks_only_now_and_then(machine: Machine) -> None:
     with Threads(machine.read) as found:
         for _ in range(10):
-            machine.passes(LOOK / 9, others=2)
+            machine.passes(0.07, others=2)
             found.follow()
-    assert machine.looks == 3  # at the start, after FIRST_LOOK and after LOOK more
+    assert machine.looks == 3  # at the start, at 0.14 and at 0.49
 
 
 def test_threads_that_augment_are_not_counted_twice(machine: Machine) -> None:
