@@ -10,7 +10,8 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,8 @@ from pocketlens.errors import (
 )
 from pocketlens.files import remove_leftovers, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING
-from pocketlens.recipe import Recipe, load_recipe
+from pocketlens.recipe import Recipe, list_recipes, load_recipe
+from pocketlens.report.drawer import Drawer, Job
 from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["STAGES", "Watcher", "run"]
 
 STAGES = ("data", "train", "evaluate", "convert", "verify", "app", "report")
+
+DRAWING = ("data", "train", "evaluate", "verify")
+"""The stages that draw figures."""
 
 MODEL_SUFFIXES = (".mlpackage", ".mlmodel")
 
@@ -86,21 +91,24 @@ def run(
     watcher = watcher or Watcher()
     folder = Path(out) if out else Path("runs") / resolved.name
     _open(folder, resolved, resume=resume, force=force)
-    work = _Work(folder, resolved, watcher, resume=resume)
     finished = read_run(folder).stages
-    for name in STAGES[: STAGES.index(until) + 1]:
-        watcher.stage(name, done=name in finished)
-        if name in finished:
-            continue
-        started = time.perf_counter()
-        getattr(work, name)()
-        if not (folder / "recipe.toml").is_file():
-            raise OutputError(
-                f"{folder} was removed or renamed during stage '{name}'; put it back, or start "
-                "again with another --out"
-            )
-        finished[name] = round(time.perf_counter() - started, 3)
-        work.write("stages.json", finished)
+    planned = STAGES[: STAGES.index(until) + 1]
+    left = [name for name in planned if name not in finished]
+    with Drawer() if set(left) & set(DRAWING) else nullcontext() as drawer:
+        work = _Work(folder, resolved, watcher, drawer, left, resume=resume)
+        for name in planned:
+            watcher.stage(name, done=name in finished)
+            if name in finished:
+                continue
+            started = time.perf_counter()
+            getattr(work, name)()
+            if not (folder / "recipe.toml").is_file():
+                raise OutputError(
+                    f"{folder} was removed or renamed during stage '{name}'; put it back, or start "
+                    "again with another --out"
+                )
+            finished[name] = round(time.perf_counter() - started, 3)
+            work.write("stages.json", finished)
     return read_run(folder)
 
 
@@ -140,7 +148,6 @@ def _faults(sound: Mapping[str, Any]) -> list[str]:
     from pocketlens import augment, networks
     from pocketlens import data as sources
     from pocketlens.app import check_options
-    from pocketlens.training.device import choose_device
 
     data, network, augmentation, training, model, app = (
         sound.get(key) for key in ("data", "network", "augment", "training", "model", "app")
@@ -152,12 +159,15 @@ def _faults(sound: Mapping[str, Any]) -> list[str]:
     if data:
         batch_size = training.batch_size if training else 0
         found += sources.faults(data, seed=sound.get("seed", 0), batch_size=batch_size)
-    if network:
+    known = _as_shipped(sound)
+    if network and not known:
         found += networks.faults(network, sound.get("input"))
-    if augmentation:
+    if augmentation and not known:
         nothing = data.nothing if data else 0.0
         found += augment.faults(augmentation, nothing=nothing, input_spec=sound.get("input"))
-    if training:
+    if training and training.device not in ("auto", "cpu"):
+        from pocketlens.training.device import choose_device
+
         try:
             choose_device(training.device)
         except TrainingError as error:
@@ -165,6 +175,19 @@ def _faults(sound: Mapping[str, Any]) -> list[str]:
     if app:
         found += check_options(app.name, app.bundle_id, app.team or None)
     return found
+
+
+def _as_shipped(sound: Mapping[str, Any]) -> bool:
+    """Whether the network, its input and the augmentation are those of a shipped recipe.
+
+    These are sound, a test checks it. To check them again PyTorch would be imported now; it is
+    imported while the figures of the data are drawn.
+    """
+    if sound.get("name") not in list_recipes():
+        return False
+    shipped = load_recipe(sound["name"])
+    same = all(sound.get(key) == getattr(shipped, key) for key in ("network", "input", "augment"))
+    return same and "data" in sound and sound["data"].nothing == shipped.data.nothing
 
 
 def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
@@ -210,10 +233,21 @@ def _clear(folder: Path) -> None:
 class _Work:
     """The stages. Images are loaded once, by the first stage of this call that needs them."""
 
-    def __init__(self, folder: Path, recipe: Recipe, watcher: Watcher, *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        watcher: Watcher,
+        drawer: Drawer | None,
+        left: Sequence[str],
+        *,
+        resume: bool,
+    ) -> None:
         self.folder = folder
         self.recipe = recipe
         self.watcher = watcher
+        self.drawer = drawer
+        self.left = left
         self.resume = resume
         self.figures = folder / "figures"
         self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
@@ -222,6 +256,20 @@ class _Work:
         """Write one of the run's JSON files, whole."""
         text = json.dumps(content, indent=2, ensure_ascii=False)
         write_aside(self.folder / name, text + "\n")
+
+    def draw(
+        self,
+        jobs: list[Job],
+        *,
+        before: str = "",
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
+        """Draw figures; if stage `before` is to come, `meanwhile` imports what it needs.
+
+        The figures are whole when this returns, so the stage can be noted as finished.
+        """
+        assert self.drawer  # there is one if a stage that draws is left
+        self.drawer.draw(jobs, meanwhile if before in self.left else None)
 
     @cached_property
     def train_set(self) -> Dataset:
@@ -244,7 +292,6 @@ class _Work:
     def data(self) -> None:
         from pocketlens import augment
         from pocketlens.data import load_data, resolve
-        from pocketlens.report import figures
 
         requested, seed = self.recipe.data.source, self.recipe.seed
         resolved = resolve(requested, progress=self.watcher.download)
@@ -261,14 +308,17 @@ class _Work:
             for split in ("train", "test")
         )
         rest, held = self.train_set.split(self.recipe.data.validation, seed=seed)
-        figures.draw_samples(self.train_set, self.figures / "samples.png")
-        figures.draw_pixels(self.train_set, 0, self.figures / "pixels.png")
-        figures.draw_one_hot(self.train_set, self.figures / "one_hot.svg")
-        figures.draw_balance([self.train_set, self.test_set], self.figures / "balance.svg")
+        jobs: list[Job] = [
+            ("draw_samples", (self.train_set, self.figures / "samples.png")),
+            ("draw_pixels", (self.train_set, 0, self.figures / "pixels.png")),
+            ("draw_one_hot", (self.train_set, self.figures / "one_hot.svg")),
+            ("draw_balance", ([self.train_set, self.test_set], self.figures / "balance.svg")),
+        ]
         augmentation = augment.build(self.recipe.augment, nothing=self.recipe.data.nothing)
         if augmentation.change:
             shown = augment.sample(self.train_set, augmentation, seed=seed)
-            figures.draw_samples(shown, self.figures / "augmented.png")
+            jobs.append(("draw_samples", (shown, self.figures / "augmented.png")))
+        self.draw(jobs, before="train", meanwhile=_import_training)
         summary = DataSummary(
             requested,
             resolved.name,
@@ -281,7 +331,6 @@ class _Work:
         self.write("data.json", asdict(summary))
 
     def train(self) -> None:
-        from pocketlens.report import figures
         from pocketlens.training import train
 
         training = train(
@@ -300,7 +349,9 @@ class _Work:
                 f"weights reached are in {weights}; "
                 + go_on.format(self.folder / "recipe.toml", self.folder)
             )
-        figures.draw_history([asdict(e) for e in training.history], self.figures / "history.svg")
+        rows = [asdict(epoch) for epoch in training.history]
+        history: Job = ("draw_history", (rows, self.figures / "history.svg"))
+        self.draw([history], before="convert", meanwhile=_import_converter)
         metrics = Metrics(
             self.recipe.network.name,
             training.recognizer.parameters,
@@ -313,12 +364,14 @@ class _Work:
 
     def evaluate(self) -> None:
         from pocketlens.evaluation.accuracy import evaluate
-        from pocketlens.report import figures
 
         evaluation = evaluate(self.recognizer, self.test_set)
-        figures.draw_confusion(evaluation, self.figures / "confusion.svg")
-        figures.draw_mistakes(self.test_set, evaluation, self.figures / "mistakes.png")
-        figures.draw_reliability(evaluation, self.figures / "reliability.svg")
+        jobs: list[Job] = [
+            ("draw_confusion", (evaluation, self.figures / "confusion.svg")),
+            ("draw_mistakes", (self.test_set, evaluation, self.figures / "mistakes.png")),
+            ("draw_reliability", (evaluation, self.figures / "reliability.svg")),
+        ]
+        self.draw(jobs, before="convert", meanwhile=_import_exporter)
         metrics = read_run(self.folder).metrics
         assert metrics is not None  # the stage before wrote it
         self.write("metrics.json", {**asdict(metrics), "recognizer": evaluation.to_dict()})
@@ -339,13 +392,12 @@ class _Work:
     def verify(self) -> None:
         from pocketlens.coreml import load
         from pocketlens.evaluation.parity import verify
-        from pocketlens.report import figures
 
         started = time.perf_counter()
         model = load(self.model)
         load_seconds = time.perf_counter() - started
         parity = verify(self.recognizer, model, self.test_set)
-        figures.draw_parity(parity, self.figures / "parity.svg")
+        self.draw([("draw_parity", (parity, self.figures / "parity.svg"))])
         check = Check(
             self.model.name,
             size_on_disk(self.model),
@@ -390,6 +442,22 @@ class _Work:
         from pocketlens.report import write_report
 
         write_report(self.folder)
+
+
+def _import_training() -> None:
+    import pocketlens.training  # noqa: F401
+
+
+def _import_converter() -> None:
+    from pocketlens.conversion.quiet import import_coremltools
+
+    import_coremltools()
+
+
+def _import_exporter() -> None:
+    from pocketlens.conversion.from_torch import import_exporter
+
+    import_exporter()
 
 
 def _milliseconds(predict: Callable[..., Any], data: Dataset, *, rounds: int = 5) -> float:

@@ -6,9 +6,12 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from typing import Any
 from unittest import mock
 
@@ -61,11 +64,33 @@ def quiet() -> Iterator[Notes]:
 
 
 def import_coremltools() -> Any:
-    """The package coremltools, imported without its expected notes."""
-    with quiet():
-        import coremltools
+    """The package coremltools, imported without its expected notes.
+
+    Its `optimize.torch`, which imports half of PyTorch again, is imported when it is first used.
+    """
+    sys.meta_path.insert(0, _Later)
+    try:
+        with quiet():
+            import coremltools
+    finally:
+        sys.meta_path.remove(_Later)
 
     return coremltools
+
+
+class _Later(MetaPathFinder):
+    """Finds one module, and has it imported at the first use of a name in it."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None, _target: Any = None
+    ) -> ModuleSpec | None:
+        if name != "coremltools.optimize.torch":
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
 
 
 def first_line(error: Exception) -> str:
