@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pocketlens import pipeline
+from pocketlens import augment, networks, pipeline
 from pocketlens.data import mnist
 from pocketlens.errors import (
     CheckFailedError,
@@ -21,7 +23,7 @@ from pocketlens.errors import (
 )
 from pocketlens.files import size_on_disk
 from pocketlens.pipeline import STAGES, Watcher, run
-from pocketlens.recipe import load_recipe
+from pocketlens.recipe import list_recipes, load_recipe
 from pocketlens.run_folder import read_run
 
 SMALL = ["network.channels=[4, 8]", "training.epochs=1", "input.height=12", "input.width=12"]
@@ -252,3 +254,21 @@ def test_images_once_loaded_are_not_looked_for_again(picture_folder: Path, tmp_p
 def test_stages_json_is_whole_after_each_stage(bars_run: Path) -> None:
     stages = json.loads((bars_run / "stages.json").read_text())
     assert all(seconds >= 0 for seconds in stages.values())
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_shipped_recipe_is_sound(name: str) -> None:
+    """So `check` need not import PyTorch to find that out."""
+    recipe = load_recipe(name)
+    assert not networks.faults(recipe.network, recipe.input)
+    found = augment.faults(recipe.augment, nothing=recipe.data.nothing, input_spec=recipe.input)
+    assert not found
+
+
+def test_checking_a_shipped_recipe_imports_no_pytorch() -> None:
+    code = "import sys; from pocketlens.pipeline import check; check('quick', sys.argv[1:])"
+    code += "; print('torch' in sys.modules)"
+    words = [sys.executable, "-c", code]
+    for settings, imported in (([], b"False"), (["training.epochs=2"], b"False")):
+        assert subprocess.check_output([*words, *settings]).split() == [imported]
+    assert subprocess.check_output([*words, "network.margin=2"]).split() == [b"True"]

@@ -34,7 +34,7 @@ class Drawer:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
-        if (os.cpu_count() or 1) > 1 and "matplotlib" not in sys.modules:
+        if helps():
             # A session of its own: Ctrl-C is for this process, which ends the other one.
             self._child = subprocess.Popen(
                 [sys.executable, "-c", CHILD],
@@ -89,6 +89,11 @@ class Drawer:
         assert self._child
         assert self._child.stdout
         return self._child.stdout.read(1) == b"y"
+
+
+def helps() -> bool:
+    """Whether another process is worth its start."""
+    return (os.cpu_count() or 1) > 1 and "matplotlib" not in sys.modules
 
 
 def draw(jobs: list[Job]) -> None:
