@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,8 +85,8 @@ def test_figures_are_drawn_here_if_the_other_process_cannot(
 def test_when_another_process_helps(
     monkeypatch: pytest.MonkeyPatch, processors: int | None, imported: bool, expected: bool
 ) -> None:
-    monkeypatch.setattr(drawer.os, "cpu_count", lambda: processors)
-    monkeypatch.setattr(drawer.sys, "modules", {"matplotlib": drawer} if imported else {})
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(sys, "modules", {"matplotlib": drawer} if imported else {})
     assert drawer.helps() is expected
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     found, before = Machine(), torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "processors", lambda: 4)
-    monkeypatch.setattr(threads.time, "monotonic", lambda: found.now)
+    monkeypatch.setattr(time, "monotonic", lambda: found.now)
     torch.set_num_threads(4)
     yield found
     torch.set_num_threads(before)
