@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pocketlens import pipeline
+from pocketlens import augment, networks, pipeline
 from pocketlens.callbacks import Callback
 from pocketlens.data import mnist
 from pocketlens.errors import (
@@ -22,7 +24,7 @@ from pocketlens.errors import (
 )
 from pocketlens.files import size_on_disk
 from pocketlens.pipeline import STAGES, run
-from pocketlens.recipe import load_recipe
+from pocketlens.recipe import list_recipes, load_recipe
 from pocketlens.run_contents import CONTENTS
 from pocketlens.run_folder import read_run
 
@@ -281,3 +283,21 @@ def test_stages_json_is_written_after_each_stage(picture_folder: Path, tmp_path:
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     run("quick", out=tmp_path / "run", overrides=settings, until="verify", callbacks=[Reader()])
     assert recorded == [list(STAGES[:count]) for count in range(5)]
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_shipped_recipe_is_sound(name: str) -> None:
+    """So `check` need not import PyTorch to find that out."""
+    recipe = load_recipe(name)
+    assert not networks.errors(recipe.network, recipe.input)
+    found = augment.errors(recipe.augment, nothing=recipe.data.nothing, input_spec=recipe.input)
+    assert not found
+
+
+def test_checking_a_shipped_recipe_imports_no_pytorch() -> None:
+    code = "import sys; from pocketlens.pipeline import check; check('quick', sys.argv[1:])"
+    code += "; print('torch' in sys.modules)"
+    words = [sys.executable, "-c", code]
+    for settings, imported in (([], b"False"), (["training.epochs=2"], b"False")):
+        assert subprocess.check_output([*words, *settings]).split() == [imported]
+    assert subprocess.check_output([*words, "network.margin=2"]).split() == [b"True"]

@@ -10,7 +10,8 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,8 @@ from pocketlens.errors import (
 )
 from pocketlens.files import remove_leftovers, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING
-from pocketlens.recipe import Overrides, Recipe, load_recipe
+from pocketlens.recipe import Overrides, Recipe, list_recipes, load_recipe
+from pocketlens.report.drawer import Drawer, Job
 from pocketlens.run_contents import (
     APP,
     CAMERA,
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from pocketlens.recognizer import Recognizer
 
 __all__ = ["STAGES", "check", "run"]
+
+DRAWING = ("data", "train", "evaluate", "verify")
+"""The stages that draw figures."""
 
 
 def run(
@@ -94,22 +99,25 @@ def run(
     callbacks = tuple(callbacks)
     folder = Path(out) if out else Path("runs") / resolved.name
     _open(folder, resolved, resume=resume, force=force)
-    work = _Work(folder, resolved, callbacks, resume=resume)
     finished = read_run(folder).stages
-    for name in STAGES[: STAGES.index(until) + 1]:
-        for callback in callbacks:
-            callback.stage(name, done=name in finished)
-        if name in finished:
-            continue
-        started = time.perf_counter()
-        getattr(work, name)()
-        if not (folder / RECIPE).is_file():
-            raise OutputError(
-                f"{folder} was removed or renamed during the stage '{name}'; restore it, or start "
-                "again with another --out"
-            )
-        finished[name] = round(time.perf_counter() - started, 3)
-        work.write(STAGE_TIMES, finished)
+    planned = STAGES[: STAGES.index(until) + 1]
+    left = [name for name in planned if name not in finished]
+    with Drawer() if set(left) & set(DRAWING) else nullcontext() as drawer:
+        work = _Work(folder, resolved, callbacks, drawer, left, resume=resume)
+        for name in planned:
+            for callback in callbacks:
+                callback.stage(name, done=name in finished)
+            if name in finished:
+                continue
+            started = time.perf_counter()
+            getattr(work, name)()
+            if not (folder / RECIPE).is_file():
+                raise OutputError(
+                    f"{folder} was removed or renamed during the stage '{name}'; restore it, or "
+                    "start again with another --out"
+                )
+            finished[name] = round(time.perf_counter() - started, 3)
+            work.write(STAGE_TIMES, finished)
     return read_run(folder)
 
 
@@ -150,7 +158,6 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
     from pocketlens import augment, networks
     from pocketlens import data as sources
     from pocketlens.app import check_options
-    from pocketlens.training.device import choose_device
 
     data, network, augmentation, training, model, app = (
         valid.get(key) for key in ("data", "network", "augment", "training", "model", "app")
@@ -162,12 +169,15 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
     if data:
         batch_size = training.batch_size if training else 0
         found += sources.errors(data, seed=valid.get("seed", 0), batch_size=batch_size)
-    if network:
+    known = _as_shipped(valid)
+    if network and not known:
         found += networks.errors(network, valid.get("input"))
-    if augmentation:
+    if augmentation and not known:
         nothing = data.nothing if data else 0.0
         found += augment.errors(augmentation, nothing=nothing, input_spec=valid.get("input"))
-    if training:
+    if training and training.device not in ("auto", "cpu"):
+        from pocketlens.training.device import choose_device
+
         try:
             choose_device(training.device)
         except TrainingError as error:
@@ -175,6 +185,19 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
     if app:
         found += check_options(app.name, app.bundle_id, app.team or None)
     return found
+
+
+def _as_shipped(valid: Mapping[str, Any]) -> bool:
+    """Whether the network, its input and the augmentation are those of a shipped recipe.
+
+    A test checks that these are valid. Checking them here would import PyTorch before the run
+    starts; it is imported later, while the figures of the data are drawn.
+    """
+    if valid.get("name") not in list_recipes():
+        return False
+    shipped = load_recipe(valid["name"])
+    same = all(valid.get(key) == getattr(shipped, key) for key in ("network", "input", "augment"))
+    return same and "data" in valid and valid["data"].nothing == shipped.data.nothing
 
 
 def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
@@ -221,11 +244,20 @@ class _Work:
     """The stages. Images are loaded once, by the first stage of this call that needs them."""
 
     def __init__(
-        self, folder: Path, recipe: Recipe, callbacks: tuple[Callback, ...], *, resume: bool
+        self,
+        folder: Path,
+        recipe: Recipe,
+        callbacks: tuple[Callback, ...],
+        drawer: Drawer | None,
+        left: Sequence[str],
+        *,
+        resume: bool,
     ) -> None:
         self.folder = folder
         self.recipe = recipe
         self.callbacks = callbacks
+        self.drawer = drawer
+        self.left = left
         self.resume = resume
         self.figures = folder / FIGURES
         self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
@@ -234,6 +266,20 @@ class _Work:
         """Write one of the run's JSON files."""
         text = json.dumps(content, indent=2, ensure_ascii=False)
         write_aside(self.folder / name, text + "\n")
+
+    def draw(
+        self,
+        jobs: list[Job],
+        *,
+        before: str = "",
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
+        """Draw figures; if the stage `before` is planned, `meanwhile` imports what it needs.
+
+        The figures are complete when this returns, so the stage can be recorded as finished.
+        """
+        assert self.drawer  # it exists if a stage that draws is planned
+        self.drawer.draw(jobs, meanwhile if before in self.left else None)
 
     @cached_property
     def train_set(self) -> Dataset:
@@ -260,7 +306,6 @@ class _Work:
     def data(self) -> None:
         from pocketlens import augment
         from pocketlens.data import load_data, resolve
-        from pocketlens.report import figures
 
         requested, seed = self.recipe.data.source, self.recipe.seed
         resolved = resolve(requested, progress=self._downloaded)
@@ -278,14 +323,17 @@ class _Work:
             for split in ("train", "test")
         )
         rest, held = self.train_set.split(self.recipe.data.validation, seed=seed)
-        figures.draw_samples(self.train_set, self.figures / "samples.png")
-        figures.draw_pixels(self.train_set, 0, self.figures / "pixels.png")
-        figures.draw_one_hot(self.train_set, self.figures / "one_hot.svg")
-        figures.draw_balance([self.train_set, self.test_set], self.figures / "balance.svg")
+        jobs: list[Job] = [
+            ("draw_samples", (self.train_set, self.figures / "samples.png")),
+            ("draw_pixels", (self.train_set, 0, self.figures / "pixels.png")),
+            ("draw_one_hot", (self.train_set, self.figures / "one_hot.svg")),
+            ("draw_balance", ([self.train_set, self.test_set], self.figures / "balance.svg")),
+        ]
         augmentation = augment.build(self.recipe.augment, nothing=self.recipe.data.nothing)
         if augmentation.change:
             shown = augment.sample(self.train_set, augmentation, seed=seed)
-            figures.draw_samples(shown, self.figures / "augmented.png")
+            jobs.append(("draw_samples", (shown, self.figures / "augmented.png")))
+        self.draw(jobs, before="train", meanwhile=_import_training)
         summary = DataSummary(
             requested,
             resolved.name,
@@ -298,7 +346,6 @@ class _Work:
         self.write(DATA, asdict(summary))
 
     def train(self) -> None:
-        from pocketlens.report import figures
         from pocketlens.training import train
 
         training = train(
@@ -316,7 +363,9 @@ class _Work:
                 f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the best "
                 f"weights so far are in {weights}; continue with: {command}"
             )
-        figures.draw_history([asdict(e) for e in training.history], self.figures / "history.svg")
+        rows = [asdict(epoch) for epoch in training.history]
+        history: Job = ("draw_history", (rows, self.figures / "history.svg"))
+        self.draw([history], before="convert", meanwhile=_import_converter)
         metrics = Metrics(
             self.recipe.network.name,
             training.recognizer.parameters,
@@ -329,12 +378,14 @@ class _Work:
 
     def evaluate(self) -> None:
         from pocketlens.evaluation.accuracy import evaluate
-        from pocketlens.report import figures
 
         evaluation = evaluate(self.recognizer, self.test_set)
-        figures.draw_confusion(evaluation, self.figures / "confusion.svg")
-        figures.draw_mistakes(self.test_set, evaluation, self.figures / "mistakes.png")
-        figures.draw_reliability(evaluation, self.figures / "reliability.svg")
+        jobs: list[Job] = [
+            ("draw_confusion", (evaluation, self.figures / "confusion.svg")),
+            ("draw_mistakes", (self.test_set, evaluation, self.figures / "mistakes.png")),
+            ("draw_reliability", (evaluation, self.figures / "reliability.svg")),
+        ]
+        self.draw(jobs, before="convert", meanwhile=_import_exporter)
         metrics = read_run(self.folder).metrics
         assert metrics is not None  # written by the previous stage
         self.write(METRICS, {**asdict(metrics), "recognizer": evaluation.to_dict()})
@@ -355,13 +406,12 @@ class _Work:
     def verify(self) -> None:
         from pocketlens.coreml import load
         from pocketlens.evaluation.parity import verify
-        from pocketlens.report import figures
 
         started = time.perf_counter()
         model = load(self.model)
         load_seconds = time.perf_counter() - started
         parity = verify(self.recognizer, model, self.test_set)
-        figures.draw_parity(parity, self.figures / "parity.svg")
+        self.draw([("draw_parity", (parity, self.figures / "parity.svg"))])
         check = Check(
             self.model.name,
             size_on_disk(self.model),
@@ -406,6 +456,22 @@ class _Work:
         from pocketlens.report import write_report
 
         write_report(self.folder)
+
+
+def _import_training() -> None:
+    import pocketlens.training  # noqa: F401
+
+
+def _import_converter() -> None:
+    from pocketlens.conversion.quiet import import_coremltools
+
+    import_coremltools()
+
+
+def _import_exporter() -> None:
+    from pocketlens.conversion.from_torch import import_exporter
+
+    import_exporter()
 
 
 def _milliseconds(predict: Callable[..., Any], data: Dataset, *, rounds: int = 5) -> float:

@@ -27,7 +27,15 @@ from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError, OutputError
 from pocketlens.image import InputSpec
 
-__all__ = ["Classifier", "Precision", "check_logits", "frozen_copy", "head_of", "to_core_ml"]
+__all__ = [
+    "Classifier",
+    "Precision",
+    "check_logits",
+    "frozen_copy",
+    "head_of",
+    "import_exporter",
+    "to_core_ml",
+]
 
 Precision: TypeAlias = Literal["float16", "float32"]
 
@@ -251,6 +259,12 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
             ) from error
     _rewrite_for_coremltools(program)
     return program
+
+
+def import_exporter() -> None:
+    """Import what `torch.export` imports when it is first used; it takes half a second."""
+    with quiet(), torch.no_grad():
+        torch.export.export(nn.Identity().eval(), (torch.zeros(1),))
 
 
 def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:

@@ -53,6 +53,7 @@ class Batches:
             self.classes += (NOTHING,)
         self.images = _tensor(data.channels_first(), device)
         self.labels = _tensor(data.labels, device)
+        self.threads = torch.get_num_threads()
 
     @property
     def steps(self) -> int:
@@ -77,7 +78,7 @@ class Batches:
         again = self.recipe.training.echo - 1
         kept: list[Batch] = []
         fresh = self._fresh(seed, order)
-        for batch in _ahead(fresh) if self._overlaps else fresh:
+        for batch in _ahead(fresh, self.augmenting) if self._overlaps else fresh:
             yield batch
             room = min(KEPT_BATCHES, max(1, KEPT_BYTES // batch[0].nbytes)) * again
             kept += [batch] * again
@@ -133,8 +134,14 @@ class Batches:
         Two threads gain little on the gradients of a small network: on two cores, one thread that
         augments and one that trains process as many frames per second as both threads on each task.
         """
-        works = self.device.type == "cpu" and torch.get_num_threads() > 1
+        works = self.device.type == "cpu" and self.threads > 1
         return works and self.augmentation.costly
+
+    @property
+    def augmenting(self) -> int:
+        """How many of PyTorch's threads augment the next batch while a step is computed."""
+        # About the share of the time that augmenting takes.
+        return max(1, round(self.threads / 3)) if self._overlaps else 0
 
     @property
     def _fresh_steps(self) -> int:
@@ -162,14 +169,13 @@ class Batches:
         return frames, labels
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _ahead(batches: Iterator[Batch], theirs: int) -> Iterator[Batch]:
     """The same batches; a second thread computes each while the one before is trained on."""
     threads = torch.get_num_threads()
-    theirs = max(1, round(threads / 3))  # augmenting takes about a third of the time
     with ThreadPoolExecutor(1) as other:
         try:
             other.submit(torch.set_num_threads, theirs).result()
-            torch.set_num_threads(threads - theirs)
+            torch.set_num_threads(max(1, threads - theirs))
             coming = other.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = other.submit(next, batches, None)

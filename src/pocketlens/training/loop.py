@@ -40,6 +40,7 @@ from pocketlens.training.random_state import restored_random_state, seed_generat
 from pocketlens.training.result import Training
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
 from pocketlens.training.teacher import Teacher, head_inputs, shrink, teacher_recipe
+from pocketlens.training.threads import Threads
 
 __all__ = ["train"]
 
@@ -70,6 +71,9 @@ def train(
     (most Linux systems) the allocator keeps freed memory from the first call on, for the rest of
     the process (`mallopt`). This halves the time of a step on a CPU, and cannot be undone. Two
     trainings must not run in two threads of one process, because they share the generators.
+
+    While it trains on a CPU, PyTorch uses fewer threads if other processes are busy, see
+    `training.threads`. To fix the number, set `OMP_NUM_THREADS`.
 
     Args:
         recipe: A `Recipe`, the name of a shipped one, or the path of a TOML file.
@@ -107,8 +111,9 @@ def train(
     check_data(data, recipe.input)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
-    with restored_random_state(device):
-        loop = _Loop(recipe, data, validation, device, Path(folder) if folder else None, network)
+    place = Path(folder) if folder else None
+    with restored_random_state(device), Threads() as threads:
+        loop = _Loop(recipe, data, validation, device, threads, place, network)
         if resume:
             loop.restore()
         loop.write_history(parents=True)  # a folder that cannot be written fails here, at once
@@ -134,6 +139,7 @@ class _Loop:
         data: Dataset,
         validation: Dataset,
         device: torch.device,
+        threads: Threads,
         folder: Path | None,
         network: nn.Module | None,
     ) -> None:
@@ -143,6 +149,7 @@ class _Loop:
         self.classes = self.batches.classes
         self.steps = self.batches.steps
         self.device = device
+        self.threads = threads
         self.folder = folder
         self.running: Generator[Batch] | None = None
         seed_generators(recipe.seed, device)
@@ -176,8 +183,10 @@ class _Loop:
         correct = torch.zeros((), device=self.device)
         seen, rate, train_loss, reported = 0, 0.0, 0.0, started
         self.network.train()
+        self.threads.follow()
         self.running = self.batches.epoch(number)
         for step, (images, labels, sources) in enumerate(self.running, start=1):
+            self.threads.follow(self.batches.augmenting)
             rate = self.set_rate((number - 1) * self.steps + step - 1)
             loss, hits = self.step(images, labels, sources)
             loss_sum += loss * len(labels)
@@ -200,6 +209,7 @@ class _Loop:
             # The last loss was computed before the last step; only the weights show its effect.
             raise self.diverged("weights are not finite", number, self.steps, rate)
         trained = time.perf_counter() - started
+        self.threads.follow()
         validation_loss, validation_accuracy = self.validate()
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise self.diverged(

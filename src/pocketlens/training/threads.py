@@ -1,0 +1,116 @@
+"""How many threads train: one for each processor that no other process uses.
+
+PyTorch's OpenMP threads meet at a barrier after every operation and spin while they wait. On a
+quiet machine that is the fastest way to wait. If another process uses one of the processors, each
+operation waits until the kernel lets the last thread run, and a training of 2 s takes 20 to 90 s.
+With one thread less nobody waits. `benchmarks/busy.py` measures this.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["Reading", "Threads", "read_processors"]
+
+FIRST_LOOK, LOOK = 0.1, 0.3
+"""Seconds of load behind the first decision, and behind each later one. The kernel counts in
+hundredths of a second, so a shorter time says little."""
+
+QUIET = 0.25
+"""A thread is added only if the processor for it is used less than this by others: a load that
+changes around one half does not make the number of threads jump."""
+
+
+class Reading(NamedTuple):
+    """Processor time used up to a moment.
+
+    Args:
+        at: The moment, in seconds of a clock that only goes forward.
+        used: Seconds used by all processes, summed over the processors that this one may use.
+        own: Seconds used by this process.
+    """
+
+    at: float
+    used: float
+    own: float
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def read_processors() -> Reading | None:
+    """The processor time used so far; None where there is no Linux `/proc/stat`."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    except (OSError, AttributeError):  # macOS and Windows have neither
+        return None
+    ticks = 0
+    for name, *columns in (line.split() for line in lines if line.startswith("cpu")):
+        if name in ours:
+            # user nice system idle iowait irq softirq steal; the rest is in user already (proc(5))
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, columns[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return Reading(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time())
+
+
+class Threads:
+    """The number of threads of PyTorch, adapted to the load of the machine.
+
+    A context manager: at its end PyTorch has the number of threads that it had before.
+
+    The number stays as it is where the user has chosen it (`OMP_NUM_THREADS` is set, or
+    `torch.set_num_threads` was called), where PyTorch has only one thread, and on systems other
+    than Linux. A sum depends on the number of threads in its last bits, so two trainings have the
+    same bits only with the same numbers: set `OMP_NUM_THREADS` for that.
+
+    Args:
+        read: Returns the processor time used so far, or None to leave the threads alone.
+    """
+
+    def __init__(self, read: Callable[[], Reading | None] = read_processors) -> None:
+        self.most = self.wanted = torch.get_num_threads()
+        self.read = read
+        self.wait = FIRST_LOOK
+        chosen = "OMP_NUM_THREADS" in os.environ or self.most != processors()
+        self.last = None if chosen or self.most == 1 else read()
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if torch.get_num_threads() != self.most:
+            torch.set_num_threads(self.most)
+
+    def follow(self, reserved: int = 0) -> None:
+        """Look at the load, if the last look is long enough ago, and set the number of threads.
+
+        Args:
+            reserved: How many of the threads another Python thread of this process has; this one
+                gets the rest, at least one.
+        """
+        if self.last is None:
+            return
+        if time.monotonic() - self.last.at >= self.wait and (now := self.read()):
+            self.wanted = self.enough(self.last, now)
+            self.last, self.wait = now, LOOK
+        count = max(1, self.wanted - reserved)
+        if torch.get_num_threads() != count:
+            torch.set_num_threads(count)
+
+    def enough(self, before: Reading, now: Reading) -> int:
+        """How many threads fit beside what other processes used between two readings."""
+        others = (now.used - before.used - (now.own - before.own)) / (now.at - before.at)
+        free = self.most - max(0.0, others)
+        fewer = max(1, round(free))
+        return fewer if fewer <= self.wanted else max(self.wanted, int(free + QUIET))
