@@ -1,28 +1,34 @@
-# Two commands for a new user: `make demo`, `make test`. Needs Python 3.11 or later, nothing else.
+# Two commands for a new user: `make quick`, `make test`. Needs Python 3.11 or later, nothing else.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 
-# Real MNIST lies beside the project in some workshops; without it, it is downloaded or cached.
+# If MNIST is next to the project, it is used; otherwise it is downloaded once.
 ifneq ($(wildcard ../shared/data),)
 export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test browser check format benchmark conformance conformance-tensorflow fuzz clean
+.PHONY: help quick demo test test-slow test-oldest coverage browser check format docs benchmark \
+	conformance conformance-tensorflow fuzz clean
 
 help:
-	@echo "make demo       from handwritten digits to a checked Core ML file, an Xcode project, a report"
+	@echo "make quick      train digits in seconds: Core ML file, Xcode project, report"
+	@echo "make demo       the digit recognizer for a camera, in three minutes"
 	@echo "make test       the tests"
-	@echo "make browser    the tests of the preview's page, in Chromium"
+	@echo "make test-slow  the tests that take long"
+	@echo "make test-oldest  the runtime and conversion with the oldest supported packages"
+	@echo "make coverage   the tests, and how much of the code they run"
+	@echo "make browser    the tests of the preview page, in Chromium"
 	@echo "make check      ruff and mypy"
 	@echo "make format     format the code"
-	@echo "make benchmark  measure every figure that the README claims"
-	@echo "make conformance  coremltools' own tests, with Pocketlens in Core ML's place"
-	@echo "make conformance-tensorflow  those of its TensorFlow front end, in $(TENSORFLOW)"
-	@echo "make fuzz       damaged Core ML files, two minutes; more: make fuzz FUZZ_SECONDS=600"
-	@echo "make clean      remove the environment and the runs"
+	@echo "make docs       build the documentation into site/"
+	@echo "make benchmark  measure every number that README claims"
+	@echo "make conformance  run coremltools' own tests with Pocketlens as the runtime"
+	@echo "make conformance-tensorflow  those of its TensorFlow frontend, in $(TENSORFLOW)"
+	@echo "make fuzz       damaged Core ML files, for two minutes; longer: make fuzz FUZZ_SECONDS=600"
+	@echo "make clean      remove the environments, the runs and the site"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pocketlens needs Python 3.11 or later; try: make PYTHON=python3.11")'
@@ -31,14 +37,44 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[all,dev]' -c constraints.txt
 	@touch $@
 
+quick: $(VENV)/.installed
+	$(BIN)/pocketlens run quick --out runs/quick
+
 demo: $(VENV)/.installed
 	$(BIN)/pocketlens run --out $(OUT)
 
-# Each processor takes one file after another; the longest files begin first.
+# One process per core; each takes one file after another, the longest first.
+PYTEST := $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
-# In Debian's Chromium, which must be installed; the axe-core of npm is fetched for it.
+test-slow: $(VENV)/.installed
+	$(PYTEST) -m 'slow and not browser'
+
+# The lowest coverage accepted is in pyproject.toml.
+coverage: $(VENV)/.installed
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=xml:build/coverage.xml
+
+# First without PyTorch, as after `pip install pocketlens`, then conversion with it.
+OLDEST := .venv-oldest
+OLDEST_RUNTIME := tests/coreml/file tests/coreml/classic tests/coreml/runtime/test_graph_model.py \
+	tests/coreml/runtime/test_model.py tests/coreml/test_plugin.py tests/coreml/ops/test_control_flow.py \
+	tests/coreml/ops/test_refused.py tests/test_image.py tests/test_prediction.py tests/test_files.py \
+	tests/test_recipe.py
+OLDEST_CONVERSION := tests/coreml tests/conversion --ignore tests/conversion/test_from_keras.py
+OLDEST_INSTALL := $(OLDEST)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints-oldest.txt
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST_INSTALL) -e . pytest pytest-xdist
+	@touch $@
+
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pip uninstall --yes --quiet torch
+	$(OLDEST)/bin/python -m pytest -n logical --dist loadfile $(OLDEST_RUNTIME)
+	$(OLDEST_INSTALL) -e '.[convert]'
+	$(OLDEST)/bin/python -m pytest -n logical --dist loadfile $(OLDEST_CONVERSION)
+
+# In Debian's Chromium, which must be installed; axe-core is downloaded from npm.
 browser: $(VENV)/.installed
 	$(BIN)/python -m pytest -m browser tests/preview
 
@@ -51,15 +87,19 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 benchmark: demo
 	$(BIN)/python benchmarks/recipes.py
 	$(BIN)/python benchmarks/strokes.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/busy.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/app.py
 	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/preview.py
-	$(BIN)/python benchmarks/correcting.py $(OUT)
+	$(BIN)/python benchmarks/finetuning.py $(OUT)
 	$(BIN)/python benchmarks/table.py
 
 # Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'
@@ -67,19 +107,19 @@ conformance: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
 	$(BIN)/python conformance/run.py $(CONFORMANCE)
 
-# TensorFlow's NumPy and protobuf are older than the project's own, and it needs Python 3.11.
+# TensorFlow needs older versions of NumPy and protobuf than the project, and Python 3.11.
 TENSORFLOW := .venv-tensorflow
 $(TENSORFLOW)/.installed: conformance/tensorflow.txt
 	$(PYTHON) -m venv $(TENSORFLOW)
 	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check --quiet -r conformance/tensorflow.txt
 	@touch $@
 
-# Some half an hour for 16 tests of each function; options given last win: CONFORMANCE='--each 2 --out build'
+# About half an hour for 16 tests of each function; the last of equal options wins: CONFORMANCE='--each 2 --out build'
 conformance-tensorflow: $(TENSORFLOW)/.installed
 	PYTHONPATH=$(abspath src) $(TENSORFLOW)/bin/python conformance/run.py --suite tensorflow-ops --each 16 \
 		--out conformance/tensorflow $(CONFORMANCE)
 
-# Half of the time damages files by seed; the other half is led by coverage, which needs atheris.
+# Half of the time damages files by seed; the other half is guided by coverage and needs atheris.
 FUZZ_SECONDS ?= 120
 fuzz: $(VENV)/.installed
 	$(BIN)/python -W ignore fuzz/structured.py --seconds $$(($(FUZZ_SECONDS) / 2)) --seeds $$(date +%s) 1000000
@@ -91,4 +131,4 @@ fuzz: $(VENV)/.installed
 			-max_total_time=$$(($(FUZZ_SECONDS) / 6)) || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(TENSORFLOW) runs
+	rm -rf $(VENV) $(OLDEST) $(TENSORFLOW) runs site build

@@ -14,7 +14,7 @@ import sys
 
 from measure import write
 
-ROUNDS = 5
+ROUNDS = 3
 LIMIT = 60.0
 """Seconds after which a training is stopped; PyTorch's own policy may take minutes."""
 

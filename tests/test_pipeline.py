@@ -76,7 +76,7 @@ def test_a_recognizer_with_the_class_nothing_is_tested_on_empty_scenes(
     assert found.camera.rejection.false.n == 1000
     html = (tmp_path / "bars" / "report.html").read_text()
     assert 'id="camera"' in html
-    assert "What training sees" in html
+    assert 'class="figure-augmented"' in html
 
 
 def test_a_second_call_continues_after_the_last_stage(picture_folder: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -102,7 +103,10 @@ def coremltools_writes_programs() -> bool:
 
     Its Linux and macOS wheels have it. There is no Windows wheel, and the source package lacks it.
     """
-    return importlib.util.find_spec("coremltools.libmilstoragepython") is not None
+    # The spec of the module itself would import coremltools first, with all that it logs.
+    found = importlib.util.find_spec("coremltools")
+    folders = (found.submodule_search_locations or []) if found else []
+    return any(list(Path(folder).glob("libmilstoragepython*")) for folder in folders)
 
 
 def keras_operation_of(tensor: Any) -> Any:

@@ -382,16 +382,3 @@ def test_expected_records_are_silenced_within_the_block(
     assert logger.filters == filters
     logger.warning(expected)
     assert caplog.messages[-1] == expected
-
-
-def test_the_part_of_coremltools_that_is_not_needed_is_imported_at_its_first_use() -> None:
-    code = """
-import sys
-from pocketlens.conversion.quiet import import_coremltools
-before = list(sys.meta_path)
-ct = import_coremltools()
-assert sys.meta_path == before
-assert "coremltools.optimize.torch.pruning" not in sys.modules
-print(ct.optimize.torch.pruning.MagnitudePruner.__name__)
-"""
-    assert subprocess.check_output([sys.executable, "-c", code]).split() == [b"MagnitudePruner"]

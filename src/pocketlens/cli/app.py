@@ -28,7 +28,7 @@ def app(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write an iPhone app for a Core ML file, or check one that was written."""
+    """Write an iPhone app for a Core ML file, or check such an app."""
     from pocketlens.app import check_app, create_app
 
     if check is not None:

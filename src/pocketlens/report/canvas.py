@@ -186,10 +186,18 @@ def save(figure: Figure, path: str | Path) -> Path:
     kind = target.suffix.lower()
     if kind not in (".png", ".svg"):
         raise OptionError(f"a figure must be a .png or .svg file; received: {target}")
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     _fix_layout(figure)
-    metadata = {"Software": None} if kind == ".png" else {"Date": None, "Creator": None}
+    # `figure.savefig` would draw everything once more, only to compute a layout that is fixed.
+    figure.set_dpi(rcParams["savefig.dpi"])
     with aside(target) as new:
-        figure.savefig(new, format=kind[1:], metadata=metadata)
+        if kind == ".png":
+            FigureCanvasAgg(figure).print_png(new, metadata={"Software": None})
+        else:
+            FigureCanvasSVG(figure).print_svg(new, metadata={"Date": None, "Creator": None})
     return target
 
 

@@ -17,7 +17,7 @@ from layer_cases.linear import DENSE, NORMALIZATIONS
 from layer_cases.resizing import RESIZING
 from layer_cases.tensor_creation import CREATION
 from layer_cases.transformation import TRANSFORMATION
-from pocketlens.coreml import coverage
+from pocketlens.coreml.ops.registry import ops
 
 CASES = [
     *CONVOLUTIONS,
@@ -71,5 +71,5 @@ def test_layer(case: Case, run_layer: Callable[..., list[np.ndarray]]) -> None:
 
 
 def test_every_supported_layer_has_a_case() -> None:
-    supported = {row.op for row in coverage("neural_network") if row.supported}
+    supported = {row.op for row in ops("neural_network") if row.supported}
     assert {case.layer for case in CASES} | ELSEWHERE == supported

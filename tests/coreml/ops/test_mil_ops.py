@@ -22,7 +22,7 @@ from mil_cases.resampling import RESAMPLING, both, spots
 from mil_cases.resizing import RESIZING
 from mil_cases.tensor_creation import CREATION, numbers
 from mil_cases.transformation import TRANSFORMATION, one
-from pocketlens.coreml import coverage
+from pocketlens.coreml.ops.registry import ops
 from pocketlens.errors import FeatureError, ModelFileError, PocketlensError, UnsupportedParameter
 
 CASES = [
@@ -371,5 +371,5 @@ def test_remainder_by_minus_one(given: str, run_op: Callable[..., list[np.ndarra
 
 
 def test_every_supported_op_has_a_case() -> None:
-    supported = {row.op for row in coverage("mil") if row.supported}
+    supported = {row.op for row in ops("mil") if row.supported}
     assert {case.op for case in CASES} | ELSEWHERE == supported
