@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 from measure import write
 
@@ -62,6 +63,7 @@ def training_seconds(policy: str, busy: int) -> float:
         assert child.stdout
         child.stdout.readline()  # imports and data, with nothing else running
         others = loops(busy)
+        time.sleep(0.5)  # they run before the training starts
         out, _ = child.communicate("go\n", timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return LIMIT
@@ -82,10 +84,14 @@ if __name__ == "__main__":
         name: {where: statistics.median(found) for where, found in each.items()}
         for name, each in runs.items()
     }
-    base = seconds["pytorch"]["quiet"]
+    # Of each round apart: the speed of the machine drifts from round to round.
+    base = runs["pytorch"]["quiet"]
     ratios = {
-        name: {where: found / base for where, found in each.items()}
-        for name, each in seconds.items()
+        name: {
+            where: statistics.median(a / b for a, b in zip(found, base, strict=True))
+            for where, found in each.items()
+        }
+        for name, each in runs.items()
     }
     write(__file__, {"seconds": seconds, "ratios to pytorch, quiet": ratios, "runs": runs})
     ours = ratios["pocketlens"]

@@ -63,13 +63,25 @@ def figures() -> str:
         f"tutorial {to_99['Keras walk, tensorflow']} with TensorFlow and "
         f"{to_99['Keras walk, torch']} with PyTorch.",
         f"`pocketlens --help` takes {start['help']:.2f} s, and `pocketlens predict` "
-        f"{start['predict']:.2f} s, from the start of the process to the prediction.",
+        f"{start['predict']:.2f} s, from the start of the process to the prediction; all of "
+        f"`pocketlens run quick` takes {start['run quick']:.1f} s.",
+        busy(),
         "",
         runtime(),
         conformance(),
         "<!-- /figures -->",
     ]
     return "\n".join(lines)
+
+
+def busy() -> str:
+    """How long training takes next to busy processes, in a sentence."""
+    ratios = json.loads((HERE / "busy.json").read_text())["ratios to pytorch, quiet"]
+    return (
+        f"Next to two busy processes, training takes {ratios['pocketlens']['busy']:.1f} times as "
+        f"long as on a quiet machine; with PyTorch's own number of threads, "
+        f"{ratios['pytorch']['busy']:.1f} times."
+    )
 
 
 def runtime() -> str:

@@ -40,10 +40,10 @@ with atheris.instrument_imports(include=["pocketlens.coreml", "pocketlens.files"
         "file.inspection",
     ):
         import_module(f"pocketlens.coreml.{name}")
-    from pocketlens.coreml.ops.registry import ops
     from pocketlens.coreml.file.package import open_model
     from pocketlens.coreml.file.proto import generated
     from pocketlens.coreml.file.values import DATA_TYPES
+    from pocketlens.coreml.ops.registry import ops
     from pocketlens.errors import PocketlensError
     from trial import lower_limits, trial
 

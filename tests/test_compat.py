@@ -105,9 +105,7 @@ class Odd(nn.Module):
 
 
 def test_coremltools_names_the_op_that_it_cannot_convert(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConversionError, match="cannot convert the network at op 'special_bes"
-    ):
+    with pytest.raises(ConversionError, match="cannot convert the network at op 'special_bes"):
         convert(Odd(), tmp_path / "odd", labels=("a", "b"), input_spec=InputSpec(4, 4))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pocketlens
-from asking import fine
+from command_line import output_of
 from pocketlens import augment, networks, registry
 from pocketlens.data import Dataset, load_data, resolve
 from pocketlens.errors import OptionError, PluginError, RecipeError
@@ -182,8 +182,8 @@ def test_a_source_of_another_package(site: Path) -> None:
 
 
 def test_the_command_lists_sources_of_other_packages(site: Path) -> None:
-    assert "halves       from an installed plug-in" in fine("data", "list")
-    assert {"name": "halves"} in json.loads(fine("data", "list", "--json"))
+    assert "halves       from an installed plug-in" in output_of("data", "list")
+    assert {"name": "halves"} in json.loads(output_of("data", "list", "--json"))
 
 
 def test_options_of_a_plugin_are_checked(site: Path) -> None:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import griffe
-from markdown_text import first_line, table
 
 import pocketlens
+from markdown_text import first_line, table
 
 SOURCE = Path(__file__).parents[2] / "src"
 

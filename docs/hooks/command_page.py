@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer.main
-from markdown_text import code, table
 
+from markdown_text import code, table
 from pocketlens.cli import main
 
 INTRODUCTION = """\

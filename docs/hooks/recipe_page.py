@@ -11,7 +11,6 @@ from types import NoneType, UnionType
 from typing import Any
 
 from markdown_text import arguments_of, code, first_line, table
-
 from pocketlens.image import MAX_SIDE, InputSpec
 from pocketlens.recipe import Recipe, list_recipes, load_recipe, recipe_text
 from pocketlens.recipe_options import Choice

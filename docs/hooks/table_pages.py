@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from markdown_text import code, table
-
 import pocketlens
+from markdown_text import code, table
 from pocketlens import errors as errors_module
 from pocketlens.run_contents import CONTENTS, MODEL_SUFFIXES
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import pocketlens
-from asking import bad, cli, fine
+from command_line import error_of, output_of, run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_ends_in_examples(command: str) -> None:
-    out = fine(*command.split(), "--help")
+    out = output_of(*command.split(), "--help")
     assert "--json" in out
     examples = out.partition("Examples:\n")[2].strip().splitlines()
     assert examples
@@ -36,60 +36,62 @@ def test_every_help_ends_in_examples(command: str) -> None:
 
 def test_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert fine("--version") == f"pocketlens {project['version']}\n"
+    assert output_of("--version") == f"pocketlens {project['version']}\n"
     assert pocketlens.__version__ == project["version"]
 
 
 def test_no_summary_is_cut_off() -> None:
-    lines = fine("--help").partition("Commands:")[2].partition("Examples:")[0].splitlines()
+    lines = output_of("--help").partition("Commands:")[2].partition("Examples:")[0].splitlines()
     assert not [line for line in lines if line.rstrip().endswith("...")]
 
 
 def test_all_commands_are_listed() -> None:
-    out = fine("--help")
+    out = output_of("--help")
     for command in COMMANDS:
         assert f"\n  {command.split()[0]} " in out
 
 
 def test_recipes(tmp_path: Path) -> None:
-    assert "quick" in fine("recipes", "list")
-    assert set(json.loads(fine("recipes", "list", "--json"))) >= {"quick", "classic"}
-    assert json.loads(fine("recipes", "show", "quick", "--json"))["training"]["device"] == "auto"
+    assert "quick" in output_of("recipes", "list")
+    assert set(json.loads(output_of("recipes", "list", "--json"))) >= {"quick", "classic"}
+    assert (
+        json.loads(output_of("recipes", "show", "quick", "--json"))["training"]["device"] == "auto"
+    )
     mine = tmp_path / "mine.toml"
-    assert f"pocketlens run {mine}" in fine("recipes", "copy", "quick", mine)
-    assert mine.read_text() == fine("recipes", "show", "quick")
-    assert "already exists; choose another output or pass --force" in bad(
+    assert f"pocketlens run {mine}" in output_of("recipes", "copy", "quick", mine)
+    assert mine.read_text() == output_of("recipes", "show", "quick")
+    assert "already exists; choose another output or pass --force" in error_of(
         "recipes", "copy", "quick", mine
     )
-    assert "did you mean 'classic'?" in bad("recipes", "show", "clasic")
+    assert "did you mean 'classic'?" in error_of("recipes", "show", "clasic")
 
 
 def test_data_show_and_list(tmp_path: Path, picture_folder: Path) -> None:
     source = f"folder:{picture_folder}"
     words = ["data", "show", source, "--size", 12, "--out", tmp_path / "shown", "--json"]
-    shown = json.loads(fine(*words))
+    shown = json.loads(output_of(*words))
     assert shown["shape"] == [240, 12, 12, 1]
     assert shown["counts"] == {"lies": 80, "slants": 80, "stands": 80}
     names = ["samples.png", "pixels.png", "one_hot.svg", "balance.svg"]
     assert [Path(f).name for f in shown["files"]] == names
     assert all(Path(f).stat().st_size > 1000 for f in shown["files"])
-    assert "strokes" in fine("data", "list")
-    assert "--index must be below 240, the number of images; received: 999" in bad(
+    assert "strokes" in output_of("data", "list")
+    assert "--index must be below 240, the number of images; received: 999" in error_of(
         "data", "show", source, "--size", 12, "--index", 999
     )
-    assert "did you mean 'mnist'?" in bad("data", "show", "minst")
-    assert "has nothing to download" in bad("data", "download", "strokes")
+    assert "did you mean 'mnist'?" in error_of("data", "show", "minst")
+    assert "has nothing to download" in error_of("data", "download", "strokes")
 
 
 def test_a_finished_run_is_not_repeated(bars_run: Path) -> None:
     before = {f: f.stat().st_mtime_ns for f in bars_run.rglob("*") if f.is_file()}
-    out = json.loads(fine("run", bars_run / "recipe.toml", "--out", bars_run, "--json"))
+    out = json.loads(output_of("run", bars_run / "recipe.toml", "--out", bars_run, "--json"))
     assert {f: f.stat().st_mtime_ns for f in bars_run.rglob("*") if f.is_file()} == before
     assert out["accuracy"] > 0.9
     assert out["parity"]["passed"]
     for key in ("model", "app", "report"):
         assert Path(out[key]).exists()
-    status, text, progress = cli("run", bars_run / "recipe.toml", "--out", bars_run)
+    status, text, progress = run_command("run", bars_run / "recipe.toml", "--out", bars_run)
     assert status == 0
     assert progress.count("already done") == 7
     for words in ("Test accuracy", "95 % interval", "Parity", "Core ML file", "ms per image here"):
@@ -97,54 +99,56 @@ def test_a_finished_run_is_not_repeated(bars_run: Path) -> None:
 
 
 def test_evaluate_a_run_and_its_core_ml_file(bars_run: Path) -> None:
-    of_run = json.loads(fine("evaluate", bars_run, "--json"))
+    of_run = json.loads(output_of("evaluate", bars_run, "--json"))
     source = json.loads((bars_run / "data.json").read_text())["source"]
-    of_file = json.loads(fine("evaluate", bars_run / "Bars.mlpackage", "--data", source, "--json"))
+    of_file = json.loads(
+        output_of("evaluate", bars_run / "Bars.mlpackage", "--data", source, "--json")
+    )
     assert of_run["n"] == of_file["n"] == 60
     assert of_run["confusion"] == of_file["confusion"]
-    assert "calibration error" in fine("evaluate", bars_run)
-    assert "add --data, such as --data mnist" in bad("evaluate", bars_run / "Bars.mlpackage")
+    assert "calibration error" in output_of("evaluate", bars_run)
+    assert "add --data, such as --data mnist" in error_of("evaluate", bars_run / "Bars.mlpackage")
 
 
 def test_verify(bars_run: Path) -> None:
-    out = json.loads(fine("verify", bars_run, "--json"))
+    out = json.loads(output_of("verify", bars_run, "--json"))
     assert out["n"] == 60
-    assert "label agreement 100.00 %" in fine("verify", bars_run)
-    status, out_text, err = cli("verify", bars_run, "--mean-difference", "1e-12")
+    assert "label agreement 100.00 %" in output_of("verify", bars_run)
+    status, out_text, err = run_command("verify", bars_run, "--mean-difference", "1e-12")
     assert status == 1
     assert "mean" in out_text
     assert "do not agree within the tolerance" in err
-    assert "pass a second model to compare with" in bad("verify", bars_run / "Bars.mlpackage")
+    assert "pass a second model to compare with" in error_of("verify", bars_run / "Bars.mlpackage")
 
 
 def test_predict(bars_run: Path, picture_folder: Path) -> None:
     picture = sorted((picture_folder / "stands").iterdir())[0]
     model = bars_run / "Bars.mlpackage"
-    (answer,) = json.loads(fine("predict", model, picture, "--top", 2, "--json"))
+    (answer,) = json.loads(output_of("predict", model, picture, "--top", 2, "--json"))
     assert answer["label"] == "stands"
     assert len(answer["top"]) == 2
-    assert fine("predict", model, picture).startswith(f"{picture}: stands 9")
-    assert "has an unsupported image format" in bad("predict", model, bars_run / "recipe.toml")
-    assert "does not exist" in bad("predict", model, "nowhere.png")
-    assert "nowhere.mlpackage" in bad("predict", "nowhere.mlpackage", picture)
+    assert output_of("predict", model, picture).startswith(f"{picture}: stands 9")
+    assert "has an unsupported image format" in error_of("predict", model, bars_run / "recipe.toml")
+    assert "does not exist" in error_of("predict", model, "nowhere.png")
+    assert "nowhere.mlpackage" in error_of("predict", "nowhere.mlpackage", picture)
 
 
 def test_inspect(bars_run: Path) -> None:
-    out = fine("inspect", bars_run / "Bars.mlpackage")
+    out = output_of("inspect", bars_run / "Bars.mlpackage")
     for word in ("stands", "classLabel", "Made with Pocketlens", "conv", "center-crop"):
         assert word in out
-    found = json.loads(fine("inspect", bars_run / "Bars.mlpackage", "--json"))
+    found = json.loads(output_of("inspect", bars_run / "Bars.mlpackage", "--json"))
     assert found["classes"] == ["lies", "slants", "stands"]
 
 
 def test_ops_lists_the_registry() -> None:
-    rows = json.loads(fine("ops", "--json"))
+    rows = json.loads(output_of("ops", "--json"))
     names = {(row["dialect"], row["op"]) for row in rows}
     assert {("mil", "conv"), ("neural_network", "convolution")} <= names
-    missing = json.loads(fine("ops", "--missing", "--json"))
+    missing = json.loads(output_of("ops", "--missing", "--json"))
     assert missing == [row for row in rows if not row["supported"]]
     assert all(row["remark"] for row in missing)
-    text = fine("ops", "--missing")
+    text = output_of("ops", "--missing")
     assert f"- {missing[0]['op']} " in text
     assert "conv " not in text
 
@@ -153,13 +157,15 @@ def test_onnx_exports_the_graph_that_runs(bars_run: Path, tmp_path: Path) -> Non
     import onnxruntime
 
     target = tmp_path / "bars.onnx"
-    said = json.loads(fine("onnx", bars_run / "Bars.mlpackage", "-o", target, "--json"))
+    said = json.loads(output_of("onnx", bars_run / "Bars.mlpackage", "-o", target, "--json"))
     assert said == {"file": str(target), "bytes": target.stat().st_size}
     session = onnxruntime.InferenceSession(target)
     assert [given.name for given in session.get_inputs()] == ["image"]
-    assert "exists" in bad("onnx", bars_run / "Bars.mlpackage", "-o", target)
-    assert fine("onnx", bars_run / "Bars.mlpackage", "-o", target, "--force").strip() == str(target)
-    assert "has no function 'decode'" in bad(
+    assert "exists" in error_of("onnx", bars_run / "Bars.mlpackage", "-o", target)
+    assert output_of("onnx", bars_run / "Bars.mlpackage", "-o", target, "--force").strip() == str(
+        target
+    )
+    assert "has no function 'decode'" in error_of(
         "onnx", bars_run / "Bars.mlpackage", "-o", target, "--force", "--function", "decode"
     )
 
@@ -167,25 +173,25 @@ def test_onnx_exports_the_graph_that_runs(bars_run: Path, tmp_path: Path) -> Non
 def test_convert_a_run_to_the_other_format(bars_run: Path, tmp_path: Path) -> None:
     target = tmp_path / "Bars.mlmodel"
     source = json.loads((bars_run / "data.json").read_text())["source"]
-    out = json.loads(fine("convert", bars_run, "-o", target, "--data", source, "--json"))
+    out = json.loads(output_of("convert", bars_run, "-o", target, "--data", source, "--json"))
     assert out["model"] == str(target)
     assert out["parity"]["n"] == 60
-    assert "exists" in bad("convert", bars_run, "-o", target)
+    assert "exists" in error_of("convert", bars_run, "-o", target)
 
 
 def test_app_and_its_check(bars_run: Path, tmp_path: Path) -> None:
     model = bars_run / "Bars.mlpackage"
-    made = json.loads(fine("app", model, "-o", tmp_path / "app", "--name", "Bars", "--json"))
+    made = json.loads(output_of("app", model, "-o", tmp_path / "app", "--name", "Bars", "--json"))
     assert Path(made["project"]).is_dir()
-    assert "no problems found" in fine("app", "--check", tmp_path / "app")
+    assert "no problems found" in output_of("app", "--check", tmp_path / "app")
     (Path(made["project"]) / "project.pbxproj").write_text("{}")
-    assert cli("app", "--check", tmp_path / "app")[0] == 1
-    assert "app needs a Core ML file and --out FOLDER" in bad("app", model)
+    assert run_command("app", "--check", tmp_path / "app")[0] == 1
+    assert "app needs a Core ML file and --out FOLDER" in error_of("app", model)
 
 
 def test_report(bars_run: Path) -> None:
-    assert json.loads(fine("report", bars_run, "--json"))["report"].endswith("report.html")
-    assert "runs-nowhere" in bad("report", "runs-nowhere")
+    assert json.loads(output_of("report", bars_run, "--json"))["report"].endswith("report.html")
+    assert "runs-nowhere" in error_of("report", "runs-nowhere")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +212,7 @@ def test_report(bars_run: Path) -> None:
 def test_invalid_recipes_are_rejected_before_the_first_stage(
     words: list[str], message: str, tmp_path: Path
 ) -> None:
-    assert message in bad(*words, "--out", tmp_path / "run")
+    assert message in error_of(*words, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -215,32 +221,32 @@ def test_a_missing_device_is_rejected_before_the_first_stage(tmp_path: Path) -> 
 
     missing = "mps" if torch.cuda.is_available() else "cuda"
     words = ["run", "quick", "--set", f"training.device={missing}", "--out", tmp_path / "run"]
-    assert f"device '{missing}' is not available to PyTorch here; available:" in bad(*words)
+    assert f"device '{missing}' is not available to PyTorch here; available:" in error_of(*words)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_model() -> None:
     for words in (["evaluate", "nowhere"], ["verify", "nowhere"], ["convert", "nowhere.keras"]):
         expected = "does not exist; expected a run folder or a model file"
-        assert f"{words[1]} {expected}" in bad(*words)
+        assert f"{words[1]} {expected}" in error_of(*words)
 
 
 def test_a_folder_that_is_not_a_run_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
     words = ["run", "quick", "--out", tmp_path]
-    assert "is not empty and not a run folder; choose another --out" in bad(*words)
-    assert "is not empty and not a run folder" in bad(*words, "--force")
-    assert "is a file; expected a folder" in bad(*words[:-1], tmp_path / "precious.txt")
+    assert "is not empty and not a run folder; choose another --out" in error_of(*words)
+    assert "is not empty and not a run folder" in error_of(*words, "--force")
+    assert "is a file; expected a folder" in error_of(*words[:-1], tmp_path / "precious.txt")
 
 
 def test_a_run_of_another_recipe_stays_as_it_is(bars_run: Path) -> None:
     words = ["run", bars_run / "recipe.toml", "--out", bars_run, "--set", "seed=5"]
-    assert "holds a run of another recipe (seed: 5, not 0)" in bad(*words)
+    assert "holds a run of another recipe (seed: 5, not 0)" in error_of(*words)
 
 
 def test_unknown_options_and_commands_exit_with_2() -> None:
-    assert cli("run", "--epochs", "3")[0] == 2
-    assert cli("rnu")[0] == 2
+    assert run_command("run", "--epochs", "3")[0] == 2
+    assert run_command("rnu")[0] == 2
 
 
 def test_ctrl_c_keeps_the_weights_and_resume_continues(
@@ -272,12 +278,12 @@ def test_ctrl_c_keeps_the_weights_and_resume_continues(
     finished = len((out / "history.jsonl").read_text().splitlines())
     assert 0 < finished < 400
 
-    again = bad("train", out / "recipe.toml", "--out", out)
+    again = error_of("train", out / "recipe.toml", "--out", out)
     assert (
         "holds an unfinished training; continue it with --resume, or start again with --force"
         in again
     )
-    done = json.loads(fine("train", out / "recipe.toml", "--out", out, "--resume", "--json"))
+    done = json.loads(output_of("train", out / "recipe.toml", "--out", out, "--resume", "--json"))
     rows = (out / "history.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 401))
     assert done["parameters"] > 0

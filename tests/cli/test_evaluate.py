@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import bad, cli, fine
+from command_line import error_of, output_of, run_command
 from pocketlens.evaluation.robustness import SuiteResult
 
 
@@ -21,7 +21,7 @@ def test_the_suite_of_a_run_is_in_its_folder(bars_run: Path) -> None:
     (bars_run / "suite").mkdir()
     for name in ("suite.json", "earlier.svg"):  # what an earlier call wrote is replaced
         (bars_run / "suite" / name).touch()
-    status, text, said = cli("evaluate", bars_run, "--suite", "--limit", 8)
+    status, text, said = run_command("evaluate", bars_run, "--suite", "--limit", 8)
     assert status == 0
     assert [line for line in said.splitlines() if line.endswith("…")] == [
         f"{name} …"
@@ -41,10 +41,10 @@ def test_the_suite_of_a_run_is_in_its_folder(bars_run: Path) -> None:
 
 
 def test_a_core_ml_file_gives_the_same(bars_run: Path, source: str, tmp_path: Path) -> None:
-    of_run = json.loads(fine("evaluate", bars_run, "--suite", "--limit", 4, "--json"))
+    of_run = json.loads(output_of("evaluate", bars_run, "--suite", "--limit", 4, "--json"))
     model = bars_run / "Bars.mlpackage"
     words = ["evaluate", model, "--data", source, "--suite", "--limit", 4]
-    of_file = json.loads(fine(*words, "--json", "--out", tmp_path / "out"))
+    of_file = json.loads(output_of(*words, "--json", "--out", tmp_path / "out"))
     assert [Path(f).name for f in of_file["files"]][:2] == ["suite.json", "clean.svg"]
     assert all(Path(f).is_file() for f in of_file["files"])
     for one, other in zip(of_run["tables"], of_file["tables"], strict=True):
@@ -53,27 +53,27 @@ def test_a_core_ml_file_gives_the_same(bars_run: Path, source: str, tmp_path: Pa
     assert of_file["rejection"]["auroc"] == pytest.approx(of_run["rejection"]["auroc"], abs=0.07)
     # Without --out, a file's tables are only printed.
     before = sorted(bars_run.iterdir())
-    assert json.loads(fine(*words, "--json"))["files"] == []
+    assert json.loads(output_of(*words, "--json"))["files"] == []
     assert sorted(bars_run.iterdir()) == before
 
 
 def test_invalid_options_are_rejected_before_the_suite_starts(
     bars_run: Path, source: str, tmp_path: Path
 ) -> None:
-    assert "--limit, --out needs --suite; add --suite, or remove" in bad(
+    assert "--limit, --out needs --suite; add --suite, or remove" in error_of(
         "evaluate", bars_run, "--limit", 3, "--out", tmp_path / "out"
     )
-    assert "add --data, such as --data mnist" in bad(
+    assert "add --data, such as --data mnist" in error_of(
         "evaluate", bars_run / "Bars.mlpackage", "--suite"
     )
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "mine.txt").touch()
     words = ["evaluate", bars_run, "--suite", "--out", taken]
-    assert "taken exists; choose another output or pass --force" in bad(*words)
-    assert "does not contain the results of a suite" in bad(*words, "--force")
-    assert cli("evaluate", bars_run, "--suite", "--limit", 0)[0] == 2
-    assert cli("evaluate", bars_run, "--suite", "--threshold", 1.2)[0] == 2
+    assert "taken exists; choose another output or pass --force" in error_of(*words)
+    assert "does not contain the results of a suite" in error_of(*words, "--force")
+    assert run_command("evaluate", bars_run, "--suite", "--limit", 0)[0] == 2
+    assert run_command("evaluate", bars_run, "--suite", "--threshold", 1.2)[0] == 2
 
 
 def test_an_interrupted_suite_leaves_nothing(
@@ -84,6 +84,6 @@ def test_an_interrupted_suite_leaves_nothing(
 
     monkeypatch.setattr("pocketlens.evaluation.robustness.examination.empty_scenes", interrupt)
     out = tmp_path / "out"
-    status, _, _ = cli("evaluate", bars_run, "--suite", "--limit", 1, "--out", out)
+    status, _, _ = run_command("evaluate", bars_run, "--suite", "--limit", 1, "--out", out)
     assert status == 130
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from asking import fine
+from command_line import output_of
 from pocketlens.coreml import load
 from pocketlens.preview.api import Api
 from pocketlens.preview.duel.rooms import Duels
@@ -66,7 +66,7 @@ def test_results_equal_command_and_python(
     assert answer.status_code == 200
     top = dict(answer.json()["models"][0]["top"])
     assert top == pytest.approx(load(file).predict(path).probabilities, abs=1e-6)
-    (printed,) = json.loads(fine("predict", file, path, "--top", 5, "--json"))
+    (printed,) = json.loads(output_of("predict", file, path, "--top", 5, "--json"))
     assert top == pytest.approx(printed["top"], abs=1e-6)
 
 

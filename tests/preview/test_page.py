@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asking import fine
+from command_line import output_of
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
 from pocketlens.data.stroke_templates import TEMPLATES
@@ -171,7 +171,7 @@ def test_same_probabilities_in_python_cli_api_and_page(
 ) -> None:
     expected = load(digits_file).predict(photo_file).probabilities
     assert max(expected, key=lambda name: expected[name]) == "7"
-    [line] = json.loads(fine("predict", digits_file, photo_file, "--top", 10, "--json"))
+    [line] = json.loads(output_of("predict", digits_file, photo_file, "--top", 10, "--json"))
     assert line["top"] == pytest.approx(expected, abs=1e-4)
     content = photo_file.read_bytes()
     answer = httpx.post(f"{visit.address}/api/predict?top=10", content=content, trust_env=False)

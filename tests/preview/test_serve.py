@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from asking import bad, fine
+from command_line import error_of, output_of
 from pocketlens.errors import FeatureError, MissingExtraError, OptionError
 from pocketlens.preview import serve_preview, server
 from pocketlens.preview.server import MAX_CONNECTIONS
@@ -198,7 +198,7 @@ def test_port_in_use(file: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         message = f"port {port} on 127.0.0.1 cannot be used (Address already in use)"
-        error = bad("preview", file, "--no-open", "--port", port)
+        error = error_of("preview", file, "--no-open", "--port", port)
     assert message in error
     assert "choose another with --port, or any free port with --port 0" in error
 
@@ -218,24 +218,26 @@ def test_port_is_free_after_the_stop(file: Path) -> None:
 
 def test_invalid_input(file: Path, tmp_path: Path) -> None:
     means = means_file(tmp_path / "Means.mlmodel")
-    assert "is not a classifier: it has no classes" in bad("preview", means, "--no-open")
+    assert "is not a classifier: it has no classes" in error_of("preview", means, "--no-open")
     (tmp_path / "junk.mlmodel").write_bytes(b"junk")
-    assert "junk.mlmodel" in bad("preview", tmp_path / "junk.mlmodel", "--no-open")
-    assert "does not exist" in bad("preview", tmp_path / "nowhere.mlpackage", "--no-open")
+    assert "junk.mlmodel" in error_of("preview", tmp_path / "junk.mlmodel", "--no-open")
+    assert "does not exist" in error_of("preview", tmp_path / "nowhere.mlpackage", "--no-open")
     twice = f"expected two different Core ML models; received {file} twice"
-    assert twice in bad("preview", file, file, "--no-open")
-    assert twice in bad("preview", file, file.parent / "." / ".." / tmp_path.name / file.name)
+    assert twice in error_of("preview", file, file, "--no-open")
+    assert twice in error_of("preview", file, file.parent / "." / ".." / tmp_path.name / file.name)
     (tmp_path / "link.mlmodel").symlink_to(file)
-    assert twice in bad("preview", file, tmp_path / "link.mlmodel", "--no-open")
+    assert twice in error_of("preview", file, tmp_path / "link.mlmodel", "--no-open")
     three = [quarters_file(tmp_path / f"{n}.mlmodel") for n in range(3)]
-    assert "expected one or two Core ML models; received: 3" in bad("preview", *three, "--no-open")
-    assert "is a file; expected a folder for the corrections" in bad(
+    assert "expected one or two Core ML models; received: 3" in error_of(
+        "preview", *three, "--no-open"
+    )
+    assert "is a file; expected a folder for the corrections" in error_of(
         "preview", file, "--no-open", "--port", "0", "--collect", file
     )
 
 
 def test_help() -> None:
-    assert "pocketlens preview Digits.mlpackage --lan" in fine("preview", "--help")
+    assert "pocketlens preview Digits.mlpackage --lan" in output_of("preview", "--help")
 
 
 def test_errors_of_serve(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,7 @@ class Machine:
     def __init__(self) -> None:
         self.now = self.used = self.own = 0.0
         self.looks = 0
+        self.running = 0
 
     def read(self) -> Reading:
         self.looks += 1
@@ -52,16 +56,44 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
 def test_each_processor_that_is_free_has_a_thread(
     machine: Machine, others: float, expected: int
 ) -> None:
-    with Threads(machine.read) as found:
+    with Threads(machine.read, lambda: machine.running) as found:
         machine.passes(FIRST_LOOK, others=others, own=0.5)
         found.follow()
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == 4
 
 
+@pytest.mark.parametrize(("running", "expected"), [(0, 4), (1, 3), (2, 2), (4, 1), (9, 1)])
+def test_a_machine_that_is_busy_at_the_start(machine: Machine, running: int, expected: int) -> None:
+    machine.running = running
+    with Threads(machine.read, lambda: machine.running) as found:
+        found.follow()
+        assert torch.get_num_threads() == expected
+        machine.passes(FIRST_LOOK, others=0.0)
+        found.follow()
+        assert torch.get_num_threads() == 4, "the first look corrects what was only a moment"
+
+
+def test_threads_of_others_are_counted() -> None:
+    if not Path("/proc/stat").exists():
+        assert threads.others_running() is None
+        return
+    busy = [subprocess.Popen([sys.executable, "-S", "-c", "while 1: pass"]) for _ in range(3)]
+    try:
+        time.sleep(0.3)
+        if threads.processors() == os.cpu_count():
+            found = threads.others_running()
+            assert found is not None
+            assert found >= 3
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+
+
 def test_the_number_goes_up_again_when_the_others_stop(machine: Machine) -> None:
     seen = []
-    with Threads(machine.read) as found:
+    with Threads(machine.read, lambda: machine.running) as found:
         for others in (2, 2, 1.5, 1.2, 0.5, 0.0):
             machine.passes(2 * LOOK, others=others)
             found.follow()
@@ -71,7 +103,7 @@ def test_the_number_goes_up_again_when_the_others_stop(machine: Machine) -> None
 
 
 def test_it_looks_only_now_and_then(machine: Machine) -> None:
-    with Threads(machine.read) as found:
+    with Threads(machine.read, lambda: machine.running) as found:
         for _ in range(10):
             machine.passes(0.07, others=2)
             found.follow()
@@ -79,7 +111,7 @@ def test_it_looks_only_now_and_then(machine: Machine) -> None:
 
 
 def test_threads_that_augment_are_not_counted_twice(machine: Machine) -> None:
-    with Threads(machine.read) as found:
+    with Threads(machine.read, lambda: machine.running) as found:
         found.follow(reserved=1)
         assert torch.get_num_threads() == 3
         machine.passes(LOOK, others=2)
@@ -105,7 +137,7 @@ def test_a_number_that_the_user_has_chosen_stays(
         monkeypatch.setattr(threads, "processors", lambda: 1)
         torch.set_num_threads(1)
     before = torch.get_num_threads()
-    with Threads(machine.read) as found:
+    with Threads(machine.read, lambda: machine.running) as found:
         machine.passes(LOOK, others=4)
         found.follow()
         assert torch.get_num_threads() == before
@@ -120,7 +152,10 @@ def test_without_readings_the_number_stays(machine: Machine) -> None:
 
 
 def test_an_error_restores_the_number_too(machine: Machine) -> None:
-    with pytest.raises(ValueError, match="stop"), Threads(machine.read) as found:
+    with (
+        pytest.raises(ValueError, match="stop"),
+        Threads(machine.read, lambda: machine.running) as found,
+    ):
         machine.passes(LOOK, others=3)
         found.follow()
         assert torch.get_num_threads() == 1

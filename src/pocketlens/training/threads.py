@@ -9,6 +9,7 @@ With one thread less nobody waits. `benchmarks/busy.py` measures this.
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,26 @@ def read_processors() -> Reading | None:
     return Reading(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time())
 
 
+def others_running() -> int | None:
+    """How many threads of other processes want a processor right now, about.
+
+    The median of a few moments within 5 ms. None where there is no Linux `/proc/stat`, or where
+    this process may use only some of the processors: the count is for all of them.
+    """
+    counts = []
+    for _ in range(5):
+        try:
+            lines = Path("/proc/stat").read_text().splitlines()
+        except OSError:
+            return None
+        found = [line.split()[1] for line in lines if line.startswith("procs_running")]
+        if not found or processors() != os.cpu_count():
+            return None
+        counts.append(int(found[0]) - 1)  # the thread that reads is one of them
+        time.sleep(0.001)
+    return max(0, statistics.median_low(counts))
+
+
 class Threads:
     """The number of threads of PyTorch, adapted to the load of the machine.
 
@@ -76,14 +97,22 @@ class Threads:
 
     Args:
         read: Returns the processor time used so far, or None to leave the threads alone.
+        running: Returns how many threads of others run at the start, or None if it is not known.
     """
 
-    def __init__(self, read: Callable[[], Reading | None] = read_processors) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Reading | None] = read_processors,
+        running: Callable[[], int | None] = others_running,
+    ) -> None:
         self.most = self.wanted = torch.get_num_threads()
         self.read = read
         self.wait = FIRST_LOOK
         chosen = "OMP_NUM_THREADS" in os.environ or self.most != processors()
         self.last = None if chosen or self.most == 1 else read()
+        if self.last is not None and (others := running()):
+            # A look at the load takes a while, in which a training on a busy machine would crawl.
+            self.wanted = max(1, self.most - others)
 
     def __enter__(self) -> Threads:
         return self
@@ -109,7 +138,7 @@ class Threads:
             torch.set_num_threads(count)
 
     def enough(self, before: Reading, now: Reading) -> int:
-        """How many threads fit beside what other processes used between two readings."""
+        """How many threads fit, given what other processes used between two readings."""
         others = (now.used - before.used - (now.own - before.own)) / (now.at - before.at)
         free = self.most - max(0.0, others)
         fewer = max(1, round(free))

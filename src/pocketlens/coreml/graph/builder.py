@@ -59,7 +59,7 @@ class Graph:
         tensors: The Value for each tensor name of the Core ML model.
         nodes: The nodes so far, in the order in which they run.
         steps: How many steps loops may still take, once there is a loop; see `ops.common.control`.
-        faults: The messages of errors that can happen during a run, inner graphs included.
+        run_errors: The messages of errors that can happen during a run, inner graphs included.
         place: The operation of the Core ML model that new tensors are named after.
     """
 
@@ -77,7 +77,7 @@ class Graph:
         self.tensors: MutableMapping[str, Value] = {}
         self.nodes: list[Node] = []
         self.steps: Value | None = None
-        self.faults: list[str] = []
+        self.run_errors: list[str] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
         self._unnamed: set[str] = set()
@@ -87,7 +87,7 @@ class Graph:
         if outer is not None:
             self.tensors = ChainMap({}, outer.tensors)
             self.steps = outer.steps
-            self.faults = outer.faults
+            self.run_errors = outer.run_errors
             self._constants = outer._constants
             self._names = outer._names
             self._unnamed = outer._unnamed

@@ -161,7 +161,7 @@ class GraphModel(CoreMLModel):
             with one_line_errors():
                 raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
         if graph.steps is not None:
-            message = control.fault(graph, int(results.pop()))
+            message = control.run_error(graph, int(results.pop()))
             if message is not None:
                 with one_line_errors():
                     raise FeatureError(f"{self.path}: {message}")

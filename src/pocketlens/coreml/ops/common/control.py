@@ -7,7 +7,7 @@ additional loop variable.
 All loops of a run together may take `MAX_STEPS` steps. The number of remaining steps is passed
 through every loop as `Graph.steps`. When none remain, the loop stops; its results are then wrong.
 The loop reports this by storing a negative error number in `Graph.steps`, and the caller that runs
-the graph must call `fault` to check for it.
+the graph must call `run_error` to check for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
 from pocketlens.coreml.graph.nodes import Shape
 from pocketlens.errors import ModelFileError
 
-__all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "fail", "fault", "repeat"]
+__all__ = ["MAX_STEPS", "NOTHING", "Block", "choose", "fail", "repeat", "run_error"]
 
 MAX_STEPS = 1_000_000
 """The number of steps that all loops of one run may take together."""
@@ -196,14 +196,14 @@ def fail(g: Graph, message: str) -> None:
     g.steps = g.constant(_error_number(g, message), np.int64)
 
 
-def fault(g: Graph, steps: int) -> str | None:
+def run_error(g: Graph, steps: int) -> str | None:
     """The error message of a run that ended with `steps` in `Graph.steps`; None if it was fine."""
-    return g.faults[-2 - steps] if steps < 0 else None
+    return g.run_errors[-2 - steps] if steps < 0 else None
 
 
 def _error_number(g: Graph, message: str) -> int:
-    g.faults.append(message)
-    return -1 - len(g.faults)  # -1 is the remaining step count of a stopped loop
+    g.run_errors.append(message)
+    return -1 - len(g.run_errors)  # -1 is the remaining step count of a stopped loop
 
 
 def _steps(g: Graph) -> Value:

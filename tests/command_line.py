@@ -1,4 +1,4 @@
-"""Runs commands of the command line, for the tests of the commands."""
+"""Runs `pocketlens` commands in this process; used by the tests of the commands."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typer.testing import CliRunner
 from pocketlens.cli import main
 
 
-def cli(*words: object) -> tuple[int, str, str]:
-    """Run a command; return its exit code, standard output and standard error."""
+def run_command(*words: object) -> tuple[int, str, str]:
+    """The exit status, standard output and standard error of a command."""
     done = CliRunner().invoke(main, [str(word) for word in words])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.exit_code, done.stdout, done.stderr
 
 
-def fine(*words: object) -> str:
-    """Run a command that must exit with 0; return its standard output."""
-    status, out, err = cli(*words)
+def output_of(*words: object) -> str:
+    """The standard output of a command that succeeds."""
+    status, out, err = run_command(*words)
     assert status == 0, err
     return out
 
 
-def bad(*words: object) -> str:
-    """Run a command that must exit with 2; return the one-line error message."""
-    status, _, err = cli(*words)
+def error_of(*words: object) -> str:
+    """The one-line error message of a command with bad input."""
+    status, _, err = run_command(*words)
     assert status == 2
     assert err.startswith("pocketlens: error: ")
     assert err.count("\n") == 1
