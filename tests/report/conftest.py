@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from pocketlens.data.dataset import Dataset
@@ -60,13 +62,15 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are saved during a test, at a low resolution for speed."""
     monkeypatch.setitem(STYLE, "savefig.dpi", 40)
     saved = []
-    savefig = Figure.savefig
+    for canvas, name in ((FigureCanvasAgg, "print_png"), (FigureCanvasSVG, "print_svg")):
+        original = getattr(canvas, name)
 
-    def keep(self: Figure, *args: Any, **kwargs: Any) -> None:
-        saved.append(self)
-        savefig(self, *args, **kwargs)
+        def keep(self: Any, file: Any, *, original: Any = original, **options: Any) -> None:
+            if isinstance(file, Path):  # Matplotlib writes to a buffer to find a renderer
+                saved.append(self.figure)
+            original(self, file, **options)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+        monkeypatch.setattr(canvas, name, keep)
     return saved
 
 

@@ -52,7 +52,7 @@ def test_another_process_draws_the_same_bytes(
 def test_an_error_is_raised_here(bars_test: Dataset, tmp_path: Path) -> None:
     with Drawer() as found:
         assert found._child
-        with pytest.raises(OptionError, match=r"a figure is a \.png or \.svg file; received"):
+        with pytest.raises(OptionError, match=r"a figure must be a \.png or \.svg file; rec"):
             found.draw([("draw_samples", (bars_test, tmp_path / "samples.gif"))])
         with pytest.raises(DataError, match="bars is empty"):
             found.draw([("draw_samples", (bars_test.subset([]), tmp_path / "samples.png"))])

@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -366,11 +367,15 @@ def test_a_full_disk_is_an_error_and_keeps_the_old_figure(
 ) -> None:
     old = figures.draw_history(history[:1], tmp_path / "a.png").read_bytes()
 
-    def full(self: Figure, path: Path, **options: Any) -> None:
+    original = FigureCanvasAgg.print_png
+
+    def full(self: FigureCanvasAgg, path: Any, **options: Any) -> None:
+        if not isinstance(path, Path):  # Matplotlib writes to a buffer to find a renderer
+            original(self, path, **options)
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", full)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", full)
     with pytest.raises(OutputError, match=r"a\.png cannot be written: No space left on device"):
         figures.draw_history(history, tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
