@@ -1,12 +1,12 @@
-"""How long it takes to write an app around a Core ML file, and whether the checker finds a fault.
+"""The time to write an app around a Core ML file, and whether the checker finds problems in it.
 
     python benchmarks/app.py
 
-For three files: the network of `digits`, an RGB 224×224 classifier of a thousand classes, a neural
-network `.mlmodel`. The time is that of `create_app` in a process that has written one before, less
-that of copying the model; medians over rounds.
+For three files: the network of `digits`, an RGB 224×224 classifier with a thousand classes, and a
+neural network (`.mlmodel`). The time is that of `create_app` after a warm-up, minus the time to
+copy the model; medians over rounds.
 
-Claim: under a second beyond copying the model, and no fault, for each of the three.
+Claim: for each of the three, less than a second besides copying the model, and no problems found.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def models(folder: Path) -> list[Path]:
 
 
 def seconds(work: Callable[[Path], object], folder: Path) -> float:
-    """Median over rounds of `work` on a path that is not there yet, after one round to warm up."""
+    """Median time of `work` on a path that does not exist yet, after one round to warm up."""
     times = []
     for number in range(ROUNDS + 1):
         target = folder / str(number)
@@ -65,7 +65,7 @@ def seconds(work: Callable[[Path], object], folder: Path) -> float:
 
 
 def measured(model: Path, folder: Path) -> dict[str, float | list[str]]:
-    """One file: its app written again and again, and once checked."""
+    """Write the app for one file several times, and check it once."""
 
     def copy(target: Path) -> None:
         (shutil.copytree if model.is_dir() else shutil.copy)(model, target)
@@ -92,4 +92,4 @@ if __name__ == "__main__":
     slow = [name for name, row in found.items() if row["beyond_copying"] > 1]
     faulty = [name for name, row in found.items() if row["faults"]]
     if slow or faulty:
-        raise SystemExit(f"the claim does not hold: slow {slow}, faulty {faulty}")
+        raise SystemExit(f"the claim does not hold: too slow {slow}, problems in {faulty}")

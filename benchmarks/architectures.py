@@ -1,8 +1,8 @@
-"""Networks of well-known shape with random weights, for `runtime.py`.
+"""Well-known architectures with random weights, for `runtime.py` and `app.py`.
 
 Sources: He et al., "Deep Residual Learning" (arXiv 1512.03385), ResNet-50; Sandler et al.,
 "MobileNetV2" (arXiv 1801.04381); Dosovitskiy et al., "An Image is Worth 16×16 Words" (arXiv
-2010.11929), here of the width and depth of ViT-S/16.
+2010.11929), here with the width and depth of ViT-S/16.
 """
 
 from __future__ import annotations

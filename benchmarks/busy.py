@@ -1,10 +1,10 @@
-"""How long training takes on a quiet machine and next to two busy processes, by waiting policy.
+"""Training time on a quiet machine and next to two busy processes, for each waiting policy.
 
     python benchmarks/busy.py
 
-Claims: what `train` does costs at most 3 % on a quiet machine, and next to two busy loops training
-takes at most 2.5 times as long as on a quiet one. On two processors a fair share would be twice as
-long.
+Claims: adapting the threads costs at most 3 % on a quiet machine; next to two busy loops, training
+takes at most 2.5 times as long as on a quiet one. On two processors, a fair share of the time would
+make it twice as long.
 """
 
 import os
@@ -22,7 +22,7 @@ LIMIT = 60.0
 BUSY = 2
 """Busy loops next to the training."""
 
-FIXED = {"OMP_NUM_THREADS": str(os.cpu_count())}  # `train` leaves the threads alone
+FIXED = {"OMP_NUM_THREADS": str(os.cpu_count())}  # then `train` does not adapt the threads
 POLICIES = {
     "pocketlens": {},
     "pytorch": FIXED,
@@ -36,7 +36,7 @@ TRAINING = """
 import sys, pocketlens
 recipe = pocketlens.load_recipe("quick")
 data = pocketlens.load_data("mnist", input_spec=recipe.input)
-pocketlens.train(recipe, data.subset(range(2000)))  # what is done once in a process
+pocketlens.train(recipe, data.subset(range(2000)))  # warm-up
 print("ready", flush=True)
 sys.stdin.readline()
 print(pocketlens.train(recipe, data).seconds)
@@ -44,7 +44,7 @@ print(pocketlens.train(recipe, data).seconds)
 
 
 def loops(count: int) -> list[subprocess.Popen[bytes]]:
-    """Processes that do nothing but use a processor each."""
+    """Start processes that each keep one processor busy."""
     return [subprocess.Popen([sys.executable, "-S", "-c", "while 1: pass"]) for _ in range(count)]
 
 
@@ -61,7 +61,7 @@ def training_seconds(policy: str, busy: int) -> float:
     others: list[subprocess.Popen[bytes]] = []
     try:
         assert child.stdout
-        child.stdout.readline()  # imports and data, with nothing else running
+        child.stdout.readline()  # the imports and the data are loaded while nothing else runs
         others = loops(busy)
         time.sleep(0.5)  # they run before the training starts
         out, _ = child.communicate("go\n", timeout=LIMIT)
@@ -84,7 +84,7 @@ if __name__ == "__main__":
         name: {where: statistics.median(found) for where, found in each.items()}
         for name, each in runs.items()
     }
-    # Of each round apart: the speed of the machine drifts from round to round.
+    # A ratio for each round, because the speed of the machine changes between rounds.
     base = runs["pytorch"]["quiet"]
     ratios = {
         name: {

@@ -1,10 +1,10 @@
-"""What learning from 20 corrections takes and gives: `pocketlens correct` on a run of `digits`.
+"""Fine-tuning with 20 corrections: time and accuracy of `pocketlens correct` on a run of `digits`.
 
-    python benchmarks/correcting.py RUN    # such as runs/demo
+    python benchmarks/finetuning.py RUN    # such as runs/demo
 
-The corrections are 20 simulated photographs of MNIST's training digits that the run gets wrong;
-200 others that it gets wrong are kept from it. Both kinds are asked about again afterward, and so
-are the MNIST test set, 2,000 photographs of it and 1,000 scenes without a digit.
+The corrections are 20 simulated photos of MNIST's training digits that the run classifies wrong;
+200 other photos that it classifies wrong are not used for training. Both sets are measured before
+and after, and so are the MNIST test set, 2,000 photos of it and 1,000 scenes without a digit.
 """
 
 import os
@@ -31,20 +31,20 @@ from pocketlens.run_folder import read_run
 
 TAUGHT, OTHERS = 20, 200
 LOOKED_AT = 20_000
-"""Photographs that the wrong ones are picked from; of a good run one in fifty is."""
+"""Number of photos that are classified to find the wrong ones; a good run gets 2 % wrong."""
 
 SEED = 7
 
 
 def right(predictor: Predictor, images: Dataset) -> NDArray[np.bool_]:
-    """Which of them it names rightly."""
+    """Which images are classified correctly."""
     classes = shared_classes(predictor, images)
     parts = predictions(predictor, images, classes, batch=1000)
     return np.concatenate([part.predicted for part in parts]) == images.labels
 
 
 def keep(images: Dataset, folder: Path) -> None:
-    """As `pocketlens preview --collect` keeps them."""
+    """Write the images as `pocketlens preview --collect` does."""
     for index, label in enumerate(images.labels):
         place = folder / images.classes[label]
         place.mkdir(exist_ok=True)
@@ -60,7 +60,10 @@ def main(folder: Path) -> None:
     seen = photograph(train.subset(order), seed=SEED)
     missed = seen.subset(np.flatnonzero(~right(model, seen)))
     if len(missed) < TAUGHT + OTHERS:
-        raise SystemExit(f"only {len(missed)} of {LOOKED_AT} photographs are wrong")
+        raise SystemExit(
+            f"only {len(missed)} of {LOOKED_AT} photos are classified wrong; "
+            f"expected at least {TAUGHT + OTHERS}"
+        )
     taught, others = missed.subset(slice(TAUGHT)), missed.subset(slice(TAUGHT, TAUGHT + OTHERS))
     photos = photograph(test.subset(slice(2000)), seed=SEED)
     empty = empty_scenes(1000, seed=SEED, like=test)
@@ -91,7 +94,7 @@ def main(folder: Path) -> None:
         found = correct(folder, corrections, out=Path(name) / "better")
         seconds = time.perf_counter() - started
         after = found.run
-        assert after.metrics and after.model  # noqa: PT018 - it is finished
+        assert after.metrics and after.model  # noqa: PT018 - the run is finished
         write(
             __file__,
             {

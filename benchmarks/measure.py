@@ -1,4 +1,4 @@
-"""What the benchmarks share: run a recipe in a process of its own and measure it from outside."""
+"""Shared by the benchmarks: run a recipe in a separate process and measure it from outside."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def run_recipe(
     until: str = "report",
     examine: Callable[[Path], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """From process start to the end of stage `until`: seconds, phases, figures, peak memory.
+    """Time, results and peak memory, from the start of the process to the end of stage `until`.
 
-    `examine` is asked for more figures about the Core ML file, outside of the time measured.
+    `examine` measures the Core ML file further; its time is not counted.
     """
     code = (
         "import sys, pocketlens\n"
@@ -59,14 +59,14 @@ def run_recipe(
             "parameters": run.metrics.parameters,
             "milliseconds_per_image": check.milliseconds_per_image,
             "peak_megabytes": usage.ru_maxrss / 1024,
-            # Of all threads together; unlike the time on the clock, not longer for what else runs.
+            # Of all threads together. Other processes on the machine hardly change it.
             "processor_seconds": usage.ru_utime + usage.ru_stime,
             **more,
         }
 
 
 def write(script: str, found: dict[str, Any]) -> None:
-    """Write the figures beside the script that measured them, and print the sum of them."""
+    """Write the results to a JSON file next to the script, and print a summary."""
     target = HERE / f"{Path(script).stem}.json"
     target.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps({k: v for k, v in found.items() if k != "runs"}, indent=2))

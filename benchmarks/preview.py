@@ -1,18 +1,19 @@
 """The preview's server: frames per second, latency, memory over minutes, seconds to the page.
 
     python benchmarks/preview.py                # about thirteen minutes
-    python benchmarks/preview.py --minutes 1    # less of the memory
+    python benchmarks/preview.py --minutes 1    # a shorter memory test
 
-The model is the network of the recipe `digits` (48 × 48 gray) with random weights, the frames are
-JPEG pictures of 640 × 480 pixels as a page sends them from a camera. `pocketlens preview` runs as a
-process of its own; the pages are sockets in this one, each with one frame in flight, on the same
-computer, so that they share its processors with the server.
+The model is the network of the recipe `digits` (48 × 48 gray) with random weights. The frames are
+JPEG images of 640 × 480 pixels, as a page sends them from a camera. `pocketlens preview` runs in a
+separate process; the pages are sockets in this process, each with one frame in flight. Both run on
+the same computer, so the pages share its processors with the server.
 
-Memory is what the process holds (`VmRSS` of Linux's /proc), looked at every ten seconds while
-frames, photos, broken pictures, drawings of a duel, and pages that come and go keep it busy.
+Memory is the resident memory of the server (`VmRSS` in Linux's /proc), sampled every ten seconds
+under load: frames, photos, damaged images, drawings of a duel, pages that are opened and closed.
 
-Claims: one page gets at least 60 answers a second, half of them within 10 ms; a page can be opened
-1.5 s after the command was typed; memory stays where it was after the first tenth of the time.
+Claims: one page gets at least 60 answers per second, half of them within 10 ms; the page can be
+opened at most 1.5 s after the command starts; memory does not grow after the first tenth of the
+time.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ from pocketlens import networks
 from pocketlens.recipe import load_recipe
 
 SECONDS = 10.0
-"""How long each number of pages is measured, after a second of warming up."""
+"""How long each number of pages is measured, after a warm-up of one second."""
 
 ROUNDS = 9
 LEAST_FRAMES, MOST_MILLISECONDS, MOST_SECONDS, MOST_GROWTH = 60, 10, 1.5, 5
-"""Frames a second and their median latency for one page, seconds to the page, megabytes."""
+"""Limits: frames per second and median latency of one page, seconds to the page, megabytes."""
 
 
 def model(folder: Path) -> Path:
-    """`digits`, its weights drawn from seed 0."""
+    """The network of `digits` with random weights from seed 0."""
     import torch
 
     torch.manual_seed(0)
@@ -64,7 +65,7 @@ def model(folder: Path) -> Path:
 
 
 def frames(count: int = 16) -> list[bytes]:
-    """Pictures of a stroke on paper, with the noise of a camera."""
+    """Images of a stroke on paper, with camera noise."""
     random = np.random.default_rng(0)
     found = []
     for number in range(count):
@@ -80,7 +81,7 @@ def frames(count: int = 16) -> list[bytes]:
 
 @contextmanager
 def preview(file: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command as a process, and the page's address."""
+    """Start the command as a process; yield it and the page's address."""
     words = [str(Path(sys.executable).parent / "pocketlens"), "preview", str(file), "--no-open"]
     words += ["--port", "0", "--json", *options]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
@@ -101,7 +102,7 @@ def preview(file: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 async def page(address: str, pictures: list[bytes], until: float) -> list[tuple[float, float]]:
-    """When each answer came, and milliseconds since its frame was sent."""
+    """For each answer, the time of arrival and the latency in milliseconds."""
     found = []
     socket = address.replace("http", "ws") + "/ws/live"
     async with connect(socket, proxy=None, compression=None, open_timeout=60) as here:
@@ -119,7 +120,7 @@ async def page(address: str, pictures: list[bytes], until: float) -> list[tuple[
 
 
 async def load(address: str, pages: int, pictures: list[bytes]) -> dict[str, float]:
-    """So many pages at once."""
+    """Measure the server with this many pages at the same time."""
     begin = time.perf_counter() + 1
     asked = (page(address, pictures, begin + SECONDS) for _ in range(pages))
     found = [
@@ -145,7 +146,7 @@ def megabytes(process: int) -> float:
 
 
 async def visits(address: str, pictures: list[bytes], until: float) -> None:
-    """Everything else that a page and other programs do, again and again."""
+    """Repeat everything else that pages and other programs do."""
     sockets = address.replace("http", "ws")
     async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as client:
         number = 0
@@ -155,7 +156,7 @@ async def visits(address: str, pictures: list[bytes], until: float) -> None:
                 await client.post("/api/predict", params={"seen": 1}, content=content)
             await client.post("/api/corrections", params={"label": "7"}, content=picture)
             paths = ["/ws/live"]
-            if number % 10 == 0:  # a room is kept for a while when its players are gone
+            if number % 10 == 0:  # an empty room is kept for a while
                 paths.append("/ws/duel/" + (await client.post("/api/duels")).json()["code"])
             for path in paths:
                 async with connect(sockets + path, proxy=None, open_timeout=60) as here:
@@ -167,7 +168,7 @@ async def visits(address: str, pictures: list[bytes], until: float) -> None:
 
 
 async def memory(address: str, process: int, minutes: float, pictures: list[bytes]) -> list[float]:
-    """Megabytes, every ten seconds."""
+    """The memory of the server under load, in megabytes, every ten seconds."""
     until = time.perf_counter() + 60 * minutes
     busy = [page(address, pictures, until) for _ in range(4)]
     work = asyncio.gather(*busy, visits(address, pictures, until))
@@ -180,7 +181,7 @@ async def memory(address: str, process: int, minutes: float, pictures: list[byte
 
 
 def flatness(samples: list[float]) -> dict[str, Any]:
-    """The middle of the second tenth, the middle of the last, and the most in between."""
+    """Medians of the second and of the last tenth of the samples, and the maximum of all."""
     tenth = max(1, len(samples) // 10)
     early = statistics.median(samples[tenth : 2 * tenth])
     late = statistics.median(samples[-tenth:])
@@ -188,7 +189,7 @@ def flatness(samples: list[float]) -> dict[str, Any]:
 
 
 def seconds_to_the_page(file: Path) -> float:
-    """Median over rounds from process start to the page's last byte, bytecode compiled."""
+    """Median time from process start to the page's last byte, with compiled bytecode."""
     found = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
@@ -199,7 +200,7 @@ def seconds_to_the_page(file: Path) -> float:
 
 
 def main(minutes: float) -> None:
-    """Measure, write, and tell which claims do not hold."""
+    """Measure, write the results, and report the claims that do not hold."""
     pictures = frames()
     with tempfile.TemporaryDirectory() as folder:
         file = model(Path(folder))
@@ -216,7 +217,7 @@ def main(minutes: float) -> None:
     write(__file__, found)
     one, held = found["load"][0], found["megabytes"]
     claims = {
-        "frames a second of one page": one["frames_per_second"] >= LEAST_FRAMES,
+        "frames per second of one page": one["frames_per_second"] >= LEAST_FRAMES,
         "median latency of one page": one["median_milliseconds"] < MOST_MILLISECONDS,
         "seconds to the page": found["seconds_to_the_page"] <= MOST_SECONDS,
         "flat memory": held["late"] - held["early"] <= MOST_GROWTH,
@@ -227,5 +228,5 @@ def main(minutes: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long memory is watched")
+    parser.add_argument("--minutes", type=float, default=10.0, help="duration of the memory test")
     main(parser.parse_args().minutes)

@@ -1,13 +1,13 @@
-"""Every recipe: trained anew, converted, and its Core ML file examined; the table of the README.
+"""Train and convert every recipe, and measure its Core ML file; for the table in README.
 
     python benchmarks/recipes.py              # all of them: more than an hour on two cores
-    python benchmarks/recipes.py quick tiny   # these; what was measured of the others stays
+    python benchmarks/recipes.py quick tiny   # these; results of the others are kept
 
-Each run is a process of its own, from start to a checked Core ML file; one for each of `SEEDS`.
-Clean: the MNIST test set. Camera: its 10,000 digits in simulated photographs. Nothing: 2,000
-simulated scenes without a digit, of which so many are taken for one when the 97 % of the
-photographs are kept that most probably show something; and what the model's own thresholds show.
-Claims: `FLOORS`, and for `digits` those below it.
+Each run is a separate process, up to the checked Core ML file; `SEEDS` has the number of runs.
+Clean: the MNIST test set. Camera: its 10,000 digits as simulated photos. Nothing: the share of
+2,000 simulated scenes without a digit that get a label, with the threshold at which 97 % of the
+photos keep theirs; and the same with the model's own thresholds.
+Claims: `FLOORS`, and for `digits` also the constants below it.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from pocketlens.recipe import list_recipes
 SEEDS = {"quick": 10, "classic": 3, "digits": 3, "tiny": 3, "best": 1}
 
 FLOORS = {"quick": 0.990, "classic": 0.986, "digits": 0.993, "tiny": 0.994, "best": 0.997}
-"""Mean accuracy on the MNIST test set that each recipe claims to reach at least."""
+"""Claim of each recipe: the minimum mean accuracy on the MNIST test set."""
 
 CAMERA, KEPT, FALSE = 0.98, 0.97, 0.02
-"""What `digits` claims: accuracy on photographs; and when so many of them are kept, how many scenes
-without a digit are."""
+"""Claims of `digits`: the accuracy on photos; and, if this share of the photos gets a label, the
+maximum share of scenes without a digit that get one."""
 
 CALIBRATION = {"calibration_error": 0.01, "camera_calibration_error": 0.02}
-"""What `digits` claims of its expected calibration error, clean and on photographs."""
+"""Claims of `digits`: the maximum expected calibration error, on clean images and on photos."""
 
 TARGET = HERE / "recipes.json"
 PHOTOS_SEED = 2026
 
 
 class Examiner:
-    """The photographs and empty scenes, drawn once; asks each Core ML file about them."""
+    """Measures Core ML files on photos and empty scenes, which are drawn once."""
 
     def __init__(self) -> None:
         test = load_data("mnist", split="test")
@@ -79,7 +79,7 @@ class Examiner:
 
 
 def measured(name: str, examine: Examiner) -> dict[str, Any]:
-    """One recipe, once a seed: medians, the mean and the worst accuracy, every run."""
+    """Run one recipe with each seed: medians, means, the worst accuracy, and all runs."""
     runs: list[dict[str, Any]] = []
     for seed in range(SEEDS[name]):
         runs.append(run_recipe(name, f"seed={seed}", until="verify", examine=examine))
@@ -102,7 +102,7 @@ def measured(name: str, examine: Examiner) -> dict[str, Any]:
 
 
 def broken_claims(name: str, found: dict[str, Any]) -> list[str]:
-    """What a recipe claims and does not hold."""
+    """The claims of a recipe that do not hold."""
     mean = found["mean"]
     wrong = []
     if mean["accuracy"] < FLOORS[name]:
@@ -121,7 +121,7 @@ def broken_claims(name: str, found: dict[str, Any]) -> list[str]:
 
 
 def main(names: list[str]) -> None:
-    """Measure, write, and tell which claims do not hold."""
+    """Measure, write the results, and report the claims that do not hold."""
     table = json.loads(TARGET.read_text()) if TARGET.exists() else {}
     examine = Examiner()
     wrong = []

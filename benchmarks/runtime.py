@@ -1,22 +1,21 @@
-"""Our Core ML runtime beside PyTorch, and beside ONNX Runtime on what PyTorch itself exports.
+"""The Core ML runtime compared with PyTorch, and with ONNX Runtime on PyTorch's own export.
 
     python benchmarks/runtime.py                # all networks
     python benchmarks/runtime.py quick vit      # these
 
-Every contender runs in a process of its own, one image at a time; the contenders take turns for
-`ROUNDS` rounds, so that a slow spell of the machine meets all of them. Load: from the file to ready
-(PyTorch: from nothing, its weights are drawn). Memory: the most that the process ever held beyond
-what it held before it loaded the model; it is read from Linux's /proc.
+Every contender runs in a separate process, one image at a time. The contenders take turns for
+`ROUNDS` rounds, so that a slow phase of the machine affects all of them. Load: the time until the
+model is ready (PyTorch: creating the network with random weights). Memory: peak memory of the
+process, minus its peak before the model was loaded; read from Linux's /proc.
 
-`onnx` is PyTorch's own export of what a Core ML file does with a picture: pixels scaled, the
-network, a softmax. `graph` is the ONNX file that we write of the Core ML file, run in the same way:
-numbers in, numbers out, and the label. `float32` and `float16` are the whole of `run`: a picture
-in, a label and a dictionary of probabilities out, which costs some hundredths of a millisecond of
-any network.
+`onnx` is PyTorch's own export of all that the Core ML file computes: scaling of the pixels,
+network, softmax. `graph` is our ONNX export of the Core ML file, run in the same way: numbers in,
+numbers and the label out. `float32` and `float16` are complete calls of `run`: an image in, a label and a
+dictionary of probabilities out, which adds some hundredths of a millisecond for any network.
 
-Claims: in float32 the graph takes at most 1.1 times as long an image as PyTorch's own export, and
-so does the whole of `run` for the large networks; memory is at most 1.3 times the file, and what
-the code takes, more than ONNX Runtime holds for that export.
+Claims: in float32, the graph takes at most 1.1 times as long per image as PyTorch's own export, and
+so does a complete `run` for the large networks; it needs at most 1.3 times the size of the weights,
+plus the size of the loaded code, more memory than ONNX Runtime needs for that export.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from measure import write
 
 ROUNDS = 5
 SECONDS = 1.0
-"""How long each contender runs in a round, at least."""
+"""The minimum time that each contender runs in a round."""
 
 MOST_TIME, MOST_MEMORY = 1.1, 1.3
 MODULES = 16
-"""Megabytes of code, and of ONNX's tables of operators, that a first model of any size loads."""
+"""Megabytes of code and of ONNX's operator tables, loaded with the first model of any size."""
 
 LARGE = {"resnet50": "resnet50_like", "mobilenet": "mobilenet_like", "vit": "vit_like"}
 SMALL = ("quick", "classic", "tiny", "digits", "best")
@@ -51,7 +50,7 @@ CONTENDERS = ("pytorch", "onnx", "graph", "float32", "float16")
 
 
 def network(name: str) -> tuple[Any, Any]:
-    """The network, its weights drawn from seed 0, and its InputSpec."""
+    """The network with random weights from seed 0, and its InputSpec."""
     import torch
 
     from pocketlens import networks
@@ -69,7 +68,7 @@ def network(name: str) -> tuple[Any, Any]:
 
 
 def whole(module: Any, spec: Any) -> Any:
-    """Pixels 0-255 `(N, C, H, W)` -> probabilities, as the Core ML file has it."""
+    """Pixels 0-255 `(N, C, H, W)` -> probabilities, as in the Core ML file."""
     import torch
 
     class Scaled(torch.nn.Module):
@@ -81,7 +80,7 @@ def whole(module: Any, spec: Any) -> Any:
 
 
 def files(name: str, folder: Path) -> None:
-    """Write what the contenders load: two Core ML files, PyTorch's own ONNX export, and ours."""
+    """Write the contenders' files: two Core ML files, PyTorch's own ONNX export, and ours."""
     import torch
 
     from pocketlens import convert, load
@@ -98,12 +97,12 @@ def files(name: str, folder: Path) -> None:
     load(folder / "float32.mlpackage").to_onnx(folder / "graph.onnx")
     blank = torch.zeros(1, spec.channels, spec.height, spec.width)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the newer one wants more packages
+        warnings.simplefilter("ignore", DeprecationWarning)  # the new exporter needs more
         torch.onnx.export(whole(module, spec), (blank,), folder / "onnx.onnx", dynamo=False)
 
 
 def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
-    """Load a contender's model; what names one image with it."""
+    """Load a contender's model; return a function that classifies one image with it."""
     random = np.random.default_rng(0)
     if contender == "pytorch":
         import torch
@@ -133,15 +132,15 @@ def ready(contender: str, name: str, folder: Path) -> Callable[[], object]:
 
 
 def peak() -> float:
-    """The most that this process ever held, in megabytes. `getrusage` would tell its parent's."""
+    """Peak memory of this process, in megabytes. `getrusage` would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def contend(contender: str, name: str, folder: Path) -> dict[str, float]:
-    """In a process of its own: load, then name an image again and again."""
+    """Runs in a separate process: load the model, then classify an image repeatedly."""
     if contender == "pytorch":
-        import torch  # noqa: F401 - not part of loading a model
+        import torch  # noqa: F401 - the import is not part of the load time
     else:
         import onnxruntime  # noqa: F401
     if contender.startswith("float"):
@@ -163,7 +162,7 @@ def contend(contender: str, name: str, folder: Path) -> dict[str, float]:
 
 
 def measured(name: str) -> dict[str, Any]:
-    """All contenders in turn; medians over the rounds."""
+    """Run all contenders in turn; medians over the rounds."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files(name, folder)
@@ -197,18 +196,18 @@ def measured(name: str) -> dict[str, Any]:
         f"{name}: {row['graph']['milliseconds']:.3f} ms, run {row['float32']['milliseconds']:.3f}, "
         f"{row['float16']['milliseconds']:.3f} in float16; PyTorch's ONNX "
         f"{row['onnx']['milliseconds']:.3f}, PyTorch {row['pytorch']['milliseconds']:.3f}; "
-        f"{ratios['graph']:.2f} times the ONNX, run {ratios['float32']:.2f}; {more:+.0f} MB",
+        f"times PyTorch's ONNX {ratios['graph']:.2f}, run {ratios['float32']:.2f}; {more:+.0f} MB",
         flush=True,
     )
     return found
 
 
 def main(names: list[str]) -> None:
-    """Measure, write, and tell which claims do not hold."""
+    """Measure, write the results, and report the claims that do not hold."""
     found = {name: measured(name) for name in names}
     write(__file__, found)
     wrong = [
-        f"{name}: {row[key]:.2f} times what PyTorch's ONNX takes ({key})"
+        f"{name}: {row[key]:.2f} times as long as PyTorch's ONNX ({key}); claimed {MOST_TIME}"
         for name, row in found.items()
         for key in ("times_of_onnx", *(["run_times_of_onnx"] if name in LARGE else []))
         if row[key] > MOST_TIME

@@ -1,9 +1,9 @@
-"""How long a command takes from process start to exit: `--help`, a first `predict`, `run quick`.
+"""Time of commands from process start to exit: `--help`, `predict`, `inspect`, `run quick`.
 
     python benchmarks/startup.py
 
-Claims: `pocketlens --help` under 0.3 s, `pocketlens predict` under 1.5 s, `pocketlens run quick`
-with all its stages at most 7 s on two cores, with compiled bytecode.
+Claims, with compiled bytecode on two cores: `pocketlens --help` takes at most 0.3 s, `pocketlens
+predict` 1.5 s, and `pocketlens run quick` with all its stages 7 s.
 """
 
 import os
@@ -26,7 +26,7 @@ ROUNDS = 9
 
 
 def seconds(*words: str) -> float:
-    """Median over rounds of a command's wall time, after one round that compiles bytecode."""
+    """Median wall time of a command, after one round that compiles the bytecode."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     times = []
     for _ in range(ROUNDS + 1):

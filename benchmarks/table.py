@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 RECIPES = HERE.parent / "src" / "pocketlens" / "recipes"
 FOR_CAMERAS = ("digits",)
-"""Recipes that are made for photos; the others guess there."""
+"""Recipes that are made for photos; the others cannot classify photos."""
 
 BLOCK = re.compile(r"<!-- figures -->\n.*?<!-- /figures -->", re.DOTALL)
 HEADER = re.compile(r"(?<=\n)# Measured by [^\n]*(\n# [^\n]*)*")
@@ -75,7 +75,7 @@ def figures() -> str:
 
 
 def busy() -> str:
-    """How long training takes next to busy processes, in a sentence."""
+    """A sentence: how long training takes next to busy processes."""
     ratios = json.loads((HERE / "busy.json").read_text())["ratios to pytorch, quiet"]
     return (
         f"Next to two busy processes, training takes {ratios['pocketlens']['busy']:.1f} times as "
@@ -85,7 +85,7 @@ def busy() -> str:
 
 
 def runtime() -> str:
-    """How fast Core ML files run, in two sentences."""
+    """Two sentences: how fast Core ML files run."""
     measured = json.loads((HERE / "runtime.json").read_text())
     graphs = [row["times_of_onnx"] for row in measured.values()]
     names = {"resnet50": "ResNet-50", "mobilenet": "MobileNet", "vit": "ViT"}
@@ -98,7 +98,7 @@ def runtime() -> str:
 
 
 def conformance() -> str:
-    """How many of coremltools' own tests pass, in a sentence."""
+    """A sentence: how many of coremltools' own tests pass."""
     table = json.loads((HERE.parent / "conformance" / "table.json").read_text())
 
     def count(kind: str) -> int:
@@ -130,13 +130,13 @@ def header(name: str) -> str:
     ]
     of = "one seed" if seeds == 1 else f"{seeds} seeds"
     text = f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}."
-    kept_together = re.sub(r"(?<=\d) ", "\u00a0", text)  # a number and its unit
+    kept_together = re.sub(r"(?<=\d) ", "\u00a0", text)  # so that units stay with numbers
     lines = textwrap.fill(kept_together, WIDTH, initial_indent="# ", subsequent_indent="# ")
     return lines.replace("\u00a0", " ")
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write the figures into README.md and into the headers of all recipes."""
     README.write_text(BLOCK.sub(lambda _: figures(), README.read_text(encoding="utf-8")))
     for path in sorted(RECIPES.glob("*.toml")):
         text = path.read_text(encoding="utf-8")

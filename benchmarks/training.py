@@ -1,13 +1,14 @@
-"""Training speed: images a second by phase, and the race to 99 % of the MNIST test set.
+"""Training speed: images per second in each phase, and the race to 99 % on the MNIST test set.
 
     python benchmarks/training.py
 
-The race, one after the other on the same arrays: recipe `quick`; the same network in a plain
-PyTorch loop; the Keras walk of 2018 on TensorFlow and on PyTorch. Keras is installed by pip into
-environments that are thrown away (`--environments FOLDER` keeps them for the next time). The clock
-runs from the first step and stands still while the test set is asked. It wants a quiet machine.
+The runners of the race, one after the other on the same arrays: the recipe `quick`; the same
+network in a plain PyTorch loop; the network of the well-known Keras tutorial of 2018, on TensorFlow
+and on PyTorch. Keras is installed with pip into temporary environments (`--environments FOLDER`
+keeps them for the next time). The clock starts with the first step and is stopped during evaluation
+on the test set. Run it on a quiet machine.
 
-Claim: `quick` gets there at least ten times as fast as the Keras walk, whatever its backend.
+Claim: `quick` is at least ten times as fast as the Keras tutorial, with either backend.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from pocketlens.training import loop
 from pocketlens.training.batches import Batches
 
 PUBLISHED = 0.987
-"""What the walk itself claims to reach, in six epochs."""
+"""The accuracy that the Keras tutorial states, after six epochs."""
 
 GOAL = 0.99
 
 TEACHER = "teacher"
 
 MEANWHILE = "augmentation, meanwhile"
-"""By another thread, so no part of the whole: what is left of it is waited for."""
+"""Done by another thread, so it is not part of the total; only waiting for a batch is."""
 
 KERAS = {
     "tensorflow": ["tensorflow-cpu==2.21.0", "keras==3.15.1"],
@@ -53,8 +54,8 @@ KERAS = {
 class Stopwatch:
     """Adds up the seconds of each phase of the trainings within its `with` block.
 
-    It wraps what the training loop calls, so that the loop measured is the loop shipped. On a CPU
-    a call returns when its work is done. A teacher's own training is one phase.
+    It wraps the functions that the training loop calls, so the shipped loop itself is measured. On
+    a CPU, a call returns when its work is done. The training of a teacher is one phase.
     """
 
     def __init__(self) -> None:
@@ -111,7 +112,7 @@ class Stopwatch:
 
 
 def phases(name: str) -> dict[str, Any]:
-    """One epoch of a recipe: seconds and images a second, in all and by phase."""
+    """One epoch of a recipe: seconds and images per second, in total and for each phase."""
     recipe = load_recipe(name, ["training.epochs=1"])
     data = load_data("mnist", input_spec=recipe.input)
     with Stopwatch() as watch:
@@ -134,7 +135,7 @@ def phases(name: str) -> dict[str, Any]:
 
 
 def environment(folder: Path, backend: str) -> Path:
-    """The Python of an environment with Keras on `backend`, made if it is not there."""
+    """The Python of an environment with Keras on `backend`, which is created if it is missing."""
     place = folder / backend
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not (place / ".installed").exists():
@@ -149,7 +150,7 @@ def environment(folder: Path, backend: str) -> Path:
 def race(
     python: Path, script: str, data: Path, epochs: int, runs: int, **variables: str
 ) -> dict[str, Any]:
-    """Run a script of `race/` once a seed; what it printed, and the medians."""
+    """Run a script of `race/` with each seed; returns what it printed, and the medians."""
     found = []
     for seed in range(runs):
         words = [str(python), str(HERE / "race" / script), str(data), str(epochs), str(seed)]
@@ -172,12 +173,12 @@ GOALS = {"seconds_to_98.7": PUBLISHED, "seconds_to_99": GOAL}
 
 
 def seconds_to(rows: list[dict[str, float]], accuracy: float) -> float | None:
-    """When the test accuracy first was `accuracy`; None if it never was."""
+    """The time at which the test accuracy first reached `accuracy`; None if it never did."""
     return next((row["seconds"] for row in rows if row["accuracy"] >= accuracy), None)
 
 
 def middle(values: list[float | None]) -> float | None:
-    """The median, where None is longer than anything; None if half of them are."""
+    """The median, where None counts as infinite; None if the median is infinite."""
     ranked = sorted(float("inf") if value is None else value for value in values)
     median = statistics.median_high(ranked)
     return None if median == float("inf") else median
@@ -185,10 +186,10 @@ def middle(values: list[float | None]) -> float | None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=20, help="after which the others give up")
-    parser.add_argument("--runs", type=int, default=3, help="of ours and of the plain loop")
-    parser.add_argument("--keras-runs", type=int, default=1, help="of each backend")
-    parser.add_argument("--environments", type=Path, help="keep them here")
+    parser.add_argument("--epochs", type=int, default=20, help="maximum epochs of the others")
+    parser.add_argument("--runs", type=int, default=3, help="runs of `quick` and of the plain loop")
+    parser.add_argument("--keras-runs", type=int, default=1, help="runs of each Keras backend")
+    parser.add_argument("--environments", type=Path, help="keep the environments here")
     return parser.parse_args()
 
 
@@ -222,7 +223,7 @@ if __name__ == "__main__":
             )  # fmt: skip
     ours = found["race"]["quick"]["seconds_to_99"]
     found["times_as_fast"] = {
-        # Where the goal was never reached, the time spent is what it took at the least.
+        # If a runner never reached the goal, the time that it spent is a lower bound.
         name: ours and (runner["seconds_to_99"] or runner["longest_seconds"]) / ours
         for name, runner in found["race"].items()
     }
@@ -230,4 +231,4 @@ if __name__ == "__main__":
     if ours is None or any(
         times < 10 for name, times in found["times_as_fast"].items() if "Keras" in name
     ):
-        raise SystemExit("the claim of ten times the Keras walk does not hold")
+        raise SystemExit("the claim does not hold: not ten times as fast as the Keras tutorial")

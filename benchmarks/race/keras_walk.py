@@ -1,4 +1,4 @@
-"""The well-known Keras walk of 2018 on MNIST, timed. Needs Keras and one of its backends only.
+"""Times the network of a well-known Keras tutorial of 2018 on MNIST. Needs only Keras.
 
     KERAS_BACKEND=tensorflow python keras_walk.py mnist.npz EPOCHS SEED
 
@@ -19,7 +19,7 @@ imported = time.perf_counter()
 
 
 class Clock(keras.callbacks.Callback):
-    """When the epoch and its first batch began and ended; evaluation is outside."""
+    """Measures the duration of an epoch and of its first batch, without evaluation."""
 
     def on_epoch_begin(self, *_: object, **__: object) -> None:
         self.began = time.perf_counter()
