@@ -10,8 +10,8 @@ process, minus its peak before the model was loaded; read from Linux's /proc.
 
 `onnx` is PyTorch's own export of all that the Core ML file computes: scaling of the pixels,
 network, softmax. `graph` is our ONNX export of the Core ML file, run in the same way: numbers in,
-numbers and the label out. `float32` and `float16` are complete calls of `run`: an image in, a label and a
-dictionary of probabilities out, which adds some hundredths of a millisecond for any network.
+numbers and the label out. `float32` and `float16` are complete calls of `run`: an image in, a label
+and a dictionary of probabilities out. That adds some hundredths of a millisecond for any network.
 
 Claims: in float32, the graph takes at most 1.1 times as long per image as PyTorch's own export, and
 so does a complete `run` for the large networks; it needs at most 1.3 times the size of the weights,
@@ -196,7 +196,7 @@ def measured(name: str) -> dict[str, Any]:
         f"{name}: {row['graph']['milliseconds']:.3f} ms, run {row['float32']['milliseconds']:.3f}, "
         f"{row['float16']['milliseconds']:.3f} in float16; PyTorch's ONNX "
         f"{row['onnx']['milliseconds']:.3f}, PyTorch {row['pytorch']['milliseconds']:.3f}; "
-        f"times PyTorch's ONNX {ratios['graph']:.2f}, run {ratios['float32']:.2f}; {more:+.0f} MB",
+        f"{ratios['graph']:.2f} times PyTorch's ONNX, run {ratios['float32']:.2f}; {more:+.0f} MB",
         flush=True,
     )
     return found
