@@ -141,10 +141,10 @@ def test_every_command_has_a_public_function() -> None:
         assert is_room or noun in ("onnx", "recipes"), command
 
 
-def test_rooms_work_after_importing_the_package() -> None:
-    code = "import pocketlens; print(*(getattr(pocketlens, n).__name__ for n in pocketlens._ROOMS))"
+def test_subpackages_work_after_importing_the_package() -> None:
+    code = "import pocketlens as p; print(*(getattr(p, name).__name__ for name in p._SUBPACKAGES))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [f"pocketlens.{name}" for name in pocketlens._ROOMS]
+    assert done.stdout.split() == [f"pocketlens.{name}" for name in pocketlens._SUBPACKAGES]
 
 
 def test_unknown_name() -> None:

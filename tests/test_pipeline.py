@@ -156,8 +156,10 @@ def test_a_run_stops_if_the_core_ml_file_disagrees(
     monkeypatch.setattr(conversion, "convert", without_scale)
     settings = [*SMALL, f"data.source=folder:{picture_folder}", "training.batch_size=30"]
     settings += ["training.epochs=6"]
-    with pytest.raises(CheckFailedError, match=r"does not agree with the trained network"):
+    with pytest.raises(CheckFailedError, match=r"does not agree with the trained network") as error:
         run("quick", out=tmp_path / "run", overrides=settings)
+    command = f"pocketlens run {tmp_path}/run/recipe.toml --out {tmp_path}/run-float32"
+    assert str(error.value).endswith(f"try float32: {command} --set model.precision=float32")
     assert "verify" not in read_run(tmp_path / "run").stages
     assert not (tmp_path / "run" / "app").exists()
 
@@ -171,7 +173,10 @@ def test_damaged_run_folders(tmp_path: Path) -> None:
             if name == "stages.json" and damage.endswith(b"}"):  # that is a table of seconds
                 continue
             (tmp_path / name).write_bytes(damage)
-            with pytest.raises(RunError, match=rf"{name} is damaged: .*pocketlens run"):
+            with pytest.raises(
+                RunError,
+                match=rf"{name} is damaged: .*; restore it, or start again with: pocketlens run",
+            ):
                 read_run(tmp_path)
         (tmp_path / name).unlink()
 
@@ -202,7 +207,7 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         pipeline.check("quick", settings)
     assert caught.value.errors[:5] == (
         "training.epochs must be from 1 to 100000; received: 0",
-        f"{pictures} has class folders without pictures: dog; add pictures to them or remove them",
+        f"{pictures} has class folders without images: dog; add images to them or remove them",
         "data source 'strkes' is not known; did you mean 'strokes'? "
         "(more about them: pocketlens data list)",
         "network 'strided' needs inputs of at least 11 × 11 with its margin; received: 4 × 28",
@@ -221,7 +226,7 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         (["training.batch_size=90", "data.validation=0.5"],
          "training.batch_size is at most the number of training images, 60; received: 90"),
         (["data.source=folder:nowhere"],
-         "nowhere is not a folder; expected a folder with one folder of pictures for each class"),
+         "nowhere is not a folder; expected a folder with one subfolder of images per class"),
         (["data.source=cifar"], "data source 'cifar' is not known; expected one of: auto, mnist, "
          "strokes, folder:PATH (more about them: pocketlens data list)"),
         (["data.extra=strokes"], "data.extra has classes that data.source has not: 0, 1, 2, 3, 4, "

@@ -58,7 +58,7 @@ def test_the_temperature_divides_the_logits() -> None:
 
 def test_damaged_files_are_rejected(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
-    with pytest.raises(RunError, match="does not exist; train first: pocketlens run --out"):
+    with pytest.raises(RunError, match="does not exist; train first: pocketlens run RECIPE"):
         Recognizer.load(tmp_path)
     content = untrained(InputSpec(8, 8)).save(file).read_bytes()
     damages = [b"", b"text", content[:30], content[:-1], pickle.dumps({"a": 1}), b"\xff" * 100]

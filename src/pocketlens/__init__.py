@@ -240,10 +240,10 @@ COMMANDS = {
     "data show": "load_data",
     "data download": "download_data",
 }
-"""The function of each command. Where a room of the package has the name of the command (`app`,
-`preview`, `report`), or a library has it (`onnx`), the function has a verb in front."""
+"""The function of each command. If a subpackage (`app`, `preview`, `report`) or a library (`onnx`)
+has the name of the command, the function has a verb in front."""
 
-_ROOMS = ("app", "coreml", "data", "errors", "evaluation", "networks", "preview", "report")
+_SUBPACKAGES = ("app", "coreml", "data", "errors", "evaluation", "networks", "preview", "report")
 """Subpackages that work as attributes after `import pocketlens`."""
 
 
@@ -252,7 +252,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("pocketlens")
-    if name in _ROOMS:
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"pocketlens.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'pocketlens' has no attribute '{name}'")

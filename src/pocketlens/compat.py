@@ -1,7 +1,7 @@
-"""Private parts of other packages that Pocketlens relies on: every use, and its reason.
+"""All private parts of other packages that Pocketlens uses, each with the reason.
 
-`tests/test_compat.py` checks each against the installed version, so it tells what broke after an
-upgrade. `coreml.coremltools_plugin` is not here: it replaces private parts, which is its purpose.
+`tests/test_compat.py` checks each with the installed version, so it shows what an upgrade broke.
+Not here: `coreml.coremltools_plugin`, whose purpose is to replace private parts of coremltools.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 # coremltools logs these through the standard logger, without codes to filter by. Apple's runtime
-# exists on macOS only, and nothing here calls it. The versions of PyTorch, scikit-learn and XGBoost
-# are newer than those that coremltools was tested with, but conversion is tested with them here. A
+# exists on macOS only, and Pocketlens does not call it. PyTorch, scikit-learn and XGBoost are newer
+# than the versions that coremltools was tested with, but conversion is tested with them here. A
 # constant that two layers share is stored once, as intended.
 COREMLTOOLS_EXPECTED_RECORDS = re.compile(
     r"Failed to load _ML\w+: "
@@ -44,7 +44,7 @@ COREMLTOOLS_FAILED_OP = re.compile(r"ERROR - converting '([^']+)' op")
 """The log record that names the op which could not be converted; the exception does not."""
 
 COREMLTOOLS_UNSUPPORTED_NODE = re.compile(r"Unsupported fx node \S+, kind (\w+)")
-"""The message of the exception for an op that coremltools does not know."""
+"""The message of the exception for an op that coremltools does not support."""
 
 COREMLTOOLS_WRITE_FAILED = "FileWriter"
 """Part of the message when weights cannot be written, such as on a full disk; a RuntimeError."""
@@ -103,7 +103,7 @@ def coremltools_writes_programs() -> bool:
 
     Its Linux and macOS wheels have it. There is no Windows wheel, and the source package lacks it.
     """
-    # The spec of the module itself would import coremltools first, with all that it logs.
+    # find_spec of the submodule itself would import coremltools, which is slow and logs messages.
     found = importlib.util.find_spec("coremltools")
     folders = (found.submodule_search_locations or []) if found else []
     return any(list(Path(folder).glob("libmilstoragepython*")) for folder in folders)
@@ -119,7 +119,10 @@ def keras_operation_of(tensor: Any) -> Any:
 
 
 def has_matrix_units() -> bool:
-    """Whether the CPU has matrix units for bfloat16 (Intel AMX). PyTorch tells only privately."""
+    """Whether the CPU has matrix units for bfloat16 (Intel AMX).
+
+    PyTorch has no public function for this.
+    """
     import torch
 
     return bool(torch.cpu._is_amx_tile_supported())

@@ -1,7 +1,7 @@
-"""Reading plain values (of JSON or TOML) into dataclasses, every value checked.
+"""Reads plain values (from JSON or TOML) into dataclasses and checks every value.
 
-`cattrs` does the work. Its hooks here are strict: a number must be finite, a string is never taken
-for a list, and `1` is not `True`.
+`cattrs` does the work, with strict hooks: a number must be finite, a string is never read as a
+list, and `1` is not `True`.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def read_fields(kind: type[T], values: Any, what: str) -> T:
         kind: A dataclass of numbers, strings, tuples, dictionaries and dataclasses. Integers are
             counts, so they must not be negative. Unknown keys are ignored.
         values: What was read from the file.
-        what: What the values should be, for the message: `an evaluation`.
+        what: What the values should be, for the message, such as `an evaluation`.
 
     Raises:
-        DataError: A key is missing, or a value has the wrong type or does not fit the others.
+        DataError: A key is missing, or a value has the wrong type or contradicts another one.
     """
     try:
         return _json_converter().structure(values, kind)
@@ -97,7 +97,7 @@ def error_texts(error: BaseException, key: str = "") -> list[str]:
         return [f"unknown key {prefix}{name}" for name in sorted(error.extra_fields)]
     if isinstance(error, InvalidFieldsError):
         return error.errors
-    # The text of a TypeError is about cattrs' own call, so it does not help.
+    # The text of a TypeError is about code inside cattrs, so it does not help the user.
     has_text = isinstance(error, (ValueError, PocketlensError))
     reason = str(error) if has_text else "has the wrong type"
     return [f"{key} {reason}".strip()]

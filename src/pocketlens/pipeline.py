@@ -86,7 +86,7 @@ def run(
 
     Raises:
         RecipeError: An invalid recipe; all errors are listed, before the first stage starts.
-        OutputExistsError: `out` holds something else, or an unfinished training and neither
+        OutputExistsError: `out` contains something else, or an unfinished training while neither
             `resume` nor `force` is set.
         CheckFailedError: The Core ML file does not agree with the trained network.
         OutputError: The folder cannot be written (no permission, disk full) or was removed.
@@ -127,17 +127,17 @@ def check(
     *,
     out: str | Path | None = None,
 ) -> Recipe:
-    """The recipe, after every check that is possible before the run starts.
+    """The recipe, after all checks that are possible before the run starts.
 
     Args:
         recipe: As for `run`.
         overrides: As for `run`.
-        out: The folder of a run that may already have its images; then they are not checked.
+        out: The run folder. If the run has already loaded its images, they are not checked again.
 
     Raises:
-        OptionError: There is no such recipe, or an override has another form.
-        RecipeError: An invalid recipe; all errors are listed: those of the file, and those of the
-            data, network, augmentation, device and app that it names.
+        OptionError: There is no such recipe, or an override is not of the form KEY=VALUE.
+        RecipeError: An invalid recipe; all errors are listed: those of the file, and those of its
+            data, network, augmentation, device and app.
     """
     try:
         resolved = load_recipe(recipe, overrides)
@@ -154,7 +154,7 @@ def check(
 
 
 def _errors(valid: Mapping[str, Any]) -> list[str]:
-    """The errors that each room finds in its table; `valid` lacks tables with other errors."""
+    """The errors that each package finds in its table; `valid` lacks tables with other errors."""
     from pocketlens import augment, networks
     from pocketlens import data as sources
     from pocketlens.app import check_options
@@ -208,7 +208,9 @@ def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
     if is_run:
         remove_leftovers(folder)
     if folder.exists() and not is_run and any(folder.iterdir()):
-        raise OutputExistsError(f"{folder} is not empty and not a run folder; choose another --out")
+        raise OutputExistsError(
+            f"{folder} is not empty and is not a run folder; choose another --out"
+        )
     if is_run and force:
         _clear(folder)
         is_run = False
@@ -232,7 +234,7 @@ def _clear(folder: Path) -> None:
     """Remove everything that a run wrote; other files in the folder stay."""
     written = {Path(item.path).parts[0] for item in CONTENTS} - {RECIPE}
     models = [file for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES]
-    # The recipe goes last: without it, the folder of a killed call would not be a run any more.
+    # The recipe goes last: if this is interrupted, the folder must still count as a run.
     for path in [*(folder / name for name in sorted(written)), *models, folder / RECIPE]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -274,11 +276,12 @@ class _Work:
         before: str = "",
         meanwhile: Callable[[], object] | None = None,
     ) -> None:
-        """Draw figures; if the stage `before` is planned, `meanwhile` imports what it needs.
+        """Draw figures and call `meanwhile`, if the stage `before` is still to run.
 
-        The figures are complete when this returns, so the stage can be recorded as finished.
+        `meanwhile` imports what that stage needs. The figures are complete when this returns, so
+        the current stage can be recorded as finished.
         """
-        assert self.drawer  # it exists if a stage that draws is planned
+        assert self.drawer  # created if any stage that draws is to run
         self.drawer.draw(jobs, meanwhile if before in self.left else None)
 
     @cached_property
@@ -294,7 +297,7 @@ class _Work:
             callback.download(file, received, total)
 
     def _load(self, split: str) -> Dataset:
-        # From the first stage on, `data.json` says which source was used; it is used again.
+        # After the first stage, `data.json` has the source that was used; use the same one.
         return read_run(self.folder).load(split)
 
     @cached_property
@@ -425,10 +428,19 @@ class _Work:
         if not parity.passed:
             raise CheckFailedError(
                 f"{self.model} does not agree with the trained network: "
-                f"{'; '.join(str(parity).splitlines())}; try --set model.precision=float32"
+                f"{'; '.join(str(parity).splitlines())}{self._more_precise()}"
             )
         if NOTHING in model.classes:
             self.show_nothing(model)
+
+    def _more_precise(self) -> str:
+        """The next command after a failed comparison; empty if the file is float32 already."""
+        if self.recipe.model.precision == "float32":
+            return ""
+        return (
+            f"; try float32: pocketlens run {self.folder / RECIPE} --out {self.folder}-float32 "
+            "--set model.precision=float32"
+        )
 
     def show_nothing(self, model: CoreMLModel) -> None:
         """Test the Core ML file on simulated photos, and on scenes with nothing in view."""

@@ -47,7 +47,7 @@ __all__ = [
 
 Overrides: TypeAlias = "Mapping[str, Any] | Iterable[str]"
 """Changed keys of a recipe: `{"training.epochs": 3}`, or text as on the command line,
-`["training.epochs=3"]`, where a value that is not TOML counts as a string."""
+`["training.epochs=3"]`; a value that is not TOML is read as a string."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals:
         raise OptionError(
-            f"an override is KEY=VALUE, such as training.epochs=3; received: {override!r}"
+            f"an override must be KEY=VALUE, such as training.epochs=3; received: {override!r}"
         )
     try:
         return key.strip(), tomllib.loads(f"value = {text.strip()}")["value"]
@@ -221,7 +221,8 @@ def _set(tables: dict[str, Any], dotted: str, value: Any) -> None:
     table, dot, name = dotted.rpartition(".")
     if not name or table.count("."):
         raise OptionError(
-            f"an override's key is KEY or TABLE.KEY, such as training.epochs; received: {dotted!r}"
+            "an override's key must be KEY or TABLE.KEY, such as training.epochs; "
+            f"received: {dotted!r}"
         )
     target = tables.setdefault(table, {}) if dot else tables
     if not isinstance(target, dict):
@@ -299,7 +300,7 @@ def _with_hint(text: str) -> str:
 
 @cache
 def _known_keys() -> tuple[str, ...]:
-    """Every key of a recipe, dotted, but for the options of networks and augmentations."""
+    """Every dotted key of a recipe, except the options of networks and augmentations."""
     hints = typing.get_type_hints(Recipe)
     found = []
     for spec in fields(Recipe):
@@ -356,5 +357,5 @@ def _read_input(table: Mapping[str, Any], _: Any) -> InputSpec:
 
 
 def _read_choice(table: Mapping[str, Any], _: Any) -> Choice:
-    # Which options a name takes is checked by the room that has it (networks, augment).
+    # The packages `networks` and `augment` check the options of their names.
     return Choice(table["name"], {key: value for key, value in table.items() if key != "name"})

@@ -187,8 +187,10 @@ class Recognizer(Predictor):
                 weights = {name: opened.get_tensor(name) for name in names}
             return cls._restore(file, header, weights, network)
         except FileNotFoundError as error:
+            recipe = file.parent / "recipe.toml"
+            command = f"{recipe} --out {file.parent} --resume" if recipe.is_file() else "RECIPE"
             raise RunError(
-                f"{file} does not exist; train first: pocketlens run --out {file.parent}"
+                f"{file} does not exist; train first: pocketlens run {command}"
             ) from error
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             # ValueError: the header's JSON; RuntimeError: PyTorch cannot build the network.

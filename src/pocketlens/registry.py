@@ -1,14 +1,14 @@
-"""What a recipe can name: built-in files of a room, and plug-ins of installed packages.
+"""The names that a recipe can use: files of a subpackage, and plug-ins of installed packages.
 
-A recipe says `name = "strided"`. If the room `networks` has a file `strided.py`, the network is its
-function `strided` or its class `Strided`; a file whose name starts with `_` is shared code. Another
-package can add a name with an entry point:
+For `name = "strided"` in a recipe, the network is the function `strided` or the class `Strided` in
+`networks/strided.py`. A file whose name starts with `_` contains shared code. Another package can
+add a name with an entry point:
 
     [project.entry-points."pocketlens.networks"]
     mobile = "my_package.networks:mobile"
 
-Either way, the keyword-only arguments are the options that the recipe may set. A plug-in is only
-imported when its name is used.
+In both cases, the keyword-only arguments are the options that the recipe may set. A plug-in is
+imported only when its name is used.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["AUGMENTATIONS", "BACKBONES", "NETWORKS", "SOURCES", "Registry"]
 
 @dataclass(frozen=True)
 class Registry:
-    """The names of one kind of thing.
+    """The names for one key of a recipe, such as networks.
 
     Args:
         kind: What the names stand for, in error messages, such as `network`.
         group: The group of entry points with which packages add names.
-        package: The built-in room, each public file of which is a name; None without one.
-        builtin: Names that are built in otherwise.
+        package: The subpackage whose public files are built-in names; None if there is none.
+        builtin: Other built-in names.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Registry:
         found: dict[str, list[EntryPoint]] = {}
         for point in _entry_points().select(group=self.group):
             same = found.setdefault(point.name, [])
-            # A package that is installed twice (editable, and on the path) has its points twice.
+            # A package that is installed twice (such as editable) lists its points twice.
             if all((_origin(point), point.value) != (_origin(p), p.value) for p in same):
                 same.append(point)
         return found
@@ -117,7 +117,11 @@ class Registry:
         ]
 
     def _owners(self, name: str) -> list[str]:
-        """The packages that provide the name, at most one."""
+        """The package that provides the name; an empty list if there is none.
+
+        Raises:
+            PluginError: Several packages provide it.
+        """
         points = self._plugins.get(name, [])
         owners = [*(["pocketlens"] if name in self._own else []), *map(_origin, points)]
         if len(owners) > 1:
@@ -132,7 +136,7 @@ class Registry:
         origin = _origin(point)
         try:
             found = point.load()
-        except Exception as error:  # whatever the other package raises when it is imported
+        except Exception as error:  # the import of the other package may raise anything
             raise PluginError(
                 f"the {self.kind} '{point.name}' of the package {origin} cannot be imported from "
                 f"{point.value}: {type(error).__name__}: {error}; update or uninstall {origin}"
@@ -147,7 +151,7 @@ class Registry:
 
 @cache
 def _entry_points() -> EntryPoints:
-    """All entry points; reading them takes some 0.04 s, so it is done once."""
+    """All entry points, read once, because that takes about 0.04 s."""
     found: EntryPoints = entry_points()  # type: ignore[assignment]  # the stubs have the old type
     return found
 

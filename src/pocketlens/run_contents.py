@@ -60,10 +60,10 @@ class Item:
         path: Its path inside the run folder.
         stage: The stage that writes it; None if it is written before the first stage, after every
             stage, or by another command.
-        only: The runs that have it: `augmented` (with an augmentation), `nothing` (the recognizer
-            has the class `nothing`), or `any`.
+        only: Which runs have it: `augmented` (runs with an augmentation), `nothing` (runs with the
+            class `nothing`), or `any`.
         kept: Whether a finished run still has it.
-        meaning: What it holds, in a few words.
+        meaning: What it contains, in a few words.
     """
 
     path: str
@@ -98,7 +98,7 @@ CONTENTS: tuple[Item, ...] = (
     Item(REPORT, "report", "the report"),
     Item(SUITE, None, "results of `pocketlens evaluate RUN --suite`", kept=False),
 )
-"""Every file and folder of a run, but for the Core ML file, whose name the recipe sets."""
+"""Every file and folder of a run, except the Core ML file, whose name the recipe sets."""
 
 
 def figure_names() -> tuple[str, ...]:

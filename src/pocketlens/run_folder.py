@@ -1,7 +1,7 @@
-"""`Run`: a run folder, read and checked. `run_contents` lists what is in it.
+"""`Run`: the contents of a run folder, read and checked. `run_contents` lists the files.
 
-A run may have stopped at any time, so everything but the recipe may be missing. What is there must
-be complete: a damaged file is an error that names it. `pipeline` writes the folder.
+A run may have stopped at any time, so every file except the recipe may be missing. A file that is
+there must be complete; a damaged one is an error. `pipeline` writes the folder.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read. What the run has not written (yet) is None or empty.
+    """The contents of a run folder. Parts that the run has not written yet are None or empty.
 
     Args:
         folder: The run folder.
@@ -144,7 +144,7 @@ class Run:
 
     @property
     def parity(self) -> Parity | None:
-        """How closely the Core ML file agrees with the trained network."""
+        """How closely the Core ML file and the trained network agree."""
         return self.check.parity if self.check else None
 
     @property
@@ -179,16 +179,18 @@ class Run:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The files that a finished run has and this one has not, by path in the run folder."""
+        """The files that a finished run has but this one lacks, as paths in the run folder."""
         runs_with = {"any": True, "augmented": self.augmented, "nothing": self.knows_nothing}
         expected = [
             item.path
             for item in CONTENTS
-            if item.kept and runs_with[item.only] and item.path != REPORT  # it says what is missing
+            if item.kept and runs_with[item.only] and item.path != REPORT  # the report lists these
         ]
         expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
         lost = [path for path in expected if not (self.folder / path).exists()]
-        if self.evaluation is None and METRICS not in lost:  # written before it is evaluated
+        if (
+            self.evaluation is None and METRICS not in lost
+        ):  # `train` writes it, `evaluate` adds to it
             lost.append(METRICS)
         return tuple(lost)
 
@@ -250,7 +252,7 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(content) > MAX_BYTES:
-        raise RunError(f"{path} has more than {MAX_BYTES} bytes, which no run writes")
+        raise RunError(f"{path} is too large; expected at most {MAX_BYTES} bytes")
     return content
 
 
@@ -301,7 +303,8 @@ def _history(path: Path) -> tuple[Epoch, ...]:
 
 
 def _damaged(path: Path, what: str) -> RunError:
+    recipe = "RECIPE" if path.name == RECIPE else path.parent / RECIPE
     return RunError(
-        f"{path} is damaged: {what}; remove it and write it again with: "
-        f"pocketlens run {path.parent / RECIPE} --out {path.parent}"
+        f"{path} is damaged: {what}; restore it, or start again with: "
+        f"pocketlens run {recipe} --out {path.parent} --force"
     )

@@ -15,6 +15,7 @@ import pytest
 
 import pocketlens
 from command_line import error_of, output_of, run_command
+from pocketlens.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,7 +108,9 @@ def test_evaluate_a_run_and_its_core_ml_file(bars_run: Path) -> None:
     assert of_run["n"] == of_file["n"] == 60
     assert of_run["confusion"] == of_file["confusion"]
     assert "calibration error" in output_of("evaluate", bars_run)
-    assert "add --data, such as --data mnist" in error_of("evaluate", bars_run / "Bars.mlpackage")
+    assert "contains no images; add --data SOURCE, such as --data mnist" in error_of(
+        "evaluate", bars_run / "Bars.mlpackage"
+    )
 
 
 def test_verify(bars_run: Path) -> None:
@@ -118,7 +121,41 @@ def test_verify(bars_run: Path) -> None:
     assert status == 1
     assert "mean" in out_text
     assert "do not agree within the tolerance" in err
-    assert "pass a second model to compare with" in error_of("verify", bars_run / "Bars.mlpackage")
+    model = bars_run / "Bars.mlpackage"
+    expected = (
+        f"pass a second model to compare with, and data: pocketlens verify {model} OTHER --data"
+    )
+    assert expected in error_of("verify", model)
+
+
+def test_an_unfinished_run_is_continued_by_the_command_in_the_error(
+    bars_recipe: Recipe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    pocketlens.run(bars_recipe, out=folder, until="data")
+    command = f"pocketlens run {folder}/recipe.toml --out {folder}"
+    for words, message in (
+        (("preview", folder, "--no-open"), f"no Core ML model yet; resume the run with: {command}"),
+        (("verify", folder), f"no Core ML file yet; create it with: {command}"),
+        (("evaluate", folder), f"does not exist; train first: {command} --resume"),
+    ):
+        assert message in error_of(*words)
+    output_of(*command.split()[1:])
+    assert pocketlens.read_run(folder).report
+
+
+def test_a_damaged_run_is_replaced_by_the_command_in_the_error(
+    bars_recipe: Recipe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    pocketlens.run(bars_recipe, out=folder, until="data")
+    (folder / "data.json").write_text("{")
+    command = f"pocketlens run {folder}/recipe.toml --out {folder} --force"
+    assert error_of("report", folder).endswith(f"restore it, or start again with: {command}\n")
+    output_of(*command.split()[1:])
+    assert pocketlens.read_run(folder).data
+    (folder / "recipe.toml").write_bytes(b"\xff")
+    assert f"pocketlens run RECIPE --out {folder} --force" in error_of("report", folder)
 
 
 def test_predict(bars_run: Path, picture_folder: Path) -> None:
@@ -234,8 +271,8 @@ def test_a_missing_model() -> None:
 def test_a_folder_that_is_not_a_run_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
     words = ["run", "quick", "--out", tmp_path]
-    assert "is not empty and not a run folder; choose another --out" in error_of(*words)
-    assert "is not empty and not a run folder" in error_of(*words, "--force")
+    assert "is not empty and is not a run folder; choose another --out" in error_of(*words)
+    assert "is not empty and is not a run folder" in error_of(*words, "--force")
     assert "is a file; expected a folder" in error_of(*words[:-1], tmp_path / "precious.txt")
 
 

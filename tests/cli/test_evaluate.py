@@ -63,7 +63,7 @@ def test_invalid_options_are_rejected_before_the_suite_starts(
     assert "--limit, --out needs --suite; add --suite, or remove" in error_of(
         "evaluate", bars_run, "--limit", 3, "--out", tmp_path / "out"
     )
-    assert "add --data, such as --data mnist" in error_of(
+    assert "contains no images; add --data SOURCE, such as --data mnist" in error_of(
         "evaluate", bars_run / "Bars.mlpackage", "--suite"
     )
     taken = tmp_path / "taken"

@@ -28,7 +28,7 @@ def paint(path: Path, level: int) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Classes 2 and 10 with ten pictures each; each picture has its own gray level."""
+    """Classes 2 and 10 with ten images each; each image has its own gray level."""
     for name, level in (("2", 0), ("10", 100)):
         for index in range(10):
             paint(tmp_path / "set" / name / f"{index}.png", level + index)
@@ -44,7 +44,7 @@ def both(root: Path, seed: int = 0) -> tuple[Dataset, Dataset]:
     return train, test
 
 
-def test_split_is_stratified_and_has_all_pictures(root: Path) -> None:
+def test_split_is_stratified_and_has_all_images(root: Path) -> None:
     train, test = both(root)
     assert train.classes == test.classes == ("2", "10")
     assert train.counts == {"2": 8, "10": 8}
@@ -54,7 +54,7 @@ def test_split_is_stratified_and_has_all_pictures(root: Path) -> None:
     assert (train.name, test.name) == ("folder:set/train", "folder:set/test")
 
 
-def test_seed_chooses_the_test_pictures(root: Path) -> None:
+def test_seed_chooses_the_test_images(root: Path) -> None:
     assert levels(both(root, 1)[1]) == levels(both(root, 1)[1])
     assert len({tuple(levels(both(root, seed)[1])) for seed in range(6)}) > 1
 
@@ -82,7 +82,7 @@ def test_load_data_accepts_folders(root: Path) -> None:
     assert levels(dataset) == levels(both(root, 3)[1])
 
 
-def test_split_all_has_all_pictures_and_allows_a_single_class(root: Path, tmp_path: Path) -> None:
+def test_split_all_has_all_images_and_allows_a_single_class(root: Path, tmp_path: Path) -> None:
     both = load_data(f"folder:{root}", split="all", input_spec=SPEC)
     assert levels(both) == [*range(10), *range(100, 110)]
     shutil.rmtree(root / "10")
@@ -121,12 +121,12 @@ def test_natural_order_of_classes(tmp_path: Path) -> None:
     assert classes == ("٣", "07", "7", "A", "b", "Item 1", "item 2", "item 10")
 
 
-def test_hidden_entries_and_files_outside_classes_are_ignored_and_nested_pictures_used(
+def test_hidden_entries_and_files_outside_classes_are_ignored_and_nested_images_used(
     root: Path,
 ) -> None:
     (root / ".git").mkdir()
     (root / "notes.txt").write_text("not a class")
-    (root / "2" / ".DS_Store").write_text("not a picture")
+    (root / "2" / ".DS_Store").write_text("not an image")
     paint(root / "2" / ".thumbs" / "t.png", 250)
     paint(root / "2" / "more" / "deep.png", 60)
     train, test = both(root)
@@ -154,9 +154,9 @@ def test_copies_go_to_the_same_split(root: Path) -> None:
         assert test.counts == {"2": 4, "10": 2}
 
 
-def test_picture_in_two_classes_is_an_error(root: Path) -> None:
+def test_image_in_two_classes_is_an_error(root: Path) -> None:
     shutil.copy(root / "2" / "4.png", root / "10" / "x.png")
-    with pytest.raises(DataError, match=r"one picture is in two classes: .*4\.png and .*x\.png"):
+    with pytest.raises(DataError, match=r"the same image is in two classes: .*4\.png and .*x\.png"):
         read_folder(root, "train", SPEC)
 
 
@@ -172,17 +172,17 @@ def test_invalid_folders(tmp_path: Path) -> None:
     paint(tmp_path / "only" / "1.png", 1)
     raises(tmp_path, r"has 1 class folder\(s\) \(only\); expected at least 2")
     (tmp_path / "empty").mkdir()
-    raises(tmp_path, "class folders without pictures: empty; add pictures to them or remove them")
+    raises(tmp_path, "class folders without images: empty; add images to them or remove them")
     paint(tmp_path / "empty" / "1.png", 2)
-    raises(tmp_path, "class 'empty' has only one picture and cannot be split")
+    raises(tmp_path, "class 'empty' has only one image and cannot be split")
 
 
 def spoil(paths: Iterable[Path]) -> None:
     for number, path in enumerate(paths):
-        path.write_text(f"this is not a picture {number}")
+        path.write_text(f"this is not an image {number}")
 
 
-def test_unreadable_pictures_are_counted_and_the_first_are_listed(root: Path) -> None:
+def test_unreadable_images_are_counted_and_the_first_are_listed(root: Path) -> None:
     spoil([root / "2" / "3.png"])
     cut = root / "10" / "cut.png"
     Image.effect_noise((64, 64), 50).save(cut)
@@ -204,9 +204,7 @@ def test_memory_limit_is_checked_before_loading(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64 - 1)
-    with pytest.raises(
-        DataError, match="has 16 pictures, which need 1024 bytes at 8 × 8; expected"
-    ):
+    with pytest.raises(DataError, match="has 16 images, which need 1024 bytes at 8 × 8; expected"):
         read_folder(root, "train", SPEC)
     monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64)
     assert len(read_folder(root, "train", SPEC)) == 16

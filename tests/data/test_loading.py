@@ -69,7 +69,9 @@ def test_invalid_split_or_seed() -> None:
 
 
 def test_folder_needs_an_input_spec(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="needs an input_spec"):
+    with pytest.raises(
+        OptionError, match="needs the size to which its images are scaled; add --size"
+    ):
         load_data(f"folder:{tmp_path}")
 
 

@@ -24,7 +24,9 @@ def app(
     name: Annotated[str | None, typer.Option(help="The app's name: letters, digits, _.")] = None,
     bundle_id: Annotated[str | None, typer.Option(help="For example com.me.digits.")] = None,
     team: Annotated[str | None, typer.Option(help="Apple team id, 10 characters.")] = None,
-    check: Annotated[Path | None, typer.Option(help="Check this app's folder instead.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Check the app in this folder instead.")
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:

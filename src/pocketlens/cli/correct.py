@@ -14,7 +14,7 @@ from pocketlens.cli.shell import Force, Json, Overrides, command, print_json
 @command(
     example=(
         "pocketlens correct runs/digits corrections --out runs/better",
-        "pocketlens preview runs/digits --collect corrections   # before: collect corrections",
+        "pocketlens preview runs/digits --collect corrections   # first: collect corrections",
     )
 )
 def correct(

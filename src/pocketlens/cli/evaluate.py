@@ -109,7 +109,9 @@ def _originals(run: Run | None, data: str | None, spec: InputSpec) -> Dataset:
     from pocketlens.data import load_data
 
     if data is None and run is None:
-        raise OptionError("a model file comes without images; add --data, such as --data mnist")
+        raise OptionError(
+            "a model file contains no images; add --data SOURCE, such as --data mnist"
+        )
     source, seed = data and source_name(data), 0
     if data is None and run is not None:
         source, seed = run.data.source if run.data else run.recipe.data.source, run.recipe.seed

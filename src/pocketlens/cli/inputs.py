@@ -1,4 +1,4 @@
-"""Shared by the commands that take a run folder or a model file, and data."""
+"""Options and helpers of the commands that take a run folder or a model file, and data."""
 
 from __future__ import annotations
 
@@ -51,5 +51,7 @@ def test_set(run: Run | None, data: str | None, input_spec: InputSpec) -> Datase
     if data is not None:
         return load_data(source_name(data), split="test", input_spec=input_spec)
     if run is None:
-        raise OptionError("a model file comes without images; add --data, such as --data mnist")
+        raise OptionError(
+            "a model file contains no images; add --data SOURCE, such as --data mnist"
+        )
     return run.load("test")

@@ -20,7 +20,7 @@ def onnx(
     file: Annotated[Path, typer.Argument(help="A Core ML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The ONNX file to write.")],
     function: Annotated[
-        str | None, typer.Option(help="Which function of an ML Program with several.")
+        str | None, typer.Option(help="The function, if an ML Program has several.")
     ] = None,
     force: Force = False,
     json: Json = False,

@@ -19,7 +19,9 @@ from pocketlens.cli.shell import Json, command, print_json
     )
 )
 def ops(
-    missing: Annotated[bool, typer.Option("--missing", help="Only what does not run.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="List only what does not run.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the Core ML ops, layers and model types that run here.

@@ -11,6 +11,7 @@ import typer
 from pocketlens.cli.inputs import is_run
 from pocketlens.cli.shell import Json, command
 from pocketlens.errors import OptionError, RunError
+from pocketlens.run_contents import RECIPE
 
 
 @command(
@@ -79,6 +80,6 @@ def _core_ml_file(path: Path) -> Path:
     if model is None:
         raise RunError(
             f"{path} has no Core ML model yet; resume the run with: "
-            f"pocketlens run --out {path} --resume"
+            f"pocketlens run {path / RECIPE} --out {path} --resume"
         )
     return model

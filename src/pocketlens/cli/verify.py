@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 )
 def verify(
     model: Annotated[Path, typer.Argument(help="A run folder, a Core ML file or a .keras file.")],
-    other: Annotated[Path | None, typer.Argument(help="A Core ML file; a run has one.")] = None,
+    other: Annotated[
+        Path | None, typer.Argument(help="A Core ML file; default: the run's.")
+    ] = None,
     data: Data = None,
     agreement: Annotated[
-        float, typer.Option(help="Smallest accepted label agreement.", min=0, max=1)
+        float, typer.Option(help="Smallest accepted share of equal labels.", min=0, max=1)
     ] = 0.999,
-    mean_difference: Annotated[float, typer.Option(help="Largest accepted mean.", min=0)] = 1e-3,
+    mean_difference: Annotated[
+        float, typer.Option(help="Largest accepted mean |Δp|.", min=0)
+    ] = 1e-3,
     json: Json = False,
 ) -> None:
     """Compare a Core ML file with its source; exit 1 if they differ.
 
-    A run has both; otherwise name two models. |Δp| is the largest difference in probability over
-    the classes of an image; its mean is over all images.
+    A run folder contains both; otherwise pass two models. |Δp| is the largest difference in
+    probability over the classes of an image; its mean is over all images.
     """
     from pocketlens.coreml import load
     from pocketlens.evaluation.parity import Tolerance
@@ -45,7 +49,10 @@ def verify(
 
     run = read_run(model) if is_run(model) else None
     if other is None and run is None:
-        raise OptionError(f"{model} is not a run folder; pass a second model to compare with")
+        raise OptionError(
+            f"{model} is not a run folder; pass a second model to compare with, and data: "
+            f"pocketlens verify {model} OTHER --data SOURCE"
+        )
     if other is None and run is not None and run.model is None:
         run_it = f"pocketlens run {model / RECIPE} --out {model}"
         raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")

@@ -76,7 +76,7 @@ CATALOG: tuple[Source, ...] = (
     ),
     Source(
         name="folder:PATH",
-        title="a folder of your own pictures",
+        title="a folder of your own images",
         description="One folder per class. If PATH has both train and test folders, they are the "
         "two splits; else the seed chooses a fifth of each class as the test set.",
         train=None,

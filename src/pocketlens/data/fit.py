@@ -13,7 +13,7 @@ from pocketlens.image import InputSpec, prepare
 __all__ = ["fit_dataset", "fit_images"]
 
 BATCH = 2048
-"""Images resized in one call: together one tall picture of a few megabytes."""
+"""Images resized in one call: stacked, they are one tall image of a few megabytes."""
 
 
 def fit_dataset(dataset: Dataset, spec: InputSpec | None) -> Dataset:

@@ -1,4 +1,4 @@
-"""`folder:PATH`: your own pictures, one folder per class."""
+"""`folder:PATH`: your own images, one folder per class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, DataNotFoundError, ImageError
 from pocketlens.image import InputSpec, prepare
 
-__all__ = ["MAX_BYTES", "count_pictures", "read_folder"]
+__all__ = ["MAX_BYTES", "count_images", "read_folder"]
 
 TEST_FRACTION = 0.2
 
@@ -32,29 +32,29 @@ SHOWN = 5
 
 
 def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0) -> Dataset:
-    """Load one split of the pictures in `path`, resized and cropped to fit `input_spec`.
+    """Load one split of the images in `path`, resized and cropped to fit `input_spec`.
 
-    Each folder directly inside `path` is a class; the files anywhere below it are its pictures. If
+    Each folder directly inside `path` is a class; the files anywhere below it are its images. If
     `path` contains both `train` and `test`, these are the splits. Otherwise `seed` chooses a fifth
-    of each class as the test split; each split gets at least one picture. Identical copies of a
-    picture go to the same split, so that no test picture is also trained on. Hidden files and
+    of each class as the test split; each split gets at least one image. Identical copies of a
+    image go to the same split, so that no test image is also a training image. Hidden files and
     folders are ignored, and so are links that point outside `path`. The split `all` has all
-    pictures; for it, one class is enough.
+    images; for it, one class is enough.
 
     Args:
         path: The folder.
         split: `train`, `test` or `all`.
         input_spec: Size, colors and crop of the images.
-        seed: Chooses the test pictures.
+        seed: Chooses the test images.
 
     Returns:
         Images `(N, *input_spec.shape)`, sorted by class, classes in natural order (2 before 10).
 
     Raises:
         DataNotFoundError: `path` is not a folder.
-        DataError: There are fewer than two classes, a class has no pictures, the splits have
-            different classes, a picture is in two classes, files cannot be read (the message has
-            their number and the first few names), or there are too many pictures.
+        DataError: There are fewer than two classes, a class has no images, the splits have
+            different classes, a image is in two classes, files cannot be read (the message has
+            their number and the first few names), or there are too many images.
     """
     classes, files, labels = _members(path, split, seed)
     images = _decode(path, files, input_spec)
@@ -62,8 +62,8 @@ def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
 
-def count_pictures(path: Path, split: str = "train", *, seed: int = 0) -> dict[str, int]:
-    """The number of pictures per class that `read_folder` would load; decodes none of them.
+def count_images(path: Path, split: str = "train", *, seed: int = 0) -> dict[str, int]:
+    """The number of images per class that `read_folder` would load; decodes none of them.
 
     Raises:
         DataNotFoundError: As in `read_folder`.
@@ -77,7 +77,7 @@ def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[P
     """The classes, and the files and labels of `split`."""
     if not path.is_dir():
         raise DataNotFoundError(
-            f"{path} is not a folder; expected a folder with one folder of pictures for each class"
+            f"{path} is not a folder; expected a folder with one subfolder of images per class"
         )
     try:
         chosen = _chosen(path, split, seed)
@@ -105,11 +105,11 @@ def _chosen(path: Path, split: str, seed: int) -> dict[str, list[Path]]:
             chosen = {name: files + both["test"][name] for name, files in both["train"].items()}
         else:
             chosen = both[split]
-        _same_pictures(chosen)
+        _find_copies(chosen)
         return chosen
     if split == "all":
         chosen = _scan(path, inside, least=1)
-        _same_pictures(chosen)
+        _find_copies(chosen)
         return chosen
     return _split(_scan(path, inside), split, seed)
 
@@ -123,23 +123,23 @@ def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
     if len(folders) < least:
         raise DataError(
             f"{path} has {len(folders)} class folder(s) ({_listed([f.name for f in folders])}); "
-            f"expected at least {least}, each with the name of a class and pictures of it"
+            f"expected at least {least}, each named after a class and with its images"
         )
     found = {folder.name: _files(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]
     if empty:
         raise DataError(
-            f"{path} has class folders without pictures: {_listed(empty)}; "
-            "add pictures to them or remove them"
+            f"{path} has class folders without images: {_listed(empty)}; "
+            "add images to them or remove them"
         )
     return found
 
 
-def _same_pictures(found: dict[str, list[Path]]) -> dict[Path, Path]:
+def _find_copies(found: dict[str, list[Path]]) -> dict[Path, Path]:
     """Map each file to the first file with the same content (to itself unless it is a copy).
 
     Raises:
-        DataError: A picture and a copy of it are in different classes.
+        DataError: A image and a copy of it are in different classes.
     """
     owner = {file: name for name, files in found.items() for file in files}
     sizes = Counter(file.stat().st_size for file in owner)
@@ -154,8 +154,7 @@ def _same_pictures(found: dict[str, list[Path]]) -> dict[Path, Path]:
         first[file] = original = seen.setdefault(digest, file)
         if owner[original] != name:
             raise DataError(
-                f"one picture is in two classes: {original} and {file} are the same; "
-                "remove the wrong one"
+                f"the same image is in two classes: {original} and {file}; remove the wrong one"
             )
     return first
 
@@ -184,16 +183,16 @@ def _counts(entry: Path, inside: Path) -> bool:
 def _split(found: dict[str, list[Path]], split: str, seed: int) -> dict[str, list[Path]]:
     """Choose a split at random, stratified by class; each class is seeded with its own name too.
 
-    So adding a class, or pictures to a class, does not change the splits of the other classes.
+    So adding a class, or images to a class, does not change the splits of the other classes.
     """
-    first = _same_pictures(found)
+    first = _find_copies(found)
     chosen = {}
     for name, files in found.items():
         different = [file for file in files if first[file] == file]
         if len(different) < 2:
             raise DataError(
-                f"class {name!r} has only one picture and cannot be split; expected at least 2 "
-                "different pictures per class, or folders train and test"
+                f"class {name!r} has only one image and cannot be split; expected at least 2 "
+                "different images per class, or folders train and test"
             )
         random = np.random.default_rng([seed, *name.encode()])
         held = max(1, round(TEST_FRACTION * len(different)))
@@ -206,8 +205,8 @@ def _decode(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.ui
     size = len(files) * spec.height * spec.width * spec.channels
     if size > MAX_BYTES:
         raise DataError(
-            f"{path} has {len(files)} pictures, which need {size} bytes at {spec.height} × "
-            f"{spec.width}; expected at most {MAX_BYTES}: use a smaller input or fewer pictures"
+            f"{path} has {len(files)} images, which need {size} bytes at {spec.height} × "
+            f"{spec.width}; expected at most {MAX_BYTES}: use a smaller input or fewer images"
         )
     images = np.empty((len(files), *spec.shape), np.uint8)
 

@@ -77,7 +77,7 @@ def resolve(
     if not isinstance(source, str):
         raise OptionError(
             f"a data source must be a string; received: {source!r}; "
-            "for your own pictures, use 'folder:PATH' or load_folder(PATH)"
+            "for your own images, use 'folder:PATH' or load_folder(PATH)"
         )
     if source == "auto":
         return _resolve_auto(folder, progress)
@@ -221,8 +221,8 @@ def _load(
         return _from_plugin(resolved.name, split, input_spec, seed)
     if input_spec is None:
         raise OptionError(
-            f"{source} needs an input_spec, the size to which its pictures are scaled; "
-            "expected, for example: input_spec=InputSpec(64, 64, 'rgb')"
+            f"{source} needs the size to which its images are scaled; add --size, such as "
+            "--size 64; in Python, pass input_spec=InputSpec(64, 64, 'rgb')"
         )
     from pocketlens.data.folder import read_folder
 
@@ -318,9 +318,9 @@ def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
     sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
     name = source if source == "auto" else resolve(source).name
     if name.startswith(FOLDER):
-        from pocketlens.data.folder import count_pictures
+        from pocketlens.data.folder import count_images
 
-        return count_pictures(_folder(name), split, seed=seed)
+        return count_images(_folder(name), split, seed=seed)
     if SOURCES.is_plugin(name):  # only the images themselves tell; they are loaded again later
         return _from_plugin(name, split, None, seed).counts
     from pocketlens.data.mnist import CLASSES

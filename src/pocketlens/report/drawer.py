@@ -1,7 +1,7 @@
-"""Figures drawn by another process, while this one does something else.
+"""Draws figures in a second process, while this one continues.
 
-Importing Matplotlib and drawing a run's figures takes about 2.5 s of one processor. A `Drawer` uses
-the second one for that.
+Importing Matplotlib and drawing the figures of a run keeps one processor busy for about 2.5 s. A
+`Drawer` uses another processor for that.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ Job: TypeAlias = tuple[str, tuple[Any, ...]]
 """The name of a function of `report.figures`, and its arguments."""
 
 MOST_BYTES = 1 << 28
-"""Jobs of more bytes than this are drawn here: the other process has a copy of their images."""
+"""Larger jobs are drawn in this process, because the other one would need a copy of the images."""
 
 CHILD = "from pocketlens.report.drawer import serve; serve()"
 
 
 class Drawer:
-    """Draws in another process; a context manager, at whose end that process ends.
+    """Draws in a second process. A context manager, which ends that process.
 
-    The other process is started only where it helps: with a second processor, and if this process
-    has not imported Matplotlib already. Without it, and if it fails for whatever reason, figures
-    are drawn here, with the same bytes and the same errors.
+    The process is started only if it helps: if there is a second processor, and if this process has
+    not imported Matplotlib yet. Without it, or if it fails for any reason, figures are drawn in
+    this process, with identical bytes and the same errors.
     """
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         if helps():
-            # A session of its own: Ctrl-C is for this process, which ends the other one.
+            # In a new session, so that Ctrl-C reaches only this process, which then ends the child.
             self._child = subprocess.Popen(
                 [sys.executable, "-c", CHILD],
                 stdin=subprocess.PIPE,
@@ -55,11 +55,11 @@ class Drawer:
             self._child = None
 
     def draw(self, jobs: list[Job], meanwhile: Callable[[], object] | None = None) -> None:
-        """Draw figures, and call a function while the other process draws.
+        """Draw figures; while the second process draws, call `meanwhile`.
 
         Args:
             jobs: The figures.
-            meanwhile: What this process does in that time; what it raises is raised.
+            meanwhile: Called in this process in the meantime; its exceptions are passed on.
 
         Raises:
             DataError: See the functions of `report.figures`.
@@ -67,7 +67,7 @@ class Drawer:
             OutputError: A figure cannot be written.
             MissingExtraError: Matplotlib is not installed.
         """
-        # Together, so that images which several jobs draw are copied once.
+        # All jobs in one pickle, so that images used by several jobs are copied only once.
         content = pickle.dumps(jobs, pickle.HIGHEST_PROTOCOL) if self._child else b""
         sent = 0 < len(content) <= MOST_BYTES and self._send(content)
         if meanwhile is not None:
@@ -81,7 +81,7 @@ class Drawer:
         try:
             self._child.stdin.write(len(content).to_bytes(8, "little") + content)
             self._child.stdin.flush()
-        except OSError:  # it has ended; the figures are drawn here
+        except OSError:  # the child has ended; the figures are drawn in this process
             return False
         return True
 
@@ -92,7 +92,7 @@ class Drawer:
 
 
 def helps() -> bool:
-    """Whether another process is worth its start."""
+    """Whether a second process would save time."""
     return (os.cpu_count() or 1) > 1 and "matplotlib" not in sys.modules
 
 
@@ -105,9 +105,12 @@ def draw(jobs: list[Job]) -> None:
 
 
 def serve(source: BinaryIO | None = None, target: BinaryIO | None = None) -> None:
-    """What the other process does: draw what it reads, answer `y` or `n`, until the input ends."""
+    """Run in the second process: read jobs and draw them until the input ends.
+
+    The answer to each list of jobs is `y`, or `n` if drawing failed.
+    """
     source, target = source or sys.stdin.buffer, target or sys.stdout.buffer
-    # Imported before there is anything to draw.
+    # Import everything now, before the first job arrives.
     from pocketlens.report import figures  # noqa: F401
 
     try:
@@ -116,11 +119,11 @@ def serve(source: BinaryIO | None = None, target: BinaryIO | None = None) -> Non
         import matplotlib.figure
         import matplotlib.font_manager  # noqa: F401
     except ModuleNotFoundError:
-        pass  # every figure fails with the error that says what to install
+        pass  # then each figure fails with an error that says what to install
     while size := int.from_bytes(source.read(8), "little"):
         try:
-            draw(pickle.loads(source.read(size)))  # noqa: S301 - from the process that started it
-        except Exception:  # drawn again by the other side, which raises it where it is seen
+            draw(pickle.loads(source.read(size)))  # noqa: S301 - written by the parent
+        except Exception:  # the parent draws it again and raises the error
             target.write(b"n")
         else:
             target.write(b"y")

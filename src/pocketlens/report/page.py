@@ -20,7 +20,7 @@ from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
 from pocketlens.report.page_figures import page_figures
-from pocketlens.run_contents import RECIPE, REPORT
+from pocketlens.run_contents import CONTENTS, RECIPE, REPORT
 from pocketlens.run_folder import Run, read_run
 
 __all__ = ["write_report"]
@@ -148,7 +148,16 @@ def _path(path: Path) -> str:
 
 
 def _resume(run: Run) -> str:
-    """The command that continues the run."""
+    """The command that creates what is missing.
+
+    Finished stages are skipped, so only a new start creates their files again.
+    """
+    stages = {item.path: item.stage for item in CONTENTS}  # all but the Core ML file
+    lost = any(stages.get(path, "convert") in run.stages for path in run.missing)
+    return f"{_run_command(run)}{' --force' if lost else ''}"
+
+
+def _run_command(run: Run) -> str:
     return f"pocketlens run {_path(run.folder / RECIPE)} --out {_path(run.folder)}"
 
 
@@ -295,7 +304,7 @@ def _commands(run: Run) -> list[Command]:
                 f"pocketlens verify {_path(run.folder)}",
             ),
         ]
-    longer = f"{_resume(run)}-longer --set training.epochs={2 * recipe.training.epochs}"
+    longer = f"{_run_command(run)}-longer --set training.epochs={2 * recipe.training.epochs}"
     settings = _path(run.folder / RECIPE)
     own = f"pocketlens run {settings} --out runs/mine --set data.source=folder:PATH"
     commands += [

@@ -1,9 +1,9 @@
-"""How many threads train: one for each processor that no other process uses.
+"""The number of training threads: one for each processor that no other process uses.
 
 PyTorch's OpenMP threads meet at a barrier after every operation and spin while they wait. On a
-quiet machine that is the fastest way to wait. If another process uses one of the processors, each
-operation waits until the kernel lets the last thread run, and a training of 2 s takes 20 to 90 s.
-With one thread less nobody waits. `benchmarks/busy.py` measures this.
+quiet machine, this is the fastest way. If another process keeps one of the processors busy, each
+operation waits until the kernel schedules the last thread, and a training of 2 s takes 20 to 90 s.
+With one thread fewer, no thread has to wait. `benchmarks/busy.py` measures this.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import torch
 __all__ = ["Reading", "Threads", "read_processors"]
 
 FIRST_LOOK, LOOK = 0.1, 0.3
-"""Seconds of load behind the first decision, and behind each later one. The kernel counts in
-hundredths of a second, so a shorter time says little."""
+"""Seconds over which the load is measured, for the first decision and for each later one. The
+kernel counts in hundredths of a second, so a shorter time would not be precise enough."""
 
 QUIET = 0.25
-"""A thread is added only if the processor for it is used less than this by others: a load that
-changes around one half does not make the number of threads jump."""
+"""A thread is added only if other processes use less than this share of its processor, so that a
+load near one half does not make the number of threads change back and forth."""
 
 
 class Reading(NamedTuple):
-    """Processor time used up to a moment.
+    """The processor time used up to one moment.
 
     Args:
-        at: The moment, in seconds of a clock that only goes forward.
-        used: Seconds used by all processes, summed over the processors that this one may use.
+        at: The moment, in seconds of a monotonic clock.
+        used: Seconds used by all processes, on the processors that this process may use.
         own: Seconds used by this process.
     """
 
@@ -59,17 +59,17 @@ def read_processors() -> Reading | None:
     ticks = 0
     for name, *columns in (line.split() for line in lines if line.startswith("cpu")):
         if name in ours:
-            # user nice system idle iowait irq softirq steal; the rest is in user already (proc(5))
+            # user nice system idle iowait irq softirq steal; user includes the others (proc(5))
             user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, columns[:8])
             ticks += user + nice + system + irq + softirq + steal
     return Reading(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time())
 
 
 def others_running() -> int | None:
-    """How many threads of other processes want a processor right now, about.
+    """About how many threads of other processes are ready to run now.
 
-    The median of a few moments within 5 ms. None where there is no Linux `/proc/stat`, or where
-    this process may use only some of the processors: the count is for all of them.
+    The median of five samples within 5 ms. None without Linux' `/proc/stat`, or if this process may
+    use only some of the processors, because the count is for all of them.
     """
     counts = []
     for _ in range(5):
@@ -80,24 +80,24 @@ def others_running() -> int | None:
         found = [line.split()[1] for line in lines if line.startswith("procs_running")]
         if not found or processors() != os.cpu_count():
             return None
-        counts.append(int(found[0]) - 1)  # the thread that reads is one of them
+        counts.append(int(found[0]) - 1)  # without this thread itself
         time.sleep(0.001)
     return max(0, statistics.median_low(counts))
 
 
 class Threads:
-    """The number of threads of PyTorch, adapted to the load of the machine.
+    """Adapts the number of PyTorch's threads to the load of the machine.
 
-    A context manager: at its end PyTorch has the number of threads that it had before.
+    A context manager; at its end, it restores the previous number of threads.
 
-    The number stays as it is where the user has chosen it (`OMP_NUM_THREADS` is set, or
-    `torch.set_num_threads` was called), where PyTorch has only one thread, and on systems other
-    than Linux. A sum depends on the number of threads in its last bits, so two trainings have the
-    same bits only with the same numbers: set `OMP_NUM_THREADS` for that.
+    The number does not change if the user has chosen it (`OMP_NUM_THREADS` is set, or
+    `torch.set_num_threads` was called), if PyTorch has only one thread, and on systems other than
+    Linux. The last bits of a sum depend on the number of threads, so two trainings are identical to
+    the bit only with the same numbers. For that, set `OMP_NUM_THREADS`.
 
     Args:
         read: Returns the processor time used so far, or None to leave the threads alone.
-        running: Returns how many threads of others run at the start, or None if it is not known.
+        running: Returns how many threads of other processes run at the start, or None if unknown.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Threads:
         chosen = "OMP_NUM_THREADS" in os.environ or self.most != processors()
         self.last = None if chosen or self.most == 1 else read()
         if self.last is not None and (others := running()):
-            # A look at the load takes a while, in which a training on a busy machine would crawl.
+            # Measuring the load takes a while; until then, a busy machine would slow training down.
             self.wanted = max(1, self.most - others)
 
     def __enter__(self) -> Threads:
@@ -122,11 +122,11 @@ class Threads:
             torch.set_num_threads(self.most)
 
     def follow(self, reserved: int = 0) -> None:
-        """Look at the load, if the last look is long enough ago, and set the number of threads.
+        """Measure the load, if the last measurement is old enough, and set the number of threads.
 
         Args:
-            reserved: How many of the threads another Python thread of this process has; this one
-                gets the rest, at least one.
+            reserved: How many threads another Python thread of this process uses; this one gets the
+                rest, but at least one.
         """
         if self.last is None:
             return
@@ -138,7 +138,7 @@ class Threads:
             torch.set_num_threads(count)
 
     def enough(self, before: Reading, now: Reading) -> int:
-        """How many threads fit, given what other processes used between two readings."""
+        """The number of threads, given what other processes used between two readings."""
         others = (now.used - before.used - (now.own - before.own)) / (now.at - before.at)
         free = self.most - max(0.0, others)
         fewer = max(1, round(free))
