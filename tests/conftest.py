@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests of several rooms, and settings of the test session."""
+"""Fixtures that tests of several packages share, and settings of the test session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Tests run side by side, one process per core; more threads in each would only wait for each other.
+# Tests run in parallel, one process per core; more threads in each would only wait for each other.
 # Set before PyTorch is imported; tests of threads set their own number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -24,13 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """coremltools collects garbage at each conversion; what exists by now never is garbage."""
+    """coremltools collects garbage at each conversion; exclude the objects that exist so far."""
     gc.collect()
     gc.freeze()
 
 
 def bars(count: int, *, seed: int = 0, size: int = 12) -> Dataset:
-    """A task that is learned in seconds: noisy images of a vertical, horizontal or diagonal bar."""
+    """A task that a network learns in seconds: noisy images of a bar in one of three directions."""
     random = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % 3
     images = random.integers(0, 60, (count, size, size, 1), dtype=np.uint8)

@@ -135,10 +135,10 @@ def test_every_command_has_a_public_function() -> None:
         assert callable(getattr(pocketlens, name))
         if name in command.split():
             continue
-        # The verb differs only where a room of the package, or a library, has the command's name.
+        # The verb differs only where a subpackage or a library has the command's name.
         noun = command.split()[0]
-        is_room = importlib.util.find_spec(f"pocketlens.{noun}") is not None
-        assert is_room or noun in ("onnx", "recipes"), command
+        is_subpackage = importlib.util.find_spec(f"pocketlens.{noun}") is not None
+        assert is_subpackage or noun in ("onnx", "recipes"), command
 
 
 def test_subpackages_work_after_importing_the_package() -> None:

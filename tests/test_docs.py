@@ -27,7 +27,7 @@ from pocketlens.registry import AUGMENTATIONS, NETWORKS
 from pocketlens.run_contents import CONTENTS
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "docs" / "walk.ipynb"
+NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
 pytest.importorskip("mkdocs", reason="the site needs the extra docs")
 

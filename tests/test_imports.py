@@ -14,7 +14,7 @@ import pocketlens
 
 SOURCE = Path(pocketlens.__file__).parent
 
-# A module imports only what stands before it. Rooms and files by their first name.
+# A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
     "errors", "compat", "files", "json_fields", "image", "prediction", "recipe_options", "recipe",
     "run_contents", "history", "callbacks", "registry", "data", "augment", "networks", "recognizer",
@@ -22,7 +22,7 @@ ORDER = [
     "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
-# The rooms inside a room, in the same way.
+# The same inside these packages.
 INSIDE = {
     "coreml": ["file", "graph", "ops", "runtime", "classic", "loading", "coremltools_plugin"],
     "coreml.ops": ["registry", "common", "mil", "neural_network", "lowered", "program", "network"],
@@ -87,27 +87,27 @@ def first(name: str) -> str:
     return name.split(".")[0]
 
 
-def test_every_room_has_its_place() -> None:
+def test_every_package_has_its_place() -> None:
     assert {first(name) for name in NAMES} - {""} == set(ORDER)
-    for room, order in INSIDE.items():
-        prefix = f"{room}."
+    for package, order in INSIDE.items():
+        prefix = f"{package}."
         inside = {first(name.removeprefix(prefix)) for name in NAMES if name.startswith(prefix)}
-        assert inside == set(order), room
+        assert inside == set(order), package
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
     own = dotted(path)
-    if own == "":  # the front door opens on every room
+    if own == "":  # the top-level package imports from all of them
         return
-    room = first(own)
-    allowed = ONLY.get(room, set(ORDER[: ORDER.index(room)])) | {room}
-    assert {first(name) for name in imported(path)} <= allowed, f"{own} imports a later room"
+    package = first(own)
+    allowed = ONLY.get(package, set(ORDER[: ORDER.index(package)])) | {package}
+    assert {first(name) for name in imported(path)} <= allowed, f"{own} imports a later package"
 
 
-@pytest.mark.parametrize("room", INSIDE)
-def test_imports_run_one_way_inside_a_room(room: str) -> None:
-    order, prefix = INSIDE[room], f"{room}."
+@pytest.mark.parametrize("package", INSIDE)
+def test_imports_run_one_way_inside_a_package(package: str) -> None:
+    order, prefix = INSIDE[package], f"{package}."
     for name, path in NAMES.items():
         if not name.startswith(prefix):
             continue
@@ -115,7 +115,7 @@ def test_imports_run_one_way_inside_a_room(room: str) -> None:
         allowed = set(order[: order.index(place) + 1])
         inside = {each for each in imported(path) if each.startswith(prefix)}
         found = {first(each.removeprefix(prefix)) for each in inside}
-        assert found <= allowed, f"{name} imports a later part of {room}: {found - allowed}"
+        assert found <= allowed, f"{name} imports a later part of {package}: {found - allowed}"
 
 
 def test_no_imports_run_in_a_circle() -> None:

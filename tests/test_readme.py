@@ -1,4 +1,4 @@
-"""README has the figures that were measured, and names commands, files and rooms that exist."""
+"""README has the measured figures, and its commands, files and packages exist."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_links_lead_to_files(file: str) -> None:
 
 def test_contributing_names_every_room() -> None:
     package = ROOT / "src" / "pocketlens"
-    rooms = {path.stem for path in package.glob("*.py")} - {"__init__"}
-    rooms |= {path.parent.name for path in package.glob("*/__init__.py")}
-    rooms |= {f"coreml/{path.parent.name}" for path in package.glob("coreml/*/__init__.py")}
-    assert "training" in rooms
+    packages = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    packages |= {path.parent.name for path in package.glob("*/__init__.py")}
+    packages |= {f"coreml/{path.parent.name}" for path in package.glob("coreml/*/__init__.py")}
+    assert "training" in packages
     named = set(re.findall(r"`([\w/]+)`", CONTRIBUTING))
-    assert not rooms - named
+    assert not packages - named

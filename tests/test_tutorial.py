@@ -1,4 +1,4 @@
-"""Every line of the walk and of the guides, run in order in an empty folder."""
+"""Every line of the tutorial and of the guides, run in order in an empty folder."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def preview(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(resolve("auto").name != "mnist", reason="MNIST is not on this computer")
-def test_the_walk(tmp_path: Path) -> None:
+def test_the_tutorial(tmp_path: Path) -> None:
     printed = run(script("tutorial.md"), tmp_path)
     for made in ("shown/samples.png", "runs/mine/weights.safetensors", "Digits.mlpackage",
                  "DigitsApp/Digits.xcodeproj", "runs/quick/report.html", "FromPythonApp",

@@ -27,7 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/ops.md": table_pages.ops,
     "reference/run_folder.md": table_pages.run_folder,
     "reference/errors.md": table_pages.errors,
-    "notebook.md": lambda: notebook_page.text(ROOT / "docs" / "walk.ipynb"),
+    "notebook.md": lambda: notebook_page.text(ROOT / "docs" / "tutorial.ipynb"),
 }
 
 

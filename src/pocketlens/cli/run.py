@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketlens.cli.inputs import Data, source_name
-from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
+from pocketlens.cli.inputs import source_name
+from pocketlens.cli.shell import Json, Overrides, command, print_json
 
 if TYPE_CHECKING:
     from pocketlens.run_folder import Run
 
 Recipe = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="A folder of images, mnist, strokes or auto; default: the recipe's."),
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run folder; default: runs/NAME.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
 Force = Annotated[bool, typer.Option("--force", help="Start again: remove the existing run.")]
 
@@ -31,7 +38,7 @@ Force = Annotated[bool, typer.Option("--force", help="Start again: remove the ex
 def run(
     recipe: Recipe = "digits",
     data: Data = None,
-    out: Out = None,
+    out: RunFolder = None,
     overrides: Overrides = None,
     resume: Resume = False,
     force: Force = False,

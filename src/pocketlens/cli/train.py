@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pocketlens.cli.inputs import Data
-from pocketlens.cli.run import Force, Recipe, Resume, overrides_of, start
-from pocketlens.cli.shell import Json, Out, Overrides, command, print_json
+from pocketlens.cli.run import Data, Force, Recipe, Resume, RunFolder, overrides_of, start
+from pocketlens.cli.shell import Json, Overrides, command, print_json
 from pocketlens.run_contents import RECIPE, WEIGHTS
 
 
@@ -19,7 +18,7 @@ from pocketlens.run_contents import RECIPE, WEIGHTS
 def train(
     recipe: Recipe = "digits",
     data: Data = None,
-    out: Out = None,
+    out: RunFolder = None,
     overrides: Overrides = None,
     resume: Resume = False,
     force: Force = False,
