@@ -83,8 +83,8 @@ def test_every_type_in_a_public_signature_is_public(name: str) -> None:
                     assert cls in public, f"{thing.__qualname__}: {place} is a {cls.__name__}"
 
 
-def test_the_walk_finds_types_everywhere() -> None:
-    """The test above would notice a type that is missing."""
+def test_types_are_found_in_all_annotations() -> None:
+    """The test above would find a missing type."""
     found = set()
     for name in ("train", "load", "Run", "verify"):
         for thing in annotated(getattr(pocketlens, name)):

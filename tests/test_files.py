@@ -1,4 +1,4 @@
-"""Outputs are whole or not there."""
+"""Outputs are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_a_lost_folder_is_not_made_again(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_kill_leaves_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    """Left by a process that is really killed between the writing and the renaming."""
+def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """The process is really killed between writing and renaming."""
     code = (
         "import os, signal\n"
         "from pocketlens.files import aside\n"
@@ -92,7 +92,7 @@ def test_what_a_kill_leaves_is_removed_and_nothing_else(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     """A real ENOSPC: the process may write no file larger than 1 kB."""
     code = (
         "import resource, signal\n"

@@ -59,7 +59,7 @@ def test_links_lead_to_files(file: str) -> None:
         assert (ROOT / link).exists(), link
 
 
-def test_contributing_names_every_room() -> None:
+def test_contributing_lists_every_package() -> None:
     package = ROOT / "src" / "pocketlens"
     packages = {path.stem for path in package.glob("*.py")} - {"__init__"}
     packages |= {path.parent.name for path in package.glob("*/__init__.py")}

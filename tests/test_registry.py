@@ -95,7 +95,7 @@ function = test_plugin:negative
 
 
 def install(site: Path, name: str, points: str) -> None:
-    """What an installer leaves of a package: its metadata, with the entry points."""
+    """Write what an installer writes for a package: its metadata with the entry points."""
     info = site / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -104,7 +104,7 @@ def install(site: Path, name: str, points: str) -> None:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """The registries read the entry points anew."""
+    """Make the registries read the entry points again."""
 
     def forget() -> None:
         registry._entry_points.cache_clear()

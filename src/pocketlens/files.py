@@ -1,4 +1,4 @@
-"""Writing outputs: each is written aside and renamed, so it is complete or not there at all."""
+"""Writing outputs: each is written aside and then renamed, so it is complete or absent."""
 
 from __future__ import annotations
 

@@ -138,9 +138,13 @@ def test_unsupported_model_says_why(plugin: None, files: Any) -> None:
         model = MLModel(spec)
     spec = files.network_spec("softmaxND", [np.zeros((2, 3), np.float32)], {"axis": 1}, [(2, 3)])
     spec.neuralNetwork.layers[0].input[0] = "missing"
-    with pytest.warns(RuntimeWarning, match="'missing', which no input and no earlier layer gives"):
+    with pytest.warns(
+        RuntimeWarning, match="'missing', which is neither an input nor the output of an"
+    ):
         model = MLModel(spec)
-    with pytest.raises(RuntimeError, match="'missing', which no input and no earlier layer gives"):
+    with pytest.raises(
+        RuntimeError, match="'missing', which is neither an input nor the output of an"
+    ):
         model.predict({"x0": np.zeros((2, 3))})
 
 

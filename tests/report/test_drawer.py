@@ -1,4 +1,4 @@
-"""Figures drawn by another process are those drawn here, errors included."""
+"""Figures drawn by a second process are identical to those drawn here, and so are errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def jobs(data: Dataset, folder: Path) -> list[Job]:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process with two processors that has not imported Matplotlib."""
+    """As if there were two processors and Matplotlib were not imported yet."""
     monkeypatch.setattr(drawer, "helps", lambda: True)
 
 

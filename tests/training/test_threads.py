@@ -1,4 +1,4 @@
-"""The number of threads follows the load; here the load is told, not measured."""
+"""The number of threads follows the load; here the load is simulated, not measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pocketlens.training.threads import FIRST_LOOK, LOOK, Reading, Threads, read
 
 
 class Machine:
-    """Processors with a clock that a test sets, and processes that use as much as it says."""
+    """Simulated processors, a clock that the test sets, and processes with a given load."""
 
     def __init__(self) -> None:
         self.now = self.used = self.own = 0.0
@@ -31,7 +31,7 @@ class Machine:
         return Reading(self.now, self.used, self.own)
 
     def passes(self, seconds: float, *, others: float, own: float = 1.0) -> None:
-        """Time passes in which other processes and this one use so many processors."""
+        """Advance the clock, while other processes and this one use this many processors."""
         self.now += seconds
         self.used += (others + own) * seconds
         self.own += own * seconds
@@ -174,11 +174,11 @@ def test_processors_are_read() -> None:
     assert now is not None
     assert now.at > before.at
     assert now.used > before.used
-    # This process is one of all: what it used, all used, but for the hundredths of the kernel.
+    # All processes include this one, so their time is at least its own, up to 0.01 s.
     assert now.used - before.used > now.own - before.own - 0.03
 
 
-def test_a_training_beside_busy_processes_has_fewer_threads(
+def test_training_next_to_busy_processes_has_fewer_threads(
     machine: Machine, bars_recipe: Recipe, bars_train: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = []

@@ -190,7 +190,7 @@ def test_the_builders_of_coremltools(open_spec: Open) -> None:
             "dictionary string",
             (1,),
             {"1": 2},
-            "the input 'x' has the key '1'; the model's keys are whole numbers",
+            "the input 'x' has the key '1'; the model's keys are integers",
         ),
     ],
 )
@@ -246,7 +246,7 @@ def test_invalid_inputs(
             {"stringToInt64Map": {"a": 1}, "strValue": "x"},
             "string",
             "int64",
-            "its default for unknown values has not the type that it maps to",
+            "its default for unknown values does not have the type that it maps to",
         ),
         (
             "featureVectorizer",

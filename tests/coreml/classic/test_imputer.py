@@ -119,7 +119,7 @@ def test_result(
             {"imputedDoubleValue": 1.0, "replaceStringValue": ""},
             "double",
             "double",
-            "it sets replaceStringValue, which has another type than its imputed value",
+            "it sets replaceStringValue, which has a different type from its imputed value",
         ),
         (
             "imputer",

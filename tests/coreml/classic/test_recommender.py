@@ -108,7 +108,7 @@ def test_items_without_scores_have_score_one(
     [
         ("number", "it has the item number 1000000000000; expected numbers below 1048576"),
         ("names", "it has the item number 4; expected numbers below 3"),
-        ("both", "it names its items by strings and by numbers; expected one"),
+        ("both", "it identifies its items by strings and by numbers; expected one of them"),
         ("twice", "two of its items have the same name"),
         ("again", "the similarities of item 0 are listed twice"),
         ("keys", "the feature 'items' has int64 items; the model has string items"),

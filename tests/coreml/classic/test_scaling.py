@@ -79,7 +79,7 @@ def test_identity_of_several(feature_model: Make, spec_of: Any) -> None:
             "int64",
             "int64",
             3,
-            "is a whole number (int64); the model computes 1.5",
+            "is an integer (int64); the model computes 1.5",
         ),
         ("scaler", {}, "double?", "double", None, "'x' (double) is missing; this model needs it"),
         ("identity", {}, "double?", "double", None, "'x' is missing; this model needs it"),

@@ -92,7 +92,7 @@ def taken_name(operation: Any) -> None:
         (number_for_a_condition, "And cannot take "),
         (condition_for_a_number, "declares 'v' as float32[1]; its inputs result in bool[1]"),
         (another_type, "the file declares 'v' as float32[2]; its inputs result in float32[1]"),
-        (taken_name, "the model gives the name 'loop_vars0' to two tensors"),
+        (taken_name, "two tensors of the model have the name 'loop_vars0'"),
     ],
 )
 def test_damaged_programs(

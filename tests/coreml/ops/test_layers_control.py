@@ -86,7 +86,9 @@ def test_tensor_created_in_one_branch_only(save: Callable[..., Path]) -> None:
     layer = top.add_branch("choice", "c")
     inside(layer.branch.ifBranch).add_copy("a", "x", "maybe")
     top.add_copy("end", "maybe", "y")
-    with pytest.raises(ModelFileError, match="takes 'maybe', which no input and no earlier layer"):
+    with pytest.raises(
+        ModelFileError, match="takes 'maybe', which is neither an input nor the output"
+    ):
         load(save(top.spec))
 
 
@@ -297,7 +299,7 @@ def too_deep(top: Any) -> None:
         (break_outside, "the layer 'break' (loopBreak): it is not inside the body of a loop"),
         (condition_without_a_name, "it has a 'conditionNetwork' but no 'conditionVar'"),
         (unknown_condition, "its condition 'gone' is not the output of any layer"),
-        (written_over, "the layer 'over' (activation): the model gives the name 'y' to two"),
+        (written_over, "the layer 'over' (activation): two tensors of the model have the name 'y'"),
         (too_deep, "networks are nested more than 16 deep"),
     ],
 )

@@ -35,7 +35,7 @@ def test_wrong_number_of_classes(averages: Callable[..., Any], save: Callable[..
     else:
         del spec.neuralNetworkClassifier.stringClassLabels.vector[:]
         spec.neuralNetworkClassifier.stringClassLabels.vector.extend(labels)
-    with pytest.raises(ModelFileError, match="expected 2, one a class"):
+    with pytest.raises(ModelFileError, match="expected 2, one per class"):
         load(save(spec))
 
 

@@ -70,7 +70,7 @@ def dictVectorizer(
             if isinstance(key, str) != strings:
                 raise FeatureError(
                     f"the input '{source.name}' has the key {key!r}; "
-                    f"the model's keys are {'strings' if strings else 'whole numbers'}"
+                    f"the model's keys are {'strings' if strings else 'integers'}"
                 )
         found = {positions[key]: value for key, value in pairs if key in positions}
         sparse = output.kind == "dictionary"
@@ -136,7 +136,9 @@ def categoricalMapping(
     if mapping is None:
         raise ModelFileError("it has no mapping, neither from strings nor from numbers")
     if (strValue if strings else int64Value) is not None:
-        raise ModelFileError("its default for unknown values has not the type that it maps to")
+        raise ModelFileError(
+            "its default for unknown values does not have the type that it maps to"
+        )
     unknown: Any = int64Value if strings else strValue
     of: KeyType = "string" if strings else "int64"
     to: KeyType = "int64" if strings else "string"

@@ -68,7 +68,7 @@ def imputer(
     output = single_feature(model.outputs, "output", source.kind)
     if set(replaced) - {replaces}:
         raise ModelFileError(
-            f"it sets {next(iter(replaced))}, which has another type than its imputed value"
+            f"it sets {next(iter(replaced))}, which has a different type from its imputed value"
         )
     keys: KeyType = "int64" if imputedInt64Dictionary is not None else "string"
     if kind == "dictionary" and (source.dtype, output.dtype) != (keys, keys):

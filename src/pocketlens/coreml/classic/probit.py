@@ -111,7 +111,7 @@ def _variance(precision: float) -> float:
 def _pairs(x: np.ndarray, count: int) -> Sequence[tuple[int, int]]:
     """The pairs (feature, value) of an input of shape [features] or [any, 2]."""
     if not np.array_equal(x, x.astype(np.int64)):
-        raise FeatureError("the regression input has fractions; expected whole numbers")
+        raise FeatureError("the regression input has fractions; expected integers")
     if x.ndim == 2 and x.shape[1] == 2:
         return [(feature, value) for feature, value in x.astype(np.int64).tolist()]
     if x.ndim == 1 and x.size == count:

@@ -94,7 +94,7 @@ def _limit(inputs: Features, name: str, all_items: int) -> int:
 def _list(value: Any) -> list[Any]:
     if isinstance(value, np.ndarray):
         if not np.array_equal(value, value.astype(np.int64)):
-            raise FeatureError("a list of items has fractions; expected whole numbers")
+            raise FeatureError("a list of items has fractions; expected integers")
         return list(value.astype(np.int64).reshape(-1).tolist())
     return list(value)
 
@@ -107,7 +107,9 @@ class _Items:
     ) -> None:
         named = [list(each.vector) for each in (strings, numbers) if each and each.vector]
         if len(named) > 1:
-            raise ModelFileError("it names its items by strings and by numbers; expected one")
+            raise ModelFileError(
+                "it identifies its items by strings and by numbers; expected one of them"
+            )
         self._kind: KeyType = "string" if strings and strings.vector else "int64"
         self._names: list[Any] | None = named[0] if named else None
         highest = -1

@@ -140,6 +140,6 @@ def _whole(number: float, feature: Feature) -> int:
     whole = int64_or_none(number)
     if whole is None:
         raise FeatureError(
-            f"the output '{feature.name}' is a whole number (int64); the model computes {number}"
+            f"the output '{feature.name}' is an integer (int64); the model computes {number}"
         )
     return whole

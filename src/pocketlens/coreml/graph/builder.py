@@ -319,7 +319,7 @@ class Graph:
 
     def _check_free(self, name: str) -> None:
         if name in self.tensors:
-            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+            raise ModelFileError(f"two tensors of the model have the name {name!r}")
 
     def _rename(self, value: Value, name: str) -> None:
         self._unnamed.discard(value.name)
@@ -333,7 +333,7 @@ class Graph:
             ModelFileError: Another output has this name.
         """
         if any(each.name == name for each in self.outputs):
-            raise ModelFileError(f"the model gives the name {name!r} to two tensors")
+            raise ModelFileError(f"two tensors of the model have the name {name!r}")
         if any(each.name == name for each in self.inputs):
             self.outputs.append(self.Identity(value))  # in ONNX the name belongs to the input
             return

@@ -208,7 +208,9 @@ class _Reader:
 
     def _tensor(self, name: str) -> Value:
         if name not in self.graph.tensors:
-            raise ModelFileError(f"it takes {name!r}, which no input and no earlier layer gives")
+            raise ModelFileError(
+                f"it takes {name!r}, which is neither an input nor the output of an earlier layer"
+            )
         return self.graph.tensors[name]
 
     def finish(self, interface: Interface) -> Lowered:

@@ -219,7 +219,7 @@ def _scalar(given: Any, kind: str, feature: Feature) -> Any:
         if not isinstance(given, str):
             raise _wrong_type(given, feature, "a string")
         return str(given)
-    expected = "a whole number (int64)" if kind == "int64" else "a number (double)"
+    expected = "an integer (int64)" if kind == "int64" else "a number (double)"
     array = np.asarray(given)
     if array.dtype.kind not in "biuf" or array.size != 1:
         raise _wrong_type(given, feature, expected)
@@ -242,7 +242,7 @@ def cast_or_none(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | No
 
 
 def int64_or_none(number: float) -> int | None:
-    """The number as a 64-bit integer; None if it is not a whole number or too large."""
+    """The number as a 64-bit integer; None if it is not an integer or too large."""
     if number != number or abs(number) >= 2**63 or number != int(number):
         return None
     return int(number)

@@ -129,7 +129,7 @@ class CoreMLModel(Predictor):
                 - image: a path, a Pillow image, or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`
                   uint8, of exactly the declared size; colors are converted
                 - multi-array: an array of the declared shape, or anything NumPy converts to one
-                - string; whole number (int64); number (double)
+                - string; integer (int64); number (double)
                 - dictionary of numbers with string or int64 keys
                 - sequence of strings or int64
             state: A state from `make_state`, which the run reads and updates; None for a model

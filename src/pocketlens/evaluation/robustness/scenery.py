@@ -244,7 +244,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _seen(board: Image.Image, beyond: int, random: Random, size: float) -> Array:
-    """A picture on a plane in perspective, at least `size` frames wide."""
+    """An image on a plane in perspective, at least `size` frames wide."""
     plane = np.asarray(board, np.float32) / np.float32(255)
     side = plane.shape[0]
     height = uniform(random, (1, 1.6)) * size

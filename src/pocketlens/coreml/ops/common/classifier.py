@@ -28,7 +28,7 @@ def classifier(g: Graph, probabilities: Value, classes: NDArray[Any]) -> tuple[V
     count = int(np.prod(probabilities.sizes))
     if count != classes.size:
         raise ModelFileError(
-            f"there are {count} probabilities; expected {classes.size}, one a class"
+            f"there are {count} probabilities; expected {classes.size}, one per class"
         )
     row = g.reshape(probabilities, [count])
     best = g.ArgMax(row, axis=0, keepdims=0)
