@@ -78,7 +78,7 @@ CATALOG: tuple[Source, ...] = (
         name="folder:PATH",
         title="a folder of your own images",
         description="One folder per class. If PATH has both train and test folders, they are the "
-        "two splits; else the seed chooses a fifth of each class as the test set.",
+        "two splits; otherwise the seed chooses a fifth of each class as the test set.",
         train=None,
         test=None,
         size=None,
