@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pocketlens import augment, networks, pipeline
 from pocketlens.callbacks import Callback
@@ -306,3 +308,51 @@ def test_checking_a_shipped_recipe_imports_no_pytorch() -> None:
     for settings, imported in (([], b"False"), (["training.epochs=2"], b"False")):
         assert subprocess.check_output([*words, *settings]).split() == [imported]
     assert subprocess.check_output([*words, "network.margin=2"]).split() == [b"True"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "repeated"),
+    [
+        ("report.html", ["report"]),
+        ("app", ["app", "report"]),
+        ("Bars.mlpackage", ["convert", "verify", "app", "report"]),
+        ("figures/mistakes.png", ["evaluate", "convert", "verify", "app", "report"]),
+        ("metrics.json", [*STAGES[1:]]),
+        ("data.json", [*STAGES]),
+    ],
+)
+def test_what_is_missing_is_written_again(
+    bars_run: Path, tmp_path: Path, lost: str, repeated: list[str]
+) -> None:
+    folder = tmp_path / "bars"
+    shutil.copytree(bars_run, folder)
+    weights = load_file(folder / "weights.safetensors")
+    path = folder / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    listener = Listener()
+    done = run(load_recipe(folder / "recipe.toml"), out=folder, callbacks=[listener])
+    assert [name for name, skipped in listener.stages if not skipped] == repeated
+    assert path.exists()
+    assert done.missing == ()
+    assert done.report
+    for name, tensor in load_file(folder / "weights.safetensors").items():
+        np.testing.assert_array_equal(tensor, weights[name], "it is not trained again")
+
+
+def test_force_keeps_core_ml_files_of_others(bars_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bars"
+    shutil.copytree(bars_run, folder)
+    (folder / "Mine.mlpackage").mkdir()
+    (folder / "figures" / "mine.png").write_text("mine")
+    run(load_recipe(folder / "recipe.toml"), out=folder, until="data", force=True)
+    assert (folder / "Mine.mlpackage").is_dir()
+    assert (folder / "figures" / "mine.png").read_text() == "mine"
+    assert not (folder / "Bars.mlpackage").exists()
+
+
+def test_callbacks_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(
+        OptionError, match="callbacks must be a list of pocketlens.Callback objects"
+    ):
+        run("quick", out=tmp_path / "run", callbacks=[print])  # type: ignore[list-item]
+    assert not (tmp_path / "run").exists()

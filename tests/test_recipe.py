@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pocketlens.errors import OptionError, RecipeError
+from pocketlens.image import InputSpec
 from pocketlens.recipe import Recipe, list_recipes, load_recipe, recipe_text
+from pocketlens.recipe_options import Choice
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -128,6 +131,47 @@ def test_replace() -> None:
         "seed must be an integer; received: 'x'",
         "unknown key training.epoch; did you mean training.epochs?",
     ]
+
+
+def test_replace_takes_the_types_of_the_package() -> None:
+    quick = load_recipe("quick")
+    spec = InputSpec(32, 32, "rgb")
+    changed = quick.replace(input=spec, training=quick.training, network=Choice("plain"))
+    assert (changed.input, changed.training, changed.network) == (
+        spec,
+        quick.training,
+        Choice("plain"),
+    )
+
+
+def test_a_new_network_drops_the_options_of_the_old_one() -> None:
+    settings = ["network.name=strided", "network.margin=0"]
+    assert load_recipe("quick", settings).network.options == {"channels": [16, 32, 64], "margin": 0}
+    assert load_recipe("quick", ["network.name=plain"]).network == Choice("plain")
+    settings = ["network.channels=[8]", "network.name=plain"]
+    assert load_recipe("quick", settings).network == Choice("plain", {"channels": [8]})
+
+
+def test_a_table_in_a_mapping_changes_only_its_keys() -> None:
+    changed = load_recipe("digits", {"training": {"epochs": 5}, "augment.name": "none"})
+    digits = load_recipe("digits")
+    differences = changed.differences(digits)
+    assert "training.epochs: 5, not 3" in differences
+    assert all(line.startswith(("training.epochs", "augment.")) for line in differences)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("training.epochs=3", "overrides must be a dictionary"),
+        (None, "overrides must be a dictionary"),
+        ([3], "an override must be KEY=VALUE"),
+        ({3: 4}, "the key of an override must be a string; received: 3"),
+    ],
+)
+def test_overrides_of_other_types(overrides: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        load_recipe("quick", overrides)
 
 
 def test_overrides_as_a_mapping() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pocketlens
-from command_line import output_of
+from command_line import error_of, output_of
 from pocketlens import augment, networks, registry
 from pocketlens.data import Dataset, load_data, resolve
 from pocketlens.errors import OptionError, PluginError, RecipeError
@@ -68,6 +68,27 @@ class Unpooled(Pooled):
         return self.norm(x)
 
 
+def failing(input_spec, classes):
+    raise RuntimeError("no \\x1b[31mluck")
+
+
+def leaving(input_spec, classes):
+    raise SystemExit(7)
+
+
+def no_module(input_spec, classes):
+    return "a network"
+
+
+class Triple(Linear):
+    def __init__(self, input_spec, classes):
+        super().__init__(input_spec, 3)
+
+
+def nothing_returned(images, generator):
+    pass
+
+
 NOT_CALLABLE = 3
 """
 
@@ -77,10 +98,15 @@ flat = test_plugin:Linear
 missing_module = test_plugin_without_this_module:Linear
 missing_name = test_plugin:Nothing
 number = test_plugin:NOT_CALLABLE
+failing = test_plugin:failing
+leaving = test_plugin:leaving
+no_module = test_plugin:no_module
+triple = test_plugin:Triple
 strided = test_plugin:Linear
 
 [pocketlens.augmentations]
 negative = test_plugin:negative
+nothing_returned = test_plugin:nothing_returned
 
 [pocketlens.sources]
 halves = test_plugin:halves
@@ -132,7 +158,14 @@ SPEC = InputSpec(8, 8)
 def test_names_are_built_in_ones_and_plugins(site: Path) -> None:
     assert {"flat", "strided", "residual"} <= set(NETWORKS.names())
     assert NETWORKS.names() == sorted(NETWORKS.names())
-    assert AUGMENTATIONS.names() == ["camera", "negative", "none", "shift", "warp"]
+    assert AUGMENTATIONS.names() == [
+        "camera",
+        "negative",
+        "none",
+        "nothing_returned",
+        "shift",
+        "warp",
+    ]
     assert SOURCES.plugins() == ["halves", "wrong"]
     assert BACKBONES.names() == ["function", "pooled", "unpooled"]
 
@@ -224,6 +257,51 @@ def test_entry_points_that_cannot_be_used(site: Path, name: str, message: str) -
     assert str(caught.value) == message
     assert NETWORKS.errors(Choice(name), "network") == [f"network.name: {message}"]
     assert NETWORKS.errors(Choice("plain"), "network") == [], "the other names still work"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "failing",
+            "the network 'failing' of the package test-plugin failed: RuntimeError: no .*luck; "
+            "report it to the package's authors, or use another network",
+        ),
+        ("leaving", "of the package test-plugin failed: SystemExit: 7; report it"),
+        ("no_module", "the network 'no_module' must be a torch.nn.Module; received: str"),
+    ],
+)
+def test_networks_that_fail(site: Path, name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        networks.build(Choice(name), SPEC, 3)
+    error = error_of("run", "quick", "--set", f"network.name={name}", "--out", tmp_path / "run")
+    assert error.rstrip("\n").isprintable()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_with_another_number_of_outputs(site: Path) -> None:
+    recipe = load_recipe("quick", {"network.name": "triple", "training.batch_size": 8}).replace(
+        data={"source": "halves", "validation": 0.2}, input={"height": 8, "width": 8}
+    )
+    with pytest.raises(OptionError, match="Triple .*expected"):
+        pocketlens.train(recipe, load_data("halves"))
+
+
+def test_an_augmentation_that_returns_nothing(site: Path) -> None:
+    found = augment.errors(Choice("nothing_returned"), input_spec=SPEC)
+    assert found == [
+        "the augmentation 'nothing_returned' must return uint8 images of the same shape, "
+        "(2, 1, 8, 8); received: NoneType ()"
+    ]
+
+
+def test_a_taken_name_is_reported_before_the_run_starts(site: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert "'strided' is provided by 2 packages" in error_of("run", "quick", "--out", out)
+    assert "'mnist' is provided by 2 packages" in error_of(
+        "run", "quick", "--data", "mnist", "--set", "network.name=plain", "--out", out
+    )
+    assert not out.exists()
 
 
 def test_a_source_whose_name_is_taken(site: Path) -> None:

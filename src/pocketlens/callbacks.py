@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
     from pocketlens.history import Epoch, Step
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "check_callbacks"]
 
 
 class Callback:
@@ -27,7 +30,7 @@ class Callback:
 
         >>> class GoodEnough(Callback):
         ...     def epoch(self, epoch):
-        ...         if epoch.validation_accuracy > 0.99:
+        ...         if (epoch.validation_accuracy or 0) > 0.99:
         ...             raise KeyboardInterrupt
     """
 
@@ -68,3 +71,20 @@ class Callback:
         Args:
             epoch: The result of the epoch.
         """
+
+
+def check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    """The callbacks as a tuple.
+
+    Raises:
+        OptionError: Not a list, or an object in it that is not a `Callback`.
+    """
+    listed = isinstance(callbacks, Iterable)
+    found = tuple(callbacks) if listed else ()
+    wrong = [each for each in found if not isinstance(each, Callback)] if listed else [callbacks]
+    if wrong:
+        raise OptionError(
+            f"callbacks must be a list of pocketlens.Callback objects; received: {wrong[0]!r}; "
+            "write a subclass of Callback and pass callbacks=[YourCallback()]"
+        )
+    return found

@@ -12,7 +12,7 @@ from pocketlens.data import load_data
 from pocketlens.errors import RunError
 from pocketlens.pipeline import run
 from pocketlens.recipe import Overrides
-from pocketlens.run_contents import RECIPE
+from pocketlens.run_contents import run_command
 from pocketlens.run_folder import Run, read_run
 
 if TYPE_CHECKING:
@@ -81,10 +81,7 @@ def correct(
 
     before = read_run(Path(folder))
     if before.data is None or before.model is None:
-        raise RunError(
-            f"{folder} is not finished; continue with: "
-            f"pocketlens run {Path(folder) / RECIPE} --out {folder} --resume"
-        )
+        raise RunError(f"{folder} is not finished; continue with: {run_command(folder)} --resume")
     recipe = before.recipe
     images = load_data(f"folder:{corrections}", split="all", input_spec=recipe.input)
     repeats = CORRECTED_SHARE * SHARE * before.data.train / len(images)

@@ -27,6 +27,9 @@ T = TypeVar("T")
 _WRONG_TYPE = (TypeError, ValueError, AttributeError)
 """What cattrs raises for a value of another type, such as a list instead of a dictionary."""
 
+LARGEST = 2**53
+"""The largest count or measured number; beyond it, floats are not exact."""
+
 MAX_ERRORS = 5
 """How many errors of one JSON file a message lists."""
 
@@ -63,6 +66,7 @@ def read_fields(kind: type[T], values: Any, what: str) -> T:
 def _json_converter() -> Converter:
     converter = strict_converter()
     converter.register_structure_hook(int, _count)
+    converter.register_structure_hook(float, _measure)
     return converter
 
 
@@ -120,9 +124,23 @@ def _int(value: Any, _: Any) -> int:
 
 
 def _count(value: Any, _: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"must be an integer, at least 0; received: {value!r:.80}")
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise ValueError(f"must be an integer from 0 to 2^53; received: {_shown(value)}")
     return value
+
+
+def _measure(value: Any, _: Any) -> float:
+    number = _float(value, None)
+    if abs(number) > LARGEST:
+        raise ValueError(f"must be a number of at most 2^53; received: {_shown(value)}")
+    return number
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # an integer of thousands of digits
+        return "a very large number"
 
 
 def _float(value: Any, _: Any) -> float:

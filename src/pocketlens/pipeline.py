@@ -10,19 +10,22 @@ import json
 import shutil
 import statistics
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketlens.callbacks import Callback
+from pocketlens.callbacks import Callback, check_callbacks
 from pocketlens.errors import (
     CheckFailedError,
     OptionError,
     OutputError,
     OutputExistsError,
+    PluginError,
     RecipeError,
     TrainingError,
     did_you_mean,
@@ -30,6 +33,7 @@ from pocketlens.errors import (
 from pocketlens.files import remove_leftovers, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Overrides, Recipe, list_recipes, load_recipe
+from pocketlens.registry import AUGMENTATIONS, NETWORKS
 from pocketlens.report.drawer import Drawer, Job
 from pocketlens.run_contents import (
     APP,
@@ -45,6 +49,7 @@ from pocketlens.run_contents import (
     STAGE_TIMES,
     STAGES,
     WEIGHTS,
+    run_command,
 )
 from pocketlens.run_folder import Check, DataSummary, Metrics, Run, read_run
 
@@ -96,10 +101,10 @@ def run(
     if until not in STAGES:
         raise OptionError(f"there is no stage '{until}'; {did_you_mean(until, STAGES)}")
     resolved = check(recipe, overrides, out=None if force else out)
-    callbacks = tuple(callbacks)
+    callbacks = check_callbacks(callbacks)
     folder = Path(out) if out else Path("runs") / resolved.name
     _open(folder, resolved, resume=resume, force=force)
-    finished = read_run(folder).stages
+    finished = _complete_stages(read_run(folder))
     planned = STAGES[: STAGES.index(until) + 1]
     left = [name for name in planned if name not in finished]
     with Drawer() if set(left) & set(DRAWING) else nullcontext() as drawer:
@@ -196,6 +201,13 @@ def _as_shipped(valid: Mapping[str, Any]) -> bool:
     if valid.get("name") not in list_recipes():
         return False
     shipped = load_recipe(valid["name"])
+    try:
+        plugins = NETWORKS.is_plugin(shipped.network.name)
+        plugins = plugins or AUGMENTATIONS.is_plugin(shipped.augment.name)
+        if plugins:
+            return False
+    except PluginError:  # another package has the same name, which the full check reports
+        return False
     same = all(valid.get(key) == getattr(shipped, key) for key in ("network", "input", "augment"))
     return same and "data" in valid and valid["data"].nothing == shipped.data.nothing
 
@@ -230,16 +242,45 @@ def _open(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
         )
 
 
+def _complete_stages(run: Run) -> dict[str, float]:
+    """The finished stages, up to the first whose files are not all there any more.
+
+    That one and those after it are repeated.
+    """
+    lost = {item.stage for item in CONTENTS if item.path in run.missing}
+    if run.model is None:
+        lost.add("convert")
+    if run.report is None:
+        lost.add("report")
+    if run.metrics is not None and run.evaluation is None:
+        lost = (lost - {"train"}) | {"evaluate"}  # `metrics.json` lacks only the evaluation
+    return dict(takewhile(lambda stage: stage[0] not in lost, run.stages.items()))
+
+
 def _clear(folder: Path) -> None:
-    """Remove everything that a run wrote; other files in the folder stay."""
-    written = {Path(item.path).parts[0] for item in CONTENTS} - {RECIPE}
-    models = [file for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES]
-    # The recipe goes last: if this is interrupted, the folder must still count as a run.
-    for path in [*(folder / name for name in sorted(written)), *models, folder / RECIPE]:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    """Remove everything that a run wrote; other files in the folder stay.
+
+    Raises:
+        OutputError: Something cannot be removed.
+    """
+    paths = [folder / item.path for item in CONTENTS if item.path != RECIPE]
+    try:
+        name = tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))["model"]["name"]
+        paths += [folder / f"{name}{suffix}" for suffix in MODEL_SUFFIXES]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a damaged recipe does not tell which Core ML file is the run's
+    try:
+        # The recipe goes last: if this is interrupted, the folder must still count as a run.
+        for path in [*paths, folder / RECIPE]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or folder} cannot be removed: {error.strerror or error}; "
+            "remove it yourself, or choose another --out"
+        ) from error
 
 
 class _Work:
@@ -261,6 +302,7 @@ class _Work:
         self.drawer = drawer
         self.left = left
         self.resume = resume
+        self.trained = "train" in read_run(folder).stages
         self.figures = folder / FIGURES
         self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
 
@@ -355,13 +397,14 @@ class _Work:
             self.recipe,
             self.train_set,
             folder=self.folder,
-            resume=self.resume and (self.folder / CHECKPOINT).exists(),
+            # A training that was finished before continues after its last epoch: nothing is left.
+            resume=(self.resume or self.trained) and (self.folder / CHECKPOINT).exists(),
             callbacks=self.callbacks,
         )
         weights = training.recognizer.save(self.folder / WEIGHTS, force=True)
         if training.interrupted:
             epochs = len(training.history)
-            command = f"pocketlens run {self.folder / RECIPE} --out {self.folder} --resume"
+            command = f"{run_command(self.folder)} --resume"
             raise KeyboardInterrupt(
                 f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the best "
                 f"weights so far are in {weights}; continue with: {command}"
@@ -437,10 +480,7 @@ class _Work:
         """The next command after a failed comparison; empty if the file is float32 already."""
         if self.recipe.model.precision == "float32":
             return ""
-        return (
-            f"; try float32: pocketlens run {self.folder / RECIPE} --out {self.folder}-float32 "
-            "--set model.precision=float32"
-        )
+        return f"; try float32: {run_command(self.folder)}-float32 --set model.precision=float32"
 
     def show_nothing(self, model: CoreMLModel) -> None:
         """Test the Core ML file on simulated photos, and on scenes with nothing in view."""

@@ -8,6 +8,7 @@ measured. All errors of a recipe are reported together.
 from __future__ import annotations
 
 import math
+import shlex
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -42,6 +43,7 @@ __all__ = [
     "TrainingOptions",
     "list_recipes",
     "load_recipe",
+    "parse_override",
     "recipe_text",
 ]
 
@@ -117,16 +119,7 @@ class Recipe:
             >>> load_recipe("quick").replace(training={"epochs": 3}, seed=1).training.epochs
             3
         """
-        tables = self.to_dict()
-        for key, value in changes.items():
-            if isinstance(value, Mapping) and isinstance(tables.get(key), dict):
-                old = tables[key]
-                if key in ("network", "augment") and value.get("name", old["name"]) != old["name"]:
-                    old = {}
-                tables[key] = {**old, **value}
-            else:
-                tables[key] = value
-        return Recipe.from_dict(tables, source=f"recipe '{self.name}'")
+        return load_recipe(self, changes)
 
     def differences(self, other: Recipe) -> list[str]:
         """The dotted keys on which two recipes differ, such as `training.epochs: 6, not 3`."""
@@ -166,7 +159,8 @@ def _recipe_hint(name: str, names: Iterable[str]) -> str:
     if Path(name).is_dir():
         # People type the folder of their photos where the recipe goes.
         recipe = "photos" if "photos" in names else "quick"
-        return f"it is a folder; to train on its images: pocketlens run {recipe} --data {name}"
+        command = f"pocketlens run {recipe} --data {shlex.quote(name)}"
+        return f"it is a folder; to train on its images: {command}"
     return did_you_mean(name, names)
 
 
@@ -191,10 +185,41 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Overrides = ()) -> Recip
         tables, source = _parse(text, str(recipe)), str(recipe)
     else:
         tables, source = _parse(recipe_text(str(recipe)), str(recipe)), f"recipe '{recipe}'"
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_parse_override, overrides)
-    for key, value in pairs:
-        _set(tables, key, value)
+    _override(tables, _pairs(overrides))
     return Recipe.from_dict(tables, source=source)
+
+
+def _pairs(overrides: Overrides) -> dict[str, Any]:
+    """The overrides as a dictionary."""
+    if isinstance(overrides, Mapping):
+        pairs = {key: _plain(value) for key, value in overrides.items()}
+    elif isinstance(overrides, str) or not isinstance(overrides, Iterable):
+        raise OptionError(
+            'overrides must be a dictionary, {"training.epochs": 3}, or a list, '
+            f'["training.epochs=3"]; received: {overrides!r:.80}'
+        )
+    else:
+        pairs = dict(map(parse_override, overrides))
+    if wrong := [key for key in pairs if not isinstance(key, str)]:
+        raise OptionError(f"the key of an override must be a string; received: {wrong[0]!r:.80}")
+    return pairs
+
+
+def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
+    """Change keys of the tables. A table's new name (of a network or augmentation) comes first, as
+    it drops the options of the old one."""
+    flat: dict[str, Any] = {}
+    for key, value in pairs.items():
+        if isinstance(value, Mapping) and isinstance(tables.get(key), dict):
+            flat |= {f"{key}.{name}": each for name, each in value.items()}
+        else:
+            flat[key] = value
+    for table in ("network", "augment"):
+        old, name = tables.get(table), flat.get(f"{table}.name")
+        if name is not None and isinstance(old, dict) and old.get("name") != name:
+            tables[table] = {}
+    for key, value in flat.items():
+        _set(tables, key, value)
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -204,17 +229,18 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         raise RecipeError([f"it is not TOML: {error}"], source=source) from error
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str) -> tuple[str, Any]:
     """The key and the value of `training.epochs=3`."""
-    key, equals, text = override.partition("=")
+    key, equals, text = override.partition("=") if isinstance(override, str) else ("", "", "")
     if not equals:
         raise OptionError(
             f"an override must be KEY=VALUE, such as training.epochs=3; received: {override!r}"
         )
     try:
-        return key.strip(), tomllib.loads(f"value = {text.strip()}")["value"]
+        values = tomllib.loads(f"value = {text.strip()}")
     except tomllib.TOMLDecodeError:
         return key.strip(), text.strip()
+    return key.strip(), values["value"] if len(values) == 1 else text
 
 
 def _set(tables: dict[str, Any], dotted: str, value: Any) -> None:

@@ -18,11 +18,11 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, wraps
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
-from pocketlens.errors import OptionError, PluginError, did_you_mean
+from pocketlens.errors import OptionError, PluginError, PocketlensError, did_you_mean
 from pocketlens.recipe_options import Choice
 
 __all__ = ["AUGMENTATIONS", "BACKBONES", "NETWORKS", "SOURCES", "Registry"]
@@ -136,7 +136,7 @@ class Registry:
         origin = _origin(point)
         try:
             found = point.load()
-        except Exception as error:  # the import of the other package may raise anything
+        except (Exception, SystemExit) as error:  # its import may raise anything
             raise PluginError(
                 f"the {self.kind} '{point.name}' of the package {origin} cannot be imported from "
                 f"{point.value}: {type(error).__name__}: {error}; update or uninstall {origin}"
@@ -146,7 +146,25 @@ class Registry:
                 f"the {self.kind} '{point.name}' of the package {origin} must be a function or a "
                 f"class; {point.value} is a {type(found).__name__}"
             )
-        return found  # type: ignore[no-any-return]  # an entry point may be anything callable
+        return self._guarded(found, point)
+
+    def _guarded(self, function: Callable[..., Any], point: EntryPoint) -> Callable[..., Any]:
+        """The same function, which names its package in the errors that are not ours."""
+
+        @wraps(function)
+        def guarded(*args: Any, **options: Any) -> Any:
+            try:
+                return function(*args, **options)
+            except PocketlensError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise PluginError(
+                    f"the {self.kind} '{point.name}' of the package {_origin(point)} failed: "
+                    f"{type(error).__name__}: {error}; report it to the package's authors, or use "
+                    f"another {self.kind}"
+                ) from error
+
+        return guarded
 
 
 @cache

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Item",
     "Stage",
     "figure_names",
+    "run_command",
 ]
 
 Stage = Literal["data", "train", "evaluate", "convert", "verify", "app", "report"]
@@ -62,7 +65,7 @@ class Item:
             stage, or by another command.
         only: Which runs have it: `augmented` (runs with an augmentation), `nothing` (runs with the
             class `nothing`), or `any`.
-        kept: Whether a finished run still has it.
+        needed: Whether a finished run is incomplete without it.
         meaning: What it contains, in a few words.
     """
 
@@ -70,7 +73,7 @@ class Item:
     stage: Stage | None
     meaning: str
     only: Literal["any", "augmented", "nothing"] = "any"
-    kept: bool = True
+    needed: bool = True
 
 
 CONTENTS: tuple[Item, ...] = (
@@ -82,11 +85,11 @@ CONTENTS: tuple[Item, ...] = (
     Item(f"{FIGURES}/one_hot.svg", "data", "how labels become numbers"),
     Item(f"{FIGURES}/balance.svg", "data", "images per class"),
     Item(f"{FIGURES}/augmented.png", "data", "augmented images", only="augmented"),
-    Item(CHECKPOINT, "train", "the state of an unfinished training", kept=False),
+    Item(CHECKPOINT, "train", "the state of an unfinished training", needed=False),
     Item(HISTORY, "train", "the result of each epoch"),
     Item(WEIGHTS, "train", "the trained weights"),
     Item(f"{FIGURES}/history.svg", "train", "loss and accuracy per epoch"),
-    Item(METRICS, "evaluate", "the training in numbers, and the evaluation on the test images"),
+    Item(METRICS, "train", "the training in numbers, and the evaluation on the test images"),
     Item(f"{FIGURES}/confusion.svg", "evaluate", "which classes are confused"),
     Item(f"{FIGURES}/mistakes.png", "evaluate", "the misclassified images"),
     Item(f"{FIGURES}/reliability.svg", "evaluate", "confidence against accuracy"),
@@ -96,9 +99,15 @@ CONTENTS: tuple[Item, ...] = (
     Item(f"{FIGURES}/rejection.svg", "verify", "rejection of empty scenes", only="nothing"),
     Item(APP, "app", "the Xcode project"),
     Item(REPORT, "report", "the report"),
-    Item(SUITE, None, "results of `pocketlens evaluate RUN --suite`", kept=False),
+    Item(SUITE, None, "results of `pocketlens evaluate RUN --suite`", needed=False),
 )
 """Every file and folder of a run, except the Core ML file, whose name the recipe sets."""
+
+
+def run_command(folder: str | Path) -> str:
+    """The command that continues the run in a folder."""
+    folder = Path(folder)
+    return f"pocketlens run {shlex.quote(str(folder / RECIPE))} --out {shlex.quote(str(folder))}"
 
 
 def figure_names() -> tuple[str, ...]:

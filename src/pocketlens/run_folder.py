@@ -33,6 +33,7 @@ from pocketlens.run_contents import (
     REPORT,
     STAGE_TIMES,
     figure_names,
+    run_command,
 )
 
 __all__ = ["Check", "DataSummary", "Metrics", "Run", "read_bytes", "read_run"]
@@ -184,7 +185,9 @@ class Run:
         expected = [
             item.path
             for item in CONTENTS
-            if item.kept and runs_with[item.only] and item.path != REPORT  # the report lists these
+            if item.needed
+            and runs_with[item.only]
+            and item.path != REPORT  # the report lists these
         ]
         expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
         lost = [path for path in expected if not (self.folder / path).exists()]
@@ -303,8 +306,6 @@ def _history(path: Path) -> tuple[Epoch, ...]:
 
 
 def _damaged(path: Path, what: str) -> RunError:
-    recipe = "RECIPE" if path.name == RECIPE else path.parent / RECIPE
-    return RunError(
-        f"{path} is damaged: {what}; restore it, or start again with: "
-        f"pocketlens run {recipe} --out {path.parent} --force"
-    )
+    folder = path.parent
+    again = f"pocketlens run RECIPE --out {folder}" if path.name == RECIPE else run_command(folder)
+    return RunError(f"{path} is damaged: {what}; restore it, or start again with: {again} --force")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 import pocketlens
 from command_line import error_of, output_of, run_command
+from pocketlens.cli.inputs import source_name
 from pocketlens.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,28 @@ def test_every_help_ends_in_examples(command: str) -> None:
     examples = out.partition("Examples:\n")[2].strip().splitlines()
     assert examples
     assert examples[0].strip().startswith(f"pocketlens {command.split()[0]}")
+
+
+def test_data_may_be_any_folder(picture_folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "it's = 'odd' "
+    shutil.copytree(picture_folder, odd)
+    words = ["train", "quick", "--data", odd, "--out", tmp_path / "run"]
+    for setting in ("input.height=12", "input.width=12", "network={name='strided', channels=[4]}"):
+        words += ["--set", setting]
+    output_of(*words, "--set", "training.batch_size=30")
+    assert pocketlens.read_run(tmp_path / "run").recipe.data.source == f"folder:{odd}"
+
+
+def test_a_built_in_source_wins_over_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "photos").mkdir()
+    assert source_name("mnist") == "mnist"
+    assert source_name("./mnist") == f"folder:{tmp_path / 'mnist'}"
+    assert source_name("photos") == f"folder:{tmp_path / 'photos'}"
+    assert source_name("folder:x") == "folder:x"
 
 
 def test_version() -> None:

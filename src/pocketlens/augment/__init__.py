@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.errors import OptionError, RecipeError
+from pocketlens.errors import OptionError, PluginError, RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Choice
@@ -100,9 +100,18 @@ def errors(
     height, width, channels = input_spec.shape
     blank = torch.zeros((2, channels, height, width), dtype=torch.uint8)
     try:
-        build(choice, nothing=nothing)(blank, torch.Generator())
-    except OptionError as error:
+        result = build(choice, nothing=nothing)(blank, torch.Generator())
+    except (OptionError, PluginError) as error:
         return [str(error)]
+    if not isinstance(result, torch.Tensor) or (result.shape, result.dtype) != (
+        blank.shape,
+        blank.dtype,
+    ):
+        return [
+            f"the augmentation '{choice.name}' must return uint8 images of the same shape, "
+            f"{tuple(blank.shape)}; received: {type(result).__name__} "
+            f"{tuple(getattr(result, 'shape', ()))}"
+        ]
     return []
 
 

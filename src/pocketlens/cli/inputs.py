@@ -24,9 +24,18 @@ Data = Annotated[
 
 
 def source_name(data: str) -> str:
-    """The name of a data source as recipes have it: a folder's path becomes `folder:PATH`."""
-    is_path = any(mark in data for mark in "/\\~.") and not data.startswith("folder:")
-    return f"folder:{data}" if is_path or Path(data).is_dir() else data
+    """The name of a data source as recipes have it: a folder's path becomes `folder:PATH`.
+
+    The path is made absolute, so that the run can be continued from another folder. A folder that
+    is called like a built-in source is `./mnist`.
+    """
+    from pocketlens.registry import SOURCES
+
+    if data in SOURCES.builtin or data.startswith("folder:"):
+        return data
+    path = Path(data).expanduser()
+    is_path = any(mark in data for mark in "/\\~.") or path.is_dir()
+    return f"folder:{path.absolute()}" if is_path else data
 
 
 def is_run(path: Path) -> bool:

@@ -11,7 +11,7 @@ import typer
 from pocketlens.cli.inputs import is_run
 from pocketlens.cli.shell import Json, command
 from pocketlens.errors import OptionError, RunError
-from pocketlens.run_contents import RECIPE
+from pocketlens.run_contents import run_command
 
 
 @command(
@@ -79,7 +79,6 @@ def _core_ml_file(path: Path) -> Path:
     model = read_run(path).model
     if model is None:
         raise RunError(
-            f"{path} has no Core ML model yet; resume the run with: "
-            f"pocketlens run {path / RECIPE} --out {path} --resume"
+            f"{path} has no Core ML model yet; resume the run with: {run_command(path)} --resume"
         )
     return model

@@ -53,16 +53,18 @@ def run(
     (print_json if json else print_summary)(summary(finished))
 
 
-def overrides_of(data: str | None, overrides: list[str] | None) -> list[str]:
+def overrides_of(data: str | None, overrides: list[str] | None) -> dict[str, Any]:
     """The overrides of `--data` and `--set`; `--set` wins."""
-    source = [] if data is None else [f"data.source={source_name(data)}"]
-    return [*source, *(overrides or ())]
+    from pocketlens.recipe import parse_override
+
+    source = {} if data is None else {"data.source": source_name(data)}
+    return source | dict(map(parse_override, overrides or ()))
 
 
 def start(
     recipe: str,
     out: Path | None,
-    overrides: list[str],
+    overrides: dict[str, Any],
     *,
     resume: bool,
     force: bool,

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from pocketlens.cli.run import Data, Force, Recipe, Resume, RunFolder, overrides_of, start
 from pocketlens.cli.shell import Json, Overrides, command, print_json
-from pocketlens.run_contents import RECIPE, WEIGHTS
+from pocketlens.run_contents import WEIGHTS, run_command
 
 
 @command(
@@ -35,4 +35,4 @@ def train(
         print_json({"weights": str(done.folder / WEIGHTS), **asdict(done.metrics)})
     else:
         print(f"wrote {done.folder / WEIGHTS}")
-        print(f"continue with: pocketlens run {done.folder / RECIPE} --out {done.folder}")
+        print(f"continue with: {run_command(done.folder)}")

@@ -10,7 +10,7 @@ import typer
 from pocketlens.cli.inputs import Data, is_run, test_set
 from pocketlens.cli.shell import Json, command, print_json
 from pocketlens.errors import CheckFailedError, OptionError, RunError
-from pocketlens.run_contents import RECIPE
+from pocketlens.run_contents import run_command
 
 if TYPE_CHECKING:
     from pocketlens.prediction import Predictor
@@ -54,7 +54,7 @@ def verify(
             f"pocketlens verify {model} OTHER --data SOURCE"
         )
     if other is None and run is not None and run.model is None:
-        run_it = f"pocketlens run {model / RECIPE} --out {model}"
+        run_it = run_command(model)
         raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")
     second = load(other or run.model)  # type: ignore[union-attr, arg-type]
     first: Predictor

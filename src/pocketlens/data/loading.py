@@ -315,6 +315,7 @@ def _extra_split(options: DataOptions) -> str:
 
 def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
     """About how many images each class has, at least. Raises the same errors as `load_data`."""
+    SOURCES.is_plugin(source)  # raises PluginError if another package has the same name
     sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
     name = source if source == "auto" else resolve(source).name
     if name.startswith(FOLDER):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pocketlens.errors import OptionError, RecipeError
+from pocketlens.errors import OptionError, PluginError, RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Choice
 from pocketlens.registry import NETWORKS
@@ -58,6 +58,19 @@ def build(choice: Choice, input_spec: InputSpec, classes: int) -> nn.Module:
         raise RecipeError(found)
     try:
         network: nn.Module = NETWORKS.find(choice.name)(input_spec, classes, **choice.options)
-    except OptionError as error:
+    except (OptionError, PluginError) as error:
         raise RecipeError([str(error)]) from error
+    if not _is_module(network):
+        raise RecipeError(
+            [
+                f"the network '{choice.name}' must be a torch.nn.Module; "
+                f"received: {type(network).__name__}"
+            ]
+        )
     return network
+
+
+def _is_module(network: object) -> bool:
+    from torch import nn
+
+    return isinstance(network, nn.Module)

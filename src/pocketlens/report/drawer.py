@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
@@ -20,6 +22,9 @@ Job: TypeAlias = tuple[str, tuple[Any, ...]]
 
 MOST_BYTES = 1 << 28
 """Larger jobs are drawn in this process, because the other one would need a copy of the images."""
+
+TIMEOUT = 60.0
+"""Seconds after which the figures are drawn here instead."""
 
 CHILD = "from pocketlens.report.drawer import serve; serve()"
 
@@ -37,7 +42,7 @@ class Drawer:
         if helps():
             # In a new session, so that Ctrl-C reaches only this process, which then ends the child.
             self._child = subprocess.Popen(
-                [sys.executable, "-c", CHILD],
+                [sys.executable, "-P", "-c", CHILD],  # -P: no modules of the current folder
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -87,8 +92,16 @@ class Drawer:
 
     def _drawn(self) -> bool:
         assert self._child
-        assert self._child.stdout
-        return self._child.stdout.read(1) == b"y"
+        stream = self._child.stdout
+        assert stream
+        # Read by another thread, so that a child that hangs does not hang this process.
+        results: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=lambda: results.put(stream.read(1)), daemon=True).start()
+        try:
+            return results.get(timeout=TIMEOUT) == b"y"
+        except queue.Empty:
+            self._child.kill()
+            return False
 
 
 def helps() -> bool:

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
 from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
 
-__all__ = ["check_callbacks", "check_data"]
-
-
-def check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
-    """The callbacks as a tuple.
-
-    Raises:
-        OptionError: Not a list, or an object in it that is not a `Callback`.
-    """
-    listed = isinstance(callbacks, Iterable)
-    found = tuple(callbacks) if listed else ()
-    wrong = [each for each in found if not isinstance(each, Callback)] if listed else [callbacks]
-    if wrong:
-        raise OptionError(
-            f"callbacks must be a list of pocketlens.Callback objects; received: {wrong[0]!r}; "
-            "write a subclass of Callback and pass callbacks=[YourCallback()]"
-        )
-    return found
+__all__ = ["check_data"]
 
 
 def check_data(data: Dataset, input_spec: InputSpec) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketlens.callbacks import Callback
+from pocketlens.callbacks import Callback, check_callbacks
 from pocketlens.data import Dataset, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
@@ -33,7 +33,7 @@ from pocketlens.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
-from pocketlens.training.checks import check_callbacks, check_data
+from pocketlens.training.checks import check_data
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.network import build_network
 from pocketlens.training.random_state import restored_random_state, seed_generators

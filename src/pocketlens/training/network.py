@@ -13,6 +13,7 @@ from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Recipe, TrainingOptions
 from pocketlens.recognizer import planes
+from pocketlens.registry import NETWORKS
 from pocketlens.training.start import load_start_weights
 
 __all__ = ["build_network"]
@@ -38,6 +39,8 @@ def build_network(
     """
     if network is None:
         module = networks.build(recipe.network, recipe.input, len(classes)).to(images.device)
+        if NETWORKS.is_plugin(recipe.network.name):
+            _check(module, images[: recipe.training.batch_size], recipe.input, classes)
     else:
         module = _copy(network, recipe.training).to(images.device)
         _check(module, images[: recipe.training.batch_size], recipe.input, classes)
@@ -67,6 +70,11 @@ def _copy(network: object, options: TrainingOptions) -> nn.Module:
             f"received: {received}"
         )
     name = type(network).__name__
+    if isinstance(network, torch.jit.ScriptModule):
+        raise OptionError(
+            "network is a TorchScript module, whose copy cannot be trained; pass the original "
+            "torch.nn.Module"
+        )
     if options.start:
         raise OptionError(
             f"training.start cannot be combined with network=; received: {options.start!r}; "
