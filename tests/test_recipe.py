@@ -160,6 +160,11 @@ def test_a_table_in_a_mapping_changes_only_its_keys() -> None:
     assert all(line.startswith(("training.epochs", "augment.")) for line in differences)
 
 
+def test_a_table_as_text_replaces_the_old_one() -> None:
+    changed = load_recipe("quick", ["network={name='strided', channels=[4]}"])
+    assert changed.network == Choice("strided", {"channels": [4]})
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

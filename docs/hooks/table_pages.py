@@ -64,7 +64,7 @@ def run_folder() -> str:
             item.stage or "",
             item.meaning,
             RUNS[item.only],
-            "yes" if item.kept else "no",
+            "yes" if item.needed else "no",
         )
         for item in CONTENTS
     ]

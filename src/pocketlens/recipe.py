@@ -210,7 +210,8 @@ def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
     it drops the options of the old one."""
     flat: dict[str, Any] = {}
     for key, value in pairs.items():
-        if isinstance(value, Mapping) and isinstance(tables.get(key), dict):
+        merged = isinstance(value, Mapping) and not isinstance(value, _WholeTable)
+        if merged and isinstance(tables.get(key), dict):
             flat |= {f"{key}.{name}": each for name, each in value.items()}
         else:
             flat[key] = value
@@ -240,7 +241,14 @@ def parse_override(override: str) -> tuple[str, Any]:
         values = tomllib.loads(f"value = {text.strip()}")
     except tomllib.TOMLDecodeError:
         return key.strip(), text.strip()
-    return key.strip(), values["value"] if len(values) == 1 else text
+    if len(values) > 1:
+        return key.strip(), text
+    value = values["value"]
+    return key.strip(), _WholeTable(value) if isinstance(value, dict) else value
+
+
+class _WholeTable(dict[str, Any]):
+    """A table written as text, `network={name='plain'}`: it replaces the old one."""
 
 
 def _set(tables: dict[str, Any], dotted: str, value: Any) -> None:
