@@ -269,7 +269,7 @@ def test_outputs_that_are_not_probabilities_are_an_error(
     ("change", "message"),
     [
         ({"loss": None}, "this is not an evaluation: loss must be a finite number; received: None"),
-        ({"n": 2.5}, "n must be an integer, at least 0; received: 2.5"),
+        ({"n": 2.5}, "n must be an integer from 0 to 2.53; received: 2.5"),
         ({"accuracy": float("nan")}, "accuracy must be a finite number; received: nan"),
         ({"confusion": [[1]]}, "has 2 classes, but tables of another size"),
         ({"interval": [1]}, "this is not an evaluation: interval must have 2 items; received: 1"),
