@@ -58,7 +58,7 @@ coverage: $(VENV)/.installed
 # First without PyTorch, as after `pip install pocketlens`, then conversion with it.
 OLDEST := .venv-oldest
 OLDEST_RUNTIME := tests/coreml/file tests/coreml/classic tests/coreml/runtime/test_graph_model.py \
-	tests/coreml/runtime/test_model.py tests/coreml/test_plugin.py tests/coreml/ops/test_control_flow.py \
+	tests/coreml/runtime/test_model.py tests/coreml/test_plugin.py \
 	tests/coreml/ops/test_refused.py tests/test_image.py tests/test_prediction.py tests/test_files.py \
 	tests/test_recipe.py
 OLDEST_CONVERSION := tests/coreml tests/conversion --ignore tests/conversion/test_from_keras.py
