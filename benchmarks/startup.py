@@ -3,8 +3,7 @@
     python benchmarks/startup.py
 
 Claims, with compiled bytecode on two cores: `pocketlens --help` takes at most 0.3 s, `pocketlens
-predict` 1.5 s, and `pocketlens run quick` with all its stages 8 s (6.2 s on a
-very quiet machine).
+predict` 1.5 s, and `pocketlens run quick` with all its stages 8 s.
 """
 
 import os

@@ -350,6 +350,17 @@ def test_force_keeps_core_ml_files_of_others(bars_run: Path, tmp_path: Path) -> 
     assert not (folder / "Bars.mlpackage").exists()
 
 
+def test_force_removes_nothing_outside_the_folder(bars_run: Path, tmp_path: Path) -> None:
+    folder, other = tmp_path / "bars", tmp_path / "Other.mlpackage"
+    shutil.copytree(bars_run, folder)
+    other.mkdir()
+    recipe = load_recipe(folder / "recipe.toml")
+    outside = recipe.replace(model={"name": "../Other"})
+    (folder / "recipe.toml").write_text(outside.to_toml())
+    run(recipe, out=folder, until="data", force=True)
+    assert other.is_dir()
+
+
 def test_callbacks_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(
         OptionError, match="callbacks must be a list of pocketlens.Callback objects"

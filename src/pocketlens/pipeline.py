@@ -247,7 +247,8 @@ def _complete_stages(run: Run) -> dict[str, float]:
 
     That one and those after it are repeated.
     """
-    lost = {item.stage for item in CONTENTS if item.path in run.missing}
+    missing = set(run.missing)
+    lost = {item.stage for item in CONTENTS if item.path in missing}
     if run.model is None:
         lost.add("convert")
     if run.report is None:
@@ -266,7 +267,9 @@ def _clear(folder: Path) -> None:
     paths = [folder / item.path for item in CONTENTS if item.path != RECIPE]
     try:
         name = tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))["model"]["name"]
-        paths += [folder / f"{name}{suffix}" for suffix in MODEL_SUFFIXES]
+        models = {f"{name}{suffix}" for suffix in MODEL_SUFFIXES}
+        # Only files in the folder itself: a recipe from elsewhere may name `../other`.
+        paths += [path for path in folder.iterdir() if path.name in models]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # a damaged recipe does not tell which Core ML file is the run's
     try:
