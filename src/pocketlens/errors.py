@@ -53,6 +53,7 @@ __all__ = [
     "UnsupportedOp",
     "UnsupportedParameter",
     "did_you_mean",
+    "printable",
 ]
 
 
@@ -160,6 +161,15 @@ class AppError(PocketlensError):
 
 class CheckFailedError(PocketlensError):
     """A check ran and failed."""
+
+
+def printable(text: str) -> str:
+    """The text with a replacement character for each control character and line break.
+
+    Names from files are quoted in messages; whoever wrote the file may have put escape sequences
+    into them.
+    """
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def did_you_mean(received: str, known: Iterable[str]) -> str:

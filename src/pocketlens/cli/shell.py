@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from pocketlens.errors import CheckFailedError, PocketlensError
+from pocketlens.errors import CheckFailedError, PocketlensError, printable
 
 __all__ = ["Force", "Json", "Out", "Overrides", "app", "command", "examples", "group", "print_json"]
 
@@ -95,11 +95,11 @@ def command(
                     warnings.showwarning = _show_warning
                     function(*args, **kwargs)
             except PocketlensError as error:
-                print(f"pocketlens: error: {printable(str(error))}", file=sys.stderr)
+                print(f"pocketlens: error: {one_line(str(error))}", file=sys.stderr)
                 failed = isinstance(error, CheckFailedError)
                 raise typer.Exit(CHECK_FAILED if failed else BAD_INPUT) from None
             except KeyboardInterrupt as interrupt:
-                print(f"pocketlens: {printable(str(interrupt)) or 'interrupted'}", file=sys.stderr)
+                print(f"pocketlens: {one_line(str(interrupt)) or 'interrupted'}", file=sys.stderr)
                 raise typer.Exit(INTERRUPTED) from None
 
         on.command(name or function.__name__, epilog=examples(*example))(guarded)
@@ -108,14 +108,13 @@ def command(
     return register
 
 
-def printable(text: str) -> str:
-    """The text on one line, without control characters, which a file's author may have put in."""
-    line = " ".join(text.split())
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
+def one_line(text: str) -> str:
+    """The text on one line, without control characters; a library's message may have several."""
+    return printable(" ".join(text.split()))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"pocketlens: note: {printable(str(message))}", file=sys.stderr)
+    print(f"pocketlens: note: {one_line(str(message))}", file=sys.stderr)
 
 
 def print_json(content: Any) -> None:

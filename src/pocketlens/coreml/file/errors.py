@@ -12,6 +12,7 @@ from pocketlens.errors import (
     UnsupportedModelError,
     UnsupportedOp,
     UnsupportedParameter,
+    printable,
 )
 
 __all__ = ["located_errors", "one_line_errors"]
@@ -52,9 +53,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except PocketlensError as error:
         message = str(error)
-        clean = "".join(
-            each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in message
-        )
+        clean = printable(message)
         if len(clean) > MAX_MESSAGE:
             clean = f"{clean[:MAX_MESSAGE]}…"
         if clean == message:
