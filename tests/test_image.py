@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -53,6 +54,10 @@ def test_json_round_trip() -> None:
             "unknown input.color 'grey'; did you mean 'gray",
         ),
         ({"height": 2, "width": 2, "crop": "x"}, "expected one of: center-crop, fit, fill"),
+        (
+            {"height": 2, "width": 2, "assumed": ["size"]},
+            r"input.assumed must be a list of some of color, .*; received: \['size'\]",
+        ),
         ({"height": 2, "width": 2, "scale": float("nan")}, "input.scale must be a finite number"),
         (
             {"height": 2, "width": 2, "bias": [1, 2]},
@@ -77,6 +82,32 @@ def test_files_written_with_the_old_spelling_still_load() -> None:
     both = '{"height":2,"width":3,"colour":"bgr","color":"rgb"}'
     with pytest.raises(OptionError, match="unknown key input.colour"):
         InputSpec.from_json(both)
+
+
+def test_what_is_assumed_is_marked() -> None:
+    gray = InputSpec.assuming(28, 28, "gray", scale=1 / 255)
+    assert gray == InputSpec(
+        28, 28, "gray", (1 / 255,), (0.0,), "center-crop", "light", ("bias", "crop", "ink")
+    )
+    assert InputSpec.assuming(4, 4, "rgb").ink == "dark"
+    assert InputSpec.assuming(4, 4, "rgb", assumed=("color",)).assumed == (
+        *("color", "scale", "bias", "crop", "ink"),
+    )
+    assert InputSpec.from_json(gray.to_json()) == gray
+    assert json.loads(gray.to_json())["assumed"] == ["bias", "crop", "ink"]
+    assert "assumed" not in InputSpec(28, 28).to_json()  # unchanged for a model of our own
+
+
+def test_values_that_are_given_are_known() -> None:
+    foreign = InputSpec.assuming(4, 4, "rgb")
+    told = foreign.with_values(color="bgr", ink="light")
+    assert (told.color, told.ink, told.assumed) == ("bgr", "light", ("scale", "bias", "crop"))
+    assert told.with_values(scale=1 / 255, bias=0, crop="fit").assumed == ()
+    assert foreign.with_values(color="gray").scale == (1.0,)
+    with pytest.raises(OptionError, match="one for each of the 1 channel"):
+        foreign.with_values(scale=(1, 2, 3)).with_values(color="gray")
+    with pytest.raises(OptionError, match="unknown key input.colour"):
+        foreign.with_values(colour="bgr")
 
 
 def test_a_matching_array_is_returned_unchanged(gray28: InputSpec) -> None:

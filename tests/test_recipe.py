@@ -44,7 +44,7 @@ def test_all_errors_are_reported_together() -> None:
     settings = ["training.epoch=3", "training.device=gpu", "data.validation=2", "inptu.x=1"]
     settings += ["input.height=0", "network.name=3", "training.batch_size=1.5", "seed=true"]
     settings += ["input.width='9'", "input.scale=[1, 2]", "input.crop=center", "input.depth=3"]
-    settings += ["epochs=3", "model=3"]
+    settings += ["epochs=3", "model=3", "input.assumed=['ink']"]
     with pytest.raises(RecipeError) as caught:
         load_recipe("quick", settings)
     assert sorted(caught.value.errors) == sorted(
@@ -59,6 +59,7 @@ def test_all_errors_are_reported_together() -> None:
             "received: [1, 2]",
             "unknown input.crop 'center'; did you mean 'center-crop'?",
             "unknown key input.depth; did you mean 'width'?",
+            "unknown key input.assumed; remove it",
             "network.name must be a string; received: 3",
             "training.batch_size must be an integer; received: 1.5",
             "seed must be an integer; received: True",
@@ -66,7 +67,7 @@ def test_all_errors_are_reported_together() -> None:
             "model must be a table; received: 3",
         ]
     )
-    assert str(caught.value).startswith("recipe 'quick' has 14 errors: ")
+    assert str(caught.value).startswith("recipe 'quick' has 15 errors: ")
     assert set(caught.value.valid) == {"name", "augment", "app"}
 
 

@@ -57,6 +57,9 @@ MAX_PIXELS = 100_000_000
 MAX_SIDE = 4096
 """The largest input height or width of a network, in pixels."""
 
+ASSUMABLE = ("color", "scale", "bias", "crop", "ink")
+"""The fields of an `InputSpec` that may be assumed instead of known."""
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 
@@ -76,6 +79,9 @@ class InputSpec:
         ink: The colors of drawings made on the phone or in the browser: `dark` lines on a light
             background, as on paper, or `light` lines on a dark one, as in MNIST. Photos are never
             inverted.
+        assumed: The names of those fields, of `color`, `scale`, `bias`, `crop` and `ink`, that are
+            assumptions: neither the model's file nor a person said them. Empty for a model that
+            was trained here.
 
     Raises:
         OptionError: A field of the wrong type or out of range.
@@ -88,6 +94,7 @@ class InputSpec:
     bias: tuple[float, ...] = (0.0,)
     crop: Crop = "center-crop"
     ink: Ink = "dark"
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if found := self.errors(vars(self)):
@@ -96,6 +103,46 @@ class InputSpec:
             numbers = _numbers(getattr(self, name))
             full = numbers * self.channels if len(numbers) == 1 else numbers
             object.__setattr__(self, name, tuple(float(v) for v in full))
+        in_order = tuple(name for name in ASSUMABLE if name in self.assumed)
+        object.__setattr__(self, "assumed", in_order)
+
+    @classmethod
+    def assuming(cls, height: int, width: int, color: Color, **known: Any) -> InputSpec:
+        """The InputSpec of a foreign model, of which only some fields are known.
+
+        The others are assumed: pixels enter as they are (scale 1, bias 0), the crop is
+        `center-crop`, and drawings are light on dark for `gray`, as in MNIST, on which most gray
+        models are trained, and dark on light for models that see colors.
+
+        Args:
+            height: Height of the input in pixels.
+            width: Width of the input in pixels.
+            color: Its color order. To mark it as assumed, pass `assumed=("color",)`.
+            known: The fields that are known.
+
+        Raises:
+            OptionError: A field of the wrong type or out of range.
+        """
+        guesses = {"scale": (1.0,), "bias": (0.0,), "crop": "center-crop"}
+        guesses["ink"] = "light" if color == "gray" else "dark"
+        guessed = tuple(name for name in guesses if name not in known)
+        assumed = (*known.pop("assumed", ()), *guessed)
+        return cls.from_dict(
+            {"height": height, "width": width, "color": color, **guesses, **known}
+            | {"assumed": assumed}
+        )
+
+    def with_values(self, **values: Any) -> InputSpec:
+        """A copy with other values, which are then known, not assumed.
+
+        Raises:
+            OptionError: An unknown field, or a value out of range.
+        """
+        own = self.to_dict()
+        own["assumed"] = tuple(name for name in self.assumed if name not in values)
+        for name in ("scale", "bias"):  # one number fits any number of channels
+            own[name] = own[name][:1] if len(set(own[name])) == 1 else own[name]
+        return self.from_dict(own | values)
 
     @classmethod
     def errors(cls, values: Mapping[str, Any]) -> list[str]:
@@ -114,6 +161,12 @@ class InputSpec:
                 found.append(
                     f"input.{name} must be an integer from 1 to {MAX_SIDE}; received: {side!r}"
                 )
+        assumed = values.get("assumed", ())
+        if not isinstance(assumed, (list, tuple)) or not all(a in ASSUMABLE for a in assumed):
+            found.append(
+                f"input.assumed must be a list of some of {', '.join(ASSUMABLE)}; "
+                f"received: {assumed!r}"
+            )
         color = values.get("color", cls.color)
         for name, value, names in (
             ("color", color, COLORS),
@@ -155,8 +208,10 @@ class InputSpec:
         return np.ascontiguousarray(planes * scale + bias)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, the inverse of `from_dict`."""
-        return {**asdict(self), "scale": list(self.scale), "bias": list(self.bias)}
+        """A plain dictionary, the inverse of `from_dict`; `assumed` only if it is not empty."""
+        values = {**asdict(self), "scale": list(self.scale), "bias": list(self.bias)}
+        assumed = values.pop("assumed")
+        return values | ({"assumed": list(assumed)} if assumed else {})
 
     def to_json(self) -> str:
         """One line of JSON, as stored in a Core ML file."""

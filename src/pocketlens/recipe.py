@@ -385,7 +385,10 @@ def _in_range(value: float, limits: Mapping[str, float]) -> float:
 def _read_input(table: Mapping[str, Any], _: Any) -> InputSpec:
     from pocketlens.json_fields import InvalidFieldsError
 
-    if errors := InputSpec.errors(table):
+    errors = InputSpec.errors(table)
+    if "assumed" in table:  # for foreign models only; a recipe says what it wants
+        errors.append("unknown key input.assumed; remove it")
+    if errors:
         raise InvalidFieldsError(errors)
     return InputSpec.from_dict(table)
 

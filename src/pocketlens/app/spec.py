@@ -186,8 +186,9 @@ class RecognizerSpec:
                 Display(**values["thresholds"]),
             )
             for part, complete in (("input", spec.input), ("thresholds", spec.thresholds)):
-                # The app's decoder has a default for `ink` only; any other missing key is an error.
-                if missing := asdict(complete).keys() - values[part].keys() - {"ink"}:
+                # The app's decoder has a default for `ink` and does not read `assumed`; any other
+                # missing key is an error.
+                if missing := asdict(complete).keys() - values[part].keys() - {"ink", "assumed"}:
                     raise AppError(f'keys missing in "{part}": {", ".join(sorted(missing))}')
             return spec
         except (ValueError, TypeError, KeyError, RecursionError) as error:

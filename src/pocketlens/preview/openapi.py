@@ -17,8 +17,14 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _object(**properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _object(
+    optional: dict[str, dict[str, Any]] | None = None, **properties: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties | (optional or {}),
+        "required": list(properties),
+    }
 
 
 IMAGE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
@@ -70,6 +76,7 @@ MODEL = _object(
                 bias=_list(NUMBER),
                 crop={"type": "string", "enum": list(CROPS)},
                 ink={"type": "string", "enum": list(INKS)},
+                optional={"assumed": _list(TEXT)},
             ),
             thresholds=_object(show=NUMBER, keep=NUMBER, present=NUMBER),
         )

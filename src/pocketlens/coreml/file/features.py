@@ -313,8 +313,7 @@ def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | No
     """How images are prepared for the model, or None if its only input is not an image.
 
     A file that Pocketlens converted has its InputSpec in the user metadata. For any other file,
-    size and color come from the image input; scale is 1 and bias 0, because the model itself
-    scales its pixels; and the crop is `center-crop`.
+    size and color come from the image input; the rest is assumed, and named in `assumed`.
 
     Raises:
         ModelFileError: The metadata are not a valid InputSpec, or contradict the image input.
@@ -329,7 +328,7 @@ def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | No
         color = image.color
     try:
         if text is None:
-            return InputSpec(height, width, color, scale=(1.0,), bias=(0.0,))
+            return InputSpec.assuming(height, width, color)
         spec = InputSpec.from_json(text)
     except OptionError as error:
         raise ModelFileError(
