@@ -66,5 +66,8 @@ ACTIVATIONS = [
         "gelu", [x4], {"mode": "SIGMOID_APPROXIMATION"}, lambda x: x * sigmoid(1.702 * x), "sigmoid"
     ),
     Case("softmax", [x4], {}, lambda x: F.softmax(t(x), 1)),
+    # On a device along the last dimension, against Apple's text (coremltools issue 1714).
+    Case("softmax", [x4[0]], {}, lambda x: F.softmax(t(x), -1), "rank 3"),
+    Case("softmax", [x4[None]], {}, lambda x: F.softmax(t(x), 2), "rank 5"),
     Case("softmaxND", [x4], {"axis": -1}, lambda x: F.softmax(t(x), -1)),
 ]

@@ -168,7 +168,7 @@ POOLS = [
         exclude_padding_from_average=True,
     ),
     pool_case(
-        "avg_pool", "ceil count", lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+        "avg_pool", "ceil count", lambda x: F.avg_pool2d(F.pad(x, (1, 1, 1, 2)), 3, 2),
         kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1], ceil_mode=True,
     ),
     pool_case(

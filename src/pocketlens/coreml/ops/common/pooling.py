@@ -17,20 +17,19 @@ __all__ = ["Kind", "ceil_pads", "pool"]
 Kind = Literal["max", "average", "l2"]
 
 
-def ceil_pads(
-    x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads
-) -> tuple[Pads, list[int]]:
-    """The padding, and the elements to add after each dimension to complete the last window.
+def ceil_pads(x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> Pads:
+    """The padding that completes the last window of each dimension.
 
-    As in PyTorch's `ceil_mode`, a window that would start in the padding after the tensor is
-    dropped, together with the padding that only this window covers. The specification defines this
-    if there is padding along any dimension.
+    A window that would start in the padding after the tensor is dropped, together with the padding
+    that only this window covers. The specification defines this if there is padding along any
+    dimension. What the last window lacks counts as padding, as on a device: an average that
+    includes the padding divides by the whole window.
 
     Raises:
         UnsupportedParameter: There is such a window but no padding; only PyTorch defines that case.
     """
     padded = any(before or after for before, after in pads)
-    kept, extra = [], []
+    completed = []
     for i, (size, stride, (before, after)) in enumerate(zip(kernel, strides, pads, strict=True)):
         length = x.size(i + 2)
         count = -(-(length + before + after - size) // stride) + 1
@@ -41,10 +40,8 @@ def ceil_pads(
                     f"{length} elements; the specification does not define its result"
                 )
             count -= 1
-            after = min(after, max((count - 1) * stride + size - (length + before), 0))
-        kept.append((before, after))
-        extra.append(max((count - 1) * stride + size - (length + before + after), 0))
-    return kept, extra
+        completed.append((before, max((count - 1) * stride + size - (length + before), 0)))
+    return completed
 
 
 def pool(
@@ -56,7 +53,6 @@ def pool(
     pads: Pads,
     *,
     count_padding: bool = False,
-    extra: Sequence[int] | None = None,
 ) -> Value:
     """Pool x [n, C, *D].
 
@@ -68,7 +64,6 @@ def pool(
         strides: Likewise.
         pads: The padding of *D.
         count_padding: Whether an average includes the padded zeros.
-        extra: More elements after each dimension (see `ceil_pads`), never included.
     """
     if any(size < 1 for size in (*kernel, *strides)) or not len(kernel) == len(strides) == len(
         pads
@@ -78,33 +73,22 @@ def pool(
             f"expected {len(pads)} positive numbers each"
         )
     if kind == "l2":
-        squares = pool(
-            g,
-            "average",
-            g.Mul(x, x),
-            kernel,
-            strides,
-            _longer(pads, extra),
-            count_padding=True,
-        )
+        squares = pool(g, "average", g.Mul(x, x), kernel, strides, pads, count_padding=True)
         return g.Sqrt(g.Mul(squares, g.like(float(np.prod(kernel)), x)))
-    # ONNX Runtime requires a padding smaller than the window, and cannot combine padding that is
-    # included in the average with padding that is not. Padding beforehand solves both.
-    large = any(max(side) >= size for side, size in zip(pads, kernel, strict=True))
-    if large or (count_padding and extra is not None and any(extra)):
+    # ONNX Runtime requires a padding smaller than the window.
+    if any(max(side) >= size for side, size in zip(pads, kernel, strict=True)):
         nothing = float(np.finfo(x.dtype).min) if kind == "max" else 0.0
         if kind == "average" and not count_padding:
-            return _large_average(g, x, kernel, strides, _longer(pads, extra))
+            return _large_average(g, x, kernel, strides, pads)
         x, pads = pad(g, x, pads, nothing), [(0, 0)] * len(pads)
     window = {
         "kernel_shape": list(kernel),
         "strides": list(strides),
-        "pads": onnx_pads(_longer(pads, extra)),
+        "pads": onnx_pads(pads),
     }
     if kind == "max":
         return g.MaxPool(x, **window)
-    count = count_padding and not (extra is not None and any(extra))
-    return g.AveragePool(x, **window, count_include_pad=int(count))
+    return g.AveragePool(x, **window, count_include_pad=int(count_padding))
 
 
 def _large_average(
@@ -116,9 +100,3 @@ def _large_average(
     total = pool(g, "average", pad(g, x, pads), kernel, strides, none)
     share = pool(g, "average", pad(g, ones, pads), kernel, strides, none)
     return g.Div(total, share)
-
-
-def _longer(pads: Pads, extra: Sequence[int] | None) -> Pads:
-    if extra is None:
-        return pads
-    return [(before, after + more) for (before, after), more in zip(pads, extra, strict=True)]

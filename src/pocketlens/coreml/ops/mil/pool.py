@@ -22,19 +22,10 @@ def _pool(
     ones = (1,) * (x.rank - 2)
     strides = strides or ones
     pads = window_pads(x, pad_type, pad, kernel_sizes, strides, ones)
-    extra = None
-    if ceil_mode:
-        pads, extra = ceil_pads(x, kernel_sizes, strides, pads)
-    return pool(
-        g,
-        kind,
-        x,
-        kernel_sizes,
-        strides,
-        pads,
-        count_padding=not exclude_padding_from_average,
-        extra=extra,
-    )
+    if ceil_mode and pad_type in ("valid", "custom"):  # `same` fixes the number of windows
+        pads = ceil_pads(x, kernel_sizes, strides, pads)
+    counted = not exclude_padding_from_average
+    return pool(g, kind, x, kernel_sizes, strides, pads, count_padding=counted)
 
 
 @mil()

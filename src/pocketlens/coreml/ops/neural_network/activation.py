@@ -94,7 +94,7 @@ def gelu(g: Graph, x: Value, *, mode: str = "EXACT") -> Value:
 def softmax(g: Graph, x: Value) -> Value:
     if x.rank < 3:
         raise ModelFileError(f"{x!r} has {x.rank} dimensions; expected at least 3")
-    return g.Softmax(x, axis=-3)
+    return g.Softmax(x, axis=-1 if x.rank == 3 else -3)
 
 
 @layer()

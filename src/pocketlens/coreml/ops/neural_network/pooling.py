@@ -39,7 +39,6 @@ def pooling(
         if globalPooling:
             return g.op(GLOBAL[kind], v, np.array([2, 3], np.int64))[0]
         kernel, strides = pair(kernelSize, (3, 3), "kernelSize"), pair(stride, (1, 1), "stride")
-        extra = None
         if same is not None:
             pads = same_pads(v, kernel, strides, (1, 1), lower=same.asymmetryMode == 1)
         elif includeLastPixel is not None:
@@ -47,12 +46,11 @@ def pooling(
             if len(amounts) != 2:
                 raise ModelFileError(f"paddingAmounts is {list(amounts)}; expected two numbers")
             pads = [(amount, amount) for amount in amounts]
-            pads, extra = ceil_pads(v, kernel, strides, pads)
+            pads = ceil_pads(v, kernel, strides, pads)
         elif valid is not None:
             pads = border(valid.paddingAmounts)
-        return pool(
-            g, kind, v, kernel, strides, pads, count_padding=not avgPoolExcludePadding, extra=extra
-        )
+        counted = not avgPoolExcludePadding
+        return pool(g, kind, v, kernel, strides, pads, count_padding=counted)
 
     return over_batch(g, x, formula)
 
