@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from pocketlens import networks
-from pocketlens.errors import OutputExistsError, RunError
+from pocketlens.errors import OptionError, OutputExistsError, RunError
 from pocketlens.image import Color, InputSpec
 from pocketlens.recipe import Choice
 from pocketlens.recognizer import Recognizer, planes
@@ -100,3 +100,16 @@ def test_invalid_headers_are_rejected(tmp_path: Path, key: str, value: str, mess
     with pytest.raises(RunError, match=message) as caught:
         Recognizer.load(file)
     assert "\n" not in str(caught.value)
+
+
+def test_another_reading_of_the_same_network() -> None:
+    recognizer = untrained(InputSpec(8, 8, "rgb"))
+    read = recognizer.with_input(color="bgr", scale=0.5, labels=("x", "y", "z"))
+    spec = InputSpec(8, 8, "bgr", scale=(0.5,))
+    same = Recognizer(recognizer.network, recognizer.choice, read.classes, spec, temperature=1.7)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    assert np.array_equal(read.probabilities(images), same.probabilities(images))
+    assert read.classes == ("x", "y", "z")
+    assert recognizer.input_spec == InputSpec(8, 8, "rgb")
+    with pytest.raises(OptionError, match="so its color is rgb or bgr; received: gray"):
+        recognizer.with_input(color="gray")

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.errors import OptionError
-from pocketlens.image import ImageSource, InputSpec, prepare
+from pocketlens.errors import OptionError, did_you_mean
+from pocketlens.image import ASSUMABLE, ImageSource, InputSpec, prepare
 
 __all__ = [
     "NOTHING",
@@ -26,6 +26,8 @@ __all__ = [
     "Predictor",
     "Thresholds",
     "by_name",
+    "other_input",
+    "renamed",
 ]
 
 NOTHING = "nothing"
@@ -132,6 +134,43 @@ class Thresholds:
             ) from error
 
 
+def other_input(spec: InputSpec, values: Mapping[str, Any]) -> InputSpec:
+    """The InputSpec with other values, for the same network: size and channels stay.
+
+    Raises:
+        OptionError: An unknown field, a value out of range, or another number of channels.
+    """
+    for name in values:
+        if name not in ASSUMABLE:
+            raise OptionError(f"unknown field {name!r}; {did_you_mean(name, ASSUMABLE)}")
+    other = spec.with_values(**values)
+    if other.channels != spec.channels:
+        expected = "gray" if spec.channels == 1 else "rgb or bgr"
+        raise OptionError(
+            f"the model takes images of {spec.channels} channel(s), so its color is {expected}; "
+            f"received: {other.color}"
+        )
+    return other
+
+
+def renamed(classes: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The labels, checked as new names for `classes`; the classes themselves for None.
+
+    Raises:
+        OptionError: Another number of labels, or a label that is empty or not unique.
+    """
+    if labels is None:
+        return tuple(classes)
+    names = (labels,) if isinstance(labels, str) else tuple(labels)
+    good = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
+    if len(names) != len(classes) or len(set(names)) != len(names) or not good:
+        raise OptionError(
+            f"labels must be {len(classes)} different names, one for each class; "
+            f"received {len(names)}: {', '.join(map(repr, names[:12]))}"
+        )
+    return names
+
+
 class Predictor(ABC):
     """An image classifier.
 
@@ -156,6 +195,27 @@ class Predictor(ABC):
     @abstractmethod
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that match `input_spec`."""
+
+    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Self:
+        """A copy that reads its images in another way, such as `with_input(color="bgr")`.
+
+        Use it for a model whose file does not say how it reads images, or says it wrongly. The
+        model itself is unchanged.
+
+        Args:
+            labels: Other names for the classes, in the order of the model's outputs.
+            values: Fields of the InputSpec: `color`, `scale`, `bias`, `crop` or `ink`. They are
+                then known, not assumed.
+
+        Raises:
+            OptionError: An unknown field, a value out of range, colors that the model does not
+                take, or another number of labels than classes.
+        """
+        asked = ", ".join([*values, *(["labels"] if labels is not None else [])])
+        raise OptionError(
+            f"a {type(self).__name__} has no with_input, so its {asked or 'input'} cannot be "
+            "changed; expected a Recognizer, a CoreMLModel or a KerasPredictor"
+        )
 
     # A str is a sequence of str too, and an array may be one image or several: see `several`.
     @overload

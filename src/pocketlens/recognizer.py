@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pocketlens import networks
 from pocketlens.errors import OptionError, OutputExistsError, PocketlensError, RunError
 from pocketlens.files import write_aside
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor, Thresholds
+from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 from pocketlens.recipe import Choice
 
 __all__ = ["Recognizer", "planes"]
@@ -123,6 +124,13 @@ class Recognizer(Predictor):
         scaled = self.logits(images) / self.temperature
         probabilities: NDArray[np.float32] = scaled.softmax(1).cpu().numpy()
         return probabilities
+
+    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Recognizer:
+        """A copy that shares the network; see `Predictor.with_input`."""
+        other = copy.copy(self)
+        other._input_spec = other_input(self.input_spec, values)
+        other._classes = renamed(self.classes, labels)
+        return other
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write weights, classes, InputSpec, temperature and thresholds as one safetensors file.

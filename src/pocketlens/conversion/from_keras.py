@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import zipfile
@@ -18,7 +19,7 @@ from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.quiet import first_line
 from pocketlens.errors import ConversionError, MissingExtraError, OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from pocketlens.prediction import Predictor, other_input, renamed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,6 +92,13 @@ class KerasPredictor(Predictor):
         if not len(images):
             return np.empty((0, len(self._classes)), np.float32)
         return probabilities_of(self._outputs(images), self.head)
+
+    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> KerasPredictor:
+        """A copy that shares the model; see `Predictor.with_input`."""
+        other = copy.copy(self)
+        other._input_spec = other_input(self.input_spec, values)
+        other._classes = renamed(self.classes, labels)
+        return other
 
     def network(self) -> nn.Module:
         """A PyTorch network from `(N, C, H, W)` to the model's outputs; it shares the weights."""

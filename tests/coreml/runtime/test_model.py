@@ -17,6 +17,7 @@ from pocketlens.errors import (
     FeatureError,
     ImageError,
     ModelFileError,
+    OptionError,
     OutputExistsError,
     UnsupportedModelError,
 )
@@ -119,7 +120,9 @@ def test_input_spec_is_read_from_the_file(
     averages: Callable[..., Any], save: Callable[..., Path]
 ) -> None:
     spec = averages("rgb", ["a", "b", "c"])
-    assert load(save(spec)).input_spec == InputSpec.assuming(H, W, "rgb")
+    read = load(save(spec)).input_spec
+    assert read.scale == pytest.approx((1 / 255,) * 3)  # of the op `mul`, or the scaler
+    assert read == InputSpec.assuming(H, W, "rgb", scale=read.scale, bias=(0.0,))
     own = InputSpec(H, W, "rgb", scale=(1 / 255,), bias=(0.5,), crop="fit")
     spec.description.metadata.userDefined[INPUT_SPEC_KEY] = own.to_json()
     path = save(spec)
@@ -205,3 +208,69 @@ def test_onnx_is_not_overwritten(files: Any, save: Callable[..., Path], tmp_path
         model.to_onnx(target)
     assert model.to_onnx(target, force=True).read_bytes() == before
     assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def test_another_reading_changes_what_the_network_receives(
+    averages: Callable[..., Any], save: Callable[..., Path]
+) -> None:
+    model = load(save(averages("bgr", ["a", "b", "c"])))
+    given = model.probabilities(RED[None])[0]
+    np.testing.assert_allclose(given, [0, 0.2, 1], atol=1e-6)  # blue, green, red
+    for values, expected in (
+        ({"color": "rgb"}, [1, 0.2, 0]),
+        ({"scale": 0.5 / 255}, [0, 0.1, 0.5]),
+        ({"scale": -1 / 255, "bias": 1}, [1, 0.8, 0]),  # inverted
+        ({"scale": 1}, [0, 51, 255]),
+        ({"color": "rgb", "scale": 0, "bias": (1, 2, 3)}, [1, 2, 3]),
+    ):
+        other = model.with_input(**values)
+        np.testing.assert_allclose(other.probabilities(RED[None])[0], expected, atol=1e-4)
+        assert other.input_spec.assumed == tuple(
+            name for name in ("crop", "ink") if name not in values
+        )
+    assert model.with_input(ink="light").input_spec.assumed == ("crop",)
+    # Two changes in a row are one, and nothing changes the model itself.
+    twice = model.with_input(scale=1).with_input(scale=model.input_spec.scale)
+    assert np.array_equal(twice.probabilities(RED[None])[0], given)
+    assert np.array_equal(model.probabilities(RED[None])[0], given)
+
+
+def test_other_labels(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+    model = load(save(averages("rgb", ["a", "b", "c"]))).with_input(labels=["x", "y", "z"])
+    assert model.classes == ("x", "y", "z")
+    assert model.predict(RED).label == "x"
+    for wrong in (["x"], ["x", "x", "y"], ["x", "", "z"], "xyz"):
+        with pytest.raises(OptionError, match="labels must be 3 different names, one for each"):
+            model.with_input(labels=wrong)
+
+
+def test_readings_that_do_not_fit(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+    model = load(save(averages("rgb", ["a", "b", "c"])))
+    with pytest.raises(OptionError, match="3 channel.*so its color is rgb or bgr; received: gray"):
+        model.with_input(color="gray")
+    with pytest.raises(OptionError, match="unknown field 'colour'; did you mean 'color'?"):
+        model.with_input(colour="bgr")
+    with pytest.raises(OptionError, match="unknown field 'height'"):
+        model.with_input(height=28)
+
+
+def test_another_reading_of_a_pipeline(
+    averages: Callable[..., Any], save: Callable[..., Path]
+) -> None:
+    inner = averages("bgr", ["a", "b", "c"])
+    spec = generated("Model_pb2").Model(specificationVersion=7)
+    spec.description.CopyFrom(inner.description)
+    spec.pipelineClassifier.pipeline.models.add().CopyFrom(inner)
+    model = load(save(spec))
+    read = model.with_input(color="rgb", scale=0.5 / 255)
+    np.testing.assert_allclose(read.probabilities(RED[None])[0], [0.5, 0.1, 0], atol=1e-6)
+
+
+def test_pixels_times_zero(averages: Callable[..., Any], save: Callable[..., Path]) -> None:
+    spec = averages("gray", ["only"])
+    own = InputSpec(H, W, scale=(0.0,))
+    spec.description.metadata.userDefined[INPUT_SPEC_KEY] = own.to_json()
+    model = load(save(spec))
+    with pytest.raises(OptionError, match="multiplies its pixels by 0"):
+        model.with_input(scale=1)
+    assert model.with_input(ink="light").input_spec.ink == "light"

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.values import MAX_RANK
 from pocketlens.errors import ModelFileError, OptionError, UnsupportedModelError, did_you_mean
-from pocketlens.image import INPUT_SPEC_KEY, Color, InputSpec
 from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "FeatureType",
     "Interface",
     "KeyType",
-    "declared_input_spec",
     "declared_thresholds",
     "functions_of",
     "read_interface",
@@ -307,37 +305,3 @@ def declared_thresholds(file: ModelFile) -> Thresholds:
         raise ModelFileError(
             f"{file.path}: its metadata {THRESHOLDS_KEY} cannot be used: {error}"
         ) from error
-
-
-def declared_input_spec(file: ModelFile, interface: Interface) -> InputSpec | None:
-    """How images are prepared for the model, or None if its only input is not an image.
-
-    A file that Pocketlens converted has its InputSpec in the user metadata. For any other file,
-    size and color come from the image input; the rest is assumed, and named in `assumed`.
-
-    Raises:
-        ModelFileError: The metadata are not a valid InputSpec, or contradict the image input.
-    """
-    image = interface.image
-    text = file.spec.description.metadata.userDefined.get(INPUT_SPEC_KEY)
-    if image is None:
-        return None
-    height, width = image.shape
-    color: Color = "gray"
-    if image.color == "rgb" or image.color == "bgr":  # mypy narrows `==`, not `in`
-        color = image.color
-    try:
-        if text is None:
-            return InputSpec.assuming(height, width, color)
-        spec = InputSpec.from_json(text)
-    except OptionError as error:
-        raise ModelFileError(
-            f"{file.path}: its metadata {INPUT_SPEC_KEY} or its image input cannot be used: {error}"
-        ) from error
-    if (spec.height, spec.width, spec.color) != (height, width, color):
-        raise ModelFileError(
-            f"{file.path}: its metadata {INPUT_SPEC_KEY} says {spec.width} × {spec.height} "
-            f"{spec.color}, its image input '{image.name}' says {width} × {height} {color}; "
-            "convert the model again"
-        )
-    return spec

@@ -10,11 +10,11 @@ from pocketlens.coreml.file.errors import one_line_errors
 from pocketlens.coreml.file.features import (
     Feature,
     Interface,
-    declared_input_spec,
     functions_of,
     read_interface,
 )
 from pocketlens.coreml.file.functions import program_content
+from pocketlens.coreml.file.input_spec import declared_input_spec
 from pocketlens.coreml.file.kinds import KINDS, NETWORKS, UNSUPPORTED
 from pocketlens.coreml.file.network_content import network_content
 from pocketlens.coreml.file.package import ModelFile, open_model

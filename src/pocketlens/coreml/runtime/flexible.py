@@ -20,7 +20,7 @@ from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.inspection import declared_classes
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.runtime.cache import ModelCache
-from pocketlens.coreml.runtime.model import CoreMLModel
+from pocketlens.coreml.runtime.model import CoreMLModel, Picture
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
 from pocketlens.image import open_image
 
@@ -80,8 +80,8 @@ class FlexibleModel(CoreMLModel):
     def _has_probabilities(self) -> bool:
         return self._default_model()._has_probabilities()
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._default_model()._probabilities(images)
+    def _probabilities(self, images: NDArray[np.uint8], picture: Picture) -> NDArray[np.float32]:
+        return self._default_model()._probabilities(images, picture)
 
     def _onnx(self) -> bytes:
         raise UnsupportedModelError(

@@ -26,7 +26,7 @@ from pocketlens.coreml.runtime.inputs import (
     image_output,
     image_planes,
 )
-from pocketlens.coreml.runtime.model import CoreMLModel
+from pocketlens.coreml.runtime.model import CoreMLModel, Picture
 from pocketlens.coreml.runtime.state import State
 from pocketlens.errors import (
     FeatureError,
@@ -70,16 +70,16 @@ class GraphModel(CoreMLModel):
     def _has_probabilities(self) -> bool:
         return bool(self.labels) and self._lowered.probabilities is not None
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _probabilities(self, images: NDArray[np.uint8], picture: Picture) -> NDArray[np.float32]:
         self._states(None)
-        color, probabilities = self.input_spec.color, self._lowered.probabilities
+        color, probabilities = self.interface.inputs[0].color, self._lowered.probabilities
         assert probabilities is not None
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
         def work(session: Any, rows: range) -> None:
             for row in rows:
-                feed = {value.name: image_planes(images[row], color, value)}
+                feed = {value.name: image_planes(picture(images[row]), color, value)}
                 (scores,) = self._run(session, [probabilities.name], feed)
                 result[row] = scores.reshape(-1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "Planes",
     "array_input",
     "cast_or_none",
     "default_input",
@@ -31,6 +33,27 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True)
+class Planes:
+    """An image as numbers of any size, in place of pixels 0-255: how `with_input` changes them.
+
+    Args:
+        values: `(1, C, H, W)` float32, channels in the order that the model declares.
+    """
+
+    values: NDArray[np.float32]
+
+    @property
+    def height(self) -> int:
+        """The height in pixels."""
+        return int(self.values.shape[2])
+
+    @property
+    def width(self) -> int:
+        """The width in pixels."""
+        return int(self.values.shape[3])
+
+
 def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
     """Convert an image to [1, C, H, W], pixels 0-255, channels in the order the model declares.
 
@@ -41,13 +64,16 @@ def image_input(given: Any, feature: Feature, value: Value) -> NDArray[Any]:
         FeatureError: The value is not an image, or the feature does not allow its size.
         ImageError: The image cannot be read.
     """
-    return image_planes(_pixels(given, feature), feature.color, value)
+    pixels = given if isinstance(given, Planes) else _pixels(given, feature)
+    return image_planes(pixels, feature.color, value)
 
 
 def image_planes(
-    pixels: NDArray[Any], color: FeatureColor | Literal[""], value: Value
+    pixels: NDArray[Any] | Planes, color: FeatureColor | Literal[""], value: Value
 ) -> NDArray[Any]:
     """Convert pixels [H, W, C], gray or RGB, to [1, C, H, W] in the channel order of `color`."""
+    if isinstance(pixels, Planes):
+        return np.ascontiguousarray(pixels.values).astype(value.dtype, copy=False)
     planes = pixels.transpose(2, 0, 1)[None]
     if color == "bgr":
         planes = planes[:, ::-1]
@@ -177,6 +203,8 @@ def feature_input(given: Any, feature: Feature) -> Any:
     if feature.kind == "image":
         from PIL import Image
 
+        if isinstance(given, Planes):
+            return given
         pixels = _pixels(given, feature)
         if pixels.dtype == np.float16:  # Pillow has no float16 images
             pixels = pixels.astype(np.float32)

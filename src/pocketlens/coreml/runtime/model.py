@@ -9,26 +9,32 @@ faster way and `_onnx` if it can be exported.
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.file.features import Interface, declared_input_spec, declared_thresholds
+from pocketlens.coreml.file.features import Interface, declared_thresholds
+from pocketlens.coreml.file.input_spec import declared_input_spec
 from pocketlens.coreml.file.inspection import inspect_file
 from pocketlens.coreml.file.kinds import KINDS
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.runtime.inputs import Planes
 from pocketlens.coreml.runtime.state import State
-from pocketlens.errors import FeatureError, UnsupportedModelError, did_you_mean
+from pocketlens.errors import FeatureError, OptionError, UnsupportedModelError, did_you_mean
 from pocketlens.files import aside
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor, Thresholds
+from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 
-__all__ = ["CoreMLModel"]
+__all__ = ["CoreMLModel", "Picture"]
+
+Picture: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[np.uint8] | Planes]"
+"""Turns an image `(H, W, C)` into the value of the model's image input."""
 
 
 class CoreMLModel(Predictor):
@@ -62,7 +68,7 @@ class CoreMLModel(Predictor):
         self.labels: tuple[str | int, ...] = classes
         self._file = file
         self._classes = tuple(str(name) for name in classes)
-        self._spec = declared_input_spec(file, interface)
+        self._spec = self._declared_spec = declared_input_spec(file, interface)
         self._thresholds = declared_thresholds(file)
 
     def __repr__(self) -> str:
@@ -95,6 +101,24 @@ class CoreMLModel(Predictor):
         """The confidence a label needs to be shown: from the file, else the defaults."""
         return self._thresholds
 
+    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> CoreMLModel:
+        """A copy that shares the graph; see `Predictor.with_input`.
+
+        `predict` and `probabilities` change: pixels are converted so that the file's own scale,
+        bias and color order give the numbers that `values` ask for. `run` and the file do not
+        change, and so neither does what an iPhone computes: convert the model again for that.
+        """
+        other = copy.copy(self)
+        other._spec = other_input(self.input_spec, values)
+        other._classes = renamed(self.classes, labels)
+        assert self._declared_spec is not None
+        if 0 in self._declared_spec.scale and other._spec.scale != self._declared_spec.scale:
+            raise OptionError(
+                f"{self.path} multiplies its pixels by 0, which no other scale can undo; "
+                "convert the model again with the right scale"
+            )
+        return other
+
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The class probabilities, `(N, K)` float32, in the order of `classes`.
 
@@ -114,7 +138,18 @@ class CoreMLModel(Predictor):
                 f"{self.path} takes images of shape (N, {spec.height}, {spec.width}, "
                 f"{spec.channels}) uint8; received: {images.shape} {images.dtype}"
             )
-        return self._probabilities(images)
+        return self._probabilities(images, self._picture)
+
+    def _picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | Planes:
+        """An image `(H, W, C)` as `run` takes it: unchanged, unless `with_input` changed it."""
+        wanted, inside = self.input_spec, self._declared_spec
+        assert inside is not None
+        same = ("color", "scale", "bias")
+        if all(getattr(wanted, name) == getattr(inside, name) for name in same):
+            return image
+        values = wanted.network_input(image[None])
+        scale, bias = (np.array(each)[:, None, None] for each in (inside.scale, inside.bias))
+        return Planes(((values - bias) / scale).astype(np.float32))
 
     @abstractmethod
     def run(
@@ -196,12 +231,12 @@ class CoreMLModel(Predictor):
     def _has_probabilities(self) -> bool:
         return bool(self.labels and self.interface.probabilities)
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`probabilities` for images whose shape has been checked."""
+    def _probabilities(self, images: NDArray[np.uint8], picture: Picture) -> NDArray[np.float32]:
+        """`probabilities` for images whose shape has been checked; `picture` prepares each."""
         (image,) = self.interface.inputs
         result = np.empty((len(images), len(self.labels)), np.float32)
-        for row, picture in enumerate(images):
-            scores = self.run({image.name: picture})[self.interface.probabilities]
+        for row, each in enumerate(images):
+            scores = self.run({image.name: picture(each)})[self.interface.probabilities]
             result[row] = [scores[name] for name in self.labels]
         return result
 
