@@ -54,6 +54,7 @@ __all__ = [
     "UnsupportedParameter",
     "did_you_mean",
     "printable",
+    "with_article",
 ]
 
 
@@ -186,3 +187,18 @@ def did_you_mean(received: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"expected one of: {', '.join(names)}"
+
+
+def with_article(noun: str) -> str:
+    """The noun with `a` or `an` in front, as it is spoken.
+
+    Examples:
+        >>> with_article("item similarity recommender")
+        'an item similarity recommender'
+        >>> with_article("one-hot encoder")
+        'a one-hot encoder'
+    """
+    vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(("one", "uni", "use"))
+    # Letters that are spelled out: "an ML Program".
+    spelled = noun[:2].isupper() and noun[0] in "AEFHILMNORSX"
+    return f"{'an' if vowel or spelled else 'a'} {noun}"

@@ -12,7 +12,7 @@ from typing import Any
 from pocketlens.app.contents import app_contents
 from pocketlens.app.spec import AppSpec, oldest_ios, suggest_name
 from pocketlens.app.writer import earlier_options, refuse_existing, write_app
-from pocketlens.errors import AppError
+from pocketlens.errors import AppError, with_article
 
 __all__ = ["create_app"]
 
@@ -89,9 +89,9 @@ def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
         return ", ".join(f"{feature['name']} ({feature['type']})" for feature in features)
 
     return (
-        f"{file} is not an image classifier: it is a {description['kind']} with inputs: "
-        f"{listed(description['inputs'])}; outputs: {listed(description['outputs'])}; expected one "
-        f"image input and a class label as output; for details: pocketlens inspect {file}"
+        f"{file} is not an image classifier: it is {with_article(description['kind'])} with "
+        f"inputs: {listed(description['inputs'])}; outputs: {listed(description['outputs'])}; "
+        f"expected one image input and a class label as output; for details: pocketlens inspect {file}"
     )
 
 

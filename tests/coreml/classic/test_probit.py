@@ -43,6 +43,16 @@ def probit(spec_of: Callable[..., Any], shape: Any, *outputs: str, optimism: boo
     return spec
 
 
+def test_the_optimism_is_optional_even_if_declared_as_required(
+    spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    spec = probit(spec_of, (2,), "shifted", optimism=True)
+    spec.description.input[1].type.isOptional = False
+    model = open_spec(spec)
+    assert model.run({"x": [7, 1]}) == model.run({"x": [7, 1], "o": None})
+    assert model.run({"x": [7, 1]}) == model.run({"x": [7, 1], "o": 0.0})
+
+
 @pytest.mark.parametrize(("shape", "x"), [((2,), [7, 1]), ((2, 2), [[1, 1], [0, 7]])])
 def test_sums(shape: Any, x: Any, spec_of: Callable[..., Any], open_spec: Open) -> None:
     spec = probit(spec_of, shape, "mean", "variance", "shifted", optimism=True)

@@ -86,12 +86,55 @@ def test_names_restriction_exclusion_and_number(
     assert run() == names(2, 3, 4)
     assert run(k=2) == names(2, 3, 4)[:2]
     assert run(k=0) == []
-    assert run(out=[]) == names(0, 1, 2, 3, 4)
     assert run(out=["cake", "unknown"]) == names(0, 1, 2, 4)
     assert run(**{"in": ["tea", "jam", "cake"]}) == names(3, 4)
     assert run(**{"in": ["tea", "jam"], "out": ["jam"]}) == ["tea"]
     with pytest.raises(FeatureError, match="the input 'k' is -1; expected at least 0"):
         run(k=-1)
+
+
+LEFT_OUT = [
+    {},
+    {"k": None, "in": None, "out": None},
+    {"in": [], "out": []},
+    {"in": [], "out": None},
+    {"in": (), "out": np.array([], np.int64)},
+]
+
+
+@pytest.mark.parametrize("left_out", LEFT_OUT)
+@pytest.mark.parametrize("mark", ["?", ""], ids=["optional", "required"])
+def test_an_empty_list_is_left_out(
+    left_out: dict[str, Any], mark: str, spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    """As every app that uses a recommender of Create ML expects, whatever its file declares."""
+    inputs = {"items": "dictionary int64", "k": f"int64{mark}"}
+    inputs |= dict.fromkeys(("in", "out"), f"sequence int64{mark}")
+    spec = recommender(spec_of, inputs, False)
+    for feature in spec.description.input:
+        if feature.name in ("in", "out"):
+            feature.type.sequenceType.sizeRange.lowerBound = 1
+    ranking = expected({0: 3.0, 4: -1.0}, [1, 2, 3])
+    answer = open_spec(spec).run({"items": {0: 3.0, 4: -1.0}} | left_out)
+    assert answer["scores"] == pytest.approx(ranking)
+    assert answer["list"] == list(ranking)
+
+
+def test_an_empty_array_is_left_out(spec_of: Callable[..., Any], open_spec: Open) -> None:
+    spec = recommender(spec_of, {"items": "dictionary int64", "in": ("int32?",)}, False)
+    model = open_spec(spec)
+    items = {"items": {0: 3.0}}
+    assert model.run(items | {"in": np.zeros(0, np.int32)}) == model.run(items)
+    assert model.run(items | {"in": [2]})["list"] == [2]
+
+
+def test_without_observed_items_all_scores_are_0(
+    spec_of: Callable[..., Any], open_spec: Open
+) -> None:
+    model = open_spec(recommender(spec_of, {"items": "dictionary int64"}, False))
+    assert model.run({"items": {}})["scores"] == dict.fromkeys(range(5), 0.0)
+    with pytest.raises(FeatureError, match="a dictionary of numbers with int64 keys"):
+        model.run({"items": None})
 
 
 @pytest.mark.parametrize("kind", ["sequence int64", ("int32", 2)])

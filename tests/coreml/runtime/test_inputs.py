@@ -221,3 +221,18 @@ def test_integer_array(files: Any, save: Callable[..., Path]) -> None:
     assert answer.dtype == np.int32
     with pytest.raises(FeatureError, match="values that int32 cannot hold"):
         model.run({"x": [[2.5, 3.0]]})
+
+
+def test_none_is_the_same_as_leaving_out(
+    spec_of: Callable[..., Any], open_spec: Open, files: Any, save: Callable[..., Path]
+) -> None:
+    """For optional inputs; a required one that is None has the wrong type."""
+    spec = spec_of("identity", {"x": ("float32?", 2)}, {"x": ("float32", 2)})
+    spec.description.input[0].type.multiArrayType.floatDefaultValue = 1.5
+    assert open_spec(spec).run({"x": None})["x"].tolist() == [1.5, 1.5]
+    network = files.network_spec("softmaxND", [np.zeros((1, 2), np.float32)], {"axis": 1}, [(1, 2)])
+    network.description.input[0].type.isOptional = True
+    model = load(save(network))
+    assert model.run({"x0": None})["y0"].tolist() == model.run({})["y0"].tolist() == [[0.5, 0.5]]
+    with pytest.raises(FeatureError, match=r"is a number \(double\); received: NoneType"):
+        open_spec(spec_of("identity", {"x": "double"}, {"x": "double"})).run({"x": None})

@@ -50,7 +50,7 @@ class ClassicModel(CoreMLModel):
         intermediate: bool = False,  # noqa: ARG002 (a single step has no intermediate values)
     ) -> dict[str, Any]:
         self._check_stateless(state)
-        self._check_inputs(inputs)
+        inputs = self._given(inputs)
         values = read_features(inputs, self.interface.inputs)
         with np.errstate(all="ignore"):  # infinity and NaN are valid results
             results = self._step.run(values)

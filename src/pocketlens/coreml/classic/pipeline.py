@@ -96,7 +96,7 @@ class PipelineModel(CoreMLModel):
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
         self._check_stateless(state)
-        self._check_inputs(inputs)
+        inputs = self._given(inputs)
         known = read_features(inputs, self.interface.inputs)
         computed: dict[str, Any] = {}
         for stage in self._stages:

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketlens.coreml.classic.links import probit
-from pocketlens.coreml.classic.step import Features, Step, find_feature, predicted_output
+from pocketlens.coreml.classic.step import (
+    Features,
+    Step,
+    as_optional,
+    find_feature,
+    predicted_output,
+)
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
@@ -42,13 +48,15 @@ def bayesianProbitRegressor(
             "systems have its generator"
         )
     source = find_feature(model.inputs, regressionInputFeatureName, "regression input", "array")
-    for name in (
-        optimismInputFeatureName,
-        samplingScaleInputFeatureName,
-        samplingTruncationInputFeatureName,
-    ):
-        if name and any(feature.name == name for feature in model.inputs):
-            find_feature(model.inputs, name, "optional input", "double")
+    optional = [
+        find_feature(model.inputs, name, "optional input", "double")
+        for name in (
+            optimismInputFeatureName,
+            samplingScaleInputFeatureName,
+            samplingTruncationInputFeatureName,
+        )
+        if name and any(feature.name == name for feature in model.inputs)
+    ]
     weights = _weights(features, numberOfFeatures)
     base = (bias.mean, _variance(bias.precision))
     names = {
@@ -81,7 +89,7 @@ def bayesianProbitRegressor(
         }
         return {name: results[what] for what, name in names.items()}
 
-    return Step(run, tuple(names.values()))
+    return Step(run, tuple(names.values()), optional_inputs=as_optional(optional))
 
 
 def _weights(

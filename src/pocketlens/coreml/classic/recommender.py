@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.classic.step import Features, Step, find_feature
+from pocketlens.coreml.classic.step import Features, Step, as_optional, find_feature
 from pocketlens.coreml.file.features import Feature, FeatureKind, Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
@@ -46,10 +46,10 @@ def itemSimilarityRecommender(
         items.check(find_feature(model.inputs, each, "list of items", *LISTS)) if each else None
         for each in (itemRestrictionInputFeatureName, itemExclusionInputFeatureName)
     ]
+    optional = [each for each in lists if each]
     if numRecommendationsInputFeatureName:
-        find_feature(
-            model.inputs, numRecommendationsInputFeatureName, "number of recommendations", "int64"
-        )
+        name = numRecommendationsInputFeatureName
+        optional.append(find_feature(model.inputs, name, "number of recommendations", "int64"))
     ranked, scored = recommendedItemListOutputFeatureName, recommendedItemScoreOutputFeatureName
     if ranked:
         items.check(find_feature(model.outputs, ranked, "list of recommendations", "sequence"))
@@ -63,13 +63,13 @@ def itemSimilarityRecommender(
         if not isinstance(observed, dict):
             observed = dict.fromkeys(_list(observed), 1.0)
         scores = items.scores(observed)
+        # An empty list is the same as none: apps pass [] for a list that they do not use.
         restricted, excluded = (
-            None if each is None or each.name not in inputs else _list(inputs[each.name])
-            for each in lists
+            _list(inputs[each.name]) if each and each.name in inputs else [] for each in lists
         )
         allowed = np.zeros(items.count, bool)
-        allowed[items.known(items.names() if restricted is None else restricted)] = True
-        allowed[items.known(observed if excluded is None else excluded)] = False
+        allowed[items.known(restricted or items.names())] = True
+        allowed[items.known(excluded or observed)] = False
         positions = np.flatnonzero(allowed)
         best = positions[np.argsort(-scores[positions], kind="stable")]
         best = best[: _limit(inputs, numRecommendationsInputFeatureName, items.count)]
@@ -81,7 +81,8 @@ def itemSimilarityRecommender(
             results[scored] = dict(found)
         return results
 
-    return Step(run, tuple(each for each in (ranked, scored) if each))
+    names = tuple(each for each in (ranked, scored) if each)
+    return Step(run, names, optional_inputs=as_optional(optional))
 
 
 def _limit(inputs: Features, name: str, all_items: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "NUMBERS",
     "Features",
     "Step",
+    "as_optional",
     "feature_output",
     "find_feature",
     "predicted_output",
@@ -42,13 +43,19 @@ class Step:
         run: Takes the inputs (optional ones may be missing), returns every output in `outputs`.
         outputs: The names of the outputs.
         classes: A classifier's labels in the order of its probabilities, else empty.
-        optional_inputs: Inputs that are optional, whether or not the description lists them.
+        optional_inputs: Inputs that the specification calls optional, whether or not the
+            description declares them as optional, or at all.
     """
 
     run: Callable[[Features], dict[str, Any]]
     outputs: tuple[str, ...]
     classes: tuple[str | int, ...] = ()
     optional_inputs: tuple[Feature, ...] = ()
+
+
+def as_optional(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The features, each of them optional."""
+    return tuple(replace(feature, optional=True) for feature in features)
 
 
 def find_feature(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import NUMBERS, Features
 from pocketlens.coreml.file.features import Feature
-from pocketlens.errors import FeatureError, ModelFileError
+from pocketlens.errors import FeatureError, ModelFileError, with_article
 
 __all__ = ["Vector"]
 
@@ -45,7 +45,7 @@ class Vector:
         for feature in self._features:
             if feature.kind not in NUMBERS:
                 raise ModelFileError(
-                    f"its input '{feature.name}' is a {feature.kind}; "
+                    f"its input '{feature.name}' is {with_article(feature.kind)}; "
                     "expected a number or a multi-array"
                 )
         if all(f.kind != "array" or _fixed(f) for f in self._features):

@@ -6,7 +6,7 @@ Keys are the names of the field `Type` in the specification's Model.proto.
 from __future__ import annotations
 
 from pocketlens.coreml.file.package import ModelFile
-from pocketlens.errors import ModelFileError, UnsupportedModelError
+from pocketlens.errors import ModelFileError, UnsupportedModelError, with_article
 
 __all__ = ["KINDS", "NETWORKS", "PIPELINES", "UNSUPPORTED", "check_kind"]
 
@@ -69,7 +69,9 @@ def check_kind(file: ModelFile) -> None:
     if kind is None:
         raise ModelFileError(f"{file.path} contains no model; export or download it again")
     if kind in UNSUPPORTED:
-        raise UnsupportedModelError(f"{file.path} cannot run here: it is a {UNSUPPORTED[kind]}")
+        raise UnsupportedModelError(
+            f"{file.path} cannot run here: it is {with_article(UNSUPPORTED[kind])}"
+        )
     if kind not in KINDS:
         raise UnsupportedModelError(
             f"{file.path} is a model of unknown kind {kind!r}; expected one of: "

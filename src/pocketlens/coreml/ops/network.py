@@ -27,7 +27,7 @@ from pocketlens.coreml.ops.common.control import NOTHING, Block, choose
 from pocketlens.coreml.ops.lowered import Lowered, finish, unsupported_ops
 from pocketlens.coreml.ops.neural_network.control_flow import BREAK, ENDED
 from pocketlens.coreml.ops.registry import Lowering, lookup
-from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
+from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter, with_article
 
 __all__ = ["lower_network", "moves_steps", "outer_sizes", "takes_steps"]
 
@@ -111,7 +111,9 @@ class _Reader:
                 g.tensors[feature.name] = g.Unsqueeze(value, np.array([0], np.int64))
             return
         if feature.kind != "array":
-            raise UnsupportedParameter(f"it is a {feature.kind}; expected an image or an array")
+            raise UnsupportedParameter(
+                f"it is {with_article(feature.kind)}; expected an image or an array"
+            )
         if not feature.shape or feature.shapes or feature.ranges:
             shape: tuple[int | None, ...] = _open_shape(feature)
         else:

@@ -70,7 +70,7 @@ class FlexibleModel(CoreMLModel):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        self._check_inputs(inputs)
+        inputs = self._given(inputs)
         shapes = tuple(
             _shape(inputs[each.name], each) if each.name in inputs else each.shape
             for each in self._features

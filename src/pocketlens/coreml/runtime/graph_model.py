@@ -32,6 +32,7 @@ from pocketlens.errors import (
     FeatureError,
     ModelFileError,
     UnsupportedModelError,
+    with_article,
 )
 from pocketlens.prediction import by_name
 
@@ -55,7 +56,7 @@ class GraphModel(CoreMLModel):
         for feature in interface.inputs:
             if feature.kind not in ("image", "array"):
                 raise ModelFileError(
-                    f"{file.path}: the input '{feature.name}' is a {feature.kind}; "
+                    f"{file.path}: the input '{feature.name}' is {with_article(feature.kind)}; "
                     "expected an image or an array"
                 )
         for feature, value in zip(interface.outputs, graph.outputs, strict=True):
@@ -138,7 +139,7 @@ class GraphModel(CoreMLModel):
 
     def _feed(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         values = {value.name: value for value in self._lowered.graph.inputs}
-        self._check_inputs(inputs)
+        inputs = self._given(inputs)
         feed = {}
         for feature in self.interface.inputs:
             value = values[feature.name]

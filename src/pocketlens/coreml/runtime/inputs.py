@@ -221,7 +221,8 @@ def feature_input(given: Any, feature: Feature) -> Any:
         if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
             raise _wrong_type(given, feature, f"a sequence of {feature.dtype}")
         items = [_scalar(item, feature.dtype, feature) for item in given]
-        if not feature.allows((len(items),)):
+        left_out = feature.optional and not items  # apps pass [] for a list that they do not use
+        if not left_out and not feature.allows((len(items),)):
             raise FeatureError(
                 f"the input '{feature.name}' is a sequence of length {feature.expected()}; "
                 f"received: {len(items)}"

@@ -159,7 +159,7 @@ class CoreMLModel(Predictor):
 
         Args:
             inputs: The value of each input, by name. Inputs that the file declares as optional may
-                be left out. The value depends on the input's type:
+                be left out or be None. The value depends on the input's type:
 
                 - image: a path, a Pillow image, or an array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`
                   uint8, of exactly the declared size; colors are converted
@@ -240,8 +240,12 @@ class CoreMLModel(Predictor):
             result[row] = [scores[name] for name in self.labels]
         return result
 
-    def _check_inputs(self, inputs: Mapping[str, Any]) -> None:
-        """Check that every input is declared, and that no required input is missing."""
+    def _given(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs without optional ones that are None, which are left out.
+
+        Raises:
+            FeatureError: An input is not declared, or a required one is missing.
+        """
         names = [feature.name for feature in self.interface.inputs]
         for name in inputs:
             if name not in names:
@@ -254,6 +258,8 @@ class CoreMLModel(Predictor):
                     f"{self.path} needs the input '{feature.name}' ({feature.kind}); "
                     f"received: {', '.join(map(str, inputs)) or 'nothing'}"
                 )
+        optional = {feature.name for feature in self.interface.inputs if feature.optional}
+        return {k: v for k, v in inputs.items() if v is not None or k not in optional}
 
     def _check_stateless(self, state: Any) -> None:
         if state is not None:

@@ -66,7 +66,7 @@ class SequenceModel(CoreMLModel):
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
-        self._check_inputs(inputs)
+        inputs = self._given(inputs)
         features = {each.name: each for each in self.interface.inputs if each.kind == "array"}
         sequences = {}
         for name in features.keys() & inputs:
