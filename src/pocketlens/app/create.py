@@ -91,7 +91,8 @@ def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
     return (
         f"{file} is not an image classifier: it is {with_article(description['kind'])} with "
         f"inputs: {listed(description['inputs'])}; outputs: {listed(description['outputs'])}; "
-        f"expected one image input and a class label as output; for details: pocketlens inspect {file}"
+        "expected one image input and a class label as output; "
+        f"for details: pocketlens inspect {file}"
     )
 
 
