@@ -28,6 +28,8 @@ The command line prints it as one line and exits with 2 (1 for CheckFailedError)
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -53,9 +55,20 @@ __all__ = [
     "UnsupportedOp",
     "UnsupportedParameter",
     "did_you_mean",
+    "is_printable",
     "printable",
     "with_article",
 ]
+
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# Letters, marks and unassigned code points that are drawn as nothing, and noncharacters.
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufdd0-\ufdef\ufff0-\ufff8\ufffe\uffff"
+    "\U000e0000-\U000e0fff]"
+)
+JOINERS = ("\u200c", "\u200d")
+VIRAMA = 9  # its combining class
+EMOJI = re.compile("[\u00a9\u00ae\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]")
 
 
 class PocketlensError(Exception):
@@ -165,12 +178,35 @@ class CheckFailedError(PocketlensError):
 
 
 def printable(text: str) -> str:
-    """The text with a replacement character for each control character and line break.
+    r"""The text with each invisible or control character as an escape, such as `\x1b` or `\u202e`.
 
     Names from files are quoted in messages; whoever wrote the file may have put escape sequences
-    into them.
+    into them. Letters of every script and emoji stay as they are.
     """
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter if is_printable(text, at) else letter.encode("unicode_escape").decode()
+        for at, letter in enumerate(text)
+    )
+
+
+def is_printable(text: str, at: int) -> bool:
+    """Whether the character at an index of `text` can be printed: it is visible, or a space."""
+    letter = text[at]
+    if letter in JOINERS:
+        return 0 < at < len(text) - 1 and _joins(text[at - 1], text[at + 1])
+    # Controls, formats (such as the direction of text), half surrogates, line separators.
+    return unicodedata.category(letter) not in UNPRINTABLE and not INVISIBLE.match(letter)
+
+
+def _joins(before: str, after: str) -> bool:
+    """Whether a joiner between two characters is part of a word or an emoji, see RFC 5892 A.1."""
+    return (
+        unicodedata.combining(before) == VIRAMA
+        or unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
+        or bool(EMOJI.match(before) and EMOJI.match(after))
+    )
 
 
 def did_you_mean(received: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Force, Json, command, print_json
+from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import CheckFailedError, OptionError
 
 
@@ -38,7 +38,7 @@ def app(
         if json:
             print_json({"folder": str(check), "problems": problems})
         else:
-            print("\n".join(problems) if problems else f"{check}: no problems found")
+            say(*(problems or [f"{check}: no problems found"]))
         if problems:
             raise CheckFailedError(f"{check}: {len(problems)} problem(s) found")
         return
@@ -49,4 +49,4 @@ def app(
     if json:
         print_json({"app": str(folder), "project": str(project)})
     else:
-        print(f"wrote {project}; to install it on a phone, see {folder / 'README.md'}")
+        say(f"wrote {project}; to install it on a phone, see {folder / 'README.md'}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import Data, is_run, test_set
-from pocketlens.cli.shell import Force, Json, Out, command, print_json
+from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.errors import CheckFailedError, OptionError
 
 if TYPE_CHECKING:
@@ -107,12 +107,12 @@ def convert(
     if json:
         print_json({"model": str(path), "parity": parity and parity.to_dict()})
     else:
-        print(f"wrote {path}")
+        say(f"wrote {path}")
         if parity:
-            print(parity)
+            say(*str(parity).split("\n"))
         else:
             against = f"{model}" if run else f"{model} {path} --data SOURCE"
-            print(f"compare it with its source: pocketlens verify {against}")
+            say(f"compare it with its source: pocketlens verify {against}")
     if parity and not parity.passed:
         raise CheckFailedError(f"{path} does not agree with {model} within the tolerance")
 

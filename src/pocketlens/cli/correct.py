@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Force, Json, Overrides, command, print_json
+from pocketlens.cli.shell import Force, Json, Overrides, command, print_json, say
 
 
 @command(
@@ -53,8 +53,9 @@ def correct(
             }
         )
         return
-    print(
+    say(
         f"{found.correct_after} of {found.images} corrected images are classified correctly "
         f"(before: {found.correct_before}); test accuracy {percent(evaluation.accuracy)}; trained "
-        f"in {metrics.training_seconds:.1f} s\n{found.run.model}"
+        f"in {metrics.training_seconds:.1f} s",
+        found.run.model,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import source_name
-from pocketlens.cli.shell import Json, Out, command, group, print_json
+from pocketlens.cli.shell import Json, Out, command, group, print_json, say
 
 if TYPE_CHECKING:
     from pocketlens.augment import Augmentation
@@ -33,7 +33,7 @@ def list_all(json: Json = False) -> None:
     rows |= dict.fromkeys(SOURCES.plugins(), "from an installed plug-in")
     width = max(map(len, rows))
     for name, description in rows.items():
-        print(f"{name:{width}}  {description}")
+        say(f"{name:{width}}  {description}")
 
 
 @command(
@@ -95,10 +95,10 @@ def show(
         )
         return
     count, height, width, channels = found.images.shape
-    print(f"{found.name}: {count:,} images of {height} × {width}, {channels} channel(s)")
-    print("classes: " + ", ".join(f"{name} {n:,}" for name, n in found.counts.items()))
+    say(f"{found.name}: {count:,} images of {height} × {width}, {channels} channel(s)")
+    say("classes: " + ", ".join(f"{name} {n:,}" for name, n in found.counts.items()))
     for path in written:
-        print(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _augmentation(name: str) -> Augmentation:
@@ -121,4 +121,4 @@ def download(source: Source, json: Json = False) -> None:
     if json:
         print_json({"folder": str(folder)})
     else:
-        print(f"{source} is in {folder}")
+        say(f"{source} is in {folder}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pocketlens.cli.inputs import Data, is_run, source_name, test_set
-from pocketlens.cli.shell import Force, Json, Out, command, print_json
+from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
@@ -95,12 +94,12 @@ def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> No
     if json:
         print_json(found.to_dict())
         return
-    print(found)
-    print("class        precision   recall   images")
+    say(*str(found).split("\n"))
+    say("class        precision   recall   images")
     for score in found.per_class:
         precision = "–" if score.precision is None else percent(score.precision)
         recall = "–" if score.recall is None else percent(score.recall)
-        print(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")
+        say(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")
 
 
 def _originals(run: Run | None, data: str | None, spec: InputSpec) -> Dataset:
@@ -130,7 +129,7 @@ def _examined(
         images,
         limit=limit or LIMIT,
         threshold=threshold,
-        progress=lambda name: print(f"{name} …", file=sys.stderr, flush=True),
+        progress=lambda name: say(f"{name} …", error=True, flush=True),
     )
 
 
@@ -141,9 +140,9 @@ def _show_suite(found: SuiteResult, folder: Path | None, *, force: bool, json: b
     if json:
         print_json({**found.to_dict(), "files": [str(path) for path in written]})
         return
-    print(found)
-    print(f"\n{found.seconds:.0f} s")
+    say(*str(found).split("\n"))
+    say("", f"{found.seconds:.0f} s")
     if folder:
-        print(f"wrote {folder} ({len(written)} files)")
+        say(f"wrote {folder} ({len(written)} files)")
     else:
-        print("to write the tables as figures and JSON, add: --out FOLDER")
+        say("to write the tables as figures and JSON, add: --out FOLDER")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Json, command, print_json
+from pocketlens.cli.shell import Json, command, print_json, say
 
 
 @command(
@@ -30,7 +30,7 @@ def inspect(
     if json:
         print_json(description)
     else:
-        print("\n".join(_lines(description)))
+        say(*_lines(description))
 
 
 def _lines(content: object, indent: str = "") -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Force, Json, command, print_json
+from pocketlens.cli.shell import Force, Json, command, print_json, say
 
 
 @command(
@@ -32,4 +32,4 @@ def onnx(
     if json:
         print_json({"file": str(written), "bytes": written.stat().st_size})
     else:
-        print(written)
+        say(written)

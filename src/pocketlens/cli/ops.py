@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Json, command, print_json
+from pocketlens.cli.shell import Json, command, print_json, say
 
 
 @command(
@@ -38,10 +38,10 @@ def ops(
         found = list(group)
         running = sum(row.supported for row in found)
         title = dialect.replace("_", " ")
-        print(f"{title}: {len(found)} {'missing' if missing else f'listed, {running} run'}")
+        say(f"{title}: {len(found)} {'missing' if missing else f'listed, {running} run'}")
         width = max(len(row.op) for row in found)
         for row in found:
             since = ", ".join(f"CoreML{version}" for version in row.versions if version)
             remarks = "; ".join(part for part in (since, row.remark) if part)
             mark = " " if row.supported else "-"
-            print(f"{mark} {row.op:{width}}  {remarks}".rstrip())
+            say(f"{mark} {row.op:{width}}  {remarks}".rstrip())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Json, command, print_json
+from pocketlens.cli.shell import Json, command, print_json, say
 
 
 @command(
@@ -36,4 +36,4 @@ def predict(
         )
         return
     for path, answer in zip(images, answers, strict=True):
-        print(f"{path}: " + ", ".join(f"{label} {100 * p:.2f} %" for label, p in answer.top(top)))
+        say(f"{path}: " + ", ".join(f"{label} {100 * p:.2f} %" for label, p in answer.top(top)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pocketlens.cli.inputs import is_run
-from pocketlens.cli.shell import Json, command
+from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.errors import OptionError, RunError
 from pocketlens.run_contents import run_command
 
@@ -55,15 +54,15 @@ def preview(
 
     def ready(address: str) -> None:
         if as_json:
-            print(json.dumps({"address": address, "models": names}), flush=True)
+            print_json({"address": address, "models": names}, indent=None)
         elif lan:
-            print(qr_code(address))
-            print(
+            say(*qr_code(address).split("\n"))
+            say(
                 "Scan the code with a phone on this network. Its browser warns about an unknown "
                 "certificate, because the certificate was created for this run: continue anyway."
             )
         if not as_json:
-            print(f"{address}   (press Ctrl-C to stop)", flush=True)
+            say(f"{address}   (press Ctrl-C to stop)", flush=True)
         if open_page and not lan:
             typer.launch(address)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from pocketlens.callbacks import Callback
+from pocketlens.cli.terminal import console
 from pocketlens.evaluation.accuracy import percent
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class Progress(Callback):
     """Shows a run on a terminal; in a log file, as plain lines. A context manager."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = console(error=True)
         self.bar = Bar(
-            TextColumn("          {task.description}"),
+            TextColumn("          {task.description}", markup=False),
             BarColumn(bar_width=30),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=self.console,
             transient=True,
@@ -59,10 +60,10 @@ class Progress(Callback):
     def stage(self, name: str, *, done: bool) -> None:
         self._clear()
         text = "already done" if done else TEXTS[name]
-        self.console.print(f"[bold cyan]{name:9}[/] {text}")
+        self.console.print(Text.assemble((f"{name:9}", "bold cyan"), f" {text}"))
 
     def note(self, text: str) -> None:
-        self.console.print(f"          [yellow]{text}[/]")
+        self.console.print(f"          {text}", style="yellow")
 
     def download(self, file: str, received: int, total: int | None) -> None:
         detail = f"{received / 1e6:.1f} MB"

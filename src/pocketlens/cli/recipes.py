@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Force, Json, command, group, print_json
+from pocketlens.cli.shell import Force, Json, command, group, print_json, say
 
 recipes = group("recipes", "List, show and copy the shipped recipes.")
 
@@ -25,7 +25,7 @@ def list_all(json: Json = False) -> None:
         return
     width = max(len(name) for name in found)
     for name, headline in found.items():
-        print(f"{name:{width}}  {headline}")
+        say(f"{name:{width}}  {headline}")
 
 
 @command(on=recipes, example=("pocketlens recipes show quick",))
@@ -36,7 +36,7 @@ def show(name: Name, json: Json = False) -> None:
     if json:
         print_json(load_recipe(name).to_dict())
     else:
-        print(recipe_text(name), end="")
+        say(*recipe_text(name).removesuffix("\n").split("\n"))
 
 
 @command(
@@ -60,4 +60,4 @@ def copy(
     if json:
         print_json({"recipe": str(target)})
     else:
-        print(f"wrote {target}; run it with: pocketlens run {target}")
+        say(f"wrote {target}; run it with: pocketlens run {target}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.shell import Json, command, print_json
+from pocketlens.cli.shell import Json, command, print_json, say
 
 
 @command(example=("pocketlens report runs/quick",))
@@ -19,4 +19,4 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")], json: Jso
     if json:
         print_json({"report": str(path)})
     else:
-        print(f"wrote {path}")
+        say(f"wrote {path}")

@@ -10,6 +10,7 @@ import typer
 
 from pocketlens.cli.inputs import source_name
 from pocketlens.cli.shell import Json, Overrides, command, print_json
+from pocketlens.cli.terminal import console
 
 if TYPE_CHECKING:
     from pocketlens.run_folder import Run
@@ -130,7 +131,6 @@ def _camera(finished: Run) -> dict[str, float | None] | None:
 
 def print_summary(found: dict[str, Any]) -> None:
     """Print the results as text."""
-    from rich.console import Console
     from rich.table import Table
 
     from pocketlens.evaluation.accuracy import percent
@@ -172,6 +172,6 @@ def print_summary(found: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
-    console.print()
-    console.print(table)
+    terminal = console()
+    terminal.print()
+    terminal.print(table)

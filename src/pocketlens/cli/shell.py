@@ -8,22 +8,31 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
-import json
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
-from pocketlens.errors import CheckFailedError, PocketlensError, printable
+from pocketlens.cli.failures import one_line_failures, show_traces
+from pocketlens.cli.terminal import one_line, print_json, safe_output, say
 
-__all__ = ["Force", "Json", "Out", "Overrides", "app", "command", "examples", "group", "print_json"]
+__all__ = [
+    "Force",
+    "Json",
+    "Out",
+    "Overrides",
+    "app",
+    "command",
+    "examples",
+    "group",
+    "print_json",
+    "say",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-CHECK_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
@@ -37,7 +46,17 @@ Overrides = Annotated[
 # loaded that takes 0.9 s. The process ends anyway.
 atexit.register(gc.freeze)
 
+
+class Shell(TyperGroup):
+    """All commands."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        with one_line_failures(), safe_output():
+            return super().main(*args, **options)
+
+
 app = typer.Typer(
+    cls=Shell,
     name="pocketlens",
     help="Train an image classifier, convert it to Core ML, check it, write the iPhone app.",
     epilog="\b\nExamples:\n  pocketlens run quick --out runs/quick\n"
@@ -54,20 +73,24 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"pocketlens {version('pocketlens')}")
+        say(f"pocketlens {version('pocketlens')}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints it
         bool,
         typer.Option(
             "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", envvar="POCKETLENS_DEBUG", help="Show where an error was raised."),
+    ] = False,
 ) -> None:
-    pass
+    show_traces(debug)
 
 
 def group(name: str, summary: str) -> typer.Typer:
@@ -90,17 +113,9 @@ def command(
     def register(function: F) -> F:
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> None:
-            try:
-                with warnings.catch_warnings():
-                    warnings.showwarning = _show_warning
-                    function(*args, **kwargs)
-            except PocketlensError as error:
-                print(f"pocketlens: error: {one_line(str(error))}", file=sys.stderr)
-                failed = isinstance(error, CheckFailedError)
-                raise typer.Exit(CHECK_FAILED if failed else BAD_INPUT) from None
-            except KeyboardInterrupt as interrupt:
-                print(f"pocketlens: {one_line(str(interrupt)) or 'interrupted'}", file=sys.stderr)
-                raise typer.Exit(INTERRUPTED) from None
+            with one_line_failures(), warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                function(*args, **kwargs)
 
         on.command(name or function.__name__, epilog=examples(*example))(guarded)
         return function
@@ -108,15 +123,5 @@ def command(
     return register
 
 
-def one_line(text: str) -> str:
-    """The text on one line, without control characters; a library's message may have several."""
-    return printable(" ".join(text.split()))
-
-
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"pocketlens: note: {one_line(str(message))}", file=sys.stderr)
-
-
-def print_json(content: Any) -> None:
-    """Print JSON."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    say(f"pocketlens: note: {one_line(str(message))}", error=True)

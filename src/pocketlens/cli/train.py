@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pocketlens.cli.run import Data, Force, Recipe, Resume, RunFolder, overrides_of, start
-from pocketlens.cli.shell import Json, Overrides, command, print_json
+from pocketlens.cli.shell import Json, Overrides, command, print_json, say
 from pocketlens.run_contents import WEIGHTS, run_command
 
 
@@ -34,5 +34,5 @@ def train(
         assert done.metrics is not None  # written by the last stage
         print_json({"weights": str(done.folder / WEIGHTS), **asdict(done.metrics)})
     else:
-        print(f"wrote {done.folder / WEIGHTS}")
-        print(f"continue with: {run_command(done.folder)}")
+        say(f"wrote {done.folder / WEIGHTS}")
+        say(f"continue with: {run_command(done.folder)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import Data, is_run, test_set
-from pocketlens.cli.shell import Json, command, print_json
+from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.errors import CheckFailedError, OptionError, RunError
 from pocketlens.run_contents import run_command
 
@@ -74,7 +74,7 @@ def verify(
     if json:
         print_json(found.to_dict())
     else:
-        print(found)
+        say(*str(found).split("\n"))
     if not found.passed:
         raise CheckFailedError(
             f"{model} and {other or second.path} do not agree within the tolerance"
