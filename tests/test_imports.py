@@ -16,7 +16,8 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
-    "errors", "compat", "files", "json_fields", "image", "prediction", "recipe_options", "recipe",
+    "errors", "compat", "files", "json_fields", "image_files", "decoding", "image", "prediction",
+    "recipe_options", "recipe",
     "run_contents", "history", "callbacks", "registry", "data", "augment", "networks", "recognizer",
     "training", "evaluation", "conversion", "coreml", "run_folder", "app", "preview", "report",
     "pipeline", "finetuning", "cli",

@@ -256,7 +256,7 @@ def test_this_repository_has_one_version() -> None:
 
 def test_the_security_policy_is_true() -> None:
     """The tests that it lists exist, and its limits are those of the code."""
-    from pocketlens import image
+    from pocketlens import image, image_files
     from pocketlens.conversion import from_keras
     from pocketlens.data import folder
     from pocketlens.preview import corrections, guard, inference, live, server
@@ -269,7 +269,7 @@ def test_the_security_policy_is_true() -> None:
     text = " ".join(said.split())
     for limit in (
         f"More than {image.MAX_PIXELS // 1_000_000} million pixels",
-        f"({', '.join(image.FORMATS).replace('WEBP', 'WebP')})",
+        f"({', '.join(image_files.FORMATS).replace('WEBP', 'WebP')})",
         f"({folder.MAX_BYTES >> 30} GiB at most)",
         f"at most {from_keras.MAX_KERAS_BYTES >> 30} GiB unpacked",
         f"bodies are limited to {guard.MAX_BODY // 1_000_000} MB",

@@ -11,17 +11,14 @@ from __future__ import annotations
 import json
 import math
 import os
-import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.decoding import MAX_PIXELS, check_pixels, decoding, open_image, to_gray_or_rgb
 from pocketlens.errors import ImageError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -51,16 +48,11 @@ INKS: tuple[Ink, ...] = ("dark", "light")
 INPUT_SPEC_KEY = "org.pocketlens.input"
 """The key in a Core ML file's user metadata that holds `InputSpec.to_json()`."""
 
-MAX_PIXELS = 100_000_000
-"""The largest image that is decoded: 100 megapixels, 300 MB as RGB."""
-
 MAX_SIDE = 4096
 """The largest input height or width of a network, in pixels."""
 
 ASSUMABLE = ("color", "scale", "bias", "crop", "ink")
 """The fields of an `InputSpec` that may be assumed instead of known."""
-
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 
 @dataclass(frozen=True)
@@ -251,52 +243,6 @@ def _numbers(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def open_image(
-    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
-    """Open and decode an image file: upright (EXIF orientation applied), mode `L` or `RGB`.
-
-    All other metadata is dropped, as it may be damaged or private. Transparent parts become white.
-    Only the first frame of an animation is used.
-
-    Args:
-        source: The file's path, or its contents.
-        max_pixels: The largest image that is decoded.
-
-    Raises:
-        ImageError: No such file, not an image, truncated, or more than `max_pixels` pixels.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    path = "the image" if isinstance(source, bytes) else Path(source)
-    file = BytesIO(source) if isinstance(source, bytes) else Path(source)
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns about large images, and the limit below is stricter. Its warnings
-            # about damaged files are either harmless or followed by an error.
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as image:
-                _check_pixels(image.size, str(path), max_pixels)
-                image.load()
-                upright = _upright(image)
-                upright.info.clear()
-                return upright
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path} has an unsupported image format; expected one of: {', '.join(FORMATS)} "
-            "(export HEIC photos of an iPhone as JPEG first)"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} has far more than {MAX_PIXELS} pixels; make it smaller"
-        ) from error
-    except FileNotFoundError as error:
-        raise ImageError(f"{path} does not exist; expected an image file") from error
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
-        # Pillow's decoders raise any of these for damaged files.
-        raise ImageError(f"{path} cannot be read as an image: {error}") from error
-
-
 def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
     """Turn any image into an input for `spec`: upright, in its colors, cropped and resized.
 
@@ -310,45 +256,24 @@ def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
     Raises:
         ImageError: An image cannot be read or is too large, or an array has another shape.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if isinstance(source, np.ndarray):
         if source.shape == spec.shape and source.dtype == np.uint8:
             return source
         image = _from_array(source)
     elif isinstance(source, Image.Image):
-        _check_pixels(source.size, "the image")
-        image = _upright(source)
+        check_pixels(source.size, "the image")
+        image = to_gray_or_rgb(ImageOps.exif_transpose(source))
     else:
-        image = open_image(source)
+        with decoding(source) as image:
+            return _fit(image, spec)
+    return _fit(image, spec)
+
+
+def _fit(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
     image = image.convert("L" if spec.color == "gray" else "RGB")
     return np.asarray(_resize(image, spec), np.uint8).reshape(spec.shape)
-
-
-def _check_pixels(size: tuple[int, int], what: str, most: int = MAX_PIXELS) -> None:
-    width, height = size
-    if width * height > most:
-        raise ImageError(
-            f"{what} has {width} × {height} pixels; expected at most {most}; make it smaller"
-        )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    from PIL import Image, ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode.startswith("I;16"):  # 16-bit gray: Pillow would clip it, not scale it
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ImageError(
-            f"the image has mode {image.mode} (32-bit gray); expected 8 or 16 bits per channel"
-        )
-    if image.has_transparency_data:
-        background = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
-    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -361,7 +286,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
             "an image array must be uint8 of shape (H, W), (H, W, 1) or (H, W, 3); "
             f"received: {array.dtype} of shape {array.shape}"
         )
-    _check_pixels((array.shape[1], array.shape[0]), "the image array")
+    check_pixels((array.shape[1], array.shape[0]), "the image array")
     return Image.fromarray(np.ascontiguousarray(plane))
 
 
