@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,7 +20,7 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from pocketlens.coreml.file.proto import generated
-from pocketlens.image import InputSpec
+from pocketlens.image import INPUT_SPEC_KEY, Crop, InputSpec
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.preview.server import create_server, listening_socket, uvicorn_config
 
@@ -32,7 +32,9 @@ CLASSES = (*QUARTERS, NOTHING)
 SIDE = 16
 
 
-def quarters_file(path: Path, *, idle: int = 0) -> Path:
+def quarters_file(
+    path: Path, *, idle: int = 0, names: Sequence[str] = CLASSES, crop: Crop = "center-crop"
+) -> Path:
     """Write a Core ML classifier that recognizes which quarter of a gray image is bright.
 
     The logits are 20 times the mean of each quarter, in [0, 1], and 8 for `nothing`.
@@ -40,6 +42,8 @@ def quarters_file(path: Path, *, idle: int = 0) -> Path:
     Args:
         path: Where to write the model.
         idle: The number of further classes (`idle 1`, ...), which have a logit of -8.
+        names: The classes of the four quarters and of an image without a bright quarter.
+        crop: How images are cropped.
     """
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
@@ -52,7 +56,7 @@ def quarters_file(path: Path, *, idle: int = 0) -> Path:
     spec.description.predictedProbabilitiesName = "scores"
     net = spec.neuralNetworkClassifier
     net.arrayInputShapeMapping = net.imageInputShapeMapping = 1
-    net.stringClassLabels.vector.extend(CLASSES)
+    net.stringClassLabels.vector.extend(names)
     net.stringClassLabels.vector.extend(f"idle {number + 1}" for number in range(idle))
     net.preprocessing.add(featureName="image").scaler.channelScale = 1 / 255
     pooling = net.layers.add(name="means", input=["image"], output=["means"]).pooling
@@ -65,6 +69,8 @@ def quarters_file(path: Path, *, idle: int = 0) -> Path:
     dense.weights.floatValue.extend((20 * np.eye(5 + idle, 4)).reshape(-1).tolist())
     dense.bias.floatValue.extend([0, 0, 0, 0, 8] + [-8] * idle)
     net.layers.add(name="softmax", input=["logits"], output=["scores"]).softmax.SetInParent()
+    input_spec = InputSpec(SIDE, SIDE, crop=crop)
+    spec.description.metadata.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
     path.write_bytes(spec.SerializeToString())
     return path
 

@@ -90,7 +90,7 @@ def test_shown_is_null_for_nothing(client: httpx.Client) -> None:
     (result,) = client.post("/api/predict", content=image_bytes("nothing")).json()["models"]
     assert result["shown"] is None
     assert result["confidence"] is None
-    assert result["top"][0][0] == "nothing"
+    assert result["verdict"] == result["top"][0][0] == "nothing"
 
 
 @pytest.mark.parametrize(

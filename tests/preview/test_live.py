@@ -63,10 +63,11 @@ def test_answer_has_all_fields(server: RunningServer) -> None:
     assert reply.keys() == {"id", "skipped", "models"}
     assert (reply["id"], reply["skipped"]) == (7, 0)
     (result,) = reply["models"]
-    keys = {"name", "shown", "confidence", "top", "milliseconds", "seen"}
+    keys = {"name", "shown", "confidence", "verdict", "top", "milliseconds", "seen"}
     assert result.keys() == keys
     assert result["name"] == "Quarters"
     assert result["shown"] == "top right" == result["top"][0][0]
+    assert result["verdict"] == "top right"
     assert result["confidence"] == result["top"][0][1]
     assert result["confidence"] == pytest.approx(expected(quarter("top right")).max(), abs=1e-5)
     assert [p for _, p in result["top"]] == sorted((p for _, p in result["top"]), reverse=True)

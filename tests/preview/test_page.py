@@ -15,7 +15,6 @@ from PIL import Image
 
 from command_line import output_of
 from pocketlens.coreml import load
-from pocketlens.data import Dataset
 from pocketlens.data.stroke_templates import TEMPLATES
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -182,57 +181,6 @@ def test_same_probabilities_in_python_cli_api_and_page(
     shown = shown_probabilities(page, "photo")
     assert len(shown) == 5
     assert shown == pytest.approx({name: expected[name] for name in shown}, abs=1e-4)
-
-
-@pytest.mark.parametrize("how", ["drop", "paste"])
-def test_several_photos(visit: Visit, how: str, mnist_test: Dataset, tmp_path: Path) -> None:
-    files = [tmp_path / f"{index}.png" for index in range(3)]
-    for path, image in zip(files, mnist_test.images, strict=False):
-        Image.fromarray(image[..., 0]).resize((140, 140)).save(path)
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG and then nothing")
-    page = visit()
-    give_files(page, how, [*files, broken])
-    expect(page.locator("#tab-photo")).to_have_attribute("aria-selected", "true")
-    expect(page.locator(".photo")).to_have_count(4)
-    # The newest photo is first; MNIST's test set starts with 7, 2, 1.
-    expect(page.locator(".photo .label:visible")).to_have_text(["1", "2", "7"])
-    expect(page.locator(".photo .notice:visible")).to_contain_text("unsupported image format")
-    # The browser logs the failed request, too.
-    assert "400" in visit.errors.pop()
-    page.get_by_role("button", name="Remove 1.png").click()
-    expect(page.locator(".photo")).to_have_count(3)
-    page.get_by_role("button", name="Remove all").click()
-    expect(page.locator(".photo")).to_have_count(0)
-
-
-def test_nothing_has_a_quiet_style(browser: Browser, tmp_path: Path) -> None:
-    file = quarters_file(tmp_path / "Quarters.mlmodel")
-    photo = tmp_path / "black.png"
-    photo.write_bytes(image_bytes("nothing"))
-    with run_preview(file, "--port", 0, log=tmp_path / "log") as address:
-        visit = Visit(browser, address)
-        page = visit()
-        give_files(page, "drop", [photo])
-        expect(label(page, "photo")).to_have_text("nothing")
-        expect(label(page, "photo")).to_have_class("label quiet")
-        expect(page.locator("#result-announcement")).to_have_text("black.png: nothing")
-        expect(page.locator("#photo .chosen")).to_have_count(0)
-        photo.write_bytes(image_bytes("top right"))
-        give_files(page, "drop", [photo])
-        expect(label(page, "photo").first).to_have_text("top right")
-        expect(label(page, "photo").first).to_have_class("label long")
-        page.context.close()
-        visit.check()
-
-
-def test_file_chooser(visit: Visit, photo_file: Path) -> None:
-    page = visit("/#photo")
-    page.locator("#files").set_input_files(photo_file)
-    expect(label(page, "photo")).to_have_text("7")
-    expect(page.locator("#photo .seen")).to_be_visible()
-    page.locator("#photo-seen").uncheck()
-    expect(page.locator("#photo .seen")).to_be_hidden()
 
 
 def test_corrections_are_saved_and_deleted(visit: Visit, corrections: Path) -> None:

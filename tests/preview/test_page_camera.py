@@ -58,7 +58,7 @@ def test_camera(visit_with_camera: Visit) -> None:
     expect(label(page, "camera")).to_have_text("7")
     expect(page.locator("#camera .speed")).to_contain_text("frames per second")
     # The guide shows the model's input: the square in the middle.
-    video, guide = (page.locator(place).bounding_box() for place in ("#video", "#guide"))
+    video, guide = (page.locator(place).bounding_box() for place in ("#video", ".guide"))
     assert video and guide
     assert video["width"] / video["height"] == pytest.approx(4 / 3, abs=0.02)
     assert guide["width"] == pytest.approx(guide["height"], abs=2)

@@ -12,7 +12,7 @@ import pytest
 import pocketlens
 from pocketlens.app.spec import Display
 from pocketlens.prediction import NOTHING
-from pocketlens.preview.smoothing import Smoother
+from pocketlens.preview.smoothing import NOT_SURE, Smoother
 from preview.server import Quarters, quarter
 
 SWIFT = (
@@ -129,6 +129,41 @@ def test_confidence_belongs_to_the_shown_label() -> None:
     assert smoother.confidence is None
     assert smoother.add(np.array([0.75, 0.25], np.float32)) == "one"
     assert smoother.confidence == 0.875
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "verdict"),
+    [
+        ([0.87, 0.1, 0.03], "six"),
+        ([0.1, 0.2, 0.7], NOTHING),
+        ([0.0, 0.0, 1.0], NOTHING),
+        ([0.69, 0.01, 0.3], NOT_SURE),  # below `show`
+        ([0.55, 0.45, 0.0], NOT_SURE),  # too close to the second class
+        ([0.45, 0.0, 0.55], NOTHING),
+    ],
+)
+def test_verdict_is_the_label_nothing_or_not_sure(probabilities: list[float], verdict: str) -> None:
+    display = replace(DEFAULT, hold=1, smoothing=1.0)
+    smoother = Smoother(["six", "zero", NOTHING], display)
+    assert smoother.verdict == NOT_SURE
+    smoother.add(np.array(probabilities, np.float32))
+    assert smoother.verdict == verdict
+
+
+def test_verdict_needs_a_high_probability_even_above_nothing() -> None:
+    """The page used to say "nothing" above "six 87 %"."""
+    strict = replace(DEFAULT, show=0.9, hold=1, smoothing=1.0)
+    smoother = Smoother(["six", "zero", NOTHING], strict)
+    assert smoother.add(np.array([0.87, 0.1, 0.03], np.float32)) is None
+    assert smoother.verdict == NOT_SURE
+
+
+def test_verdict_without_a_background_is_never_nothing() -> None:
+    smoother = Smoother(["six", "zero"], replace(DEFAULT, hold=1, smoothing=1.0))
+    smoother.add(np.array([0.6, 0.4], np.float32))
+    assert smoother.verdict == NOT_SURE
+    smoother.add(np.array([0.1, 0.9], np.float32))
+    assert smoother.verdict == "zero"
 
 
 def test_reset_forgets_all_frames() -> None:

@@ -6,11 +6,12 @@ most `MAX_FRAME_PIXELS` pixels. The flags are 1 for a still image, which is not 
 receive the model's input pixels, too. The answers are JSON text messages:
 
     {"id": 7, "skipped": 0, "models": [{"name": "Digits", "shown": "4", "confidence": 0.98,
-     "top": [["4", 0.98], ["9", 0.01]], "milliseconds": 0.5, "seen": null}]}
+     "verdict": "4", "top": [["4", 0.98], ["9", 0.01]], "milliseconds": 0.5, "seen": null}]}
 
-or `{"id": 7, "error": "the image ..."}`. `top` belongs to this frame; `shown` and `confidence` are
-smoothed over the last frames. A frame that is replaced by a newer one before it is processed gets
-no answer; the next answer counts it in `skipped`. The text message `reset` restarts the smoothing,
+or `{"id": 7, "error": "the image ..."}`. `top` belongs to this frame; `shown`, `confidence` and
+`verdict` (the label, `nothing` or `not sure`) are smoothed over the last frames. A frame that is
+replaced by a newer one before it is processed gets no answer; the next answer counts it in
+`skipped`. The text message `reset` restarts the smoothing,
 for example when the camera changes. Any other message closes the WebSocket.
 """
 
@@ -157,6 +158,7 @@ def result_to_json(
         "name": result.name,
         "shown": shown,
         "confidence": smoother.confidence,
+        "verdict": smoother.verdict,
         "top": result.top(top),
         "milliseconds": round(result.milliseconds, 3),
         "seen": encode_pixels(result.pixels) if seen else None,

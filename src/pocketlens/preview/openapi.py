@@ -51,6 +51,11 @@ ANSWER = _object(
                     "description": "The label to show; null for `nothing` or if uncertain.",
                 },
                 confidence={"type": "number", "nullable": True},
+                verdict={
+                    "type": "string",
+                    "description": "The label to show; otherwise `nothing`, if it is the most "
+                    "probable class, or `not sure`.",
+                },
                 top={
                     **_list({"type": "array", "items": {}, "minItems": 2, "maxItems": 2}),
                     "description": "Pairs [class, probability], most probable first.",

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from pocketlens.app.spec import Display
 from pocketlens.prediction import NOTHING, Predictor
 
-__all__ = ["Smoother"]
+__all__ = ["NOT_SURE", "Smoother"]
+
+NOT_SURE = "not sure"
+"""Shown in place of a label if a class is the most probable one, but not probable enough."""
 
 
 class Smoother:
@@ -59,6 +62,17 @@ class Smoother:
         if self.average is None or self.shown is None:
             return None
         return float(self.average[self.shown])
+
+    @property
+    def verdict(self) -> str:
+        """What is shown as the result: the label, `nothing`, or `NOT_SURE`.
+
+        `nothing` means that it is the most probable class. Before the first frame: `NOT_SURE`.
+        """
+        if self.shown is not None:
+            return self.classes[self.shown]
+        nothing = self.average is not None and int(self.average.argmax()) == self.background
+        return NOTHING if nothing else NOT_SURE
 
     def add(self, probabilities: NDArray[np.floating[Any]]) -> str | None:
         """Add the probabilities `(K,)` of one frame.

@@ -76,6 +76,51 @@ def test_complete_duel(visit: Visit, script: str | None) -> None:
     expect(one.locator("#prompt")).to_have_text("Waiting for the other player")
 
 
+def test_the_invited_see_join_first(visit: Visit) -> None:
+    page = visit("/#duel")
+    create, join = (page.get_by_role("button", name=name) for name in ("Start a new duel", "Join"))
+    expect(create).to_have_class("primary")
+    expect(page.locator("#invited")).to_be_hidden()
+    create.click()
+    code = page.locator("#room-code").inner_text()
+    invited = visit(f"/?duel={code}", viewport={"width": 390, "height": 700})
+    create, join = (
+        invited.get_by_role("button", name=name) for name in ("Start a new duel", "Join")
+    )
+    expect(invited.locator("#invited")).to_have_text(f"You are invited to the duel {code}.")
+    expect(invited.get_by_label("Duel code")).to_be_hidden()
+    expect(join).to_have_class("primary")
+    expect(create).not_to_have_class("primary")
+    first, second = join.bounding_box(), create.bounding_box()
+    assert first and second
+    assert first["y"] + first["height"] <= second["y"] <= 700
+    # With the keyboard: the name, then Join; Enter in the name field joins, too.
+    invited.get_by_label("Your name").focus()
+    invited.keyboard.press("Tab")
+    expect(join).to_be_focused()
+    invited.get_by_label("Your name").press("Enter")
+    expect(page.locator("#prompt")).to_have_text("Get ready")
+    invited.get_by_role("button", name="Leave").click()
+    expect(invited.locator("#invited")).to_be_hidden()
+    expect(create).to_have_class("primary")
+
+
+def test_invitation_is_text(visit: Visit) -> None:
+    page = visit("/?duel=%3Cimg%20src=x%20onerror=alert(1)%3E")
+    expect(page.locator("#invited")).to_have_text("You are invited to the duel <img.")
+    page.get_by_role("button", name="Join").click()
+    expect(page.locator("#duel-error")).to_contain_text("no duel with the code")
+    expect(page.get_by_label("Duel code")).to_be_visible()
+    expect(page.get_by_role("button", name="Start a new duel")).to_have_class("primary")
+
+
+def test_invitation_says_how_to_reach_it_from_a_phone(visit: Visit) -> None:
+    page = visit("/#duel")
+    page.get_by_role("button", name="Start a new duel").click()
+    expect(page.locator("#only-here")).to_contain_text("This link works only on this computer.")
+    expect(page.locator("#only-here")).to_contain_text("pocketlens preview … --lan")
+
+
 def test_link_is_copied(visit: Visit) -> None:
     page = visit("/#duel")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

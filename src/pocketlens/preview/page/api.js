@@ -9,6 +9,7 @@
  * @property {string} name of the model.
  * @property {string|null} shown The label to show; null for none.
  * @property {number|null} confidence
+ * @property {string} verdict The label to show, `nothing` or `not sure`.
  * @property {[string, number][]} top Classes and probabilities, most probable first.
  * @property {number} milliseconds
  * @property {{width: number, height: number, channels: number, data: string}|null} seen

@@ -1,4 +1,5 @@
 import { byId } from "./dom.js";
+import { Guides } from "./guides.js";
 import { Results } from "./results.js";
 import { SEEN, STILL } from "./socket.js";
 
@@ -25,19 +26,6 @@ const MESSAGES = {
 };
 
 /**
- * The part of an image that the model sees, as shares of its width and height.
- * @param {number} width of the image.
- * @param {number} height
- * @param {import("./api.js").Input} input
- * @returns {{width: number, height: number}} centered, each in (0, 1].
- */
-export function visiblePart(width, height, input) {
-  if (input.crop !== "center-crop") return { width: 1, height: 1 };
-  const wider = width / height / (input.width / input.height);
-  return { width: Math.min(1, 1 / wider), height: Math.min(1, wider) };
-}
-
-/**
  * The tab with the camera.
  * @param {import("./main.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
@@ -49,6 +37,9 @@ export function camera({ models, live, corrections, announceResult }) {
   const picker = corrections.picker();
   byId("camera-results").append(picker.element);
   results.clear(HINT);
+  const guides = new Guides(models);
+  guides.element.hidden = true;
+  byId("viewfinder").append(guides.element);
 
   const canvas = document.createElement("canvas");
   /** @type {MediaStream|null} */
@@ -105,7 +96,7 @@ export function camera({ models, live, corrections, announceResult }) {
     results.clear(HINT);
     setFrozen(false);
     setMirror(track.getSettings().facingMode === "user");
-    video.hidden = tools.hidden = byId("guide").hidden = false;
+    video.hidden = tools.hidden = guides.element.hidden = false;
     byId("camera-off").hidden = true;
     const devices = await navigator.mediaDevices.enumerateDevices();
     byId("switch-camera").hidden = devices.filter((d) => d.kind === "videoinput").length < 2;
@@ -116,7 +107,7 @@ export function camera({ models, live, corrections, announceResult }) {
     attempt++;
     for (const track of stream?.getTracks() ?? []) track.stop();
     stream = video.srcObject = null;
-    video.hidden = tools.hidden = byId("guide").hidden = true;
+    video.hidden = tools.hidden = guides.element.hidden = true;
     live.reset();
     results.clear(HINT);
     picker.setImage(null);
@@ -190,18 +181,16 @@ export function camera({ models, live, corrections, announceResult }) {
     start();
   }
 
-  function fitGuide() {
+  function fitGuides() {
     const { videoWidth: width, videoHeight: height } = video;
     if (!width) return;
-    const part = visiblePart(width, height, models[0].input);
-    byId("guide").style.setProperty("--width", part.width);
-    byId("guide").style.setProperty("--height", part.height);
+    guides.fit(width, height);
     byId("viewfinder").style.setProperty("--aspect-ratio", width / height);
   }
 
-  video.addEventListener("loadedmetadata", fitGuide);
+  video.addEventListener("loadedmetadata", fitGuides);
   // The video's size changes when a phone is rotated.
-  video.addEventListener("resize", fitGuide);
+  video.addEventListener("resize", fitGuides);
   byId("camera-start").addEventListener("click", start);
   byId("camera-stop").addEventListener("click", () => {
     wanted = false;

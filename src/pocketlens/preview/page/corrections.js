@@ -71,12 +71,12 @@ export class Corrections {
   #choices(save) {
     if (this.#classes.length <= MAX_BUTTONS) {
       return this.#classes.map((label) => {
-        const button = create("button", {}, label);
+        const button = create("button", { dir: "auto" }, label);
         button.addEventListener("click", () => save(label));
         return button;
       });
     }
-    const options = this.#classes.map((label) => create("option", {}, label));
+    const options = this.#classes.map((label) => create("option", { dir: "auto" }, label));
     const select = create("select", { ariaLabel: "Correct label" }, ...options);
     const button = create("button", {}, "Save");
     button.addEventListener("click", () => save(select.value));
@@ -116,6 +116,6 @@ export class Corrections {
     });
     const src = api.correctionUrl(correction);
     const image = create("img", { src, alt: label, loading: "lazy" });
-    return create("li", {}, image, create("span", {}, label), remove);
+    return create("li", {}, image, create("span", { dir: "auto" }, label), remove);
   }
 }

@@ -1,87 +1,34 @@
 import * as api from "./api.js";
+import { Crop } from "./crop.js";
 import { byId, create, showNotice } from "./dom.js";
-import { Card, labelsAsText } from "./results.js";
+import { Card, labelClass, labelsAsText, percent } from "./results.js";
 
 /**
  * The tab for image files: dropped anywhere on the page, pasted, or chosen.
  * @param {import("./main.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
-export function photo({ models, corrections, announceResult, showTab }) {
+export function photo(shared) {
   const list = byId("photos");
-  const seen = byId("photo-seen");
+  const { input } = shared.models[0];
+  list.dataset.crop = input.crop;
+  list.style.setProperty("--aspect-ratio", input.width / input.height);
   let queue = Promise.resolve();
 
   function add(files) {
     if (!files.length) return;
-    showTab("photo");
-    for (const file of files) {
-      const item = photoItem(file);
+    shared.showTab("photo");
+    const items = files.map((file) => new Photo(file, { ...shared, onRemove: update }));
+    for (const item of items) {
       list.prepend(item.element);
       queue = queue.then(() => item.classify());
     }
-    updateClearButton();
+    if (items.length === 1) items[0].open();
+    update();
   }
 
-  function updateClearButton() {
-    byId("photo-clear").hidden = !list.children.length;
-  }
-
-  function photoItem(file) {
-    const address = URL.createObjectURL(file);
-    const name = file.name || "Pasted image";
-    const image = create("img", { src: address, alt: name });
-    // The server reads some formats that the browser cannot show.
-    image.addEventListener("error", () => image.classList.add("unreadable"));
-    const error = create("p", { className: "notice", role: "alert", hidden: true });
-    const cards = models.map((model) => new Card(model.name, { showName: models.length > 1 }));
-    for (const card of cards) card.clear("…");
-    const picker = corrections.picker();
-    const remove = create("button", { className: "remove", ariaLabel: `Remove ${name}` }, "×");
-    const element = create(
-      "li",
-      { className: "photo" },
-      create("div", { className: "thumbnail" }, image, remove),
-      create("p", { className: "file muted small", title: name }, name),
-      error,
-      create("div", { className: "cards" }, ...cards.map((card) => card.element)),
-      picker.element,
-    );
-    let answer = null;
-
-    function show() {
-      if (!answer) return;
-      for (const card of cards) {
-        const result = answer.models.find((each) => each.name === card.name);
-        card.show(result, { seen: seen.checked });
-      }
-    }
-
-    function dispose() {
-      URL.revokeObjectURL(address);
-      seen.removeEventListener("change", show);
-      element.remove();
-      updateClearButton();
-    }
-
-    seen.addEventListener("change", show);
-    remove.addEventListener("click", dispose);
-    element.addEventListener("dispose", dispose);
-
-    async function classify() {
-      if (!element.isConnected) return;
-      try {
-        answer = await api.predict(file);
-        show();
-        picker.setImage(file);
-        announceResult(`${name}: ${labelsAsText(answer.models)}`);
-      } catch ({ message }) {
-        for (const card of cards) card.element.hidden = true;
-        showNotice(error, message);
-      }
-    }
-
-    return { element, classify };
+  function update() {
+    for (const id of ["photo-clear", "crop-help"]) byId(id).hidden = !list.children.length;
   }
 
   byId("files").addEventListener("change", ({ target }) => {
@@ -100,6 +47,163 @@ export function photo({ models, corrections, announceResult, showTab }) {
   acceptDrops(add);
 
   return { enter() {}, leave() {} };
+}
+
+/** A photo in the list: a line with its result; opened, it shows the photo and the details. */
+class Photo {
+  element;
+  #file;
+  #shared;
+  #address;
+  #name;
+  /** What the models have read: the file, or the part of it that was chosen. */
+  #image;
+  #answer = null;
+  #announced = null;
+  #running = false;
+  #again = false;
+  /** @type {Crop|null} */
+  #crop = null;
+  #cards = [];
+  #picker;
+  #thumbnail;
+  #verdicts = create("p", { className: "verdicts" }, "…");
+  #error = create("p", { className: "notice", role: "alert", hidden: true });
+  #details;
+
+  /**
+   * @param {File} file
+   * @param {import("./main.js").Shared & {onRemove: () => void}} shared
+   */
+  constructor(file, shared) {
+    this.#file = this.#image = file;
+    this.#shared = shared;
+    this.#address = URL.createObjectURL(file);
+    this.#name = file.name || "Pasted image";
+    this.#thumbnail = create("img", { src: this.#address, alt: "" });
+    // The server reads some formats that the browser cannot show.
+    this.#thumbnail.addEventListener("error", () => this.#thumbnail.classList.add("unreadable"));
+    const name = create("p", { className: "file muted small", title: this.#name }, this.#name);
+    const text = create("div", { className: "line" }, this.#verdicts, name);
+    // Details with the same name: opening one closes the others.
+    this.#details = create(
+      "details",
+      { name: "photo" },
+      create("summary", {}, create("div", { className: "thumbnail" }, this.#thumbnail), text),
+    );
+    const ariaLabel = `Remove ${this.#name}`;
+    const remove = create("button", { className: "remove", ariaLabel }, "×");
+    this.element = create("li", { className: "photo" }, this.#details, remove, this.#error);
+    this.#details.addEventListener("toggle", () => this.#details.open && this.open());
+    byId("photo-seen").addEventListener("change", this.#show);
+    remove.addEventListener("click", () => {
+      const next = this.element.nextSibling ?? this.element.previousSibling;
+      this.#dispose();
+      (next?.querySelector("summary") ?? byId("files")).focus();
+    });
+    this.element.addEventListener("dispose", () => this.#dispose());
+  }
+
+  /** Show the photo and the details of its result. */
+  open() {
+    this.#details.open = true;
+    if (this.#cards.length) return;
+    const { models, corrections } = this.#shared;
+    this.#cards = models.map(({ name }) => new Card(name, { showName: models.length > 1 }));
+    this.#picker = corrections.picker();
+    const stage = create("div", { className: "stage" });
+    const cards = create("div", { className: "cards" }, ...this.#cards.map((card) => card.element));
+    const results = create("div", { className: "results" }, cards, this.#picker.element);
+    this.#details.append(create("div", { className: "columns" }, stage, results));
+    this.#show();
+    this.#loadStage(stage);
+  }
+
+  async #loadStage(stage) {
+    const image = create("img", { src: this.#address });
+    try {
+      await image.decode();
+    } catch {
+      stage.replaceWith(
+        create("p", { className: "muted" }, "The browser cannot show this image."),
+      );
+      return;
+    }
+    this.#crop = new Crop(image, {
+      name: this.#name,
+      models: this.#shared.models,
+      onChange: () => this.classify(),
+      announce: this.#shared.announceStatus,
+    });
+    stage.replaceWith(this.#crop.element);
+  }
+
+  /** Classify the photo, or the chosen part of it; of several changes only the newest. */
+  async classify() {
+    this.#again = true;
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#again && this.element.isConnected) {
+      this.#again = false;
+      await this.#read();
+    }
+    this.#running = false;
+  }
+
+  async #read() {
+    try {
+      const image = (await this.#crop?.png()) ?? this.#file;
+      this.#answer = await api.predict(image);
+      if (image !== this.#image) {
+        this.#image = image;
+        this.#showThumbnail();
+      }
+      showNotice(this.#error, null);
+    } catch ({ message }) {
+      this.#answer = null;
+      showNotice(this.#error, message);
+    }
+    this.#show();
+    const text = this.#answer && labelsAsText(this.#answer.models);
+    if (text && text !== this.#announced) this.#shared.announceResult(`${this.#name}: ${text}`);
+    this.#announced = text;
+  }
+
+  #show = () => {
+    const results = this.#answer?.models ?? [];
+    const lines = results.map((each) => verdict(each, results.length > 1));
+    this.#verdicts.replaceChildren(...lines);
+    this.#verdicts.hidden = !lines.length;
+    this.#picker?.setImage(this.#answer && this.#image);
+    for (const card of this.#cards) {
+      const result = results.find(({ name }) => name === card.name);
+      card.element.hidden = !result && !this.#error.hidden;
+      if (result) card.show(result, { seen: byId("photo-seen").checked });
+      else card.clear("…");
+    }
+  };
+
+  #showThumbnail() {
+    const old = this.#thumbnail.src;
+    const whole = this.#image === this.#file;
+    this.#thumbnail.src = whole ? this.#address : URL.createObjectURL(this.#image);
+    if (old !== this.#address) URL.revokeObjectURL(old);
+  }
+
+  #dispose() {
+    URL.revokeObjectURL(this.#thumbnail.src);
+    URL.revokeObjectURL(this.#address);
+    byId("photo-seen").removeEventListener("change", this.#show);
+    this.element.remove();
+    this.#shared.onRemove();
+  }
+}
+
+/** The result of one model on the photo's line. */
+function verdict({ name, shown, verdict, confidence }, named) {
+  const text = create("strong", { className: labelClass(shown), dir: "auto" }, verdict);
+  const share = confidence === null ? "" : ` ${percent(confidence)}`;
+  return create("span", {}, named ? `${name}: ` : "", text, share);
 }
 
 /** Accept files that are dropped anywhere on the page. */

@@ -6,12 +6,16 @@ const BARS = 5;
 /** A label of more characters is shown in a smaller font. */
 const LONG_LABEL = 4;
 
+/** In a bar's name of more characters, the last ones are always visible. */
+const LONG_NAME = 12;
+const TAIL = 5;
+
 /** The window in milliseconds over which the frame rate is measured. */
 const RATE_WINDOW = 1000;
 
 /** The result of one model: the label, bars, the model's input, the speed. */
 export class Card {
-  #label = create("p", { className: "label" });
+  #label = create("p", { className: "label", dir: "auto" });
   #confidence = create("p", { className: "confidence muted" });
   #bars = create("ol", { className: "bars", ariaLabel: "Most probable classes" });
   #seen = create("canvas", { className: "seen", role: "img", hidden: true });
@@ -52,7 +56,7 @@ export class Card {
    * @param {number} [options.rate] Frames per second.
    */
   show(result, { seen, rate }) {
-    this.#label.textContent = result.shown ?? "nothing";
+    this.#label.textContent = result.verdict;
     this.#label.className = labelClass(result.shown);
     this.#confidence.textContent = result.confidence === null ? "" : percent(result.confidence);
     this.#showBars(result.top.slice(0, BARS), result.shown);
@@ -75,7 +79,7 @@ export class Card {
       const [name, track, share] = row.children;
       row.title = `${label}: ${probability.toFixed(6)}`;
       row.className = label === shown ? "chosen" : "";
-      name.textContent = label;
+      showName(name, label);
       track.firstChild.style.setProperty("--share", probability);
       share.textContent = percent(probability);
     });
@@ -156,23 +160,37 @@ export class Results {
  * @param {import("./api.js").Result[]} results
  */
 export function labelsAsText(results) {
-  const label = ({ shown }) => shown ?? "nothing";
-  if (results.length === 1) return label(results[0]);
-  return results.map((each) => `${each.name}: ${label(each)}`).join("; ");
+  if (results.length === 1) return results[0].verdict;
+  return results.map(({ name, verdict }) => `${name}: ${verdict}`).join("; ");
 }
 
-function labelClass(label) {
+/** The class of an element that shows a verdict. */
+export function labelClass(label) {
   if (label === null) return "label quiet";
   return label.length > LONG_LABEL ? "label long" : "label";
 }
 
-function bar() {
-  const track = create("span", { className: "track", ariaHidden: "true" }, create("span"));
-  return create("li", {}, create("span", { className: "name" }), track, create("span"));
+/** If there is no space, the middle is left out: long names often differ only at the end. */
+function showName(element, name) {
+  if (element.textContent === name) return;
+  const characters = [...name];
+  const tail = characters.length > LONG_NAME ? TAIL : 0;
+  const head = characters.slice(0, characters.length - tail).join("");
+  element.replaceChildren(
+    create("span", { className: "head" }, head),
+    create("span", {}, characters.slice(characters.length - tail).join("")),
+  );
 }
 
-function percent(probability) {
-  return `${(100 * probability).toFixed(1)} %`;
+function bar() {
+  const track = create("span", { className: "track", ariaHidden: "true" }, create("span"));
+  const name = create("span", { className: "name", dir: "auto" });
+  return create("li", {}, name, track, create("span"));
+}
+
+/** @param {number} probability */
+export function percent(probability) {
+  return `${(100 * probability).toFixed(1)}\u00a0%`;
 }
 
 /** Draw the model's input; one pixel of the canvas for each pixel. */

@@ -9,6 +9,9 @@ const INTERVAL = 100;
 /** Close codes for a duel that does not exist, or that is full. */
 const REFUSED = [1008, 1013];
 
+/** Under these names, the page can be opened only on the computer that serves it. */
+const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+
 /**
  * @typedef {object} State The state of the match, sent by the server after every change.
  * @property {"waiting"|"countdown"|"drawing"|"pause"|"over"} phase
@@ -56,8 +59,20 @@ export function duel({ models, live, announceResult, announceStatus }) {
     timer = setInterval(update, INTERVAL);
   }
 
+  /** @param {string|null} code of the duel that the user is invited to. */
+  function showInvitation(code) {
+    byId("invited").hidden = code === null;
+    byId("invited").textContent = `You are invited to the duel ${code}.`;
+    byId("code-field").hidden = code !== null;
+    byId("join-duel").classList.toggle("primary", code !== null);
+    byId("create-duel").classList.toggle("primary", code === null);
+  }
+
   function leave() {
-    if (socket) history.replaceState(null, "", "/#duel");
+    if (socket) {
+      history.replaceState(null, "", "/#duel");
+      showInvitation(null);
+    }
     socket?.close();
     socket = state = null;
     clearInterval(timer);
@@ -176,7 +191,11 @@ export function duel({ models, live, announceResult, announceStatus }) {
     announceResult("You have left the duel");
     byId("create-duel").focus();
   });
-  byId("code").value = new URLSearchParams(location.search).get("duel") ?? "";
+  const code = new URLSearchParams(location.search).get("duel") ?? "";
+  const invitation = code.slice(0, byId("code").maxLength) || null;
+  byId("code").value = invitation ?? "";
+  showInvitation(invitation);
+  byId("only-here").hidden = !LOOPBACK.includes(location.hostname);
   pad.enabled = false;
 
   return { enter() {}, leave };
