@@ -11,7 +11,7 @@ from PIL import Image
 
 from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Prediction, Predictor, Thresholds
+from pocketlens.prediction import Prediction, Predictor, Thresholds, class_name_errors
 
 
 class Brightness(Predictor):
@@ -82,3 +82,19 @@ def test_one_image_gives_one_prediction_several_give_a_list(tmp_path: Path) -> N
     assert isinstance(batch, list)  # type checkers see one image in any array
     assert [prediction.label for prediction in batch] == ["dark"] * 3
     assert model.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "errors"),
+    [
+        (["cat", "Käse", "日本", "👩\u200d👧", "9", "½", "²", "2", "A", "a", "not a cat"], []),
+        (["a", "", " \u3000"], ["class name 2 is empty", "class name 3 is empty"]),
+        (["a", 1], ["class name 2 is 1, which is not a string"]),
+        (["e\u0301", "é"], ["class name 2, 'é', is the same as class name 1"]),
+        (["a  b", "a\u00a0b "], ["class name 2, 'a\u00a0b ', is the same as class name 1"]),
+        (["\u202ea"], [r"class name 1, '\u202ea', has control or invisible characters"]),
+        (["ca\u200dt"], [r"class name 1, 'ca\u200dt', has control or invisible characters"]),
+    ],
+)
+def test_class_names(names: list[object], errors: list[str]) -> None:
+    assert class_name_errors(names) == errors

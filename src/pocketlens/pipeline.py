@@ -29,6 +29,7 @@ from pocketlens.errors import (
     RecipeError,
     TrainingError,
     did_you_mean,
+    printable,
 )
 from pocketlens.files import remove_leftovers, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
     from pocketlens.recognizer import Recognizer
 
 __all__ = ["STAGES", "check", "run"]
+
+MAX_NAME = 200
+"""The longest name of a run or model, in bytes; with a suffix it has to be a file name."""
 
 DRAWING = ("data", "train", "evaluate", "verify")
 """The stages that draw figures."""
@@ -171,6 +175,11 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
     for key, name in (("name", valid.get("name")), ("model.name", model and model.name)):
         if name is not None and (name in ("", ".", "..") or set(name) & set("/\\:\0")):
             found.append(f"{key} must be a file name without / \\ :; received: {name!r}")
+        elif name is not None and (printable(name) != name or len(name.encode()) > MAX_NAME):
+            found.append(
+                f"{key} must be a name without control characters, of at most {MAX_NAME} bytes; "
+                f"received: {name!r:.300}"
+            )
     if data:
         batch_size = training.batch_size if training else 0
         found += sources.errors(data, seed=valid.get("seed", 0), batch_size=batch_size)

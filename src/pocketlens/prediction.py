@@ -7,6 +7,7 @@ comparison, preview and serving work with either.
 from __future__ import annotations
 
 import json
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from typing import Any, Self, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.errors import OptionError, did_you_mean
+from pocketlens.errors import OptionError, did_you_mean, printable
 from pocketlens.image import ASSUMABLE, ImageSource, InputSpec, prepare
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Predictor",
     "Thresholds",
     "by_name",
+    "class_name_errors",
     "other_input",
     "renamed",
 ]
@@ -153,20 +155,48 @@ def other_input(spec: InputSpec, values: Mapping[str, Any]) -> InputSpec:
     return other
 
 
+def class_name_errors(names: Sequence[object]) -> list[str]:
+    """What is wrong with class names, one message for each name; empty if all can be used.
+
+    A name is a string that is not blank and has no control or invisible characters. Two names are
+    different in Unicode's normal form C, with spaces counted once: other names look the same.
+
+    Examples:
+        >>> class_name_errors(["cat", " cat", ""])
+        ["class name 2, ' cat', is the same as class name 1", 'class name 3 is empty']
+    """
+    errors = []
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        what = f"class name {number}"
+        if not isinstance(name, str):
+            errors.append(f"{what} is {name!r:.80}, which is not a string")
+            continue
+        same = first.setdefault(" ".join(unicodedata.normalize("NFC", name).split()), number)
+        if not name.strip():
+            errors.append(f"{what} is empty")
+        elif printable(name) != name:
+            errors.append(f"{what}, '{printable(name)}', has control or invisible characters")
+        elif same != number:
+            errors.append(f"{what}, '{name}', is the same as class name {same}")
+    return errors
+
+
 def renamed(classes: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
     """The labels, checked as new names for `classes`; the classes themselves for None.
 
     Raises:
-        OptionError: Another number of labels, or a label that is empty or not unique.
+        OptionError: Another number of labels, or one that `class_name_errors` refuses.
     """
     if labels is None:
         return tuple(classes)
     names = (labels,) if isinstance(labels, str) else tuple(labels)
-    good = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
-    if len(names) != len(classes) or len(set(names)) != len(names) or not good:
+    errors = class_name_errors(names)
+    if len(names) != len(classes) or errors:
         raise OptionError(
             f"labels must be {len(classes)} different names, one for each class; "
             f"received {len(names)}: {', '.join(map(repr, names[:12]))}"
+            + "".join(f"; {error}" for error in errors[:3])
         )
     return names
 

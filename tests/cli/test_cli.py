@@ -264,6 +264,7 @@ def test_report(bars_run: Path) -> None:
         (["run", "quick", "--set", "input.height=4"], "at least 11 × 11 with its margin; received"),
         (["run", "quick", "--set", "augment.name=spin"], "unknown augmentation 'spin'"),
         (["run", "quick", "--set", "model.name=a/b"], "model.name must be a file name without"),
+        (["run", "quick", "--set", "model.name=" + 99 * "ä£"], "of at most 200 bytes; received"),
         (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),
         (["run", "quick", "--set", "epochs=3"], "unknown key epochs; did you mean train"),
         (["run", "src"], "to train on its images: pocketlens run quick --data src"),

@@ -16,32 +16,12 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 import pocketlens
+from hostile import HOSTILE, SURROGATES, is_clean
 from pocketlens.cli.progress import Progress
 from pocketlens.cli.terminal import console, one_line, print_json, safe_output, say
 from pocketlens.errors import printable
 
 SOURCE = Path(pocketlens.__file__).parent
-
-HOSTILE = {
-    "escape sequence": "\x1b[31mred\x1b[0m",
-    "clipboard": "\x1b]52;c;cm0gLXJm\x07",
-    "title": "\x1b]0;title\x9c",
-    "carriage return": "bad\rgood",
-    "backspace": "bad\b\b\bgood",
-    "bell and null": "a\x07b\x00c",
-    "delete": "a\x7fb",
-    "C1": "a\x9b31mb\x85c\x9d0;d\x9c",
-    "bidi override": "\u202egpj.exe\u202c",
-    "bidi isolate": "\u2066a\u2067b\u2068c\u2069d",
-    "bidi marks": "a\u200eb\u200fc\u061cd",
-    "line separators": "a\u2028b\u2029c",
-    "tags": "a\U000e0041\U000e007fb",
-    "zero width": "a\u200bb\u200cc\u200dd\u2060e\ufefff\u00adg",
-    "invisible letters": "a\u115fb\u3164c\u2800d\u034fe\u180ef",
-    "half surrogates": "a\ud83db\udcffc",
-    "noncharacters": "a\ufffeb\ufdd0c\U000e0fffd",
-}
-"""Text that a terminal obeys, turns round or hides."""
 
 READABLE = (
     "Käse", "São Tomé", "naïve ½ × 3²", "日本語", "한국어", "العربية", "می\u200cخواهم", "עברית",
@@ -51,12 +31,10 @@ READABLE = (
 )  # fmt: skip
 
 
-def is_clean(text: str) -> bool:
-    """Whether a text has no control characters except for line breaks."""
-    return all(printable(line) == line for line in text.split("\n"))
+TEXTS = {**HOSTILE, "half surrogates": SURROGATES}
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_hostile_text_is_escaped(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
@@ -77,7 +55,7 @@ def test_other_text_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_json_has_the_same_value_without_control_characters(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +110,7 @@ def test_progress_shows_text_of_strangers_as_it_is(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(sys, "stderr", stream)
         with safe_output(), Progress() as progress:
             progress.stage("data", done=False)
-            for text in (*HOSTILE.values(), "[bold]x[/bold] [link=http://x]y[/link] [/] :smile:"):
+            for text in (*TEXTS.values(), "[bold]x[/bold] [link=http://x]y[/link] [/] :smile:"):
                 progress.note(text)
                 progress.download(text, 1, 2)
                 progress.download(text, 2, 2)

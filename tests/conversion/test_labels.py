@@ -31,13 +31,13 @@ def test_a_file_has_one_name_per_line(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["a", ""], "label 2 is empty; expected a class name"),
-        (["a", " "], "label 2 is empty"),
-        (["a", "b", "a"], "'a' appears more than once; class names must be unique"),
+        (["a", ""], "class name 2 is empty; expected one different, visible name"),
+        (["a", " "], "class name 2 is empty"),
+        (["a", "b", "a"], "class name 3, 'a', is the same as class name 1"),
         (["a"], "needs at least two classes; received: \\('a',\\)"),
         ([], "needs at least two classes"),
-        ([0, 1], "label 1 is 0; expected a string"),
-        (["a", "b\nc"], "label 2 is 'b\\\\nc'; expected one line"),
+        ([0, 1], "class name 1 is 0, which is not a string"),
+        (["a", "b\nc"], r"class name 2, 'b\\nc', has control or invisible characters"),
     ],
 )
 def test_invalid_labels_are_rejected(labels: list[Any], message: str) -> None:
@@ -48,9 +48,9 @@ def test_invalid_labels_are_rejected(labels: list[Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"cat\n\ndog\n", "label 2 is empty"),
+        (b"cat\n\ndog\n", "class name 2 is empty"),
         (b"caf\xe9\ndog", "is not UTF-8 text \\(byte 3\\)"),
-        (b"", "label 1 is empty"),
+        (b"", "class name 1 is empty"),
         (
             b"a\n" * (MAX_LABELS_BYTES // 2 + 1),
             f"expected a text file of at most {MAX_LABELS_BYTES}",

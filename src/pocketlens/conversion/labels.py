@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from pocketlens.errors import OptionError
+from pocketlens.prediction import class_name_errors
 
 __all__ = ["MAX_LABELS_BYTES", "read_labels"]
 
@@ -60,19 +60,9 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 
 def _checked(labels: tuple[str, ...], what: str) -> tuple[str, ...]:
-    for number, label in enumerate(labels, start=1):
-        if not isinstance(label, str):
-            raise OptionError(f"{what}: label {number} is {label!r}; expected a string")
-        if not label.strip():
-            raise OptionError(f"{what}: label {number} is empty; expected a class name")
-        if any(ord(character) < 32 for character in label):
-            raise OptionError(
-                f"{what}: label {number} is {label!r}; expected one line without control characters"
-            )
-    repeated = [label for label, count in Counter(labels).items() if count > 1]
-    if repeated:
+    if errors := class_name_errors(labels):
         raise OptionError(
-            f"{what}: {repeated[0]!r} appears more than once; class names must be unique"
+            f"{what}: {'; '.join(errors[:3])}; expected one different, visible name for each output"
         )
     if len(labels) < 2:
         raise OptionError(f"{what}: a classifier needs at least two classes; received: {labels!r}")

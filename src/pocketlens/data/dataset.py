@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.errors import DataError, OptionError
+from pocketlens.prediction import class_name_errors
 
 __all__ = ["Dataset"]
 
@@ -20,7 +21,7 @@ class Dataset:
     Args:
         images: `(N, H, W, C)` uint8, `C` 1 (gray) or 3 (RGB).
         labels: `(N,)` int64 indices into `classes`.
-        classes: Unique class names.
+        classes: Unique class names, without control characters.
         name: Where the images come from, such as `mnist/train`.
 
     Raises:
@@ -49,10 +50,11 @@ class Dataset:
                 f"{self.name}: {len(images)} images but {len(labels)} labels; "
                 "expected one label per image"
             )
-        if len(set(self.classes)) != len(self.classes) or not self.classes:
+        if not self.classes:
+            raise DataError(f"{self.name}: at least one class name is needed; received: ()")
+        if errors := class_name_errors(self.classes):
             raise DataError(
-                f"{self.name}: class names must be unique, and at least one is needed; "
-                f"received: {self.classes}"
+                f"{self.name}: {'; '.join(errors[:3])}; class names must be unique, and visible text"
             )
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(

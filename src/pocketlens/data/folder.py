@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, DataNotFoundError, ImageError
 from pocketlens.image import InputSpec, prepare
+from pocketlens.prediction import class_name_errors
 
 __all__ = ["MAX_BYTES", "count_images", "read_folder"]
 
@@ -124,6 +125,10 @@ def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
         raise DataError(
             f"{path} has {len(folders)} class folder(s) ({_listed([f.name for f in folders])}); "
             f"expected at least {least}, each named after a class and with its images"
+        )
+    if errors := class_name_errors([folder.name for folder in folders]):
+        raise DataError(
+            f"{path} has class folders that cannot be used: {'; '.join(errors[:3])}; rename them"
         )
     found = {folder.name: _files(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]
