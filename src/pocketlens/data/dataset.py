@@ -54,7 +54,7 @@ class Dataset:
             raise DataError(f"{self.name}: at least one class name is needed; received: ()")
         if errors := class_name_errors(self.classes):
             raise DataError(
-                f"{self.name}: {'; '.join(errors[:3])}; class names must be unique, and visible text"
+                f"{self.name}: {'; '.join(errors[:3])}; expected unique, visible class names"
             )
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(
