@@ -115,7 +115,7 @@ class AppOptions:
     """`[app]`: the Xcode project.
 
     Args:
-        name: The name of the app and of the Xcode project.
+        name: The app's name, such as `Digit Lens`; that of the Xcode project is derived from it.
         bundle_id: Reverse-domain identifier.
         team: Apple team ID of ten characters; empty to choose it in Xcode.
     """

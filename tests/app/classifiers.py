@@ -1,4 +1,4 @@
-"""Create small Core ML image classifiers with fixed weights."""
+"""Create small Core ML image classifiers with fixed weights, and one as Create ML writes it."""
 
 from __future__ import annotations
 
@@ -70,4 +70,42 @@ def save_classifier(
     )
     model.user_defined_metadata[INPUT_SPEC_KEY] = spec.to_json()
     model.save(str(path))
+    return path
+
+
+def save_create_ml_classifier(
+    path: Path, classes: tuple[str, ...], *, custom: bool = False
+) -> Path:
+    """Save a pipeline as Create ML writes it: Vision's feature print and a linear classifier.
+
+    With `custom`, a custom model takes the place of the feature print.
+    """
+    from coremltools.proto import Model_pb2
+
+    spec = Model_pb2.Model(specificationVersion=3)
+    first, second = (spec.pipelineClassifier.pipeline.models.add() for _ in range(2))
+    for part in (spec, first):
+        image = part.description.input.add(name="image")
+        image.type.imageType.width = image.type.imageType.height = 299
+        image.type.imageType.colorSpace = image.type.imageType.RGB
+    for part in (spec, second):
+        part.description.output.add(name="classLabel").type.stringType.SetInParent()
+        found = part.description.output.add(name="classLabelProbs")
+        found.type.dictionaryType.stringKeyType.SetInParent()
+        part.description.predictedFeatureName = "classLabel"
+        part.description.predictedProbabilitiesName = "classLabelProbs"
+    for features in (first.description.output, second.description.input):
+        array = features.add(name="sceneprint").type.multiArrayType
+        array.shape.append(2048)
+        array.dataType = array.DOUBLE
+    first.specificationVersion = second.specificationVersion = 3
+    if custom:
+        first.customModel.className = "Own"
+    else:
+        first.visionFeaturePrint.scene.version = first.visionFeaturePrint.scene.SCENE_VERSION_1
+    second.glmClassifier.stringClassLabels.vector.extend(classes)
+    for _ in classes[1:]:
+        second.glmClassifier.weights.add().value.extend([0.001] * 2048)
+        second.glmClassifier.offset.append(0)
+    path.write_bytes(spec.SerializeToString())
     return path

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pocketlens.app import check_app
+from command_line import output_of
+from pocketlens.app import changed_files, check_app
+from pocketlens.app.writer import written_files
 from pocketlens.errors import AppError
 
 PROJECT = "Digits.xcodeproj/project.pbxproj"
@@ -188,11 +190,23 @@ IN_OTHER_FILES: list[tuple[str, Callable[[Path], object], str]] = [
         lambda app: (app / ICON).write_bytes(b"x"),
         "unsupported image format",
     ),
-    ("no icon", lambda app: (app / ICON).unlink(), "AppIcon.png does not exist"),
+    ("no icon", lambda app: (app / ICON).unlink(), "AppIcon: AppIcon.png is missing"),
+    (
+        "no dark icon in the list",
+        lambda app: edit(
+            app / ASSETS / "AppIcon.appiconset/Contents.json", "AppIcon-Dark", "AppIcon-Night"
+        ),
+        "has no dark icon, AppIcon-Dark.png",
+    ),
+    (
+        "tinted icon listed as dark",
+        lambda app: edit(app / ASSETS / "AppIcon.appiconset/Contents.json", '"tinted"', '"dark"'),
+        "appearances of AppIcon-Tinted.png",
+    ),
     (
         "icon of another platform",
         lambda app: edit(app / ASSETS / "AppIcon.appiconset/Contents.json", '"ios"', '"watchos"'),
-        "platform is 'watchos'; expected 'ios'",
+        "platform of AppIcon.png is 'watchos'; expected 'ios'",
     ),
     (
         "asset catalog that is not JSON",
@@ -264,7 +278,7 @@ IN_OTHER_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "fixture without its image",
         lambda app: (app / "DigitsTests/ring.png").unlink(),
-        "ring.png does not exist",
+        "the image 'ring.png' is missing",
     ),
     (
         "fixtures without images",
@@ -294,6 +308,171 @@ def test_problems_in_other_files(app: Path, damage: Callable[[Path], object], wo
     damage(app)
     problems = check_app(app)
     assert any(words in problem for problem in problems), problems
+
+
+def replace_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+# Every row: what happens to which file, and the expected words of the message.
+IN_EVERY_FILE: list[tuple[str, Callable[[Path], object], str]] = [
+    (
+        "Swift file deleted",
+        lambda app: (app / "Digits/Screens/LabelView.swift").unlink(),
+        "Digits/Screens/LabelView.swift is missing",
+    ),
+    (
+        "Swift file of the package deleted",
+        lambda app: (app / "RecognizerKit/Sources/RecognizerKit/LabelMap.swift").unlink(),
+        "RecognizerKit/Sources/RecognizerKit/LabelMap.swift is missing",
+    ),
+    (
+        "Swift file of the tests deleted",
+        lambda app: (app / "DigitsTests/FixtureTests.swift").unlink(),
+        "DigitsTests/FixtureTests.swift is missing",
+    ),
+    (
+        "Swift file truncated",
+        lambda app: edit(app / "Digits/Screens/LabelView.swift", r"\}\s*$", ""),
+        "Digits/Screens/LabelView.swift, line ",
+    ),
+    (
+        "Swift file with text that is not Swift",
+        lambda app: replace_text(app / "Digits/Photo/PhotoModel.swift", "Lorem ipsum, dolor {\n"),
+        "Digits/Photo/PhotoModel.swift, line 1: not valid Swift",
+    ),
+    (
+        "Swift file emptied",
+        lambda app: replace_text(app / "Digits/Photo/PhotoModel.swift", ""),
+        "Digits/Photo/PhotoModel.swift is empty",
+    ),
+    (
+        "Swift file that is not text",
+        lambda app: (app / "Digits/Photo/PhotoModel.swift").write_bytes(b"\xff\xfe"),
+        "PhotoModel.swift: cannot be read",
+    ),
+    (
+        "type renamed in its declaration only",
+        lambda app: edit(app / "Digits/Photo/PhotoModel.swift", "class PhotoModel", "class Other"),
+        "Digits/Photo/PhotoScreen.swift uses PhotoModel, which no Swift file declares",
+    ),
+    (
+        "broken Swift file that the user added",
+        lambda app: replace_text(app / "Digits/Mine.swift", "struct {"),
+        "Digits/Mine.swift, line 1",
+    ),
+    (
+        "broken script",
+        lambda app: replace_text(app / "Scripts/pick_device.py", "def x(:"),
+        "Scripts/pick_device.py: invalid Python",
+    ),
+    (
+        "broken xcconfig",
+        lambda app: replace_text(app / "App.xcconfig", "APP_BUNDLE_ID com.example\n"),
+        "App.xcconfig: invalid xcconfig file: line 1",
+    ),
+    ("no Makefile", lambda app: (app / "Makefile").unlink(), "Makefile is missing"),
+    (
+        "no workflow",
+        lambda app: (app / ".github/workflows/build.yml").unlink(),
+        ".github/workflows/build.yml is missing",
+    ),
+    (
+        "UserDefaults without a reason",
+        lambda app: edit(app / "Digits/PrivacyInfo.xcprivacy", "<string>CA92.1</string>", ""),
+        "the code uses AppStorage, so NSPrivacyAccessedAPITypes must name "
+        "NSPrivacyAccessedAPICategoryUserDefaults",
+    ),
+    (
+        "code of the user that needs a reason",
+        lambda app: replace_text(
+            app / "Digits/Mine.swift", "let start = ProcessInfo.processInfo.systemUptime\n"
+        ),
+        "the code uses systemUptime, so NSPrivacyAccessedAPITypes must name "
+        "NSPrivacyAccessedAPICategorySystemBootTime",
+    ),
+    (
+        "weights truncated",
+        lambda app: next(app.rglob("weight.bin")).write_bytes(b"x"),
+        "Recognizer.mlpackage: ",
+    ),
+    (
+        "classes renamed",
+        lambda app: edit(app / "Digits/recognizer.json", '"7"', '"seven"'),
+        "Recognizer.mlpackage has 11 classes, which are not the 11 classes in recognizer.json",
+    ),
+    (
+        "fixture of another model",
+        lambda app: edit(
+            app / "DigitsTests/fixtures.json", r'"probability": [\d.]+', '"probability": 0.0'
+        ),
+        "stroke.png: the model gives",
+    ),
+    (
+        "no manifest",
+        lambda app: (app / ".pocketlens-app.json").unlink(),
+        ".pocketlens-app.json, the list of files that were written, is missing",
+    ),
+    (
+        "damaged manifest",
+        lambda app: (app / ".pocketlens-app.json").write_text("[]"),
+        "is damaged",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [row[1:] for row in IN_EVERY_FILE], ids=[row[0] for row in IN_EVERY_FILE]
+)
+def test_problems_in_every_file(app: Path, damage: Callable[[Path], object], words: str) -> None:
+    damage(app)
+    problems = check_app(app)
+    assert any(words in problem for problem in problems), problems
+
+
+def test_every_written_file_is_missed(app: Path, digits_app: Path) -> None:
+    """The manifest itself and the files of the model have messages of their own."""
+    written = [path for path in written_files(app) if "Recognizer.mlpackage" not in path]
+    assert len(written) > 40
+    (app / "Digits.xcodeproj/project.pbxproj").rename(app / "kept")
+    for path in written:
+        (app / path).unlink(missing_ok=True)
+    (app / "kept").rename(app / "Digits.xcodeproj/project.pbxproj")
+    problems = "\n".join(check_app(app))
+    gone = [path for path in written if not path.endswith("project.pbxproj")]
+    assert [path for path in gone if Path(path).name not in problems] == []
+
+
+def test_changes_of_the_user_are_listed_and_are_not_problems(app: Path) -> None:
+    assert changed_files(app) == []
+    screen = app / "Digits/Screens/LabelView.swift"
+    screen.write_text(screen.read_text("utf-8") + "// changed\n", "utf-8")
+    (app / "Digits/Mine.swift").write_text("struct Mine {}\n")
+    assert check_app(app) == []
+    assert changed_files(app) == ["Digits/Screens/LabelView.swift"]
+    assert "changed since it was written: Digits/Screens/LabelView.swift" in output_of(
+        "app", "--check", app
+    )
+    assert json.loads(output_of("app", "--check", app, "--json")) == {
+        "folder": str(app),
+        "problems": [],
+        "changed": ["Digits/Screens/LabelView.swift"],
+    }
+
+
+def test_build_folders_are_not_part_of_the_app(app: Path) -> None:
+    (app / "build").mkdir()
+    (app / "build/Broken.swift").write_text("struct {")
+    assert check_app(app) == []
+
+
+def test_deeply_nested_files(app: Path) -> None:
+    replace_text(app / "Digits/Deep.swift", "let x = " + "(" * 20_000 + ")" * 20_000)
+    replace_text(app / "Digits/Deep.json", "[" * 100_000)
+    replace_text(app / "Scripts/deep.py", "(" * 5_000)
+    problems = check_app(app)
+    assert any("Digits/Deep.json: invalid JSON" in problem for problem in problems)
+    assert any("Scripts/deep.py: invalid Python" in problem for problem in problems)
 
 
 def test_all_problems_are_reported_together(app: Path) -> None:

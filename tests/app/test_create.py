@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from app.classifiers import save_classifier
+from app.classifiers import save_classifier, save_create_ml_classifier
 from pocketlens.app import check_app, create_app
 from pocketlens.app.contents import app_contents
-from pocketlens.app.spec import AppSpec
+from pocketlens.app.names import AppSpec
 from pocketlens.app.writer import MANIFEST, write_app
 from pocketlens.coreml import load
 from pocketlens.errors import (
@@ -223,8 +224,8 @@ def test_writing_takes_less_than_a_second_of_cpu_time(digits_model: Path, tmp_pa
 
 
 def test_options_are_validated_before_the_file_is_read(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="try --name MyApp.*10 capital letters"):
-        create_app(tmp_path / "gone.mlpackage", tmp_path / "app", name="my app", team="x")
+    with pytest.raises(OptionError, match="try --name 'my app'.*10 capital letters"):
+        create_app(tmp_path / "gone.mlpackage", tmp_path / "app", name="my/app", team="x")
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -280,14 +281,98 @@ def test_a_symbolic_link_in_the_package_is_rejected(digits_model: Path, tmp_path
     assert not (tmp_path / "app").exists()
 
 
-def test_the_privacy_manifest_declares_no_data_collection(digits_app: Path) -> None:
+def test_the_privacy_manifest_declares_user_defaults_and_no_data_collection(
+    digits_app: Path,
+) -> None:
     manifest = plistlib.loads((digits_app / "Digits/PrivacyInfo.xcprivacy").read_bytes())
     assert manifest == {
         "NSPrivacyTracking": False,
         "NSPrivacyTrackingDomains": [],
         "NSPrivacyCollectedDataTypes": [],
-        "NSPrivacyAccessedAPITypes": [],
+        "NSPrivacyAccessedAPITypes": [
+            {
+                "NSPrivacyAccessedAPIType": "NSPrivacyAccessedAPICategoryUserDefaults",
+                "NSPrivacyAccessedAPITypeReasons": ["CA92.1"],
+            }
+        ],
     }
+
+
+def test_a_title_with_spaces_and_umlauts(digits_model: Path, tmp_path: Path) -> None:
+    title = "Über Äpfel (neu)"
+    app = create_app(digits_model, tmp_path / "app", name=title)
+    assert check_app(app) == []
+    project = (app / "UberApfelNeu.xcodeproj/project.pbxproj").read_text("utf-8")
+    assert f'INFOPLIST_KEY_CFBundleDisplayName = "{title}";' in project
+    assert f'"{title} uses the camera' in project
+    assert "APP_BUNDLE_ID = com.example.UberApfelNeu$(" in (app / "App.xcconfig").read_text()
+    assert json.loads((app / "UberApfelNeu/recognizer.json").read_text("utf-8"))["name"] == title
+    assert (app / "README.md").read_text("utf-8").startswith(f"# {title}\n")
+    texts = json.loads((app / "UberApfelNeu/InfoPlist.xcstrings").read_text("utf-8"))
+    german = texts["strings"]["NSCameraUsageDescription"]["localizations"]["de"]
+    assert german["stringUnit"]["value"].startswith(f"{title} benutzt die Kamera")
+    create_app(digits_model, app, force=True)
+    assert "UberApfelNeu.xcodeproj" in [path.name for path in app.iterdir()]
+    assert check_app(app) == []
+
+
+def test_the_app_declares_that_it_uses_no_encryption(digits_app: Path) -> None:
+    project = (digits_app / "Digits.xcodeproj/project.pbxproj").read_text()
+    assert project.count("INFOPLIST_KEY_ITSAppUsesNonExemptEncryption = NO;") == 2
+
+
+def test_the_app_has_a_license_that_asks_for_nothing(digits_app: Path) -> None:
+    assert (digits_app / "LICENSE").read_text().startswith("MIT No Attribution\n")
+    assert "`LICENSE`, MIT No Attribution" in (digits_app / "README.md").read_text()
+
+
+def test_the_icon_has_a_dark_and_a_tinted_variant(digits_app: Path) -> None:
+    icons = digits_app / "Digits/Assets.xcassets/AppIcon.appiconset"
+    listed = json.loads((icons / "Contents.json").read_text())["images"]
+    variants = {
+        image["filename"]: [each["value"] for each in image.get("appearances", [])]
+        for image in listed
+    }
+    assert variants == {
+        "AppIcon.png": [],
+        "AppIcon-Dark.png": ["dark"],
+        "AppIcon-Tinted.png": ["tinted"],
+    }
+    modes = {}
+    for name in variants:
+        with Image.open(icons / name) as image:
+            assert image.size == (1024, 1024)
+            modes[name] = image.mode
+    assert modes == {"AppIcon.png": "RGB", "AppIcon-Dark.png": "RGBA", "AppIcon-Tinted.png": "L"}
+    with Image.open(icons / "AppIcon-Dark.png") as image:
+        alpha = image.getchannel("A").getextrema()
+    assert alpha == (0, 255)
+
+
+def test_an_image_classifier_of_create_ml_gets_an_app_that_was_not_checked(tmp_path: Path) -> None:
+    file = save_create_ml_classifier(tmp_path / "Animals.mlmodel", ("cat", "dog"))
+    with pytest.warns(UserWarning, match="the model was not checked: .*Vision feature print"):
+        app = create_app(file, tmp_path / "app")
+    assert (app / "Animals/Recognizer.mlmodel").read_bytes() == file.read_bytes()
+    recognizer = json.loads((app / "Animals/recognizer.json").read_text())
+    assert recognizer["classes"] == ["cat", "dog"]
+    assert (recognizer["input"]["height"], recognizer["input"]["color"]) == (299, "rgb")
+    fixtures = json.loads((app / "AnimalsTests/fixtures.json").read_text())
+    assert [picture["top"] for picture in fixtures["pictures"]] == [[]] * 4
+    assert "**This model was not run" in (app / "README.md").read_text()
+    with pytest.warns(UserWarning, match="the model was not checked"):
+        assert check_app(app) == []
+
+
+def test_an_app_of_a_checked_model_does_not_say_otherwise(digits_app: Path) -> None:
+    assert "was not run" not in (digits_app / "README.md").read_text()
+
+
+def test_a_classifier_with_custom_code_is_rejected(tmp_path: Path) -> None:
+    file = save_create_ml_classifier(tmp_path / "Own.mlmodel", ("cat", "dog"), custom=True)
+    with pytest.raises(AppError, match=r"needs something that is not in the file \(custom model\)"):
+        create_app(file, tmp_path / "app")
+    assert not (tmp_path / "app").exists()
 
 
 def test_torch_coremltools_and_matplotlib_are_not_imported(

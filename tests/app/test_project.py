@@ -6,9 +6,9 @@ import pytest
 from kin.kin import check_errors  # type: ignore[import-untyped]  # ships no type hints
 from openstep_parser import OpenStepDecoder  # type: ignore[import-untyped]  # ships no type hints
 
+from pocketlens.app.names import AppSpec
 from pocketlens.app.pbxproj import ParseError, XcodeProject, parse, quoted
 from pocketlens.app.project import build_project
-from pocketlens.app.spec import AppSpec
 
 
 @pytest.fixture

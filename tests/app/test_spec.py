@@ -1,6 +1,8 @@
 """Names, identifiers, and the contents of recognizer.json."""
 
 import json
+import shlex
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketlens.app import check_options
-from pocketlens.app.spec import AppSpec, Display, RecognizerSpec, oldest_ios, suggest_name
+from pocketlens.app.names import AppSpec, oldest_ios, suggest_name
+from pocketlens.app.spec import Display, RecognizerSpec
 from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds
@@ -16,31 +19,58 @@ from pocketlens.prediction import Predictor, Thresholds
 AWKWARD = ('say "hi"', "back\\slash", "🦊", "שלום", "a/b", "new\nline", "«name»", "$(x)", "</a>")
 
 
-@pytest.mark.parametrize("name", ["Digits", "D", "My_App2", "A" * 40])
-def test_valid_names(name: str) -> None:
-    assert check_options(name) == []
-
-
 @pytest.mark.parametrize(
-    ("name", "better"),
+    ("title", "name"),
     [
-        ("my digits", "MyDigits"),
+        ("Digits", "Digits"),
+        ("D", "D"),
+        ("My_App2", "My_App2"),
+        ("A" * 40, "A" * 40),
+        ("Digit Lens", "DigitLens"),
+        ("Über Äpfel", "UberApfel"),
+        ("U\u0308ber", "Uber"),  # decomposed, as macOS writes file names
+        ("Straße & Łódź", "StrasseLodz"),
+        ("Qu'est-ce ?", "QuEstCe"),
         ("3d", "App3d"),
-        ("", "MyApp"),
         ("数字", "MyApp"),
+        ("ตัวเลข", "MyApp"),
         ("class", "ClassApp"),
         ("Vision", "VisionApp"),
         ("Makefile", "MakefileApp"),
-        ("a/../b", "AB"),
-        ("A" * 41, "A" * 40),
-        ("Digits\n", "Digits"),
+        ("_x", "X"),
     ],
 )
-def test_an_invalid_name_is_rejected_with_a_valid_suggestion(name: str, better: str) -> None:
-    (problem,) = check_options(name)
-    assert repr(name) in problem
+def test_the_target_has_an_identifier_derived_from_the_title(title: str, name: str) -> None:
+    assert check_options(title) == []
+    spec = AppSpec(title)
+    assert spec.name == name
+    assert spec.title == unicodedata.normalize("NFC", title)
+
+
+@pytest.mark.parametrize(
+    ("title", "better"),
+    [
+        ("", "MyApp"),
+        (" ", "MyApp"),
+        ("---", "MyApp"),
+        ("a/../b", "'a .. b'"),
+        ("A" * 41, "A" * 40),
+        ("Digits\n", "Digits"),
+        (" Digits", "Digits"),
+        ("Two  Spaces", "'Two Spaces'"),
+        ('say "hi"', "'say hi'"),
+        ("pay $(rent)", "'pay (rent)'"),
+        ("back\\slash", "'back slash'"),
+        ("«name»", "name"),
+        ("bold\x1b[1m", "'bold 1m'"),
+        ("left\u202eright", "'left right'"),
+    ],
+)
+def test_an_invalid_name_is_rejected_with_a_valid_suggestion(title: str, better: str) -> None:
+    (problem,) = check_options(title)
+    assert repr(title) in problem
     assert problem.endswith(f"try --name {better}")
-    assert check_options(better) == []
+    assert check_options(*shlex.split(better)) == []
 
 
 @pytest.mark.parametrize("file", ["mnist digits-2.mlpackage", "3.mlmodel", "数字.mlpackage"])
@@ -82,9 +112,9 @@ def test_an_invalid_team_is_rejected(team: str) -> None:
 
 def test_all_problems_are_reported_together() -> None:
     with pytest.raises(OptionError) as caught:
-        AppSpec("my app", "digits", "me")
+        AppSpec("my/app", "digits", "me")
     message = str(caught.value)
-    for part in ("--name MyApp", "--bundle-id example.digits", "10 capital letters"):
+    for part in ("--name 'my app'", "--bundle-id example.digits", "10 capital letters"):
         assert part in message
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import swift_names
+from pocketlens.app import swift
 
 HERE = Path(__file__).parent
 
@@ -38,13 +39,13 @@ def parts(digits_app: Path) -> dict[str, list[Path]]:
 
 def test_every_file_parses_as_swift(digits_app: Path) -> None:
     for path in swift_files(digits_app):
-        assert swift_names.errors(path) == []
+        assert swift.errors(swift.tree(path)) == []
 
 
 def test_the_parser_detects_syntax_errors(tmp_path: Path) -> None:
     path = tmp_path / "Wrong.swift"
     path.write_text("struct A { func b( { } }\n")
-    assert swift_names.errors(path) != []
+    assert swift.errors(swift.tree(path)) != []
 
 
 @pytest.mark.parametrize(
@@ -100,9 +101,9 @@ def test_the_package_imports_foundation_only(parts: dict[str, list[Path]]) -> No
 def user_texts(path: Path) -> set[str]:
     """The string literals that users see: they start with a capital letter or a placeholder."""
     found = set()
-    for node in swift_names.nodes(swift_names.tree(path)):
+    for node in swift.nodes(swift.tree(path)):
         if node.type == "line_string_literal":
-            text = swift_names.text(node).strip('"')
+            text = swift.text(node).strip('"')
             text = re.sub(r"\\\(.*?\)", "%@", text)
             if re.match("%@ |[A-Z]", text):
                 found.add(text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +17,50 @@ from pocketlens.image import InputSpec
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ICON_SIZE", "fixture_images", "icon", "png"]
+__all__ = ["ICONS", "ICON_SIZE", "Appearance", "fixture_images", "icon", "png"]
 
 ICON_SIZE = 1024
-"""The icon size that Xcode requires, in pixels. The icon must not have transparency."""
+"""The icon size that Xcode requires, in pixels."""
+
+Appearance: TypeAlias = Literal["light", "dark", "tinted"]
+
+ICONS: dict[Appearance, str] = {
+    "light": "AppIcon.png",
+    "dark": "AppIcon-Dark.png",
+    "tinted": "AppIcon-Tinted.png",
+}
+"""The file names in the asset catalog."""
 
 TOP, BOTTOM = (61, 140, 237), (36, 60, 145)
 WHITE = (255, 255, 255)
+PALE = (150, 198, 255)  # TOP, lightened: readable on the dark background
 OVERSAMPLING = 4  # smooths the edges of small images; large images do not need it
 SMALL = 512
 
 
-def icon(letter: str) -> Image.Image:
-    """An app icon, RGB 1024 × 1024: `letter` between the corners of a viewfinder."""
+def icon(letter: str, appearance: Appearance = "light") -> Image.Image:
+    """An app icon, 1024 × 1024: `letter` between the corners of a viewfinder.
+
+    As Apple's guidelines ask, `light` is opaque (RGB), `dark` has a transparent background (RGBA),
+    because the system draws its own, and `tinted` is gray on black (mode L): the system colors it.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
-    ramp = np.linspace(TOP, BOTTOM, ICON_SIZE).round().astype(np.uint8)
-    image = Image.fromarray(np.repeat(ramp[:, None, :], ICON_SIZE, axis=1))
+    ink: Any = WHITE
+    if appearance == "light":
+        ramp = np.linspace(TOP, BOTTOM, ICON_SIZE).round().astype(np.uint8)
+        image = Image.fromarray(np.repeat(ramp[:, None, :], ICON_SIZE, axis=1))
+    elif appearance == "dark":
+        image, ink = Image.new("RGBA", (ICON_SIZE, ICON_SIZE)), PALE
+    else:
+        image, ink = Image.new("L", (ICON_SIZE, ICON_SIZE)), 255
     draw = ImageDraw.Draw(image)
     near, far, arm, width = 176, ICON_SIZE - 176, 150, 44
     for x, inward_x in ((near, arm), (far, -arm)):
         for y, inward_y in ((near, arm), (far, -arm)):
-            draw.line([(x + inward_x, y), (x, y), (x, y + inward_y)], WHITE, width, joint="curve")
+            draw.line([(x + inward_x, y), (x, y), (x, y + inward_y)], ink, width, joint="curve")
     font = ImageFont.load_default(520)
-    draw.text((ICON_SIZE / 2, ICON_SIZE / 2), letter, WHITE, font, anchor="mm")
+    draw.text((ICON_SIZE / 2, ICON_SIZE / 2), letter, ink, font, anchor="mm")
     return image
 
 

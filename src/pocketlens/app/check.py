@@ -6,30 +6,40 @@ a dangling id, a second model or an icon with transparency. These rules do.
 
 from __future__ import annotations
 
-import json
 import os
-import plistlib
 import re
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
-from xml.parsers.expat import ExpatError
 
-from pocketlens.app.artwork import ICON_SIZE
+from pocketlens.app.artwork import ICON_SIZE, ICONS
+from pocketlens.app.check_files import UNREADABLE, check_files, read_json, read_text
 from pocketlens.app.check_project import ProjectFacts, check_project
 from pocketlens.app.spec import MODEL_NAME, RecognizerSpec
-from pocketlens.errors import AppError, ImageError, OptionError
+from pocketlens.errors import (
+    AppError,
+    ImageError,
+    OptionError,
+    PocketlensError,
+    UnsupportedModelError,
+    printable,
+)
 from pocketlens.image import open_image
 
 __all__ = ["check_app"]
 
-MAX_TEXT = 16_000_000
-"""The size limit for a scheme, JSON file or property list, in bytes."""
-
 PLACEHOLDER = re.compile(r"%(?:\d+\$)?(?:@|lld|lf)")
 CATALOGS = ("InfoPlist.xcstrings", "Localizable.xcstrings")
+WRITE_AGAIN = "to write the app for another model: pocketlens app MODEL -o FOLDER --force"
 
-UNREADABLE = object()
+
+@dataclass(frozen=True)
+class Fixtures:
+    """`fixtures.json`: the tolerance, and the most probable classes of each picture."""
+
+    tolerance: float
+    pictures: dict[str, list[tuple[str, float]]]
 
 
 def check_app(folder: str | os.PathLike[str]) -> list[str]:
@@ -37,8 +47,10 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
 
     Checked are the Xcode project (every reference resolves to an object of the expected type, no
     object is unused or duplicated, folders exist, required settings are present), the scheme, that
-    there is exactly one model, the asset catalog, the privacy manifest, the translations,
-    `recognizer.json` and the fixtures of the tests.
+    every file that was written is still there and can be parsed (Swift, property lists, JSON,
+    images), the asset catalog, the privacy manifest, the translations, `recognizer.json`, and that
+    there is exactly one model, which has these classes and gives the probabilities that the app's
+    tests expect. A model that does not run here is not checked; a `UserWarning` says so.
 
     Args:
         folder: The app's folder, as written by `create_app`.
@@ -61,8 +73,12 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
     facts = check_project(projects[0], problems)
     if facts is not None:
         _check_scheme(projects[0], facts, problems)
-        recognizer = _check_app_folder(folder / facts.app_folder, problems)
-        _check_fixtures(folder / facts.tests_folder, recognizer, problems)
+        recognizer = _check_recognizer(folder / facts.app_folder, problems)
+        fixtures = _check_fixtures(folder / facts.tests_folder, recognizer, problems)
+        _check_assets(folder / facts.app_folder / "Assets.xcassets", problems)
+        model = _find_model(folder / facts.app_folder, problems)
+        if model and recognizer and fixtures:
+            _check_model(model, recognizer, folder / facts.tests_folder, fixtures, problems)
         for name in CATALOGS:
             _check_texts(folder / facts.app_folder / name, facts.languages, problems)
         for name in (facts.app_folder, facts.tests_folder, facts.ui_tests_folder):
@@ -71,20 +87,20 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
                 "as a resource; delete it: Xcode generates one from the build settings"
                 for path in (folder / name).rglob("Info.plist")
             ]
+        check_files(folder, folder / facts.app_folder, problems)
     return problems
 
 
 def _check_scheme(project: Path, facts: ProjectFacts, problems: list[str]) -> None:
     path = project / "xcshareddata" / "xcschemes" / f"{project.stem}.xcscheme"
-    text = _text(path, problems)
+    text = read_text(path, problems)
     if text is None:
         return
     try:
         # The file's size is limited, and expat itself limits entity expansion.
         root = ElementTree.fromstring(text)  # noqa: S314
-    except ElementTree.ParseError as error:
-        problems.append(f"{path.name}: invalid XML: {error}")
-        return
+    except (ElementTree.ParseError, ValueError):
+        return  # reported by `check_files`
     references = list(root.iter("BuildableReference"))
     for reference in references:
         attributes = reference.attrib
@@ -113,30 +129,70 @@ def _check_scheme(project: Path, facts: ProjectFacts, problems: list[str]) -> No
     ]
 
 
-def _check_app_folder(folder: Path, problems: list[str]) -> RecognizerSpec | None:
-    if not folder.is_dir():
-        return None  # already reported by the check of the project
+def _find_model(folder: Path, problems: list[str]) -> Path | None:
+    """The one model in the app target's folder."""
     models = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix in (".mlmodel", ".mlpackage") and ".mlpackage" not in _suffixes(path, folder)
     )
     if len(models) != 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in models) or "none"
+        names = ", ".join(printable(str(path.relative_to(folder))) for path in models) or "none"
         problems.append(f"{folder.name}: expected exactly one model; found: {names}")
-    elif models[0].stem != MODEL_NAME:
+        return None
+    if models[0].stem != MODEL_NAME:
         problems.append(
-            f"{folder.name}: the model must be called {MODEL_NAME}; found: {models[0].name}"
+            f"{folder.name}: the model must be called {MODEL_NAME}; "
+            f"found: {printable(models[0].name)}"
         )
-    _check_assets(folder / "Assets.xcassets", problems)
-    _check_privacy(folder / "PrivacyInfo.xcprivacy", problems)
-    if (text := _text(folder / "recognizer.json", problems)) is None:
+    return models[0]
+
+
+def _check_recognizer(folder: Path, problems: list[str]) -> RecognizerSpec | None:
+    if (text := read_text(folder / "recognizer.json", problems)) is None:
         return None
     try:
         return RecognizerSpec.from_json(text)
     except (AppError, OptionError) as error:
-        problems.append(f"recognizer.json: {error}")
+        problems.append(f"recognizer.json: {printable(str(error))}")
         return None
+
+
+def _check_model(
+    path: Path, recognizer: RecognizerSpec, folder: Path, fixtures: Fixtures, problems: list[str]
+) -> None:
+    """Compare the model with `recognizer.json`, and its predictions with the fixtures."""
+    from pocketlens.coreml import inspect, load
+
+    try:
+        description = inspect(path)
+        classes = {str(label) for label in description["classes"]}
+        if classes != set(recognizer.classes):
+            problems.append(
+                f"{path.name} has {len(classes)} classes, which are not the "
+                f"{len(recognizer.classes)} classes in recognizer.json; {WRITE_AGAIN}"
+            )
+            return
+        images = {name: folder / name for name in fixtures.pictures if (folder / name).is_file()}
+        predictions = load(path).predict(list(images.values()))
+    except UnsupportedModelError as error:
+        warnings.warn(f"the model was not checked: {error}", stacklevel=3)
+        return
+    except ImageError:
+        return  # reported by `check_files`
+    except PocketlensError as error:
+        problems.append(f"{path.name}: {error}")
+        return
+    if not any(fixtures.pictures.values()):
+        problems.append(f"fixtures.json: no probabilities, though the model runs; {WRITE_AGAIN}")
+    for name, prediction in zip(images, predictions, strict=True):
+        found = prediction.probabilities
+        problems += [
+            f"{printable(name)}: the model gives {printable(label)!r} a probability of "
+            f"{found.get(label, 0):.3f}, fixtures.json expects {probability:.3f}; {WRITE_AGAIN}"
+            for label, probability in fixtures.pictures[name]
+            if not abs(found.get(label, 0) - probability) <= fixtures.tolerance
+        ]
 
 
 def _suffixes(path: Path, top: Path) -> set[str]:
@@ -145,65 +201,53 @@ def _suffixes(path: Path, top: Path) -> set[str]:
 
 def _check_assets(catalog: Path, problems: list[str]) -> None:
     for name in ("Contents.json", "AccentColor.colorset/Contents.json"):
-        _json(catalog / name, problems)
+        read_json(catalog / name, problems)
     icons = catalog / "AppIcon.appiconset"
-    contents = _json(icons / "Contents.json", problems)
+    contents = read_json(icons / "Contents.json", problems)
     images = contents.get("images") if isinstance(contents, dict) else None
-    expected = {"idiom": "universal", "platform": "ios", "size": f"{ICON_SIZE}x{ICON_SIZE}"}
-    if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], dict):
-        problems.append("AppIcon: expected one image in Contents.json")
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        problems.append("AppIcon: expected a list of images in Contents.json")
         return
-    problems += [
-        f"AppIcon: {key} is {images[0].get(key)!r}; expected {value!r}"
-        for key, value in expected.items()
-        if images[0].get(key) != value
-    ]
-    _check_icon(icons / str(images[0].get("filename")), problems)
+    found = {image.get("filename"): image for image in images}
+    expected = {"idiom": "universal", "platform": "ios", "size": f"{ICON_SIZE}x{ICON_SIZE}"}
+    for appearance, name in ICONS.items():
+        if name not in found:
+            problems.append(f"AppIcon: Contents.json has no {appearance} icon, {name}")
+            continue
+        entry = found[name]
+        variants = [{"appearance": "luminosity", "value": appearance}]
+        wanted = expected | ({} if appearance == "light" else {"appearances": variants})
+        problems += [
+            f"AppIcon: {key} of {name} is {entry.get(key)!r}; expected {value!r}"
+            for key, value in wanted.items()
+            if entry.get(key) != value
+        ]
+        _check_icon(icons / name, appearance, problems)
 
 
-def _check_icon(path: Path, problems: list[str]) -> None:
+def _check_icon(path: Path, appearance: str, problems: list[str]) -> None:
     from PIL import Image
 
+    if not path.is_file():
+        problems.append(f"AppIcon: {path.name} is missing")
+        return
     try:
         open_image(path)  # decodes it completely and limits its size
-    except ImageError as error:
-        problems.append(f"AppIcon: {error}")
-        return
+    except ImageError:
+        return  # reported by `check_files`
     with Image.open(path) as image:
         if image.size != (ICON_SIZE, ICON_SIZE):
             problems.append(
                 f"AppIcon: {path.name} is {image.width} × {image.height}; "
                 f"expected {ICON_SIZE} × {ICON_SIZE}"
             )
-        if image.has_transparency_data:
+        if image.has_transparency_data and appearance != "dark":
             problems.append(f"AppIcon: {path.name} has transparency; expected an opaque image")
-
-
-def _check_privacy(path: Path, problems: list[str]) -> None:
-    if (text := _text(path, problems)) is None:
-        return
-    try:
-        values = plistlib.loads(text.encode(), fmt=plistlib.FMT_XML)
-    except (ExpatError, ValueError, TypeError, LookupError, AttributeError) as error:
-        # plistlib does not convert the exceptions of the modules it uses.
-        problems.append(f"{path.name}: invalid property list: {error}")
-        return
-    expected: dict[str, Any] = {
-        "NSPrivacyTracking": bool,
-        "NSPrivacyTrackingDomains": list,
-        "NSPrivacyCollectedDataTypes": list,
-        "NSPrivacyAccessedAPITypes": list,
-    }
-    problems += [
-        f"{path.name}: {key} is missing or not a {kind.__name__}"
-        for key, kind in expected.items()
-        if not isinstance(values, dict) or not isinstance(values.get(key), kind)
-    ]
 
 
 def _check_texts(path: Path, languages: tuple[str, ...], problems: list[str]) -> None:
     """Check that each text has a translation in every language, with the same placeholders."""
-    catalog = _json(path, problems)
+    catalog = read_json(path, problems)
     if catalog is UNREADABLE:
         return
     try:
@@ -229,63 +273,38 @@ def _check_texts(path: Path, languages: tuple[str, ...], problems: list[str]) ->
         problems.append(f"{path.name}: a key is missing or has the wrong type: {error!r}")
 
 
-def _check_fixtures(folder: Path, recognizer: RecognizerSpec | None, problems: list[str]) -> None:
+def _check_fixtures(
+    folder: Path, recognizer: RecognizerSpec | None, problems: list[str]
+) -> Fixtures | None:
     if not folder.is_dir():
-        return
-    listing = _json(folder / "fixtures.json", problems)
+        return None
+    listing = read_json(folder / "fixtures.json", problems)
     if listing is UNREADABLE:
-        return
+        return None
     try:
-        tolerance, pictures = float(listing["tolerance"]), listing["pictures"]
+        tolerance = float(listing["tolerance"])
         expected = {
             str(picture["file"]): [
                 (str(a["label"]), float(a["probability"])) for a in picture["top"]
             ]
-            for picture in pictures
+            for picture in listing["pictures"]
         }
     except (TypeError, KeyError, ValueError) as error:
         problems.append(f"fixtures.json: a key is missing or has the wrong type: {error!r}")
-        return
+        return None
     if not 0 < tolerance < 1 or not expected:
         problems.append(
             "fixtures.json: expected a tolerance between 0 and 1, and at least one picture"
         )
     for name, top in expected.items():
-        if not top or not all(0 <= probability <= 1 for _, probability in top):
-            problems.append(
-                f"fixtures.json: the probabilities of {name} are missing or not between 0 and 1"
-            )
+        if not all(0 <= probability <= 1 for _, probability in top):
+            problems.append(f"fixtures.json: the probabilities of {name} are not between 0 and 1")
         if recognizer is not None:
             problems += [
                 f"fixtures.json: {name} expects {label!r}, which is not one of the classes"
                 for label, _ in top
                 if label not in recognizer.classes
             ]
-        try:
-            open_image(folder / name)
-        except ImageError as error:
-            problems.append(f"fixtures.json: {error}")
-
-
-def _text(path: Path, problems: list[str]) -> str | None:
-    try:
-        if path.stat().st_size > MAX_TEXT:
-            problems.append(f"{path.name}: larger than {MAX_TEXT} bytes")
-            return None
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        problems.append(f"{path.parent.name}/{path.name} is missing")
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path.name}: cannot be read: {error}")
-    return None
-
-
-def _json(path: Path, problems: list[str]) -> Any:
-    """The parsed JSON, or `UNREADABLE` (None would be ambiguous: it is JSON's `null`)."""
-    if (text := _text(path, problems)) is None:
-        return UNREADABLE
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        problems.append(f"{path.parent.name}/{path.name}: invalid JSON: {error}")
-        return UNREADABLE
+        if Path(name).name != name or not (folder / name).is_file():
+            problems.append(f"fixtures.json: the image {name!r} is missing")
+    return Fixtures(tolerance, expected)

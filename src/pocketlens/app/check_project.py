@@ -129,6 +129,7 @@ TARGET_SETTINGS: dict[str, dict[str, str | None]] = {
         "COREML_CODEGEN_LANGUAGE": "None",
         "CURRENT_PROJECT_VERSION": None,
         "GENERATE_INFOPLIST_FILE": "YES",
+        "INFOPLIST_KEY_ITSAppUsesNonExemptEncryption": "NO",
         "INFOPLIST_KEY_NSCameraUsageDescription": None,
         "INFOPLIST_KEY_UIApplicationSceneManifest_Generation": "YES",
         "INFOPLIST_KEY_UILaunchScreen_Generation": "YES",

@@ -13,9 +13,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeAlias
 
-from pocketlens.app.artwork import fixture_images, icon, png
+from pocketlens.app.artwork import ICONS, fixture_images, icon, png
+from pocketlens.app.names import IOS_VERSIONS, AppSpec
 from pocketlens.app.project import build_project
-from pocketlens.app.spec import IOS_VERSIONS, MODEL_NAME, AppSpec, RecognizerSpec
+from pocketlens.app.spec import MODEL_NAME, Described, RecognizerSpec
 from pocketlens.errors import AppError
 from pocketlens.prediction import Predictor
 
@@ -34,14 +35,14 @@ SINGLE_PRECISION_TOLERANCE = 0.02
 
 
 def app_contents(
-    spec: AppSpec, model: Predictor, file: Path, *, half_precision: bool
+    spec: AppSpec, model: Described, file: Path, *, half_precision: bool
 ) -> dict[str, Content]:
     """The files of the app, by their path in its folder, with `/` as the separator.
 
     Args:
         spec: The app's names and identifiers.
-        model: The loaded Core ML file; its predictions on the fixture images become part of the
-            app's tests.
+        model: The Core ML file, loaded or only described. If it is a `Predictor`, its predictions
+            on the fixture images become part of the app's tests.
         file: The Core ML file or package, which is copied.
         half_precision: Whether a device may compute the model in float16; it sets the tolerance of
             the app's tests.
@@ -49,21 +50,24 @@ def app_contents(
     Raises:
         AppError: A duplicate class name, or a package that contains symbolic links.
     """
-    recognizer = RecognizerSpec.of(spec.name, model)
+    recognizer = RecognizerSpec.of(spec.title, model)
     copies = _model_files(file)
     contents: dict[str, Content] = {
         f"{spec.name}/{path}": source for path, source in copies.items()
     }
     contents[f"{spec.name}/recognizer.json"] = recognizer.to_json().encode()
-    contents[f"{spec.name}/Assets.xcassets/AppIcon.appiconset/AppIcon.png"] = png(
-        icon(spec.name[0].upper())
-    )
+    for appearance, icon_name in ICONS.items():
+        contents[f"{spec.name}/Assets.xcassets/AppIcon.appiconset/{icon_name}"] = png(
+            icon(spec.name[0].upper(), appearance)
+        )
     for path, content in _fixtures(model, half_precision).items():
         contents[f"{spec.tests}/{path}"] = content
     project = build_project(spec)
     contents[f"{spec.name}.xcodeproj/project.pbxproj"] = project.text.encode()
     values = {
         "name": spec.name,
+        "title": spec.title,
+        "checked": isinstance(model, Predictor),
         "tests": spec.tests,
         "ui_tests": spec.ui_tests,
         "bundle_id": spec.bundle_id_setting,
@@ -149,9 +153,11 @@ def _model_files(file: Path) -> dict[str, Path]:
     return found
 
 
-def _fixtures(model: Predictor, half_precision: bool) -> dict[str, bytes]:
+def _fixtures(model: Described, half_precision: bool) -> dict[str, bytes]:
     images = fixture_images(model.input_spec)
-    predictions = model.predict(list(images.values()))
+    tops: list[list[tuple[str, float]]] = [[] for _ in images]  # as of a model not run here
+    if isinstance(model, Predictor):
+        tops = [found.top(TOP_CLASSES) for found in model.predict(list(images.values()))]
     listing = {
         "tolerance": HALF_PRECISION_TOLERANCE if half_precision else SINGLE_PRECISION_TOLERANCE,
         "pictures": [
@@ -159,10 +165,10 @@ def _fixtures(model: Predictor, half_precision: bool) -> dict[str, bytes]:
                 "file": name,
                 "top": [
                     {"label": label, "probability": round(probability, 4)}
-                    for label, probability in prediction.top(TOP_CLASSES)
+                    for label, probability in top
                 ],
             }
-            for name, prediction in zip(images, predictions, strict=True)
+            for name, top in zip(images, tops, strict=True)
         ],
     }
     contents = {name: png(image) for name, image in images.items()}

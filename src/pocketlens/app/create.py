@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pocketlens.app.contents import app_contents
-from pocketlens.app.spec import AppSpec, oldest_ios, suggest_name
+from pocketlens.app.names import AppSpec, oldest_ios, suggest_name
+from pocketlens.app.spec import Described
 from pocketlens.app.writer import earlier_options, refuse_existing, write_app
-from pocketlens.errors import AppError, with_article
+from pocketlens.errors import AppError, UnsupportedModelError, with_article
+from pocketlens.image import InputSpec
+from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
 __all__ = ["create_app"]
+
+CUSTOM_CODE = {
+    "custom": "custom layer",
+    "customModel": "custom model",
+    "linkedModel": "linked model",
+}
+"""Layers and models whose code or content is not in the file, by their names in the spec."""
 
 
 def create_app(
@@ -30,12 +40,16 @@ def create_app(
 
     Everything comes from the Core ML file: its classes, its input and how images are cropped. The
     model is also run here on a few fixture images, so that the app's tests can compare the results
-    on a device with the results on this computer.
+    on a device with the results on this computer. A model that Apple's systems run and Pocketlens
+    does not, such as Create ML's on Vision's feature print, gets an app as well; a `UserWarning`
+    says that it was not checked.
 
     Args:
         file: A `.mlpackage` or `.mlmodel` with one image input and a class label as output.
         folder: The folder to write.
-        name: The app's name: ASCII letters, digits and `_`. Default: derived from the file name.
+        name: The app's name, such as `Digit Lens` or `Über Äpfel`: at most 40 letters, digits,
+            spaces and common punctuation. The Xcode target gets an ASCII name derived from it.
+            Default: derived from the file name.
         bundle_id: For example `org.example.Digits`. Default: `com.example.` + name + team.
         team: The id of an Apple developer team, 10 letters and digits. It can also be chosen in
             Xcode later.
@@ -48,14 +62,14 @@ def create_app(
 
     Raises:
         OptionError: An invalid name, bundle id or team; the message lists all problems.
-        AppError: The file is not an image classifier.
+        AppError: The file is not an image classifier, or needs code that is not in the file.
         OutputExistsError: The folder exists, and `force` is False or the folder does not contain
             an app written by Pocketlens.
         OutputError: The folder cannot be written.
         ModelFileError: The file is damaged.
-        UnsupportedModelError: The model cannot run here.
+        UnsupportedModelError: A compiled model, or a specification version that is too new.
     """
-    from pocketlens.coreml import inspect, load
+    from pocketlens.coreml import inspect
 
     file, folder = Path(file), Path(folder)
     given = {"name": name, "bundle_id": bundle_id, "team": team}
@@ -69,9 +83,7 @@ def create_app(
     description = inspect(file)
     if [feature["type"] for feature in description["inputs"]] != ["image"]:
         raise AppError(_not_a_classifier(file, description))
-    model = load(file)
-    if not model.classes:
-        raise AppError(_not_a_classifier(file, description))
+    model = _model(file, description)
     spec = replace(spec, ios=oldest_ios(description["specification_version"]))
     contents = app_contents(spec, model, file, half_precision=_may_be_half_precision(description))
     kept = write_app(folder, contents, force=force, options=options)
@@ -82,6 +94,41 @@ def create_app(
             stacklevel=2,
         )
     return folder
+
+
+@dataclass(frozen=True)
+class _DescribedModel:
+    """A model that does not run here, as its file describes it."""
+
+    classes: tuple[str, ...]
+    input_spec: InputSpec
+    thresholds: Thresholds
+
+
+def _model(file: Path, description: Mapping[str, Any]) -> Described:
+    """The loaded model, or its description if only Apple's systems run it."""
+    from pocketlens.coreml import load
+
+    try:
+        model: Described = load(file)
+    except UnsupportedModelError as error:
+        if needed := [CUSTOM_CODE[op] for op in description["ops"] if op in CUSTOM_CODE]:
+            raise AppError(
+                f"{file} needs something that is not in the file ({', '.join(needed)}); ask its "
+                "author for a Core ML file without custom layers, custom models and linked models"
+            ) from error
+        thresholds = description["metadata"]["user"].get(THRESHOLDS_KEY)
+        model = _DescribedModel(
+            tuple(str(label) for label in description["classes"]),
+            InputSpec.from_dict(description["input_spec"]),
+            Thresholds.from_json(thresholds) if thresholds else Thresholds(),
+        )
+        reason = f"the model was not checked: {error}; the app runs it on the device, untested"
+        if model.classes:
+            warnings.warn(reason, stacklevel=3)
+    if not model.classes:
+        raise AppError(_not_a_classifier(file, description))
+    return model
 
 
 def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:

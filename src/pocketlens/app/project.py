@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketlens.app.names import AppSpec
 from pocketlens.app.pbxproj import OBJECT_VERSION, Reference, Value, XcodeProject
-from pocketlens.app.spec import AppSpec
 
 __all__ = ["PACKAGE", "XCCONFIG", "BuiltProject", "build_project"]
 
@@ -209,9 +209,11 @@ def _app_settings(spec: AppSpec) -> dict[str, Value]:
         # The app loads the compiled model by URL, so no Swift class is generated for it.
         "COREML_CODEGEN_LANGUAGE": "None",
         "ENABLE_PREVIEWS": "YES",
-        "INFOPLIST_KEY_CFBundleDisplayName": spec.name,
+        "INFOPLIST_KEY_CFBundleDisplayName": spec.title,
+        # The app encrypts nothing, so App Store Connect need not ask about it at each upload.
+        "INFOPLIST_KEY_ITSAppUsesNonExemptEncryption": "NO",
         "INFOPLIST_KEY_NSCameraUsageDescription": (
-            f"{spec.name} uses the camera to recognize what it sees. "
+            f"{spec.title} uses the camera to recognize what it sees. "
             "The images stay on this device."
         ),
         "INFOPLIST_KEY_UIApplicationSceneManifest_Generation": "YES",

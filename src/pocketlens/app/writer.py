@@ -19,7 +19,14 @@ from pocketlens.app.contents import Content
 from pocketlens.errors import AppError, OutputError, OutputExistsError
 from pocketlens.files import aside, write_aside
 
-__all__ = ["MANIFEST", "earlier_options", "refuse_existing", "write_app"]
+__all__ = [
+    "MANIFEST",
+    "changed_files",
+    "earlier_options",
+    "refuse_existing",
+    "write_app",
+    "written_files",
+]
 
 MANIFEST = ".pocketlens-app.json"
 MAX_MANIFEST = 4_000_000  # bytes; enough for about twenty thousand files
@@ -94,6 +101,35 @@ def earlier_options(folder: Path) -> dict[str, str]:
     with _manifest_errors(path):
         options = _load(path)["options"]
         return {name: value for name, value in options.items() if isinstance(value, str)}
+
+
+def written_files(folder: Path) -> list[str]:
+    """The sorted paths of the files of the app that was written to `folder`.
+
+    Raises:
+        AppError: The manifest is missing or damaged.
+    """
+    try:
+        return sorted(_read_manifest(folder))
+    except OutputExistsError as error:
+        raise AppError(
+            f"{MANIFEST}, the list of files that were written, is missing; "
+            "to write the app again: pocketlens app MODEL -o FOLDER"
+        ) from error
+
+
+def changed_files(folder: Path) -> list[str]:
+    """The sorted paths of written files whose contents were changed since.
+
+    Raises:
+        AppError: The manifest is missing or damaged.
+    """
+    known = _read_manifest(folder)
+    return [
+        path
+        for path in written_files(folder)
+        if (folder / path).is_file() and _hash(folder / path) not in known[path]
+    ]
 
 
 def _replace(

@@ -21,7 +21,7 @@ from pocketlens.errors import CheckFailedError, OptionError
 def app(
     file: Annotated[Path | None, typer.Argument(help="A Core ML image classifier.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write.")] = None,
-    name: Annotated[str | None, typer.Option(help="The app's name: letters, digits, _.")] = None,
+    name: Annotated[str | None, typer.Option(help="The app's name, such as 'Digit Lens'.")] = None,
     bundle_id: Annotated[str | None, typer.Option(help="For example com.me.digits.")] = None,
     team: Annotated[str | None, typer.Option(help="Apple team id, 10 characters.")] = None,
     check: Annotated[
@@ -31,13 +31,15 @@ def app(
     json: Json = False,
 ) -> None:
     """Write an iPhone app for a Core ML file, or check such an app."""
-    from pocketlens.app import check_app, create_app
+    from pocketlens.app import changed_files, check_app, create_app
 
     if check is not None:
         problems = check_app(check)
+        changed = changed_files(check)
         if json:
-            print_json({"folder": str(check), "problems": problems})
+            print_json({"folder": str(check), "problems": problems, "changed": changed})
         else:
+            say(*(f"changed since it was written: {path}" for path in changed))
             say(*(problems or [f"{check}: no problems found"]))
         if problems:
             raise CheckFailedError(f"{check}: {len(problems)} problem(s) found")

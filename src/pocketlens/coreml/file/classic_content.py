@@ -33,7 +33,7 @@ def classic_content(
     """
     kind = file.spec.WhichOneof("Type")
     if kind is None or kind in UNSUPPORTED:
-        return {"opset": None, "classes": [], "ops": {}, "weights": {}}
+        return {"opset": None, "classes": [], "ops": {kind: 1} if kind else {}, "weights": {}}
     if kind not in PIPELINES:
         message = getattr(file.spec, kind)
         return {

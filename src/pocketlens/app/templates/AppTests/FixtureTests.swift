@@ -6,7 +6,8 @@ import Testing
 /// Compares the model's probabilities for test images with those computed when this app was
 /// written. They differ if the crop, the color order or the pixel scaling is wrong.
 @Suite struct FixtureTests {
-    @Test func probabilitiesMatchThoseComputedBefore() async throws {
+    @Test(.enabled(if: Fixtures.haveProbabilities, "the model was not run when the app was written"))
+    func probabilitiesMatchThoseComputedBefore() async throws {
         let fixtures = try Fixtures()
         let recognizer = try Recognizer(bundle: .main)
         for picture in fixtures.pictures {
@@ -58,6 +59,11 @@ private struct Fixtures {
 
     private final class Marker {}
     private static var bundle: Bundle { Bundle(for: Marker.self) }
+
+    /// Also true if the fixtures cannot be read, so that the test runs and says why.
+    static var haveProbabilities: Bool {
+        (try? Fixtures())?.pictures.contains(where: { !$0.top.isEmpty }) ?? true
+    }
 
     init() throws {
         let file = try #require(Self.bundle.url(forResource: "fixtures", withExtension: "json"))
