@@ -17,8 +17,12 @@ INTRODUCTION = """\
 <!-- Generated from the command line itself; do not edit. -->
 
 `pocketlens COMMAND --help` prints the same. With `--json`, a command prints JSON for other
-programs. The exit status is 0 for success, 1 if a check ran and failed, 2 for bad input, and 130
-after Ctrl-C. Each command calls one function, see the [Python API](api/index.md).
+programs. Each command calls one function, see the [Python API](api/index.md).
+
+An error is one line. The exit status is 0 for success, 1 if a check ran and failed, 2 for bad input
+(or a lack of memory, disk space or permission), 70 for an error in Pocketlens itself, 130 after
+Ctrl-C, and 141 if the reader of the output has gone, such as `head`. `pocketlens --debug COMMAND`,
+or `POCKETLENS_DEBUG=1`, shows where an error was raised.
 """
 
 

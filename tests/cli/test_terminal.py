@@ -85,6 +85,7 @@ def test_output_of_other_packages_is_filtered(capsys: pytest.CaptureFixture[str]
     with safe_output():
         sys.stdout.write("a\x1b[1m\nb\u202e\n")
         sys.stdout.writelines(["c\x9b\n", "d\n"])
+        assert not hasattr(sys.stdout, "buffer")
         logger = logging.getLogger("of-another-package")
         handler = logging.StreamHandler()
         logger.addHandler(handler)

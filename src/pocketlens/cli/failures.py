@@ -18,9 +18,12 @@ from collections.abc import Iterator
 from pocketlens.cli.terminal import OutputClosed, discard_output, one_line, say
 from pocketlens.errors import CheckFailedError, PocketlensError
 
-__all__ = ["explain", "one_line_failures", "show_traces"]
+__all__ = ["check_memory_limit", "explain", "one_line_failures", "show_traces"]
 
 CHECK_FAILED, BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, OUTPUT_CLOSED = 1, 2, 70, 130, 141
+
+LEAST_MEMORY = 512 << 20
+"""The least limit of a process's address space, in bytes."""
 
 _traces = False
 
@@ -102,6 +105,23 @@ def _about_system(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     advice = ADVICE.get(error.errno or 0)
     return one_line(f"{what}{reason[:1].lower()}{reason[1:]}" + (f"; {advice}" if advice else ""))
+
+
+def check_memory_limit() -> None:
+    """Raise an error if this process may not use enough memory for any command.
+
+    Raises:
+        MemoryError: The limit is below `LEAST_MEMORY`. NumPy's OpenBLAS would try for ever to
+            allocate its buffers.
+    """
+    if os.name == "posix":
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
+            raise MemoryError(
+                f"limited to {limit >> 20} MB; Pocketlens needs at least {LEAST_MEMORY >> 20} MB"
+            )
 
 
 @contextlib.contextmanager

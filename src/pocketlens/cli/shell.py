@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from pocketlens.cli.failures import one_line_failures, show_traces
+from pocketlens.cli.failures import check_memory_limit, one_line_failures, show_traces
 from pocketlens.cli.terminal import one_line, print_json, safe_output, say
 
 __all__ = [
@@ -115,6 +115,7 @@ def command(
         def guarded(*args: Any, **kwargs: Any) -> None:
             with one_line_failures(), warnings.catch_warnings():
                 warnings.showwarning = _show_warning
+                check_memory_limit()
                 function(*args, **kwargs)
 
         on.command(name or function.__name__, epilog=examples(*example))(guarded)

@@ -36,7 +36,10 @@ class OutputClosed(BaseException):
 
 
 class SafeStream:
-    """A text stream that escapes control characters; other attributes are those of `stream`."""
+    """A text stream that escapes control characters; other attributes are those of `stream`.
+
+    It has no `buffer`: bytes would not be filtered, and Click writes bytes to ASCII terminals.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -55,6 +58,8 @@ class SafeStream:
             self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            raise AttributeError(name)
         return getattr(self.stream, name)
 
 
