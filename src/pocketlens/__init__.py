@@ -48,8 +48,11 @@ if TYPE_CHECKING:
     from pocketlens.evaluation import Histogram as Histogram
     from pocketlens.evaluation import Mistake as Mistake
     from pocketlens.evaluation import Parity as Parity
+    from pocketlens.evaluation import Reading as Reading
+    from pocketlens.evaluation import Readings as Readings
     from pocketlens.evaluation import Tolerance as Tolerance
     from pocketlens.evaluation import evaluate as evaluate
+    from pocketlens.evaluation import find_readings as find_readings
     from pocketlens.evaluation import verify as verify
     from pocketlens.evaluation.robustness import Rejection as Rejection
     from pocketlens.evaluation.robustness import Score as Score
@@ -115,6 +118,8 @@ _HOME = {
     "PocketlensError": "errors",
     "Prediction": "prediction",
     "Predictor": "prediction",
+    "Reading": "evaluation",
+    "Readings": "evaluation",
     "Recipe": "recipe",
     "Recognizer": "recognizer",
     "Rejection": "evaluation.robustness",
@@ -136,6 +141,7 @@ _HOME = {
     "download_data": "data",
     "evaluate": "evaluation",
     "export_onnx": "coreml",
+    "find_readings": "evaluation",
     "inspect": "coreml",
     "list_recipes": "recipe",
     "load": "coreml",
@@ -183,6 +189,8 @@ __all__ = [
     "PocketlensError",
     "Prediction",
     "Predictor",
+    "Reading",
+    "Readings",
     "Recipe",
     "Recognizer",
     "Rejection",
@@ -204,6 +212,7 @@ __all__ = [
     "download_data",
     "evaluate",
     "export_onnx",
+    "find_readings",
     "inspect",
     "list_recipes",
     "load",

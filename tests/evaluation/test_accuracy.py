@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
-from pocketlens.evaluation.accuracy import Evaluation, evaluate, percent, wilson_interval
+from pocketlens.evaluation.accuracy import Evaluation, evaluate, percent
+from pocketlens.evaluation.chance import wilson_interval
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor
 
@@ -196,7 +197,10 @@ def test_round_trip_through_json() -> None:
 
 
 def test_summary_lines() -> None:
-    first, second = str(evaluate(Oracle(["cat", "dog"], TABLE), CATS)).splitlines()
+    warning, first, second = str(evaluate(Oracle(["cat", "dog"], TABLE), CATS)).splitlines()
+    assert warning == (
+        "WARNING: accuracy 60.0 % on 5 images is no better than guessing among 2 classes (50.0 %)"
+    )
     # Wilson's formula for 3 of 5: 0.2307 to 0.8824.
     assert first == "accuracy 60.00 % of 5 images (95 % interval 23.07 % to 88.24 %)"
     assert second.startswith("loss 1.0524, calibration error 47.20 %, ")

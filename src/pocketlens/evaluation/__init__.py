@@ -12,6 +12,7 @@ from pocketlens.evaluation.accuracy import (
     evaluate,
 )
 from pocketlens.evaluation.parity import Disagreement, Histogram, Parity, Tolerance, verify
+from pocketlens.evaluation.readings import Reading, Readings, find_readings
 
 __all__ = [
     "Calibration",
@@ -22,7 +23,10 @@ __all__ = [
     "Histogram",
     "Mistake",
     "Parity",
+    "Reading",
+    "Readings",
     "Tolerance",
     "evaluate",
+    "find_readings",
     "verify",
 ]

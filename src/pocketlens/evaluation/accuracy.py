@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
+from pocketlens.evaluation.chance import guessing, wilson_interval
 from pocketlens.image import InputSpec, prepare
 from pocketlens.prediction import Predictor
 
@@ -142,20 +141,30 @@ class Evaluation:
         if sizes != {len(self.classes)}:
             raise ValueError(f"has {len(self.classes)} classes, but tables of another size")
 
+    @property
+    def warning(self) -> str | None:
+        """Why the model is no better than guessing; None if it is better."""
+        return guessing(np.array(self.confusion), self.classes, self.interval)
+
     def __str__(self) -> str:
         low, high = self.interval
+        warning = f"WARNING: {self.warning}\n" if self.warning else ""
         return (
-            f"accuracy {percent(self.accuracy)} of {self.n} images "
+            f"{warning}accuracy {percent(self.accuracy)} of {self.n} images "
             f"(95 % interval {percent(low)} to {percent(high)})\n"
             f"loss {self.loss:.4f}, calibration error {percent(self.calibration.error)}, "
             f"{self.milliseconds_per_image:.3f} ms per image"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary of lists, strings and numbers for JSON; the inverse of `from_dict`."""
+        """A dictionary of lists, strings and numbers for JSON; the inverse of `from_dict`.
+
+        `warning` can be computed from the rest; it is for readers of the file.
+        """
         return {
             "classes": list(self.classes),
             "n": self.n,
+            "warning": self.warning,
             "accuracy": self.accuracy,
             "interval": list(self.interval),
             "loss": self.loss,
@@ -226,23 +235,6 @@ def evaluate(predictor: Predictor, dataset: Dataset, *, batch: int = 1000) -> Ev
         seconds=seconds,
         milliseconds_per_image=1000 * seconds / len(dataset),
     )
-
-
-def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval `(low, high)` of the share `right / n` at confidence `level`.
-
-    It is valid near 0 and 1, where the textbook interval p ± z·√(p(1−p)/n) is not.
-    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
-    Journal of the American Statistical Association 22 (1927), 209-212.
-    """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = right / n
-    center = share + z * z / (2 * n)
-    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    # For 0 of n the low end is exactly 0, for n of n the high end exactly 1; avoid rounding errors.
-    low = 0.0 if right == 0 else (center - reach) / scale
-    return low, 1.0 if right == n else (center + reach) / scale
 
 
 class Predictions(NamedTuple):

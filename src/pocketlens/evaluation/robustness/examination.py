@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError, did_you_mean
-from pocketlens.evaluation.accuracy import Evaluation, evaluate, listed, wilson_interval
+from pocketlens.evaluation.accuracy import Evaluation, evaluate, listed
+from pocketlens.evaluation.chance import wilson_interval
 from pocketlens.evaluation.robustness.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from pocketlens.evaluation.robustness.drawing import rotation, scaling, translation
 from pocketlens.evaluation.robustness.empty import empty_kind, empty_scenes

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pocketlens.evaluation.accuracy import Evaluation, percent, wilson_interval
+from pocketlens.evaluation.accuracy import Evaluation, percent
+from pocketlens.evaluation.chance import wilson_interval
 
 __all__ = ["BINS", "Rejection", "Score", "Share", "SuiteResult", "Table"]
 

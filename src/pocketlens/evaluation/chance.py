@@ -1,0 +1,76 @@
+"""How far chance reaches: the interval of an accuracy, and whether it is better than guessing."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["guessing", "wilson_interval"]
+
+Z = 1.96  # of a 95 % interval
+
+
+def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval `(low, high)` of the share `right / n` at confidence `level`.
+
+    It is valid near 0 and 1, where the textbook interval p ± z·√(p(1−p)/n) is not.
+    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+    Journal of the American Statistical Association 22 (1927), 209-212.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = right / n
+    center = share + z * z / (2 * n)
+    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    # For 0 of n the low end is exactly 0, for n of n the high end exactly 1; avoid rounding errors.
+    low = 0.0 if right == 0 else (center - reach) / scale
+    return low, 1.0 if right == n else (center + reach) / scale
+
+
+def guessing(
+    confusion: NDArray[np.int64], classes: tuple[str, ...], interval: tuple[float, float]
+) -> str | None:
+    """Why the results are no better than guessing, as text; None if they are better.
+
+    Guessing among K classes is right for 1 / K of the images, and answering always with the largest
+    class for its share of the images. On unbalanced images the second is high, so the mean recall
+    counts, too: a constant answer has a mean recall of 1 / K.
+
+    Args:
+        confusion: `(K, K)` counts; row: the true class, column: the predicted class.
+        classes: The `K` class names.
+        interval: 95 % interval of the accuracy.
+    """
+    counts = confusion.sum(axis=1)
+    n, present = int(counts.sum()), counts > 0
+    accuracy, low = confusion.trace() / n, interval[0]
+    said = np.flatnonzero(confusion.sum(axis=0))
+    if len(said) == 1 and present.sum() > 1:
+        return f"every one of {n} images gets the same label, '{classes[said[0]]}'"
+    kinds = int(present.sum()) if present.sum() > 1 else len(classes)
+    guess = 1 / max(kinds, 1)
+    found = f"accuracy {_percent(accuracy)} on {n} images"
+    if kinds > 1 and low <= guess:
+        return f"{found} is no better than guessing among {kinds} classes ({_percent(guess)})"
+    largest = int(counts.argmax())
+    share = counts[largest] / n
+    if present.sum() > 1 and low <= share and (accuracy <= share or _recall(confusion) <= guess):
+        name = classes[largest]
+        return f"{found} is no better than always answering '{name}' ({_percent(share)})"
+    return None
+
+
+def _recall(confusion: NDArray[np.int64]) -> float:
+    """The low end of a 95 % interval of the mean recall."""
+    counts = confusion.sum(axis=1)
+    right, counts = confusion.diagonal()[counts > 0], counts[counts > 0]
+    rough = (right + 1) / (counts + 2)  # never 0 or 1, where a variance would be 0
+    deviation = math.sqrt(float((rough * (1 - rough) / counts).sum())) / len(counts)
+    return float((right / counts).mean()) - Z * deviation
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,359 @@
+"""`find_readings`: would a model do better if it read its images in another way?
+
+Parity compares two predictors that read images alike, so it cannot see that both read them wrongly:
+swapped color channels, pixels scaled twice or not at all, labels in another order, images that are
+turned. Labeled images can: with the right reading, more of them are classified correctly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from math import comb
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.data.dataset import Dataset
+from pocketlens.errors import OptionError
+from pocketlens.evaluation.accuracy import percent, shared_classes
+from pocketlens.evaluation.assignment import best_assignment
+from pocketlens.evaluation.reading_changes import (
+    VIEWS,
+    drawn_ink,
+    input_changes,
+    label_orders,
+    option_text,
+)
+from pocketlens.image import prepare
+from pocketlens.prediction import Predictor
+
+__all__ = ["Reading", "Readings", "find_readings"]
+
+LIMIT = 500
+SCREEN = 100
+"""How many images are classified in every reading; only readings that are better go on."""
+
+GOOD = 0.97
+"""From this accuracy no other reading is tried: there is hardly anything to gain."""
+
+LEVEL = 0.01
+"""The probability that any reading is called better by chance, over all of them (Bonferroni)."""
+
+GAINS = {"color": 0.02, "labels": 0.03, "order": 0.2, "view": 0.05, "scale": 0.1}
+"""How much accuracy a change must gain: more than a sound model may gain by it, for example by more
+contrast."""
+ASSUMED_GAIN = 0.03
+"""The same for a scale that is only assumed."""
+
+FITTED = 0.5
+"""The accuracy that labels in the order that fits best must reach."""
+
+ROUNDS = 3
+"""How many changes may come together, such as another color order and other labels."""
+
+MAX_LABELS = 2000
+"""For more classes, the order of labels that fits best is not looked for."""
+
+Right: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Another way to read the images, and what it gains.
+
+    Args:
+        name: What is changed, such as `color rgb` or `images turned by 90°`.
+        options: The command-line options for it, such as `--color rgb`; empty if there are none,
+            as for turned images.
+        values: The changed fields of the InputSpec, for `Predictor.with_input`.
+        labels: The class names in the order of the outputs; None: unchanged.
+        n: Number of images on which it was compared.
+        as_given: Accuracy on them as given, in [0, 1].
+        accuracy: Accuracy on them with this reading, in [0, 1].
+        p_value: The probability that a reading which is no better gains this much, by an exact
+            one-sided McNemar test on the same images; not corrected for the number of readings.
+    """
+
+    name: str
+    options: str
+    values: dict[str, Any]
+    labels: tuple[str, ...] | None
+    n: int
+    as_given: float
+    accuracy: float
+    p_value: float
+
+    def __str__(self) -> str:
+        found = f"as given {percent(self.as_given)}; with {self.name} {percent(self.accuracy)}"
+        return f"{found}: pass {self.options}" if self.options else found
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The answer of `find_readings`.
+
+    Args:
+        n: Number of images that were used.
+        as_given: Accuracy on them as given, in [0, 1].
+        tried: How many other readings were tried; 0 if there is hardly anything to gain.
+        better: The best reading that is significantly better than as given, or None.
+        drawings: Whether drawings should be made in the other ink: the accuracy as they are made
+            for this model, and in the other ink. None if not, or if the images are no drawings.
+        drawings_assumed: Whether the model's ink is only assumed.
+    """
+
+    n: int
+    as_given: float
+    tried: int
+    better: Reading | None
+    drawings: Reading | None
+    drawings_assumed: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether the model reads its images rightly, as far as these images tell.
+
+        Drawings in the wrong ink count only if the ink is not merely assumed.
+        """
+        return self.better is None and (self.drawings is None or self.drawings_assumed)
+
+    def __str__(self) -> str:
+        if self.better is not None:
+            first = f"another reading is better on {self.better.n} images: {self.better}"
+        elif not self.tried:
+            first = f"reading: as given {percent(self.as_given)} on {self.n} images"
+        else:
+            first = (
+                f"reading: as given {percent(self.as_given)} on {self.n} images; none of "
+                f"{self.tried} others is better"
+            )
+        if self.drawings is None:
+            return first
+        known = "assumed" if self.drawings_assumed else "set"
+        ink = self.drawings.values["ink"]
+        return (
+            f"{first}\ndrawings for this model are made in the wrong ink, which is {known}: "
+            f"{percent(self.drawings.as_given)}; with {ink} lines "
+            f"{percent(self.drawings.accuracy)}: pass {self.drawings.options}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary of lists, strings and numbers for JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+def find_readings(
+    predictor: Predictor, dataset: Dataset, *, limit: int = LIMIT, seed: int = 0
+) -> Readings:
+    """Ask whether another reading of the images makes more of a model's predictions right.
+
+    Tried are: the other color order; pixels as they are, times 1/255, from -1 to 1, and by the
+    means of MNIST, ImageNet or Caffe; inverted pixels; images turned, mirrored or transposed; and
+    the labels reversed, sorted, shifted by one, or in the order that fits best. A change that
+    helps is kept, and the others are tried again on top of it.
+
+    A reading counts as better only if an exact paired test says so, corrected for the number of
+    readings, and if it gains more than a sound model may gain by it. From 97 % accuracy on, nothing
+    is tried. A predictor without `with_input` is only tried on turned images and other labels.
+
+    Args:
+        predictor: The model, as given.
+        dataset: Labeled images, at least one.
+        limit: The most images to use, drawn at random; at least 1.
+        seed: Draws the images.
+
+    Raises:
+        DataError: The data set is empty, or has a class that the predictor lacks.
+        OptionError: `limit` is below 1.
+    """
+    if limit < 1:
+        raise OptionError(f"limit must be at least 1; received: {limit}")
+    shared_classes(predictor, dataset)
+    order = np.random.default_rng(seed).permutation(len(dataset))[:limit]
+    search = _Search(predictor, dataset.subset(order))
+    given = search.right(_State())
+    state, right, best = _State(), given, None
+    for _ in range(ROUNDS):
+        found = search.improved(state, right) if right.mean() < GOOD else None
+        if found is None:
+            break
+        state, right, rows = found
+        best = search.reading(state, given[rows], right[rows])
+    drawings = search.drawings(given) if best is None else None
+    assumed = "ink" in predictor.input_spec.assumed
+    return Readings(len(order), float(given.mean()), search.tried, best, drawings, assumed)
+
+
+def mcnemar(before: Right, after: Right) -> float:
+    """The p-value of the exact one-sided McNemar test that `after` is more often right.
+
+    Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions
+    or percentages", Psychometrika 12 (1947), 153-157; exact by the binomial distribution.
+
+    Args:
+        before: Whether each image was right.
+        after: Whether the same image is right now.
+    """
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    n = gained + lost
+    return float(sum(comb(n, k) for k in range(gained, n + 1)) / 2**n)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A reading that is being built up, one change after another."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    view: str = ""
+    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def changed(self, name: str, *kinds: str, **fields: Any) -> _State:
+        known = {"values": self.values, "labels": self.labels, "view": self.view} | fields
+        return _State(**known, names=(*self.names, name), kinds=(*self.kinds, *kinds))
+
+
+class _Search:
+    """Classifies a few images in many ways."""
+
+    def __init__(self, predictor: Predictor, data: Dataset) -> None:
+        self.predictor = predictor
+        self.data = data
+        self.names = np.array([data.classes[label] for label in data.labels], object)
+        self.tried = 0
+
+    def right(self, state: _State, rows: slice = slice(None)) -> Right:
+        """Whether each image gets its own label."""
+        return self._right(self.outputs(state, rows), state.labels, rows)
+
+    def outputs(self, state: _State, rows: slice = slice(None)) -> NDArray[np.int64]:
+        """The answers as indices of the model's outputs; -1 where they are not finite."""
+        model = self.predictor.with_input(**state.values) if state.values else self.predictor
+        return self._answers(model, state.view, self.data.images[rows])
+
+    def _answers(self, model: Predictor, view: str, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        if not len(images):
+            return np.empty(0, np.int64)
+        turned = [prepare(VIEWS[view](image), model.input_spec) for image in images]
+        with np.errstate(all="ignore"):
+            scores = np.asarray(model.probabilities(np.stack(turned)))
+        return np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), -1)
+
+    def _right(
+        self, outputs: NDArray[np.int64], labels: tuple[str, ...] | None, rows: slice
+    ) -> Right:
+        # The answer -1 is the last entry, which is no label.
+        names = np.array([*(labels or self.predictor.classes), None], object)
+        right: Right = names[outputs] == self.names[rows]
+        return right
+
+    def reading(self, state: _State, before: Right, after: Right) -> Reading:
+        """The result for a state, with what it changes only."""
+        spec = self.predictor.input_spec
+        other = spec.with_values(**state.values)
+        values = {name: v for name, v in state.values.items() if getattr(spec, name) != v}
+        inverted = any(a * b < 0 for a, b in zip(spec.scale, other.scale, strict=True))
+        if inverted and (ink := drawn_ink(self.data.images)) not in (None, spec.ink):
+            values["ink"] = ink  # drawings look like these images
+        return Reading(
+            ", ".join(state.names),
+            option_text(values, state.labels),
+            values,
+            state.labels,
+            len(before),
+            float(before.mean()),
+            float(after.mean()),
+            mcnemar(before, after),
+        )
+
+    def improved(self, state: _State, right: Right) -> tuple[_State, Right, slice] | None:
+        """The best change on top of `state`, and the images that it was tested on.
+
+        None if no change is significantly better.
+        """
+        found = [*self._other_pixels(state, right), *self._other_labels(state)]
+        good = []
+        for changed, now, rows in found:
+            before, after = right[rows], now[rows]
+            kinds = changed.kinds[len(state.kinds) :]
+            enough = after.mean() - before.mean() >= self._least_gain(kinds)
+            # A useless model's labels fit best in some order, too.
+            enough &= "order" not in kinds or after.mean() >= FITTED
+            if enough and mcnemar(before, after) * self.tried <= LEVEL:
+                good.append((float(after.mean()), (changed, now, rows)))
+        if not good:
+            return None
+        best = max(accuracy for accuracy, _ in good)
+        # Of those that are as good, up to 1 %, the first is the simplest.
+        return next(each for accuracy, each in good if accuracy >= best - 0.01)
+
+    def _least_gain(self, kinds: tuple[str, ...]) -> float:
+        gains = dict(GAINS)
+        if "scale" in self.predictor.input_spec.assumed:
+            gains["scale"] = ASSUMED_GAIN
+        return max(gains[kind] for kind in kinds)
+
+    def _other_pixels(self, state: _State, right: Right) -> Iterator[tuple[_State, Right, slice]]:
+        """The states with other pixels that are better on the first images."""
+        changes: list[_State] = []
+        if type(self.predictor).with_input is not Predictor.with_input:
+            spec = self.predictor.input_spec.with_values(**state.values)
+            changes += [
+                state.changed(each.name, *each.kinds, values={**state.values, **each.values})
+                for each in input_changes(spec)
+                if not set(each.kinds) & set(state.kinds)
+            ]
+        if "view" not in state.kinds:
+            changes += [state.changed(view, "view", view=view) for view in VIEWS if view]
+        self.tried += len(changes)
+        first, rest = slice(0, SCREEN), slice(SCREEN, None)
+        for changed in changes:
+            part = self.right(changed, first)
+            if part.sum() > right[first].sum():
+                yield changed, np.concatenate([part, self.right(changed, rest)]), slice(None)
+
+    def _other_labels(self, state: _State) -> Iterator[tuple[_State, Right, slice]]:
+        classes = self.predictor.classes
+        if "labels" in state.kinds:
+            return
+        outputs = self.outputs(state)
+        for name, order in label_orders(classes):
+            self.tried += 1
+            changed = state.changed(name, "labels", labels=order)
+            yield changed, self._right(outputs, order, slice(None)), slice(None)
+        if len(classes) > MAX_LABELS:
+            return
+        # What fits best is found on every other image, and tested on those in between.
+        self.tried += 1
+        learned, tested = slice(0, None, 2), slice(1, None, 2)
+        order = self._best_labels(outputs[learned], self.names[learned])
+        if order != classes and len(self.names) > 1:
+            name = "labels in the order that fits best"
+            changed = state.changed(name, "labels", "order", labels=order)
+            yield changed, self._right(outputs, order, slice(None)), tested
+
+    def _best_labels(self, outputs: NDArray[np.int64], names: NDArray[Any]) -> tuple[str, ...]:
+        classes = self.predictor.classes
+        place = {name: index for index, name in enumerate(classes)}
+        counts = np.zeros((len(classes), len(classes)), np.int64)
+        for output, name in zip(outputs.tolist(), names.tolist(), strict=True):
+            if output >= 0:
+                counts[output, place[name]] += 1
+        return tuple(classes[column] for column in best_assignment(counts))
+
+    def drawings(self, given: Right) -> Reading | None:
+        """Whether drawings should be made in the other ink, if the images are drawings."""
+        spec = self.predictor.input_spec
+        ink = drawn_ink(self.data.images)
+        if ink is None or ink == spec.ink:
+            return None
+        # The model's drawings look like these images, inverted.
+        outputs = self._answers(self.predictor, "", 255 - self.data.images)
+        drawn = self._right(outputs, None, slice(None))
+        gain = float(given.mean() - drawn.mean())
+        if gain < GAINS["scale"] or mcnemar(drawn, given) > LEVEL:
+            return None
+        return self.reading(_State({"ink": ink}, names=(f"ink {ink}",)), drawn, given)
