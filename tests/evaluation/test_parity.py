@@ -150,6 +150,7 @@ def test_summary_lines() -> None:
         "label agreement 75.00 % (1 differ; required: at least 99.90 %)",
         "mean |Δp| 1.09e-01 (required: at most 1.00e-03), max |Δp| 3.75e-01",
         "accuracy 75.00 % and 50.00 %",
+        "WARNING: accuracy 50.0 % on 4 images is no better than guessing among 2 classes (50.0 %)",
     ]
     assert str(verify(Table(A), Table(A), DATA)).startswith("parity passed on 4 images\n")
 

@@ -103,7 +103,7 @@ def convert(
     parity = None
     if data is not None:
         made = load(path)
-        parity = verify(source, made, test_set(None, data, made.input_spec))
+        parity = verify(source, made, test_set(run, data, made.input_spec))
     if json:
         print_json({"model": str(path), "parity": parity and parity.to_dict()})
     else:

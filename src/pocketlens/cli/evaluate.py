@@ -7,22 +7,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Data, is_run, source_name, test_set
+from pocketlens.cli.inputs import (
+    Bias,
+    Color,
+    Crop,
+    Data,
+    Ink,
+    InputOptions,
+    Labels,
+    Scale,
+    assumed_text,
+    is_run,
+    owner,
+    test_set,
+)
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
     from pocketlens.evaluation.robustness import SuiteResult
-    from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
-    from pocketlens.run_folder import Run
 
 
 @command(
     example=(
         "pocketlens evaluate runs/quick",
         "pocketlens evaluate Digits.mlpackage --data mnist --json",
+        "pocketlens evaluate Foreign.mlmodel --data photos --color bgr --labels labels.txt",
         "pocketlens evaluate runs/quick --suite",
         "pocketlens evaluate Digits.mlpackage --data mnist --suite --out results",
     )
@@ -43,37 +55,46 @@ def evaluate(
     ] = None,
     out: Out = None,
     force: Force = False,
+    ink: Ink = None,
+    scale: Scale = None,
+    bias: Bias = None,
+    color: Color = None,
+    crop: Crop = None,
+    labels: Labels = None,
     json: Json = False,
 ) -> None:
     """Measure a model on test images.
 
+    --data takes the folder test of a folder with train and test; any other folder is used whole.
     Accuracy with its confidence interval, loss, calibration, and precision and recall per class.
     With --suite also robustness: corruptions, rotations, sizes, positions, simulated photos, and
     empty scenes. The tables are printed, and written with figures to --out (default for a run: its
     folder suite/).
     """
     from pocketlens.coreml import load
-    from pocketlens.run_folder import read_run
 
     _check_options(suite=suite, limit=limit, threshold=threshold, out=out, force=force)
-    run = read_run(model) if is_run(model) else None
+    told = InputOptions(ink, scale, bias, color, crop, labels)
+    run = owner(model)
     predictor: Predictor
-    if run:
+    if is_run(model):
         from pocketlens.recognizer import Recognizer
 
-        predictor = Recognizer.load(model)
+        predictor = told.applied(Recognizer.load(model))
     else:
-        predictor = load(model)
+        predictor = told.applied(load(model))
+        run = run if data is not None else None
     if not suite:
         _show_evaluation(predictor, test_set(run, data, predictor.input_spec), json=json)
         return
     from pocketlens.report.suite_figures import check_folder
 
-    folder = out or (model / "suite" if run else None)
+    folder = out or (model / "suite" if is_run(model) else None)
     force = force or out is None  # the results inside a run folder are replaced
     if folder:
         check_folder(folder, force=force)
-    images = _originals(run, data, predictor.input_spec)
+    # The suite moves and photographs images in their original size.
+    images = test_set(run, data, predictor.input_spec, original_size=True)
     found = _examined(predictor, images, limit, threshold)
     _show_suite(found, folder, force=force, json=json)
 
@@ -100,22 +121,8 @@ def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> No
         precision = "–" if score.precision is None else percent(score.precision)
         recall = "–" if score.recall is None else percent(score.recall)
         say(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")
-
-
-def _originals(run: Run | None, data: str | None, spec: InputSpec) -> Dataset:
-    """The test images in their original size, as the suite moves and photographs them. The images
-    of a folder have no common size, so they get the size of the model's input."""
-    from pocketlens.data import load_data
-
-    if data is None and run is None:
-        raise OptionError(
-            "a model file contains no images; add --data SOURCE, such as --data mnist"
-        )
-    source, seed = data and source_name(data), 0
-    if data is None and run is not None:
-        source, seed = run.data.source if run.data else run.recipe.data.source, run.recipe.seed
-    own = None if source and not source.startswith("folder:") else spec
-    return load_data(source or "auto", split="test", input_spec=own, seed=seed)
+    if assumed := assumed_text(predictor.input_spec):
+        say(assumed)
 
 
 def _examined(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketlens.cli.terminal import say
 from pocketlens.errors import OptionError
 from pocketlens.run_contents import RECIPE
 
@@ -31,10 +32,14 @@ __all__ = [
     "InputOptions",
     "Labels",
     "Scale",
+    "assumed_text",
     "is_run",
+    "owner",
     "source_name",
     "test_set",
 ]
+
+FOLDER = "folder:"
 
 Data = Annotated[
     str | None,
@@ -152,18 +157,91 @@ def is_run(path: Path) -> bool:
     return (path / RECIPE).is_file()
 
 
-def test_set(run: Run | None, data: str | None, input_spec: InputSpec) -> Dataset:
+def owner(path: Path) -> Run | None:
+    """The run that a run folder, or a Core ML file inside one, belongs to; None for any other."""
+    from pocketlens.run_folder import read_run
+
+    folder = path if is_run(path) else path.absolute().parent
+    return read_run(folder) if (folder / RECIPE).is_file() else None
+
+
+def test_set(
+    run: Run | None,
+    data: str | None,
+    input_spec: InputSpec,
+    *,
+    original_size: bool = False,  # noqa: PT028 - this is no test
+) -> Dataset:
     """The test images of `--data`, or those of the run.
 
+    A folder without `train` and `test` has no test images of its own: all its images are used,
+    unless the run was trained on that folder. Then they are the run's test images.
+
+    Args:
+        run: The run that the model belongs to; None for none.
+        data: The option `--data`.
+        input_spec: The size and colors of the images.
+        original_size: Keep the size that the source has, if all its images have the same.
+
     Raises:
-        OptionError: There is neither.
+        OptionError: There is neither a run nor `--data`.
     """
     from pocketlens.data import load_data
 
-    if data is not None:
-        return load_data(source_name(data), split="test", input_spec=input_spec)
-    if run is None:
+    if data is None and run is None:
         raise OptionError(
             "a model file contains no images; add --data SOURCE, such as --data mnist"
         )
-    return run.load("test")
+    own = (run.data.source if run.data else run.recipe.data.source) if run else ""
+    source, split, seed = own, "test", run.recipe.seed if run else 0
+    if data is not None:
+        source, split, seed = _fresh(source_name(data), own, run)
+    size = None if original_size and not source.startswith(FOLDER) else input_spec
+    found = load_data(source, split=split, input_spec=size, seed=seed)
+    if split == "all":
+        _note(
+            f"{found.name} has no folders train and test: all of its {len(found)} images are used"
+        )
+    return found
+
+
+def _fresh(source: str, own: str, run: Run | None) -> tuple[str, str, int]:
+    """Source, split and seed for `--data`."""
+    from pocketlens.data.folder import has_splits
+
+    if run is not None and _same_folder(source, own):
+        _note(f"the model was trained on {source}: only the run's test images are used")
+        return own, "test", run.recipe.seed
+    if run is not None and _same_folder(source, run.recipe.data.extra):
+        _note(f"the model was trained on every image of {source}: the results are too good")
+    if source.startswith(FOLDER) and not has_splits(_path(source)):
+        return source, "all", 0
+    return source, "test", 0
+
+
+def _same_folder(source: str, other: str) -> bool:
+    if not (source.startswith(FOLDER) and other.startswith(FOLDER)):
+        return False
+    return _path(source).resolve() == _path(other).resolve()
+
+
+def _path(source: str) -> Path:
+    return Path(source.removeprefix(FOLDER)).expanduser()
+
+
+def _note(text: str) -> None:
+    say(f"pocketlens: note: {text}", error=True)
+
+
+def assumed_text(spec: InputSpec) -> str | None:
+    """What is only assumed about a model's input, as a line of text; None if all is known."""
+    if not spec.assumed:
+        return None
+    from pocketlens.evaluation.reading_changes import numbers_text
+
+    values = {
+        name: value if isinstance(value := getattr(spec, name), str) else numbers_text(value)
+        for name in spec.assumed
+    }
+    listed = ", ".join(f"{name} {value}" for name, value in values.items())
+    return f"assumed, as the file does not say it: {listed}"

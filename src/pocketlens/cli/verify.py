@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Data, is_run, test_set
+from pocketlens.cli.inputs import (
+    Bias,
+    Color,
+    Crop,
+    Data,
+    Ink,
+    InputOptions,
+    Labels,
+    Scale,
+    assumed_text,
+    is_run,
+    owner,
+    test_set,
+)
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.errors import CheckFailedError, OptionError, RunError
 from pocketlens.run_contents import run_command
@@ -21,6 +34,7 @@ if TYPE_CHECKING:
         "pocketlens verify runs/quick",
         "pocketlens verify model.keras Digits.mlpackage --data mnist",
         "pocketlens verify Half.mlpackage Full.mlpackage --data mnist",
+        "pocketlens verify Foreign.mlmodel --data photos     # is it read in the right way?",
     )
 )
 def verify(
@@ -35,47 +49,96 @@ def verify(
     mean_difference: Annotated[
         float, typer.Option(help="Largest accepted mean |Δp|.", min=0)
     ] = 1e-3,
+    ink: Ink = None,
+    scale: Scale = None,
+    bias: Bias = None,
+    color: Color = None,
+    crop: Crop = None,
+    labels: Labels = None,
     json: Json = False,
 ) -> None:
     """Compare a Core ML file with its source; exit 1 if they differ.
 
     A run folder contains both; otherwise pass two models. |Δp| is the largest difference in
     probability over the classes of an image; its mean is over all images.
+
+    With --data, it also asks whether another reading of the images would be better: another color
+    order, scale or order of labels, inverted or turned images. If so, exit 1. The options for the
+    input apply to both models.
     """
     from pocketlens.coreml import load
-    from pocketlens.evaluation.parity import Tolerance
-    from pocketlens.evaluation.parity import verify as compare
-    from pocketlens.run_folder import read_run
+    from pocketlens.evaluation import Readings, Tolerance, find_readings
+    from pocketlens.evaluation import verify as compare
 
-    run = read_run(model) if is_run(model) else None
-    if other is None and run is None:
+    told = InputOptions(ink, scale, bias, color, crop, labels)
+    run = owner(model)
+    alone = not is_run(model) and other is None
+    if alone and (data is None or model.suffix == ".keras"):
         raise OptionError(
             f"{model} is not a run folder; pass a second model to compare with, and data: "
             f"pocketlens verify {model} OTHER --data SOURCE"
         )
-    if other is None and run is not None and run.model is None:
+    if is_run(model) and other is None and run is not None and run.model is None:
         run_it = run_command(model)
         raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")
-    second = load(other or run.model)  # type: ignore[union-attr, arg-type]
-    first: Predictor
-    if run:
+    file = other or (run.model if run and is_run(model) else model)
+    assert file is not None  # checked above
+    given = load(file)
+    second = told.applied(given)
+    images = test_set(run if is_run(model) or data else None, data, second.input_spec)
+    found = None
+    if other is not None or is_run(model):
+        first = _source(model, told, second)
+        found = compare(first, second, images, tolerance=Tolerance(agreement, mean_difference))
+    asked: Readings | None = None
+    if data is not None or other is not None:
+        asked = find_readings(second, images)
+    differs = _differs(given, second)
+    if json:
+        parity = found.to_dict() if found else {}
+        print_json({**parity, "reading": asked and asked.to_dict(), "not_in_file": differs})
+    else:
+        for each in (found, asked, assumed_text(second.input_spec)):
+            say(*str(each).split("\n")) if each is not None else None
+        if differs:
+            say(
+                f"note: {', '.join(differs)} given here: the file itself reads its images in "
+                "another way; convert it again with these options before it goes on a phone"
+            )
+    if found and not found.passed:
+        raise CheckFailedError(f"{model} and {file} do not agree within the tolerance")
+    if asked and not asked.passed:
+        better = asked.better or asked.drawings
+        assert better is not None
+        mend = (
+            f"pass {better.options} here, and convert it again with it"
+            if better.options
+            else ("turn the images, or train the model on images like these")
+        )
+        raise CheckFailedError(f"{file} reads these images better in another way; {mend}")
+
+
+def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
+    """The model to compare with, reading its images as the options say."""
+    if is_run(model):
         from pocketlens.recognizer import Recognizer
 
-        first = Recognizer.load(model)
-    elif model.suffix == ".keras":
+        return told.applied(Recognizer.load(model))
+    if model.suffix == ".keras":
         from pocketlens.conversion import KerasPredictor
 
         # A Keras file has no class names and no crop; the Core ML file made from it has both.
-        first = KerasPredictor(model, second.classes, second.input_spec)
-    else:
-        first = load(model)
-    images = test_set(run, data, second.input_spec)
-    found = compare(first, second, images, tolerance=Tolerance(agreement, mean_difference))
-    if json:
-        print_json(found.to_dict())
-    else:
-        say(*str(found).split("\n"))
-    if not found.passed:
-        raise CheckFailedError(
-            f"{model} and {other or second.path} do not agree within the tolerance"
-        )
+        return KerasPredictor(model, second.classes, second.input_spec)
+    from pocketlens.coreml import load
+
+    return told.applied(load(model))
+
+
+def _differs(given: Predictor, told: Predictor) -> list[str]:
+    """The options that change what the Core ML file itself does with its pixels and labels."""
+    names = [
+        f"--{name}"
+        for name in ("color", "scale", "bias")
+        if getattr(given.input_spec, name) != getattr(told.input_spec, name)
+    ]
+    return names + (["--labels"] if given.classes != told.classes else [])

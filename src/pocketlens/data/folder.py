@@ -18,7 +18,7 @@ from pocketlens.errors import DataError, DataNotFoundError, ImageError
 from pocketlens.image import InputSpec, prepare
 from pocketlens.prediction import class_name_errors
 
-__all__ = ["MAX_BYTES", "count_images", "read_folder"]
+__all__ = ["MAX_BYTES", "count_images", "has_splits", "read_folder"]
 
 TEST_FRACTION = 0.2
 
@@ -63,6 +63,11 @@ def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
 
+def has_splits(path: Path) -> bool:
+    """Whether the folder has its own splits, `train` and `test`."""
+    return (path / "train").is_dir() and (path / "test").is_dir()
+
+
 def count_images(path: Path, split: str = "train", *, seed: int = 0) -> dict[str, int]:
     """The number of images per class that `read_folder` would load; decodes none of them.
 
@@ -94,7 +99,7 @@ def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[P
 def _chosen(path: Path, split: str, seed: int) -> dict[str, list[Path]]:
     """The files of `split`, by class."""
     inside = path.resolve()
-    if (path / "train").is_dir() and (path / "test").is_dir():
+    if has_splits(path):
         both = {part: _scan(path / part, inside) for part in ("train", "test")}
         odd = sorted(set(both["train"]) ^ set(both["test"]), key=_natural)
         if odd:

@@ -144,7 +144,8 @@ class Evaluation:
     @property
     def warning(self) -> str | None:
         """Why the model is no better than guessing; None if it is better."""
-        return guessing(np.array(self.confusion), self.classes, self.interval)
+        table = np.array(self.confusion)
+        return guessing(self.classes, table.sum(axis=1), table.sum(axis=0), table.diagonal())
 
     def __str__(self) -> str:
         low, high = self.interval

@@ -31,42 +31,45 @@ def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, 
 
 
 def guessing(
-    confusion: NDArray[np.int64], classes: tuple[str, ...], interval: tuple[float, float]
+    classes: tuple[str, ...],
+    counts: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    right: NDArray[np.int64],
 ) -> str | None:
-    """Why the results are no better than guessing, as text; None if they are better.
+    """Why predictions are no better than guessing, as text; None if they are better.
 
     Guessing among K classes is right for 1 / K of the images, and answering always with the largest
     class for its share of the images. On unbalanced images the second is high, so the mean recall
     counts, too: a constant answer has a mean recall of 1 / K.
 
     Args:
-        confusion: `(K, K)` counts; row: the true class, column: the predicted class.
         classes: The `K` class names.
-        interval: 95 % interval of the accuracy.
+        counts: `(K,)`: images of each class, at least one in all.
+        predicted: `(K,)`: images that were predicted as each class.
+        right: `(K,)`: images of each class that were predicted as it.
     """
-    counts = confusion.sum(axis=1)
-    n, present = int(counts.sum()), counts > 0
-    accuracy, low = confusion.trace() / n, interval[0]
-    said = np.flatnonzero(confusion.sum(axis=0))
+    n, present, said = int(counts.sum()), counts > 0, np.flatnonzero(predicted)
     if len(said) == 1 and present.sum() > 1:
         return f"every one of {n} images gets the same label, '{classes[said[0]]}'"
     kinds = int(present.sum()) if present.sum() > 1 else len(classes)
-    guess = 1 / max(kinds, 1)
+    if kinds < 2:
+        return None
+    accuracy, guess = float(right.sum() / n), 1 / kinds
+    low, _ = wilson_interval(int(right.sum()), n)
     found = f"accuracy {_percent(accuracy)} on {n} images"
-    if kinds > 1 and low <= guess:
+    if low <= guess:
         return f"{found} is no better than guessing among {kinds} classes ({_percent(guess)})"
     largest = int(counts.argmax())
-    share = counts[largest] / n
-    if present.sum() > 1 and low <= share and (accuracy <= share or _recall(confusion) <= guess):
+    share = float(counts[largest] / n)
+    useless = accuracy <= share or _lowest_recall(counts[present], right[present]) <= guess
+    if present.sum() > 1 and low <= share and useless:
         name = classes[largest]
         return f"{found} is no better than always answering '{name}' ({_percent(share)})"
     return None
 
 
-def _recall(confusion: NDArray[np.int64]) -> float:
-    """The low end of a 95 % interval of the mean recall."""
-    counts = confusion.sum(axis=1)
-    right, counts = confusion.diagonal()[counts > 0], counts[counts > 0]
+def _lowest_recall(counts: NDArray[np.int64], right: NDArray[np.int64]) -> float:
+    """The low end of a 95 % interval of the mean recall of classes that have images."""
     rough = (right + 1) / (counts + 2)  # never 0 or 1, where a variance would be 0
     deviation = math.sqrt(float((rough * (1 - rough) / counts).sum())) / len(counts)
     return float((right / counts).mean()) - Z * deviation

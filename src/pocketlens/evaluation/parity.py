@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.accuracy import listed, percent, predictions, shared_classes
+from pocketlens.evaluation.chance import guessing
 from pocketlens.prediction import Predictor
 
 __all__ = ["Disagreement", "Histogram", "Parity", "Tolerance", "verify"]
@@ -107,6 +108,7 @@ class Parity:
         disagreements: The first 20 images with different labels.
         histogram: Distribution of |Δp|.
         tolerance: The limits for passing.
+        warning: Why b is no better than guessing; None if it is better.
 
     Raises:
         ValueError: `n` is 0, or `disagreed` is larger than `n`.
@@ -121,6 +123,7 @@ class Parity:
     disagreements: tuple[Disagreement, ...]
     histogram: Histogram
     tolerance: Tolerance
+    warning: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.disagreed <= self.n or self.n == 0:
@@ -148,6 +151,7 @@ class Parity:
             f"mean |Δp| {self.mean_difference:.2e} (required: at most "
             f"{limits.mean_difference:.2e}), max |Δp| {self.max_difference:.2e}\n"
             f"accuracy {percent(self.accuracy_a)} and {percent(self.accuracy_b)}"
+            + (f"\nWARNING: {self.warning}" if self.warning else "")
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,6 +174,7 @@ class Parity:
                 "counts": list(self.histogram.counts),
             },
             "tolerance": asdict(self.tolerance),
+            "warning": self.warning,
         }
 
     @classmethod
@@ -212,7 +217,8 @@ def verify(
     _check_same_classes(a, b)
     classes = shared_classes(a, dataset)
     differences = np.empty(len(dataset))
-    right_a = right_b = disagreed = 0
+    right_a = disagreed = 0
+    counts, predicted, right = np.zeros((3, len(classes)), np.int64)  # per class, of b
     shown: list[Disagreement] = []
     pairs = zip(
         predictions(a, dataset, classes, batch=batch),
@@ -223,7 +229,9 @@ def verify(
         labels = dataset.labels[one.place]
         differences[one.place] = np.abs(one.probabilities - other.probabilities).max(axis=1)
         right_a += int((one.predicted == labels).sum())
-        right_b += int((other.predicted == labels).sum())
+        np.add.at(counts, labels, 1)
+        np.add.at(predicted, other.predicted, 1)
+        np.add.at(right, labels[other.predicted == labels], 1)
         differing = np.flatnonzero(one.predicted != other.predicted)
         disagreed += len(differing)
         shown += [
@@ -243,10 +251,11 @@ def verify(
         max_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
         accuracy_a=right_a / len(dataset),
-        accuracy_b=right_b / len(dataset),
+        accuracy_b=int(right.sum()) / len(dataset),
         disagreements=tuple(shown),
         histogram=_histogram(differences),
         tolerance=tolerance,
+        warning=guessing(classes, counts, predicted, right),
     )
 
 

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from pocketlens.image import Color, InputSpec
 
-__all__ = ["VIEWS", "InputChange", "drawn_ink", "input_changes", "label_orders", "option_text"]
+__all__ = [
+    "VIEWS",
+    "InputChange",
+    "drawn_ink",
+    "input_changes",
+    "label_orders",
+    "numbers_text",
+    "option_text",
+]
 
 MEANS = (0.485, 0.456, 0.406)  # of ImageNet, red first, as PyTorch's models have them
 DEVIATIONS = (0.229, 0.224, 0.225)
@@ -69,9 +77,9 @@ def input_changes(spec: InputSpec) -> Iterator[InputChange]:
                 else:
                     both = {"color": color, **values}
                     yield InputChange(f"color {color}, {name}", ("color", "scale"), both)
+    yield _inverted(spec.scale, spec.bias)
     for scale, bias in _scalings(spec.color) if spec.color == "gray" else ():
         yield _inverted(scale, bias)
-    yield _inverted(spec.scale, spec.bias)
 
 
 def _scalings(color: Color) -> list[tuple[Numbers, Numbers]]:

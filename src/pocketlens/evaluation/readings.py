@@ -56,7 +56,10 @@ ROUNDS = 3
 MAX_LABELS = 2000
 """For more classes, the order of labels that fits best is not looked for."""
 
+EVERY = slice(None)
+
 Right: TypeAlias = NDArray[np.bool_]
+Scores: TypeAlias = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,8 @@ def find_readings(
     shared_classes(predictor, dataset)
     order = np.random.default_rng(seed).permutation(len(dataset))[:limit]
     search = _Search(predictor, dataset.subset(order))
-    given = search.right(_State())
-    state, right, best = _State(), given, None
+    state, best = _State(), None
+    right = given = search.right(state, search.scores(state))
     for _ in range(ROUNDS):
         found = search.improved(state, right) if right.mean() < GOOD else None
         if found is None:
@@ -225,30 +228,23 @@ class _Search:
         self.names = np.array([data.classes[label] for label in data.labels], object)
         self.tried = 0
 
-    def right(self, state: _State, rows: slice = slice(None)) -> Right:
-        """Whether each image gets its own label."""
-        return self._right(self.outputs(state, rows), state.labels, rows)
-
-    def outputs(self, state: _State, rows: slice = slice(None)) -> NDArray[np.int64]:
-        """The answers as indices of the model's outputs; -1 where they are not finite."""
+    def scores(self, state: _State, rows: slice = EVERY) -> Scores:
+        """The probabilities `(n, K)` for the images, as this reading gives them."""
         model = self.predictor.with_input(**state.values) if state.values else self.predictor
-        return self._answers(model, state.view, self.data.images[rows])
+        return self._scores(model, state.view, self.data.images[rows])
 
-    def _answers(self, model: Predictor, view: str, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        if not len(images):
-            return np.empty(0, np.int64)
+    def _scores(self, model: Predictor, view: str, images: NDArray[np.uint8]) -> Scores:
         turned = [prepare(VIEWS[view](image), model.input_spec) for image in images]
+        if not turned:
+            return np.empty((0, len(model.classes)), np.float32)
         with np.errstate(all="ignore"):
-            scores = np.asarray(model.probabilities(np.stack(turned)))
-        return np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), -1)
+            return np.asarray(model.probabilities(np.stack(turned)))
 
-    def _right(
-        self, outputs: NDArray[np.int64], labels: tuple[str, ...] | None, rows: slice
-    ) -> Right:
-        # The answer -1 is the last entry, which is no label.
-        names = np.array([*(labels or self.predictor.classes), None], object)
-        right: Right = names[outputs] == self.names[rows]
-        return right
+    def right(self, state: _State, scores: Scores, rows: slice = EVERY) -> Right:
+        """Whether each image gets its own label; not if a probability is not finite."""
+        names = np.array(state.labels or self.predictor.classes, object)
+        right: Right = names[scores.argmax(axis=1)] == self.names[rows]
+        return right & np.isfinite(scores).all(axis=1)
 
     def reading(self, state: _State, before: Right, after: Right) -> Reading:
         """The result for a state, with what it changes only."""
@@ -274,21 +270,25 @@ class _Search:
 
         None if no change is significantly better.
         """
-        found = [*self._other_pixels(state, right), *self._other_labels(state)]
         good = []
-        for changed, now, rows in found:
+        for changed, scores, rows in [
+            *self._other_pixels(state, right),
+            *self._other_labels(state),
+        ]:
+            now = self.right(changed, scores)
             before, after = right[rows], now[rows]
             kinds = changed.kinds[len(state.kinds) :]
             enough = after.mean() - before.mean() >= self._least_gain(kinds)
             # A useless model's labels fit best in some order, too.
             enough &= "order" not in kinds or after.mean() >= FITTED
             if enough and mcnemar(before, after) * self.tried <= LEVEL:
-                good.append((float(after.mean()), (changed, now, rows)))
+                good.append((float(after.mean()), len(kinds), (changed, now, rows)))
         if not good:
             return None
-        best = max(accuracy for accuracy, _ in good)
-        # Of those that are as good, up to 1 %, the first is the simplest.
-        return next(each for accuracy, each in good if accuracy >= best - 0.01)
+        best = max(accuracy for accuracy, _, _ in good)
+        # One change instead of two, if it is as good up to 1 %; then the best, the first of equals.
+        fewest = min(count for accuracy, count, _ in good if accuracy >= best - 0.01)
+        return max((each for each in good if each[1] == fewest), key=lambda each: each[0])[2]
 
     def _least_gain(self, kinds: tuple[str, ...]) -> float:
         gains = dict(GAINS)
@@ -296,7 +296,7 @@ class _Search:
             gains["scale"] = ASSUMED_GAIN
         return max(gains[kind] for kind in kinds)
 
-    def _other_pixels(self, state: _State, right: Right) -> Iterator[tuple[_State, Right, slice]]:
+    def _other_pixels(self, state: _State, right: Right) -> Iterator[tuple[_State, Scores, slice]]:
         """The states with other pixels that are better on the first images."""
         changes: list[_State] = []
         if type(self.predictor).with_input is not Predictor.with_input:
@@ -311,37 +311,34 @@ class _Search:
         self.tried += len(changes)
         first, rest = slice(0, SCREEN), slice(SCREEN, None)
         for changed in changes:
-            part = self.right(changed, first)
-            if part.sum() > right[first].sum():
-                yield changed, np.concatenate([part, self.right(changed, rest)]), slice(None)
+            part = self.scores(changed, first)
+            if self.right(changed, part, first).sum() > right[first].sum():
+                yield changed, np.concatenate([part, self.scores(changed, rest)]), EVERY
 
-    def _other_labels(self, state: _State) -> Iterator[tuple[_State, Right, slice]]:
+    def _other_labels(self, state: _State) -> Iterator[tuple[_State, Scores, slice]]:
+        """The states with other labels."""
         classes = self.predictor.classes
         if "labels" in state.kinds:
             return
-        outputs = self.outputs(state)
+        scores = self.scores(state)
         for name, order in label_orders(classes):
             self.tried += 1
-            changed = state.changed(name, "labels", labels=order)
-            yield changed, self._right(outputs, order, slice(None)), slice(None)
+            yield state.changed(name, "labels", labels=order), scores, EVERY
         if len(classes) > MAX_LABELS:
             return
         # What fits best is found on every other image, and tested on those in between.
         self.tried += 1
         learned, tested = slice(0, None, 2), slice(1, None, 2)
-        order = self._best_labels(outputs[learned], self.names[learned])
+        order = self._best_labels(scores[learned], self.names[learned])
         if order != classes and len(self.names) > 1:
             name = "labels in the order that fits best"
-            changed = state.changed(name, "labels", "order", labels=order)
-            yield changed, self._right(outputs, order, slice(None)), tested
+            yield state.changed(name, "labels", "order", labels=order), scores, tested
 
-    def _best_labels(self, outputs: NDArray[np.int64], names: NDArray[Any]) -> tuple[str, ...]:
+    def _best_labels(self, scores: Scores, names: NDArray[Any]) -> tuple[str, ...]:
         classes = self.predictor.classes
         place = {name: index for index, name in enumerate(classes)}
         counts = np.zeros((len(classes), len(classes)), np.int64)
-        for output, name in zip(outputs.tolist(), names.tolist(), strict=True):
-            if output >= 0:
-                counts[output, place[name]] += 1
+        np.add.at(counts, (scores.argmax(axis=1), [place[name] for name in names]), 1)
         return tuple(classes[column] for column in best_assignment(counts))
 
     def drawings(self, given: Right) -> Reading | None:
@@ -351,8 +348,8 @@ class _Search:
         if ink is None or ink == spec.ink:
             return None
         # The model's drawings look like these images, inverted.
-        outputs = self._answers(self.predictor, "", 255 - self.data.images)
-        drawn = self._right(outputs, None, slice(None))
+        scores = self._scores(self.predictor, "", 255 - self.data.images)
+        drawn = self.right(_State(), scores)
         gain = float(given.mean() - drawn.mean())
         if gain < GAINS["scale"] or mcnemar(drawn, given) > LEVEL:
             return None
