@@ -11,7 +11,7 @@ export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
 .PHONY: help quick demo test test-slow test-oldest coverage browser check format docs benchmark \
-	conformance conformance-tensorflow fuzz clean
+	conformance conformance-tensorflow fuzz fuzz-commands clean
 
 help:
 	@echo "make quick      train digits in seconds: Core ML file, Xcode project, report"
@@ -28,6 +28,7 @@ help:
 	@echo "make conformance  run coremltools' own tests with Pocketlens as the runtime"
 	@echo "make conformance-tensorflow  those of its TensorFlow frontend, in $(TENSORFLOW)"
 	@echo "make fuzz       damaged Core ML files, for two minutes; longer: make fuzz FUZZ_SECONDS=600"
+	@echo "make fuzz-commands  every command on damaged files, for two minutes"
 	@echo "make clean      remove the environments, the runs and the site"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -129,6 +130,9 @@ fuzz: $(VENV)/.installed
 	cd build/fuzz && for target in model weights manifest; do \
 		$(abspath $(BIN))/python -W ignore ../../fuzz/guided.py $$target $$target ../../fuzz/corpus/$$target \
 			-max_total_time=$$(($(FUZZ_SECONDS) / 6)) || exit 1; done
+
+fuzz-commands: $(VENV)/.installed
+	$(BIN)/python -W ignore fuzz/commands.py --seconds $(FUZZ_SECONDS) --seeds $$(date +%s) 1000000
 
 clean:
 	rm -rf $(VENV) $(OLDEST) $(TENSORFLOW) runs site build

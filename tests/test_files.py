@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pocketlens.errors import OutputError, OutputExistsError
-from pocketlens.files import aside, remove_leftovers, size_on_disk, write_aside
+from pocketlens.files import aside, read_limited, remove_leftovers, size_on_disk, write_aside
 
 
 def test_a_file_and_its_folders(tmp_path: Path) -> None:
@@ -108,3 +108,23 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     )
     assert "big cannot be written: File too large; free some disk space, or choose" in done.stdout
     assert os.listdir(tmp_path) == []
+
+
+def test_only_regular_files_up_to_a_limit_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert read_limited(path, 5) == b"12345"
+    with pytest.raises(OSError, match="it has more than 4 bytes"):
+        read_limited(path, 4)
+    with pytest.raises(OSError, match="it is a folder"):
+        read_limited(tmp_path, 5)
+    with pytest.raises(FileNotFoundError):
+        read_limited(tmp_path / "none", 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders")
+def test_a_pipe_or_device_in_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is not a regular file"):
+            read_limited(path, 5)

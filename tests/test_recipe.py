@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ import pytest
 
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
-from pocketlens.recipe import Recipe, list_recipes, load_recipe, recipe_text
+from pocketlens.recipe import (
+    MAX_RECIPE_BYTES,
+    Recipe,
+    list_recipes,
+    load_recipe,
+    parse_override,
+    recipe_text,
+)
 from pocketlens.recipe_options import Choice
 
 
@@ -217,3 +225,31 @@ def test_unknown_recipes_and_invalid_overrides(tmp_path: Path) -> None:
 
 def test_differences_name_the_keys() -> None:
     assert load_recipe("quick", ["seed=1"]).differences(load_recipe("quick")) == ["seed: 1, not 0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a = " + "[" * 100_000, "it is nested too deeply"),
+        ("a = " + "9" * 5000, "it is not TOML: "),
+        ("\x1b[31m", "it is not TOML: "),
+    ],
+    ids=["nesting", "digits", "control characters"],
+)
+def test_a_hostile_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+    assert parse_override(f"a=[{content}")[0] == "a"
+
+
+def test_a_file_that_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "large.toml").write_bytes(b"#" * (MAX_RECIPE_BYTES + 1))
+    (tmp_path / "latin.toml").write_bytes(b"\xe9")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(OptionError, match="cannot be read"):
+            load_recipe(path)

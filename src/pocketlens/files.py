@@ -1,4 +1,7 @@
-"""Writing outputs: each is written aside and then renamed, so it is complete or absent."""
+"""Writing outputs: each is written aside and then renamed, so it is complete or absent.
+
+Reading small files: only regular ones, and only up to a limit.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,21 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pocketlens.errors import OutputError, OutputExistsError
 
-__all__ = ["aside", "remove_leftovers", "size_on_disk", "size_text", "write_aside"]
+__all__ = [
+    "aside",
+    "read_limited",
+    "remove_leftovers",
+    "size_on_disk",
+    "size_text",
+    "write_aside",
+]
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-z_]{8}\.(part|old)")
 """The names of files that are being written aside."""
@@ -84,6 +95,32 @@ def write_aside(
     """
     with aside(target, parents=parents) as new:
         new.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: It is larger, cannot be read, or is a folder, pipe or device: reading a pipe would
+            wait for ever, and some devices never end.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer. Windows has no pipes in folders.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+    def opener(name: str, _: int) -> int:
+        descriptor = os.open(name, flags)
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+        reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
+        raise OSError(errno.EINVAL, reason, name)
+
+    with open(path, "rb", opener=opener) as stream:  # noqa: PTH123 - Path has no opener
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit} bytes", os.fspath(path))
+    return content
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

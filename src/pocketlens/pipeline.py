@@ -31,9 +31,9 @@ from pocketlens.errors import (
     did_you_mean,
     printable,
 )
-from pocketlens.files import remove_leftovers, size_on_disk, write_aside
+from pocketlens.files import read_limited, remove_leftovers, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING
-from pocketlens.recipe import Overrides, Recipe, list_recipes, load_recipe
+from pocketlens.recipe import MAX_RECIPE_BYTES, Overrides, Recipe, list_recipes, load_recipe
 from pocketlens.registry import AUGMENTATIONS, NETWORKS
 from pocketlens.report.drawer import Drawer, Job
 from pocketlens.run_contents import (
@@ -275,11 +275,13 @@ def _clear(folder: Path) -> None:
     """
     paths = [folder / item.path for item in CONTENTS if item.path != RECIPE]
     try:
-        name = tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))["model"]["name"]
+        name = tomllib.loads(read_limited(folder / RECIPE, MAX_RECIPE_BYTES).decode())["model"][
+            "name"
+        ]
         models = {f"{name}{suffix}" for suffix in MODEL_SUFFIXES}
         # Only files in the folder itself: a recipe from elsewhere may name `../other`.
         paths += [path for path in folder.iterdir() if path.name in models]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # a damaged recipe does not tell which Core ML file is the run's
     try:
         # The recipe goes last: if this is interrupted, the folder must still count as a run.

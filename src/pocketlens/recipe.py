@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pocketlens.errors import OptionError, RecipeError, did_you_mean
+from pocketlens.files import read_limited
 from pocketlens.image import InputSpec
 from pocketlens.recipe_options import (
     AppOptions,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 __all__ = [
+    "MAX_RECIPE_BYTES",
     "AppOptions",
     "Choice",
     "DataOptions",
@@ -46,6 +48,9 @@ __all__ = [
     "parse_override",
     "recipe_text",
 ]
+
+MAX_RECIPE_BYTES = 1 << 20
+"""The largest recipe file, in bytes."""
 
 Overrides: TypeAlias = "Mapping[str, Any] | Iterable[str]"
 """Changed keys of a recipe: `{"training.epochs": 3}`, or text as on the command line,
@@ -179,7 +184,7 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Overrides = ()) -> Recip
         tables, source = recipe.to_dict(), f"recipe '{recipe.name}'"
     elif str(recipe).endswith(".toml"):
         try:
-            text = Path(recipe).read_text(encoding="utf-8")
+            text = read_limited(recipe, MAX_RECIPE_BYTES).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise OptionError(f"the recipe file {recipe} cannot be read: {error}") from error
         tables, source = _parse(text, str(recipe)), str(recipe)
@@ -226,7 +231,9 @@ def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise RecipeError(["it is nested too deeply"], source=source) from error
+    except ValueError as error:  # also of a number of too many digits
         raise RecipeError([f"it is not TOML: {error}"], source=source) from error
 
 
@@ -239,7 +246,7 @@ def parse_override(override: str) -> tuple[str, Any]:
         )
     try:
         values = tomllib.loads(f"value = {text.strip()}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), text.strip()
     if len(values) > 1:
         return key.strip(), text

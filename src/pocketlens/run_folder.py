@@ -16,6 +16,7 @@ from pocketlens.errors import DataError, OptionError, RunError
 from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import SuiteResult
+from pocketlens.files import read_limited
 from pocketlens.history import Epoch
 from pocketlens.json_fields import read_fields
 from pocketlens.prediction import NOTHING
@@ -250,13 +251,9 @@ def read_bytes(path: Path) -> bytes:
         RunError: It is larger or cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return read_limited(path, MAX_BYTES)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise RunError(f"{path} is too large; expected at most {MAX_BYTES} bytes")
-    return content
 
 
 def _text(path: Path) -> str:

@@ -112,7 +112,7 @@ def summary(finished: Run) -> dict[str, Any]:
         "file_bytes": check.file_bytes,
         "milliseconds_per_image": check.milliseconds_per_image,
         "model": str(finished.model),
-        "app": str(next(app.glob("*.xcodeproj"))),
+        "app": str(next(app.glob("*.xcodeproj"), app)),
         "report": str(finished.report),
     }
 

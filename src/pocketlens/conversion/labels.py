@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pocketlens.errors import OptionError
+from pocketlens.files import read_limited
 from pocketlens.prediction import class_name_errors
 
 __all__ = ["MAX_LABELS_BYTES", "read_labels"]
@@ -39,13 +40,7 @@ def read_labels(source: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ..
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        size = path.stat().st_size
-        if size > MAX_LABELS_BYTES:
-            raise OptionError(
-                f"labels file {path} has {size} bytes; expected a text file of at most "
-                f"{MAX_LABELS_BYTES} bytes, with one class name per line"
-            )
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_limited(path, MAX_LABELS_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise OptionError(
             f"labels file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8, with "
@@ -54,7 +49,7 @@ def _lines(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise OptionError(
             f"labels file {path} cannot be read: {error.strerror}; "
-            "expected a text file with one class name per line"
+            f"expected a text file of at most {MAX_LABELS_BYTES} bytes, one class name per line"
         ) from error
     return tuple(line.strip() for line in text.rstrip().split("\n"))
 

@@ -102,7 +102,7 @@ class Checkpoint:
                     # A clone, because this tensor is a view of the mapped file.
                     getattr(checkpoint, group)[name] = file.get_tensor(key).clone()
                 return checkpoint
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
             raise RunError(
                 f"{path} cannot be read as a checkpoint: {error}; start again with --force"
             ) from error
