@@ -116,7 +116,7 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
         reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
         raise OSError(errno.EINVAL, reason, name)
 
-    with open(path, "rb", opener=opener) as stream:  # noqa: PTH123 - Path has no opener
+    with open(path, "rb", opener=opener) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit} bytes", os.fspath(path))
