@@ -17,7 +17,7 @@ from pocketlens.coreml.file.proto import generated
 MIL_TYPES = {
     "bool": 1, "str": 2, "float16": 10, "float32": 11, "int8": 21, "int16": 22, "int32": 23,
     "int64": 24, "uint8": 31, "uint16": 32, "uint32": 33, "uint4": 35, "uint2": 36, "uint1": 37,
-    "int4": 25,
+    "int4": 25, "uint6": 38, "uint3": 39,
 }  # fmt: skip
 ARRAY_TYPES = {"float16": 65552, "float32": 65568, "float64": 65600, "int32": 131104}
 BLOB_TYPES = {

@@ -21,6 +21,7 @@ from onnx import checker, defs, helper, numpy_helper, shape_inference
 
 from pocketlens.coreml.file.values import MAX_RANK
 from pocketlens.coreml.graph.folding import fold
+from pocketlens.coreml.graph.kernels import expected_types, without_kernel
 from pocketlens.coreml.graph.nodes import (
     STRING,
     Node,
@@ -119,6 +120,15 @@ class Graph:
         while values and values[-1] is None:
             values.pop()  # with trailing empty inputs, ONNX Runtime uses a slower convolution
         attributes = {key: value for key, value in attributes.items() if value is not None}
+        data = None if domain else without_kernel(op, OPSET, values)
+        if data is not None:  # compute in a wider type
+            for i, value in data.inputs.items():
+                values[i] = self.cast(value, data.wide)
+            results = self.op(op, *values, outputs=outputs, domain=domain, **attributes)
+            return [
+                self.cast(value, data.dtype) if i in data.outputs else value
+                for i, value in enumerate(results)
+            ]
         node = self._node(op, domain, values, outputs, attributes)
         self._infer(node)
         known = fold(node, OPSET)
@@ -199,10 +209,10 @@ class Graph:
                 ir_version=IR_VERSION,
             )
         except (shape_inference.InferenceError, checker.ValidationError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelFileError(
-                f"{node.op} cannot take {', '.join(map(repr, given))}: {reason}"
-            ) from error
+            expected = expected_types(schema, node.inputs)
+            reason = f"; expected {expected}" if expected else f": {' '.join(str(error).split())}"
+            taken = ", ".join(map(repr, given))
+            raise ModelFileError(f"{node.op} cannot take {taken}{reason}") from error
         for value in node.outputs:
             tensor = types[value.name].tensor_type
             value.dtype = numpy_type(tensor.elem_type)

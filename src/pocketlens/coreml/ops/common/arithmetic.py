@@ -8,16 +8,7 @@ import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
 
-__all__ = ["choose", "divide", "floor_divide", "keep_type", "modulo"]
-
-
-def choose(g: Graph, condition: Value, x: Value, y: Value) -> Value:
-    """`x` where `condition` is true, else `y`."""
-    if x.dtype.kind in "biu" and x.dtype not in (np.int32, np.int64):
-        # ONNX Runtime has no kernel for booleans and the narrow integers.
-        chosen = g.Where(condition, g.cast(x, np.int32), g.cast(y, np.int32))
-        return g.cast(chosen, x.dtype)
-    return g.Where(condition, x, y)
+__all__ = ["divide", "floor_divide", "keep_type", "modulo"]
 
 
 def divide(g: Graph, x: Value, y: Value) -> Value:
@@ -38,12 +29,15 @@ def floor_divide(g: Graph, x: Value, y: Value) -> Value:
 def keep_type(g: Graph, function: Callable[..., Value], x: Value, *rest: Value | None) -> Value:
     """`function(x, *rest)` with the type of `x`; the others may have another type (iOS 17).
 
-    Operands of different types are converted to float32 first.
+    Operands of different types are converted to float32 first; integers, which it may not hold, to
+    float64.
     """
-    if {each.dtype for each in rest if each is not None} <= {x.dtype}:
+    types = {each.dtype for each in (x, *rest) if each is not None}
+    if len(types) == 1:
         return function(x, *rest)
-    wide = [None if each is None else g.cast(each, np.float32) for each in (x, *rest)]
-    return g.cast(function(*wide), x.dtype)
+    wide = np.float32 if all(each.kind == "f" for each in types) else np.float64
+    operands = [None if each is None else g.cast(each, wide) for each in (x, *rest)]
+    return g.cast(function(*operands), x.dtype)
 
 
 def modulo(g: Graph, x: Value, y: Value) -> Value:

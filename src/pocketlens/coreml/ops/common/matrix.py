@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.ops.common.arithmetic import choose
 from pocketlens.coreml.ops.common.ordering import arange, size_along
 
 __all__ = ["band", "linear", "swap_last_axes"]
@@ -17,12 +16,13 @@ def linear(g: Graph, x: Value, weight: Value, bias: Value | None) -> Value:
     """`x Wᵀ + b`: x [*D, Din], weight [Dout, Din], bias [Dout] -> [*D, Dout].
 
     `Gemm` takes the weight as stored in the file and rounds once; `MatMul` needs it transposed,
-    which would be a second copy in memory.
+    which would be a second copy in memory. There is no `Gemm` for integers; `MatMul` is exact.
     """
-    if x.rank == 2:
+    floating = x.dtype.kind == "f"
+    if floating and x.rank == 2:
         return g.Gemm(x, weight, bias, transB=1)
     leading = [-1 if size is None else size for size in (x.shape or ())[:-1]]
-    if -1 not in leading or (leading.count(-1) == 1 and 0 not in leading):
+    if floating and (-1 not in leading or (leading.count(-1) == 1 and 0 not in leading)):
         rows = g.reshape(x, [-1 if -1 in leading else math.prod(leading), weight.size(1)])
         return g.reshape(g.Gemm(rows, weight, bias, transB=1), [*leading, weight.size(0)])
     product = g.MatMul(x, g.transpose(weight, [1, 0]))
@@ -44,7 +44,7 @@ def band(g: Graph, x: Value, lower: int | None, upper: int | None) -> Value:
     for far, limit in ((below, lower), (g.Neg(below), upper)):
         if limit is not None:
             inside = g.LessOrEqual(far, g.constant(limit, np.int64))
-            x = choose(g, inside, x, g.like(0, x))
+            x = g.Where(inside, x, g.like(0, x))
     return x
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pocketlens.coreml.graph import Graph, Value
-from pocketlens.coreml.ops.common.arithmetic import choose
 from pocketlens.coreml.ops.common.filling import stop_if_large
 from pocketlens.errors import ModelFileError
 
@@ -59,18 +58,10 @@ def top_k(g: Graph, x: Value, k: int | Value, axis: int, *, ascending: bool) -> 
         axis: May be negative.
         ascending: The smallest first.
     """
-    narrow = x.dtype.kind in "iu" and x.dtype.itemsize < 4
-    wide = g.cast(x, np.int32) if narrow else x
-    values, indices = g.op(
-        "TopK",
-        wide,
-        _count(g, x, k, axis),
-        outputs=2,
-        axis=axis,
-        largest=int(not ascending),
-        sorted=1,
-    )
-    return g.cast(values, x.dtype), indices
+    largest = int(not ascending)
+    count = _count(g, x, k, axis)
+    values, indices = g.op("TopK", x, count, outputs=2, axis=axis, largest=largest, sorted=1)
+    return values, indices
 
 
 def _count(g: Graph, x: Value, k: int | Value, axis: int) -> Value:
@@ -108,4 +99,4 @@ def one_hot(
     axis %= rank
     index = g.Unsqueeze(g.cast(indices, np.int64), np.array([axis], np.int64))
     places = arange(g, size, dims_after=rank - 1 - axis)
-    return choose(g, g.Equal(index, places), on_value, off_value)
+    return g.Where(g.Equal(index, places), on_value, off_value)

@@ -10,7 +10,6 @@ import numpy as np
 
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value, Values
 from pocketlens.coreml.ops.common import control, indexing
-from pocketlens.coreml.ops.common.arithmetic import choose
 from pocketlens.coreml.ops.common.control import Block
 from pocketlens.coreml.ops.common.filling import bounded_fill
 from pocketlens.coreml.ops.mil.elementwise_unary import TYPES
@@ -20,7 +19,7 @@ from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 @mil()
 def select(g: Graph, cond: Value, a: Value, b: Value) -> Value:
-    return choose(g, cond, a, b)
+    return g.Where(cond, a, b)
 
 
 @mil()
