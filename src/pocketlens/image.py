@@ -31,6 +31,7 @@ __all__ = [
     "INPUT_SPEC_KEY",
     "MAX_PIXELS",
     "ImageSource",
+    "Ink",
     "InputSpec",
     "open_image",
     "prepare",

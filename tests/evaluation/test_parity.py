@@ -206,3 +206,12 @@ def test_damaged_dictionary_is_an_error(change: dict[str, Any], message: str) ->
     values = {**verify(Table(A), Table(B), DATA).to_dict(), **change}
     with pytest.raises(DataError, match=message):
         Parity.from_dict(values)
+
+
+def test_each_model_may_have_its_own_crop_of_the_images() -> None:
+    other = Dataset(DATA.images[::-1], DATA.labels, DATA.classes, "other crop")
+    found = verify(Table(A), Table(A[::-1]), DATA, dataset_of_a=other)
+    assert (found.passed, found.accuracy_a, found.accuracy_b) == (True, 0.25, 0.25)
+    relabeled = Dataset(DATA.images, 1 - DATA.labels, DATA.classes, "relabeled")
+    with pytest.raises(DataError, match="the two data sets have different labels"):
+        verify(Table(A), Table(A), DATA, dataset_of_a=relabeled)

@@ -20,7 +20,7 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from pocketlens.coreml.file.proto import generated
-from pocketlens.image import INPUT_SPEC_KEY, Crop, InputSpec
+from pocketlens.image import INPUT_SPEC_KEY, Crop, Ink, InputSpec
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.preview.server import create_server, listening_socket, uvicorn_config
 
@@ -33,7 +33,12 @@ SIDE = 16
 
 
 def quarters_file(
-    path: Path, *, idle: int = 0, names: Sequence[str] = CLASSES, crop: Crop = "center-crop"
+    path: Path,
+    *,
+    idle: int = 0,
+    names: Sequence[str] = CLASSES,
+    crop: Crop = "center-crop",
+    ink: Ink = "dark",
 ) -> Path:
     """Write a Core ML classifier that recognizes which quarter of a gray image is bright.
 
@@ -44,6 +49,7 @@ def quarters_file(
         idle: The number of further classes (`idle 1`, ...), which have a logit of -8.
         names: The classes of the four quarters and of an image without a bright quarter.
         crop: How images are cropped.
+        ink: The lines of drawings.
     """
     spec = generated("Model_pb2").Model()
     spec.specificationVersion = 5
@@ -69,7 +75,7 @@ def quarters_file(
     dense.weights.floatValue.extend((20 * np.eye(5 + idle, 4)).reshape(-1).tolist())
     dense.bias.floatValue.extend([0, 0, 0, 0, 8] + [-8] * idle)
     net.layers.add(name="softmax", input=["logits"], output=["scores"]).softmax.SetInParent()
-    input_spec = InputSpec(SIDE, SIDE, crop=crop)
+    input_spec = InputSpec(SIDE, SIDE, crop=crop, ink=ink)
     spec.description.metadata.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
     path.write_bytes(spec.SerializeToString())
     return path

@@ -292,7 +292,7 @@ def check_value(value: Any, schema: dict[str, Any], place: str) -> None:
         for number, each in enumerate(value):
             check_value(each, schema["items"], f"{place}[{number}]")
     if "properties" in schema:
-        assert value.keys() == schema["properties"].keys(), place
+        assert set(schema["required"]) <= value.keys() <= schema["properties"].keys(), place
         for name, each in value.items():
             check_value(each, schema["properties"][name], f"{place}.{name}")
 
@@ -347,3 +347,13 @@ def test_page_is_served(client: httpx.Client) -> None:
 def test_files_outside_the_page_are_not_served(client: httpx.Client) -> None:
     for path in ("/server.py", "/../server.py", "/%2e%2e/api.py", "/.git/config"):
         assert client.get(path).status_code == 404
+
+
+def test_the_ink_of_a_drawing(client: httpx.Client) -> None:
+    content = image_bytes("top left")
+    for ink, label in (("dark", "top left"), ("light", "not top left")):
+        reply = client.post(f"/api/predict?ink={ink}", content=content)
+        assert (reply.json()["models"][0]["top"][0][0] == "top left") == (label == "top left")
+    reply = client.post("/api/predict?ink=blue", content=content)
+    assert reply.status_code == 400
+    assert reply.json() == {"error": "ink must be dark or light; received: 'blue'"}

@@ -6,14 +6,18 @@ import asyncio
 import base64
 import random
 import threading
+from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pocketlens.coreml import load, predict
 from pocketlens.errors import FeatureError, ImageError, PocketlensError
+from pocketlens.image import Ink
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.preview.inference import (
     MAX_FRAME_PIXELS,
@@ -25,6 +29,7 @@ from pocketlens.preview.inference import (
 from preview.server import (
     CLASSES,
     QUARTERS,
+    SIDE,
     Gate,
     Quarters,
     expected,
@@ -228,3 +233,32 @@ def test_any_predictor_can_be_used() -> None:
     assert issubclass(Quarters, Predictor)
     (result,) = predict_bytes(InferencePool({"Quarters": Quarters()}), image_bytes("bottom right"))
     np.testing.assert_allclose(result.probabilities, expected(quarter("bottom right")), atol=1e-6)
+
+
+def test_each_model_gets_drawings_in_its_own_ink_and_photos_in_its_own_crop(
+    tmp_path: Path,
+) -> None:
+    dark = load(quarters_file(tmp_path / "a.mlmodel"))
+    light = load(quarters_file(tmp_path / "b.mlmodel", ink="light", crop="fit"))
+    drawing = image_bytes("top left")
+
+    async def seen(content: bytes, ink: Ink | None) -> list[NDArray[np.uint8]]:
+        pool = InferencePool({"dark": dark, "light": light})
+        return [each.pixels[..., 0] for each in await pool.predict(content, ink=ink)]
+
+    given = quarter("top left")
+    for ink, expected_inputs in (
+        ("dark", (given, 255 - given)),
+        ("light", (255 - given, given)),
+        (None, (given, given)),  # photos and frames are never inverted
+    ):
+        for pixels, wanted in zip(
+            asyncio.run(seen(drawing, cast("Ink | None", ink))), expected_inputs, strict=True
+        ):
+            np.testing.assert_array_equal(pixels, wanted)
+    wide = BytesIO()
+    Image.fromarray(np.full((SIDE, 2 * SIDE), 200, np.uint8)).save(wide, "PNG")
+    cropped, fitted = asyncio.run(seen(wide.getvalue(), None))
+    assert cropped.min() == 200  # the middle
+    assert fitted[0].max() == 0  # all of it, with black borders
+    assert fitted[SIDE // 2].min() == 200

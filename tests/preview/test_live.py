@@ -19,7 +19,7 @@ from pocketlens.coreml import load
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor
 from pocketlens.preview import live, timeouts
-from pocketlens.preview.live import SEEN, STILL
+from pocketlens.preview.live import DARK, LIGHT, SEEN, STILL
 from pocketlens.preview.server import MAX_MESSAGE
 from preview.server import (
     CLASSES,
@@ -368,3 +368,14 @@ def test_results_equal_predict(server: RunningServer, tmp_path: Path) -> None:
         with server.socket() as page:
             top = answer(page, frame(content))["models"][0]["top"]
         assert dict(top) == pytest.approx(expected_probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize(("flags", "expected_quarter"), [(DARK, "as drawn"), (LIGHT, "inverted")])
+def test_a_drawing_says_its_ink(server: RunningServer, flags: int, expected_quarter: str) -> None:
+    """The model of the server takes drawings in dark ink."""
+    with server.socket() as page:
+        reply = answer(page, frame(image_bytes("top right"), 1, STILL | SEEN | flags))
+    seen = base64.b64decode(reply["models"][0]["seen"]["data"])
+    pixels = np.frombuffer(seen, np.uint8).reshape(SIDE, SIDE)
+    drawn = quarter("top right")
+    np.testing.assert_array_equal(pixels, drawn if expected_quarter == "as drawn" else 255 - drawn)

@@ -26,6 +26,7 @@ from pocketlens.errors import CheckFailedError, OptionError, RunError
 from pocketlens.run_contents import run_command
 
 if TYPE_CHECKING:
+    from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
 
 
@@ -85,11 +86,17 @@ def verify(
     assert file is not None  # checked above
     given = load(file)
     second = told.applied(given)
-    images = test_set(run if is_run(model) or data else None, data, second.input_spec)
+    owned = run if is_run(model) or data else None
+    images = test_set(owned, data, second.input_spec)
     found = None
     if other is not None or is_run(model):
         first = _source(model, told, second)
-        found = compare(first, second, images, tolerance=Tolerance(agreement, mean_difference))
+        limits = Tolerance(agreement, mean_difference)
+        # A model that crops in another way gets images of its own.
+        own = None
+        if _shape(first.input_spec) != _shape(second.input_spec):
+            own = test_set(owned, data, first.input_spec)
+        found = compare(first, second, images, tolerance=limits, dataset_of_a=own)
     asked: Readings | None = None
     if data is not None or other is not None:
         asked = find_readings(second, images)
@@ -132,6 +139,11 @@ def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
     from pocketlens.coreml import load
 
     return told.applied(load(model))
+
+
+def _shape(spec: InputSpec) -> tuple[object, ...]:
+    """What decides how an image is cropped and resized."""
+    return (*spec.shape, spec.crop)
 
 
 def _differs(given: Predictor, told: Predictor) -> list[str]:

@@ -196,11 +196,13 @@ def verify(
     *,
     tolerance: Tolerance = TOLERANCE,
     batch: int = 1000,
+    dataset_of_a: Dataset | None = None,
 ) -> Parity:
     """Run two predictors on all images of a data set and compare their outputs.
 
     Classes are matched by name, so their order may differ. Each predictor gets the images in the
-    shape of its own InputSpec.
+    shape of its own InputSpec. If the images in `dataset` were cropped for b already, and a crops
+    in another way, pass the same images as a crops them.
 
     Args:
         a: The reference, such as the Recognizer.
@@ -208,20 +210,26 @@ def verify(
         dataset: Labeled images, at least one.
         tolerance: The limits for passing; default: 99.9 % equal labels, mean |Δp| of 1e-3.
         batch: Number of images per call of a predictor, at least 1.
+        dataset_of_a: The same labeled images for a; default: `dataset`.
 
     Raises:
-        DataError: The data set is empty, it has a class that the predictors lack, or the two
-            predictors have different classes.
+        DataError: The data set is empty, it has a class that the predictors lack, the two
+            predictors have different classes, or the two data sets different labels.
         OptionError: `batch` is below 1, or a predictor's outputs are not probabilities.
     """
     _check_same_classes(a, b)
     classes = shared_classes(a, dataset)
+    images_of_a = dataset_of_a or dataset
+    if images_of_a.classes != dataset.classes or not np.array_equal(
+        images_of_a.labels, dataset.labels
+    ):
+        raise DataError("the two data sets have different labels; expected the same images in both")
     differences = np.empty(len(dataset))
     right_a = disagreed = 0
     counts, predicted, right = np.zeros((3, len(classes)), np.int64)  # per class, of b
     shown: list[Disagreement] = []
     pairs = zip(
-        predictions(a, dataset, classes, batch=batch),
+        predictions(a, images_of_a, classes, batch=batch),
         predictions(b, dataset, classes, batch=batch),
         strict=True,
     )

@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pocketlens.errors import OptionError, OutputError, PocketlensError
+from pocketlens.image import INKS, Ink
 from pocketlens.preview.corrections import Correction, Corrections
 from pocketlens.preview.duel.rooms import Duels
 from pocketlens.preview.inference import InferencePool
@@ -75,7 +76,8 @@ class Api:
 
     async def predict(self, request: Request) -> Response:
         top, seen = _positive_integer(request, "top", TOP), _flag(request, "seen")
-        results = await self.pool.predict(await request.body())
+        ink = _ink(request)
+        results = await self.pool.predict(await request.body(), ink=ink)
         smoothers = {
             name: Smoother.for_model(model, still=True) for name, model in self.pool.models.items()
         }
@@ -117,6 +119,16 @@ def _positive_integer(request: Request, name: str, default: int) -> int:
     if not text.isdecimal() or len(text) > 6 or int(text) < 1:
         raise OptionError(f"{name} must be an integer from 1 to 999999; received: {text[:20]!r}")
     return int(text)
+
+
+def _ink(request: Request) -> Ink | None:
+    text = request.query_params.get("ink")
+    for ink in INKS:
+        if text == ink:
+            return ink
+    if text is not None:
+        raise OptionError(f"ink must be dark or light; received: {text[:20]!r}")
+    return None
 
 
 def _flag(request: Request, name: str) -> bool:

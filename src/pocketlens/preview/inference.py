@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.errors import FeatureError
-from pocketlens.image import open_image, prepare
+from pocketlens.image import Ink, open_image, prepare
 from pocketlens.prediction import Predictor
 
 __all__ = [
@@ -83,6 +83,7 @@ class InferencePool:
         *,
         max_pixels: int = MAX_PHOTO_PIXELS,
         names: Collection[str] | None = None,
+        ink: Ink | None = None,
     ) -> list[InferenceResult]:
         """Decode an image file and run the models on it, without blocking the event loop.
 
@@ -90,6 +91,8 @@ class InferencePool:
             content: The content of the image file.
             max_pixels: The largest image that is decoded.
             names: The models to run; None for all of them.
+            ink: The lines of a drawing: a model for drawings in the other ink gets it inverted.
+                None for an image that is no drawing.
 
         Returns:
             One result per model, in the order of `models`.
@@ -99,7 +102,7 @@ class InferencePool:
             FeatureError: A model fails, or its outputs are not finite.
         """
         selected = {k: model for k, model in self.models.items() if names is None or k in names}
-        work = partial(_predict, content, selected, max_pixels)
+        work = partial(_predict, content, selected, max_pixels, ink)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
@@ -108,12 +111,14 @@ class InferencePool:
 
 
 def _predict(
-    content: bytes, models: dict[str, Predictor], max_pixels: int
+    content: bytes, models: dict[str, Predictor], max_pixels: int, ink: Ink | None
 ) -> list[InferenceResult]:
     image = open_image(content, max_pixels=max_pixels)
     results = []
     for name, model in models.items():
         pixels = prepare(image, model.input_spec)
+        if ink is not None and model.input_spec.ink != ink:
+            pixels = 255 - pixels
         start = time.perf_counter()
         probabilities = _probabilities(name, model, pixels)
         milliseconds = 1000 * (time.perf_counter() - start)

@@ -2,8 +2,9 @@
 
 A page connects to `/ws/live` and sends binary messages: one byte of flags, four bytes with the
 number of the frame (big-endian), then the content of an image file (PNG, JPEG, WebP...) of at
-most `MAX_FRAME_PIXELS` pixels. The flags are 1 for a still image, which is not smoothed, and 2 to
-receive the model's input pixels, too. The answers are JSON text messages:
+most `MAX_FRAME_PIXELS` pixels. The flags are 1 for a still image, which is not smoothed, 2 to
+receive the model's input pixels, too, and 4 or 8 for a drawing in dark or light lines: a model of
+the other ink gets it inverted. The answers are JSON text messages:
 
     {"id": 7, "skipped": 0, "models": [{"name": "Digits", "shown": "4", "confidence": 0.98,
      "verdict": "4", "top": [["4", 0.98], ["9", 0.01]], "milliseconds": 0.5, "seen": null}]}
@@ -23,6 +24,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import PocketlensError
+from pocketlens.image import Ink
 from pocketlens.preview.inference import (
     MAX_FRAME_PIXELS,
     InferencePool,
@@ -37,10 +39,10 @@ from pocketlens.preview.sockets import (
     run_until_first,
 )
 
-__all__ = ["HEADER_BYTES", "SEEN", "STILL", "TOP", "Live", "result_to_json"]
+__all__ = ["DARK", "HEADER_BYTES", "LIGHT", "SEEN", "STILL", "TOP", "Live", "result_to_json"]
 
-STILL, SEEN = 1, 2
-"""Flags of a frame: a still image; send the model's input pixels."""
+STILL, SEEN, DARK, LIGHT = 1, 2, 4, 8
+"""Flags of a frame: a still image; send the model's input pixels; the ink of a drawing."""
 
 HEADER_BYTES = 5
 TOP = 10
@@ -122,7 +124,9 @@ class Session:
             number = int.from_bytes(data[1:HEADER_BYTES], "big")
             answer: dict[str, Any] = {"id": number, "skipped": skipped}
             try:
-                results = await self.pool.predict(data[HEADER_BYTES:], max_pixels=MAX_FRAME_PIXELS)
+                results = await self.pool.predict(
+                    data[HEADER_BYTES:], max_pixels=MAX_FRAME_PIXELS, ink=_ink(data[0])
+                )
             except PocketlensError as error:
                 answer["error"] = str(error)
             else:
@@ -140,6 +144,13 @@ class Session:
         else:
             smoother = smoothers[result.name]
         return result_to_json(result, smoother, seen=bool(flags & SEEN))
+
+
+def _ink(flags: int) -> Ink | None:
+    """The ink of a drawing; None for any other image."""
+    if flags & DARK:
+        return "dark"
+    return "light" if flags & LIGHT else None
 
 
 def result_to_json(

@@ -120,6 +120,7 @@ def description(server: str) -> dict[str, Any]:
                     parameters=[
                         _parameter("top", "query", {"type": "integer", "minimum": 1}),
                         _parameter("seen", "query", {"type": "string", "enum": ["0", "1"]}),
+                        _parameter("ink", "query", {"type": "string", "enum": list(INKS)}),
                     ],
                     body=IMAGE,
                 )

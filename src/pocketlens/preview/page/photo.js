@@ -10,9 +10,12 @@ import { Card, labelClass, labelsAsText, percent } from "./results.js";
  */
 export function photo(shared) {
   const list = byId("photos");
-  const { input } = shared.models[0];
-  list.dataset.crop = input.crop;
-  list.style.setProperty("--aspect-ratio", input.width / input.height);
+  // Thumbnails show what the models see; all of the photo if they see different parts of it.
+  const [input, ...others] = shared.models.map((model) => model.input);
+  const ratio = input.width / input.height;
+  const alike = others.every((each) => each.crop === input.crop && each.width / each.height === ratio);
+  list.dataset.crop = alike ? input.crop : "fit";
+  list.style.setProperty("--aspect-ratio", alike ? ratio : 1);
   let queue = Promise.resolve();
 
   function add(files) {

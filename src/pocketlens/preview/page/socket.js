@@ -6,6 +6,8 @@ const DELAYS = [500, 1000, 2000, 4000, 8000, 15000];
 /** Flags of a frame: a still image; send the model's input pixels. */
 export const STILL = 1;
 export const SEEN = 2;
+/** A drawing in dark or light lines: each model gets it in its own ink. */
+export const DRAWN = { dark: 4, light: 8 };
 
 /**
  * @typedef {object} Connection The state of a connection.
