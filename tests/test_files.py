@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from pocketlens import files
 from pocketlens.errors import OutputError, OutputExistsError
-from pocketlens.files import aside, read_limited, remove_leftovers, size_on_disk, write_aside
+from pocketlens.files import (
+    aside,
+    open_nofollow,
+    read_limited,
+    remove_leftovers,
+    size_on_disk,
+    temporary_folder,
+    write_aside,
+)
 
 
 def test_a_file_and_its_folders(tmp_path: Path) -> None:
@@ -128,3 +139,99 @@ def test_a_pipe_or_device_in_place_of_a_file_is_refused_at_once(tmp_path: Path) 
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(OSError, match="it is not a regular file"):
             read_limited(path, 5)
+
+
+ENDED = "import os; print(f'{os.getpid():x}')"
+
+
+def ended_process() -> str:
+    """The number of a process that has ended, as in the name of a leftover."""
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_next_write_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    dead, here, other = ended_process(), files._machine(), "0000"
+    names = {
+        f".out.txt.{dead}-{here}-0123abcd.part": False,
+        f".out.txt.{os.getpid():x}-{here}-0123abcd.part": True,  # lives
+        f".out.txt.{dead}-{other}-0123abcd.part": True,  # of another computer, and new
+        ".out.txt.0123abcd.part": True,  # of an older version, and new
+        f".other.txt.{dead}-{here}-0123abcd.part": True,  # not this target
+    }
+    for name in names:
+        (tmp_path / name).touch()
+    write_aside(tmp_path / "out.txt", "new")
+    assert {name: (tmp_path / name).exists() for name in names} == names
+
+
+@pytest.mark.parametrize("name", [".out.0123abcd.part", ".out.1f-0000-0123abcd.part"])
+def test_leftovers_of_unknown_processes_are_removed_after_a_day(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == [name]
+    day_ago = time.time() - files.LEFTOVER_SECONDS - 10
+    os.utime(tmp_path / name, (day_ago, day_ago))
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_folder_that_was_about_to_be_replaced_comes_back(tmp_path: Path) -> None:
+    """Killed after the old folder was moved away, before the new one was moved in."""
+    code = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from pocketlens.files import aside\n"
+        "rename = Path.rename\n"
+        "def stop(self, target):\n"
+        "    if str(self).endswith('.part'):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return rename(self, target)\n"
+        "Path.rename = stop\n"
+        "with aside('out') as new:\n    new.mkdir()\n    (new / 'new').touch()\n"
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode < 0
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(OutputExistsError), aside(tmp_path / "out", force=False):
+        pytest.fail("the block must not run")
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(tmp_path / "out") == ["old"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
+def test_private_files_and_temporary_folders(tmp_path: Path) -> None:
+    write_aside(tmp_path / "key", "secret", private=True)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    with temporary_folder(tmp_path, name="work") as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "file").touch()
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_temporary_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\n"
+        "from pocketlens.files import temporary_folder\n"
+        "with temporary_folder('.', name='work') as folder:\n"
+        "    (folder / 'key').touch()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode < 0
+    assert len(os.listdir(tmp_path)) == 1
+    with temporary_folder(tmp_path, name="work") as folder:
+        assert os.listdir(tmp_path) == [folder.name]
+
+
+def test_links_and_pipes_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    with open_nofollow(tmp_path / "file") as file:
+        assert file.read() == b"content"
+    for mode in ("rb", "r+b", "xb"):
+        with pytest.raises(OSError, match="link"):
+            open_nofollow(tmp_path / "link", mode)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="it is not a regular file"):
+            open_nofollow(tmp_path / "pipe")
+    assert (tmp_path / "file").read_bytes() == b"content"

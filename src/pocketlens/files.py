@@ -1,33 +1,50 @@
 """Writing outputs: each is written aside and then renamed, so it is complete or absent.
 
+What a killed process leaves behind is named after that process. The next process that writes to the
+same place removes it, or puts back the folder that was about to be replaced.
+
 Reading small files: only regular ones, and only up to a limit.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import platform
 import re
 import secrets
 import shutil
 import stat
+import tempfile
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from pocketlens.errors import OutputError, OutputExistsError
 
 __all__ = [
     "aside",
+    "open_nofollow",
     "read_limited",
     "remove_leftovers",
     "size_on_disk",
     "size_text",
+    "temporary_folder",
     "write_aside",
 ]
 
-LEFTOVER = re.compile(r"\..+\.[0-9a-z_]{8}\.(part|old)")
-"""The names of files that are being written aside."""
+LEFTOVER = re.compile(
+    r"\.(?P<name>.+)\.(?:(?P<process>[0-9a-f]+)-(?P<machine>[0-9a-f]{4})-)?[0-9a-z_]{8}"
+    r"\.(?P<kind>part|old)"
+)
+"""The names of files that are being written aside, or replaced. Older versions named no process."""
+
+LEFTOVER_SECONDS = 24 * 3600
+"""The age of a leftover that is removed without knowing whether its process is alive."""
 
 
 @contextmanager
@@ -51,9 +68,10 @@ def aside(
         OutputError: It cannot be written (no permission, disk full, parent folder removed).
     """
     target = Path(target)
+    _remove_abandoned(target.parent, of=target.name)
     if not force and (target.exists() or target.is_symlink()):
         raise OutputExistsError(f"{target} already exists; choose another output or pass --force")
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    new = target.with_name(_name_aside(target.name))
     try:
         if parents:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +99,11 @@ def aside(
 
 
 def write_aside(
-    target: str | os.PathLike[str], content: str | bytes, *, parents: bool = True
+    target: str | os.PathLike[str],
+    content: str | bytes,
+    *,
+    parents: bool = True,
+    private: bool = False,
 ) -> None:
     """Write a file (text as UTF-8) aside, fsync it, and rename it into place.
 
@@ -89,12 +111,78 @@ def write_aside(
         target: The file to write.
         content: Its complete content.
         parents: Create missing parent folders, see `aside`.
+        private: Only the owner may read the file (mode 600).
 
     Raises:
         OutputError: It cannot be written.
     """
     with aside(target, parents=parents) as new:
-        new.write_bytes(content.encode() if isinstance(content, str) else content)
+        file = open_nofollow(new, "xb", permissions=0o600 if private else 0o666)
+        with file:
+            file.write(content.encode() if isinstance(content, str) else content)
+
+
+MODES = {
+    "rb": os.O_RDONLY,
+    "r+b": os.O_RDWR,
+    "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+}
+
+
+def open_nofollow(path: Path, mode: str = "rb", *, permissions: int = 0o666) -> BinaryIO:
+    """Open a regular file, but not what a symbolic link at `path` points to.
+
+    Args:
+        path: The file. Links in its parent folders are followed.
+        mode: `rb`, `r+b` or `xb`.
+        permissions: Of a new file, before the umask.
+
+    Raises:
+        OSError: As for `open`; also if `path` is a link, a pipe or another special file.
+    """
+    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    flags = MODES[mode] | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = _open_regular(str(path), flags, permissions)
+    return os.fdopen(descriptor, mode.replace("x", "w"))  # type: ignore[return-value]
+
+
+def _open_regular(name: str, flags: int, permissions: int = 0o666) -> int:
+    """A file descriptor of a regular file."""
+    # Without O_NONBLOCK, opening a pipe waits for a writer. Windows has no pipes in folders.
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(name, flags, permissions)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
+    raise OSError(errno.EINVAL, reason, name)
+
+
+@contextmanager
+def temporary_folder(
+    parent: str | os.PathLike[str] | None = None, *, name: str = "pocketlens"
+) -> Iterator[Path]:
+    """Yields a new folder that only the owner may enter; it is removed when the block ends.
+
+    Folders of the same name that killed processes left in `parent` are removed, too.
+
+    Args:
+        parent: Where to create it; None for the system's folder for temporary files.
+        name: Part of its name.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    place = Path(tempfile.gettempdir() if parent is None else parent)
+    _remove_abandoned(place, of=name)
+    folder = place / _name_aside(name)
+    folder.mkdir(0o700)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
 
 
 def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -104,19 +192,7 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
         OSError: It is larger, cannot be read, or is a folder, pipe or device: reading a pipe would
             wait for ever, and some devices never end.
     """
-    # Without O_NONBLOCK, opening a pipe waits for a writer. Windows has no pipes in folders.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-    def opener(name: str, _: int) -> int:
-        descriptor = os.open(name, flags)
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISREG(mode):
-            return descriptor
-        os.close(descriptor)
-        reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
-        raise OSError(errno.EINVAL, reason, name)
-
-    with open(path, "rb", opener=opener) as stream:
+    with open(path, "rb", opener=lambda name, _: _open_regular(name, os.O_RDONLY)) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit} bytes", os.fspath(path))
@@ -124,13 +200,66 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove half-written files that killed processes left in `folder` and its subfolders.
+    """Remove what killed processes left in `folder` and its subfolders.
 
-    Only safe for a folder that no other process writes to.
+    Files that a living process is writing are not touched.
     """
-    for path in sorted(Path(folder).rglob(".*")):
-        if LEFTOVER.fullmatch(path.name):
+    for place, folders, _ in os.walk(folder):
+        _remove_abandoned(Path(place))
+        folders[:] = [name for name in folders if not LEFTOVER.fullmatch(name)]
+
+
+def _name_aside(name: str) -> str:
+    return f".{name}.{os.getpid():x}-{_machine()}-{secrets.token_hex(4)}.part"
+
+
+@functools.cache
+def _machine() -> str:
+    """Marks the processes whose numbers mean something here: not those in other containers."""
+    space = ""
+    with suppress(OSError):
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()) & 0xFFFF:04x}"
+
+
+def _remove_abandoned(folder: Path, *, of: str | None = None) -> None:
+    """Remove the leftovers of ended processes in `folder`; with `of`, only those of this name."""
+    try:
+        paths = list(folder.iterdir())
+    except OSError:  # no such folder: whoever writes to it gets the error
+        return
+    for path in paths:
+        found = LEFTOVER.fullmatch(path.name)
+        if not found or (of is not None and found["name"] != of):
+            continue
+        if not _is_abandoned(path, found):
+            continue
+        target = path.with_name(found["name"])
+        if found["kind"] == "old" and not os.path.lexists(target):
+            # The process was killed between moving the old folder away and the new one in.
+            with suppress(OSError):
+                path.rename(target)
+        else:
             _remove(path)
+
+
+def _is_abandoned(path: Path, found: re.Match[str]) -> bool:
+    """Whether the process that wrote a leftover has ended."""
+    try:
+        info = path.lstat()
+    except OSError:
+        return False
+    if hasattr(os, "getuid") and info.st_uid != os.getuid():
+        return False
+    if found["machine"] == _machine() and os.name == "posix":
+        try:
+            os.kill(int(found["process"], 16), 0)
+        except ProcessLookupError:
+            return True
+        except (OverflowError, PermissionError):
+            return False
+        return False
+    return time.time() - info.st_mtime > LEFTOVER_SECONDS
 
 
 def size_on_disk(path: str | os.PathLike[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,18 @@ def test_later_call_resumes_the_part_file(tmp_path: Path, serve: Serve) -> None:
     get(tmp_path, site)
     assert_complete(tmp_path)
     assert site.requests == [("/file", "bytes=1234-")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_link_in_the_place_of_a_part_file_is_not_followed(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "file.part").symlink_to("precious")
+    site = serve(files={"/file": CONTENT})
+    get(tmp_path, site)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert not (tmp_path / "file").is_symlink()
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert site.requests == [("/file", None)]
 
 
 def test_server_without_ranges_sends_the_whole_file_again(tmp_path: Path, serve: Serve) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,15 +16,17 @@ from PIL import Image
 
 from pocketlens.data import load_data
 from pocketlens.errors import ImageError, OptionError, OutputError
+from pocketlens.files import _machine
 from pocketlens.image import InputSpec, prepare
 from pocketlens.preview import corrections
 from pocketlens.preview.corrections import Correction, Corrections
+from pocketlens.preview.decoders import reduced
 from preview.server import CLASSES, QUARTERS, SIDE, image_bytes, quarter
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Corrections:
-    return Corrections(tmp_path / "corrections", CLASSES)
+    return Corrections(tmp_path / "corrections", CLASSES, reduced)
 
 
 def noise(seed: int, size: tuple[int, ...] = (20, 30, 3)) -> NDArray[np.uint8]:
@@ -145,12 +151,12 @@ INVALID_NAMES += ["x" * 201, "con", "CON", "nul.txt", "Com1", "lpt9"]
 
 @pytest.mark.parametrize("name", INVALID_NAMES)
 def test_invalid_folder_names_are_left_out(tmp_path: Path, name: str) -> None:
-    assert Corrections(tmp_path / "corrections", ["a", name]).classes == ("a",)
+    assert Corrections(tmp_path / "corrections", ["a", name], reduced).classes == ("a",)
 
 
 @pytest.mark.parametrize("name", ["0", "top left", "é", "数字", "a.b", "100%", "x" * 200, "conch"])
 def test_valid_folder_names(tmp_path: Path, name: str) -> None:
-    store = Corrections(tmp_path / "corrections", [name])
+    store = Corrections(tmp_path / "corrections", [name], reduced)
     correction = store.add(image_bytes(noise(1)), name)
     assert list(store) == [correction]
     assert store.path(correction).is_file()
@@ -167,7 +173,7 @@ def test_number_of_corrections_is_limited(
     store.add(image_bytes(noise(3)), "nothing")
     with pytest.raises(OptionError, match="is full: 3 images"):
         store.add(image_bytes(noise(4)), "nothing")
-    again = Corrections(store.folder, CLASSES)
+    again = Corrections(store.folder, CLASSES, reduced)
     with pytest.raises(OptionError, match="is full: 3 images"):
         again.add(image_bytes(noise(4)), "nothing")
 
@@ -199,7 +205,7 @@ def test_other_files_are_kept(store: Corrections) -> None:
 def test_file_instead_of_a_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OptionError, match="file is a file; expected a folder for the corrections"):
-        Corrections(tmp_path / "file", CLASSES)
+        Corrections(tmp_path / "file", CLASSES, reduced)
 
 
 def test_folder_that_cannot_be_written(store: Corrections) -> None:
@@ -210,7 +216,7 @@ def test_folder_that_cannot_be_written(store: Corrections) -> None:
 
 def test_case_insensitive_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS and Windows, where `a` and `A` would be one folder, and one class in training."""
-    store = Corrections(tmp_path / "corrections", ["A", "a", "b"])
+    store = Corrections(tmp_path / "corrections", ["A", "a", "b"], reduced)
     capital = store.add(image_bytes(noise(1)), "A")
     exists = Path.exists
 
@@ -229,7 +235,7 @@ def test_case_insensitive_file_system(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_decomposed_folder_name_is_found(tmp_path: Path) -> None:
     composed, decomposed = "\u00e9", "e\u0301"
-    store = Corrections(tmp_path / "corrections", [composed])
+    store = Corrections(tmp_path / "corrections", [composed], reduced)
     (store.folder / decomposed).mkdir(parents=True)
     (store.folder / decomposed / "0.png").write_bytes(image_bytes(noise(1)))
     assert list(store) == [Correction(composed, "0")]
@@ -253,3 +259,138 @@ def test_concurrent_adds(store: Corrections) -> None:
         with Image.open(store.path(each)) as image:
             image.load()
     assert not list(store.folder.rglob("*.part"))
+
+
+def moved_content(store: Corrections) -> tuple[bytes, Correction]:
+    content = image_bytes(noise(1))
+    return content, store.add(content, "top left")
+
+
+def test_relabeled_image_stays_if_it_cannot_be_written(store: Corrections) -> None:
+    content, old = moved_content(store)
+    (store.folder / "top right").mkdir()
+    (store.folder / "top right" / f"{old.name}.png").mkdir()  # in the way of the new file
+    with pytest.raises(OutputError, match=r"corrections/top right/\w+\.png cannot be written: "):
+        store.add(content, "top right")
+    assert list(store) == [old]
+    with Image.open(store.path(old)) as image:
+        np.testing.assert_array_equal(np.asarray(image), noise(1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_relabeled_image_stays_on_a_full_disk(store: Corrections) -> None:
+    """A real error of the file system: the process may write no file larger than 100 bytes."""
+    content, old = moved_content(store)
+    (store.folder.parent / "content").write_bytes(content)
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pocketlens.errors import OutputError\n"
+        "from pocketlens.preview.corrections import Corrections\n"
+        "from pocketlens.preview.decoders import reduced\n"
+        "store = Corrections('corrections', ['top left', 'top right'], reduced)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try:\n    store.add(Path('content').read_bytes(), 'top right')\n"
+        "except OutputError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=store.folder.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith(".png cannot be written: File too large\n")
+    assert files(store) == {f"top left/{old.name}.png"}
+    assert not (store.folder / "top right").exists()
+
+
+def test_kill_between_the_steps_of_a_move(store: Corrections) -> None:
+    """The new file is written, and the old one not yet deleted: the next preview deletes it."""
+    content, old = moved_content(store)
+    code = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from pocketlens.preview.corrections import Corrections\n"
+        "from pocketlens.preview.decoders import reduced\n"
+        "store = Corrections('corrections', ['top left', 'top right'], reduced)\n"
+        "store._delete = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store.add(Path('content').read_bytes(), 'top right')\n"
+    )
+    (store.folder.parent / "content").write_bytes(content)
+    done = subprocess.run([sys.executable, "-c", code], cwd=store.folder.parent)
+    assert done.returncode < 0
+    assert {each.label for each in store} == {"top left", "top right"}
+    again = Corrections(store.folder, CLASSES, reduced)
+    assert list(again) == [Correction("top right", old.name)]
+    assert not (store.folder / "top left").exists()
+
+
+def test_half_a_file_of_a_killed_preview_is_removed(store: Corrections) -> None:
+    _, old = moved_content(store)
+    code = "import os; print(f'{os.getpid():x}')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    half = store.path(old).with_name(f".x.png.{ended.stdout.strip()}-{_machine()}-0123abcd.part")
+    mine = store.path(old).with_name(f".y.png.{os.getpid():x}-{_machine()}-0123abcd.part")
+    for file in (half, mine):
+        file.write_bytes(b"half")
+    Corrections(store.folder, CLASSES, reduced)
+    assert not half.exists()
+    assert mine.exists()  # this process lives
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
+def test_only_the_user_can_read_the_images(store: Corrections) -> None:
+    _, one = moved_content(store)
+    path = store.path(one)
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (store.folder, path.parent, path)]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """Somebody else's image."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "secret.png").write_bytes(image_bytes(noise(9)))
+    return folder
+
+
+def test_linked_file_is_not_followed(store: Corrections, outside: Path) -> None:
+    _, one = moved_content(store)
+    link = store.path(one).with_name("secret.png")
+    link.symlink_to(outside / "secret.png")
+    assert list(store) == [one]
+    for method in (store.path, store.read, store.remove):
+        with pytest.raises(OptionError, match="no correction 'secret'"):
+            method(Correction("top left", "secret"))
+    assert (outside / "secret.png").exists()
+
+
+def test_linked_folder_is_not_followed(store: Corrections, outside: Path) -> None:
+    store.folder.mkdir()
+    (store.folder / "nothing").symlink_to(outside)
+    assert list(store) == []
+    for method in (store.path, store.read, store.remove):
+        with pytest.raises(OptionError, match="no correction 'secret'"):
+            method(Correction("nothing", "secret"))
+    with pytest.raises(OptionError, match="cannot store 'nothing': .* its folder is a link"):
+        store.add(image_bytes(noise(1)), "nothing")
+    assert [file.name for file in outside.iterdir()] == ["secret.png"]
+
+
+def test_link_in_the_place_of_a_new_file_is_replaced(store: Corrections, outside: Path) -> None:
+    content, one = moved_content(store)
+    path = store.path(one)
+    path.unlink()
+    path.symlink_to(outside / "secret.png")
+    store.add(content, "top left")
+    assert not path.is_symlink()
+    assert store.read(one) != (outside / "secret.png").read_bytes()
+    assert (outside / "secret.png").read_bytes() == image_bytes(noise(9))
+
+
+def test_read_returns_the_file(store: Corrections) -> None:
+    _, one = moved_content(store)
+    assert store.read(one) == store.path(one).read_bytes()

@@ -19,9 +19,8 @@ from pocketlens.coreml import load, predict
 from pocketlens.errors import FeatureError, ImageError, PocketlensError
 from pocketlens.image import Ink
 from pocketlens.prediction import NOTHING, Predictor
+from pocketlens.preview.decoders import FRAME, PHOTO, Limit
 from pocketlens.preview.inference import (
-    MAX_FRAME_PIXELS,
-    MAX_PHOTO_PIXELS,
     InferencePool,
     InferenceResult,
     encode_pixels,
@@ -45,10 +44,10 @@ ROTATED[0x0112] = 6
 
 
 def predict_bytes(
-    pool: InferencePool, content: bytes, max_pixels: int = MAX_PHOTO_PIXELS
+    pool: InferencePool, content: bytes, limit: Limit = PHOTO
 ) -> list[InferenceResult]:
     async def run() -> list[InferenceResult]:
-        return await pool.predict(content, max_pixels=max_pixels)
+        return await pool.predict(content, limit=limit)
 
     return asyncio.run(run())
 
@@ -131,9 +130,9 @@ def test_encoded_pixels_can_be_decoded(shape: tuple[int, ...]) -> None:
 def test_frame_limit_is_lower_than_photo_limit(pool: InferencePool) -> None:
     large = image_bytes(np.zeros((1601, 2500), np.uint8))
     assert predict_bytes(pool, large)[0].top(1)[0][0] == NOTHING
-    message = f"2500 × 1601 pixels; expected at most {MAX_FRAME_PIXELS}; make it smaller"
+    message = "2500 × 1601 pixels; expected at most 4000000 for a frame; make it smaller"
     with pytest.raises(ImageError, match=message):
-        predict_bytes(pool, large, max_pixels=MAX_FRAME_PIXELS)
+        predict_bytes(pool, large, FRAME)
 
 
 def test_decompression_bomb_is_not_decoded(pool: InferencePool) -> None:

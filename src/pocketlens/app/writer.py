@@ -12,12 +12,11 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pocketlens.app.contents import Content
 from pocketlens.errors import AppError, OutputError, OutputExistsError
-from pocketlens.files import aside, write_aside
+from pocketlens.files import aside, temporary_folder, write_aside
 
 __all__ = [
     "MANIFEST",
@@ -65,8 +64,7 @@ def write_app(
     for path in {*contents, *known}:
         _refuse_links(folder, path)
     try:
-        with TemporaryDirectory(dir=folder, prefix=".app.", suffix=".part") as name:
-            staging = Path(name)
+        with temporary_folder(folder, name="app") as staging:
             hashes = {path: _write(staging / path, item) for path, item in contents.items()}
             return _replace(folder, staging, hashes, known, options)
     except OSError as error:

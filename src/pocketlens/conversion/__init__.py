@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args, runtime_checkable
@@ -16,6 +15,7 @@ from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata, describe
 from pocketlens.conversion.package import Format, check_target, write_model
 from pocketlens.errors import ConversionError, OptionError, did_you_mean
+from pocketlens.files import temporary_folder
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Thresholds
 
@@ -111,7 +111,7 @@ def convert(
     source = _source(model, labels, input_spec)
     from pocketlens.conversion.from_torch import to_core_ml
 
-    with tempfile.TemporaryDirectory(prefix="pocketlens-") as folder:
+    with temporary_folder() as folder:
         spec, weights = to_core_ml(
             source.network,
             head=source.head,
@@ -120,7 +120,7 @@ def convert(
             input_spec=source.input_spec,
             format=kind,
             precision=cast("Precision", arithmetic),
-            folder=Path(folder),
+            folder=folder,
         )
         about = metadata or ModelMetadata()
         describe(spec, about, source.labels, source.input_spec, source.thresholds)

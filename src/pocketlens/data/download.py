@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pocketlens.errors import DataError, DataNotFoundError, OutputError
+from pocketlens.files import open_nofollow
 
 if TYPE_CHECKING:
     import httpx
@@ -105,6 +106,8 @@ class _Transfer:
             self.run(check)
 
     def _size(self) -> int:
+        if self.part.is_symlink():  # not ours: we write no links
+            self.part.unlink()
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _receive(self) -> None:
@@ -134,7 +137,9 @@ class _Transfer:
             total = start + int(length) if length.isdecimal() else None
             self._check_size(total or 0)
             self.part.parent.mkdir(parents=True, exist_ok=True)
-            with self.part.open("r+b" if start else "wb") as file:
+            if not start:
+                self.part.unlink(missing_ok=True)
+            with open_nofollow(self.part, "r+b" if start else "xb") as file:
                 file.seek(start)
                 for piece in response.iter_raw():
                     start += len(piece)

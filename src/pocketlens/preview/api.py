@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from starlette.concurrency import run_in_threadpool
+from functools import partial
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pocketlens.errors import OptionError, OutputError, PocketlensError
@@ -70,7 +71,7 @@ class Api:
                 ],
                 "corrections": None
                 if corrections is None
-                else {"folder": str(corrections.folder), "classes": list(corrections.classes)},
+                else {"folder": corrections.folder.name, "classes": list(corrections.classes)},
             }
         )
 
@@ -88,20 +89,24 @@ class Api:
         return JSONResponse({"code": self.duels.create()}, status_code=201)
 
     async def list_corrections(self, _: Request) -> Response:
-        corrections = await run_in_threadpool(list, self._corrections())
-        return JSONResponse([vars(each) for each in corrections])
+        corrections = self._corrections()
+        found = await self.pool.run(lambda: [vars(each) for each in corrections])
+        return JSONResponse(found)
 
     async def add_correction(self, request: Request) -> Response:
         label = request.query_params.get("label", "")
-        added = await run_in_threadpool(self._corrections().add, await request.body(), label)
+        add = partial(self._corrections().add, await request.body(), label)
+        added = await self.pool.run_decoder(add)
         return JSONResponse(vars(added), status_code=201)
 
     async def get_correction(self, request: Request) -> Response:
-        path = self._corrections().path(Correction(**request.path_params))
-        return FileResponse(path, media_type="image/png")
+        one = Correction(**request.path_params)
+        content = await self.pool.run(partial(self._corrections().read, one))
+        return Response(content, media_type="image/png")
 
     async def delete_correction(self, request: Request) -> Response:
-        await run_in_threadpool(self._corrections().remove, Correction(**request.path_params))
+        one = Correction(**request.path_params)
+        await self.pool.run(partial(self._corrections().remove, one))
         return Response(status_code=204)
 
     def _corrections(self) -> Corrections:

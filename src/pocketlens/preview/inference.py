@@ -1,4 +1,4 @@
-"""Runs one or more Core ML models on an image, in worker threads."""
+"""Runs one or more Core ML models on an image, in a few worker threads."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.errors import FeatureError
-from pocketlens.image import Ink, open_image, prepare
+from pocketlens.image import Ink
 from pocketlens.prediction import Predictor
+from pocketlens.preview.decoders import (
+    PHOTO,
+    PROCESSES,
+    Decoders,
+    Limit,
+    is_cheap,
+    prepared,
+)
+from pocketlens.preview.threads import DaemonThreads
 
 __all__ = [
-    "MAX_FRAME_PIXELS",
-    "MAX_PHOTO_PIXELS",
     "InferencePool",
     "InferenceResult",
     "encode_pixels",
 ]
 
-MAX_PHOTO_PIXELS = 30_000_000
-"""The largest photo that a page may send: 30 megapixels, 90 MB decoded."""
-
-MAX_FRAME_PIXELS = 4_000_000
-"""The largest frame of a live stream: a little more than 2560 × 1440."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,16 @@ class InferencePool:
         for name, model in models.items():
             _probabilities(name, model, np.zeros(model.input_spec.shape, np.uint8))
         self.models = models
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="inference")
+        self.decoders = Decoders()
+        self._threads = DaemonThreads(os.cpu_count() or 1, "inference")
+        # These wait for processes. Images that are slow to decode hold up only one another.
+        self._waiting = DaemonThreads(PROCESSES, "decoding")
 
     async def predict(
         self,
         content: bytes,
         *,
-        max_pixels: int = MAX_PHOTO_PIXELS,
+        limit: Limit = PHOTO,
         names: Collection[str] | None = None,
         ink: Ink | None = None,
     ) -> list[InferenceResult]:
@@ -89,7 +94,7 @@ class InferencePool:
 
         Args:
             content: The content of the image file.
-            max_pixels: The largest image that is decoded.
+            limit: The largest image that is decoded, `PHOTO` or `FRAME`.
             names: The models to run; None for all of them.
             ink: The lines of a drawing: a model for drawings in the other ink gets it inverted.
                 None for an image that is no drawing.
@@ -98,27 +103,51 @@ class InferencePool:
             One result per model, in the order of `models`.
 
         Raises:
-            ImageError: `content` is not a readable image, or the image is too large.
+            ImageError: `content` is not a readable image, or the image is too large or takes too
+                long to decode.
             FeatureError: A model fails, or its outputs are not finite.
         """
-        selected = {k: model for k, model in self.models.items() if names is None or k in names}
-        work = partial(_predict, content, selected, max_pixels, ink)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        models = {k: model for k, model in self.models.items() if names is None or k in names}
+        specs = [model.input_spec for model in models.values()]
+        results = await self.run(partial(_predict_if_cheap, models, content, limit, ink))
+        if results is None:
+            decode = partial(self.decoders.prepare, content, specs, limit)
+            pixels = await self.run_decoder(decode)
+            results = await self.run(partial(_predict, models, pixels, ink))
+        return results
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function in one of the threads of the models."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def run_decoder(self, function: Callable[[], T]) -> T:
+        """Call a function that may have to wait for `Decoders`."""
+        return await asyncio.get_running_loop().run_in_executor(self._waiting, function)
 
     def close(self) -> None:
-        """Stop the threads; queued images are dropped."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End all decoding; queued images are dropped."""
+        for threads in (self._threads, self._waiting):
+            threads.close()
+        self.decoders.close()
+
+
+def _predict_if_cheap(
+    models: Mapping[str, Predictor], content: bytes, limit: Limit, ink: Ink | None
+) -> list[InferenceResult] | None:
+    """The results, if the image can be decoded here; else None."""
+    if not is_cheap(content):
+        return None
+    specs = [model.input_spec for model in models.values()]
+    return _predict(models, prepared(content, specs, limit), ink)
 
 
 def _predict(
-    content: bytes, models: dict[str, Predictor], max_pixels: int, ink: Ink | None
+    models: Mapping[str, Predictor], inputs: list[NDArray[np.uint8]], ink: Ink | None
 ) -> list[InferenceResult]:
-    image = open_image(content, max_pixels=max_pixels)
     results = []
-    for name, model in models.items():
-        pixels = prepare(image, model.input_spec)
-        if ink is not None and model.input_spec.ink != ink:
-            pixels = 255 - pixels
+    for (name, model), given in zip(models.items(), inputs, strict=True):
+        inverted = ink is not None and model.input_spec.ink != ink
+        pixels = 255 - given if inverted else given
         start = time.perf_counter()
         probabilities = _probabilities(name, model, pixels)
         milliseconds = 1000 * (time.perf_counter() - start)

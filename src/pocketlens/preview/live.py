@@ -25,8 +25,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import PocketlensError
 from pocketlens.image import Ink
+from pocketlens.preview.decoders import FRAME
 from pocketlens.preview.inference import (
-    MAX_FRAME_PIXELS,
     InferencePool,
     InferenceResult,
     encode_pixels,
@@ -125,7 +125,7 @@ class Session:
             answer: dict[str, Any] = {"id": number, "skipped": skipped}
             try:
                 results = await self.pool.predict(
-                    data[HEADER_BYTES:], max_pixels=MAX_FRAME_PIXELS, ink=_ink(data[0])
+                    data[HEADER_BYTES:], limit=FRAME, ink=_ink(data[0])
                 )
             except PocketlensError as error:
                 answer["error"] = str(error)

@@ -8,10 +8,10 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pocketlens.errors import MissingExtraError, OptionError
+from pocketlens.files import temporary_folder
 from pocketlens.prediction import Predictor
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def create_server(
     from pocketlens.preview.live import Live
 
     classes = next(iter(models.values())).classes
-    store = None if corrections is None else Corrections(corrections, classes)
     pool = InferencePool(dict(models))
+    to_png = pool.decoders.to_png
+    store = None if corrections is None else Corrections(corrections, classes, to_png)
     duels = Duels(pool)
 
     @contextlib.asynccontextmanager
@@ -105,8 +106,8 @@ def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uv
         WebSocketWithTimeout,
     )
 
-    with TemporaryDirectory(prefix="pocketlens-preview-") as folder:
-        chain, key = create_certificate(https_host, Path(folder)) if https_host else (None, None)
+    with temporary_folder(name="pocketlens-preview") as folder:
+        chain, key = create_certificate(https_host, folder) if https_host else (None, None)
         config = uvicorn.Config(
             ShutdownMiddleware(application),
             loop="asyncio",

@@ -12,8 +12,9 @@ from dataclasses import replace
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import OptionError, PocketlensError
+from pocketlens.preview.decoders import FRAME
 from pocketlens.preview.duel.match import Match
-from pocketlens.preview.inference import MAX_FRAME_PIXELS, InferencePool
+from pocketlens.preview.inference import InferencePool
 from pocketlens.preview.smoothing import Smoother
 from pocketlens.preview.sockets import (
     POLICY_VIOLATION,
@@ -161,9 +162,7 @@ class Duels:
                 if judged_round != match.total_rounds:
                     judged_round = match.total_rounds
                     smoother.reset()
-                results = await self.pool.predict(
-                    drawing, max_pixels=MAX_FRAME_PIXELS, names=(self.name,)
-                )
+                results = await self.pool.predict(drawing, limit=FRAME, names=(self.name,))
             except PocketlensError as error:
                 if not await _send_error(socket, error):
                     return

@@ -1,0 +1,288 @@
+"""Decodes the images of pages: cheap ones in this process, others in processes that can be ended.
+
+A file that is small and simple by its header is decoded here, like the frames of a camera and
+drawings. Any other file goes to one of a few processes. They are started when the first such file
+arrives, and have limits on time and memory. One that exceeds them is killed, and replaced for the
+next file.
+
+This module is also the program of these processes (`python -m pocketlens.preview.decoders`). A
+request is a line of JSON and the file's content; so is the answer. The process ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.errors import ImageError
+from pocketlens.image import InputSpec, open_image, prepare
+from pocketlens.image_files import read_image_file
+
+__all__ = [
+    "CORRECTION_SIDE",
+    "FRAME",
+    "MAX_FRAME_PIXELS",
+    "MAX_PHOTO_PIXELS",
+    "PHOTO",
+    "PROCESSES",
+    "Decoders",
+    "Limit",
+    "is_cheap",
+    "prepared",
+    "reduced",
+]
+
+MAX_PHOTO_PIXELS = 30_000_000
+"""The largest photo that a page may send: 30 megapixels, 120 MB decoded."""
+
+MAX_FRAME_PIXELS = 4_000_000
+"""The largest frame of a live stream: a little more than 2560 × 1440."""
+
+CORRECTION_SIDE = 640
+"""Corrections are reduced to this height or width in pixels; small networks need less."""
+
+PROCESSES = 2
+"""The most images that are decoded in other processes at the same time."""
+
+MAX_SECONDS = 10.0
+"""How long a process may take for an image; a photo of 30 megapixels takes less than a second."""
+
+MAX_MEMORY = 2 << 30
+"""The address space of a process in bytes, on systems that limit it."""
+
+CHEAP_PIXELS = 4_000_000
+"""Pixels times scans of an image that is decoded in this process, in about 50 ms at most."""
+
+CHEAP_FORMATS = ("JPEG", "PNG")
+
+
+class Limit(NamedTuple):
+    """The largest image of a use, such as a photo."""
+
+    max_pixels: int
+    use: str
+
+
+PHOTO = Limit(MAX_PHOTO_PIXELS, "photo")
+FRAME = Limit(MAX_FRAME_PIXELS, "frame")
+
+
+def is_cheap(content: bytes) -> bool:
+    """Whether an image file can be decoded in milliseconds, or is refused before it is decoded."""
+    try:
+        file = read_image_file(content)
+    except (ValueError, struct.error, IndexError, OverflowError):
+        return True
+    if file is None:
+        return True
+    work = file.width * file.height * file.scans
+    return file.format in CHEAP_FORMATS and work <= CHEAP_PIXELS
+
+
+class Decoders:
+    """Decodes images. The methods are thread-safe and wait for the result."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Decoder] = []
+        self._all: set[_Decoder] = set()
+        self._free = threading.Semaphore(PROCESSES)
+        self._closed = False
+
+    def prepare(
+        self, content: bytes, specs: Sequence[InputSpec], limit: Limit
+    ) -> list[NDArray[np.uint8]]:
+        """An image file as the input of several models, decoded in a process.
+
+        Args:
+            content: The content of the file.
+            specs: The models' inputs.
+            limit: The largest image that is decoded.
+
+        Returns:
+            One array `spec.shape` for each of `specs`.
+
+        Raises:
+            ImageError: The image cannot be read, or exceeds a limit.
+        """
+        request = {"limit": limit, "specs": [spec.to_json() for spec in specs]}
+        answer, found = self._ask(request, content), []
+        for spec in specs:
+            size = int(np.prod(spec.shape))
+            found.append(np.frombuffer(answer[:size], np.uint8).reshape(spec.shape))
+            answer = answer[size:]
+        return found
+
+    def to_png(self, content: bytes) -> bytes:
+        """A photo as a PNG file of at most `CORRECTION_SIDE` pixels, without metadata.
+
+        Raises:
+            ImageError: The image cannot be read, or exceeds a limit.
+        """
+        return reduced(content) if is_cheap(content) else self._ask({"reduce": True}, content)
+
+    def close(self) -> None:
+        """End all processes, also those that are decoding; further images are refused."""
+        with self._lock:
+            self._closed = True
+            for decoder in self._all:
+                decoder.process.kill()
+
+    def _ask(self, request: dict[str, Any], content: bytes) -> bytes:
+        with self._free:
+            decoder = self._take()
+            try:
+                answer = decoder.ask(request, content)
+            except ImageError:
+                if decoder.process.poll() is None:
+                    self._give_back(decoder)
+                else:
+                    self._forget(decoder)
+                raise
+            except BaseException:
+                decoder.process.kill()
+                self._forget(decoder)
+                raise
+            self._give_back(decoder)
+            return answer
+
+    def _take(self) -> _Decoder:
+        with self._lock:
+            if self._closed:
+                raise ImageError("the preview has been stopped")
+            while self._idle:
+                decoder = self._idle.pop()
+                if decoder.process.poll() is None:
+                    return decoder
+                self._all.discard(decoder)
+            decoder = _Decoder()
+            self._all.add(decoder)
+            return decoder
+
+    def _give_back(self, decoder: _Decoder) -> None:
+        with self._lock:
+            self._idle.append(decoder)
+
+    def _forget(self, decoder: _Decoder) -> None:
+        decoder.process.wait()
+        with self._lock:
+            self._all.discard(decoder)
+
+
+class _Decoder:
+    """One process."""
+
+    def __init__(self) -> None:
+        import pocketlens
+
+        source = str(Path(pocketlens.__file__).parents[1])
+        paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+        # A session of its own: Ctrl-C reaches only this process, which then ends the others.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": paths},
+            start_new_session=True,
+        )
+
+    def ask(self, request: dict[str, Any], content: bytes) -> bytes:
+        """Send a request and wait for the answer; after an error, the process may have ended.
+
+        Raises:
+            ImageError: The image cannot be read, or exceeds a limit.
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        timer = threading.Timer(MAX_SECONDS, self.process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            _send(self.process.stdin, request, content)
+            answer = _receive(self.process.stdout)
+        except OSError:  # the process has ended
+            answer = None
+        finally:
+            timer.cancel()
+        if answer is None:
+            self.process.kill()
+            self.process.wait()
+            raise ImageError(
+                f"the image took more than {MAX_SECONDS:.0f} seconds or "
+                f"{MAX_MEMORY >> 30} GiB of memory to decode; save it again with an image editor"
+            )
+        result, data = answer
+        if "error" in result:
+            raise ImageError(result["error"])
+        return data
+
+
+def _send(stream: Any, head: dict[str, Any], data: bytes) -> None:
+    stream.write(json.dumps({**head, "size": len(data)}).encode() + b"\n")
+    stream.write(data)
+    stream.flush()
+
+
+def _receive(stream: Any) -> tuple[dict[str, Any], bytes] | None:
+    """A head and its data; None at the end of the stream."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    head = json.loads(line)
+    data = stream.read(head["size"])
+    return (head, data) if len(data) == head["size"] else None
+
+
+def prepared(content: bytes, specs: Sequence[InputSpec], limit: Limit) -> list[NDArray[np.uint8]]:
+    """An image file as the input of several models, decoded here; see `Decoders.prepare`."""
+    image = open_image(content, max_pixels=limit.max_pixels, use=limit.use)
+    return [prepare(image, spec) for spec in specs]
+
+
+def reduced(content: bytes) -> bytes:
+    """A photo as a small PNG file, decoded here; see `Decoders.to_png`."""
+    image = open_image(content, max_pixels=PHOTO.max_pixels, use=PHOTO.use)
+    image.thumbnail((CORRECTION_SIDE, CORRECTION_SIDE))
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _answer(request: dict[str, Any], content: bytes) -> bytes:
+    if "reduce" in request:
+        return reduced(content)
+    specs = [InputSpec.from_json(text) for text in request["specs"]]
+    arrays = prepared(content, specs, Limit(*request["limit"]))
+    return b"".join(array.tobytes() for array in arrays)
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    with suppress(ImportError, OSError, ValueError):  # Windows, or a system without this limit
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    while (request := _receive(sys.stdin.buffer)) is not None:
+        head, content = request
+        try:
+            result, data = {}, _answer(head, content)
+        except ImageError as error:
+            result, data = {"error": str(error)}, b""
+        _send(sys.stdout.buffer, result, data)
+
+
+if __name__ == "__main__":
+    main()
