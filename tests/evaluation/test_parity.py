@@ -100,11 +100,18 @@ def test_batch_size_does_not_change_the_result() -> None:
     assert verify(Table(A), Table(B), DATA, batch=3) == verify(Table(A), Table(B), DATA)
 
 
-def test_first_20_disagreements_are_kept_and_all_are_counted() -> None:
+def test_20_disagreements_of_all_classes_are_kept_and_all_are_counted() -> None:
     n = 50
-    found = verify(Table([[1, 0]] * n), Table([[0, 1]] * n), dataset([0] * n), batch=15)
-    assert [one.index for one in found.disagreements] == list(range(20))
+    labels = [0] * 45 + [1] * 5
+    found = verify(Table([[1, 0]] * n), Table([[0, 1]] * n), dataset(labels), batch=15)
     assert found.disagreed == 50
+    indices = [one.index for one in found.disagreements]
+    assert len(set(indices)) == 20
+    assert indices[15:] == [45, 46, 47, 48, 49]  # the rare class is not left out
+    assert max(indices[:15]) > 20  # not simply the first images
+    assert {(one.a, one.b, one.a_confidence) for one in found.disagreements} == {
+        ("cat", "dog", 1.0)
+    }
 
 
 @pytest.mark.parametrize(

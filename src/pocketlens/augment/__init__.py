@@ -135,12 +135,12 @@ def build(choice: Choice, *, nothing: float = 0.0) -> Augmentation:
 
 
 def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: int = 72) -> Dataset:
-    """Augment the first images of a data set, to look at what training sees.
+    """Augment images of all classes of a data set, to look at what training sees.
 
     Args:
         dataset: The original images.
         augmentation: The augmentation.
-        seed: Seed of the random changes.
+        seed: Seed of the choice of the images, and of the random changes.
         count: Number of images in total. If the augmentation shows the class `nothing`, the last
             third are frames of it.
 
@@ -153,7 +153,7 @@ def sample(dataset: Dataset, augmentation: Augmentation, *, seed: int, count: in
     import torch
 
     empty = count // 3 if augmentation.shows_nothing else 0
-    shown = dataset.subset(slice(count - empty))
+    shown = dataset.sample(count - empty, seed=seed)
     images = torch.from_numpy(shown.channels_first().copy())
     frames = augmentation(images, torch.Generator().manual_seed(seed), empty)
     added = (NOTHING,) if empty and NOTHING not in dataset.classes else ()

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pocketlens.errors import DataError, OptionError
 from pocketlens.prediction import class_name_errors
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "spread"]
+
+GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,10 @@ class Dataset:
         chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
+    def sample(self, count: int, *, seed: int = 0) -> Dataset:
+        """At most `count` images from all classes, chosen and ordered as in `spread`."""
+        return self.subset(spread(self.labels, count, seed=seed))
+
     def joined(self, other: Dataset) -> Dataset:
         """These images followed by those of `other`; classes are matched by name.
 
@@ -129,3 +135,31 @@ class Dataset:
             members = np.flatnonzero(self.labels == label)
             held[random.permutation(members)[: round(fraction * len(members))]] = True
         return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+
+
+def spread(labels: NDArray[np.int64], count: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Choose images evenly from all classes, for example to show them.
+
+    The first images of a data set may all have the same class. With more classes than `count`, some
+    classes have one image and the others none.
+
+    Args:
+        labels: `(N,)` class indices.
+        count: The maximum number of images, at least 0.
+        seed: Chooses the images of each class.
+
+    Returns:
+        Indices into `labels`, `(min(N, count),)`, ordered by class.
+    """
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    ordered = labels[by_class]
+    # The first image of every class comes before the second one of any class.
+    turn = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    # If a turn is not complete, its classes are taken from the whole list: the smallest fractional
+    # parts of the golden ratio's multiples are evenly spaced.
+    place = ordered * GOLDEN % 1
+    chosen = by_class[np.lexsort((place, turn))[:count]]
+    ordered_by_class: NDArray[np.int64] = chosen[np.lexsort((chosen, labels[chosen]))]
+    return ordered_by_class

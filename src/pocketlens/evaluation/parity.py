@@ -6,14 +6,14 @@ and half precision changed nothing important.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.dataset import Dataset
+from pocketlens.data.dataset import Dataset, spread
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.accuracy import listed, percent, predictions, shared_classes
 from pocketlens.evaluation.chance import guessing
@@ -22,7 +22,7 @@ from pocketlens.prediction import Predictor
 __all__ = ["Disagreement", "Histogram", "Parity", "Tolerance", "verify"]
 
 SHOWN = 20
-"""How many disagreements are stored."""
+"""How many disagreements are stored, evenly from all true classes."""
 
 EDGES = (0.0, *(10 ** (half / 2) for half in range(-16, 1)))
 """Bin edges of the histogram of |Δp|: 0, then two per decade from 1e-8 to 1."""
@@ -105,7 +105,7 @@ class Parity:
         mean_difference: Mean |Δp| over the images, in [0, 1].
         accuracy_a: Accuracy of a, in [0, 1].
         accuracy_b: Accuracy of b, in [0, 1].
-        disagreements: The first 20 images with different labels.
+        disagreements: 20 of the images with different labels, evenly from all true classes.
         histogram: Distribution of |Δp|.
         tolerance: The limits for passing.
         warning: Why b is no better than guessing; None if it is better.
@@ -225,9 +225,9 @@ def verify(
     ):
         raise DataError("the two data sets have different labels; expected the same images in both")
     differences = np.empty(len(dataset))
-    right_a = disagreed = 0
+    right_a = 0
     counts, predicted, right = np.zeros((3, len(classes)), np.int64)  # per class, of b
-    shown: list[Disagreement] = []
+    found: list[tuple[NDArray[Any], ...]] = []
     pairs = zip(
         predictions(a, images_of_a, classes, batch=batch),
         predictions(b, dataset, classes, batch=batch),
@@ -241,29 +241,40 @@ def verify(
         np.add.at(predicted, other.predicted, 1)
         np.add.at(right, labels[other.predicted == labels], 1)
         differing = np.flatnonzero(one.predicted != other.predicted)
-        disagreed += len(differing)
-        shown += [
-            Disagreement(
-                index=one.place.start + int(i),
-                label=classes[labels[i]],
-                a=classes[one.predicted[i]],
-                a_confidence=float(one.probabilities[i, one.predicted[i]]),
-                b=classes[other.predicted[i]],
-                b_confidence=float(other.probabilities[i, other.predicted[i]]),
+        a_class, b_class = one.predicted[differing], other.predicted[differing]
+        found.append(
+            (
+                one.place.start + differing,
+                a_class,
+                one.probabilities[differing, a_class],
+                b_class,
+                other.probabilities[differing, b_class],
             )
-            for i in differing[: SHOWN - len(shown)]
-        ]
+        )
+    columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     return Parity(
         n=len(dataset),
-        disagreed=disagreed,
+        disagreed=len(columns[0]),
         max_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
         accuracy_a=right_a / len(dataset),
         accuracy_b=int(right.sum()) / len(dataset),
-        disagreements=tuple(shown),
+        disagreements=_disagreements(columns, dataset, classes),
         histogram=_histogram(differences),
         tolerance=tolerance,
         warning=guessing(classes, counts, predicted, right),
+    )
+
+
+def _disagreements(
+    columns: Sequence[NDArray[Any]], dataset: Dataset, classes: Sequence[str]
+) -> tuple[Disagreement, ...]:
+    """Some of the images with different labels; their columns: index, a, p(a), b, p(b)."""
+    chosen = spread(dataset.labels[columns[0]], SHOWN)
+    rows = zip(*(column[chosen].tolist() for column in columns), strict=True)
+    return tuple(
+        Disagreement(index, classes[dataset.labels[index]], classes[a], p_a, classes[b], p_b)
+        for index, a, p_a, b, p_b in rows
     )
 
 

@@ -31,7 +31,11 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 HEADER = 0.72
-"""Height of a figure's title and subtitle, in inches."""
+"""Height of a title and a subtitle of one line each, in inches."""
+
+TITLE_SIZE, SUBTITLE_SIZE, CAPTION_SIZE = 12, 9, 8.5
+LINE_SPACING = 1.35
+"""The distance of two lines of a title or subtitle, as a multiple of the font size."""
 
 MARGIN = 0.18
 """Left and right margin of a figure, in inches."""
@@ -103,17 +107,65 @@ def _fonts() -> list[str]:
 
 
 def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
-    """An empty figure with title and subtitle; `height` is the height below them, in inches."""
+    """An empty figure with title and subtitle; `height` is the height below them, in inches.
+
+    A title or subtitle that is wider than the figure gets several lines.
+    """
     from matplotlib.figure import Figure
 
-    total = height + HEADER
+    title = wrapped(title, width - 2 * MARGIN, size=TITLE_SIZE, weight="bold")
+    subtitle = wrapped(subtitle, width - 2 * MARGIN, size=SUBTITLE_SIZE)
+    more = title.count("\n") * TITLE_SIZE * LINE_SPACING / 72
+    header = HEADER + more + subtitle.count("\n") * SUBTITLE_SIZE * LINE_SPACING / 72
+    total = height + header
     figure = Figure(figsize=(width, total), layout="constrained")
     left = MARGIN / width
-    figure.text(left, 1 - 0.17 / total, title, size=12, weight="bold", va="top")
-    figure.text(left, 1 - 0.43 / total, subtitle, size=9, color=MUTED, va="top")
+    common: dict[str, Any] = {"va": "top", "linespacing": LINE_SPACING}
+    figure.text(left, 1 - 0.17 / total, title, size=TITLE_SIZE, weight="bold", **common)
+    place = 1 - (0.43 + more) / total
+    figure.text(left, place, subtitle, size=SUBTITLE_SIZE, color=MUTED, **common)
     engine: Any = figure.get_layout_engine()
-    engine.set(rect=(left, 0.1 / total, 1 - 2 * left, 1 - (HEADER + 0.1) / total))
+    engine.set(rect=(left, 0.1 / total, 1 - 2 * left, 1 - (header + 0.1) / total))
     return figure
+
+
+def text_width(text: str, *, size: float, weight: str = "normal") -> float:
+    """The width of one line of text in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight=weight)
+    width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    return width / 72
+
+
+def wrapped(text: str, inches: float, *, size: float, weight: str = "normal") -> str:
+    """A text in lines of at most `inches`; breaks between words, and in words longer than a line.
+
+    Args:
+        text: One line.
+        inches: The maximum width of a line.
+        size: The font size in points.
+        weight: The weight of the font, `normal` or `bold`.
+    """
+
+    def fits(line: str) -> bool:
+        return text_width(line, size=size, weight=weight) <= inches
+
+    if fits(text):
+        return text
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if fits(longer):
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for character in word:
+            if lines[-1] and not fits(lines[-1] + character):
+                lines.append("")
+            lines[-1] += character
+    return "\n".join(filter(None, lines))
 
 
 def bare(axes: Axes) -> Axes:
@@ -154,8 +206,9 @@ def gallery(
     rows = -(-len(images) // columns)
     lines = max(len(caption) for caption in captions)
     # One unit is a cell's width; an image keeps its aspect ratio within a unit square minus a gap.
-    longest = max(len(text) for caption in captions for text, _ in caption)
-    inches = max(0.9 if lines > 1 else 0.72, 0.085 * longest)
+    texts = {text for caption in captions for text, _ in caption}
+    longest = max(text_width(text, size=CAPTION_SIZE) for text in texts)
+    inches = max(0.9 if lines > 1 else 0.72, 1.1 * longest)
     gap, line = 0.1, 0.165 / inches
     high, wide = height / max(height, width), width / max(height, width)
     high, wide = high * (1 - gap), wide * (1 - gap)
@@ -170,7 +223,7 @@ def gallery(
         show(axes, image, (left, top, left + wide, top + high))
         for row, (text, color) in enumerate(caption):
             place = top + high + 0.35 * gap + (row + 0.5) * line
-            write_in(axes, (x + 0.5, place), text, size=8.5, color=color)
+            write_in(axes, (x + 0.5, place), text, size=CAPTION_SIZE, color=color)
     axes.set(xlim=(0, columns), ylim=(rows * tall, 0), aspect="equal", anchor="NW")
     return save(figure, path)
 

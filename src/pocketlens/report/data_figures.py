@@ -36,13 +36,16 @@ NUMBERED_SIDE = {1: 32, 3: 14}
 BARS = 40
 """The maximum number of classes that are drawn as bars."""
 
+LEGEND = 40
+"""A legend with a longer entry has one column."""
+
 ONE_HOT_COLUMNS = 16
 """The maximum number of columns in a one-hot table."""
 
 
 @style()
 def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: int = 12) -> Path:
-    """Draw the first images of a data set with their labels.
+    """Draw images of a data set with their labels, evenly from all classes.
 
     Args:
         dataset: At least one image.
@@ -57,9 +60,9 @@ def draw_samples(dataset: Dataset, path: str | Path, *, rows: int = 6, columns: 
     need_images(dataset)
     if rows < 1 or columns < 1:
         raise OptionError(f"rows and columns must be at least 1; received: {rows} × {columns}")
-    shown = dataset.subset(slice(rows * columns))
+    shown = dataset.sample(rows * columns)
     captions = [[(short(dataset.classes[k], 12), INK)] for k in shown.labels]
-    title = f"The first {plural(len(shown), 'image')}"
+    title = _some(shown, dataset)
     height, width, channels = dataset.images.shape[1:]
     subtitle = (
         f"{dataset.name}: {plural(len(dataset), 'image')} of {width} × {height} pixels, "
@@ -124,7 +127,7 @@ def draw_pixels(dataset: Dataset, index: int, path: str | Path) -> Path:
 
 @style()
 def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path:
-    """Draw the first images and their one-hot labels: a 1 in the column of the class.
+    """Draw images of all classes and their one-hot labels: a 1 in the column of the class.
 
     With more than 16 classes, only 16 columns are drawn, including all columns with a 1.
 
@@ -140,7 +143,7 @@ def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path
     need_images(dataset)
     if count < 1:
         raise OptionError(f"count must be at least 1; received: {count}")
-    shown = dataset.subset(slice(count))
+    shown = dataset.sample(count)
     table = shown.one_hot()
     # With many classes: first the columns that contain a 1, then others from the left.
     order = np.argsort(-table.max(axis=0), kind="stable")[:ONE_HOT_COLUMNS]
@@ -158,7 +161,7 @@ def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path
         max(1.2 + 0.44 * len(columns), 5.5),
         0.44 * rows + head + 0.2,
         "One-hot labels",
-        f"{dataset.name}: the first {plural(rows, 'image')}{rest}",
+        f"{dataset.name}: {_some(shown, dataset)}{rest}",
     )
     axes = bare(figure.subplots())
     for y in range(rows):
@@ -222,7 +225,7 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
     )
     axes = figure.subplots()
     even: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
-    labels = [f"{part.name} ({plural(len(part), 'image')})" for part in parts]
+    labels = [f"{short(part.name, 60)} ({plural(len(part), 'image')})" for part in parts]
     if many:
         for lane in range(lanes):
             curve = np.sort(100 * shares[lane])[::-1]
@@ -260,5 +263,12 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
         axes.grid(visible=False, axis="y")
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlim=(0, 112 * high))
         axes.set_xlabel("% of images; next to each bar: the number of images")
-    figure.legend(loc="outside lower left", ncols=min(lanes, 2))
+    wide = max(len(label) for label in labels) > LEGEND
+    figure.legend(loc="outside lower left", ncols=1 if wide else min(lanes, 2))
     return save(figure, path)
+
+
+def _some(shown: Dataset, dataset: Dataset) -> str:
+    """How many images of a data set are shown, such as `72 of 60,000 images`."""
+    total = plural(len(dataset), "image")
+    return total if len(shown) == len(dataset) else f"{len(shown):,} of {total}"

@@ -49,7 +49,7 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
     rows = (
         (
             "samples.png",
-            f"The first images of {source}, with their labels.",
+            f"Images of {source}, evenly from all classes, with their labels.",
             "The images as stored in the data set, before scaling and normalization.",
         ),
         (
@@ -60,7 +60,7 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
         ),
         (
             "one_hot.svg",
-            "The labels of the first images as one-hot rows: a 1 in the column of the class.",
+            "The labels of some images as one-hot rows: a 1 in the column of the class.",
             "Training changes the network so that its probabilities move toward these rows.",
         ),
         (
@@ -70,7 +70,7 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
         ),
         (
             "augmented.png",
-            "Augmented versions of the first training images, with their labels.",
+            "Augmented versions of some training images, with their labels.",
             f"The augmentation '{run.recipe.augment.name}' creates new versions in each epoch. "
             "Quality is measured on images without augmentation.",
         ),
