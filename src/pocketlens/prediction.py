@@ -20,7 +20,9 @@ from pocketlens.errors import OptionError, did_you_mean, printable
 from pocketlens.image import ASSUMABLE, ImageSource, InputSpec, prepare
 
 __all__ = [
+    "MARGIN",
     "NOTHING",
+    "NOT_SURE",
     "THRESHOLDS_KEY",
     "ImageSources",
     "Prediction",
@@ -34,6 +36,12 @@ __all__ = [
 
 NOTHING = "nothing"
 """The label of the background class: none of the classes is in view."""
+
+NOT_SURE = "not sure"
+"""Shown in place of a label if a class is the most probable one, but not probable enough."""
+
+MARGIN = 0.2
+"""By how much the most probable class must lead for its label to be shown."""
 
 THRESHOLDS_KEY = "org.pocketlens.thresholds"
 """The key in a Core ML file's user metadata that holds `Thresholds.to_json()`."""
@@ -52,17 +60,41 @@ class Prediction:
         confidence: That probability, in [0, 1].
         probabilities: The probability of every class, in the order of the model's classes. If
             several classes have the same name, the highest of their probabilities.
+        shown: Whether the app shows the label for this image alone: it is probable enough by the
+            model's thresholds, leads clearly, and is not `nothing`.
     """
 
     label: str
     confidence: float
     probabilities: dict[str, float]
+    shown: bool
 
     @classmethod
-    def from_array(cls, classes: Sequence[str], probabilities: NDArray[np.float32]) -> Prediction:
+    def from_array(
+        cls,
+        classes: Sequence[str],
+        probabilities: NDArray[np.float32],
+        thresholds: Thresholds | None = None,
+    ) -> Prediction:
         """From the probabilities `(K,)`. On a tie the first class wins, as in Core ML."""
         best = int(np.argmax(probabilities))
-        return cls(classes[best], float(probabilities[best]), by_name(classes, probabilities))
+        limits, highest = thresholds or Thresholds(), float(probabilities[best])
+        second = float(np.delete(probabilities, best).max(initial=0.0))
+        nothing = [at for at, name in enumerate(classes) if name == NOTHING]
+        shown = (
+            best not in nothing
+            and highest >= limits.show
+            and highest - second >= MARGIN
+            and 1 - sum(float(probabilities[at]) for at in nothing) >= limits.present
+        )
+        return cls(classes[best], highest, by_name(classes, probabilities), shown)
+
+    @property
+    def verdict(self) -> str:
+        """What is shown: the label, `nothing`, or `not sure`."""
+        if self.shown or self.label == NOTHING:
+            return self.label
+        return NOT_SURE
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The `k` most probable classes with their probabilities, most probable first."""
@@ -270,5 +302,8 @@ class Predictor(ABC):
         if not sources:
             return []
         batch = np.stack([prepare(source, self.input_spec) for source in sources])
-        answers = [Prediction.from_array(self.classes, row) for row in self.probabilities(batch)]
+        answers = [
+            Prediction.from_array(self.classes, row, self.thresholds)
+            for row in self.probabilities(batch)
+        ]
         return answers if several else answers[0]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import NOTHING, Thresholds
+from pocketlens.prediction import MARGIN, NOTHING, Thresholds
 
 __all__ = [
     "MODEL_NAME",
@@ -45,7 +45,7 @@ class Display:
     show: float = 0.7
     keep: float = 0.5
     present: float = 0.5
-    margin: float = 0.2
+    margin: float = MARGIN
     hold: int = 3
     smoothing: float = 0.3
 

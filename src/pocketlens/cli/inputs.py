@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketlens.cli.terminal import say
-from pocketlens.errors import OptionError
-from pocketlens.run_contents import RECIPE
+from pocketlens.errors import OptionError, RunError
+from pocketlens.run_contents import RECIPE, run_command
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -33,6 +33,7 @@ __all__ = [
     "Labels",
     "Scale",
     "assumed_text",
+    "core_ml_file",
     "is_run",
     "owner",
     "source_name",
@@ -155,6 +156,20 @@ def is_run(path: Path) -> bool:
     if not path.exists():
         raise OptionError(f"{path} does not exist; expected a run folder or a model file")
     return (path / RECIPE).is_file()
+
+
+def core_ml_file(path: Path) -> Path:
+    """The path itself, or the Core ML model of a run folder."""
+    if not is_run(path):
+        return path
+    from pocketlens.run_folder import read_run
+
+    model = read_run(path).model
+    if model is None:
+        raise RunError(
+            f"{path} has no Core ML model yet; resume the run with: {run_command(path)} --resume"
+        )
+    return model
 
 
 def owner(path: Path) -> Run | None:

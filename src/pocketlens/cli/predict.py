@@ -2,38 +2,208 @@
 
 from __future__ import annotations
 
+import csv
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from pocketlens.cli.shell import Json, command, print_json, say
+from pocketlens.cli.inputs import (
+    Bias,
+    Color,
+    Crop,
+    Ink,
+    InputOptions,
+    Labels,
+    Scale,
+    core_ml_file,
+)
+from pocketlens.cli.shell import Force, Json, command, print_json, say
+from pocketlens.errors import ImageError, OptionError, printable
+
+if TYPE_CHECKING:
+    from pocketlens.prediction import Prediction, Predictor
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".avif", ".heic", ".heif"),
+)
+"""Of the files that are read in a folder. A file that is named itself may have any suffix."""
+
+BATCH = 64
+"""How many images are in memory at a time."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""What begins a formula in a spreadsheet."""
 
 
 @command(
     example=(
         "pocketlens predict Digits.mlpackage photo.jpg",
+        "pocketlens predict runs/quick photos --csv results.csv",
         "pocketlens predict Digits.mlpackage *.png --top 1 --json",
     )
 )
 def predict(
-    file: Annotated[Path, typer.Argument(help="A Core ML file.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    file: Annotated[Path, typer.Argument(help="A Core ML file or a run folder.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
     top: Annotated[int, typer.Option(help="How many classes to print.", min=1)] = 3,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write a CSV table to this file; - prints it.")
+    ] = None,
+    ink: Ink = None,
+    scale: Scale = None,
+    bias: Bias = None,
+    color: Color = None,
+    crop: Crop = None,
+    labels: Labels = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
-    """Classify images with a Core ML model."""
+    """Classify images with a Core ML model.
+
+    Of a folder, the images in it and in its subfolders are read. Each line begins with what an app
+    shows for the image: a label, `nothing`, or `not sure`. An image that cannot be read is
+    reported, the others are classified, and the exit status is 2.
+    """
     from pocketlens.coreml import load
 
-    model = load(file)
-    answers = model.predict(images)
-    if json:
-        print_json(
-            [
-                {"image": str(path), "label": answer.label, "top": dict(answer.top(top))}
-                for path, answer in zip(images, answers, strict=True)
-            ]
-        )
-        return
-    for path, answer in zip(images, answers, strict=True):
-        say(f"{path}: " + ", ".join(f"{label} {100 * p:.2f} %" for label, p in answer.top(top)))
+    if json and table is not None:
+        raise OptionError("--json and --csv are two formats for the same results; pass one of them")
+    model_file = core_ml_file(file)
+    paths = [path for given in images for path in _images(given)]
+    model = InputOptions(ink, scale, bias, color, crop, labels).applied(load(model_file))
+    found = _results(model, paths)
+    if len(images) == 1 and not images[0].is_dir():
+        found = _readable(found)
+    with ExitStack() as stack:
+        if table is not None:
+            failed = _write_table(_table_file(table, stack, force=force), found)
+        elif json:
+            rows = [_json(path, answer, top) for path, answer in found]
+            failed = sum("error" in row for row in rows)
+            print_json(rows)
+        else:
+            failed = _print(found, top)
+    if failed:
+        raise ImageError(f"{failed} of {len(paths)} images cannot be read")
+
+
+def _images(given: Path) -> list[Path]:
+    """The file itself, or the images in a folder and its subfolders, sorted."""
+    if not given.is_dir():
+        return [given]
+    found = []
+    for place, folders, names in os.walk(given):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(place) / name
+            for name in names
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        ]
+    if not found:
+        raise OptionError(f"{given} has no images; expected files such as .png, .jpg or .heic")
+    return sorted(found)
+
+
+def _results(
+    model: Predictor, paths: Sequence[Path]
+) -> Iterator[tuple[Path, Prediction | ImageError]]:
+    """The prediction for each image, or why it cannot be read; a few images at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pocketlens.image import prepare
+
+    def prepared(path: Path) -> Any:
+        try:
+            return prepare(path, model.input_spec)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(min(4, len(paths))) as pool:
+        for start in range(0, len(paths), BATCH):
+            part = paths[start : start + BATCH]
+            pixels = list(pool.map(prepared, part))
+            good = [each for each in pixels if not isinstance(each, ImageError)]
+            answers = iter(model.predict(good))
+            for path, each in zip(part, pixels, strict=True):
+                yield path, each if isinstance(each, ImageError) else next(answers)
+
+
+def _readable(
+    found: Iterable[tuple[Path, Prediction | ImageError]],
+) -> Iterator[tuple[Path, Prediction | ImageError]]:
+    """The results; the first error is raised."""
+    for path, answer in found:
+        if isinstance(answer, ImageError):
+            raise answer
+        yield path, answer
+
+
+def _print(found: Iterable[tuple[Path, Prediction | ImageError]], top: int) -> int:
+    """Print a line for each image; returns how many cannot be read."""
+    failed = 0
+    for path, answer in found:
+        if isinstance(answer, ImageError):
+            failed += 1
+            say(f"pocketlens: error: {answer}", error=True)
+            continue
+        classes = ", ".join(f"{label} {100 * p:.2f} %" for label, p in answer.top(top))
+        say(f"{path}: {classes if answer.shown else f'{answer.verdict} ({classes})'}", flush=True)
+    return failed
+
+
+def _json(path: Path, answer: Prediction | ImageError, top: int) -> dict[str, Any]:
+    if isinstance(answer, ImageError):
+        return {"image": str(path), "error": str(answer)}
+    return {
+        "image": str(path),
+        "label": answer.label,
+        "confidence": answer.confidence,
+        "shown": answer.shown,
+        "verdict": answer.verdict,
+        "top": dict(answer.top(top)),
+    }
+
+
+class _Output:
+    """Standard output, for a table."""
+
+    def write(self, row: str) -> None:
+        say(row.removesuffix("\n"), flush=True)
+
+
+def _table_file(path: Path, stack: ExitStack, *, force: bool) -> TextIO | _Output:
+    if str(path) == "-":
+        return _Output()
+    from pocketlens.files import aside
+
+    new = stack.enter_context(aside(path, force=force))
+    return stack.enter_context(new.open("w", encoding="utf-8", newline=""))
+
+
+def _write_table(
+    file: TextIO | _Output, found: Iterable[tuple[Path, Prediction | ImageError]]
+) -> int:
+    """Write a row for each image; returns how many cannot be read."""
+    table, failed = csv.writer(file, lineterminator="\n"), 0
+    table.writerow(["image", "verdict", "label", "confidence", "shown", "error"])
+    for path, answer in found:
+        if isinstance(answer, ImageError):
+            failed += 1
+            table.writerow([_cell(path), "", "", "", "", _cell(answer)])
+            continue
+        shown = "yes" if answer.shown else "no"
+        numbers = f"{answer.confidence:.6f}"
+        row = [_cell(path), _cell(answer.verdict), _cell(answer.label), numbers, shown, ""]
+        table.writerow(row)
+    return failed
+
+
+def _cell(value: object) -> str:
+    """Text for a cell: a spreadsheet must not take a name for a formula."""
+    text = printable(str(value))
+    return f"'{text}" if text.lstrip().startswith(FORMULA) else text

@@ -7,10 +7,18 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.inputs import is_run
+from pocketlens.cli.inputs import (
+    Bias,
+    Color,
+    Crop,
+    Ink,
+    InputOptions,
+    Labels,
+    Scale,
+    core_ml_file,
+)
 from pocketlens.cli.shell import Json, command, print_json, say
-from pocketlens.errors import OptionError, RunError
-from pocketlens.run_contents import run_command
+from pocketlens.errors import OptionError
 
 
 @command(
@@ -35,22 +43,32 @@ def preview(
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
+    ink: Ink = None,
+    scale: Scale = None,
+    bias: Bias = None,
+    color: Color = None,
+    crop: Crop = None,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> None:
-    """Try a Core ML model live in the browser: camera, drawing, photo."""
+    """Try a Core ML model live in the browser: camera, drawing, photo.
+
+    The options for the input apply to both models of a comparison.
+    """
     from pocketlens.coreml import load
     from pocketlens.preview import serve_preview
     from pocketlens.preview.lan import qr_code
 
     if len(files) > 2:
         raise OptionError(f"expected one or two Core ML models; received: {len(files)}")
-    paths = [_core_ml_file(path) for path in files]
+    paths = [core_ml_file(path) for path in files]
     if len({path.resolve() for path in paths}) < len(paths):
         raise OptionError(f"expected two different Core ML models; received {paths[0]} twice")
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in files]
-    models = dict(zip(names, map(load, paths), strict=True))
+    told = InputOptions(ink, scale, bias, color, crop, labels)
+    models = {name: told.applied(load(path)) for name, path in zip(names, paths, strict=True)}
 
     def ready(address: str) -> None:
         if as_json:
@@ -67,17 +85,3 @@ def preview(
             typer.launch(address)
 
     serve_preview(models, port=port, lan=lan, corrections=collect, ready=ready)
-
-
-def _core_ml_file(path: Path) -> Path:
-    """The path itself, or the Core ML model of a run folder."""
-    if not is_run(path):
-        return path
-    from pocketlens.run_folder import read_run
-
-    model = read_run(path).model
-    if model is None:
-        raise RunError(
-            f"{path} has no Core ML model yet; resume the run with: {run_command(path)} --resume"
-        )
-    return model

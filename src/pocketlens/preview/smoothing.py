@@ -16,12 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.app.spec import Display
-from pocketlens.prediction import NOTHING, Predictor
+from pocketlens.prediction import NOT_SURE, NOTHING, Predictor
 
 __all__ = ["NOT_SURE", "Smoother"]
-
-NOT_SURE = "not sure"
-"""Shown in place of a label if a class is the most probable one, but not probable enough."""
 
 
 class Smoother:
