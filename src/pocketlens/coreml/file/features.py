@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -166,8 +167,8 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
             raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
     outputs = tuple(dict.fromkeys(outputs))  # a result that is returned twice is declared twice
     for features in ((*inputs, *states), outputs):
-        names = tuple(feature.name for feature in features)
-        duplicates = sorted({each for each in names if names.count(each) > 1})
+        counts = Counter(feature.name for feature in features)
+        duplicates = sorted(each for each, count in counts.items() if count > 1)
         if duplicates:
             raise ModelFileError(f"{file.path} declares the feature {duplicates[0]!r} twice")
     return Interface(

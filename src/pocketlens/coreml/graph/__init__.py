@@ -1,6 +1,6 @@
 """The ONNX graph builder that lowering functions call, constant folding, and export."""
 
-from pocketlens.coreml.graph.builder import MAX_NODES, MAX_TENSOR_BYTES, Graph
+from pocketlens.coreml.graph.builder import MAX_OPERATIONS, MAX_TENSOR_BYTES, Graph
 from pocketlens.coreml.graph.nodes import (
     Array,
     Bools,
@@ -14,7 +14,7 @@ from pocketlens.coreml.graph.nodes import (
 )
 
 __all__ = [
-    "MAX_NODES",
+    "MAX_OPERATIONS",
     "MAX_TENSOR_BYTES",
     "Array",
     "Bools",

@@ -33,7 +33,15 @@ from pocketlens.coreml.graph.nodes import (
 )
 from pocketlens.errors import ModelFileError
 
-__all__ = ["IR_VERSION", "MAX_NODES", "MAX_TENSOR_BYTES", "OPSET", "Graph"]
+__all__ = [
+    "IR_VERSION",
+    "MAX_NESTING",
+    "MAX_NODES",
+    "MAX_OPERATIONS",
+    "MAX_TENSOR_BYTES",
+    "OPSET",
+    "Graph",
+]
 
 OPSET = 21  # the newest opset that the oldest supported ONNX Runtime (1.20) runs
 IR_VERSION = 10
@@ -43,7 +51,21 @@ INFERRED_AS = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
 MAX_TENSOR_BYTES = 2**31
 """The largest tensor that a graph may compute: 2 GiB."""
 
-MAX_NODES = 200_000
+MAX_NODES = 50_000
+"""How many nodes all graphs of a model may have: ONNX Runtime plans 50,000 in about a minute."""
+
+MAX_OPERATIONS = 200_000
+"""How many operations or layers a Core ML model may have, constants included."""
+
+MAX_NESTING = 30
+"""How many graphs may be inside each other; ONNX Runtime's parser stops at 33."""
+
+REPEATS, FREE_REPEATS = 32, 2000
+"""How often the operations of a model may be translated on average, and how many are free.
+
+A loop's condition is translated twice, its body again when a size turns out to vary. Loops in
+loops multiply this.
+"""
 
 
 class Graph:
@@ -64,13 +86,19 @@ class Graph:
         place: The operation of the Core ML model that new tensors are named after.
     """
 
-    def __init__(self, names: Iterable[str] = (), outer: Graph | None = None) -> None:
+    def __init__(
+        self, names: Iterable[str] = (), *, operations: int = 0, outer: Graph | None = None
+    ) -> None:
         """Start an empty graph.
 
         Args:
             names: Every tensor name of the Core ML model. Only `input`, `bind` and `output` use
                 them; the builder names its own tensors differently.
+            operations: How many operations the Core ML model has, inner blocks included.
             outer: The graph around this one, for an inner graph.
+
+        Raises:
+            ModelFileError: `outer` is nested as deep as `MAX_NESTING` allows.
         """
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
@@ -81,19 +109,34 @@ class Graph:
         self.run_errors: list[str] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
+        self._last_numbers: dict[str, int] = {}
         self._unnamed: set[str] = set()
+        self._input_names: set[str] = set()
+        self._output_names: set[str] = set()
         self._named: dict[str, Value] = {}
         self.place = ""
+        self._depth = 0
         self._numbers = itertools.count()
+        self._scopes = itertools.count()
+        self._most_scopes = FREE_REPEATS + REPEATS * operations
         if outer is not None:
+            self._depth = outer._depth + 1
+            if self._depth > MAX_NESTING:
+                raise ModelFileError(
+                    f"branches and loops are nested more than {MAX_NESTING} deep; "
+                    "simplify the model and convert it again"
+                )
             self.tensors = ChainMap({}, outer.tensors)
             self.steps = outer.steps
             self.run_errors = outer.run_errors
             self._constants = outer._constants
             self._names = outer._names
+            self._last_numbers = outer._last_numbers
             self._unnamed = outer._unnamed
             self.place = outer.place
             self._numbers = outer._numbers
+            self._scopes = outer._scopes
+            self._most_scopes = outer._most_scopes
 
     def __getattr__(self, op: str) -> Callable[..., Value]:
         if not op[0].isupper():
@@ -231,6 +274,7 @@ class Graph:
         self._check_free(name)
         value = self.unnamed_input(name, dtype, shape)
         value.name = name
+        self._input_names.add(name)
         self.tensors[name] = value
         return value
 
@@ -308,7 +352,16 @@ class Graph:
         return self.Transpose(value, perm=list(perm))
 
     def scope(self, name: str) -> None:
-        """Name the tensors that are added from now on after the operation `name`."""
+        """Name the tensors that are added from now on after the operation `name`.
+
+        Raises:
+            ModelFileError: Nested loops have translated operations too often.
+        """
+        if next(self._scopes) >= self._most_scopes:
+            raise ModelFileError(
+                f"its loops are nested so that more than {self._most_scopes} operations would be "
+                "translated; expected fewer loops inside of loops"
+            )
         self.place = name
 
     def bind(self, name: str, value: Value) -> None:
@@ -342,9 +395,10 @@ class Graph:
         Raises:
             ModelFileError: Another output has this name.
         """
-        if any(each.name == name for each in self.outputs):
+        if name in self._output_names:
             raise ModelFileError(f"two tensors of the model have the name {name!r}")
-        if any(each.name == name for each in self.inputs):
+        self._output_names.add(name)
+        if name in self._input_names:
             self.outputs.append(self.Identity(value))  # in ONNX the name belongs to the input
             return
         if value.const is not None or not (value.name == name or value.name in self._unnamed):
@@ -373,10 +427,13 @@ class Graph:
         return own + sum(each.elements() for each in attributes if isinstance(each, Graph))
 
     def _unique(self, name: str) -> str:
-        candidate, number = name, 1
+        """`name`, or `name` with a number; no number is tried twice, so this takes linear time."""
+        candidate = name
+        number = self._last_numbers.get(name, 1)
         while candidate in self._names:
             number += 1
             candidate = f"{name}.{number}"
+        self._last_numbers[name] = number
         self._names.add(candidate)
         return candidate
 

@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 
 from pocketlens.coreml.graph.builder import IR_VERSION, OPSET, Graph
 from pocketlens.coreml.graph.nodes import Node, Value, onnx_type
+from pocketlens.coreml.graph.pruning import inner_graphs, live_nodes
 
 __all__ = ["onnx_model"]
 
@@ -79,16 +80,17 @@ def onnx_model(
             and the model has only their types and shapes. A session can then use the arrays where
             they are (in the memory-mapped file) without a copy.
     """
-    export = _Export(apart=apart)
+    results = [*(graph.outputs if outputs is None else outputs), *graph.extra]
+    export = _Export(live_nodes(graph, results), apart=apart)
     for value in graph.inputs:
         export.defined.add(value.name)
         if value.dtype == HALF:
             export.widen_input(value)
-    for node in graph.nodes:
+    for node in export.live[graph]:
         export.node(node)
-    results = [*(graph.outputs if outputs is None else outputs), *graph.extra]
+    given = set(graph.inputs)
     for value in results:
-        if value.dtype == HALF and value not in graph.inputs:
+        if value.dtype == HALF and value not in given:
             export.half(value)
     proto = helper.make_graph(
         export.nodes,
@@ -127,8 +129,12 @@ class _Export:
     """
 
     def __init__(
-        self, outer: _Export | None = None, apart: dict[str, NDArray[Any]] | None = None
+        self,
+        live: dict[Graph, list[Node]],
+        outer: _Export | None = None,
+        apart: dict[str, NDArray[Any]] | None = None,
     ) -> None:
+        self.live = live
         self.outer = outer
         self.apart: dict[str, NDArray[Any]] | None = apart if outer is None else outer.apart
         self.nodes: list[onnx.NodeProto] = []
@@ -146,7 +152,7 @@ class _Export:
         if node.op == "Cast":
             self._cast_node(node)
             return
-        if any(isinstance(each, Graph) for each in node.attributes.values()):
+        if inner_graphs(node):
             self._nested_node(node)
             return
         delayed = node.op in COMMUTES
@@ -165,11 +171,11 @@ class _Export:
         self._add(node, names, [_name(value) for value in node.outputs], graphs)
 
     def _inner(self, graph: Graph, name: str) -> onnx.GraphProto:
-        export = _Export(self)
+        export = _Export(self.live, self)
         for value in graph.inputs:
             export.defined.add(value.name)
             export._exact.add(value.name)
-        for node in graph.nodes:
+        for node in self.live[graph]:
             export.node(node)
         outputs = [(export._rounded(value), value) for value in graph.outputs]
         return helper.make_graph(

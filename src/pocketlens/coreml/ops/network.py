@@ -21,7 +21,7 @@ from pocketlens.coreml.file.network_content import (
     network_of,
 )
 from pocketlens.coreml.file.package import ModelFile
-from pocketlens.coreml.graph import MAX_NODES, Graph, Value
+from pocketlens.coreml.graph import MAX_OPERATIONS, Graph, Value
 from pocketlens.coreml.ops.common.classifier import classifier
 from pocketlens.coreml.ops.common.control import NOTHING, Block, choose
 from pocketlens.coreml.ops.lowered import Lowered, finish, unsupported_ops
@@ -47,10 +47,10 @@ def lower_network(file: ModelFile, interface: Interface) -> Lowered:
         UnsupportedParameter: A layer sets a field that its lowering does not take.
     """
     network = network_of(file)
-    _check_layers(file, network)
+    count = _check_layers(file, network)
     names = [name for each in every_layer(network.layers) for name in (*each.input, *each.output)]
     names += [feature.name for feature in (*interface.inputs, *interface.outputs)]
-    reader = _Reader(file, network, Graph(names))
+    reader = _Reader(file, network, Graph(names, operations=count))
     for feature in interface.inputs:
         with located_errors(file, f"the input '{feature.name}'"):
             reader.input(feature)
@@ -74,12 +74,12 @@ def moves_steps(file: ModelFile) -> bool:
     )
 
 
-def _check_layers(file: ModelFile, network: Any) -> None:
-    """Check that every layer has a lowering; report all that do not in one error."""
+def _check_layers(file: ModelFile, network: Any) -> int:
+    """How many layers there are. Each needs a lowering; one error reports all that have none."""
     with located_errors(file, "the network"):
         layers = list(every_layer(network.layers))
-    if len(layers) > MAX_NODES:
-        raise ModelFileError(f"{file.path}: more than {MAX_NODES} layers")
+    if len(layers) > MAX_OPERATIONS:
+        raise ModelFileError(f"{file.path}: more than {MAX_OPERATIONS} layers")
     missing: dict[str, str] = {}
     for each in layers:
         kind = each.WhichOneof("layer")
@@ -92,6 +92,7 @@ def _check_layers(file: ModelFile, network: Any) -> None:
     if missing:
         version = f"specification {file.spec.specificationVersion}"
         raise unsupported_ops(file, version, "layer", missing)
+    return len(layers)
 
 
 class _Reader:

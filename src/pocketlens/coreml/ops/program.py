@@ -17,7 +17,7 @@ from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.functions import active_block, operations
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.values import TensorType, constant_of, held_type, tensor_type
-from pocketlens.coreml.graph import MAX_NODES, Graph, Value
+from pocketlens.coreml.graph import MAX_OPERATIONS, Graph, Value
 from pocketlens.coreml.ops.common.control import Block
 from pocketlens.coreml.ops.lowered import Lowered, finish, unsupported_ops
 from pocketlens.coreml.ops.registry import SCALARS, TUPLES, Lowering, Parameter, lookup
@@ -46,23 +46,23 @@ def lower_program(file: ModelFile, interface: Interface) -> Lowered:
         UnsupportedParameter: An op sets a field that its lowering does not take.
     """
     function, block, opset = active_block(file, interface.function)
-    _check_operations(file, block, opset)
+    count = _check_operations(file, block, opset)
     names = [each.name for op in block.operations for each in op.outputs]
     names += [each.name for each in function.inputs]
     states = tuple(feature.name for feature in interface.states)
-    reader = _Reader(file, Graph(names), opset, states)
+    reader = _Reader(file, Graph(names, operations=count), opset, states)
     reader.inputs(function.inputs, interface)
     for operation in block.operations:
         reader.operation(operation)
     return reader.finish(block.outputs, interface)
 
 
-def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
-    """Check that every op has a lowering; report all that do not in one error."""
+def _check_operations(file: ModelFile, block: Any, opset: int) -> int:
+    """How many ops there are. Every op needs a lowering; one error reports all that have none."""
     with located_errors(file, "the program"):
         every = list(operations(block))
-    if len(every) > MAX_NODES:
-        raise ModelFileError(f"{file.path}: more than {MAX_NODES} operations")
+    if len(every) > MAX_OPERATIONS:
+        raise ModelFileError(f"{file.path}: more than {MAX_OPERATIONS} operations")
     missing: dict[str, str] = {}
     for operation in every:
         if operation.type == "const" or operation.type in missing:
@@ -73,6 +73,7 @@ def _check_operations(file: ModelFile, block: Any, opset: int) -> None:
             missing[operation.type] = f"{error}, first used in '{_title(operation)}'"
     if missing:
         raise unsupported_ops(file, f"CoreML{opset}", "op", missing)
+    return len(every)
 
 
 class _Reader:
@@ -133,6 +134,7 @@ class _Reader:
         with located_errors(self.file, f"the op {operation.type} '{_title(operation)}'"):
             names = [each.name for each in operation.outputs]
             if operation.type == "const":
+                self.graph.scope(_title(operation))
                 if len(names) != 1:
                     raise ModelFileError(f"it has {len(names)} outputs; expected 1")
                 self.graph.bind(names[0], self.graph.constant(self._const(operation)))
@@ -242,7 +244,7 @@ class _Reader:
         return self.graph.tensors[name]
 
     def finish(self, outputs: Iterable[str], interface: Interface) -> Lowered:
-        given = list(outputs)
+        given = dict.fromkeys(outputs)
         for feature in interface.outputs:
             if feature.name not in given or feature.name not in self.graph.tensors:
                 raise ModelFileError(

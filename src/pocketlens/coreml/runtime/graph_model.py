@@ -187,10 +187,11 @@ class GraphModel(CoreMLModel):
     def _debug_session(self) -> tuple[Any, list[str], list[str]]:
         if self._debug is None:
             graph = self._lowered.graph
+            given = {each.name for each in graph.inputs}
             tensors = {
                 name: value
                 for name, value in graph.tensors.items()
-                if value.const is None and name not in {each.name for each in graph.inputs}
+                if value.const is None and name not in given
             }
             values: Iterable[Value] = {v.name: v for v in tensors.values()}.values()
             session, weights = _session(self._file, graph, list(values))

@@ -246,7 +246,7 @@ class CoreMLModel(Predictor):
         Raises:
             FeatureError: An input is not declared, or a required one is missing.
         """
-        names = [feature.name for feature in self.interface.inputs]
+        names = dict.fromkeys(feature.name for feature in self.interface.inputs)
         for name in inputs:
             if name not in names:
                 raise FeatureError(
