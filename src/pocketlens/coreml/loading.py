@@ -15,30 +15,39 @@ from pocketlens.coreml.ops.lowered import Lowered
 from pocketlens.coreml.runtime.flexible import FlexibleModel, is_flexible
 from pocketlens.coreml.runtime.graph_model import GraphModel
 from pocketlens.coreml.runtime.model import CoreMLModel
-from pocketlens.errors import UnsupportedModelError, UnsupportedOp
+from pocketlens.errors import OptionError, UnsupportedModelError, UnsupportedOp
 from pocketlens.image import ImageSource
 from pocketlens.prediction import ImageSources, Prediction
 
 __all__ = ["export_onnx", "load", "predict"]
 
 
-def load(path: str | os.PathLike[str], *, function: str | None = None) -> CoreMLModel:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    function: str | None = None,
+    time_limit: float | None = None,
+) -> CoreMLModel:
     """Load a Core ML model.
 
     Args:
         path: A `.mlpackage` folder or a `.mlmodel` file.
         function: The function to run if an ML Program has several; by default the one that the
             file marks as its default.
+        time_limit: How many seconds one run may take, for each graph of the model; None for no
+            limit. A run that takes longer is stopped and raises a FeatureError.
 
     Raises:
         ModelFileError: The file does not exist, or is damaged, truncated or unsafe.
         UnsupportedModelError: This kind of model cannot run here.
         UnsupportedOp: The model uses unsupported ops; the message lists all of them.
         UnsupportedParameter: An op sets a field that its implementation does not support.
-        OptionError: The model has no function of this name.
+        OptionError: The model has no function of this name, or a limit is not positive.
     """
+    if time_limit is not None and not time_limit > 0:
+        raise OptionError(f"time_limit is {time_limit!r}; expected a positive number of seconds")
     with one_line_errors():
-        return _model(open_model(path), function)
+        return _model(open_model(path, time_limit=time_limit), function)
 
 
 def export_onnx(

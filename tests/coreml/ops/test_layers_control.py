@@ -322,7 +322,7 @@ def test_fill_is_limited(save: Callable[..., Path]) -> None:
     model = load(save(top.spec))
     assert answer(model, x=[2, 3])["y"].tolist() == [[3, 3, 3], [3, 3, 3]]
     for sizes in ([2**30, 2], [2**31, 2**31], [-1, 2], [-2, -2]):
-        with pytest.raises(FeatureError, match="fails on these inputs"):
+        with pytest.raises(FeatureError, match=r"layer 'fill' \(fillDynamic\) would make a tensor"):
             answer(model, x=sizes)
 
 
@@ -332,7 +332,7 @@ def test_tile_is_limited(save: Callable[..., Path]) -> None:
     model = load(save(top.spec))
     assert answer(model, x=[5], times=[3])["y"].tolist() == [5, 5, 5]
     for times in (2**30, 1e18):
-        with pytest.raises(FeatureError, match="fails on these inputs"):
+        with pytest.raises(FeatureError, match="would make a tensor with a negative size"):
             answer(model, x=[5], times=[times])
 
 
@@ -342,5 +342,5 @@ def test_range_is_limited(save: Callable[..., Path]) -> None:
     model = load(save(top.spec))
     assert answer(model, x=[4])["y"].tolist() == [0, 1, 2, 3]
     for end in (2**31, 1e30, np.inf):
-        with pytest.raises(FeatureError, match="fails on these inputs"):
+        with pytest.raises(FeatureError, match="would make a tensor with a negative size"):
             answer(model, x=[end])

@@ -174,7 +174,7 @@ def test_layer_with_all_thresholds_as_inputs(run_layer: Run) -> None:
 def test_too_many_boxes_at_run_time(run_layer: Run) -> None:
     boxes, scores = example(3)
     numbers = [f32([each]) for each in (0.2, -20, 2**30)]
-    with pytest.raises(FeatureError, match="fails on these inputs"):
+    with pytest.raises(FeatureError, match="would compare more than"):
         run_layer("NonMaximumSuppression", [boxes, scores, *numbers], {}, LAYER_SHAPES)
 
 

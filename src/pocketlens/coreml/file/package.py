@@ -62,18 +62,24 @@ class ModelFile:
         spec: The specification, a `CoreML.Specification.Model` message.
         folder: Where `@model_path` points: the folder of the specification.
         size: Bytes on disk, all files of a package together.
+        time_limit: How many seconds one run may take; None for no limit.
     """
 
-    def __init__(self, path: Path, spec: Any, folder: Path, size: int) -> None:
+    def __init__(
+        self, path: Path, spec: Any, folder: Path, size: int, time_limit: float | None = None
+    ) -> None:
         self.path = path
         self.spec = spec
         self.folder = folder
         self.size = size
+        self.time_limit = time_limit
         self._maps: dict[str, mmap.mmap] = {}
 
     def part(self, spec: Any, name: str) -> ModelFile:
         """A stage of this pipeline, called `name` in messages; it shares the weights files."""
-        inner = ModelFile(Path(f"{self.path} › {name}"), spec, self.folder, self.size)
+        inner = ModelFile(
+            Path(f"{self.path} › {name}"), spec, self.folder, self.size, self.time_limit
+        )
         inner._maps = self._maps
         return inner
 
@@ -176,8 +182,12 @@ def unpack(data: NDArray[np.uint8], bits: int, count: int, kind: str) -> NDArray
     return values
 
 
-def open_model(path: str | os.PathLike[str]) -> ModelFile:
+def open_model(path: str | os.PathLike[str], *, time_limit: float | None = None) -> ModelFile:
     """Open a Core ML file: `.mlmodel`, or a `.mlpackage` folder.
+
+    Args:
+        path: The file or folder.
+        time_limit: How many seconds one run of the model may take; None for no limit.
 
     Raises:
         ModelFileError: The file does not exist, is empty or truncated, is not a Core ML file, or
@@ -195,7 +205,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     else:
         message, size = path, _file_size(path, path)
     spec = _parse(message, path)
-    return ModelFile(path, spec, message.resolve().parent, size)
+    return ModelFile(path, spec, message.resolve().parent, size, time_limit)
 
 
 def _parse(message: Path, path: Path) -> Any:

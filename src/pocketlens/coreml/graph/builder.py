@@ -83,7 +83,9 @@ class Graph:
         nodes: The nodes so far, in the order in which they run.
         steps: How many steps loops may still take, once there is a loop; see `ops.common.control`.
         run_errors: The messages of errors that can happen during a run, inner graphs included.
+        stops: The name of each node that fails to stop a run -> the message for it.
         place: The operation of the Core ML model that new tensors are named after.
+        what: The same operation in words, for messages.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.steps: Value | None = None
         self.run_errors: list[str] = []
+        self.stops: dict[str, str] = {}
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._names: set[str] = set(names)
         self._last_numbers: dict[str, int] = {}
@@ -115,6 +118,7 @@ class Graph:
         self._output_names: set[str] = set()
         self._named: dict[str, Value] = {}
         self.place = ""
+        self.what = "the model"
         self._depth = 0
         self._numbers = itertools.count()
         self._scopes = itertools.count()
@@ -129,11 +133,13 @@ class Graph:
             self.tensors = ChainMap({}, outer.tensors)
             self.steps = outer.steps
             self.run_errors = outer.run_errors
+            self.stops = outer.stops
             self._constants = outer._constants
             self._names = outer._names
             self._last_numbers = outer._last_numbers
             self._unnamed = outer._unnamed
             self.place = outer.place
+            self.what = outer.what
             self._numbers = outer._numbers
             self._scopes = outer._scopes
             self._most_scopes = outer._most_scopes
@@ -211,12 +217,12 @@ class Graph:
     @contextmanager
     def local(self) -> Iterator[None]:
         """Forget the names that are bound inside the `with` block when it ends."""
-        tensors, place = self.tensors, self.place
+        tensors, place, what = self.tensors, self.place, self.what
         self.tensors = ChainMap({}, tensors)
         try:
             yield
         finally:
-            self.tensors, self.place = tensors, place
+            self.tensors, self.place, self.what = tensors, place, what
 
     def _node(
         self,
@@ -351,8 +357,12 @@ class Graph:
             return value
         return self.Transpose(value, perm=list(perm))
 
-    def scope(self, name: str) -> None:
+    def scope(self, name: str, what: str) -> None:
         """Name the tensors that are added from now on after the operation `name`.
+
+        Args:
+            name: Its name.
+            what: The operation in words, such as `the op fill 'y'`.
 
         Raises:
             ModelFileError: Nested loops have translated operations too often.
@@ -362,7 +372,7 @@ class Graph:
                 f"its loops are nested so that more than {self._most_scopes} operations would be "
                 "translated; expected fewer loops inside of loops"
             )
-        self.place = name
+        self.place, self.what = name, what
 
     def bind(self, name: str, value: Value) -> None:
         """Register `value` under the name that it has in the Core ML model.

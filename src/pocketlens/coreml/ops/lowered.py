@@ -35,7 +35,7 @@ def finish(g: Graph, states: Iterable[str] = ()) -> dict[str, Value]:
     Returns:
         The name of each of `states` that a run changes -> its new value.
     """
-    g.scope("")
+    g.scope("", "the model")
     changed = {
         name: g.extra_output(f"{name}/new", g.tensors[name])
         for name in states

@@ -188,8 +188,9 @@ class _Reader:
 
     def layer(self, each: Any) -> None:
         kind = each.WhichOneof("layer")
-        with located_errors(self.file, f"the layer '{each.name}' ({kind})"):
-            self.graph.scope(each.name or kind)
+        what = f"the layer '{each.name}' ({kind})"
+        with located_errors(self.file, what):
+            self.graph.scope(each.name or kind, what)
             lowering = lookup("neural_network", kind)
             inputs = [self._tensor(name) for name in each.input]
             fields = {

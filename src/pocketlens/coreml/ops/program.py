@@ -131,15 +131,15 @@ class _Reader:
                 self.graph.input(name, declared_type.dtype, _sizes(declared_type, feature))
 
     def operation(self, operation: Any) -> None:
-        with located_errors(self.file, f"the op {operation.type} '{_title(operation)}'"):
+        what = f"the op {operation.type} '{_title(operation)}'"
+        with located_errors(self.file, what):
+            self.graph.scope(_title(operation), what)
             names = [each.name for each in operation.outputs]
             if operation.type == "const":
-                self.graph.scope(_title(operation))
                 if len(names) != 1:
                     raise ModelFileError(f"it has {len(names)} outputs; expected 1")
                 self.graph.bind(names[0], self.graph.constant(self._const(operation)))
                 return
-            self.graph.scope(_title(operation))
             lowering = lookup("mil", operation.type, self.opset)
             arguments = self._arguments(operation, lowering)
             results = lowering.function(self.graph, **arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pocketlens.coreml.file.errors import one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
-from pocketlens.coreml.graph import Graph, Value
+from pocketlens.coreml.graph import Value
 from pocketlens.coreml.graph.export import onnx_model
 from pocketlens.coreml.ops.common import control
 from pocketlens.coreml.ops.lowered import Lowered
@@ -27,18 +27,13 @@ from pocketlens.coreml.runtime.inputs import (
     image_planes,
 )
 from pocketlens.coreml.runtime.model import CoreMLModel, Picture
+from pocketlens.coreml.runtime.session import Session
 from pocketlens.coreml.runtime.state import State
-from pocketlens.errors import (
-    FeatureError,
-    ModelFileError,
-    UnsupportedModelError,
-    with_article,
-)
+from pocketlens.errors import FeatureError, ModelFileError, with_article
 from pocketlens.prediction import by_name
 
 __all__ = ["GraphModel"]
 
-MAX_ONNX_BYTES = 2**31 - 1
 TINY_GRAPH = 100_000
 """With fewer elements in all tensors together, a run is fastest on a single thread."""
 SMALL_GRAPH = 20_000_000
@@ -64,9 +59,9 @@ class GraphModel(CoreMLModel):
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
             graph.outputs.append(lowered.probabilities)
         threads = 1 if graph.elements() < TINY_GRAPH else 0
-        self._session, self._weights = _session(file, graph, threads=threads)
-        self._one_thread: Any = self._session if threads == 1 else None
-        self._debug: tuple[Any, list[str], list[str]] | None = None
+        self._session = Session(file, graph, threads=threads)
+        self._one_thread = self._session if threads == 1 else None
+        self._debug: tuple[Session, list[str], list[str]] | None = None
 
     def _has_probabilities(self) -> bool:
         return bool(self.labels) and self._lowered.probabilities is not None
@@ -78,7 +73,7 @@ class GraphModel(CoreMLModel):
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
-        def work(session: Any, rows: range) -> None:
+        def work(session: Session, rows: range) -> None:
             for row in rows:
                 feed = {value.name: image_planes(picture(images[row]), color, value)}
                 (scores,) = self._run(session, [probabilities.name], feed)
@@ -94,11 +89,10 @@ class GraphModel(CoreMLModel):
                 list(pool.map(partial(work, session), map(range, bounds, bounds[1:])))
         return result
 
-    def _one_thread_session(self) -> Any:
+    def _one_thread_session(self) -> Session:
         """A session that uses one thread per run, so that several runs go in parallel."""
         if self._one_thread is None:
-            self._one_thread, weights = _session(self._file, self._lowered.graph, threads=1)
-            self._weights += weights
+            self._one_thread = Session(self._file, self._lowered.graph, threads=1)
         return self._one_thread
 
     def run(
@@ -151,20 +145,15 @@ class GraphModel(CoreMLModel):
         return feed
 
     def _run(
-        self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]
+        self, session: Session, names: list[str], feed: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
         graph = self._lowered.graph
         outputs = names if graph.steps is None else [*names, graph.steps.name]
-        try:
-            results: list[NDArray[Any]] = session.run(outputs, feed)
-        except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
-            reason = " ".join(str(error).split())
-            with one_line_errors():
-                raise FeatureError(f"{self.path} fails on these inputs: {reason}") from error
-        if graph.steps is not None:
-            message = control.run_error(graph, int(results.pop()))
-            if message is not None:
-                with one_line_errors():
+        with one_line_errors():
+            results = session.run(outputs, feed)
+            if graph.steps is not None:
+                message = control.run_error(graph, int(results.pop()))
+                if message is not None:
                     raise FeatureError(f"{self.path}: {message}")
         return results
 
@@ -184,7 +173,7 @@ class GraphModel(CoreMLModel):
         array = result.reshape(1) if result.ndim == 0 else result  # a multi-array has a dimension
         return array.astype(feature.dtype) if feature.dtype else array
 
-    def _debug_session(self) -> tuple[Any, list[str], list[str]]:
+    def _debug_session(self) -> tuple[Session, list[str], list[str]]:
         if self._debug is None:
             graph = self._lowered.graph
             given = {each.name for each in graph.inputs}
@@ -194,8 +183,7 @@ class GraphModel(CoreMLModel):
                 if value.const is None and name not in given
             }
             values: Iterable[Value] = {v.name: v for v in tensors.values()}.values()
-            session, weights = _session(self._file, graph, list(values))
-            self._weights += weights
+            session = Session(self._file, graph, list(values))
             self._debug = (session, [v.name for v in tensors.values()], list(tensors))
         return self._debug
 
@@ -224,62 +212,3 @@ def _check_output(file: ModelFile, feature: Feature, value: Value, classes: int)
             f"{file.path}: the output '{feature.name}' is declared as {feature.kind}; "
             f"the model computes {value.dtype}{list(value.shape or ())}"
         )
-
-
-def _session(
-    file: ModelFile, graph: Graph, outputs: Sequence[Value] | None = None, *, threads: int = 0
-) -> tuple[Any, list[Any]]:
-    """An ONNX Runtime session for the graph, and its weights.
-
-    The session uses the weights in place, so the caller must keep them as long as the session.
-
-    Args:
-        file: The model file, for messages.
-        graph: The finished graph.
-        outputs: The session's outputs; the graph's outputs by default.
-        threads: How many threads one run uses; 0: as many as there are processors.
-    """
-    import onnxruntime
-
-    weights: dict[str, NDArray[Any]] = {}
-    model = onnx_model(graph, outputs, apart=weights).SerializeToString()
-    if len(model) > MAX_ONNX_BYTES:
-        raise UnsupportedModelError(
-            f"{file.path} has {len(model)} bytes as an ONNX graph; "
-            f"expected at most {MAX_ONNX_BYTES}"
-        )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised as exceptions; a log line would repeat them
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
-    options.add_external_initializers(list(weights), values)
-    options.intra_op_num_threads = threads
-    # ONNX Runtime would turn float weights between dequantize and quantize into int8.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        session = onnxruntime.InferenceSession(
-            model,
-            options,
-            providers=["CPUExecutionProvider"],
-            # Pad_Fusion moves zero padding into the pooling that follows, and pooling rejects
-            # padding that is as large as its window.
-            disabled_optimizers=["Pad_Fusion"] if _pads_before_pooling(graph) else None,
-        )
-    except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
-        reason = " ".join(str(error).split())
-        raise ModelFileError(f"{file.path} cannot be run: {reason}") from error
-    return session, values
-
-
-def _pads_before_pooling(graph: Graph) -> bool:
-    """Whether the input of any pooling is a padded tensor, here or in an inner graph."""
-    padded: set[str] = set()
-    for node in graph.nodes:
-        inner = (each for each in node.attributes.values() if isinstance(each, Graph))
-        if any(map(_pads_before_pooling, inner)):
-            return True
-        after_padding = any(value is not None and value.name in padded for value in node.inputs)
-        if after_padding and node.op.endswith("Pool"):
-            return True
-        if node.op == "Pad" or (after_padding and node.op == "Identity"):
-            padded.update(value.name for value in node.outputs)
-    return False

@@ -40,10 +40,21 @@ def stop_if_large(g: Graph, count: Value, itemsize: int) -> Value:
         count: The number of elements, a float64 scalar.
         itemsize: Bytes per element.
     """
-    return stop_if(g, g.Greater(count, np.array(MAX_TENSOR_BYTES // itemsize, np.float64)))
+    large = g.Greater(count, np.array(MAX_TENSOR_BYTES // itemsize, np.float64))
+    reason = f"would make a tensor with a negative size, or of more than {MAX_TENSOR_BYTES} bytes,"
+    return stop_if(g, large, reason)
 
 
-def stop_if(g: Graph, condition: Value) -> Value:
-    """An int64 zero; an error in the run if `condition` (a bool scalar) is true."""
+def stop_if(g: Graph, condition: Value, reason: str) -> Value:
+    """An int64 zero; an error in the run if `condition` is true.
+
+    Args:
+        g: The graph.
+        condition: A bool scalar.
+        reason: What the operation does then, such as `divides by zero`.
+    """
     # There is one element; gathering the second one stops the run with an error.
-    return g.Gather(np.zeros(1, np.int64), g.cast(condition, np.int64))
+    zero = g.Gather(np.zeros(1, np.int64), g.cast(condition, np.int64))
+    if zero.const is None:
+        g.stops[g.nodes[-1].name] = f"{g.what} {reason}"
+    return zero

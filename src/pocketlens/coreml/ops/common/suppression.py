@@ -67,7 +67,7 @@ def suppress(
     limit = _single(g, most, np.int64)
     if limit.const is None:
         over = g.Greater(limit, g.constant(MAX_BOXES, np.int64))
-        limit = g.Add(limit, stop_if(g, over))
+        limit = g.Add(limit, stop_if(g, over, f"would compare more than {MAX_BOXES} boxes"))
     left = _left(g, g.cast(boxes, FLOAT), wide, best, iou, least, limit, per_class)
     lowest = g.like(-np.inf, best)
     # There may be fewer boxes than `most`; the padding makes up for the missing ones.

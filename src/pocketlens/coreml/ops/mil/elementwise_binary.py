@@ -66,6 +66,8 @@ def mod(g: Graph, x: Value, y: Value) -> Value:
         if y.const is None or not np.all(y.const):
             # In ONNX Runtime before 1.25 a division by zero crashes the process.
             zeros = g.ReduceSum(g.cast(g.Equal(y, g.like(0, y)), np.int32), keepdims=0)
-            y = g.Add(y, g.cast(stop_if(g, g.cast(zeros, np.bool_)), y.dtype))
+            y = g.Add(
+                y, g.cast(stop_if(g, g.cast(zeros, np.bool_), "divides an integer by 0"), y.dtype)
+            )
         return g.Mod(x, y)
     return g.in_float32(lambda a, b: modulo(g, a, b), x, y)
