@@ -21,6 +21,7 @@ from pocketlens.compat import (
     coremltools_writes_programs,
 )
 from pocketlens.conversion.heads import Head, find_head, probe_images
+from pocketlens.conversion.lowerings import LOWERINGS, lower
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
@@ -257,6 +258,7 @@ def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.Expor
                 f"PyTorch cannot export the network: {first_line(error)}; expected a forward "
                 "without branches that depend on pixel values; see the guide of torch.export"
             ) from error
+    lower(program)
     _rewrite_for_coremltools(program)
     return program
 
@@ -273,7 +275,11 @@ def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
 
     def unknown() -> set[Any]:
         ops = {node.target for node in program.graph.nodes if node.op == "call_function"}
-        return {op for op in ops if op in table and not coremltools_converts(op.name())}
+        return {
+            op
+            for op in ops
+            if op in table and op not in LOWERINGS and not coremltools_converts(op.name())
+        }
 
     tried: set[Any] = set()
     ops = unknown()
@@ -305,18 +311,19 @@ def _probe(
     planes = torch.from_numpy(input_spec.network_input(images))
     with torch.no_grad():
         try:
-            outputs = network(planes)
+            # One image at a time, as the Core ML file does.
+            each = [network(image[None]) for image in planes]
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
                 f"the network cannot process images of shape {tuple(planes.shape[1:])} "
                 f"(channels, height, width): {first_line(error)}; expected an InputSpec that "
                 "fits the network"
             ) from error
-    if not isinstance(outputs, Tensor):
+    if not isinstance(each[0], Tensor):
         raise ConversionError(
-            f"the network returns a {type(outputs).__name__}; expected one tensor (N, classes)"
+            f"the network returns a {type(each[0]).__name__}; expected one tensor (N, classes)"
         )
-    return outputs.float().numpy()
+    return torch.cat(each).float().numpy()
 
 
 def _last_activation(network: nn.Module) -> str | None:
