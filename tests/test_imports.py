@@ -19,7 +19,7 @@ ORDER = [
     "errors", "compat", "files", "json_fields", "image_files", "decoding", "image", "prediction",
     "recipe_options", "recipe",
     "run_contents", "history", "callbacks", "registry", "data", "augment", "networks", "recognizer",
-    "training", "evaluation", "conversion", "coreml", "run_folder", "app", "preview", "report",
+    "training", "evaluation", "coreml", "conversion", "run_folder", "app", "preview", "report",
     "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 

@@ -25,6 +25,7 @@ __all__ = [
     "coremltools_proto",
     "coremltools_writes_programs",
     "has_matrix_units",
+    "keras_layers_of",
     "keras_operation_of",
 ]
 
@@ -116,6 +117,14 @@ def keras_operation_of(tensor: Any) -> Any:
     """
     history = getattr(tensor, "_keras_history", None)
     return None if history is None else history.operation
+
+
+def keras_layers_of(model: Any) -> list[Any]:
+    """All layers inside a Keras model, also those inside other models and wrappers.
+
+    The public `layers` has only those of the model itself.
+    """
+    return list(model._flatten_layers(include_self=False, recursive=True))
 
 
 def has_matrix_units() -> bool:

@@ -535,7 +535,7 @@ def _import_converter() -> None:
 
 
 def _import_exporter() -> None:
-    from pocketlens.conversion.from_torch import import_exporter
+    from pocketlens.conversion.exporting import import_exporter
 
     import_exporter()
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args, runtime_checkable
 
 from pocketlens.conversion.from_keras import KerasPredictor, image_shape, is_keras_model
-from pocketlens.conversion.heads import Head
+from pocketlens.conversion.heads import Head, Meaning, check_meaning, find_head
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata, describe
 from pocketlens.conversion.package import Format, check_target, write_model
+from pocketlens.conversion.probes import noise_images
 from pocketlens.errors import ConversionError, OptionError, did_you_mean
 from pocketlens.files import temporary_folder
 from pocketlens.image import InputSpec
@@ -21,6 +23,7 @@ from pocketlens.prediction import Thresholds
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
     from pocketlens.conversion.from_torch import Precision
 
@@ -58,6 +61,7 @@ class _Source(NamedTuple):
     labels: tuple[str, ...]
     input_spec: InputSpec
     thresholds: Thresholds | None = None
+    program: ExportedProgram | None = None
 
 
 def convert(
@@ -69,9 +73,14 @@ def convert(
     metadata: ModelMetadata | None = None,
     labels: Labels | None = None,
     input_spec: InputSpec | None = None,
+    head: str | None = None,
+    check: bool = True,
     force: bool = False,
 ) -> Path:
     """Convert a classifier to a Core ML file.
+
+    Before the file gets its name, it runs here on a few test images and is compared with the model
+    that it comes from.
 
     The Core ML model has one input, the image `image` in the size and colors of the InputSpec,
     which it scales itself, and two outputs, `classLabel` and `classLabel_probs`. The same weights
@@ -81,7 +90,8 @@ def convert(
         model: A `Recognizer` or a `KerasPredictor`; or the path of a `.keras` file, a Keras 3 model
             on the torch backend, or a PyTorch module that takes float32 `(N, C, H, W)`,
             `pixel * scale + bias`. Its outputs may be logits or probabilities, one per class; or,
-            for two classes, a single logit or probability of the second one.
+            for two classes, a single logit or probability of the second one. They are
+            probabilities if the network computes them with a softmax or sigmoid.
         path: The output file. A name without the suffix `.mlpackage` or `.mlmodel` gets that of the
             format.
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
@@ -93,6 +103,9 @@ def convert(
             per line. Required, except for a `Recognizer` or a `KerasPredictor`.
         input_spec: How an image becomes the network's input. Required, except for a `Recognizer` or
             a `KerasPredictor`.
+        head: `logits` or `probabilities`: what the outputs are, if the network does not show it.
+            Not for a `Recognizer` or a `KerasPredictor`.
+        check: Compare the file with its source. If false, a warning says that it was not checked.
         force: Replace an output that exists.
 
     Returns:
@@ -103,29 +116,75 @@ def convert(
         OutputExistsError: The output exists and `force` is not set.
         OutputError: The output cannot be written.
         ConversionError: The model cannot be converted; the message names the op, if one failed.
+        CheckFailedError: The file would differ from its source by more than rounding explains; the
+            message names the first op that differs, and its layer. Or it cannot run here.
         MissingExtraError: PyTorch or Keras is not installed.
     """
     target, kind = _target(Path(path), format)
-    arithmetic = _checked("precision", precision, PRECISIONS)
+    arithmetic = cast("Precision", _checked("precision", precision, PRECISIONS))
     check_target(target, force=force)
-    source = _source(model, labels, input_spec)
-    from pocketlens.conversion.from_torch import to_core_ml
+    source = _source(model, labels, input_spec, check_meaning(head))
+    from pocketlens.conversion.exporting import append, core_ops, export
+    from pocketlens.conversion.from_torch import classified, to_core_ml
 
-    with temporary_folder() as folder:
+    program = source.program or export(source.network, source.input_spec)
+    program = append(core_ops(program), classified(source.head, source.temperature))
+
+    def model_in(precision: Precision, folder: Path) -> tuple[Any, Path | None]:
+        folder.mkdir()
         spec, weights = to_core_ml(
-            source.network,
-            head=source.head,
-            temperature=source.temperature,
+            program,
             labels=source.labels,
             input_spec=source.input_spec,
             format=kind,
-            precision=cast("Precision", arithmetic),
+            precision=precision,
             folder=folder,
         )
         about = metadata or ModelMetadata()
         describe(spec, about, source.labels, source.input_spec, source.thresholds)
+        return spec, weights
+
+    with temporary_folder() as folder:
+        spec, weights = model_in(arithmetic, folder / "given")
+        if check:
+            _check(spec, weights, source, program, arithmetic, model_in, folder / target.name)
+        else:
+            warnings.warn(
+                f"{target} was not compared with its source, because checking is off",
+                stacklevel=2,
+            )
         write_model(spec, weights, target, force=force)
     return target
+
+
+def _check(
+    spec: Any,
+    weights: Path | None,
+    source: _Source,
+    program: ExportedProgram,
+    precision: Precision,
+    model_in: Callable[[Precision, Path], tuple[Any, Path | None]],
+    file: Path,
+) -> None:
+    from pocketlens.conversion.checking import Reference, check_file
+
+    def in_float32() -> Path:
+        exact = file.with_name(f"exact.{file.name}")
+        write_model(*model_in("float32", file.with_name("exact")), exact, force=False)
+        return exact
+
+    write_model(spec, weights, file, force=False)
+    reference = Reference(
+        source.network,
+        program,
+        source.head,
+        source.temperature,
+        source.input_spec,
+        source.labels,
+    )
+    half = precision == "float16"
+    for note in check_file(file, reference, half=half, in_float32=in_float32):
+        warnings.warn(note, stacklevel=3)
 
 
 def _target(path: Path, format: str | None) -> tuple[Path, Format]:  # noqa: A002
@@ -153,22 +212,21 @@ def _checked(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def _source(model: Any, labels: Labels | None, input_spec: InputSpec | None) -> _Source:
+def _source(
+    model: Any, labels: Labels | None, input_spec: InputSpec | None, head: Meaning | None
+) -> _Source:
     if isinstance(model, TrainedClassifier):
-        _reject_own(labels, input_spec, "a Recognizer")
+        _reject_own(labels, input_spec, head, "a Recognizer")
         return _from_recognizer(model)
     if isinstance(model, KerasPredictor):
-        _reject_own(labels, input_spec, "a KerasPredictor")
+        _reject_own(labels, input_spec, head, "a KerasPredictor")
         return _from_keras(model)
     if isinstance(model, (str, os.PathLike)) or is_keras_model(model):
         names, spec = _required(labels, input_spec, "a Keras model")
-        return _from_keras(KerasPredictor(model, names, spec))
+        return _from_keras(KerasPredictor(model, names, spec, head=head))
     if _is_torch_module(model):
-        from pocketlens.conversion.from_torch import frozen_copy, head_of
-
         names, spec = _required(labels, input_spec, "a PyTorch module")
-        network = frozen_copy(model)
-        return _Source(network, head_of(network, names, spec), 1.0, names, spec)
+        return _from_module(model, names, spec, head)
     raise OptionError(
         f"an object of type {type(model).__module__}.{type(model).__qualname__} cannot be "
         "converted; expected a Recognizer, a PyTorch module, a Keras 3 model or the path of a "
@@ -176,12 +234,27 @@ def _source(model: Any, labels: Labels | None, input_spec: InputSpec | None) -> 
     )
 
 
+def _from_module(
+    model: nn.Module, labels: tuple[str, ...], input_spec: InputSpec, said: Meaning | None
+) -> _Source:
+    from pocketlens.conversion.endings import ending_of
+    from pocketlens.conversion.exporting import export, frozen_copy
+    from pocketlens.conversion.from_torch import outputs_of
+
+    network = frozen_copy(model)
+    outputs = outputs_of(network, noise_images(input_spec), input_spec)
+    program = export(network, input_spec)
+    head = find_head(outputs, ending_of(program), labels, "the network", said)
+    return _Source(network, head, 1.0, labels, input_spec, program=program)
+
+
 def _from_keras(model: KerasPredictor) -> _Source:
     return _Source(model.network(), model.head, 1.0, model.classes, model.input_spec)
 
 
 def _from_recognizer(model: TrainedClassifier) -> _Source:
-    from pocketlens.conversion.from_torch import check_logits, frozen_copy
+    from pocketlens.conversion.exporting import frozen_copy
+    from pocketlens.conversion.from_torch import outputs_of
 
     temperature = model.temperature
     if not (
@@ -192,15 +265,20 @@ def _from_recognizer(model: TrainedClassifier) -> _Source:
         )
     names = read_labels(model.classes)
     network = frozen_copy(model.network)
-    check_logits(network, names, model.input_spec)
-    return _Source(network, "logits", float(temperature), names, model.input_spec, model.thresholds)
+    outputs = outputs_of(network, noise_images(model.input_spec), model.input_spec)
+    head = find_head(outputs, "linear", names, "the network")
+    return _Source(network, head, float(temperature), names, model.input_spec, model.thresholds)
 
 
-def _reject_own(labels: Labels | None, input_spec: InputSpec | None, what: str) -> None:
+def _reject_own(
+    labels: Labels | None, input_spec: InputSpec | None, head: Meaning | None, what: str
+) -> None:
     if labels is not None or input_spec is not None:
         raise OptionError(
             f"{what} has its own labels and InputSpec; leave out labels and input_spec"
         )
+    if head is not None:
+        raise OptionError(f"it is known what the outputs of {what} are; leave out head")
 
 
 def _required(

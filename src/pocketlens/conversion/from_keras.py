@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,15 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.compat import keras_operation_of
-from pocketlens.conversion.heads import Head, find_head, probabilities_of, probe_images
+from pocketlens.conversion.heads import (
+    Ending,
+    Head,
+    check_meaning,
+    find_head,
+    probabilities_of,
+)
 from pocketlens.conversion.labels import read_labels
+from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.quiet import first_line
-from pocketlens.errors import ConversionError, MissingExtraError, OptionError
+from pocketlens.errors import ConversionError, MissingExtraError, OptionError, printable
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, other_input, renamed
 
 if TYPE_CHECKING:
-    from torch import nn
+    from pocketlens.conversion.keras_network import KerasNetwork
 
 __all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "image_shape", "is_keras_model"]
 
@@ -45,6 +54,7 @@ class KerasPredictor(Predictor):
             per line.
         input_spec: How an image becomes the model's input. The channels may come first or last in
             the model.
+        head: `logits` or `probabilities`: what the outputs are, if the model does not show it.
 
     Raises:
         ConversionError: The file cannot be read, or the model is not a classifier of such images.
@@ -57,7 +67,10 @@ class KerasPredictor(Predictor):
         model: Any,
         labels: Sequence[str] | str | os.PathLike[str],
         input_spec: InputSpec,
+        *,
+        head: str | None = None,
     ) -> None:
+        said = check_meaning(head)
         self._classes = read_labels(labels)
         self._input_spec = input_spec
         keras = _import_keras()
@@ -72,10 +85,9 @@ class KerasPredictor(Predictor):
         self._keras = keras
         _check_device(model)
         self.layout = _layout(model, input_spec)
-        outputs = self._outputs(probe_images(input_spec))
-        self.head: Head = find_head(
-            outputs, _last_activation(model), self._classes, "the Keras model"
-        )
+        outputs = self._outputs(noise_images(input_spec))
+        ending = self._ending() if said is None else "unknown"
+        self.head: Head = find_head(outputs, ending, self._classes, "the Keras model", said)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,32 +112,31 @@ class KerasPredictor(Predictor):
         other._classes = renamed(self.classes, labels)
         return other
 
-    def network(self) -> nn.Module:
+    def network(self) -> KerasNetwork:
         """A PyTorch network from `(N, C, H, W)` to the model's outputs; it shares the weights."""
         import torch
 
-        keras = _import_keras()
-        layout = self.layout
+        from pocketlens.conversion.keras_network import KerasNetwork
 
-        class KerasNetwork(torch.nn.Module):
-            def __init__(self, model: Any) -> None:
-                super().__init__()
-                self.model = model
+        network = KerasNetwork(_import_keras(), self.model, partial(_arranged, layout=self.layout))
+        noise = self._input_spec.network_input(noise_images(self._input_spec, 1))
+        network.find_inert_layers(torch.from_numpy(noise))
+        return network.eval()
 
-            def forward(self, planes: torch.Tensor) -> torch.Tensor:
-                # Keras creates constants on its default device, which may not be the CPU.
-                with keras.device("cpu"):
-                    inputs = _arranged(planes, layout)
-                    outputs: torch.Tensor = self.model(inputs, training=False)
-                    return outputs
+    def _ending(self) -> Ending:
+        """How the model computes its outputs: from its last layer, else from its graph."""
+        if (known := _ending_of_layers(self.model)) is not None:
+            return known
+        from pocketlens.conversion.endings import ending_of
+        from pocketlens.conversion.exporting import export
 
-        return KerasNetwork(self.model)
+        return ending_of(export(self.network(), self._input_spec))
 
     def _outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
         planes = torch.from_numpy(self._input_spec.network_input(images))
-        inputs = _arranged(planes, self.layout).numpy()
+        inputs = _arranged(planes, layout=self.layout).numpy()
         with self._keras.device("cpu"):
             try:
                 outputs = self.model.predict(inputs, batch_size=_BATCH, verbose=0)
@@ -238,9 +249,17 @@ def _load(keras: Any, path: Path) -> Any:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises exceptions of any type
             raise ConversionError(
-                f"Keras cannot load {path}: {first_line(error)}; if the model has layers of your "
-                "own, load it in Python and call pocketlens.convert(model, …)"
+                f"Keras cannot load {path}: {_reason(error)}; if the model has layers or functions "
+                "of your own, load it in Python and call pocketlens.convert(model, …)"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why Keras cannot load a model; it repeats the whole configuration around the reason."""
+    lines = str(error).rpartition("Exception encountered: ")[2].strip().splitlines() or [""]
+    text = re.split(r" (?:Make sure|Full object config:|Please (?:ensure|register))", lines[0])[0]
+    shown = text.strip().rstrip(".") or type(error).__name__
+    return printable(shown if len(shown) <= 300 else f"{shown[:300]}…")
 
 
 def _check_device(model: Any) -> None:
@@ -289,7 +308,7 @@ def _layout(model: Any, spec: InputSpec) -> Layout:
     )
 
 
-def _arranged(planes: Any, layout: Layout) -> Any:
+def _arranged(planes: Any, *, layout: Layout) -> Any:
     """A tensor of planes `(N, C, H, W)`, in the layout of the model."""
     if layout == "channels-first":
         return planes
@@ -299,16 +318,18 @@ def _arranged(planes: Any, layout: Layout) -> Any:
     return last.flatten(1) if layout == "flat" else last
 
 
-def _last_activation(model: Any) -> str | None:
-    """The name of the last activation, such as `softmax` or `linear`; None if it is not known."""
+def _ending_of_layers(model: Any) -> Ending | None:
+    """How a model computes its outputs, if its last layer shows it."""
     outputs = getattr(model, "outputs", None)
     operation = keras_operation_of(outputs[0]) if outputs else None
     if operation is None:
         return None
     if is_keras_model(operation):
-        return _last_activation(operation)
-    activation = getattr(operation, "activation", None)
-    if activation is not None:
-        return getattr(activation, "__name__", None)
-    name = type(operation).__name__.lower()
-    return name if name in ("softmax", "sigmoid") else None
+        return _ending_of_layers(operation)
+    name = getattr(getattr(operation, "activation", None), "__name__", None)
+    if name is None:
+        name = type(operation).__name__.lower()
+        return name if name in ("softmax", "sigmoid") else None  # type: ignore[return-value]
+    if name == "linear" and getattr(operation, "kernel", None) is None:
+        return None  # an Activation layer, after any other
+    return name if name in ("linear", "softmax", "sigmoid", "log_softmax") else "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,129 +17,50 @@ from torch import Tensor, nn
 from pocketlens.compat import (
     COREMLTOOLS_UNSUPPORTED_NODE,
     COREMLTOOLS_WRITE_FAILED,
-    coremltools_converts,
     coremltools_writes_programs,
 )
-from pocketlens.conversion.heads import Head, find_head, probe_images
-from pocketlens.conversion.lowerings import LOWERINGS, lower
+from pocketlens.conversion.exporting import one_scale
+from pocketlens.conversion.heads import Head
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError, OutputError
 from pocketlens.image import InputSpec
 
-__all__ = [
-    "Classifier",
-    "Precision",
-    "check_logits",
-    "frozen_copy",
-    "head_of",
-    "import_exporter",
-    "to_core_ml",
-]
+__all__ = ["Precision", "classified", "outputs_of", "to_core_ml"]
 
 Precision: TypeAlias = Literal["float16", "float32"]
 
 
-class Classifier(nn.Module):
-    """The computation of the Core ML file: planes `(N, C, H, W)` to probabilities `(N, K)`.
+def classified(head: Head, temperature: float) -> Callable[[Tensor], Tensor]:
+    """The function from the outputs of a network `(N, K)` to probabilities."""
 
-    Args:
-        network: A module from `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
-        head: The meaning of these outputs.
-        temperature: Divides logits.
-        scaling: Scale and bias, if this module applies them; None if the Core ML image input does.
-    """
-
-    scale: Tensor
-    bias: Tensor
-
-    def __init__(
-        self,
-        network: nn.Module,
-        head: Head,
-        *,
-        temperature: float = 1.0,
-        scaling: tuple[Sequence[float], Sequence[float]] | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.head = head
-        self.temperature = temperature
-        self.scaled = scaling is not None
-        scale, bias = scaling or ((), ())
-        self.register_buffer("scale", torch.tensor(scale).reshape(1, -1, 1, 1))
-        self.register_buffer("bias", torch.tensor(bias).reshape(1, -1, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Probabilities `(N, K)` of planes `(N, C, H, W)`."""
-        if self.scaled:
-            image = image * self.scale + self.bias
-        outputs: Tensor = self.network(image)
-        if self.head in ("logits", "logit") and self.temperature != 1:
-            outputs = outputs / self.temperature
-        if self.head == "logits":
+    def probabilities(outputs: Tensor) -> Tensor:
+        if head in ("logits", "logit") and temperature != 1:
+            outputs = outputs / temperature
+        if head == "logits":
             return torch.softmax(outputs, dim=1)
-        if self.head == "probabilities":
+        if head == "probabilities":
             return outputs
-        second = outputs if self.head == "probability" else torch.sigmoid(outputs)
+        second = outputs if head == "probability" else torch.sigmoid(outputs)
         return torch.cat([1 - second, second], dim=1)
 
-
-def frozen_copy(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, on the CPU, in float32; the original does not change."""
-    return copy.deepcopy(network).cpu().float().eval()
-
-
-def head_of(network: nn.Module, labels: Sequence[str], input_spec: InputSpec) -> Head:
-    """Detect the meaning of a network's outputs, see `find_head`.
-
-    Args:
-        network: A network from `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
-        labels: The class names.
-        input_spec: How an image becomes its input.
-
-    Raises:
-        ConversionError: The network does not process this input, or its outputs are not those of a
-            classifier.
-    """
-    outputs = _probe(network, probe_images(input_spec), input_spec)
-    return find_head(outputs, _last_activation(network), labels, "the network")
-
-
-def check_logits(network: nn.Module, labels: Sequence[str], input_spec: InputSpec) -> None:
-    """Check that a network that is known to return logits returns one per class.
-
-    Args:
-        network: A network from `pixel * scale + bias`, `(N, C, H, W)`, to logits.
-        labels: The class names.
-        input_spec: How an image becomes its input.
-
-    Raises:
-        ConversionError: The number differs, or the network does not process this input.
-    """
-    outputs = _probe(network, probe_images(input_spec), input_spec)
-    find_head(outputs, "linear", labels, "the network")
+    return probabilities
 
 
 def to_core_ml(
-    network: nn.Module,
+    program: torch.export.ExportedProgram,
     *,
-    head: Head,
-    temperature: float,
     labels: Sequence[str],
     input_spec: InputSpec,
     format: Format,  # noqa: A002 - the word of the command line
     precision: Precision,
     folder: Path,
 ) -> tuple[Any, Path | None]:
-    """Convert a network to a Core ML model.
+    """Convert an exported network to a Core ML model.
 
     Args:
-        network: A module on the CPU, in evaluation mode, from `pixel * scale + bias`,
-            `(1, C, H, W)`, to its outputs.
-        head: The meaning of these outputs.
-        temperature: Divides logits.
+        program: From the planes of one image, see `exporting.export`, to probabilities `(1, K)`.
         labels: The class names.
         input_spec: How an image becomes the network's input.
         format: `mlpackage` or `mlmodel`.
@@ -150,8 +71,8 @@ def to_core_ml(
         The `Model` message, and the path of its weights file; None if it has none.
 
     Raises:
-        ConversionError: PyTorch cannot export the network, or coremltools cannot convert it, or
-            cannot write ML Programs on this system.
+        ConversionError: coremltools cannot convert the network, or cannot write ML Programs on
+            this system.
         OutputError: The temporary folder is full or cannot be written.
     """
     if format == "mlpackage" and not coremltools_writes_programs():
@@ -159,17 +80,8 @@ def to_core_ml(
             "this build of coremltools cannot write ML Programs: its native library is missing, as "
             "on Windows; convert on Linux, macOS or in WSL, or use --format mlmodel"
         )
-    # A Core ML image input has one scale for all channels, in both formats. coremltools accepts a
-    # list for an ML Program, but applies it along the width.
-    one_scale = len(set(input_spec.scale)) == 1
-    classifier = Classifier(
-        network,
-        head,
-        temperature=temperature,
-        scaling=None if one_scale else (input_spec.scale, input_spec.bias),
-    )
     ct = import_coremltools()
-    program = _export(classifier, input_spec)
+    one = one_scale(input_spec)
     image = ct.ImageType(
         name=IMAGE_FEATURE,
         shape=(1, input_spec.channels, input_spec.height, input_spec.width),
@@ -178,8 +90,8 @@ def to_core_ml(
             "rgb": ct.colorlayout.RGB,
             "bgr": ct.colorlayout.BGR,
         }[input_spec.color],
-        scale=input_spec.scale[0] if one_scale else 1.0,
-        bias=_bias(input_spec) if one_scale else None,
+        scale=input_spec.scale[0] if one else 1.0,
+        bias=_bias(input_spec) if one else None,
     )
     options = _target(ct, format, precision, folder)
     with quiet() as notes:
@@ -247,67 +159,14 @@ def _tidy_neural_network(ct: Any, converted: Any, precision: Precision) -> Any:
     return spec
 
 
-def _export(classifier: Classifier, input_spec: InputSpec) -> torch.export.ExportedProgram:
-    example = torch.zeros(1, input_spec.channels, input_spec.height, input_spec.width)
-    with quiet(), torch.no_grad():
-        try:
-            program = torch.export.export(classifier, (example,))
-            program = _decompose(program)
-        except Exception as error:  # the network's own code runs here
-            raise ConversionError(
-                f"PyTorch cannot export the network: {first_line(error)}; expected a forward "
-                "without branches that depend on pixel values; see the guide of torch.export"
-            ) from error
-    lower(program)
-    _rewrite_for_coremltools(program)
-    return program
-
-
-def import_exporter() -> None:
-    """Import what `torch.export` imports when it is first used; it takes half a second."""
-    with quiet(), torch.no_grad():
-        torch.export.export(nn.Identity().eval(), (torch.zeros(1),))
-
-
-def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Express ops that coremltools does not know, such as `subtract`, in PyTorch's core ops."""
-    table = torch.export.default_decompositions()
-
-    def unknown() -> set[Any]:
-        ops = {node.target for node in program.graph.nodes if node.op == "call_function"}
-        return {
-            op
-            for op in ops
-            if op in table and op not in LOWERINGS and not coremltools_converts(op.name())
-        }
-
-    tried: set[Any] = set()
-    ops = unknown()
-    while True:
-        # Also with an empty table, because it turns the training program into an inference one.
-        program = program.run_decompositions({op: table[op] for op in ops})
-        tried |= ops
-        ops = unknown() - tried
-        if not ops:
-            return program
-
-
-def _rewrite_for_coremltools(program: torch.export.ExportedProgram) -> None:
-    """Rewrite, in place, what coremltools cannot convert although Core ML can express it."""
-    pools = (torch.ops.aten.max_pool2d.default, torch.ops.aten.avg_pool2d.default)
-    for node in program.graph.nodes:
-        if node.op != "call_function":
-            continue
-        if node.target in pools and len(node.args) == 2:
-            # PyTorch's default stride is the window size; coremltools expects an explicit stride.
-            node.args = (*node.args, node.args[1])
-        elif node.target == torch.ops.aten.alias.default:
-            node.target = torch.ops.aten.clone.default  # the same computation
-
-
-def _probe(
+def outputs_of(
     network: nn.Module, images: NDArray[np.uint8], input_spec: InputSpec
 ) -> NDArray[np.float32]:
+    """The outputs `(N, …)` of a network for images `(N, H, W, C)` uint8 that fit the InputSpec.
+
+    Raises:
+        ConversionError: The network cannot process them, or returns something else than a tensor.
+    """
     planes = torch.from_numpy(input_spec.network_input(images))
     with torch.no_grad():
         try:
@@ -324,18 +183,6 @@ def _probe(
             f"the network returns a {type(each[0]).__name__}; expected one tensor (N, classes)"
         )
     return torch.cat(each).float().numpy()
-
-
-def _last_activation(network: nn.Module) -> str | None:
-    if isinstance(network, nn.Sequential) and len(network):
-        return _last_activation(network[-1])
-    known: dict[type[nn.Module], str] = {
-        nn.Linear: "linear",
-        nn.Conv2d: "linear",
-        nn.Softmax: "softmax",
-        nn.Sigmoid: "sigmoid",
-    }
-    return known.get(type(network))
 
 
 def _failure(error: Exception, failed_op: str | None) -> str:

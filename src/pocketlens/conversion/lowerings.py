@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-__all__ = ["LOWERINGS", "lower"]
+__all__ = ["LOWERINGS", "inline", "lower", "trace"]
 
 aten = torch.ops.aten
 
@@ -29,15 +29,18 @@ def lower(program: torch.export.ExportedProgram) -> None:
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in LOWERINGS:
             traced = _traced(LOWERINGS[node.target], node)
-            if traced is not None:
-                _replace(module, node, traced)
+            if traced is None:
+                continue
+            result, name = inline(module, traced, node.all_input_nodes, node), node.name
+            node.replace_all_uses_with(result)
+            module.graph.erase_node(node)
+            if result.op == "call_function":
+                result.name = name
     module.recompile()
 
 
 def _traced(lowering: Callable[..., Any], node: fx.Node) -> fx.GraphModule | None:
     """The lowering as a graph whose inputs are the node's tensors; None if it does not apply."""
-    from torch.fx.experimental.proxy_tensor import make_fx
-
     applies = True
 
     def call(*tensors: Tensor) -> Any:
@@ -48,39 +51,57 @@ def _traced(lowering: Callable[..., Any], node: fx.Node) -> fx.GraphModule | Non
         applies = result is not NotImplemented
         return result if applies else tensors[0]
 
-    examples = [_example(each) for each in node.all_input_nodes]
+    result = trace(call, node.all_input_nodes)
+    return result if applies else None
+
+
+def trace(function: Callable[..., Any], inputs: Sequence[fx.Node]) -> fx.GraphModule:
+    """The graph of a function of tensors, for inputs like those of the nodes."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    values = [node.meta["val"] for node in inputs]
+    examples = [torch.ones(value.shape, dtype=value.dtype) for value in values]
     with torch.no_grad():
-        traced = make_fx(call, pre_dispatch=True)(*examples)
-    return traced if applies else None
+        traced = make_fx(function, pre_dispatch=True)(*examples)
+    traced.graph.eliminate_dead_code()
+    return traced
 
 
-def _example(node: fx.Node) -> Tensor:
-    value = node.meta["val"]
-    return torch.ones(value.shape, dtype=value.dtype)
+def inline(
+    module: fx.GraphModule, traced: fx.GraphModule, inputs: Sequence[fx.Node], before: fx.Node
+) -> fx.Node:
+    """Insert a traced graph before a node; what depends on no input is computed now.
 
+    Args:
+        module: The graph that gets the nodes.
+        traced: The graph to insert, made by `make_fx`.
+        inputs: The nodes that are its inputs.
+        before: The node before which it goes; the new nodes are named after it.
 
-def _replace(module: fx.GraphModule, node: fx.Node, traced: fx.GraphModule) -> None:
-    """Insert the traced graph in place of the node; what depends on no input is computed now."""
+    Returns:
+        The node of its output.
+    """
     graph = module.graph
-    copies = dict(zip(traced.graph.find_nodes(op="placeholder"), node.all_input_nodes, strict=True))
+    copies = dict(zip(traced.graph.find_nodes(op="placeholder"), inputs, strict=True))
     constants: dict[fx.Node, Any] = {}
 
-    def copy_of(each: fx.Node) -> fx.Node:
+    def copy_of(each: fx.Node) -> Any:
         if each not in copies:
-            constant = graph.create_node("get_attr", f"{node.name}_{each.name}")
+            constant = graph.create_node("get_attr", f"{before.name}_{each.name}")
             constant.target = constant.name  # coremltools expects it to be the same
-            setattr(module, constant.name, constants[each].clone().contiguous())
+            module.register_buffer(constant.name, constants[each].clone().contiguous())
             constant.meta["val"] = constants[each]
             copies[each] = constant
         return copies[each]
 
     # So that messages name the layer and line of the network.
     origin = {
-        key: node.meta[key]
+        key: before.meta[key]
         for key in ("nn_module_stack", "stack_trace", "custom")
-        if key in node.meta
+        if key in before.meta
     }
-    with graph.inserting_before(node):
+    result: fx.Node = before
+    with graph.inserting_before(before):
         for each in traced.graph.nodes:
             if each.op == "get_attr":
                 constants[each] = getattr(traced, each.target)
@@ -92,11 +113,7 @@ def _replace(module: fx.GraphModule, node: fx.Node, traced: fx.GraphModule) -> N
                 copies[each].meta |= origin
             elif each.op == "output":
                 result = copy_of(each.args[0])
-    node.replace_all_uses_with(result)
-    name = node.name
-    graph.erase_node(node)
-    if result.op == "call_function":
-        result.name = name
+    return result
 
 
 def _lowers(*ops: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -143,9 +160,15 @@ def log_softmax(x: Tensor, dim: int, *_: Any) -> Tensor:
     return less - torch.log(torch.exp(less).sum(dim, keepdim=True))
 
 
-@_lowers(aten.hardshrink.default)
-def hardshrink(x: Tensor, limit: float = 0.5) -> Tensor:
-    return torch.where(torch.abs(x) > limit, x, torch.zeros_like(x))
+@_lowers(aten.where.ScalarSelf)
+def where_number_first(condition: Tensor, number: float, other: Tensor) -> Tensor:
+    # Core ML wants both of one type.
+    return torch.where(condition, torch.full_like(other, number), other)
+
+
+@_lowers(aten.where.ScalarOther)
+def where_number_last(condition: Tensor, x: Tensor, number: float) -> Tensor:
+    return torch.where(condition, x, torch.full_like(x, number))
 
 
 @_lowers(aten.prelu.default)
@@ -177,7 +200,7 @@ def instance_norm(
     mean: Tensor | None,
     variance: Tensor | None,
     use_input_stats: bool,
-    momentum: float,
+    _momentum: float,
     eps: float,
     *_: Any,
 ) -> Any:
@@ -193,10 +216,13 @@ def instance_norm(
 # --- padding, convolution
 
 
-@_lowers(aten.pad.default, aten._pad_circular.default)
-def pad(x: Tensor, sides: Sequence[int], mode: str = "circular", *_: Any) -> Any:
-    if mode != "circular":
-        return NotImplemented
+@_lowers(aten.pad.default)
+def pad(x: Tensor, sides: Sequence[int], mode: str = "constant", *_: Any) -> Any:
+    return pad_circular(x, sides) if mode == "circular" else NotImplemented
+
+
+@_lowers(aten._pad_circular.default)
+def pad_circular(x: Tensor, sides: Sequence[int]) -> Tensor:
     for pair in range(len(sides) // 2):
         dim, (before, after) = x.ndim - 1 - pair, sides[2 * pair : 2 * pair + 2]
         size = x.shape[dim]
@@ -210,9 +236,7 @@ def pad(x: Tensor, sides: Sequence[int], mode: str = "circular", *_: Any) -> Any
     return x
 
 
-@_lowers(
-    aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input
-)
+@_lowers(aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 def conv_transpose(
     x: Tensor,
     weight: Tensor,
@@ -276,7 +300,8 @@ def avg_pool(
 ) -> Any:
     if not ceil_mode and divisor_override is None:
         return NotImplemented
-    # The mean over zero-padded whole windows, times a constant map: their size by PyTorch's divisor.
+    # The mean over whole windows of a zero-padded image, times a constant map: window size divided
+    # by PyTorch's divisor.
     count = x.ndim - 2
     kernel, padding = _full(kernel, count), _full(padding, count)
     stride = _full(stride, count) if stride else kernel
@@ -290,7 +315,8 @@ def avg_pool(
     ):
         sides = [p, max(0, (out - 1) * s + k - size - p), *sides]
     covered = pool(F.pad(ones, sides), kernel, stride)  # the share of each window that is image
-    covered = covered[(..., *(slice(side) for side in kept.shape[2:]))]
+    for dim, side in enumerate(kept.shape[2:], start=2):
+        covered = covered.narrow(dim, 0, side)
     whole = pool(F.pad(x, sides), kernel, stride)
     for dim, side in enumerate(kept.shape[2:], start=2):
         whole = whole.narrow(dim, 0, side)
@@ -313,7 +339,7 @@ def adaptive_avg_pool(x: Tensor, size: Sequence[int]) -> Any:
 
 
 def _adaptive_matrix(side: int, out: int) -> Tensor:
-    return F.adaptive_avg_pool1d(torch.eye(side)[:, None], out)[:, 0]
+    return F.adaptive_avg_pool1d(torch.eye(side)[:, None], out)[:, 0].T
 
 
 @_lowers(aten.max_pool1d.default, aten.max_pool2d.default)
@@ -359,7 +385,10 @@ def _full(values: Sequence[int] | int, count: int) -> list[int]:
 
 @_lowers(aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec, aten.upsample_nearest3d.vec)
 def upsample_nearest(x: Tensor, size: Sequence[int] | None, scales: Sequence[float] | None) -> Any:
-    return _chosen_rows(x, size, scales, "nearest")
+    axes = _axes(x, size, scales)
+    if all(float(scale).is_integer() for _, _, scale in axes) and x.ndim == 4:
+        return NotImplemented
+    return _chosen_rows(x, axes, "nearest")
 
 
 @_lowers(
@@ -369,16 +398,11 @@ def upsample_nearest(x: Tensor, size: Sequence[int] | None, scales: Sequence[flo
 )
 def upsample_nearest_exact(
     x: Tensor, size: Sequence[int] | None, scales: Sequence[float] | None
-) -> Any:
-    return _chosen_rows(x, size, scales, "nearest-exact")
+) -> Tensor:
+    return _chosen_rows(x, _axes(x, size, scales), "nearest-exact")
 
 
-def _chosen_rows(
-    x: Tensor, size: Sequence[int] | None, scales: Sequence[float] | None, mode: str
-) -> Any:
-    axes = _axes(x, size, scales)
-    if all(float(scale).is_integer() for _, _, scale in axes if scale) and x.ndim == 4:
-        return NotImplemented
+def _chosen_rows(x: Tensor, axes: Sequence[tuple[int, dict[str, Any], float]], mode: str) -> Tensor:
     for dim, options, _ in axes:
         numbers = torch.arange(float(x.shape[dim])).reshape(1, 1, -1)
         rows = F.interpolate(numbers, mode=mode, **options).reshape(-1).long()
@@ -433,26 +457,25 @@ def upsample_bicubic_aa(
 def _resized(
     x: Tensor, size: Sequence[int] | None, scales: Sequence[float] | None, **options: Any
 ) -> Tensor:
-    planes = options["mode"] in ("bilinear", "bicubic")  # PyTorch has no such mode for one axis
     matrices = []
     for dim, axis, _ in _axes(x, size, scales):
-        unit = torch.eye(x.shape[dim])[None]  # (1, side, side): what each row contributes
-        if planes:
-            (key, value) = next(iter(axis.items()))
-            both = {key: (value, 1 if key == "size" else 1.0)}
-            matrices.append(F.interpolate(unit[..., None], **both, **options)[0, ..., 0])
-        else:
-            matrices.append(F.interpolate(unit, **axis, **options)[0])
+        unit = torch.eye(x.shape[dim])[None]  # what each row contributes
+        if options["mode"] == "linear":
+            matrices.append(F.interpolate(unit, **axis, **options)[0].T)
+        else:  # PyTorch has these modes for planes only, so the other axis keeps its size
+            ((key, value),) = axis.items()
+            both: dict[str, Any] = {key: (value, x.shape[dim] if key == "size" else 1.0)}
+            matrices.append(F.interpolate(unit[None], **both, **options)[0, 0])
     return _linear_maps(x, matrices)
 
 
 def _linear_maps(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Each axis after the channels, multiplied by its matrix `(side, out)`."""
+    """Each axis after the channels, multiplied by its matrix `(out, side)`."""
     for dim, matrix in enumerate(matrices, start=2):
         if dim == x.ndim - 1:
-            x = x @ matrix
+            x = x @ matrix.T
         elif dim == x.ndim - 2:
-            x = matrix.T @ x
+            x = matrix @ x
         else:
-            x = (x.transpose(dim, -1) @ matrix).transpose(dim, -1)
+            x = (x.transpose(dim, -1) @ matrix.T).transpose(dim, -1)
     return x

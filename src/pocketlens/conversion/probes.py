@@ -63,7 +63,8 @@ def _lines(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64
     """A ring and a slanted line, as in a drawing, from 0 to 1."""
     ring = np.abs(np.hypot(y - 0.35, x - 0.5) - 0.2)
     line = np.where(np.abs(y - 0.7) < 0.25, np.abs(x - 0.8 + 0.5 * y), 1)
-    return (1.5 - np.minimum(ring, line) / 0.05).clip(0, 1)
+    drawn: NDArray[np.float64] = (1.5 - np.minimum(ring, line) / 0.05).clip(0, 1)
+    return drawn
 
 
 def _scene(

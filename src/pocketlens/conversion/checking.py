@@ -1,0 +1,255 @@
+"""Compare a Core ML file with the network that it was converted from, on probe images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pocketlens.conversion.differences import first_difference, first_overflow
+from pocketlens.conversion.from_torch import outputs_of
+from pocketlens.conversion.heads import Head, probabilities_of
+from pocketlens.conversion.probes import probe_images
+from pocketlens.coreml import load
+from pocketlens.errors import (
+    CheckFailedError,
+    FeatureError,
+    ModelFileError,
+    UnsupportedModelError,
+)
+from pocketlens.image import InputSpec
+
+__all__ = ["Reference", "check_file"]
+
+_NO_CHECK = "pass check=False (--no-check) to write the file anyway"
+
+SHOWN_DRIFT = 0.02
+"""From this change of a probability on, rounding to float16 is worth a note."""
+
+
+class Reference(NamedTuple):
+    """What a file is compared with.
+
+    Attributes:
+        network: From `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
+        program: The same as a graph of core ops, followed by the head.
+        head: The meaning of the outputs.
+        temperature: Divides logits.
+        input_spec: How an image becomes the input.
+        labels: The class names.
+    """
+
+    network: nn.Module
+    program: torch.export.ExportedProgram
+    head: Head
+    temperature: float
+    input_spec: InputSpec
+    labels: tuple[str, ...]
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities `(N, K)` as PyTorch computes them."""
+        outputs = outputs_of(self.network, images, self.input_spec)
+        if self.head in ("logits", "logit"):
+            outputs = outputs / np.float32(self.temperature)
+        return probabilities_of(outputs, self.head)
+
+
+def check_file(
+    file: Path, reference: Reference, *, half: bool, in_float32: Callable[[], Path]
+) -> list[str]:
+    """Check that a Core ML file computes what its source computes.
+
+    A file in float32 must agree up to its rounding. One in float16 that differs by more than its
+    rounding usually does is converted again in float32: if that agrees, only rounding is at work.
+
+    Args:
+        file: The Core ML file, not yet under its final name.
+        reference: Its source.
+        half: Whether the file has float16 arithmetic or weights.
+        in_float32: Converts the same network in float32 and returns the path.
+
+    Returns:
+        Notes for the user: what rounding to float16 changes, if it is much.
+
+    Raises:
+        CheckFailedError: The file differs; the message names the first op that does and its layer.
+            Or the file cannot run here.
+    """
+    images, names = probe_images(reference.input_spec)
+    want = reference.probabilities(images)
+    # The network itself may fail on a flat image.
+    kept = [index for index, row in enumerate(want) if np.isfinite(row).all()]
+    images, want, names = images[kept], want[kept], tuple(names[index] for index in kept)
+    if not len(images):
+        raise CheckFailedError(
+            f"the network returns no finite number for any test image, so the Core ML file cannot "
+            f"be compared with it; {_NO_CHECK}"
+        )
+    got = _predicted(file, images)
+    if half:
+        if _close_in_float16(want, got):
+            return []
+        exact = in_float32()
+        _check_exact(exact, reference, images, names, want)
+        return _drift(file, reference, images, want, got)
+    _check_exact(file, reference, images, names, want)
+    return []
+
+
+def _check_exact(
+    file: Path,
+    reference: Reference,
+    images: NDArray[np.uint8],
+    names: tuple[str, ...],
+    want: NDArray[np.float32],
+) -> None:
+    got = _predicted(file, images)
+    excess = _exactness(reference.head, want, got)
+    if (excess <= 1).all():
+        return
+    # A network that rounds, sorts or divides by almost nothing amplifies rounding errors.
+    wrong = excess > 1
+    noise = _noise(reference, images[wrong], want[wrong])
+    unexplained = np.zeros(len(images))
+    unexplained[wrong] = np.where(excess[wrong] > np.maximum(1, 10 * noise), excess[wrong], 0)
+    if not unexplained.any():
+        return
+    worst = int(unexplained.argmax())
+    label = int(np.abs(got[worst] - want[worst]).argmax())
+    found = first_difference(
+        reference.program, load(file), images[worst], reference.input_spec, want[worst]
+    )
+    raise CheckFailedError(
+        f"the converted file differs from its source: for {names[worst]}, the probability of "
+        f"{reference.labels[label]!r} is {got[worst, label]:.4g} instead of "
+        f"{want[worst, label]:.4g}; {found}; nothing was written; write that part of the network "
+        f"with other ops, or {_NO_CHECK}"
+    )
+
+
+def _predicted(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    try:
+        return load(file).probabilities(images)
+    except (UnsupportedModelError, ModelFileError, FeatureError) as error:
+        reason = str(error).removeprefix(f"{file}: ").removeprefix(f"{file} ")
+        raise CheckFailedError(
+            f"the converted file cannot run here, so it cannot be compared with its source: "
+            f"{reason}; nothing was written; {_NO_CHECK}"
+        ) from error
+
+
+def _exactness(
+    head: Head, want: NDArray[np.float32], got: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    # A softmax of logits has small probabilities with all their digits; `1 - p` has not.
+    return _distance(want, got, 1e-4, 1e-3, smallest=1e-30 if head == "logits" else 1e-4)
+
+
+def _distance(
+    want: NDArray[np.float32],
+    got: NDArray[np.float32],
+    difference: float,
+    ratio: float,
+    *,
+    smallest: float,
+) -> NDArray[np.float64]:
+    """For each image the largest error, in units of what is allowed; infinite if not a number.
+
+    Args:
+        difference: The largest difference allowed between two probabilities.
+        ratio: The largest difference allowed between the logarithms of those above `smallest`,
+            for a logarithm of -10 twice as much; the logits differ as much as these.
+    """
+    a, b = want.astype(np.float64), got.astype(np.float64)
+    error = np.abs(a - b) / difference
+    log_a, log_b = np.log(np.maximum(a, smallest)), np.log(np.maximum(b, smallest))
+    error = np.maximum(error, np.abs(log_a - log_b) / (ratio * (1 + np.abs(log_a) / 10)))
+    largest: NDArray[np.float64] = np.where(np.isfinite(got), error, np.inf).max(axis=1)
+    return largest
+
+
+def _close_in_float16(want: NDArray[np.float32], got: NDArray[np.float32]) -> bool:
+    """Whether the outputs differ no more than rounding explains, and say enough about that."""
+    informative = (np.sort(want, axis=1)[:, -2] > 0.01).mean() >= 0.5
+    return bool(informative) and bool((_distance(want, got, 4e-3, 0.02, smallest=0.01) <= 1).all())
+
+
+def _noise(
+    reference: Reference, images: NDArray[np.uint8], want: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """How far the source itself moves, in the same units, if its weights are rounded otherwise."""
+    moved = np.zeros(len(images))
+    for seed in range(3):
+        with _disturbed(reference.network, seed):
+            other = reference.probabilities(images)
+        moved = np.maximum(moved, _exactness(reference.head, want, other))
+    return moved
+
+
+@contextmanager
+def _disturbed(network: nn.Module, seed: int) -> Iterator[None]:
+    """Within: each weight is changed by a rounding error, as is each pixel."""
+    random = torch.Generator().manual_seed(seed)
+
+    def shaken(value: torch.Tensor) -> torch.Tensor:
+        return value * (1 + 3e-7 * torch.randn(value.shape, generator=random))
+
+    def shake_input(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(map(shaken, inputs))
+
+    weights = {
+        id(each): each
+        for each in (*network.parameters(), *network.buffers())
+        if each.is_floating_point()
+    }
+    before = [each.detach().clone() for each in weights.values()]
+    hook = network.register_forward_pre_hook(shake_input)
+    try:
+        for each in weights.values():
+            each.data.copy_(shaken(each.data))
+        yield
+    finally:
+        hook.remove()
+        for each, old in zip(weights.values(), before, strict=True):
+            each.data.copy_(old)
+
+
+def _drift(
+    file: Path,
+    reference: Reference,
+    images: NDArray[np.uint8],
+    want: NDArray[np.float32],
+    got: NDArray[np.float32],
+) -> list[str]:
+    """What rounding to float16 changes."""
+    finite = np.isfinite(got).all(axis=1)
+    if not finite.all():
+        found = first_overflow(load(file), images[int(finite.argmin())], reference.program)
+        raise CheckFailedError(
+            "float16 is too small for this network: the converted file returns values that are "
+            f"not finite for {int((~finite).sum())} of {len(images)} test images{found}; nothing "
+            f"was written; use precision float32 (--precision float32), or {_NO_CHECK}"
+        )
+    change = np.abs(got - want).max(axis=1)
+    ranked = np.sort(want, axis=1)
+    sure = ranked[:, -1] - ranked[:, -2] > 0.2
+    others = int((sure & (got.argmax(1) != want.argmax(1))).sum())
+    text = (
+        f"rounding to float16 changes the probabilities of {int((change > SHOWN_DRIFT).sum())} of "
+        f"{len(images)} test images by up to {change.max():.2g}"
+        + (f", and the label of {others}" if others else "")
+    )
+    if others > len(images) / 4:
+        raise CheckFailedError(
+            f"float16 is too coarse for this network: {text}; nothing was written; use precision "
+            f"float32 (--precision float32), or {_NO_CHECK}"
+        )
+    if change.max() <= SHOWN_DRIFT:
+        return []
+    return [f"{text}; in float32 the file agrees with its source: --precision float32"]
