@@ -47,13 +47,24 @@ def convert(
     license: str = "",  # noqa: A002 - the field's name in Core ML
     model_version: Annotated[str, typer.Option("--model-version")] = "",
     description: str = "",
+    head: Annotated[
+        str | None,
+        typer.Option(help="logits or probabilities: a Keras model's outputs; default: detected."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check", help="Compare the file with its source on test images first."
+        ),
+    ] = True,
     data: Data = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Convert a run or a Keras 3 model to Core ML.
 
-    With --data, the new file is compared with its source model right away.
+    The file is written only if it computes what its source computes: it runs here on test images
+    first. If not, exit 1. With --data, it is also compared with its source on these images.
     """
     from pocketlens.conversion import KerasPredictor, ModelMetadata
     from pocketlens.conversion import convert as make
@@ -78,7 +89,13 @@ def convert(
         )
         target = out or run.folder / f"{own.name}.{format or own.format}"
         path = make(
-            source, target, format=format, precision=precision, metadata=metadata, force=force
+            source,
+            target,
+            format=format,
+            precision=precision,
+            metadata=metadata,
+            check=check,
+            force=force,
         )
     else:
         if labels is None:
@@ -96,9 +113,11 @@ def convert(
             metadata=metadata,
             labels=names,
             input_spec=spec,
+            head=head,
+            check=check,
             force=force,
         )
-        source = KerasPredictor(model, names, spec)
+        source = KerasPredictor(model, names, spec, head=head)
 
     parity = None
     if data is not None:

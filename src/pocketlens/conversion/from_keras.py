@@ -31,7 +31,7 @@ from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, other_input, renamed
 
 if TYPE_CHECKING:
-    from pocketlens.conversion.keras_network import KerasNetwork
+    from torch import nn
 
 __all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "image_shape", "is_keras_model"]
 
@@ -112,7 +112,7 @@ class KerasPredictor(Predictor):
         other._classes = renamed(self.classes, labels)
         return other
 
-    def network(self) -> KerasNetwork:
+    def network(self) -> nn.Module:
         """A PyTorch network from `(N, C, H, W)` to the model's outputs; it shares the weights."""
         import torch
 
