@@ -83,6 +83,10 @@ def test_every_exception_is_one_line(
     assert explain(error)[0] == status
 
 
+def test_a_message_is_never_long() -> None:
+    assert len(explain(ModelFileError("\0" * 10**6))[1]) < 4000
+
+
 def test_numpy_says_how_much_memory_it_wanted() -> None:
     with pytest.raises(MemoryError) as caught:
         np.empty(2**50, np.uint8)

@@ -22,6 +22,9 @@ __all__ = ["check_memory_limit", "explain", "one_line_failures", "show_traces"]
 
 CHECK_FAILED, BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, OUTPUT_CLOSED = 1, 2, 70, 130, 141
 
+MAX_MESSAGE = 3000
+"""The longest message, in characters; it may quote what a file contains."""
+
 LEAST_MEMORY = 512 << 20
 """The least limit of a process's address space, in bytes."""
 
@@ -57,7 +60,7 @@ def show_traces(wanted: bool) -> None:
 
 def explain(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and one line about it."""
-    text = one_line(str(error))
+    text = one_line(str(error)[:MAX_MESSAGE])[:MAX_MESSAGE]
     match error:
         case CheckFailedError():
             return CHECK_FAILED, f"error: {text}"

@@ -302,7 +302,7 @@ def test_unsupported_stages(
     spec = pipeline(spec_of, {"x": (2,)}, {"y": "double"}, private, regressor(spec_of, "scaled"))
     with pytest.raises(UnsupportedModelError, match="› model0 cannot run here: it is a Vision f"):
         open_spec(spec)
-    assert inspect(save(spec))["ops"] == {"glmRegressor": 1}
+    assert inspect(save(spec))["ops"] == {"visionFeaturePrint": 1, "glmRegressor": 1}
     x = np.zeros((1, 2), np.float32)
     nonsense = files.program_spec("nonsense", {"x": x}, {}, [("float32", (1, 2))])
     spec = pipeline(spec_of, {"x": ("float32", 1, 2)}, {"y0": ("float32", 1, 2)}, nonsense)

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from pocketlens.coreml.file.features import read_interface
-from pocketlens.coreml.file.kinds import PIPELINES, UNSUPPORTED
+from pocketlens.coreml.file.features import default_function
+from pocketlens.coreml.file.kinds import PIPELINES, UNSUPPORTED, kind_name
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.pipelines import MAX_DEPTH, stages_of
 from pocketlens.coreml.file.proto import repeated
+from pocketlens.coreml.file.weights import Weights
 from pocketlens.errors import ModelFileError
 
 __all__ = ["classic_content"]
 
-PRECISIONS = {5: "float64", 6: "float32"}  # protobuf's CPPTYPE_DOUBLE and CPPTYPE_FLOAT
+PRECISIONS = {5: ("float64", 8), 6: ("float32", 4)}  # protobuf's CPPTYPE_DOUBLE and CPPTYPE_FLOAT
 
 
 def classic_content(
@@ -29,34 +30,49 @@ def classic_content(
         depth: How many pipelines are around this one.
 
     Returns:
-        `opset` (always None), `classes`, `ops` (name to count), `weights` (precision to count).
+        `opset` (always None), `classes`, `ops` (name to count), `stages` (name and kind), `weights`
+        (type to count), `weight_bytes`, `compressed`, `updatable_layers`.
     """
     kind = file.spec.WhichOneof("Type")
-    if kind is None or kind in UNSUPPORTED:
-        return {"opset": None, "classes": [], "ops": {kind: 1} if kind else {}, "weights": {}}
+    message = getattr(file.spec, kind) if kind else None
+    weights = Weights()
     if kind not in PIPELINES:
-        message = getattr(file.spec, kind)
+        if message is not None and kind not in UNSUPPORTED:
+            _count(message, weights)
         return {
             "opset": None,
-            "classes": _classes(message),
-            "ops": {kind: 1},
-            "weights": dict(_numbers(message)),
+            "classes": [] if message is None else _classes(message),
+            "ops": {kind: 1} if kind else {},
+            **weights.content(),
         }
     if depth > MAX_DEPTH:
         raise ModelFileError(f"{file.path}: pipelines are nested more than {MAX_DEPTH} deep")
     ops: Counter[str] = Counter()
-    weights: Counter[str] = Counter()
     classes: list[str | int] = []
+    stages: list[dict[str, str]] = []
+    updatable: list[str] = []
     for stage in stages_of(file):
         inner = stage.spec.WhichOneof("Type")
+        name = str(stage.path).removeprefix(f"{file.path} › ")
+        stages.append({"name": name, "kind": kind_name(inner)})
         if inner in PIPELINES:
             found = classic_content(stage, content, depth + 1)
         else:
-            found = content(stage, inner, read_interface(stage).function)
+            found = content(stage, inner, default_function(stage))
         ops.update(found["ops"])
-        weights.update(found["weights"])
+        weights.update(found)
         classes = found["classes"] or classes
-    return {"opset": None, "classes": classes, "ops": dict(ops), "weights": dict(weights)}
+        layers = found.get("updatable_layers", [])
+        if stage.spec.isUpdatable:
+            updatable += [f"{name}: {layer}" for layer in layers] or [name]
+    return {
+        "opset": None,
+        "classes": classes,
+        "ops": dict(ops),
+        "stages": stages,
+        "updatable_layers": updatable,
+        **weights.content(),
+    }
 
 
 def _classes(message: Any) -> list[str | int]:
@@ -67,14 +83,13 @@ def _classes(message: Any) -> list[str | int]:
     return list(dict.fromkeys(getattr(message, kind).vector)) if kind else []
 
 
-def _numbers(message: Any) -> Counter[str]:
-    """How many floating-point numbers a message and its inner messages hold, by precision."""
-    found: Counter[str] = Counter()
+def _count(message: Any, weights: Weights) -> None:
+    """Add the floating-point numbers of a message and of its inner messages."""
     for field, value in message.ListFields():
-        precision = PRECISIONS.get(field.cpp_type)
-        if precision is not None:
-            found[precision] += len(value) if repeated(field) else 1
+        if field.cpp_type in PRECISIONS:
+            precision, size = PRECISIONS[field.cpp_type]
+            count = len(value) if repeated(field) else 1
+            weights.add(precision, count, size * count)
         elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
             for inner in value if repeated(field) else [value]:
-                found += _numbers(inner)
-    return found
+                _count(inner, weights)

@@ -10,7 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.values import MAX_RANK
-from pocketlens.errors import ModelFileError, OptionError, UnsupportedModelError, did_you_mean
+from pocketlens.errors import (
+    ModelFileError,
+    OptionError,
+    UnsupportedModelError,
+    did_you_mean,
+    printable,
+)
 from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
 
 __all__ = [
@@ -21,8 +27,10 @@ __all__ = [
     "Interface",
     "KeyType",
     "declared_thresholds",
+    "default_function",
     "functions_of",
     "read_interface",
+    "training_inputs",
 ]
 
 FeatureKind: TypeAlias = Literal[
@@ -141,8 +149,21 @@ def functions_of(file: ModelFile) -> tuple[str, ...]:
     return tuple(f.name for f in file.spec.description.functions) or ("main",)
 
 
-def read_interface(file: ModelFile, function: str | None = None) -> Interface:
+def default_function(file: ModelFile) -> str:
+    """The name of the function that runs if no other is chosen."""
+    return file.spec.description.defaultFunctionName or functions_of(file)[0]
+
+
+def read_interface(
+    file: ModelFile, function: str | None = None, *, strict: bool = True
+) -> Interface:
     """The interface of `function`, or of the default function.
+
+    Args:
+        file: The model.
+        function: The function's name.
+        strict: Refuse what cannot run: no features, sizes that are impossible, unknown types of
+            elements, control characters in names. If false, it is only described.
 
     Raises:
         OptionError: The model has no function of this name.
@@ -152,25 +173,17 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
     """
     description = file.spec.description
     names = functions_of(file)
-    name = function or description.defaultFunctionName or names[0]
+    name = function or default_function(file)
     if name not in names:
         raise OptionError(f"{file.path} has no function {name!r}; {did_you_mean(name, names)}")
     source = next((f for f in description.functions if f.name == name), description)
     inputs, outputs, states = (
-        tuple(_feature(file, message) for message in messages)
+        tuple(_feature(file, message, strict) for message in messages)
         for messages in (source.input, source.output, source.state)
     )
-    # An ML Program may have no inputs: its result may be a constant.
-    program = file.spec.WhichOneof("Type") == "mlProgram"
-    for group, present in (("inputs", program or inputs or states), ("outputs", outputs)):
-        if not present:
-            raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
     outputs = tuple(dict.fromkeys(outputs))  # a result that is returned twice is declared twice
-    for features in ((*inputs, *states), outputs):
-        counts = Counter(feature.name for feature in features)
-        duplicates = sorted(each for each, count in counts.items() if count > 1)
-        if duplicates:
-            raise ModelFileError(f"{file.path} declares the feature {duplicates[0]!r} twice")
+    if strict:
+        _check_interface(file, inputs, outputs, states)
     return Interface(
         name,
         inputs,
@@ -181,12 +194,36 @@ def read_interface(file: ModelFile, function: str | None = None) -> Interface:
     )
 
 
-def _feature(file: ModelFile, message: Any) -> Feature:
+def training_inputs(file: ModelFile) -> tuple[Feature, ...]:
+    """The inputs of an updatable model's training, described without checks."""
+    return tuple(_feature(file, each, False) for each in file.spec.description.trainingInput)
+
+
+def _check_interface(
+    file: ModelFile,
+    inputs: tuple[Feature, ...],
+    outputs: tuple[Feature, ...],
+    states: tuple[Feature, ...],
+) -> None:
+    """Raise an error if there are no features, or two of one name."""
+    # An ML Program may have no inputs: its result may be a constant.
+    program = file.spec.WhichOneof("Type") == "mlProgram"
+    for group, present in (("inputs", program or inputs or states), ("outputs", outputs)):
+        if not present:
+            raise ModelFileError(f"{file.path} declares no {group}; the file is damaged")
+    for features in ((*inputs, *states), outputs):
+        counts = Counter(feature.name for feature in features)
+        duplicates = sorted(name for name, count in counts.items() if count > 1)
+        if duplicates:
+            raise ModelFileError(f"{file.path} declares the feature {duplicates[0]!r} twice")
+
+
+def _feature(file: ModelFile, message: Any, strict: bool) -> Feature:
     field: str | None = message.type.WhichOneof("Type")
     where = f"{file.path}: the feature {message.name!r}"
     if not message.name or field is None:
         raise ModelFileError(f"{where} has no {'type' if message.name else 'name'}")
-    if not message.name.isprintable():
+    if strict and printable(message.name) != message.name:
         raise ModelFileError(f"{where} has control characters in its name; the file is damaged")
     common = {
         "name": message.name,
@@ -197,11 +234,11 @@ def _feature(file: ModelFile, message: Any) -> Feature:
     key: KeyType
     match field:
         case "imageType":
-            return _image(value, where, common)
+            return _image(value, where, common, strict)
         case "multiArrayType":
-            return _array("array", value, where, common)
+            return _array("array", value, where, common, strict)
         case "stateType":
-            return _array("state", value.arrayType, where, common)
+            return _array("state", value.arrayType, where, common, strict)
         case "dictionaryType":
             key = "int64" if value.WhichOneof("KeyType") == "int64KeyType" else "string"
             return Feature(kind="dictionary", dtype=key, **common)
@@ -218,8 +255,8 @@ def _feature(file: ModelFile, message: Any) -> Feature:
     raise UnsupportedModelError(f"{where} has the type {field}, which is not supported")
 
 
-def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
-    if value.colorSpace not in COLORS:
+def _image(value: Any, where: str, common: dict[str, Any], strict: bool) -> Feature:
+    if strict and value.colorSpace not in COLORS:
         raise ModelFileError(
             f"{where} has color space number {value.colorSpace}; "
             "expected gray, RGB, BGR or 16-bit gray"
@@ -235,19 +272,19 @@ def _image(value: Any, where: str, common: dict[str, Any]) -> Feature:
         ranges = (_range(sizes.heightRange), _range(sizes.widthRange))
     if 0 in shape and (shapes or ranges):
         shape = shapes[0] if shapes else (ranges[0][0], ranges[1][0])
-    color = COLORS[value.colorSpace]
+    color: FeatureColor | Literal[""] = COLORS.get(value.colorSpace, "")
     feature = Feature(
         kind="image", shape=shape, color=color, shapes=shapes, ranges=ranges, **common
     )
-    for each in (shape, *shapes):
+    for each in (shape, *shapes) if strict else ():
         _check_shape(each, where, feature.channels)
     return feature
 
 
 def _array(
-    kind: Literal["array", "state"], value: Any, where: str, common: dict[str, Any]
+    kind: Literal["array", "state"], value: Any, where: str, common: dict[str, Any], strict: bool
 ) -> Feature:
-    if value.dataType and value.dataType not in ARRAY_TYPES:
+    if strict and value.dataType and value.dataType not in ARRAY_TYPES:
         raise ModelFileError(
             f"{where} has data type number {value.dataType}; "
             f"expected one of {', '.join(ARRAY_TYPES.values())}"
@@ -265,7 +302,7 @@ def _array(
         ranges = tuple(_range(each) for each in value.shapeRange.sizeRanges)
         # An output may have 0 rows, but no size of the default shape may be 0.
         shape = shape or tuple(max(low, 1) for low, _ in ranges)
-    for each in (shape, *shapes):
+    for each in (shape, *shapes) if strict else ():
         _check_shape(each, where, 1)
     default = value.WhichOneof("defaultOptionalValue")
     return Feature(

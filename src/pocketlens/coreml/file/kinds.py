@@ -8,7 +8,7 @@ from __future__ import annotations
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.errors import ModelFileError, UnsupportedModelError, with_article
 
-__all__ = ["KINDS", "NETWORKS", "PIPELINES", "UNSUPPORTED", "check_kind"]
+__all__ = ["KINDS", "NETWORKS", "PIPELINES", "UNSUPPORTED", "check_kind", "kind_name"]
 
 KINDS = {
     "mlProgram": "ML Program",
@@ -56,6 +56,11 @@ UNSUPPORTED = {
     "audioFeaturePrint": "audio feature print, which is part of Apple's systems",
     "serializedModel": "private serialized model, which only Apple's systems can run",
 }
+
+
+def kind_name(kind: str | None) -> str:
+    """The name of a kind of model, such as `neural network`."""
+    return KINDS.get(kind or "") or UNSUPPORTED.get(kind or "") or kind or "no model"
 
 
 def check_kind(file: ModelFile) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.proto import repeated
+from pocketlens.coreml.file.weights import Weights
 from pocketlens.errors import ModelFileError
 
 __all__ = ["every_layer", "inner_networks", "network_classes", "network_content", "network_of"]
@@ -24,14 +25,15 @@ def network_content(file: ModelFile) -> dict[str, Any]:
     """The part of `inspect` for a neural network: classes, layers, numbers per precision."""
     network = network_of(file)
     layers = Counter(each.WhichOneof("layer") or "none" for each in every_layer(network.layers))
-    weights: Counter[str] = Counter()
+    weights = Weights()
     for each in network.layers:
         _count(each, weights)
     return {
         "opset": None,
         "classes": list(network_classes(network)),
         "ops": dict(layers.most_common()),
-        "weights": dict(weights),
+        "updatable_layers": [each.name for each in every_layer(network.layers) if each.isUpdatable],
+        **weights.content(),
     }
 
 
@@ -64,13 +66,17 @@ def inner_networks(each: Any) -> list[Any]:
     return [getattr(getattr(each, kind), name) for name in NETWORKS_INSIDE.get(kind, ())]
 
 
-def _count(message: Any, weights: Counter[str]) -> None:
-    """Add the weights of a message and of its inner messages to `weights`, by precision."""
+def _count(message: Any, weights: Weights) -> None:
+    """Add the weights of a message and of its inner messages."""
     if message.DESCRIPTOR.name == "WeightParams":
-        kind = precision(message)
-        bits = 8 * (len(message.rawValue) + len(message.int8RawValue))
+        size = len(message.rawValue) + len(message.int8RawValue)
         count = len(message.floatValue) + len(message.float16Value) // 2
-        weights[kind] += count or bits // max(message.quantization.numberOfBits or 8, 1)
+        count = count or 8 * size // max(message.quantization.numberOfBits or 8, 1)
+        size += 4 * len(message.floatValue) + len(message.float16Value)
+        weights.add(precision(message), count, size)
+        if message.HasField("quantization"):
+            palette = message.quantization.HasField("lookupTableQuantization")
+            weights.compressed["palettized" if palette else "quantized"] += 1
         return
     for field, value in message.ListFields():
         if field.message_type is not None and not field.message_type.GetOptions().map_entry:
