@@ -440,6 +440,9 @@ class _Work:
         from pocketlens.evaluation.accuracy import evaluate
 
         evaluation = evaluate(self.recognizer, self.test_set)
+        if evaluation.warning:
+            for callback in self.callbacks:
+                callback.note(f"WARNING: {evaluation.warning}")
         jobs: list[Job] = [
             ("draw_confusion", (evaluation, self.figures / "confusion.svg")),
             ("draw_mistakes", (self.test_set, evaluation, self.figures / "mistakes.png")),

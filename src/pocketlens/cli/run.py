@@ -97,6 +97,7 @@ def summary(finished: Run) -> dict[str, Any]:
     return {
         "data": data.source,
         "note": data.note,
+        "warning": evaluation.warning,
         "accuracy": evaluation.accuracy,
         "interval": list(evaluation.interval),
         "test_images": evaluation.n,
@@ -167,6 +168,8 @@ def print_summary(found: dict[str, Any]) -> None:
         rows.insert(1 if accuracy is None else 2, ("Nothing", f"{shown} and {false}"))
     if found["note"]:
         rows.insert(0, ("Note", found["note"]))
+    if found["warning"]:
+        rows.insert(0, ("WARNING", found["warning"]))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from pocketlens.cli.run import Data, Force, Recipe, Resume, RunFolder, overrides_of, start
 from pocketlens.cli.shell import Json, Overrides, command, print_json, say
 from pocketlens.run_contents import WEIGHTS, run_command
+
+if TYPE_CHECKING:
+    from pocketlens.run_folder import Run
 
 
 @command(
@@ -30,9 +34,27 @@ def train(
     """
     settings = overrides_of(data, overrides)
     done = start(recipe, out, settings, resume=resume, force=force, until="train", json=json)
+    warning = _warning(done)
     if json:
         assert done.metrics is not None  # written by the last stage
-        print_json({"weights": str(done.folder / WEIGHTS), **asdict(done.metrics)})
+        weights = str(done.folder / WEIGHTS)
+        print_json({"weights": weights, "warning": warning, **asdict(done.metrics)})
     else:
+        if warning:
+            say(f"WARNING: {warning}")
         say(f"wrote {done.folder / WEIGHTS}")
         say(f"continue with: {run_command(done.folder)}")
+
+
+def _warning(done: Run) -> str | None:
+    """Why the training has learned nothing, by its validation images, else its training images."""
+    from pocketlens.evaluation.chance import guessing_rate
+
+    assert done.data
+    assert done.metrics
+    epoch = done.history[done.metrics.best_epoch - 1]
+    if epoch.validation_accuracy is not None:
+        accuracy, n = epoch.validation_accuracy, done.data.validation
+    else:
+        accuracy, n = epoch.train_accuracy, done.data.train
+    return guessing_rate(accuracy, n, len(done.data.classes))

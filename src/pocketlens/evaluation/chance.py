@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["guessing", "wilson_interval"]
+__all__ = ["guessing", "guessing_rate", "wilson_interval"]
 
 Z = 1.96  # of a 95 % interval
 
@@ -55,17 +55,30 @@ def guessing(
     if kinds < 2:
         return None
     accuracy, guess = float(right.sum() / n), 1 / kinds
+    if text := guessing_rate(accuracy, n, kinds):
+        return text
     low, _ = wilson_interval(int(right.sum()), n)
-    found = f"accuracy {_percent(accuracy)} on {n} images"
-    if low <= guess:
-        return f"{found} is no better than guessing among {kinds} classes ({_percent(guess)})"
     largest = int(counts.argmax())
     share = float(counts[largest] / n)
     useless = accuracy <= share or _lowest_recall(counts[present], right[present]) <= guess
     if present.sum() > 1 and low <= share and useless:
         name = classes[largest]
+        found = f"accuracy {_percent(accuracy)} on {n} images"
         return f"{found} is no better than always answering '{name}' ({_percent(share)})"
     return None
+
+
+def guessing_rate(accuracy: float, n: int, kinds: int) -> str | None:
+    """Why an accuracy on `n` images is no better than guessing among `kinds` classes, or None.
+
+    For a training, of whose images only the accuracy is known; `guessing` sees more.
+    """
+    guess = 1 / kinds
+    low, _ = wilson_interval(round(accuracy * n), n)
+    if kinds < 2 or low > guess:
+        return None
+    found = f"accuracy {_percent(accuracy)} on {n} images"
+    return f"{found} is no better than guessing among {kinds} classes ({_percent(guess)})"
 
 
 def _lowest_recall(counts: NDArray[np.int64], right: NDArray[np.int64]) -> float:
