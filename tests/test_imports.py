@@ -26,7 +26,10 @@ ORDER = [
 # The same inside these packages.
 INSIDE = {
     "coreml": ["file", "graph", "ops", "runtime", "classic", "loading", "coremltools_plugin"],
-    "coreml.ops": ["registry", "common", "mil", "neural_network", "lowered", "program", "network"],
+    "coreml.ops": [
+        "choice", "graph_choices", "classic_choices", "registry",
+        "common", "mil", "neural_network", "lowered", "program", "network",
+    ],
     "evaluation": [
         "chance", "accuracy", "parity", "assignment", "reading_changes", "readings", "robustness",
     ],

@@ -7,6 +7,7 @@ from itertools import groupby
 import pocketlens
 from markdown_text import code, table
 from pocketlens import errors as errors_module
+from pocketlens.coreml.ops.registry import CHOICES
 from pocketlens.run_contents import CONTENTS, MODEL_SUFFIXES
 
 TITLES = {
@@ -31,7 +32,9 @@ def ops() -> str:
         f"{running} of {len(rows)} ops, layers and model types run here; `pocketlens ops` prints "
         "the same list. *Since* lists the versions of an ML Program op with a meaning of their "
         "own: CoreML5 came with iOS 15, CoreML6 with iOS 16, and so on. A model with something "
-        "that is not supported is refused when it is loaded, with the names of all such ops.\n",
+        "that is not supported is refused when it is loaded, with the names of all such ops. Where "
+        "Apple's text leaves a meaning open, or a device is known to differ from it, "
+        "[Chosen meanings](#chosen-meanings) says what we chose.\n",
     ]
     for dialect, group in groupby(rows, key=lambda row: row.dialect):
         found = list(group)
@@ -53,6 +56,24 @@ def ops() -> str:
                 ],
             )
         )
+    parts.append(
+        "## Chosen meanings\n\nWhat a device is publicly known to do wins over the text, then what "
+        "coremltools' own tests expect. `pocketlens ops --chosen` prints the same.\n"
+    )
+    parts.append(
+        table(
+            ("Ops", "Meaning here", "Why it was open", "Source"),
+            [
+                (
+                    ", ".join(code(op) for dialect in TITLES for op in choice.ops(dialect)),
+                    choice.meaning,
+                    choice.reason,
+                    choice.source,
+                )
+                for choice in CHOICES
+            ],
+        )
+    )
     return "\n".join(parts)
 
 

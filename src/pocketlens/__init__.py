@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pocketlens.conversion import KerasPredictor as KerasPredictor
     from pocketlens.conversion import ModelMetadata as ModelMetadata
     from pocketlens.conversion import convert as convert
+    from pocketlens.coreml import ChosenMeaning as ChosenMeaning
     from pocketlens.coreml import CoreMLModel as CoreMLModel
     from pocketlens.coreml import Feature as Feature
     from pocketlens.coreml import Interface as Interface
@@ -96,6 +97,7 @@ _HOME = {
     "Check": "run_folder",
     "Choice": "recipe_options",
     "ClassScore": "evaluation",
+    "ChosenMeaning": "coreml",
     "CoreMLModel": "coreml",
     "Corrected": "finetuning",
     "DataOptions": "recipe_options",
@@ -166,6 +168,7 @@ __all__ = [
     "Callback",
     "Check",
     "Choice",
+    "ChosenMeaning",
     "ClassScore",
     "CoreMLModel",
     "Corrected",

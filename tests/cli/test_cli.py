@@ -214,6 +214,21 @@ def test_ops_lists_the_registry() -> None:
     assert "conv " not in text
 
 
+def test_ops_says_which_meaning_was_chosen_and_why() -> None:
+    chosen = json.loads(output_of("ops", "--chosen", "--json"))
+    assert chosen == [row for row in json.loads(output_of("ops", "--json")) if row["chosen"]]
+    (softmax,) = [row for row in chosen if row["op"] == "softmax"]
+    assert (softmax["dialect"], len(softmax["chosen"])) == ("neural_network", 1)
+    each = softmax["chosen"][0]
+    lines = (
+        f"chosen: {each['meaning']}",
+        f"because {each['reason']}; source: {each['source']}",
+    )
+    for text in (output_of("ops"), output_of("ops", "--chosen")):
+        assert all(f" {line}\n" in text for line in lines)
+    assert "pass one of them" in error_of("ops", "--missing", "--chosen")
+
+
 def test_onnx_exports_the_graph_that_runs(bars_run: Path, tmp_path: Path) -> None:
     import onnxruntime
 

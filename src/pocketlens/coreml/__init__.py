@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from pocketlens.coreml.file.features import Feature, Interface
     from pocketlens.coreml.file.inspection import inspect
     from pocketlens.coreml.loading import export_onnx, load, predict
-    from pocketlens.coreml.ops.registry import OpSupport
+    from pocketlens.coreml.ops.registry import ChosenMeaning, OpSupport
     from pocketlens.coreml.runtime.model import CoreMLModel
     from pocketlens.coreml.runtime.state import State
 
 __all__ = [
+    "ChosenMeaning",
     "CoreMLModel",
     "Feature",
     "Interface",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ChosenMeaning": "ops.registry",
     "CoreMLModel": "runtime.model",
     "Feature": "file.features",
     "Interface": "file.features",

@@ -47,7 +47,7 @@ def oneHotEncoder(
     return Step(run, (output.name,))
 
 
-@classic(restrictions="keys that the model does not know are ignored, as coremltools' tests expect")
+@classic()
 def dictVectorizer(
     model: Interface,
     *,
@@ -79,7 +79,7 @@ def dictVectorizer(
     return Step(run, (output.name,))
 
 
-@classic(restrictions="an omitted number is NaN")
+@classic()
 def featureVectorizer(model: Interface, *, inputList: tuple[Message, ...]) -> Step:
     output = single_feature(model.outputs, "output", "array")
     columns: list[tuple[Feature, int]] = []

@@ -26,10 +26,7 @@ ALLOWED: dict[str, tuple[tuple[FeatureKind, ...], str]] = {
 }
 
 
-@classic(
-    restrictions="a value is missing if it is omitted, equals the value to replace or, if the file "
-    "has no value to replace, is NaN; a dictionary is only replaced as a whole, if it is omitted"
-)
+@classic()
 def imputer(
     model: Interface,
     *,

@@ -17,12 +17,7 @@ from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import ModelFileError
 
 
-@classic(
-    restrictions="if votes are equal, the class of the sample that is listed first wins; inverse "
-    "distance weights are 1 / squared Euclidean distance (the specification has no other "
-    "distance), and samples at distance 0 outvote all others; a model without samples returns its "
-    "default label and no probabilities"
-)
+@classic()
 def kNearestNeighborsClassifier(
     model: Interface,
     *,

@@ -21,11 +21,7 @@ from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedParameter
 
 
-@classic(
-    restrictions="the probability is the specification's Φ(mean / β) with β = 1, because the file "
-    "has no β; the output for the sampled probability (a random number) is not supported; a "
-    "feature value without a weight is an error"
-)
+@classic(restrictions="without the output for the sampled probability, a random number")
 def bayesianProbitRegressor(
     model: Interface,
     *,

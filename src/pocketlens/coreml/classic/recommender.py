@@ -22,10 +22,7 @@ MAX_UNNAMED = 2**20
 """The most items of a model without item names: by default it recommends all of them."""
 
 
-@classic(
-    restrictions="an input item without a score has the score 1; an item that the model does not "
-    "know is ignored; of items with equal scores, the one listed first comes first"
-)
+@classic()
 def itemSimilarityRecommender(
     model: Interface,
     *,

@@ -54,7 +54,7 @@ def scaler(model: Interface, *, shiftValue: Floats = (), scaleValue: Floats = ()
     return Step(run, (output.name,))
 
 
-@classic(restrictions="an array whose norm is 0 is returned unchanged")
+@classic()
 def normalizer(model: Interface, *, normType: str = "LMax") -> Step:
     source, output = (
         single_feature(model.inputs, "input", "array"),

@@ -48,10 +48,7 @@ def supportVectorRegressor(
     return Step(lambda inputs: {output.name: alpha @ kernels(inputs) - rho}, (output.name,))
 
 
-@classic(
-    restrictions="as in libsvm, the label is the most probable class if there are probA and probB, "
-    "else the class with the most votes"
-)
+@classic()
 def supportVectorClassifier(
     model: Interface,
     *,

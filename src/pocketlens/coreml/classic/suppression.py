@@ -16,11 +16,7 @@ from pocketlens.errors import FeatureError, ModelFileError
 Array = NDArray[np.float64]
 
 
-@classic(
-    restrictions="a box's confidence is that of its most probable class; boxes are sorted by "
-    "confidence, boxes with equal confidence stay in order; a box is suppressed if its overlap is "
-    "above the threshold, so a threshold of 1 suppresses none"
-)
+@classic()
 def nonMaximumSuppression(
     model: Interface,
     *,

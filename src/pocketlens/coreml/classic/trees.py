@@ -54,11 +54,10 @@ TRANSFORMS: dict[str, Callable[[Row], Row]] = {
     # The first class has the score 0, which is not among the predictions.
     "Classification_SoftMaxWithZeroClassReference": lambda x: softmax(np.concatenate([[0.0], x])),
 }
-SINGLE = "inputs are rounded to float32 if all thresholds are float32 numbers"
 ZERO_CLASS = "Classification_SoftMaxWithZeroClassReference"
 
 
-@classic(restrictions=SINGLE)
+@classic()
 def treeEnsembleClassifier(
     model: Interface,
     *,
@@ -94,7 +93,7 @@ def treeEnsembleClassifier(
     return Step(run, labels.outputs, labels.classes)
 
 
-@classic(restrictions=SINGLE)
+@classic()
 def treeEnsembleRegressor(
     model: Interface, *, treeEnsemble: Message, postEvaluationTransform: str = "NoTransform"
 ) -> Step:

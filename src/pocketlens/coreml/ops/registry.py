@@ -31,9 +31,13 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from pocketlens.coreml.file.proto import repeated
+from pocketlens.coreml.ops.choice import Choice
+from pocketlens.coreml.ops.classic_choices import CLASSIC_CHOICES
+from pocketlens.coreml.ops.graph_choices import GRAPH_CHOICES
 from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
 __all__ = [
+    "CHOICES",
     "IOS15",
     "IOS16",
     "IOS17",
@@ -200,6 +204,9 @@ class Lowering:
         return fields
 
 
+CHOICES: tuple[Choice, ...] = (*GRAPH_CHOICES, *CLASSIC_CHOICES)
+"""The meanings that were chosen, because the text leaves them open or a device differs from it."""
+
 _lowerings: dict[tuple[Dialect, str], dict[int, Lowering]] = {}
 _unsupported: dict[tuple[Dialect, str], str] = {}
 _loaded: set[Dialect] = set()
@@ -287,6 +294,23 @@ def lookup(dialect: Dialect, op: str, opset: int = 0) -> Lowering:
 
 
 @dataclass(frozen=True)
+class ChosenMeaning:
+    """A meaning of one op that was chosen; see `Choice`."""
+
+    meaning: str
+    reason: str
+    source: str
+
+
+def _chosen(dialect: Dialect, op: str) -> tuple[ChosenMeaning, ...]:
+    return tuple(
+        ChosenMeaning(choice.meaning, choice.reason, choice.source)
+        for choice in CHOICES
+        if op in choice.ops(dialect)
+    )
+
+
+@dataclass(frozen=True)
 class OpSupport:
     """One row of the coverage table.
 
@@ -297,6 +321,8 @@ class OpSupport:
             model type; empty if it is not supported.
         supported: Whether it runs.
         remark: Its restrictions, or why it is not supported.
+        chosen: The meanings that we chose, because the text leaves them open or a device differs
+            from it; with the reason and the source.
     """
 
     dialect: Dialect
@@ -304,6 +330,7 @@ class OpSupport:
     versions: tuple[int, ...]
     supported: bool
     remark: str
+    chosen: tuple[ChosenMeaning, ...] = ()
 
 
 def ops(dialect: Dialect | None = None) -> list[OpSupport]:
@@ -322,7 +349,8 @@ def ops(dialect: Dialect | None = None) -> list[OpSupport]:
             if of == each:
                 remarks = dict.fromkeys(v.restrictions for v in versions.values())
                 remark = "; ".join(r for r in remarks if r)
-                rows.append(OpSupport(each, op, tuple(sorted(versions)), True, remark))
+                chosen = _chosen(each, op)
+                rows.append(OpSupport(each, op, tuple(sorted(versions)), True, remark, chosen))
         rows += [
             OpSupport(each, op, (), False, reason)
             for (of, op), reason in _unsupported.items()

@@ -32,7 +32,7 @@ def while_loop(g: Graph, _cond: Block, _body: Block, loop_vars: Values) -> Value
     return tuple(control.repeat(g, _cond, _body, *loop_vars))
 
 
-@mil(restrictions="an element size that is not set is taken from the first element written")
+@mil()
 def make_list(
     g: Graph,
     elem_shape: Values,

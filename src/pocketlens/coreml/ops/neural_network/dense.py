@@ -12,12 +12,8 @@ from pocketlens.coreml.ops.common.weights import weight_array
 from pocketlens.coreml.ops.registry import layer
 from pocketlens.errors import ModelFileError
 
-# The specification does not say how the input is quantized, and coremltools' tests expect results
-# without it.
-UNROUNDED = "int8DynamicQuantize: the weights are int8, but the input is not quantized"
 
-
-@layer(restrictions=UNROUNDED)
+@layer()
 def innerProduct(
     g: Graph,
     x: Value,
@@ -45,7 +41,7 @@ def innerProduct(
     return g.reshape(y, [*lead, outputChannels, *([1, 1] if len(sizes) > 3 else [])])
 
 
-@layer(restrictions=UNROUNDED)
+@layer()
 def batchedMatmul(
     g: Graph,
     a: Value,

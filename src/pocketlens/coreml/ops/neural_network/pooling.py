@@ -55,7 +55,7 @@ def pooling(
     return over_batch(g, x, formula)
 
 
-@layer(restrictions="MAX: padding never counts as the maximum, as with two dimensions")
+@layer()
 def pooling3d(
     g: Graph,
     x: Value,
