@@ -44,6 +44,9 @@ from measure import write
 from pocketlens import networks
 from pocketlens.recipe import load_recipe
 
+BEARER: dict[str, str] = {}
+"""The header with the token of the preview that is measured."""
+
 SECONDS = 10.0
 """How long each number of pages is measured, after a warm-up of one second."""
 
@@ -94,18 +97,21 @@ def preview(file: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
     )
     try:
         assert child.stdout is not None
-        yield child, json.loads(child.stdout.readline())["address"]
+        told = json.loads(child.stdout.readline())
+        BEARER["Authorization"] = f"Bearer {told['token']}"
+        yield child, told["origin"]
     finally:
         child.send_signal(signal.SIGINT)
-        _, told = child.communicate()
-        assert "Traceback" not in told, told
+        _, errors = child.communicate()
+        assert "Traceback" not in errors, errors
 
 
 async def page(address: str, pictures: list[bytes], until: float) -> list[tuple[float, float]]:
     """For each answer, the time of arrival and the latency in milliseconds."""
     found = []
     socket = address.replace("http", "ws") + "/ws/live"
-    async with connect(socket, proxy=None, compression=None, open_timeout=60) as here:
+    options = {"proxy": None, "compression": None, "open_timeout": 60}
+    async with connect(socket, additional_headers=BEARER, **options) as here:
         number = 0
         while time.perf_counter() < until:
             sent = time.perf_counter()
@@ -148,7 +154,9 @@ def megabytes(process: int) -> float:
 async def visits(address: str, pictures: list[bytes], until: float) -> None:
     """Repeat everything else that pages and other programs do."""
     sockets = address.replace("http", "ws")
-    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as client:
+    async with httpx.AsyncClient(
+        base_url=address, headers=BEARER, trust_env=False, timeout=60
+    ) as client:
         number = 0
         while time.perf_counter() < until:
             picture = pictures[number % len(pictures)]
@@ -159,7 +167,9 @@ async def visits(address: str, pictures: list[bytes], until: float) -> None:
             if number % 10 == 0:  # an empty room is kept for a while
                 paths.append("/ws/duel/" + (await client.post("/api/duels")).json()["code"])
             for path in paths:
-                async with connect(sockets + path, proxy=None, open_timeout=60) as here:
+                async with connect(
+                    sockets + path, additional_headers=BEARER, proxy=None, open_timeout=60
+                ) as here:
                     await here.send(bytes(5) + os.urandom(2000))
                     await here.send(bytes(5) + picture)
                     await here.recv()
@@ -194,7 +204,7 @@ def seconds_to_the_page(file: Path) -> float:
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
         with preview(file) as (_, address):
-            httpx.get(address, trust_env=False, timeout=60).raise_for_status()
+            httpx.get(address, headers=BEARER, trust_env=False, timeout=60).raise_for_status()
             found.append(time.perf_counter() - began)
     return statistics.median(found[1:])
 

@@ -259,7 +259,7 @@ def test_the_security_policy_is_true() -> None:
     from pocketlens import image, image_files
     from pocketlens.conversion import from_keras
     from pocketlens.data import folder
-    from pocketlens.preview import corrections, decoders, guard, live, server
+    from pocketlens.preview import connections, corrections, decoders, guard, live
     from pocketlens.preview.duel import rooms
 
     said = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -273,10 +273,10 @@ def test_the_security_policy_is_true() -> None:
         f"({folder.MAX_BYTES >> 30} GiB at most)",
         f"at most {from_keras.MAX_KERAS_BYTES >> 30} GiB unpacked",
         f"bodies are limited to {guard.MAX_BODY // 1_000_000} MB",
-        f"WebSocket messages to {server.MAX_MESSAGE // 1_000_000} MB",
+        f"WebSocket messages to {connections.MAX_MESSAGE // 1_000_000} MB",
         f"photos to {decoders.MAX_PHOTO_PIXELS // 1_000_000} and live frames to "
         f"{decoders.MAX_FRAME_PIXELS // 1_000_000} million pixels",
-        f"connections to {server.MAX_CONNECTIONS}",
+        f"connections to {connections.MAX_CONNECTIONS}",
         f"live pages to {live.MAX_SOCKETS}",
         f"duels to {rooms.MAX_ROOMS}",
     ):

@@ -111,8 +111,10 @@ def test_the_guide_to_the_runtime(folder: Path) -> None:
 
 def test_the_guide_to_the_preview(folder: Path, preview: str) -> None:
     code = script("preview.md")
+    host, _, token = preview.partition("/?token=")
     assert "127.0.0.1:8765" in code
-    printed = run(code.replace("127.0.0.1:8765", preview), folder)
+    assert "Bearer TOKEN" in code
+    printed = run(code.replace("127.0.0.1:8765", host).replace("TOKEN", token), folder)
     assert printed.strip() in {*"0123456789", "None"}  # a label, or none that is sure
 
 

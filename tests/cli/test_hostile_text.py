@@ -121,9 +121,10 @@ def test_the_console_of_the_preview(
     model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pocketlens.preview
+    from pocketlens.preview.server import Address
 
-    def serve(models: Any, *, ready: Callable[[str], None], **_: Any) -> None:
-        ready("http://127.0.0.1:1")
+    def serve(models: Any, *, ready: Callable[[Address], None], **_: Any) -> None:
+        ready(Address("http://127.0.0.1:1", "secret", "once"))
 
     monkeypatch.setattr(pocketlens.preview, "serve_preview", serve)
     _, out, _ = clean("preview", model, "--no-open", "--json", status=0)

@@ -64,9 +64,14 @@ class Visit:
 
     browser: Browser
     address: str
+    """The page's address; what comes from the command has the token in it."""
+
     errors: list[str] = field(default_factory=list)
     foreign_requests: list[str] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.address, _, self.token = self.address.partition("/?token=")
 
     def __call__(self, path: str = "/", *, script: str | None = None, **options: Any) -> Page:
         """Open the page; `script` runs before the page's own scripts."""
@@ -80,9 +85,15 @@ class Visit:
         page.on("console", lambda message: self._on_console(message.type, message.text))
         page.on("request", lambda request: self._on_request(request.url))
         page.on("websocket", lambda socket: self._on_request(socket.url))
-        page.goto(self.address + path)
+        page.goto(self.with_token(path))
         expect(page.locator("#connection")).to_have_text("Connected")
         return page
+
+    def with_token(self, path: str) -> str:
+        """An address of the preview with its token, before the fragment."""
+        rest, hash_sign, fragment = path.partition("#")
+        sign = "&" if "?" in rest else "?"
+        return f"{self.address}{rest}{sign}token={self.token}{hash_sign}{fragment}"
 
     def check(self) -> None:
         assert self.errors == []
@@ -115,7 +126,7 @@ def run_preview(*words: object, log: Path) -> Iterator[str]:
         line = process.stdout.readline()
         try:
             assert line.startswith("http"), line + log.read_text()
-            yield line.split()[0]
+            yield line.split()[0]  # with the token
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(TIMEOUT)

@@ -95,7 +95,7 @@ def corrections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def preview(
     digits_file: Path, corrections: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The address of a running preview of the digits model."""
+    """The address of a running preview of the digits model, with its token."""
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     from preview.browser import run_preview
 

@@ -22,10 +22,17 @@ from websockets.sync.client import ClientConnection, connect
 from pocketlens.coreml.file.proto import generated
 from pocketlens.image import INPUT_SPEC_KEY, Crop, Ink, InputSpec
 from pocketlens.prediction import NOTHING, Predictor
+from pocketlens.preview.connections import PreviewServer
 from pocketlens.preview.server import create_server, listening_socket, uvicorn_config
 
 TIMEOUT = 30.0
 """Seconds to wait for anything before the test fails."""
+
+TOKEN = "a-secret-of-22-letters"
+"""The token of the servers in these tests."""
+
+AUTHORIZATION = f"Authorization: Bearer {TOKEN}"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 QUARTERS = ("top left", "top right", "bottom left", "bottom right")
 CLASSES = (*QUARTERS, NOTHING)
@@ -192,10 +199,12 @@ class RunningServer:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> httpx.Client:
+        options = {"headers": BEARER, **options}
         return httpx.Client(base_url=self.http, timeout=TIMEOUT, trust_env=False, **options)
 
     def socket(self, path: str = "/ws/live", **options: Any) -> ClientConnection:
         options = {"proxy": None, "open_timeout": TIMEOUT, "close_timeout": TIMEOUT, **options}
+        options["additional_headers"] = {**BEARER, **options.get("additional_headers", {})}
         page: ClientConnection = connect(f"ws://127.0.0.1:{self.port}{path}", **options)
         return page
 
@@ -207,7 +216,8 @@ def raw_socket(server: RunningServer, path: str = "/ws/live") -> socket.socket:
     raw.settimeout(TIMEOUT)
     raw.connect(("127.0.0.1", server.port))
     raw.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{AUTHORIZATION}\r\n"
+        "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
     )
@@ -238,8 +248,8 @@ def serving(models: Mapping[str, Predictor] | Predictor, **options: Any) -> Iter
     with listening_socket("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
         origins = [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
-        application = create_server(by_name, origins=origins, **options)
-        server = uvicorn.Server(uvicorn_config(application))
+        application = create_server(by_name, origins=origins, **{"token": TOKEN, **options})
+        server = PreviewServer(uvicorn_config(application))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:

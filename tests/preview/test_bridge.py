@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from pocketlens.preview import bridge, live
+from pocketlens.preview.connections import MAX_MESSAGE
 from pocketlens.preview.live import STILL
-from pocketlens.preview.server import MAX_MESSAGE
 from preview.server import (
     Quarters,
     RunningServer,

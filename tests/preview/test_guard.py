@@ -10,8 +10,19 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from pocketlens.preview import guard
+from pocketlens.preview.access import Access
+from pocketlens.preview.duel.rooms import Duels
 from pocketlens.preview.guard import HEADERS, MAX_BODY, Guard
-from preview.server import TIMEOUT, Quarters, RunningServer, image_bytes, serving
+from pocketlens.preview.inference import InferencePool
+from preview.server import (
+    AUTHORIZATION,
+    TIMEOUT,
+    TOKEN,
+    Quarters,
+    RunningServer,
+    image_bytes,
+    serving,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +44,7 @@ def exchange(server: RunningServer, request: bytes, *, end: bool = False) -> byt
 
 
 def get(server: RunningServer, *headers: str, path: str = "/api/model") -> tuple[int, bytes]:
-    lines = [f"GET {path} HTTP/1.1", *headers, "Connection: close", "", ""]
+    lines = [f"GET {path} HTTP/1.1", AUTHORIZATION, *headers, "Connection: close", "", ""]
     answer = exchange(server, "\r\n".join(lines).encode())
     return int(answer.split(b" ", 2)[1]), answer
 
@@ -126,7 +137,10 @@ def test_default_port_may_be_omitted(origin: str, hosts: set[str]) -> None:
     async def application(*_: object) -> None:
         raise AssertionError("this test sends no request")
 
-    guarded = Guard(application, [origin])
+    access = Access(
+        TOKEN, port=1, secure=False, duels=Duels(InferencePool({"Quarters": Quarters()}))
+    )
+    guarded = Guard(application, [origin], access)
     assert guarded.hosts == hosts
     assert guarded.origins == {f"{origin.partition('://')[0]}://{host}" for host in hosts}
 
@@ -213,14 +227,14 @@ def test_body_size_limit(server: RunningServer) -> None:
 @pytest.mark.parametrize("length", [str(MAX_BODY + 1), "9" * 18, "9" * 5000, "-1", "ten", "1, 1"])
 def test_invalid_content_length_is_rejected(server: RunningServer, length: str) -> None:
     request = (
-        f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{AUTHORIZATION}\r\n"
         f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
     )
     assert exchange(server, request.encode()).split(b" ")[1] in (b"400", b"413")
 
 
 def test_pipelined_requests_are_answered_in_order(server: RunningServer) -> None:
-    host = f"Host: 127.0.0.1:{server.port}\r\n"
+    host = f"Host: 127.0.0.1:{server.port}\r\n{AUTHORIZATION}\r\n"
     requests = [
         f"GET /api/model HTTP/1.1\r\n{host}\r\n",
         "GET /api/model HTTP/1.1\r\nHost: evil.example\r\n\r\n",

@@ -10,6 +10,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -33,13 +34,28 @@ def issued(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_certificate_is_valid_for_the_address(issued: tuple[Path, Path]) -> None:
     certificate = x509.load_pem_x509_certificate(issued[0].read_bytes())
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("192.168.1.20")]
+    assert certificate.subject.rfc4514_string() == "CN=192.168.1.20,O=Pocketlens preview"
+    assert certificate.issuer == certificate.subject
     now = datetime.now(UTC)
     assert certificate.not_valid_before_utc < now < certificate.not_valid_after_utc
-    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc < timedelta(days=825)
-    uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert ExtendedKeyUsageOID.SERVER_AUTH in uses
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc < timedelta(days=10)
+
+    def extension(kind: type[x509.ExtensionType]) -> Any:
+        return certificate.extensions.get_extension_for_class(kind)
+
+    names = extension(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("192.168.1.20")]
+    host = socket.gethostname().partition(".")[0].lower()
+    assert set(names.get_values_for_type(x509.DNSName)) <= {host, f"{host}.local"}
+    constraints = extension(x509.BasicConstraints)
+    assert constraints.critical
+    assert constraints.value.ca is False
+    usage = extension(x509.KeyUsage)
+    assert usage.critical
+    assert usage.value.digital_signature
+    assert not usage.value.key_cert_sign
+    uses = extension(x509.ExtendedKeyUsage).value
+    assert list(uses) == [ExtendedKeyUsageOID.SERVER_AUTH]
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*issued)
 
@@ -175,7 +191,7 @@ def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lan, "local_address", lambda: "127.0.0.1")
     monkeypatch.setattr(lan, "create_certificate", recording)
     monkeypatch.setattr(uvicorn.Server, "run", recording_run)
-    addresses: list[str] = []
+    addresses: list[server.Address] = []
     thread = threading.Thread(
         target=server.serve_preview,
         args=({"Quarters": Quarters()},),
@@ -184,22 +200,27 @@ def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     thread.start()
     try:
         wait_until(lambda: addresses or not thread.is_alive())
-        (address,) = addresses
+        ((address, token),) = [(found.origin, found.token) for found in addresses]
+        bearer = {"Authorization": f"Bearer {token}"}
         assert address.startswith("https://127.0.0.1:")
         assert not folders[0].exists()  # the key is deleted from the disk
         trusted = ssl.create_default_context(cadata=certificates[0].decode())
         trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        with httpx.Client(verify=trusted, timeout=TIMEOUT, trust_env=False) as client:
+        with httpx.Client(
+            headers=bearer, verify=trusted, timeout=TIMEOUT, trust_env=False
+        ) as client:
             answer = client.post(f"{address}/api/predict", content=image_bytes("top right"))
             assert answer.json()["models"][0]["shown"] == "top right"
             assert client.get(f"{address}/api/openapi.json").json()["servers"] == [{"url": address}]
         with pytest.raises(httpx.ConnectError, match="certificate"):
             httpx.get(address, timeout=TIMEOUT, trust_env=False)
         live = address.replace("https", "wss") + "/ws/live"
-        with connect(live, ssl=trusted, proxy=None, open_timeout=TIMEOUT) as page:
+        with connect(
+            live, ssl=trusted, proxy=None, open_timeout=TIMEOUT, additional_headers=bearer
+        ) as page:
             page.send(frame(image_bytes("top left")))
             assert '"top left"' in str(page.recv(TIMEOUT))
-        foreign = {"Origin": address.replace("https", "http")}
+        foreign = {**bearer, "Origin": address.replace("https", "http")}
         with pytest.raises(InvalidStatus):
             connect(live, ssl=trusted, proxy=None, additional_headers=foreign)
     finally:

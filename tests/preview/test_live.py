@@ -18,9 +18,9 @@ from websockets.sync.client import ClientConnection
 from pocketlens.coreml import load
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor
-from pocketlens.preview import live, timeouts
+from pocketlens.preview import connections, live
+from pocketlens.preview.connections import MAX_MESSAGE
 from pocketlens.preview.live import DARK, LIGHT, SEEN, STILL
-from pocketlens.preview.server import MAX_MESSAGE
 from preview.server import (
     CLASSES,
     QUARTERS,
@@ -303,9 +303,9 @@ def test_lost_connection_frees_its_place(endpoints: list[live.Live]) -> None:
                     gate.wait_for_image()
                 else:
                     answer(page, frame(image_bytes("top left")))
-                assert endpoint.connected == 1
+                assert len(endpoint.sessions) == 1
                 disconnect(page)
-            wait_until(lambda: endpoint.connected == 0)
+            wait_until(lambda: len(endpoint.sessions) == 0)
             gate.open.set()
 
 
@@ -323,14 +323,14 @@ def test_client_that_does_not_read_is_dropped(
     monkeypatch: pytest.MonkeyPatch, endpoints: list[live.Live]
 ) -> None:
     """It sends and never reads: answers must not accumulate, and its place must become free."""
-    monkeypatch.setattr(timeouts, "WRITE_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 0.3)
     with serving(Large()) as server:
         (endpoint,) = endpoints
         flood = masked_message(frame(image_bytes("top left"), flags=SEEN)) * 10
         with pytest.raises(ConnectionError), raw_socket(server) as raw:
             while True:
                 raw.sendall(flood)
-        wait_until(lambda: endpoint.connected == 0)
+        wait_until(lambda: len(endpoint.sessions) == 0)
         with server.socket() as page:
             assert "models" in answer(page, frame(image_bytes("top left")))
 

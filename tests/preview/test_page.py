@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -282,11 +283,12 @@ def test_page_reconnects(browser: Browser, digits_file: Path, tmp_path: Path) ->
     with run_preview(digits_file, "--port", 0, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         page = visit()
-        port = address.rsplit(":", 1)[1]
+        port = urlsplit(address).port
     line = page.locator("#connection")
     expect(line).to_contain_text("trying again in")
     draw_digit(page, "2")
-    with run_preview(digits_file, "--port", port, log=tmp_path / "log"):
+    with run_preview(digits_file, "--port", port, log=tmp_path / "log") as address:
+        page.context.new_page().goto(address)  # every preview has its own token
         expect(line).to_have_text("Connected")
         # The drawing from before the reconnect gets its answer.
         expect(label(page)).to_have_text("2")
@@ -304,6 +306,8 @@ def test_page_reloads_for_another_preview(
         visit = Visit(browser, address)
         page = visit()
         expect(page.locator("#models")).to_have_text(digits_file.stem)
-    with run_preview(other, "--port", address.rsplit(":", 1)[1], log=tmp_path / "log"):
+    port = urlsplit(address).port
+    with run_preview(other, "--port", port, log=tmp_path / "log") as address:
+        page.context.new_page().goto(address)
         expect(page.locator("#models")).to_have_text("Again")
         page.context.close()

@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from command_line import error_of, output_of
 from pocketlens.errors import FeatureError, MissingExtraError, OptionError
 from pocketlens.preview import serve_preview, server
-from pocketlens.preview.server import MAX_CONNECTIONS
+from pocketlens.preview.connections import MAX_CONNECTIONS
 from preview.server import (
     TIMEOUT,
     Quarters,
@@ -31,7 +31,6 @@ from preview.server import (
     image_bytes,
     means_file,
     quarters_file,
-    wait_until,
 )
 
 if sys.platform == "win32":
@@ -57,14 +56,24 @@ class Process:
         line = self.child.stdout.readline()
         assert line, self.child.communicate()[1]
         self.output = json.loads(line)
-        self.address: str = self.output["address"]
+        self.address: str = self.output["origin"]
+        self.token: str = self.output["token"]
+        self.headers = {"Authorization": f"Bearer {self.token}"}
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, timeout=TIMEOUT, trust_env=False)
+        return httpx.Client(
+            base_url=self.address, headers=self.headers, timeout=TIMEOUT, trust_env=False
+        )
 
     def socket(self, path: str = "/ws/live") -> ClientConnection:
         address = self.address.replace("http", "ws") + path
-        return connect(address, proxy=None, open_timeout=TIMEOUT, close_timeout=TIMEOUT)
+        return connect(
+            address,
+            proxy=None,
+            additional_headers=self.headers,
+            open_timeout=TIMEOUT,
+            close_timeout=TIMEOUT,
+        )
 
     def classifies(self) -> bool:
         with self.socket() as page:
@@ -111,7 +120,8 @@ def test_output_without_json(file: Path) -> None:
     line = child.stdout.readline()
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=TIMEOUT)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+   \(press Ctrl-C to stop\)\n", line)
+    address = r"http://127\.0\.0\.1:\d+/\?token=[\w-]{22}"
+    assert re.fullmatch(rf"{address}   \(press Ctrl-C to stop\)\n", line)
 
 
 def test_two_models(file: Path, tmp_path: Path) -> None:
@@ -129,7 +139,7 @@ def test_two_models_with_the_same_name(file: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = quarters_file(tmp_path / "other" / "Quarters.mlmodel")
     with process(file, other) as preview:
-        assert preview.output["models"] == [str(file), str(other)]
+        assert preview.output["models"] == [f"{tmp_path.name}/Quarters", "other/Quarters"]
 
 
 ACTIVITIES = [
@@ -150,6 +160,7 @@ def test_ctrl_c_stops_it(file: Path, activity: str) -> None:
         paths = ["/ws/live"] * 5 + [f"/ws/duel/{code}"] * 2
         pages = [stack.enter_context(preview.socket(path)) for path in paths]
         raw = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        head = f"Authorization: Bearer {preview.token}"
         if activity == "frames in progress":
             for page in pages[:5]:
                 for number in range(200):
@@ -157,14 +168,16 @@ def test_ctrl_c_stops_it(file: Path, activity: str) -> None:
         elif activity == "half an upload":
             raw.sendall(
                 f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-                "Content-Length: 1000\r\n\r\nhalf".encode()
+                f"{head}\r\nContent-Length: 1000\r\n\r\nhalf".encode()
             )
             time.sleep(0.2)
         elif activity == "client that does not read":
-            raw.sendall(f"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() * 500)
+            request = f"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{head}\r\n\r\n"
+            raw.sendall(request.encode() * 15)
         elif activity == "open bridge":
             path = f"/bridge/{'0' * 32}?to=/ws/live"
-            raw.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{head}\r\n\r\n"
+            raw.sendall(request.encode())
             assert b" 200 " in raw.recv(1000)
         start = time.monotonic()
         status, err = preview.stop()
@@ -211,7 +224,7 @@ def test_port_is_free_after_the_stop(file: Path) -> None:
     words = [*COMMAND, "preview", str(file), "--no-open", "--port", port]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    assert f"http://127.0.0.1:{port} " in child.stdout.readline()
+    assert f"http://127.0.0.1:{port}/?token=" in child.stdout.readline()
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=TIMEOUT)
 
@@ -264,16 +277,16 @@ def test_thousand_connections(file: Path) -> None:
                 if number % 4:
                     page.send(frame(image_bytes("top left")))
                 disconnect(page)
-        # More connections than the limit get status 503; afterward it works again.
+        # More idle connections than the limit: a page gets in, and the oldest one has to go.
         silent = [
             socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
             for _ in range(MAX_CONNECTIONS + 20)
         ]
         with preview.client() as client:
-            wait_until(lambda: client.get("/api/model").status_code == 503)
-            for each in silent:
-                each.close()
-            wait_until(lambda: client.get("/api/model").status_code == 200)
+            assert client.get("/api/model").status_code == 200
+        assert silent[0].recv(1) == b""
+        for each in silent:
+            each.close()
         assert preview.classifies()
         status, err = preview.stop()
     assert status == 130

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from pocketlens.cli.inputs import (
 )
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.errors import OptionError
+
+if TYPE_CHECKING:
+    from pocketlens.preview.server import Address
 
 
 @command(
@@ -66,22 +69,26 @@ def preview(
         raise OptionError(f"expected two different Core ML models; received {paths[0]} twice")
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
-        names = [str(path) for path in files]
+        # The page shows these names, so they do not tell where the files are.
+        names = [f"{path.resolve().parent.name}/{path.stem}" for path in files]
+    if len(set(names)) < len(names):
+        names = [f"{number} {name}" for number, name in enumerate(names, 1)]
     told = InputOptions(ink, scale, bias, color, crop, labels)
     models = {name: told.applied(load(path)) for name, path in zip(names, paths, strict=True)}
 
-    def ready(address: str) -> None:
+    def ready(address: Address) -> None:
         if as_json:
-            print_json({"address": address, "models": names}, indent=None)
+            found = {"address": address.page, "origin": address.origin, "token": address.token}
+            print_json({**found, "models": names}, indent=None)
         elif lan:
-            say(*qr_code(address).split("\n"))
+            say(*qr_code(address.page).split("\n"))
             say(
                 "Scan the code with a phone on this network. Its browser warns about an unknown "
                 "certificate, because the certificate was created for this run: continue anyway."
             )
         if not as_json:
-            say(f"{address}   (press Ctrl-C to stop)", flush=True)
+            say(f"{address.page}   (press Ctrl-C to stop)", flush=True)
         if open_page and not lan:
-            typer.launch(address)
+            typer.launch(address.page_once)
 
     serve_preview(models, port=port, lan=lan, corrections=collect, ready=ready)

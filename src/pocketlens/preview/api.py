@@ -8,12 +8,13 @@ from __future__ import annotations
 from functools import partial
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pocketlens.errors import OptionError, OutputError, PocketlensError
 from pocketlens.image import INKS, Ink
+from pocketlens.preview.access import GUEST
 from pocketlens.preview.corrections import Correction, Corrections
 from pocketlens.preview.duel.rooms import Duels
 from pocketlens.preview.inference import InferencePool
@@ -56,8 +57,8 @@ class Api:
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(description(str(request.base_url).rstrip("/")))
 
-    async def model(self, _: Request) -> Response:
-        corrections = self.corrections
+    async def model(self, request: Request) -> Response:
+        corrections = None if request.scope[GUEST] else self.corrections
         return JSONResponse(
             {
                 "models": [
@@ -157,6 +158,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": detail}, status_code=error.status_code, headers=error.headers)
 
 
+async def _client_left(_: Request, __: Exception) -> Response:
+    """The client left during its upload. Nobody receives this response."""
+    return Response(status_code=400)
+
+
 async def _internal_error(_: Request, __: Exception) -> Response:
     """A bug. Starlette raises the exception again, so that its traceback is printed."""
     return JSONResponse(
@@ -167,6 +173,7 @@ async def _internal_error(_: Request, __: Exception) -> Response:
 EXCEPTION_HANDLERS = {
     PocketlensError: _package_error,
     HTTPException: _http_error,
+    ClientDisconnect: _client_left,
     Exception: _internal_error,
 }
 """Turn exceptions into JSON responses, `{"error": "..."}`."""

@@ -7,16 +7,24 @@ new certificate is created for each run. The phone does not know its issuer and 
 from __future__ import annotations
 
 import io
+import ipaddress
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pocketlens.errors import OptionError
+from pocketlens.files import write_aside
 
 __all__ = ["create_certificate", "local_address", "qr_code"]
 
-VALIDITY = timedelta(days=30)
-"""How long a certificate is valid. Apple rejects certificates of more than 825 days."""
+VALIDITY = timedelta(days=7)
+"""How long a certificate is valid. It is created anew for each run."""
+
+KEY_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 DOCUMENTATION_ADDRESS = "192.0.2.1"
 """An address that is reserved for documentation (RFC 5737)."""
@@ -41,25 +49,62 @@ def local_address() -> str:
 
 
 def create_certificate(host: str, folder: Path) -> tuple[Path, Path]:
-    """Write a new certificate for `host` and its private key into `folder`.
+    """Write a new certificate for the address `host` and its private key into `folder`.
+
+    The certificate is signed with its own key. It is valid for `host` and for this computer's name,
+    only for a server, and cannot sign other certificates.
 
     Returns:
-        The paths of the certificate chain and of the key, both PEM files.
+        The paths of the certificate and of the key, both PEM files.
     """
-    import trustme
-
-    authority = trustme.CA(organization_name="Pocketlens preview, for this run only")
-    now = datetime.now(UTC)
-    # Valid from yesterday, because the phone's clock may be slow.
-    issued = authority.issue_cert(
-        host, not_before=now - timedelta(days=1), not_after=now + VALIDITY
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
     )
-    chain, key = folder / "certificate.pem", folder / "key.pem"
-    for blob in issued.cert_chain_pems:
-        blob.write_to_path(str(chain), append=True)
-    key.touch(0o600)
-    issued.private_key_pem.write_to_path(str(key))
-    return chain, key
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Pocketlens preview"),
+            x509.NameAttribute(NameOID.COMMON_NAME, host),
+        ]
+    )
+    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(host))]
+    names += [x509.DNSName(name) for name in _computer_names()]
+    now = datetime.now(UTC)
+    usage = dict.fromkeys(KEY_USAGES, False) | {"digital_signature": True}
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))  # because the phone's clock may be slow
+        .not_valid_after(now + VALIDITY)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    certificate, secret = folder / "certificate.pem", folder / "key.pem"
+    write_aside(certificate, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_aside(secret, pem, private=True)
+    return certificate, secret
+
+
+def _computer_names() -> list[str]:
+    """The names under which the local network may know this computer."""
+    name = socket.gethostname().partition(".")[0].lower()
+    return (
+        [name, f"{name}.local"] if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name) else []
+    )
 
 
 def qr_code(text: str) -> str:

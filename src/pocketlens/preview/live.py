@@ -19,6 +19,7 @@ for example when the camera changes. Any other message closes the WebSocket.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -49,6 +50,8 @@ TOP = 10
 """How many classes an answer lists."""
 
 MAX_SOCKETS = 128
+IDLE_SECONDS = 10.0
+"""A page that has sent nothing for this long makes room for another one, and reconnects later."""
 
 
 class Live:
@@ -60,22 +63,33 @@ class Live:
 
     def __init__(self, pool: InferencePool) -> None:
         self.pool = pool
-        self.connected = 0
-        """The number of open WebSockets."""
+        self.sessions: dict[Session, None] = {}
+        """The connected pages, in the order of their connections."""
 
     async def connect(self, socket: WebSocket) -> None:
         await socket.accept()
-        if self.connected >= MAX_SOCKETS:
+        if len(self.sessions) >= MAX_SOCKETS and not await self._make_room():
             await close_with_reason(
                 socket, TRY_AGAIN_LATER, f"{MAX_SOCKETS} pages are connected already"
             )
             return
-        self.connected += 1
+        session = Session(socket, self.pool)
+        self.sessions[session] = None
         try:
-            session = Session(socket, self.pool)
             await run_until_first(session.receive(), session.answer())
         finally:
-            self.connected -= 1
+            self.sessions.pop(session, None)
+
+    async def _make_room(self) -> bool:
+        """Disconnect the page that has sent nothing for the longest time."""
+        oldest = min(self.sessions, key=lambda session: session.last_message)
+        if time.monotonic() < oldest.last_message + IDLE_SECONDS:
+            return False
+        del self.sessions[oldest]
+        await close_with_reason(
+            oldest.socket, TRY_AGAIN_LATER, "another page was opened, and this one was idle"
+        )
+        return True
 
 
 class Session:
@@ -86,6 +100,7 @@ class Session:
         self.pool = pool
         self.newest: tuple[bytes, dict[str, Smoother]] | None = None
         self.skipped = 0
+        self.last_message = time.monotonic()
         self.frame_received = asyncio.Event()
         self.reset()
 
@@ -99,6 +114,7 @@ class Session:
     async def receive(self) -> None:
         """Keep the newest frame, until the page disconnects."""
         while (message := await self.socket.receive())["type"] != "websocket.disconnect":
+            self.last_message = time.monotonic()
             if message.get("text") == "reset":
                 self.reset()
             elif (data := message.get("bytes")) is not None and len(data) >= HEADER_BYTES:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pocketlens.errors import MissingExtraError, OptionError
 from pocketlens.files import temporary_folder
@@ -19,34 +21,57 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-__all__ = ["create_server", "listening_socket", "serve_preview", "uvicorn_config"]
+    from pocketlens.preview.guard import Guard
+
+__all__ = ["Address", "create_server", "listening_socket", "serve_preview", "uvicorn_config"]
 
 LOOPBACK = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
-REQUIRED_PACKAGES = ("httptools", "segno", "starlette", "trustme", "uvicorn", "websockets")
-
-MAX_MESSAGE = 4_000_000
-"""The largest WebSocket message, in bytes."""
-
-MAX_CONNECTIONS = 256
-"""Further connections get status 503. WebSockets have lower limits of their own."""
+REQUIRED_PACKAGES = ("cryptography", "httptools", "segno", "starlette", "uvicorn", "websockets")
 
 SHUTDOWN_TIMEOUT = 1
 """Seconds that running requests may take after the server is stopped."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the page is, and the secret that opens it.
+
+    Args:
+        origin: Scheme, host and port, such as `http://127.0.0.1:8765`.
+        token: The secret; programs send it in the header `Authorization: Bearer TOKEN`.
+        single_use: A secret that works for one request of a browser, within a minute.
+    """
+
+    origin: str
+    token: str
+    single_use: str
+
+    @property
+    def page(self) -> str:
+        """The address to open, with the token."""
+        return f"{self.origin}/?token={self.token}"
+
+    @property
+    def page_once(self) -> str:
+        """The address for starting a browser: other users of a computer can see it."""
+        return f"{self.origin}/?token={self.single_use}"
 
 
 def create_server(
     models: Mapping[str, Predictor],
     *,
     origins: Sequence[str],
+    token: str,
     corrections: str | os.PathLike[str] | None = None,
-) -> ASGIApp:
+) -> Guard:
     """Create the ASGI application.
 
     Args:
         models: The models by their names on the page.
         origins: The addresses that serve the page, such as `http://127.0.0.1:8765`. Requests under
             other addresses are rejected.
+        token: The secret that a request must have.
         corrections: The folder for corrected images; None to store none.
 
     Raises:
@@ -57,8 +82,10 @@ def create_server(
     from starlette.routing import Mount, WebSocketRoute
     from starlette.staticfiles import StaticFiles
 
+    from pocketlens.preview.access import Access
     from pocketlens.preview.api import EXCEPTION_HANDLERS, Api
     from pocketlens.preview.bridge import BRIDGE_PATH, Bridge
+    from pocketlens.preview.connections import MAX_MESSAGE
     from pocketlens.preview.corrections import Corrections
     from pocketlens.preview.duel.rooms import Duels
     from pocketlens.preview.guard import Guard
@@ -87,7 +114,9 @@ def create_server(
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
-    return Guard(application, origins)
+    address = urlsplit(origins[0])
+    access = Access(token, port=address.port or 0, secure=address.scheme == "https", duels=duels)
+    return Guard(application, origins, access)
 
 
 def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uvicorn.Config:
@@ -99,25 +128,25 @@ def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uv
     """
     import uvicorn
 
-    from pocketlens.preview.lan import create_certificate
-    from pocketlens.preview.timeouts import (
-        HttpWithTimeout,
+    from pocketlens.preview.connections import (
+        MAX_MESSAGE,
+        HttpConnection,
         ShutdownMiddleware,
-        WebSocketWithTimeout,
+        WebSocketConnection,
     )
+    from pocketlens.preview.lan import create_certificate
 
     with temporary_folder(name="pocketlens-preview") as folder:
         chain, key = create_certificate(https_host, folder) if https_host else (None, None)
         config = uvicorn.Config(
             ShutdownMiddleware(application),
             loop="asyncio",
-            http=HttpWithTimeout,
-            ws=WebSocketWithTimeout,
+            http=HttpConnection,
+            ws=WebSocketConnection,
             lifespan="on",
-            log_level="warning",
+            log_level="error",
             access_log=False,
             proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
             ws_max_size=MAX_MESSAGE,
             ws_per_message_deflate=False,  # images are compressed already
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
@@ -134,7 +163,7 @@ def serve_preview(
     port: int = 0,
     lan: bool = False,
     corrections: str | os.PathLike[str] | None = None,
-    ready: Callable[[str], None] | None = None,
+    ready: Callable[[Address], None] | None = None,
 ) -> None:
     """Serve the preview until it is interrupted (Ctrl-C).
 
@@ -158,8 +187,8 @@ def serve_preview(
             raise MissingExtraError(name, "preview", "the preview")
     if not models:
         raise OptionError("the preview needs at least one Core ML model")
-    import uvicorn
-
+    from pocketlens.preview.access import Access
+    from pocketlens.preview.connections import MAX_CONNECTIONS, MAX_PER_ADDRESS, PreviewServer
     from pocketlens.preview.lan import local_address
 
     host = local_address() if lan else LOOPBACK
@@ -167,12 +196,14 @@ def serve_preview(
         port = sock.getsockname()[1]
         names = [host] if lan else [LOOPBACK, "localhost"]
         origins = [f"{'https' if lan else 'http'}://{name}:{port}" for name in names]
-        application = create_server(models, origins=origins, corrections=corrections)
+        token = Access.new_token()
+        application = create_server(models, origins=origins, token=token, corrections=corrections)
         config = uvicorn_config(application, https_host=host if lan else None)
         if ready:
             # The socket listens already: connections wait until the server accepts them.
-            ready(origins[0])
-        uvicorn.Server(config).run(sockets=[sock])
+            ready(Address(origins[0], token, application.access.new_single_use_token()))
+        per_address = MAX_PER_ADDRESS if lan else MAX_CONNECTIONS
+        PreviewServer(config, per_address=per_address).run(sockets=[sock])
 
 
 @contextlib.contextmanager

@@ -137,7 +137,7 @@ def test_link_is_copied(visit: Visit) -> None:
 def test_accessibility_in_a_duel(visit: Visit, axe: str) -> None:
     one = visit("/#duel")
     one.get_by_role("button", name="Start a new duel").click()
-    expect(one.locator("#room-code")).to_have_text(re.compile(r"^\w{4}$"))
+    expect(one.locator("#room-code")).to_have_text(re.compile(r"^\w{12}$"))
     code = one.locator("#room-code").inner_text()
     two = visit(f"/?duel={code}")
     two.get_by_role("button", name="Join").click()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from pocketlens.preview import timeouts
+from pocketlens.preview import connections
 from pocketlens.preview.duel import match, rooms
 from preview.server import (
     QUARTERS,
@@ -48,7 +48,7 @@ def create_duel(server: RunningServer) -> str:
         answer = client.post("/api/duels")
     assert answer.status_code == 201
     code: str = answer.json()["code"]
-    assert len(code) == 4
+    assert len(code) == 12
     return code
 
 
@@ -298,7 +298,7 @@ def test_number_of_duels_is_limited(server: RunningServer, monkeypatch: pytest.M
 def test_player_who_does_not_read_does_not_block_the_other(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeouts, "WRITE_TIMEOUT", 1000.0)
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 1000.0)
     code = create_duel(server)
     with raw_socket(server, f"/ws/duel/{code}") as silent, Player(server, code) as reader:
         prompt = reader.receive_until("drawing", 1)["prompt"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import math
 import secrets
@@ -26,7 +27,9 @@ from pocketlens.preview.sockets import (
 __all__ = ["Duels"]
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which look like digits
-CODE_LENGTH = 4
+CODE_LENGTH = 12
+"""55 bits: too many to try, as `access.py` counts wrong codes; short enough to type."""
+
 MAX_ROOMS = 50
 
 EMPTY_ROOM_SECONDS = 120.0
@@ -44,6 +47,8 @@ class Room:
 
     def __init__(self, match: Match) -> None:
         self.match = match
+        self.guest_token = secrets.token_urlsafe(16)
+        """What a guest's browser keeps after opening the link."""
         self.changes: dict[str, asyncio.Event] = {}
         self.empty_since = time.monotonic()
 
@@ -119,8 +124,24 @@ class Duels:
         self.rooms[code] = Room(match)
         return code
 
+    def guest_token(self, code: str) -> str | None:
+        """The token of a duel's guests; None if there is no duel with this code."""
+        self._remove_abandoned()
+        room = self.rooms.get(_normal(code))
+        return None if room is None else room.guest_token
+
+    def duel_of_guest(self, token: str) -> str | None:
+        """The code of the duel with this guest token; compared in constant time."""
+        given = token.encode(errors="replace")
+        found = [
+            code
+            for code, room in self.rooms.items()
+            if hmac.compare_digest(given, room.guest_token.encode())
+        ]
+        return found[0] if found else None
+
     async def connect(self, socket: WebSocket) -> None:
-        code = socket.path_params["code"].upper()
+        code = _normal(socket.path_params["code"])
         await socket.accept()
         self._remove_abandoned()
         room = self.rooms.get(code)
@@ -173,6 +194,11 @@ class Duels:
                 key, label, time.monotonic()
             ):
                 room.notify()
+
+
+def _normal(code: str) -> str:
+    """A code as it was typed or pasted: without spaces and dashes, in capitals."""
+    return "".join(letter for letter in code[: 3 * CODE_LENGTH].upper() if letter.isalpha())
 
 
 def _check_again(text: str) -> None:
