@@ -385,3 +385,14 @@ def test_torch_coremltools_and_matplotlib_are_not_imported(
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (0, "[]\n", "")
+
+
+def test_ink_and_crop_can_be_given(digits_model: Path, tmp_path: Path) -> None:
+    app = create_app(digits_model, tmp_path / "app", name="Digits", ink="light", crop="fit")
+    described = json.loads((app / "Digits/recognizer.json").read_text())["input"]
+    assert (described["ink"], described["crop"]) == ("light", "fit")
+    create_app(digits_model, app, crop="fill", force=True)  # the ink is remembered
+    described = json.loads((app / "Digits/recognizer.json").read_text())["input"]
+    assert (described["ink"], described["crop"]) == ("light", "fill")
+    with pytest.raises(OptionError, match="unknown input.ink 'blue'"):
+        create_app(digits_model, tmp_path / "other", ink="blue")

@@ -15,7 +15,7 @@ from pocketlens.app.spec import Described
 from pocketlens.app.writer import earlier_options, refuse_existing, write_app
 from pocketlens.errors import AppError, UnsupportedModelError, with_article
 from pocketlens.image import InputSpec
-from pocketlens.prediction import THRESHOLDS_KEY, Thresholds
+from pocketlens.prediction import THRESHOLDS_KEY, Predictor, Thresholds
 
 __all__ = ["create_app"]
 
@@ -34,6 +34,8 @@ def create_app(
     name: str | None = None,
     bundle_id: str | None = None,
     team: str | None = None,
+    ink: str | None = None,
+    crop: str | None = None,
     force: bool = False,
 ) -> Path:
     """Write a complete Xcode project of an iPhone and iPad app around a Core ML image classifier.
@@ -53,6 +55,9 @@ def create_app(
         bundle_id: For example `org.example.Digits`. Default: `com.example.` + name + team.
         team: The id of an Apple developer team, 10 letters and digits. It can also be chosen in
             Xcode later.
+        ink: The lines of drawings, `dark` or `light`. Default: as the file says.
+        crop: How images are cropped: `center-crop`, `fit` or `fill`. Default: as the file says.
+            Scale, bias, color order and labels are inside the file, which the app cannot change.
         force: Overwrite an app that was written to this folder before. Options that are None keep
             their earlier values. Files that the user has changed are kept; if the new app has
             different contents for them, a `UserWarning` lists them.
@@ -61,7 +66,7 @@ def create_app(
         The folder.
 
     Raises:
-        OptionError: An invalid name, bundle id or team; the message lists all problems.
+        OptionError: An invalid name, bundle id, team, ink or crop.
         AppError: The file is not an image classifier, or needs code that is not in the file.
         OutputExistsError: The folder exists, and `force` is False or the folder does not contain
             an app written by Pocketlens.
@@ -72,7 +77,7 @@ def create_app(
     from pocketlens.coreml import inspect
 
     file, folder = Path(file), Path(folder)
-    given = {"name": name, "bundle_id": bundle_id, "team": team}
+    given = {"name": name, "bundle_id": bundle_id, "team": team, "ink": ink, "crop": crop}
     options = {key: value for key, value in given.items() if value is not None}
     if force:
         options = earlier_options(folder) | options
@@ -83,7 +88,7 @@ def create_app(
     description = inspect(file)
     if [feature["type"] for feature in description["inputs"]] != ["image"]:
         raise AppError(_not_a_classifier(file, description))
-    model = _model(file, description)
+    model = _told(_model(file, description), options)
     spec = replace(spec, ios=oldest_ios(description["specification_version"]))
     contents = app_contents(spec, model, file, half_precision=_may_be_half_precision(description))
     kept = write_app(folder, contents, force=force, options=options)
@@ -129,6 +134,15 @@ def _model(file: Path, description: Mapping[str, Any]) -> Described:
     if not model.classes:
         raise AppError(_not_a_classifier(file, description))
     return model
+
+
+def _told(model: Described, options: Mapping[str, str]) -> Described:
+    """The model, with the ink and crop that are given."""
+    values = {name: options[name] for name in ("ink", "crop") if name in options}
+    if isinstance(model, _DescribedModel):
+        return replace(model, input_spec=model.input_spec.with_values(**values))
+    assert isinstance(model, Predictor)
+    return model.with_input(**values) if values else model
 
 
 def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:

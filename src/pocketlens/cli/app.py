@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pocketlens.cli.inputs import Crop, Ink
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import CheckFailedError, OptionError
 
@@ -15,6 +16,7 @@ from pocketlens.errors import CheckFailedError, OptionError
     example=(
         "pocketlens app Digits.mlpackage --out DigitsApp --name Digits",
         "pocketlens app Digits.mlpackage -o DigitsApp --bundle-id com.me.digits --team A1B2C3D4E5",
+        "pocketlens app Foreign.mlmodel -o App --ink light     # drawings in white on black",
         "pocketlens app --check DigitsApp",
     )
 )
@@ -27,10 +29,15 @@ def app(
     check: Annotated[
         Path | None, typer.Option(help="Check the app in this folder instead.")
     ] = None,
+    ink: Ink = None,
+    crop: Crop = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write an iPhone app for a Core ML file, or check such an app."""
+    """Write an iPhone app for a Core ML file, or check such an app.
+
+    Scale, color order and labels are inside the Core ML file: to change them, convert it again.
+    """
     from pocketlens.app import changed_files, check_app, create_app
 
     if check is not None:
@@ -46,7 +53,9 @@ def app(
         return
     if file is None or out is None:
         raise OptionError("app needs a Core ML file and --out FOLDER, or --check FOLDER")
-    folder = create_app(file, out, name=name, bundle_id=bundle_id, team=team, force=force)
+    folder = create_app(
+        file, out, name=name, bundle_id=bundle_id, team=team, ink=ink, crop=crop, force=force
+    )
     project = next(folder.glob("*.xcodeproj"))
     if json:
         print_json({"app": str(folder), "project": str(project)})
