@@ -78,9 +78,12 @@ def test_a_hostile_model(model: Path, picture: Path, photos: Path, tmp_path: Pat
     assert r"\x1b[31mred\x1b[0m" in out
     _, out, _ = clean("predict", model, picture, "--top", 99, "--json", status=0)
     assert set(json.loads(out)[0]["top"]) == set(HOSTILE.values())
+    _, out, _ = clean("predict", model, picture, "--csv", "-", status=0)
+    assert out.startswith("image,verdict,label,")
     other = shutil.copy(model, model.parent / "other.mlmodel")
     for words in (
         ("predict", model, model),
+        ("predict", model, photos, "--csv", tmp_path / FILE_NAME),
         ("evaluate", model, "--data", photos),
         ("verify", model, other, "--data", photos),
         ("verify", model, model),
@@ -96,7 +99,8 @@ def test_a_hostile_model(model: Path, picture: Path, photos: Path, tmp_path: Pat
         ("report", place_of(model)),
     ):
         clean(*words)
-        clean(*words, "--json")
+        if "--csv" not in words:
+            clean(*words, "--json")
 
 
 def place_of(path: Path) -> Path:

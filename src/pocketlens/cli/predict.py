@@ -149,7 +149,7 @@ def _print(found: Iterable[tuple[Path, Prediction | ImageError]], top: int) -> i
     for path, answer in found:
         if isinstance(answer, ImageError):
             failed += 1
-            say(f"pocketlens: error: {answer}", error=True)
+            say(f"pocketlens: note: {answer}", error=True)
             continue
         classes = ", ".join(f"{label} {100 * p:.2f} %" for label, p in answer.top(top))
         say(f"{path}: {classes if answer.shown else f'{answer.verdict} ({classes})'}", flush=True)
