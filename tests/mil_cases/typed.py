@@ -201,6 +201,7 @@ NO_CASE = {
 """Ops that do not run alone."""
 
 
+MODES = ("add", "sub", "mul", "div", "max", "min")
 _ROWS = {"updates": Y, "indices": [1, 0]}
 _PLACES = {"updates": [[7, 8, 9]], "indices": [[1, 0, 1]]}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -215,11 +216,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "reduce_max": [{"axes": [1], "keep_dims": True}],
     "reduce_mean": [{"axes": [0]}],
     "reduce_sum": [{"axes": [0]}],
-    "scatter": [{"mode": mode} | _ROWS for mode in ("add", "sub", "mul", "max", "min")],
-    "scatter_along_axis": [
-        {"mode": mode} | _PLACES for mode in ("add", "sub", "mul", "max", "min")
-    ],
-    "scatter_nd": [{"mode": mode} for mode in ("add", "sub", "mul", "max", "min")],
+    "scatter": [{"mode": mode} | _ROWS for mode in MODES],
+    "scatter_along_axis": [{"mode": mode} | _PLACES for mode in MODES],
+    "scatter_nd": [{"mode": mode} for mode in MODES],
     "slice_by_index": [{"begin": [1, 2], "end": [-3, 0], "stride": [-1, -2]}],
     "stack": [{"axis": 0}],
     "topk": [{"k": 1, "axis": 0, "ascending": True}],

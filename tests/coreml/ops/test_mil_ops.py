@@ -15,7 +15,7 @@ from mil_cases.activation import ACTIVATIONS
 from mil_cases.case import Case, x2, x4
 from mil_cases.convolution import CONVOLUTIONS, POOLS
 from mil_cases.elementwise import BINARY, NORMALIZATIONS, UNARY
-from mil_cases.indexing import INDEXING, batched, deep, once, pairs, picks
+from mil_cases.indexing import INDEXING, batched, deep, pairs, picks
 from mil_cases.linear import LINEAR
 from mil_cases.quantization import ATTENTION, QUANTIZATION, steps, wide_range
 from mil_cases.resampling import RESAMPLING, both, spots
@@ -260,13 +260,6 @@ REJECTIONS = [
         {"mode": "xor"},
         UnsupportedParameter,
         "the mode is 'xor'; expected one of update, add, sub, mul, div, max, min",
-    ),
-    Rejection(
-        "scatter_nd",
-        {"data": picks, "indices": once[:, None], "updates": once},
-        {"mode": "div"},
-        UnsupportedParameter,
-        "the mode is 'div' .* expected a floating-point type",
     ),
     Rejection(
         "gather",

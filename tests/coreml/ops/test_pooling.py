@@ -14,6 +14,7 @@ import pytest
 
 from arrays import Draw, Run, f32
 from layer_cases.case import edges
+from pocketlens.errors import UnsupportedParameter
 
 draw = Draw(140)
 Sides = list[tuple[int, int]]
@@ -156,4 +157,18 @@ def test_padding_of_three_dimensions(exclude: bool, run_layer: Run) -> None:
     fields |= {f"customPadding{side}": n for side, n in zip(sides, amounts, strict=True)}
     expected = pooled("average", x, [2, 3, 2], [2, 2, 1], pads, exclude=exclude)
     (answer,) = run_layer("pooling3d", [x], fields, [expected.shape])
+    np.testing.assert_allclose(answer, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_a_window_after_the_elements_needs_padding_along_its_own_dimension(run_op: Run) -> None:
+    """As coremltools computes the shape of an ML Program's pooling."""
+    x = draw.normal(1, 1, 6, 7)
+    fields = {"kernel_sizes": [1, 3], "strides": [4, 2], "pad_type": "custom", "ceil_mode": True}
+    for pad in ([0, 0, 1, 1], [0, 0, 0, 0]):
+        with pytest.raises(UnsupportedParameter, match="starts after the 6 elements"):
+            run_op("avg_pool", {"x": x}, fields | {"pad": pad}, [("float32", (1, 1, 3, 4))])
+    expected = pooled("average", x, [1, 3], [4, 2], [(1, 1), (0, 0)], ceil=True)
+    (answer,) = run_op(
+        "avg_pool", {"x": x}, fields | {"pad": [1, 1, 0, 0]}, [("float32", expected.shape)]
+    )
     np.testing.assert_allclose(answer, expected, rtol=2e-5, atol=2e-6)

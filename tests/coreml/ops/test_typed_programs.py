@@ -120,6 +120,8 @@ EXACT: list[tuple[str, dict[str, Any], dict[str, Any], np.ndarray]] = [
      np.pad(BIG, ((0, 0), (1, 0)), constant_values=2**24 + 1)),
     ("scatter", {"data": BIG, "updates": SMALL, "indices": i32([1, 0])}, {"mode": "add"},
      BIG + SMALL[::-1]),
+    ("scatter", {"data": BIG, "updates": SMALL, "indices": i32([1, 0])}, {"mode": "div"},
+     np.trunc(BIG / SMALL[::-1]).astype(np.int32)),
 ]  # fmt: skip
 
 

@@ -97,7 +97,7 @@ GRAPH_CHOICES = (
         "a quotient of integers rounds toward zero",
         "the text does not say how integers are divided",
         TESTS,
-        mil="real_div",
+        mil="real_div scatter scatter_along_axis scatter_nd",
     ),
     Choice(
         "the remainder has the sign of y; a division of integers by zero is an error",

@@ -137,10 +137,6 @@ def _combined(
 ) -> Value:
     if mode not in REDUCTIONS:
         raise UnsupportedParameter(f"the mode is {mode!r}; expected one of {', '.join(REDUCTIONS)}")
-    if mode == "div" and data.dtype.kind != "f":
-        raise UnsupportedParameter(
-            f"the mode is 'div' for {data!r}; expected a floating-point type"
-        )
 
     def formula(x: Value, new: Value) -> Value:
         if mode == "sub":
@@ -151,6 +147,8 @@ def _combined(
         ones = g.Expand(g.like(1.0, x), g.Shape(x))
         return g.Div(x, into(ones, new, "mul"))
 
+    if mode == "div" and data.dtype.kind != "f":  # rounded toward zero, as real_div
+        return g.cast(formula(*(g.cast(each, np.float64) for each in (data, updates))), data.dtype)
     return g.in_float32(formula, data, updates)
 
 

@@ -17,13 +17,15 @@ __all__ = ["Kind", "ceil_pads", "pool"]
 Kind = Literal["max", "average", "l2"]
 
 
-def ceil_pads(x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> Pads:
+def ceil_pads(
+    x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads, *, alone: bool = False
+) -> Pads:
     """The padding that completes the last window of each dimension.
 
     A window that would start in the padding after the tensor is dropped, together with the padding
     that only this window covers. The specification defines this if there is padding along any
-    dimension. What the last window lacks counts as padding, as on a device: an average that
-    includes the padding divides by the whole window.
+    dimension; `alone`: along the same dimension. What the last window lacks counts as padding, as
+    on a device: an average that includes the padding divides by the whole window.
 
     Raises:
         UnsupportedParameter: There is such a window but no padding; only PyTorch defines that case.
@@ -34,7 +36,7 @@ def ceil_pads(x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pad
         length = x.size(i + 2)
         count = -(-(length + before + after - size) // stride) + 1
         if (count - 1) * stride >= length + before:
-            if not padded:
+            if not (before or after if alone else padded):
                 raise UnsupportedParameter(
                     f"the last window of size {size} and stride {stride} starts after the "
                     f"{length} elements; the specification does not define its result"

@@ -10,7 +10,7 @@ from pocketlens.coreml.ops.common.arithmetic import modulo
 from pocketlens.coreml.ops.common.ordering import arange
 from pocketlens.coreml.ops.common.slicing import LAST, slice_by_index
 from pocketlens.coreml.ops.registry import IOS16, IOS17, mil
-from pocketlens.errors import ModelFileError, UnsupportedParameter
+from pocketlens.errors import ModelFileError, UnsupportedOp, UnsupportedParameter
 
 
 @mil()
@@ -115,7 +115,7 @@ def resize(
             "'NEAREST_NEIGHBOR' and 'DEFAULT'"
         )
     if x.dtype.kind != "f" and not nearest:
-        raise UnsupportedParameter(f"x is {x.dtype}; expected a floating-point type for LINEAR")
+        raise UnsupportedOp(f"LINEAR of {x.dtype}: how it is rounded is not specified")
     if shape.const is None:
         sizes = g.cast(shape, np.int64)
         sides = {x.rank - n: g.Gather(sizes, np.array(-n)) for n in range(resized_dims, 0, -1)}

@@ -23,7 +23,7 @@ def _pool(
     strides = strides or ones
     pads = window_pads(x, pad_type, pad, kernel_sizes, strides, ones)
     if ceil_mode and pad_type in ("valid", "custom"):  # `same` fixes the number of windows
-        pads = ceil_pads(x, kernel_sizes, strides, pads)
+        pads = ceil_pads(x, kernel_sizes, strides, pads, alone=True)
     counted = not exclude_padding_from_average
     return pool(g, kind, x, kernel_sizes, strides, pads, count_padding=counted)
 

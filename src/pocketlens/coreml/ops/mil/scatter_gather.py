@@ -70,7 +70,7 @@ def gather_nd_ios17(
 
 
 # The op's description says that the default mode is "update", its definition says "add".
-@mil(restrictions="div: floating-point types only")
+@mil()
 def scatter(
     g: Graph, data: Value, indices: Value, updates: Value, axis: int = 0, mode: str = "add"
 ) -> Value:
@@ -92,7 +92,7 @@ def scatter_ios17(
     return indexing.scatter(g, data, indices, updates, axis, mode)
 
 
-@mil(restrictions="div: floating-point types only")
+@mil()
 def scatter_along_axis(
     g: Graph, data: Value, indices: Value, updates: Value, axis: int = 0, mode: str = "add"
 ) -> Value:
@@ -114,7 +114,7 @@ def scatter_along_axis_ios17(
     return indexing.scatter_along_axis(g, data, indices, updates, axis, mode)
 
 
-@mil(restrictions="div: floating-point types only")
+@mil()
 def scatter_nd(g: Graph, data: Value, indices: Value, updates: Value, mode: str = "add") -> Value:
     return indexing.scatter_nd(g, data, indices, updates, mode)
 
