@@ -242,14 +242,19 @@ def disconnect(page: ClientConnection) -> None:
 
 
 @contextmanager
-def serving(models: Mapping[str, Predictor] | Predictor, **options: Any) -> Iterator[RunningServer]:
+def serving(
+    models: Mapping[str, Predictor] | Predictor, *, https: bool = False, **options: Any
+) -> Iterator[RunningServer]:
     """Run a real server on a free port of this computer, in a thread."""
     by_name = {"Quarters": models} if isinstance(models, Predictor) else models
     with listening_socket("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
-        origins = [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
+        scheme = "https" if https else "http"
+        origins = [f"{scheme}://127.0.0.1:{port}", f"{scheme}://localhost:{port}"]
         application = create_server(by_name, origins=origins, **{"token": TOKEN, **options})
-        server = PreviewServer(uvicorn_config(application))
+        server = PreviewServer(
+            uvicorn_config(application, https_host="127.0.0.1" if https else None)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:

@@ -309,6 +309,30 @@ def test_idle_pages_make_room(monkeypatch: pytest.MonkeyPatch, server: RunningSe
         assert pages[0].close_reason == "another page was opened, and this one was idle"
 
 
+def https_status(server: RunningServer) -> int:
+    # The certificate is tested in test_lan.py.
+    with httpx.Client(verify=False, headers=BEARER, timeout=TIMEOUT, trust_env=False) as client:
+        return client.get(f"https://127.0.0.1:{server.port}/api/model").status_code
+
+
+def test_unfinished_handshake_is_dropped(short: None) -> None:
+    with serving(Quarters(), https=True) as server:
+        for sent in (b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n"):
+            with connected(server) as raw:
+                raw.sendall(sent)
+                assert is_dropped(raw)
+
+
+def test_unfinished_handshakes_make_room(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(Quarters(), https=True) as server, ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS + 50):
+            stack.enter_context(connected(server))
+        assert https_status(server) == 200
+        assert isinstance(server.server, PreviewServer)
+        assert len(server.server.opening) <= MAX_CONNECTIONS
+    assert capfd.readouterr().err == ""
+
+
 OUT_OF_FILES = """
 import resource, sys
 sys.path.insert(0, "tests")

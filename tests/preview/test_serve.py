@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from command_line import error_of, output_of
+from image_bombs import jpeg_with_scans
 from pocketlens.errors import FeatureError, MissingExtraError, OptionError
 from pocketlens.preview import serve_preview, server
 from pocketlens.preview.connections import MAX_CONNECTIONS
@@ -31,6 +32,7 @@ from preview.server import (
     image_bytes,
     means_file,
     quarters_file,
+    wait_until,
 )
 
 if sys.platform == "win32":
@@ -195,6 +197,71 @@ def test_ctrl_c_stops_it(file: Path, activity: str) -> None:
     assert "Traceback" not in err
     assert err.endswith("pocketlens: interrupted\n")
     assert seconds < TIMEOUT
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_waits_for_no_decoder(file: Path, tmp_path: Path, times: int) -> None:
+    """While slow images are decoded, for answers and for corrections, and others wait for it."""
+    content = jpeg_with_scans(3000, 2000, 95)
+    with process(file, "--collect", tmp_path / "corrections") as preview, ExitStack() as stack:
+        port = int(preview.address.rpartition(":")[2])
+        head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {preview.token}\r\n"
+        for path in ["/api/predict", "/api/corrections?label=nothing"] * 3:
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", port), TIMEOUT))
+            begin = f"POST {path} HTTP/1.1\r\n{head}Content-Length: {len(content)}\r\n\r\n"
+            raw.sendall(begin.encode() + content)
+        wait_until(lambda: children(preview.child.pid))  # the decoders run
+        decoders = children(preview.child.pid)
+        for _ in range(times - 1):
+            preview.child.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        status, err = preview.stop()
+    assert status == 130
+    assert "Traceback" not in err
+    assert err.endswith("pocketlens: interrupted\n")
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in decoders))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    if not found.exists():
+        pytest.skip("needs /proc of Linux")
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(number) for each in threads for number in each.read_text().split()]
+
+
+SLOW_MODEL = """
+import time
+from pocketlens import coreml
+from pocketlens.cli import main
+from preview.server import Quarters
+waiting = []
+coreml.load = lambda _: Quarters(before=lambda: time.sleep(1000) if waiting else waiting.append(1))
+main()
+"""
+
+
+def test_ctrl_c_waits_for_no_model(file: Path) -> None:
+    """A model that runs for minutes; the first run is the one at the start."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW_MODEL, "preview", file, "--no-open", "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert child.stdout is not None
+    told = json.loads(child.stdout.readline())
+    headers = {"Authorization": f"Bearer {told['token']}"}
+    with httpx.Client(base_url=told["origin"], headers=headers, trust_env=False) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/api/predict", content=image_bytes("top left"), timeout=0.5)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=TIMEOUT)
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    assert err.endswith("pocketlens: interrupted\n")
 
 
 def test_sigterm_stops_it(file: Path) -> None:

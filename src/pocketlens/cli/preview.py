@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketlens.cli.failures import INTERRUPTED
 from pocketlens.cli.inputs import (
     Bias,
     Color,
@@ -60,7 +62,9 @@ def preview(
     """
     from pocketlens.coreml import load
     from pocketlens.preview import serve_preview
+    from pocketlens.preview.inference import MODEL_THREADS
     from pocketlens.preview.lan import qr_code
+    from pocketlens.preview.threads import wait_for_threads
 
     if len(files) > 2:
         raise OptionError(f"expected one or two Core ML models; received: {len(files)}")
@@ -91,4 +95,11 @@ def preview(
         if open_page and not lan:
             typer.launch(address.page_once)
 
-    serve_preview(models, port=port, lan=lan, corrections=collect, ready=ready)
+    try:
+        serve_preview(models, port=port, lan=lan, corrections=collect, ready=ready)
+    except KeyboardInterrupt:
+        if not wait_for_threads(MODEL_THREADS, seconds=1):
+            # ONNX Runtime would crash at Python's exit while it runs a model in a thread.
+            say("pocketlens: interrupted", error=True)
+            os._exit(INTERRUPTED)
+        raise

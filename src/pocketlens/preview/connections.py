@@ -325,7 +325,8 @@ class PreviewServer(uvicorn.Server):
                 continue
             task = asyncio.create_task(self._open(client))
             self.opening[task] = host
-            task.add_done_callback(self.opening.pop)
+            task.add_done_callback(lambda done: self.opening.pop(done, None))
+            await asyncio.sleep(0)  # `sock_accept` does not wait while more clients are there
 
     def _report(self, error: OSError) -> None:
         """Print one line, at most once a minute."""
@@ -350,8 +351,9 @@ class PreviewServer(uvicorn.Server):
             min(idle, key=lambda each: each.began or 0.0).transport.abort()
             return True
         for task, address in self.opening.items():
-            if host in (None, address) and not task.done():
+            if host in (None, address):
                 task.cancel()
+                del self.opening[task]
                 return True
         return False
 

@@ -28,12 +28,16 @@ from pocketlens.preview.decoders import (
 from pocketlens.preview.threads import DaemonThreads
 
 __all__ = [
+    "MODEL_THREADS",
     "InferencePool",
     "InferenceResult",
     "encode_pixels",
 ]
 
 T = TypeVar("T")
+
+MODEL_THREADS = "inference"
+"""The name of the threads that run models."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class InferencePool:
             _probabilities(name, model, np.zeros(model.input_spec.shape, np.uint8))
         self.models = models
         self.decoders = Decoders()
-        self._threads = DaemonThreads(os.cpu_count() or 1, "inference")
+        self._threads = DaemonThreads(os.cpu_count() or 1, MODEL_THREADS)
         # These wait for processes. Images that are slow to decode hold up only one another.
         self._waiting = DaemonThreads(PROCESSES, "decoding")
 
