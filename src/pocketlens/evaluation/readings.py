@@ -321,7 +321,8 @@ class _Search:
         if "labels" in state.kinds:
             return
         scores = self.scores(state)
-        for name, order in label_orders(classes):
+        named = dict(label_orders(classes))
+        for name, order in named.items():
             self.tried += 1
             yield state.changed(name, "labels", labels=order), scores, EVERY
         if len(classes) > MAX_LABELS:
@@ -330,7 +331,7 @@ class _Search:
         self.tried += 1
         learned, tested = slice(0, None, 2), slice(1, None, 2)
         order = self._best_labels(scores[learned], self.names[learned])
-        if order != classes and len(self.names) > 1:
+        if order not in (classes, *named.values()) and len(self.names) > 1:
             name = "labels in the order that fits best"
             yield state.changed(name, "labels", "order", labels=order), scores, tested
 

@@ -20,6 +20,7 @@ from pocketlens.coreml.graph.export import onnx_model
 from pocketlens.coreml.ops.common import control
 from pocketlens.coreml.ops.lowered import Lowered
 from pocketlens.coreml.runtime.inputs import (
+    Planes,
     array_input,
     default_input,
     image_input,
@@ -68,15 +69,19 @@ class GraphModel(CoreMLModel):
 
     def _probabilities(self, images: NDArray[np.uint8], picture: Picture) -> NDArray[np.float32]:
         self._states(None)
-        color, probabilities = self.interface.inputs[0].color, self._lowered.probabilities
+        feature, probabilities = self.interface.inputs[0], self._lowered.probabilities
         assert probabilities is not None
         value = self._lowered.graph.inputs[0]
         result = np.empty((len(images), len(self._classes)), np.float32)
 
         def work(session: Session, rows: range) -> None:
             for row in rows:
-                feed = {value.name: image_planes(picture(images[row]), color, value)}
-                (scores,) = self._run(session, [probabilities.name], feed)
+                given = picture(images[row])
+                if isinstance(given, Planes) or feature.kind == "image":
+                    array = image_planes(given, feature.color, value)
+                else:
+                    array = array_input(given, feature, value)
+                (scores,) = self._run(session, [probabilities.name], {value.name: array})
                 result[row] = scores.reshape(-1)
 
         workers = min(os.cpu_count() or 1, len(images) // 32)

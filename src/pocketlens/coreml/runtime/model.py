@@ -24,6 +24,7 @@ from pocketlens.coreml.file.input_spec import declared_input_spec
 from pocketlens.coreml.file.inspection import inspect_file
 from pocketlens.coreml.file.kinds import KINDS
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.runtime.array_images import array_image
 from pocketlens.coreml.runtime.inputs import Planes
 from pocketlens.coreml.runtime.state import State
 from pocketlens.errors import FeatureError, OptionError, UnsupportedModelError, did_you_mean
@@ -33,8 +34,8 @@ from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 
 __all__ = ["CoreMLModel", "Picture"]
 
-Picture: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[np.uint8] | Planes]"
-"""Turns an image `(H, W, C)` into the value of the model's image input."""
+Picture: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[Any] | Planes]"
+"""Turns an image `(H, W, C)` into the value of the model's input."""
 
 
 class CoreMLModel(Predictor):
@@ -91,8 +92,11 @@ class CoreMLModel(Predictor):
         """
         if self._spec is None:
             taken = ", ".join(f"{f.name} ({f.kind})" for f in self.interface.inputs)
+            told = "; if the array is an image, say how pixels become its numbers: --scale 1/255, "
+            told += "in Python with_input(scale=1 / 255)"
             raise FeatureError(
                 f"{self.path} takes {taken}, not one image; call run() with its inputs by name"
+                f"{told if array_image(self.interface.inputs) else ''}"
             )
         return self._spec
 
@@ -107,12 +111,17 @@ class CoreMLModel(Predictor):
         `predict` and `probabilities` change: pixels are converted so that the file's own scale,
         bias and color order give the numbers that `values` ask for. `run` and the file do not
         change, and so neither does what an iPhone computes: convert the model again for that.
+
+        A model whose only input is an array in the shape of an image becomes an image classifier
+        if `scale` is among `values`.
         """
-        other = copy.copy(self)
-        other._spec = other_input(self.input_spec, values)
+        other, array = copy.copy(self), array_image(self.interface.inputs)
+        if self._spec is None and array is not None and "scale" in values:
+            other._spec = array.input_spec()
+        other._spec = other_input(other.input_spec, values)
         other._classes = renamed(self.classes, labels)
-        assert self._declared_spec is not None
-        if 0 in self._declared_spec.scale and other._spec.scale != self._declared_spec.scale:
+        inside = self._declared_spec
+        if inside is not None and 0 in inside.scale and other._spec.scale != inside.scale:
             raise OptionError(
                 f"{self.path} multiplies its pixels by 0, which no other scale can undo; "
                 "convert the model again with the right scale"
@@ -140,10 +149,13 @@ class CoreMLModel(Predictor):
             )
         return self._probabilities(images, self._picture)
 
-    def _picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | Planes:
+    def _picture(self, image: NDArray[np.uint8]) -> NDArray[Any] | Planes:
         """An image `(H, W, C)` as `run` takes it: unchanged, unless `with_input` changed it."""
         wanted, inside = self.input_spec, self._declared_spec
-        assert inside is not None
+        if inside is None:
+            array = array_image(self.interface.inputs)
+            assert array is not None  # only such a model gets an InputSpec
+            return array.arranged(wanted.network_input(image[None]))
         same = ("color", "scale", "bias")
         if all(getattr(wanted, name) == getattr(inside, name) for name in same):
             return image
