@@ -27,6 +27,7 @@ def load(
     *,
     function: str | None = None,
     time_limit: float | None = None,
+    max_memory: int | None = None,
 ) -> CoreMLModel:
     """Load a Core ML model.
 
@@ -36,9 +37,12 @@ def load(
             file marks as its default.
         time_limit: How many seconds one run may take, for each graph of the model; None for no
             limit. A run that takes longer is stopped and raises a FeatureError.
+        max_memory: How many bytes the model may need, for its weights and for the tensors of a run;
+            by default 4 GiB, or the number in the environment variable POCKETLENS_MAX_MEMORY.
 
     Raises:
-        ModelFileError: The file does not exist, or is damaged, truncated or unsafe.
+        ModelFileError: The file does not exist, or is damaged, truncated or unsafe; or it needs
+            more than `max_memory`.
         UnsupportedModelError: This kind of model cannot run here.
         UnsupportedOp: The model uses unsupported ops; the message lists all of them.
         UnsupportedParameter: An op sets a field that its implementation does not support.
@@ -47,7 +51,9 @@ def load(
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit is {time_limit!r}; expected a positive number of seconds")
     with one_line_errors():
-        return _model(open_model(path, time_limit=time_limit), function)
+        file = open_model(path, time_limit=time_limit, max_memory=max_memory)
+        with file.budget.active():
+            return _model(file, function)
 
 
 def export_onnx(
@@ -132,7 +138,8 @@ def _graph_model(
     """One graph for all input shapes; if an op needs fixed sizes, a graph for each shape."""
 
     def make(fixed: Interface) -> CoreMLModel:
-        return GraphModel(file, fixed, lower(file, fixed))
+        with file.budget.active():
+            return GraphModel(file, fixed, lower(file, fixed))
 
     try:
         return make(interface)

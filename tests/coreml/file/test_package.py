@@ -163,7 +163,7 @@ def test_weights_file_is_a_symbolic_link(package: Path) -> None:
             lambda m: m["itemInfoEntries"]["W"].update(path="gone"),
             "Data/gone is listed in Manifest.json but missing",
         ),
-        (lambda m: m.update(rootModelIdentifier="W"), "weights is not a file"),
+        (lambda m: m.update(rootModelIdentifier="W"), "weights is a folder"),
     ],
 )
 def test_invalid_manifest(package: Path, change: Callable[[Any], None], message: str) -> None:

@@ -10,7 +10,6 @@ import json
 import math
 import mmap
 import os
-import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.file.budget import Budget, charge
+from pocketlens.coreml.file.messages import MESSAGE_BYTES, messages_in
+from pocketlens.coreml.file.opening import exists, open_regular, read_regular
 from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 from pocketlens.files import size_on_disk
@@ -29,6 +31,7 @@ MAX_SPECIFICATION = 10
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # protobuf's own limit
 MAX_MANIFEST_BYTES = 1 << 20
+CHUNK = 1 << 20  # a multiple of 8: elements that are unpacked at a time
 
 HEADER_BYTES = 64
 METADATA_BYTES = 64
@@ -63,23 +66,30 @@ class ModelFile:
         folder: Where `@model_path` points: the folder of the specification.
         size: Bytes on disk, all files of a package together.
         time_limit: How many seconds one run may take; None for no limit.
+        budget: The memory that the model may need, stages of a pipeline included.
     """
 
     def __init__(
-        self, path: Path, spec: Any, folder: Path, size: int, time_limit: float | None = None
+        self,
+        path: Path,
+        spec: Any,
+        folder: Path,
+        size: int,
+        time_limit: float | None,
+        budget: Budget,
     ) -> None:
         self.path = path
         self.spec = spec
         self.folder = folder
         self.size = size
         self.time_limit = time_limit
+        self.budget = budget
         self._maps: dict[str, mmap.mmap] = {}
 
     def part(self, spec: Any, name: str) -> ModelFile:
         """A stage of this pipeline, called `name` in messages; it shares the weights files."""
-        inner = ModelFile(
-            Path(f"{self.path} › {name}"), spec, self.folder, self.size, self.time_limit
-        )
+        path = Path(f"{self.path} › {name}")
+        inner = ModelFile(path, spec, self.folder, self.size, self.time_limit, self.budget)
         inner._maps = self._maps
         return inner
 
@@ -130,10 +140,13 @@ class ModelFile:
                 f"{len(data)} bytes; the package is damaged or incomplete: "
                 "export or download it again"
             )
+        what = f"the weight at byte {offset} of {file_name}"
         if bits >= 8:
+            charge(size, what)
             return np.frombuffer(data, dtype, count, start).reshape(shape)
         if padding >= 8:
             raise ModelFileError(f"{where} has {padding} padding bits; expected fewer than 8")
+        charge(count, what)
         return unpack(np.frombuffer(data, np.uint8, size, start), bits, count, kind).reshape(shape)
 
     def _map(self, file_name: str) -> mmap.mmap:
@@ -145,14 +158,19 @@ class ModelFile:
                     f"expected a name that begins with {prefix}"
                 )
             path = _inside(self.folder, file_name.removeprefix(prefix), self.path)
-            size = _file_size(path, self.path)
-            if size < HEADER_BYTES:
-                raise ModelFileError(
-                    f"{self.path}: the weights file {path.name} has {size} bytes; "
-                    f"expected at least a header of {HEADER_BYTES}"
-                )
-            with path.open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            stream, size = open_regular(path, self.path)
+            with stream:
+                if size < HEADER_BYTES:
+                    raise ModelFileError(
+                        f"{self.path}: the weights file {path.name} has {size} bytes; "
+                        f"expected at least a header of {HEADER_BYTES}"
+                    )
+                try:
+                    data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                except (OSError, ValueError) as error:
+                    raise ModelFileError(
+                        f"{self.path}: {path.name} cannot be read: {error}"
+                    ) from error
             (version,) = struct.unpack_from("<I", data, 4)
             if version != BLOB_VERSION:
                 raise ModelFileError(
@@ -168,26 +186,41 @@ def unpack(data: NDArray[np.uint8], bits: int, count: int, kind: str) -> NDArray
 
     Args:
         data: The packed bytes.
-        bits: Bits per element, 1 to 7.
+        bits: Bits per element, 1 to 8.
         count: How many elements.
         kind: The element type's name; `int4` is signed, all others are unsigned.
     """
-    if bits == 4:  # the common case; unpacking to single bits is slower
-        values = np.stack([data & 15, data >> 4], -1).reshape(-1)[:count]
-    else:
-        flat = np.unpackbits(data, bitorder="little")[: count * bits].reshape(count, bits)
-        values = (flat << np.arange(bits, dtype=np.uint8)).sum(-1, dtype=np.uint8)
+    values = np.empty(count, np.uint8)
+    for first in range(0, count, CHUNK):  # single bits take eight times as much memory
+        part = values[first : first + CHUNK]
+        packed = data[first * bits // 8 :]
+        if bits == 4:  # the common case; unpacking to single bits is slower
+            packed = packed[: (part.size + 1) // 2]
+            part[:] = np.stack([packed & 15, packed >> 4], -1).reshape(-1)[: part.size]
+            continue
+        flat = np.unpackbits(packed, bitorder="little", count=part.size * bits)
+        rows = flat.reshape(part.size, bits) << np.arange(bits, dtype=np.uint8)
+        part[:] = rows.sum(-1, dtype=np.uint8)
     if kind == "int4":
-        return ((values ^ 8).astype(np.int8) - 8).astype(np.int8)
+        values ^= 8
+        signed = values.view(np.int8)
+        signed -= 8
+        return signed
     return values
 
 
-def open_model(path: str | os.PathLike[str], *, time_limit: float | None = None) -> ModelFile:
+def open_model(
+    path: str | os.PathLike[str],
+    *,
+    time_limit: float | None = None,
+    max_memory: int | None = None,
+) -> ModelFile:
     """Open a Core ML file: `.mlmodel`, or a `.mlpackage` folder.
 
     Args:
         path: The file or folder.
         time_limit: How many seconds one run of the model may take; None for no limit.
+        max_memory: How many bytes it may need; None for the default, see `Budget`.
 
     Raises:
         ModelFileError: The file does not exist, is empty or truncated, is not a Core ML file, or
@@ -196,26 +229,29 @@ def open_model(path: str | os.PathLike[str], *, time_limit: float | None = None)
             `MAX_SPECIFICATION`.
     """
     path = Path(path)
-    if not path.exists():
+    if not exists(path, path):
         raise ModelFileError(
             f"{path} does not exist; expected a Core ML file (.mlpackage or .mlmodel)"
         )
     if path.is_dir():
         message, size = _specification_of(path)
     else:
-        message, size = path, _file_size(path, path)
-    spec = _parse(message, path)
-    return ModelFile(path, spec, message.resolve().parent, size, time_limit)
+        message, size = path, None
+    budget = Budget(max_memory)
+    data = read_regular(message, path, MAX_MESSAGE_BYTES)
+    most = budget.limit // MESSAGE_BYTES
+    needed = len(data) + MESSAGE_BYTES * messages_in(data, most)
+    budget.charge(needed, f"{path}: its specification of {len(data)} bytes")
+    spec = _parse(data, message, path)
+    size = len(data) if size is None else size
+    return ModelFile(path, spec, message.resolve().parent, size, time_limit, budget)
 
 
-def _parse(message: Path, path: Path) -> Any:
-    size = _file_size(message, path)
+def _parse(data: bytes, message: Path, path: Path) -> Any:
+    size = len(data)
     what = str(path) if message == path else f"{path}: {message.name}"
     if size == 0:
         raise ModelFileError(f"{what} is empty; expected a Core ML model")
-    if size > MAX_MESSAGE_BYTES:
-        raise ModelFileError(f"{what} has {size} bytes; expected at most {MAX_MESSAGE_BYTES}")
-    data = _read(message, path)
     if data[:4] == b"PK\x03\x04":
         raise ModelFileError(f"{what} is a zip archive; unpack it and pass the .mlpackage inside")
     from google.protobuf.message import DecodeError
@@ -251,17 +287,12 @@ def _specification_of(package: Path) -> tuple[Path, int]:
         )
     root = package.resolve()
     manifest = _inside(root, "Manifest.json", package)
-    if not manifest.exists():
+    if not exists(manifest, package):
         raise ModelFileError(
             f"{package} is a folder without Manifest.json; expected a .mlpackage or .mlmodel"
         )
-    size = _file_size(manifest, package)
-    if size > MAX_MANIFEST_BYTES:
-        raise ModelFileError(
-            f"{package}: Manifest.json has {size} bytes; expected at most {MAX_MANIFEST_BYTES}"
-        )
     try:
-        content = json.loads(_read(manifest, package))
+        content = json.loads(read_regular(manifest, package, MAX_MANIFEST_BYTES))
     except (ValueError, RecursionError) as error:
         raise ModelFileError(
             f"{package}: Manifest.json is not JSON ({error}); export or download the package again"
@@ -279,7 +310,7 @@ def _root_item(content: Any, root: Path, package: Path) -> Path:
         if not isinstance(relative, str) or not relative:
             raise ModelFileError(f"{package}: Manifest.json has no path for its item {key!r}")
         paths[key] = _inside(root, f"Data/{relative}", package)
-        if not paths[key].exists():
+        if not exists(paths[key], package):
             raise ModelFileError(
                 f"{package}: Data/{relative} is listed in Manifest.json but missing; "
                 "copy or download the whole package again"
@@ -312,7 +343,7 @@ def _inside(folder: Path, relative: str, package: Path) -> Path:
     path = folder
     for part in parts:
         path = path / part
-        if path.is_symlink():
+        if _is_link(path):
             raise ModelFileError(
                 f"{package}: {path.relative_to(folder)} is a symbolic link; "
                 "expected a file or folder"
@@ -320,23 +351,8 @@ def _inside(folder: Path, relative: str, package: Path) -> Path:
     return path
 
 
-def _file_size(path: Path, model: Path) -> int:
+def _is_link(path: Path) -> bool:
     try:
-        status = path.stat()
-    except OSError as error:
-        raise ModelFileError(
-            f"{model}: {path.name} cannot be opened: {error.strerror or error}; "
-            "the package is damaged or incomplete: export or download it again"
-        ) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{model}: {path.name} is not a file")
-    return status.st_size
-
-
-def _read(path: Path, model: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(
-            f"{model}: {path.name} cannot be read: {error.strerror or error}"
-        ) from error
+        return path.is_symlink()
+    except OSError:  # such as a name that is too long: opening it says so
+        return False

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.package import BLOB_TYPES, ModelFile, unpack
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 
@@ -165,6 +166,7 @@ def _tensor(tensor: Any, declared: TensorType) -> NDArray[Any]:
         if count:
             raise ModelFileError(f"a constant of shape {shape} has no values")
         return np.zeros(shape, declared.dtype)
+    charge(count * declared.dtype.itemsize, f"a constant of shape {shape}")
     values = getattr(tensor, kind).values
     if kind == "bytes":
         return _from_bytes(values, declared, count).reshape(shape)

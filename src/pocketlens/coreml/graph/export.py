@@ -21,6 +21,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.graph.builder import IR_VERSION, OPSET, Graph
 from pocketlens.coreml.graph.nodes import Node, Value, onnx_type
 from pocketlens.coreml.graph.pruning import inner_graphs, live_nodes
@@ -31,6 +32,7 @@ LARGE = 1024
 """Constants of at least this many bytes can be kept outside the ONNX model."""
 
 HALF = np.dtype(np.float16)
+FLOAT_BYTES = 4
 FLOAT = onnx.TensorProto.FLOAT
 FLOAT16 = onnx.TensorProto.FLOAT16
 
@@ -247,6 +249,8 @@ class _Export:
         """Keep a constant outside the model. ONNX Runtime folds the cast of float16 on loading."""
         name = _name(value)
         if value.name not in self.constants:
+            if name != value.name:
+                charge(FLOAT_BYTES * array.size, f"{value!r} as float32")
             apart[value.name] = np.require(array, requirements=["C", "ALIGNED"])
             self.constants[value.name] = onnx.TensorProto(
                 name=value.name,

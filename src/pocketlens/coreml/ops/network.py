@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def moves_steps(file: ModelFile) -> bool:
 def _check_layers(file: ModelFile, network: Any) -> int:
     """How many layers there are. Each needs a lowering; one error reports all that have none."""
     with located_errors(file, "the network"):
-        layers = list(every_layer(network.layers))
+        layers = list(islice(every_layer(network.layers), MAX_OPERATIONS + 1))
     if len(layers) > MAX_OPERATIONS:
         raise ModelFileError(f"{file.path}: more than {MAX_OPERATIONS} layers")
     missing: dict[str, str] = {}

@@ -6,7 +6,9 @@ result with the type that the file declares. The lowerings are in `mil/`, one fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -60,9 +62,10 @@ def lower_program(file: ModelFile, interface: Interface) -> Lowered:
 def _check_operations(file: ModelFile, block: Any, opset: int) -> int:
     """How many ops there are. Every op needs a lowering; one error reports all that have none."""
     with located_errors(file, "the program"):
-        every = list(operations(block))
+        every = list(islice(operations(block), MAX_OPERATIONS + 1))
     if len(every) > MAX_OPERATIONS:
         raise ModelFileError(f"{file.path}: more than {MAX_OPERATIONS} operations")
+    _check_weights(file, every)
     missing: dict[str, str] = {}
     for operation in every:
         if operation.type == "const" or operation.type in missing:
@@ -74,6 +77,19 @@ def _check_operations(file: ModelFile, block: Any, opset: int) -> int:
     if missing:
         raise unsupported_ops(file, f"CoreML{opset}", "op", missing)
     return len(every)
+
+
+def _check_weights(file: ModelFile, every: Iterable[Any]) -> None:
+    """Check the memory for all compressed weights together, before any is decompressed."""
+    with located_errors(file, "the program"):
+        types = [
+            tensor_type(output.type)
+            for operation in every
+            if operation.type.startswith("constexpr_")
+            for output in operation.outputs
+        ]
+        size = sum(math.prod(each.fixed) * each.dtype.itemsize for each in types if each)
+        file.budget.check(size, f"decompressing its {len(types)} compressed weights")
 
 
 class _Reader:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.file.errors import one_line_errors
+from pocketlens.coreml.file.budget import charge
+from pocketlens.coreml.file.errors import located_errors, one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.graph.export import onnx_model
+from pocketlens.coreml.graph.memory import run_bytes
 from pocketlens.coreml.ops.common import control
 from pocketlens.coreml.ops.lowered import Lowered
 from pocketlens.coreml.runtime.inputs import (
@@ -59,8 +61,11 @@ class GraphModel(CoreMLModel):
             _check_output(file, feature, value, len(lowered.classes))
         if lowered.probabilities is not None and lowered.probabilities not in graph.outputs:
             graph.outputs.append(lowered.probabilities)
+        needed, largest = run_bytes(graph, [*graph.outputs, *graph.extra])
+        charge(needed, f"{file.path}: a run, whose largest tensor is {largest!r},")
         threads = 1 if graph.elements() < TINY_GRAPH else 0
-        self._session = Session(file, graph, threads=threads)
+        with located_errors(file, "its weights"):
+            self._session = Session(file, graph, threads=threads)
         self._one_thread = self._session if threads == 1 else None
         self._debug: tuple[Session, list[str], list[str]] | None = None
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.file.budget import charge
+from pocketlens.coreml.file.package import unpack
 from pocketlens.errors import ModelFileError, UnsupportedParameter
 
 __all__ = [
@@ -23,6 +26,8 @@ __all__ = [
 ]
 
 MAX_ELEMENTS = 2**29
+ROWS = 1 << 22  # elements that are decompressed at a time
+WEIGHT = "a decompressed weight"
 FLOATS = {"fp16": np.float16, "fp32": np.float32}
 
 
@@ -42,13 +47,19 @@ def affine(
         shape[axis] = numbers.size
         return numbers.reshape(shape).astype(np.float32)
 
-    return ((data.astype(np.float32) - shaped(zero_point)) * shaped(scale)).astype(scale.dtype)
+    zeros, scales = (np.broadcast_to(shaped(each), data.shape) for each in (zero_point, scale))
+    return _by_rows(
+        data.shape,
+        scale.dtype,
+        lambda rows: (data[rows].astype(np.float32) - zeros[rows]) * scales[rows],
+    )
 
 
 def cast(data: NDArray[Any], dtype: str) -> NDArray[Any]:
     """`data` as `fp16` or `fp32`."""
     if dtype not in FLOATS:
         raise UnsupportedParameter(f"'output_dtype' is {dtype!r}; expected fp16 or fp32")
+    charge(data.size * np.dtype(FLOATS[dtype]).itemsize, WEIGHT)
     return data.astype(FLOATS[dtype])
 
 
@@ -63,9 +74,8 @@ def palette(indices: NDArray[Any], lut: NDArray[Any], shape: tuple[int, ...]) ->
         raise ModelFileError(
             f"the indices have {packed.size} bytes; expected {(count * bits + 7) // 8}"
         )
-    flat = np.unpackbits(packed, bitorder="little")[: count * bits].reshape(count, bits)
-    chosen = (flat << np.arange(bits, dtype=np.uint8)).sum(-1, dtype=np.uint8)
-    dense: NDArray[Any] = lut.reshape(-1)[chosen].reshape(shape)
+    charge(count * lut.itemsize, WEIGHT)
+    dense: NDArray[Any] = lut.reshape(-1)[unpack(packed, bits, count, "uint8")].reshape(shape)
     return dense
 
 
@@ -78,6 +88,7 @@ def sparse(values: NDArray[Any], mask: NDArray[Any], shape: tuple[int, ...]) -> 
     where = np.unpackbits(packed, bitorder="little")[:count].astype(bool)
     if int(where.sum()) != values.size:
         raise ModelFileError(f"the mask has {int(where.sum())} bits set for {values.size} values")
+    charge(count * values.itemsize, WEIGHT)
     dense = np.zeros(count, values.dtype)
     dense[where] = values.reshape(-1)
     return dense.reshape(shape)
@@ -95,15 +106,21 @@ def by_block(data: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any] | Non
     if offset is not None and offset.shape != scale.shape:
         raise ModelFileError(f"'offset' has the shape {offset.shape}, 'scale' {scale.shape}")
 
-    def spread(numbers: NDArray[Any]) -> NDArray[np.float32]:
-        for axis, size in enumerate(shape):
+    def spread(numbers: NDArray[Any], rows: slice) -> NDArray[np.float32]:
+        """The numbers of these rows, as float32, each repeated for its block."""
+        if shape:
+            numbers = numbers[np.arange(*rows.indices(len(data))) // shape[0]]
+        for axis, size in enumerate(shape[1:], 1):
             numbers = np.repeat(numbers, size, axis)
         return numbers.astype(np.float32)
 
-    wide = data.astype(np.float32)
+    def scaled(rows: slice) -> NDArray[np.float32]:
+        wide = (data[rows] if shape else data).astype(np.float32)
+        shifted = wide if offset is None else wide - spread(offset, rows)
+        return shifted * spread(scale, rows)
+
     with np.errstate(over="ignore", invalid="ignore"):
-        shifted = wide if offset is None else wide - spread(offset)
-        return (shifted * spread(scale)).astype(scale.dtype)
+        return _by_rows(data.shape, scale.dtype, scaled)
 
 
 def palette_by_block(
@@ -122,6 +139,7 @@ def palette_by_block(
     sizes = _blocks(indices.shape, tuple(grid))
     if indices.size and int(indices.max()) >= entries:
         raise ModelFileError(f"an index is {int(indices.max())}; the palette has {entries} entries")
+    charge(indices.size * length * lut.itemsize, WEIGHT)
     where = np.ix_(*(np.arange(n) // size for n, size in zip(indices.shape, sizes, strict=True)))
     chosen: NDArray[Any] = lut[(*where, indices)]  # [*indices, length]
     if length == 1:
@@ -140,6 +158,7 @@ def sparse_by_mask(values: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
     where = mask.astype(bool)
     if int(where.sum()) != values.size:
         raise ModelFileError(f"the mask has {int(where.sum())} ones for {values.size} values")
+    charge(mask.size * values.itemsize, WEIGHT)
     dense = np.zeros(mask.shape, values.dtype)
     dense[where] = values.reshape(-1)
     return dense
@@ -167,6 +186,27 @@ def palette_sparse(
     if lut.shape[-1] > 1 and vector_axis is not None:
         mask = np.repeat(mask, lut.shape[-1], vector_axis)
     return mask, dense[mask.astype(bool)]
+
+
+def _by_rows(
+    shape: tuple[int, ...], dtype: np.dtype[Any], rows: Callable[[slice], NDArray[Any]]
+) -> NDArray[Any]:
+    """An array made of a few rows at a time, so that wider numbers in between take no memory.
+
+    Args:
+        shape: Its shape.
+        dtype: Its element type, to which the results of `rows` are rounded.
+        rows: Computes the rows of a slice; for an array of rank 0, the array.
+    """
+    charge(math.prod(shape) * dtype.itemsize, WEIGHT)
+    if not shape:
+        return np.asarray(rows(slice(None)), dtype)
+    made = np.empty(shape, dtype)
+    step = max(1, ROWS // max(1, math.prod(shape[1:])))
+    for first in range(0, shape[0], step):
+        part = slice(first, first + step)
+        made[part] = rows(part)
+    return made
 
 
 def _blocks(shape: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:

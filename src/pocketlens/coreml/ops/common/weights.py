@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.values import MAX_RANK
 from pocketlens.errors import ModelFileError
 
 __all__ = ["weight_array"]
 
 MAX_ELEMENTS = 2**29
+CHUNK = 1 << 20  # a multiple of 8
 
 
 def weight_array(
@@ -45,6 +47,7 @@ def weight_array(
         for name in ("floatValue", "float16Value", "rawValue", "int8RawValue")
         if weights is not None and len(getattr(weights, name))
     ]
+    charge(4 * count, what)
     if not given and count == 0:
         return np.zeros(shape, np.float32)
     if len(given) != 1:
@@ -79,11 +82,7 @@ def _quantized(
     expected = (count * bits + 7) // 8
     if len(weights.rawValue) < expected:  # Core ML accepts more
         raise ModelFileError(f"{what} has {len(weights.rawValue)} bytes; expected {expected}")
-    flat = np.unpackbits(
-        np.frombuffer(weights.rawValue, np.uint8, expected)
-    )  # from the highest bit down
-    rows = flat[: count * bits].reshape(count, bits)
-    index = (rows << np.arange(bits - 1, -1, -1, dtype=np.uint8)).sum(-1, dtype=np.uint8)
+    index = _unpacked(np.frombuffer(weights.rawValue, np.uint8, expected), bits, count)
     index = index.reshape(shape)
     kind = quantization.WhichOneof("QuantizationType")
     if kind == "lookupTableQuantization":
@@ -95,6 +94,17 @@ def _quantized(
         looked_up: NDArray[np.float32] = table[index]
         return looked_up
     return _dequantized(index, weights, what, axes)
+
+
+def _unpacked(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:
+    """Numbers of a few bits, stored from the highest bit down, as bytes; some at a time."""
+    values = np.empty(count, np.uint8)
+    places = np.arange(bits - 1, -1, -1, dtype=np.uint8)
+    for first in range(0, count, CHUNK):
+        part = values[first : first + CHUNK]
+        flat = np.unpackbits(data[first * bits // 8 :], count=part.size * bits)
+        part[:] = (flat.reshape(part.size, bits) << places).sum(-1, dtype=np.uint8)
+    return values
 
 
 def _int8_weights(
