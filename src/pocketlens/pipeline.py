@@ -469,6 +469,7 @@ class _Work:
     def verify(self) -> None:
         from pocketlens.coreml import load
         from pocketlens.evaluation.parity import verify
+        from pocketlens.report.app_screen import draw_app_screen
 
         started = time.perf_counter()
         model = load(self.model)
@@ -490,6 +491,7 @@ class _Work:
                 f"{self.model} does not agree with the trained network: "
                 f"{'; '.join(str(parity).splitlines())}{self._more_precise()}"
             )
+        draw_app_screen(model, self.test_set, self.figures / "app.svg")
         if NOTHING in model.classes:
             self.show_nothing(model)
 

@@ -97,6 +97,7 @@ CONTENTS: tuple[Item, ...] = (
     Item(f"{FIGURES}/parity.svg", "verify", "the differences in probability"),
     Item(CAMERA, "verify", "results on simulated photos and empty scenes", only="nothing"),
     Item(f"{FIGURES}/rejection.svg", "verify", "rejection of empty scenes", only="nothing"),
+    Item(f"{FIGURES}/app.svg", "verify", "the app's screen, drawn", needed=False),
     Item(APP, "app", "the Xcode project"),
     Item(REPORT, "report", "the report"),
     Item(SUITE, None, "results of `pocketlens evaluate RUN --suite`", needed=False),

@@ -94,6 +94,7 @@ def render(run: Run) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_unbroken,
     )
     environment.filters |= {
         "percent": percent,
@@ -122,6 +123,11 @@ def render(run: Run) -> str:
         projects=sorted(p.name for p in run.app.glob("*.xcodeproj")) if run.app else [],
         commands=_commands(run),
     )
+
+
+def _unbroken(value: Any) -> Any:
+    """A value of the template; a number stays on one line with its percent sign."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
 
 
 def duration_text(seconds: float) -> str:

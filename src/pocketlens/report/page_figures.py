@@ -109,6 +109,13 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
             "share of each kind of scene that gets a label.",
             "The test scenes are simulated by different code than the training images.",
         ),
+        (
+            "app.svg",
+            "The app’s camera screen with a test image in front of the camera: what the model sees "
+            "is framed, and the label with its confidence is below it.",
+            "A drawing of the app’s screen. The label and its confidence are the Core ML file’s "
+            "answer to this test image; outside the frame its edges are continued.",
+        ),
     )
     return {
         Path(name).stem: PageFigure(
