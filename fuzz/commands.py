@@ -35,6 +35,7 @@ from command_samples import write_samples
 from file_damage import damage
 from pocketlens.cli import main as pocketlens_command
 from pocketlens.errors import printable
+from pocketlens.preview.server import Address
 
 MEMORY = 3 << 30
 """The address space that a child may allocate, in bytes."""
@@ -177,7 +178,7 @@ def _child(words: list[str], folder: Path, send: int) -> None:
 def serve_nothing(_: Any, *, ready: Any = None, **__: Any) -> None:
     """In place of the preview's server, which runs until it is interrupted."""
     if ready:
-        ready("http://127.0.0.1:1")
+        ready(Address("http://127.0.0.1:1", "token", "once"))
 
 
 def fuzz(samples: Path, seeds: range, seconds: float) -> tuple[Counter[str], int]:

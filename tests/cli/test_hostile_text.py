@@ -17,6 +17,7 @@ from command_line import run_command
 from hostile import ALL, FILE_NAME, HOSTILE, hostile_model, is_clean
 from pocketlens.conversion import read_labels
 from pocketlens.errors import OptionError
+from pocketlens.preview.server import Address
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such file names on Windows")
 
