@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from command_line import output_of
 from pocketlens.cli import main
-from pocketlens.errors import DataError, OutputExistsError, RunError
+from pocketlens.errors import DataError, OptionError, OutputExistsError, RunError
+from pocketlens.evaluation.accuracy import percent
 from pocketlens.finetuning import correct
+from pocketlens.pipeline import run
 from pocketlens.recognizer import Recognizer
 from pocketlens.run_folder import read_run
 
@@ -22,8 +25,8 @@ from pocketlens.run_folder import read_run
 def corrections(bars_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty inverted test images that the run classifies wrong."""
     folder = tmp_path_factory.mktemp("corrections")
-    run, recognizer = read_run(bars_run), Recognizer.load(bars_run)
-    test = run.load("test")
+    recognizer = Recognizer.load(bars_run)
+    test = read_run(bars_run).load("test")
     inverted = 255 - test.images
     wrong = np.flatnonzero(recognizer.probabilities(inverted).argmax(1) != test.labels)[:20]
     assert len(wrong) == 20
@@ -60,6 +63,91 @@ def test_the_command(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
     assert said["images"] == 20
     assert said["correct_after"] >= said["correct_before"] == 0
     assert Path(said["model"]).exists()
+    before, after = read_run(bars_run), read_run(tmp_path / "b")
+    assert before.evaluation
+    assert after.evaluation
+    assert said["before"] == {"test accuracy": before.evaluation.accuracy}
+    assert said["after"] == {"test accuracy": after.evaluation.accuracy}
+
+
+def test_it_prints_what_the_corrections_cost(
+    picture_folder: Path, corrections: Path, tmp_path: Path
+) -> None:
+    """With the class `nothing` also on simulated photos and empty scenes."""
+    settings = [f"data.source=folder:{picture_folder}", "data.extra=", "training.batch_size=64"]
+    first = run("digits", out=tmp_path / "a", overrides=[*settings, "data.validation=0.2"])
+    text = output_of("correct", tmp_path / "a", corrections, "--out", tmp_path / "b")
+    second = read_run(tmp_path / "b")
+    assert first.evaluation
+    assert first.camera
+    assert second.evaluation
+    assert second.camera
+    for line in (
+        f"test accuracy: {percent(second.evaluation.accuracy)} "
+        f"(before: {percent(first.evaluation.accuracy)})",
+        f"false positives on empty scenes: {percent(second.camera.rejection.false.share)} "
+        f"(before: {percent(first.camera.rejection.false.share)})",
+    ):
+        assert line in text.splitlines()
+
+
+def test_a_run_with_few_images(corrections: Path, bars_run: Path, tmp_path: Path) -> None:
+    """A tenth of them would be fewer than a batch, so it uses all of them."""
+    pictures = tmp_path / "pictures"
+    for label, wanted in (("stands", 5), ("lies", 4), ("slants", 4)):
+        source = Path(str(read_run(bars_run).recipe.data.source).removeprefix("folder:")) / label
+        (pictures / label).mkdir(parents=True)
+        for file in sorted(source.iterdir())[:wanted]:
+            shutil.copy(file, pictures / label)
+    settings = ["input.height=12", "input.width=12", "network.channels=[4, 8]"]
+    settings += [f"data.source=folder:{pictures}", "training.batch_size=8", "data.validation=0"]
+    run("quick", out=tmp_path / "small", overrides=[*settings, "training.epochs=1"])
+    label = min(place.name for place in corrections.iterdir())
+    (tmp_path / "one" / label).mkdir(parents=True)
+    shutil.copy(min((corrections / label).iterdir()), tmp_path / "one" / label)
+    found = correct(tmp_path / "small", tmp_path / "one", out=tmp_path / "better")
+    assert found.images == 1
+    assert found.run.recipe.data.share == 1
+    assert found.run.recipe.training.batch_size == 8
+
+
+def test_an_emptied_class_is_left_out(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
+    """The preview removes the folder of a class with its last image, but macOS adds a file."""
+    folder = tmp_path / "corrections"
+    shutil.copytree(corrections, folder)
+    label, *_ = sorted(place.name for place in folder.iterdir())
+    count = len(list(folder.rglob("*.png"))) - len(list((folder / label).iterdir()))
+    for name in (label, "__MACOSX"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+        (folder / name / ".DS_Store").write_bytes(b"Bud1")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=f"has class folders without images: {label}; they are"):
+        found = correct(bars_run, folder, out=tmp_path / "out", overrides=["data.share=1"])
+    assert found.images == count
+
+
+def test_the_original_run_is_never_replaced(
+    bars_run: Path, corrections: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(bars_run, folder)
+    with pytest.raises(OptionError, match="is the run to start from; choose another --out"):
+        correct(folder, corrections, out=folder, force=True)
+    assert read_run(folder).missing == ()
+
+
+def test_a_second_correction_does_not_show_the_first(
+    bars_run: Path, corrections: Path, tmp_path: Path
+) -> None:
+    label = min(place.name for place in corrections.iterdir())
+    shutil.copytree(corrections / label, tmp_path / "some" / label)
+    correct(bars_run, tmp_path / "some", out=tmp_path / "out")
+    shutil.copytree(corrections, tmp_path / "some", dirs_exist_ok=True)
+    with pytest.raises(OutputExistsError, match="holds a run that was trained already; choose"):
+        correct(bars_run, tmp_path / "some", out=tmp_path / "out")
+    found = correct(bars_run, tmp_path / "some", out=tmp_path / "out", force=True)
+    assert found.images == 20
 
 
 def test_corrections_of_another_class(bars_run: Path, tmp_path: Path) -> None:

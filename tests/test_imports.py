@@ -16,11 +16,11 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
-    "errors", "compat", "files", "json_fields", "image_files", "decoding", "image", "prediction",
-    "recipe_options", "recipe",
-    "run_contents", "history", "callbacks", "registry", "data", "augment", "networks", "recognizer",
-    "training", "evaluation", "coreml", "conversion", "run_folder", "app", "preview", "report",
-    "pipeline", "finetuning", "cli",
+    "errors", "commands", "compat", "locking", "files", "json_fields", "image_files", "decoding",
+    "image", "prediction", "recipe_options", "recipe", "run_contents", "history", "callbacks",
+    "registry", "data", "augment", "networks", "recognizer", "training", "evaluation", "coreml",
+    "conversion", "run_folder", "run_state", "app", "preview", "report", "stages", "pipeline",
+    "finetuning", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.
@@ -38,7 +38,7 @@ INSIDE = {
 # These see less than all that stands before them, see DESIGN: what ships is the Core ML file.
 ONLY = {
     "coreml": {"compat", "errors", "files", "image", "prediction"},
-    "app": {"errors", "files", "image", "prediction", "coreml"},
+    "app": {"commands", "errors", "files", "image", "locking", "prediction", "coreml"},
 }
 
 

@@ -251,6 +251,23 @@ def test_settings_that_the_data_does_not_allow(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_batch_is_at_most_all_images(picture_folder: Path, tmp_path: Path) -> None:
+    """Of the recipe; a larger one that the user asks for is an error, see above."""
+    settings = [*SMALL, f"data.source=folder:{picture_folder}", "data.validation=0.2"]
+    asked = load_recipe("quick").training.batch_size
+    listener = Listener()
+    done = run("quick", out=tmp_path, overrides=settings, until="data", callbacks=[listener])
+    assert done.data
+    assert done.recipe.training.batch_size == done.data.train == 192 < asked
+    note = f"training.batch_size is 192 instead of {asked}, as there are no more training images"
+    assert listener.notes == [note]
+    again = run("quick", out=tmp_path, overrides=iter(settings), until="train")
+    assert again.recipe == done.recipe
+    assert again.history
+    whole = pipeline.check("quick", [*settings, "training={batch_size=10, epochs=1}"])
+    assert whole.training.batch_size == 10
+
+
 def test_a_folder_that_is_removed_during_a_stage(picture_folder: Path, tmp_path: Path) -> None:
     class Remover(Callback):
         def stage(self, name: str, *, done: bool) -> None:

@@ -268,7 +268,12 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"pocketlens.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'pocketlens' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"pocketlens.{_HOME[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"pocketlens.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        from pocketlens.errors import missing_package
+
+        raise missing_package(error, purpose=f"pocketlens.{name}") from error
     globals()[name] = value
     return value
 

@@ -28,6 +28,7 @@ The command line prints it as one line and exits with 2 (1 for CheckFailedError)
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -55,8 +56,11 @@ __all__ = [
     "UnsupportedOp",
     "UnsupportedParameter",
     "did_you_mean",
+    "is_ours",
     "is_printable",
+    "missing_package",
     "printable",
+    "require",
     "with_article",
 ]
 
@@ -69,6 +73,16 @@ INVISIBLE = re.compile(
 JOINERS = ("\u200c", "\u200d")
 VIRAMA = 9  # its combining class
 EMOJI = re.compile("[\u00a9\u00ae\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]")
+
+EXTRAS = {
+    "keras": "keras",
+    "matplotlib": "train",
+    "torch": "train",
+    **dict.fromkeys(
+        ("httptools", "segno", "starlette", "trustme", "uvicorn", "websockets"), "preview"
+    ),
+}
+"""The extra of `pyproject.toml` that brings each optional package."""
 
 
 class PocketlensError(Exception):
@@ -88,12 +102,21 @@ class OutputError(PocketlensError):
 
 
 class MissingExtraError(PocketlensError):
-    """An optional dependency is not installed."""
+    """A package that a command needs is not installed.
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    Args:
+        packages: The missing packages.
+        purpose: What needs them, such as `the preview`.
+    """
+
+    def __init__(self, *packages: str, purpose: str) -> None:
+        named = " and ".join(f"'{each}'" for each in packages)
+        is_missing = "which is" if len(packages) == 1 else "which are"
+        extras = sorted({EXTRAS[each] for each in packages if each in EXTRAS})
+        what = f"'.[{','.join(extras)}]'" if extras else "."
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed; "
-            f"install it with: pip install 'pocketlens[{extra}]'"
+            f"{purpose} needs the package{'s' * (len(packages) > 1)} {named}, {is_missing} not "
+            f"installed; in the folder of the Pocketlens clone, type: pip install {what}"
         )
 
 
@@ -175,6 +198,39 @@ class AppError(PocketlensError):
 
 class CheckFailedError(PocketlensError):
     """A check ran and failed."""
+
+
+def require(*packages: str, purpose: str) -> None:
+    """Check that packages are installed, without importing them.
+
+    Raises:
+        MissingExtraError: Some are not; the message names all of them.
+    """
+    if missing := [each for each in packages if not _is_installed(each)]:
+        raise MissingExtraError(*missing, purpose=purpose)
+
+
+def missing_package(error: ModuleNotFoundError, *, purpose: str) -> MissingExtraError:
+    """The error that says which package to install after an import failed.
+
+    Raises:
+        ModuleNotFoundError: `error` itself, if the module is one of Pocketlens.
+    """
+    if is_ours(error):
+        raise error
+    return MissingExtraError(str(error.name).partition(".")[0], purpose=purpose)
+
+
+def is_ours(error: ModuleNotFoundError) -> bool:
+    """Whether the missing module is one of Pocketlens itself, which is an error in Pocketlens."""
+    return (error.name or "pocketlens").partition(".")[0] == "pocketlens"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ModuleNotFoundError, ValueError):  # ValueError: in `sys.modules`, but without a spec
+        return False
 
 
 def printable(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import os
 import platform
 import re
@@ -25,9 +26,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pocketlens.errors import OutputError, OutputExistsError
+from pocketlens.locking import refuse_busy
 
 __all__ = [
     "aside",
+    "digest",
     "open_nofollow",
     "read_limited",
     "remove_leftovers",
@@ -45,6 +48,9 @@ LEFTOVER = re.compile(
 
 LEFTOVER_SECONDS = 24 * 3600
 """The age of a leftover that is removed without knowing whether its process is alive."""
+
+ATTEMPTS = 10
+"""How often a folder is put in place, if other processes write the same one at the same time."""
 
 
 @contextmanager
@@ -65,9 +71,11 @@ def aside(
     Raises:
         OutputExistsError: `target` exists and `force` is false, or one of the two is a file and the
             other a folder.
-        OutputError: It cannot be written (no permission, disk full, parent folder removed).
+        OutputError: It cannot be written (no permission, disk full, parent folder removed), or
+            another process works in a folder above it.
     """
     target = Path(target)
+    refuse_busy(target)
     _remove_abandoned(target.parent, of=target.name)
     if not force and (target.exists() or target.is_symlink()):
         raise OutputExistsError(f"{target} already exists; choose another output or pass --force")
@@ -81,6 +89,8 @@ def aside(
         if target.exists() and target.is_dir() != new.is_dir():
             existing = "folder" if target.is_dir() else "file"
             raise OutputExistsError(f"{target} is a {existing}; choose another output")
+        if not force and os.path.lexists(target):  # written by another process in the meantime
+            raise OutputExistsError(f"{target} exists by now; choose another output")
         _put(new, target)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not target.parent.exists():
@@ -262,6 +272,31 @@ def _is_abandoned(path: Path, found: re.Match[str]) -> bool:
     return time.time() - info.st_mtime > LEFTOVER_SECONDS
 
 
+def digest(path: str | os.PathLike[str]) -> str | None:
+    """A sha256 of a file, or of the names and contents of all files in a folder.
+
+    None if there is neither, or it cannot be read.
+    """
+    path = Path(path)
+    whole = hashlib.sha256()
+    try:
+        if path.is_file():
+            return _file_digest(path).hex()
+        if not path.is_dir():
+            return None
+        for file in sorted(each for each in path.rglob("*") if each.is_file()):
+            whole.update(os.fsencode(file.relative_to(path).as_posix()) + b"\0")
+            whole.update(_file_digest(file))
+    except OSError:  # whoever reads the file itself reports why
+        return None
+    return whole.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def size_on_disk(path: str | os.PathLike[str]) -> int:
     """Size in bytes of a file, or of all files in a folder (an `.mlpackage` is a folder)."""
     path = Path(path)
@@ -288,12 +323,19 @@ def _put(new: Path, target: Path) -> None:
         return
     # A folder cannot be renamed over another one, so the old one is moved away first.
     old = new.with_suffix(".old")
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
+    for attempt in range(ATTEMPTS):
+        with suppress(FileNotFoundError):  # another process has moved it away just now
+            target.rename(old)
+        try:
+            new.rename(target)
+            break
+        except OSError:
+            if target.exists() and attempt < ATTEMPTS - 1:  # another process has put its own there
+                _remove(old)
+                continue
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
     _remove(old)
 
 

@@ -8,7 +8,6 @@ measured. All errors of a recipe are reported together.
 from __future__ import annotations
 
 import math
-import shlex
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pocketlens.commands import command
 from pocketlens.errors import OptionError, RecipeError, did_you_mean
 from pocketlens.files import read_limited
 from pocketlens.image import InputSpec
@@ -46,6 +46,7 @@ __all__ = [
     "list_recipes",
     "load_recipe",
     "parse_override",
+    "parse_overrides",
     "recipe_text",
 ]
 
@@ -164,8 +165,8 @@ def _recipe_hint(name: str, names: Iterable[str]) -> str:
     if Path(name).is_dir():
         # People type the folder of their photos where the recipe goes.
         recipe = "photos" if "photos" in names else "quick"
-        command = f"pocketlens run {recipe} --data {shlex.quote(name)}"
-        return f"it is a folder; to train on its images: {command}"
+        hint = command("run", recipe, "--data", Path(name))
+        return f"it is a folder; to train on its images: {hint}"
     return did_you_mean(name, names)
 
 
@@ -190,12 +191,16 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Overrides = ()) -> Recip
         tables, source = _parse(text, str(recipe)), str(recipe)
     else:
         tables, source = _parse(recipe_text(str(recipe)), str(recipe)), f"recipe '{recipe}'"
-    _override(tables, _pairs(overrides))
+    _override(tables, parse_overrides(overrides))
     return Recipe.from_dict(tables, source=source)
 
 
-def _pairs(overrides: Overrides) -> dict[str, Any]:
-    """The overrides as a dictionary."""
+def parse_overrides(overrides: Overrides) -> dict[str, Any]:
+    """The overrides as a dictionary.
+
+    Raises:
+        OptionError: An override is not of the form KEY=VALUE.
+    """
     if isinstance(overrides, Mapping):
         pairs = {key: _plain(value) for key, value in overrides.items()}
     elif isinstance(overrides, str) or not isinstance(overrides, Iterable):
@@ -235,6 +240,8 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         raise RecipeError(["it is nested too deeply"], source=source) from error
     except ValueError as error:  # also of a number of too many digits
         raise RecipeError([f"it is not TOML: {error}"], source=source) from error
+    except RecursionError as error:
+        raise RecipeError(["it is nested too deeply"], source=source) from error
 
 
 def parse_override(override: str) -> tuple[str, Any]:
@@ -248,9 +255,13 @@ def parse_override(override: str) -> tuple[str, Any]:
         values = tomllib.loads(f"value = {text.strip()}")
     except (ValueError, RecursionError):
         return key.strip(), text.strip()
+    except RecursionError as error:
+        raise OptionError(f"the value of {key.strip()} is nested too deeply") from error
     if len(values) > 1:
         return key.strip(), text
     value = values["value"]
+    if key.strip() in _string_keys() and not isinstance(value, str):
+        return key.strip(), text.strip()  # a name such as 2024, a version such as 1.0
     return key.strip(), _WholeTable(value) if isinstance(value, dict) else value
 
 
@@ -354,6 +365,20 @@ def _known_keys() -> tuple[str, ...]:
             )
             found += [f"{spec.name}.{name}" for name in inner]
     return tuple(found)
+
+
+@cache
+def _string_keys() -> frozenset[str]:
+    """The dotted keys whose value is a string."""
+    tables: list[tuple[str, type]] = [("", Recipe)]
+    tables += [(f"{name}.", kind) for name, kind in typing.get_type_hints(Recipe).items()]
+    return frozenset(
+        f"{prefix}{name}"
+        for prefix, kind in tables
+        if is_dataclass(kind)
+        for name, hint in typing.get_type_hints(kind).items()
+        if hint is str or (typing.get_origin(hint) is typing.Literal)
+    )
 
 
 @cache

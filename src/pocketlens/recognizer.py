@@ -18,11 +18,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pocketlens import networks
+from pocketlens.commands import command
 from pocketlens.errors import OptionError, OutputExistsError, PocketlensError, RunError
 from pocketlens.files import write_aside
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 from pocketlens.recipe import Choice
+from pocketlens.run_contents import RECIPE, WEIGHTS, run_command
 
 __all__ = ["Recognizer", "planes"]
 
@@ -182,7 +184,7 @@ class Recognizer(Predictor):
         """
         file = Path(path)
         if file.is_dir():
-            file = file / "weights.safetensors"
+            file = file / WEIGHTS
         try:
             with safe_open(file, framework="pt") as opened:
                 header = opened.metadata() or {}
@@ -195,13 +197,12 @@ class Recognizer(Predictor):
                 weights = {name: opened.get_tensor(name) for name in names}
             return cls._restore(file, header, weights, network)
         except FileNotFoundError as error:
-            recipe = file.parent / "recipe.toml"
-            command = f"{recipe} --out {file.parent} --resume" if recipe.is_file() else "RECIPE"
-            raise RunError(
-                f"{file} does not exist; train first: pocketlens run {command}"
-            ) from error
+            is_run = (file.parent / RECIPE).is_file()
+            hint = run_command(file.parent, "--resume") if is_run else command("run", "RECIPE")
+            raise RunError(f"{file} does not exist; train first: {hint}") from error
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            # ValueError: the header's JSON; RuntimeError: PyTorch cannot build the network.
+            # ValueError, RecursionError (a RuntimeError): the header's JSON; other RuntimeErrors:
+            # PyTorch cannot build the network.
             raise RunError(f"{file} cannot be read as a recognizer: {error}") from error
         except PocketlensError as error:
             if isinstance(error, (RunError, _NetworkArgumentError)):

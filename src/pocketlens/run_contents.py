@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from pocketlens.commands import command
 
 __all__ = [
     "APP",
@@ -23,6 +24,7 @@ __all__ = [
     "PARITY",
     "RECIPE",
     "REPORT",
+    "SETTINGS",
     "STAGES",
     "STAGE_TIMES",
     "SUITE",
@@ -30,12 +32,25 @@ __all__ = [
     "Item",
     "Stage",
     "figure_names",
+    "folder_beside",
+    "restart",
     "run_command",
 ]
 
 Stage = Literal["data", "train", "evaluate", "convert", "verify", "app", "report"]
 STAGES: tuple[Stage, ...] = ("data", "train", "evaluate", "convert", "verify", "app", "report")
 """The stages of a run, in order."""
+
+SETTINGS: dict[Stage, tuple[str, ...]] = {
+    "data": ("seed", "data", "input", "augment"),
+    "train": ("seed", "data", "input", "augment", "network", "training"),
+    "evaluate": (),
+    "convert": ("model",),
+    "verify": (),
+    "app": ("app",),
+    "report": (),
+}
+"""The keys and tables of the recipe that each stage uses, besides what earlier stages wrote."""
 
 RECIPE = "recipe.toml"
 DATA = "data.json"
@@ -100,15 +115,33 @@ CONTENTS: tuple[Item, ...] = (
     Item(f"{FIGURES}/app.svg", "verify", "the app's screen, drawn", needed=False),
     Item(APP, "app", "the Xcode project"),
     Item(REPORT, "report", "the report"),
-    Item(SUITE, None, "results of `pocketlens evaluate RUN --suite`", needed=False),
+    Item(SUITE, None, "results of `evaluate --suite`", needed=False),
 )
 """Every file and folder of a run, except the Core ML file, whose name the recipe sets."""
 
 
-def run_command(folder: str | Path) -> str:
-    """The command that continues the run in a folder."""
+def run_command(folder: str | Path, *options: str, out: str | Path | None = None) -> str:
+    """The command that continues the run in a folder, or repeats it in the folder `out`."""
     folder = Path(folder)
-    return f"pocketlens run {shlex.quote(str(folder / RECIPE))} --out {shlex.quote(str(folder))}"
+    return command("run", folder / RECIPE, "--out", Path(out or folder), *options)
+
+
+def restart(folder: str | Path | None, *options: str) -> str:
+    """The end of an error message of a training: how to start it again.
+
+    Args:
+        folder: The folder of the training; None, or not a run folder, in Python without a run.
+        options: Options to add, such as `--set`.
+    """
+    if folder is None or not (Path(folder) / RECIPE).is_file():
+        return "start again without resume"
+    return f"start again with --force: {run_command(folder, *options, '--force')}"
+
+
+def folder_beside(folder: Path, suffix: str) -> Path:
+    """The path of another run, beside this one: `runs/digits-longer`."""
+    whole = folder if folder.name not in ("", "..") else folder.resolve()
+    return whole.with_name(f"{whole.name}-{suffix}")
 
 
 def figure_names() -> tuple[str, ...]:

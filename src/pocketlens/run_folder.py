@@ -6,17 +6,21 @@ there must be complete; a damaged one is an error. `pipeline` writes the folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pocketlens.commands import command
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import DataError, OptionError, RunError
 from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import SuiteResult
-from pocketlens.files import read_limited
+from pocketlens.files import digest, read_limited
 from pocketlens.history import Epoch
 from pocketlens.json_fields import read_fields
 from pocketlens.prediction import NOTHING
@@ -32,12 +36,25 @@ from pocketlens.run_contents import (
     PARITY,
     RECIPE,
     REPORT,
+    SETTINGS,
     STAGE_TIMES,
-    figure_names,
+    STAGES,
+    WEIGHTS,
+    Stage,
     run_command,
 )
 
-__all__ = ["Check", "DataSummary", "Metrics", "Run", "read_bytes", "read_run"]
+__all__ = [
+    "Check",
+    "DataSummary",
+    "Finished",
+    "Metrics",
+    "Run",
+    "read_bytes",
+    "read_finished",
+    "read_run",
+    "settings_digest",
+]
 
 T = TypeVar("T")
 
@@ -113,6 +130,23 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """A finished stage: an entry of `stages.json`.
+
+    Args:
+        seconds: How long it took.
+        settings: `settings_digest` of the recipe; empty if it is not recorded, as in older runs.
+        made: `files.digest` of the weights or of the Core ML file that it wrote; else empty.
+        file: Name of the Core ML file that it wrote; else empty.
+    """
+
+    seconds: float
+    settings: str = ""
+    made: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class Run:
     """The contents of a run folder. Parts that the run has not written yet are None or empty.
 
@@ -125,10 +159,14 @@ class Run:
         evaluation: The trained network on the test images; stored in `metrics.json`, too.
         check: The Core ML file, compared with the trained network.
         camera: The Core ML file on simulated photos and empty scenes.
-        stages: Seconds of each finished stage, in the order in which they ran.
+        stages: Seconds of each finished stage, in the order in which they ran; only those whose
+            settings and files have not changed since.
         figures: The figures by file name.
         model: The Core ML file.
         app: The folder of the Xcode project.
+
+    A result names the weights and the Core ML file that it was measured with, by their digest. One
+    that belongs to others (because the run was trained or converted again) is left out.
     """
 
     folder: Path
@@ -190,8 +228,15 @@ class Run:
             and runs_with[item.only]
             and item.path != REPORT  # the report lists these
         ]
-        expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
-        lost = [path for path in expected if not (self.folder / path).exists()]
+        if self.model is None:
+            expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
+        # Those that belong to another model are as good as missing.
+        parts = {METRICS: self.metrics, PARITY: self.check, CAMERA: self.camera, APP: self.app}
+        lost = [
+            path
+            for path in expected
+            if not (self.folder / path).exists() or parts.get(path, path) is None
+        ]
         if (
             self.evaluation is None and METRICS not in lost
         ):  # `train` writes it, `evaluate` adds to it
@@ -214,34 +259,104 @@ def read_run(folder: str | Path) -> Run:
         reason = f"it has no {RECIPE}" if folder.is_dir() else "it does not exist"
         raise RunError(
             f"{folder} is not a run folder: {reason}; "
-            "create one with: pocketlens run quick --out FOLDER"
+            f"create one with: {command('run', 'quick', '--out', 'FOLDER')}"
         )
     recipe = Recipe.from_toml(_text(folder / RECIPE), source=str(folder / RECIPE))
-    check = _part(folder / PARITY, Check, "the check of a Core ML file")
-    if check is not None:
-        # Only the name counts: what the report opens must be inside the run folder.
-        check = replace(check, file=Path(check.file).name)
-    name = check.file if check else f"{recipe.model.name}.{recipe.model.format}"
-    model, app = folder / name, folder / APP
-    values = _json(folder / METRICS)
-    evaluation = values.get("recognizer") if isinstance(values, dict) else None
-    figures = {name: folder / FIGURES / name for name in figure_names()}
+    recorded = read_finished(folder)
+    metrics, parity, seen = (_json(folder / name) for name in (METRICS, PARITY, CAMERA))
+    check = _part(folder / PARITY, Check, "the check of a Core ML file", parity)
+    camera = _part(folder / CAMERA, SuiteResult, "a result of the suite", seen)
+    file = recorded["convert"].file if "convert" in recorded else ""
+    name = file or (check.file if check else f"{recipe.model.name}.{recipe.model.format}")
+    # Only the name counts: what the report opens must be inside the run folder.
+    model, app = folder / Path(name).name, folder / APP
+    made = {"weights": digest(folder / WEIGHTS), "model": digest(model)}
+    stages = dict(takewhile(lambda each: _is_current(*each, recipe, made), recorded.items()))
+    # Older runs do not record what belongs together.
+    recorded_settings = any(each.settings for each in recorded.values())
+    older = not recorded_settings if recorded else not (folder / STAGE_TIMES).exists()
+    if not _belongs(metrics, made):
+        metrics = None
+    evaluation = metrics.get("recognizer") if isinstance(metrics, dict) else None
+    check = replace(check, file=model.name) if check and _belongs(parity, made) else None
+    data = _part(folder / DATA, DataSummary, "a summary of data")
+    nothing = recipe.data.nothing > 0 or NOTHING in (data.classes if data else ())
+    camera = camera if nothing and _belongs(seen, made) else None
+    shown = {"train": metrics, "evaluate": evaluation, "verify": check}
+    figures = {
+        item.path.removeprefix(f"{FIGURES}/"): folder / item.path
+        for item in CONTENTS
+        if item.path.startswith(FIGURES) and shown.get(item.stage or "", item) is not None
+    }
     return Run(
         folder=folder,
         recipe=recipe,
-        data=_part(folder / DATA, DataSummary, "a summary of data"),
+        data=data,
         history=_history(folder / HISTORY),
-        metrics=_part(folder / METRICS, Metrics, "the metrics of a run", values),
+        metrics=_part(folder / METRICS, Metrics, "the metrics of a run", metrics)
+        if metrics is not None
+        else None,
         evaluation=_part(folder / METRICS, Evaluation, "an evaluation", evaluation)
         if evaluation is not None
         else None,
         check=check,
-        camera=_part(folder / CAMERA, SuiteResult, "a result of the suite"),
-        stages=_part(folder / STAGE_TIMES, dict[str, float], "a table of stages") or {},
+        camera=camera,
+        stages={stage: finished.seconds for stage, finished in stages.items()},
         figures={name: path for name, path in figures.items() if path.is_file()},
         model=model if model.exists() else None,
-        app=app if app.is_dir() else None,
+        app=app if app.is_dir() and (older or "app" in stages) else None,
     )
+
+
+def read_finished(folder: Path) -> dict[str, Finished]:
+    """The entries of `stages.json`, in the order in which the stages ran.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path = folder / STAGE_TIMES
+    values = _json(path)
+    if values is None:
+        return {}
+    # Runs of older versions have only the seconds.
+    entries = values if isinstance(values, dict) else {}
+    whole = {stage: each for stage, each in entries.items() if isinstance(each, dict)}
+    plain = values if not whole else {s: each for s, each in entries.items() if s not in whole}
+    seconds = _read(path, dict[str, float], "a table of stages", plain)
+    found = _read(path, dict[str, Finished], "a table of stages", whole)
+    return {s: found[s] if s in found else Finished(seconds[s]) for s in entries}
+
+
+def settings_digest(recipe: Recipe, stage: Stage) -> str:
+    """A digest of the settings that a stage uses, see `run_contents.SETTINGS`."""
+    tables = recipe.to_dict()
+    used = {key: tables[key] for key in SETTINGS[stage]}
+    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+
+
+def _is_current(
+    stage: str, finished: Finished, recipe: Recipe, made: Mapping[str, str | None]
+) -> bool:
+    """Whether a stage was run with these settings, and what it wrote has not changed since."""
+    if stage not in STAGES:
+        return True
+    output = {"train": made["weights"], "convert": made["model"]}.get(stage)
+    settings = settings_digest(recipe, stage)
+    return finished.settings in ("", settings) and (
+        not finished.made or output in (None, finished.made)
+    )
+
+
+def _belongs(result: Any, made: Mapping[str, str | None]) -> bool:
+    """Whether a result was measured with these weights and this Core ML file.
+
+    It names them in `made_from`. Results of older versions do not; a file that is missing is
+    reported as such.
+    """
+    stated = result.get("made_from") if isinstance(result, dict) else None
+    if not isinstance(stated, dict):
+        return True
+    return all(made.get(key) in (None, value) for key, value in stated.items())
 
 
 def read_bytes(path: Path) -> bytes:
@@ -304,5 +419,9 @@ def _history(path: Path) -> tuple[Epoch, ...]:
 
 def _damaged(path: Path, what: str) -> RunError:
     folder = path.parent
-    again = f"pocketlens run RECIPE --out {folder}" if path.name == RECIPE else run_command(folder)
-    return RunError(f"{path} is damaged: {what}; restore it, or start again with: {again} --force")
+    again = (
+        command("run", "RECIPE", "--out", folder, "--force")
+        if path.name == RECIPE
+        else run_command(folder, "--force")
+    )
+    return RunError(f"{path} is damaged: {what}; restore it, or start again with: {again}")

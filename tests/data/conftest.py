@@ -67,6 +67,8 @@ class Site:
         ranges: Whether it supports `Range`.
         hang: Whether it never responds.
         lengths: Whether it sends `Content-Length`.
+        drip: Seconds between two bytes of the headers (`drip_headers`) or of the content.
+        drip_headers: Whether it is the headers that come byte by byte, without end.
         wrong_range: Whether it responds to a range request with a different range.
         requests: Path and `Range` header of each request.
     """
@@ -77,6 +79,8 @@ class Site:
     ranges: bool = True
     hang: bool = False
     lengths: bool = True
+    drip: float = 0.0
+    drip_headers: bool = False
     wrong_range: bool = False
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -92,6 +96,9 @@ class Handler(BaseHTTPRequestHandler):
         site.requests.append((self.path, requested))
         if site.hang:
             time.sleep(0.6)
+            return
+        if site.drip_headers:
+            self.drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000)
             return
         body = site.files.get(self.path)
         if body is None:
@@ -112,7 +119,19 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         end = site.cut.pop(self.path, len(body))
-        self.wfile.write(body[start:end])
+        if site.drip:
+            self.drip(body[start:end])
+        else:
+            self.wfile.write(body[start:end])
+
+    def drip(self, content: bytes) -> None:
+        """Send one byte at a time, until the other side has gone."""
+        for place in range(len(content)):
+            try:
+                self.wfile.write(content[place : place + 1])
+            except OSError:
+                return
+            time.sleep(self.site.drip)
 
 
 @pytest.fixture

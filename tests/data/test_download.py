@@ -6,6 +6,7 @@ import gzip
 import random
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,52 @@ def test_wrong_content_from_all_mirrors(
 def test_only_mnist_can_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="'strokes' has nothing to download; expected one of"):
         download_data("strokes", folder=tmp_path)
+
+
+@pytest.mark.parametrize("headers", [False, True], ids=["content", "headers"])
+def test_a_mirror_that_drips_bytes_ends_at_the_time_limit(
+    tmp_path: Path, serve: Serve, headers: bool
+) -> None:
+    """Each byte comes long before the read timeout, so only a total limit ends it."""
+    slow = serve(files={"/file": CONTENT}, drip=0.02, drip_headers=headers)
+    with pytest.raises(DataNotFoundError, match=r"it took more than 0\.5 seconds"):
+        get(tmp_path, slow, total_seconds=0.5)
+    assert len(slow.requests) == 1  # not tried again: the time is over
+    get(tmp_path, slow, serve(files={"/file": CONTENT}), total_seconds=0.5)
+    assert_complete(tmp_path)
+
+
+def test_a_mirror_that_is_too_slow_is_left_for_the_next(tmp_path: Path, serve: Serve) -> None:
+    slow = serve(files={"/file": CONTENT}, drip=0.02)
+    with pytest.raises(DataNotFoundError, match=r"too slow: \d+ bytes per second; expected at"):
+        get(tmp_path, slow, rate_seconds=0.3)
+    get(tmp_path, slow, serve(files={"/file": CONTENT}), rate_seconds=0.3)
+    assert_complete(tmp_path)
+    get(tmp_path, serve(files={"/file": CONTENT}), rate_seconds=0.0)  # a fast one never is
+
+
+def test_two_processes_download_the_files_once(
+    tmp_path: Path, serve: Serve, tiny_mnist: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits for the first, and finds its files."""
+    files = {f"/{name}.gz": gzip.compress(content) for name, content in tiny_mnist.items()}
+    site = serve(files=files)
+    monkeypatch.setattr(mnist, "MIRRORS", (site.url,))
+    errors: list[BaseException] = []
+
+    def download() -> None:
+        try:
+            download_data("mnist", folder=tmp_path)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=download) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert sorted(path for path, _ in site.requests) == sorted(files)
+    assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == sorted(
+        name.removeprefix("/") for name in files
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,86 @@ def test_memory_limit_is_checked_before_loading(
         read_folder(root, "train", SPEC)
     monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64)
     assert len(read_folder(root, "train", SPEC)) == 16
+
+
+def test_files_of_the_system_are_not_images(root: Path) -> None:
+    """What macOS, Windows, a NAS and zip programs leave in folders."""
+    expected = read_folder(root, "train", SPEC)
+    for folder in (root, root / "2"):
+        for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", "Icon\r"):
+            (folder / name).write_bytes(b"not an image")
+        for name in ("__MACOSX", "@eaDir", ".hidden"):
+            (folder / name).mkdir()
+            (folder / name / "0.png").write_bytes(b"not an image")
+    found = read_folder(root, "train", SPEC)
+    assert found.classes == expected.classes
+    assert (found.images == expected.images).all()
+
+
+def test_an_empty_class_is_refused_for_training_and_left_out_otherwise(root: Path) -> None:
+    (root / "3").mkdir()
+    (root / "3" / ".DS_Store").write_bytes(b"Bud1")
+    for split in ("train", "test"):
+        with pytest.raises(DataError, match="has class folders without images: 3; add images"):
+            read_folder(root, split, SPEC)
+    with pytest.warns(UserWarning, match="has class folders without images: 3; they are left out"):
+        assert read_folder(root, "all", SPEC).classes == ("2", "10")
+    shutil.rmtree(root / "2")
+    shutil.rmtree(root / "10")
+    with pytest.raises(DataError, match="has class folders without images: 3; add images"):
+        read_folder(root, "all", SPEC)
+
+
+def test_names_that_are_not_utf8(root: Path) -> None:
+    """A file may have any name; a class may not, as its name becomes a label."""
+    odd = os.fsdecode(b"caf\xe9")
+    try:
+        paint(root / "2" / "x.png", 50).rename(root / "2" / f"{odd}.png")
+    except OSError:
+        pytest.skip("this file system stores names as UTF-8 only")
+    assert len(read_folder(root, "all", SPEC)) == 21
+    (root / odd).mkdir()
+    paint(root / "2" / "y.png", 60).rename(root / odd / "y.png")
+    with pytest.raises(DataError, match="has class folders that cannot be used: .*; rename them"):
+        read_folder(root, "all", SPEC)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000])
+def test_a_path_that_is_too_long(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        read_folder(tmp_path / name, "train", SPEC)
+
+
+def test_images_that_vanish_while_they_are_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a preview moved corrections to another class meanwhile."""
+    original, calls = prepare, []
+
+    def moving(file: Path, spec: InputSpec) -> object:
+        calls.append(file)
+        if len(calls) == 1:
+            for index in range(3):
+                (root / "2" / f"{index}.png").rename(root / "10" / f"moved{index}.png")
+        return original(file, spec)
+
+    monkeypatch.setattr(folder_module, "prepare", moving)
+    found = read_folder(root, "all", SPEC)
+    assert found.counts == {"2": 7, "10": 13}
+
+
+def test_a_damaged_image_is_not_read_again_and_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "2" / "0.png").write_bytes(b"damaged")
+    reads = []
+    original = folder_module._decode
+
+    def decode(path: Path, files: Sequence[Path], spec: InputSpec) -> object:
+        reads.append(path)
+        return original(path, files, spec)
+
+    monkeypatch.setattr(folder_module, "_decode", decode)
+    with pytest.raises(DataError, match="file\\(s\\) that cannot be used"):
+        read_folder(root, "all", SPEC)
+    assert len(reads) == 1

@@ -328,7 +328,9 @@ def test_errors_of_serve(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FeatureError, match="is not a classifier"):
         serve_preview({"Means": load(means_file(file.with_name("Means.mlmodel")))})
     monkeypatch.setattr(server, "REQUIRED_PACKAGES", ("uvicorn", "no_such_package_at_all"))
-    with pytest.raises(MissingExtraError, match=r"pip install 'pocketlens\[preview\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"'no_such_package_at_all', which is not installed"
+    ):
         serve_preview({"Quarters": Quarters()})
 
 

@@ -235,7 +235,7 @@ def test_a_full_disk_while_it_trains(recipe_file: Path, unfinished: Path, tmp_pa
     assert line == (
         f"pocketlens: error: {folder}/checkpoint cannot be written: File too large; free some "
         "disk space, or choose another output path; the last checkpoint is intact, continue from "
-        "it with --resume"
+        f"it with --resume: pocketlens run {folder}/recipe.toml --out {folder} --resume"
     )
     assert (folder / "checkpoint").read_bytes() == before
     assert [row.epoch for row in read_run(folder).history] == [1, 2]
@@ -371,6 +371,6 @@ def test_a_checkpoint_of_another_network_is_rejected(
     with pytest.raises(
         RunError,
         match=r"checkpoint does not fit the network 'strided': .*; resume with the same network, "
-        "or start again with --force",
+        "or start again without resume",
     ):
         train(bars_recipe, bars_train, folder=tmp_path, resume=True)

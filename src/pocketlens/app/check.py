@@ -17,6 +17,7 @@ from pocketlens.app.artwork import ICON_SIZE, ICONS
 from pocketlens.app.check_files import UNREADABLE, check_files, read_json, read_text
 from pocketlens.app.check_project import ProjectFacts, check_project
 from pocketlens.app.spec import MODEL_NAME, RecognizerSpec
+from pocketlens.commands import command
 from pocketlens.errors import (
     AppError,
     ImageError,
@@ -31,7 +32,6 @@ __all__ = ["check_app"]
 
 PLACEHOLDER = re.compile(r"%(?:\d+\$)?(?:@|lld|lf)")
 CATALOGS = ("InfoPlist.xcstrings", "Localizable.xcstrings")
-WRITE_AGAIN = "to write the app for another model: pocketlens app MODEL -o FOLDER --force"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def check_app(folder: str | os.PathLike[str]) -> list[str]:
         found = ", ".join(path.name for path in projects) or "none"
         raise AppError(
             f"expected exactly one .xcodeproj in {folder}; found: {found}; "
-            "to write an app: pocketlens app FILE -o FOLDER"
+            f"to write an app: {command('app', 'FILE', '-o', 'FOLDER')}"
         )
     problems: list[str] = []
     facts = check_project(projects[0], problems)
@@ -170,7 +170,7 @@ def _check_model(
         if classes != set(recognizer.classes):
             problems.append(
                 f"{path.name} has {len(classes)} classes, which are not the "
-                f"{len(recognizer.classes)} classes in recognizer.json; {WRITE_AGAIN}"
+                f"{len(recognizer.classes)} classes in recognizer.json; {_write_again()}"
             )
             return
         images = {name: folder / name for name in fixtures.pictures if (folder / name).is_file()}
@@ -184,12 +184,12 @@ def _check_model(
         problems.append(f"{path.name}: {error}")
         return
     if not any(fixtures.pictures.values()):
-        problems.append(f"fixtures.json: no probabilities, though the model runs; {WRITE_AGAIN}")
+        problems.append(f"fixtures.json: no probabilities, though the model runs; {_write_again()}")
     for name, prediction in zip(images, predictions, strict=True):
         found = prediction.probabilities
         problems += [
             f"{printable(name)}: the model gives {printable(label)!r} a probability of "
-            f"{found.get(label, 0):.3f}, fixtures.json expects {probability:.3f}; {WRITE_AGAIN}"
+            f"{found.get(label, 0):.3f}, fixtures.json expects {probability:.3f}; {_write_again()}"
             for label, probability in fixtures.pictures[name]
             if not abs(found.get(label, 0) - probability) <= fixtures.tolerance
         ]
@@ -308,3 +308,8 @@ def _check_fixtures(
         if Path(name).name != name or not (folder / name).is_file():
             problems.append(f"fixtures.json: the image {name!r} is missing")
     return Fixtures(tolerance, expected)
+
+
+def _write_again() -> str:
+    hint = command("app", "MODEL", "-o", "FOLDER", "--force")
+    return f"to write the app for another model: {hint}"

@@ -16,6 +16,7 @@ from xml.parsers.expat import ExpatError
 
 from pocketlens.app import swift
 from pocketlens.app.writer import written_files
+from pocketlens.commands import command
 from pocketlens.errors import AppError, ImageError, printable
 from pocketlens.image import open_image
 
@@ -68,8 +69,9 @@ def check_files(folder: Path, app_folder: Path, problems: list[str]) -> None:
         problems.append(str(error))
         written = []
     missing = [path for path in written if not (folder / path).is_file()]
+    again = command("app", "MODEL", "-o", folder, "--force")
     problems += [
-        f"{printable(path)} is missing; to write it again: pocketlens app MODEL -o FOLDER --force"
+        f"{printable(path)} is missing; to write it again: {again}"
         for path in missing
         if not any(Path(path).name in problem for problem in problems)
     ]

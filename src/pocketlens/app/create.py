@@ -13,6 +13,7 @@ from pocketlens.app.contents import app_contents
 from pocketlens.app.names import AppSpec, oldest_ios, suggest_name
 from pocketlens.app.spec import Described
 from pocketlens.app.writer import earlier_options, refuse_existing, write_app
+from pocketlens.commands import command
 from pocketlens.errors import AppError, UnsupportedModelError, with_article
 from pocketlens.image import InputSpec
 from pocketlens.prediction import THRESHOLDS_KEY, Predictor, Thresholds
@@ -153,7 +154,7 @@ def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
         f"{file} is not an image classifier: it is {with_article(description['kind'])} with "
         f"inputs: {listed(description['inputs'])}; outputs: {listed(description['outputs'])}; "
         "expected one image input and a class label as output; "
-        f"for details: pocketlens inspect {file}"
+        f"for details: {command('inspect', file)}"
     )
 
 

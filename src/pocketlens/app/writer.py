@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pocketlens.app.contents import Content
+from pocketlens.commands import command
 from pocketlens.errors import AppError, OutputError, OutputExistsError
 from pocketlens.files import aside, temporary_folder, write_aside
 
@@ -29,6 +30,7 @@ __all__ = [
 
 MANIFEST = ".pocketlens-app.json"
 MAX_MANIFEST = 4_000_000  # bytes; enough for about twenty thousand files
+MAX_NAME_BYTES = 255
 CHUNK = 1 << 20
 
 
@@ -111,8 +113,8 @@ def written_files(folder: Path) -> list[str]:
         return sorted(_read_manifest(folder))
     except OutputExistsError as error:
         raise AppError(
-            f"{MANIFEST}, the list of files that were written, is missing; "
-            "to write the app again: pocketlens app MODEL -o FOLDER"
+            f"{MANIFEST}, the list of files that were written, is missing; to write the app "
+            f"again, in another folder: {command('app', 'MODEL', '-o', 'FOLDER')}"
         ) from error
 
 
@@ -249,4 +251,6 @@ def _inside(name: str) -> str:
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts:
         raise ValueError(f"path outside of the folder: {name!r}")
+    if "\0" in name or max(len(part.encode()) for part in parts) > MAX_NAME_BYTES:
+        raise ValueError(f"not the name of a file: {name[:80]!r}")
     return name

@@ -9,6 +9,7 @@ import typer
 
 from pocketlens.cli.inputs import Data, is_run, test_set
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
+from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
 if TYPE_CHECKING:
@@ -130,8 +131,8 @@ def convert(
         if parity:
             say(*str(parity).split("\n"))
         else:
-            against = f"{model}" if run else f"{model} {path} --data SOURCE"
-            say(f"compare it with its source: pocketlens verify {against}")
+            data_of = () if run else ("--data", "SOURCE")
+            say(f"compare it with its source: {command_line('verify', model, path, *data_of)}")
     if parity and not parity.passed:
         raise CheckFailedError(f"{path} does not agree with {model} within the tolerance")
 

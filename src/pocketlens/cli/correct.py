@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketlens.cli.run import camera_results
 from pocketlens.cli.shell import Force, Json, Overrides, command, print_json, say
+
+if TYPE_CHECKING:
+    from pocketlens.run_folder import Run
 
 
 @command(
@@ -39,15 +43,18 @@ def correct(
             force=force,
             callbacks=[progress] if progress else [],
         )
-    evaluation, metrics = found.run.evaluation, found.run.metrics
-    assert evaluation and metrics  # noqa: PT018 - the run is finished
+    metrics = found.run.metrics
+    assert metrics  # the run is finished
+    before, after = (_results(each) for each in (found.before, found.run))
     if json:
         print_json(
             {
                 "images": found.images,
                 "correct_before": found.correct_before,
                 "correct_after": found.correct_after,
-                "accuracy": evaluation.accuracy,
+                "before": before,
+                "after": after,
+                "accuracy": after["test accuracy"],
                 "training_seconds": metrics.training_seconds,
                 "model": str(found.run.model),
             }
@@ -55,7 +62,25 @@ def correct(
         return
     say(
         f"{found.correct_after} of {found.images} corrected images are classified correctly "
-        f"(before: {found.correct_before}); test accuracy {percent(evaluation.accuracy)}; trained "
-        f"in {metrics.training_seconds:.1f} s",
+        f"(before: {found.correct_before})",
+        *(
+            f"{name}: {percent(value)}"
+            + (f" (before: {percent(before[name])})" if name in before else "")
+            for name, value in after.items()
+        ),
+        f"trained in {metrics.training_seconds:.1f} s",
         found.run.model,
     )
+
+
+def _results(run: Run) -> dict[str, float]:
+    """What corrections may cost: the results on the run's own test images."""
+    found = {} if run.evaluation is None else {"test accuracy": run.evaluation.accuracy}
+    camera = camera_results(run) or {}
+    names = {
+        "accuracy": "accuracy on simulated photos",
+        "kept": "simulated photos with a label",
+        "false_answers": "false positives on empty scenes",
+    }
+    found |= {name: value for key, name in names.items() if (value := camera.get(key)) is not None}
+    return found

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator
 
 from pocketlens.cli.terminal import OutputClosed, discard_output, one_line, say
-from pocketlens.errors import CheckFailedError, PocketlensError
+from pocketlens.errors import CheckFailedError, PocketlensError, is_ours, missing_package
 
 __all__ = ["check_memory_limit", "explain", "one_line_failures", "show_traces"]
 
@@ -60,6 +60,8 @@ def show_traces(wanted: bool) -> None:
 
 def explain(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and one line about it."""
+    if isinstance(error, ModuleNotFoundError) and not is_ours(error):
+        error = missing_package(error, purpose="this command")
     text = one_line(str(error)[:MAX_MESSAGE])[:MAX_MESSAGE]
     match error:
         case CheckFailedError():

@@ -167,7 +167,7 @@ def core_ml_file(path: Path) -> Path:
     model = read_run(path).model
     if model is None:
         raise RunError(
-            f"{path} has no Core ML model yet; resume the run with: {run_command(path)} --resume"
+            f"{path} has no Core ML model yet; resume the run with: {run_command(path, '--resume')}"
         )
     return model
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pocketlens.cli.shell import Force, Json, command, group, print_json, say
+from pocketlens.commands import command as command_line
 
 recipes = group("recipes", "List, show and copy the shipped recipes.")
 
@@ -60,4 +61,4 @@ def copy(
     if json:
         print_json({"recipe": str(target)})
     else:
-        say(f"wrote {target}; run it with: pocketlens run {target}")
+        say(f"wrote {target}; run it with: {command_line('run', target)}")

@@ -102,7 +102,7 @@ def summary(finished: Run) -> dict[str, Any]:
         "interval": list(evaluation.interval),
         "test_images": evaluation.n,
         "training_seconds": metrics.training_seconds,
-        "camera": _camera(finished),
+        "camera": camera_results(finished),
         "parity": {
             "passed": parity.passed,
             "agreed": parity.n - parity.disagreed,
@@ -118,7 +118,8 @@ def summary(finished: Run) -> dict[str, Any]:
     }
 
 
-def _camera(finished: Run) -> dict[str, float | None] | None:
+def camera_results(finished: Run) -> dict[str, float | None] | None:
+    """The results on simulated photos and empty scenes; None if there are none."""
     if finished.camera is None:
         return None
     photos, rejection = finished.camera.table("camera"), finished.camera.rejection

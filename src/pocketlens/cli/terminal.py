@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -151,7 +152,8 @@ def _finite(value: Any) -> Any:
 
 def one_line(text: str) -> str:
     """The text on one line, without control characters; a library's message may have several."""
-    return printable(" ".join(text.split()))
+    # Other spaces stay: they may be part of a path in a command to type next.
+    return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
 
 
 def console(*, error: bool = False) -> Console:

@@ -22,6 +22,7 @@ from pocketlens.cli.inputs import (
     test_set,
 )
 from pocketlens.cli.shell import Json, command, print_json, say
+from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError, RunError
 from pocketlens.run_contents import run_command
 
@@ -77,7 +78,7 @@ def verify(
     if alone and (data is None or model.suffix == ".keras"):
         raise OptionError(
             f"{model} is not a run folder; pass a second model to compare with, and data: "
-            f"pocketlens verify {model} OTHER --data SOURCE"
+            + command_line("verify", model, "OTHER", "--data", "SOURCE")
         )
     if is_run(model) and other is None and run is not None and run.model is None:
         run_it = run_command(model)

@@ -26,7 +26,7 @@ from pocketlens.conversion.heads import (
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.quiet import first_line
-from pocketlens.errors import ConversionError, MissingExtraError, OptionError, printable
+from pocketlens.errors import ConversionError, OptionError, missing_package, printable
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, other_input, renamed
 
@@ -200,7 +200,7 @@ def _import_keras() -> Any:
     try:
         import keras
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "keras", "keras", "Reading a Keras model") from error
+        raise missing_package(error, purpose="reading a Keras model") from error
     finally:
         if before is None:
             del os.environ["KERAS_BACKEND"]
@@ -208,8 +208,8 @@ def _import_keras() -> Any:
             os.environ["KERAS_BACKEND"] = before
     if keras.__version__.startswith(("0.", "1.", "2.")):
         raise ConversionError(
-            f"Keras {keras.__version__} is installed; expected Keras 3; install it with: "
-            "pip install --upgrade 'pocketlens[keras]'"
+            f"Keras {keras.__version__} is installed; expected Keras 3; in the folder of the "
+            "Pocketlens clone, type: pip install --upgrade '.[keras]'"
         )
     if keras.config.backend() != "torch":
         raise ConversionError(

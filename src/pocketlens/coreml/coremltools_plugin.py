@@ -236,7 +236,7 @@ def install() -> None:
         coremltools = importlib.import_module("coremltools")
     except ImportError as error:
         uninstall()
-        raise MissingExtraError("coremltools", "all", "running its MLModel.predict") from error
+        raise MissingExtraError("coremltools", purpose="running its MLModel.predict") from error
     _replace(vars(coremltools), "libcoremlpython", sys.modules[MODULE])
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "coremltools" and name != MODULE:

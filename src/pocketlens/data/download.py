@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pocketlens.errors import DataError, DataNotFoundError, OutputError
 from pocketlens.files import open_nofollow
@@ -23,6 +27,13 @@ ATTEMPTS = 4
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 
+TOTAL_SECONDS = 900.0
+"""The most time for one file from one mirror, all attempts together."""
+
+LEAST_RATE = 2000.0
+RATE_SECONDS = 30.0
+"""The fewest bytes per second that a mirror must send, on average over this time."""
+
 
 def fetch(
     name: str,
@@ -33,6 +44,8 @@ def fetch(
     check: Callable[[Path], None],
     progress: Progress | None = None,
     read_seconds: float = READ_SECONDS,
+    total_seconds: float = TOTAL_SECONDS,
+    rate_seconds: float = RATE_SECONDS,
 ) -> Path:
     """Download `name` into `folder` from the first mirror that sends the right content.
 
@@ -47,6 +60,8 @@ def fetch(
         check: Raises DataError if a file has the wrong content.
         progress: Called after each chunk.
         read_seconds: How long to wait for a mirror that sends nothing.
+        total_seconds: The most time for one mirror, headers and redirects included.
+        rate_seconds: A mirror must send `LEAST_RATE` bytes per second on average over this time.
 
     Returns:
         The path of the file.
@@ -64,12 +79,15 @@ def fetch(
     headers = {"Accept-Encoding": "identity"}
     with httpx.Client(timeout=timeout, headers=headers, follow_redirects=True) as client:
         for mirror in mirrors:
-            transfer = _Transfer(client, f"{mirror.rstrip('/')}/{name}", part, limit, progress)
+            url = f"{mirror.rstrip('/')}/{name}"
+            transfer = _Transfer(client, url, part, limit, progress, rate_seconds)
             try:
-                transfer.run(check)
+                with _time_limit(total_seconds, transfer):
+                    transfer.run(check)
                 return part.replace(folder / name)
             except (httpx.HTTPError, DataError) as error:
-                errors.append(f"{mirror}: {_reason(error)}")
+                late = f"it took more than {total_seconds:g} seconds" if transfer.late else ""
+                errors.append(f"{mirror}: {late or _reason(error)}")
             except OSError as error:
                 raise OutputError(
                     f"{error.filename or folder} cannot be written: {error.strerror or error}; "
@@ -84,13 +102,35 @@ class _Transfer:
     """The download of one file from one mirror."""
 
     def __init__(
-        self, client: httpx.Client, url: str, part: Path, limit: int, progress: Progress | None
+        self,
+        client: httpx.Client,
+        url: str,
+        part: Path,
+        limit: int,
+        progress: Progress | None,
+        rate_seconds: float,
     ) -> None:
         self.client = client
         self.url = url
         self.part = part
         self.limit = limit
         self.progress = progress
+        self.rate_seconds = rate_seconds
+        self.late = False
+        self.connections: list[Any] = []
+
+    def stop(self) -> None:
+        """End the connections, also while another thread waits for them; called when late."""
+        self.late = True
+        for stream in self.connections:
+            connection = stream.get_extra_info("socket")
+            with suppress(OSError, AttributeError):  # it has ended already
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Called by httpx: remember the connections."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self.connections.append(info["return_value"])
 
     def run(self, check: Callable[[Path], None]) -> None:
         """Download and check the file. A file that fails the check is deleted."""
@@ -118,13 +158,14 @@ class _Transfer:
             try:
                 return self._request(before)
             except httpx.TransportError:
-                if attempt == ATTEMPTS or self._size() <= before:
+                if self.late or attempt == ATTEMPTS or self._size() <= before:
                     raise
         return None
 
     def _request(self, start: int) -> None:
         headers = {"Range": f"bytes={start}-"} if start else {}
-        with self.client.stream("GET", self.url, headers=headers) as response:
+        traced = {"trace": self._trace}
+        with self.client.stream("GET", self.url, headers=headers, extensions=traced) as response:
             if start and response.status_code == 416:  # the part is as long as the file, or longer
                 self.part.unlink()
                 return self._request(0)
@@ -141,9 +182,19 @@ class _Transfer:
                 self.part.unlink(missing_ok=True)
             with open_nofollow(self.part, "r+b" if start else "xb") as file:
                 file.seek(start)
+                since, received = time.monotonic(), 0
                 for piece in response.iter_raw():
                     start += len(piece)
+                    received += len(piece)
                     self._check_size(start)
+                    seconds = time.monotonic() - since
+                    if seconds >= self.rate_seconds:
+                        if received < LEAST_RATE * seconds:
+                            raise DataError(
+                                f"too slow: {received / seconds:,.0f} bytes per second; expected "
+                                f"at least {LEAST_RATE:,.0f}"
+                            )
+                        since, received = time.monotonic(), 0
                     file.write(piece)
                     if self.progress:
                         self.progress(self.part.stem, start, total)
@@ -153,6 +204,17 @@ class _Transfer:
         if size > self.limit:
             self.part.unlink(missing_ok=True)
             raise DataError(f"the file has {size} bytes or more; expected at most {self.limit}")
+
+
+@contextmanager
+def _time_limit(seconds: float, transfer: _Transfer) -> Iterator[None]:
+    timer = threading.Timer(seconds, transfer.stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _reason(error: Exception) -> str:

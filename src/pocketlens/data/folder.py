@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,15 @@ MAX_BYTES = 8 << 30
 
 THREADS = 4
 """Pillow releases the GIL while it decodes. More threads would only use more memory."""
+
+SYSTEM_FILES = frozenset(
+    ["Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r", "__MACOSX", "@eaDir"]
+)
+"""Files and folders that file managers and archives add without being asked. Hidden ones, such as
+`.DS_Store`, are ignored anyway."""
+
+ATTEMPTS = 5
+"""How often a folder is read whose files are removed or moved meanwhile."""
 
 SHOWN = 5
 """The most names that an error message lists."""
@@ -57,8 +67,15 @@ def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
             different classes, a image is in two classes, files cannot be read (the message has
             their number and the first few names), or there are too many images.
     """
-    classes, files, labels = _members(path, split, seed)
-    images = _decode(path, files, input_spec)
+    for attempt in range(1, ATTEMPTS + 1):
+        classes, files, labels = _members(path, split, seed)
+        try:
+            images = _decode(path, files, input_spec)
+            break
+        except DataError:
+            # A preview may remove or move corrections meanwhile: then the folder is read again.
+            if attempt == ATTEMPTS or all(file.is_file() for file in files):
+                raise
     name = f"folder:{path.resolve().name}/{split}"
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
@@ -81,11 +98,11 @@ def count_images(path: Path, split: str = "train", *, seed: int = 0) -> dict[str
 
 def _members(path: Path, split: str, seed: int) -> tuple[tuple[str, ...], list[Path], list[int]]:
     """The classes, and the files and labels of `split`."""
-    if not path.is_dir():
-        raise DataNotFoundError(
-            f"{path} is not a folder; expected a folder with one subfolder of images per class"
-        )
     try:
+        if not path.is_dir():
+            raise DataNotFoundError(
+                f"{path} is not a folder; expected a folder with one subfolder of images per class"
+            )
         chosen = _chosen(path, split, seed)
     except OSError as error:
         raise DataError(
@@ -114,14 +131,22 @@ def _chosen(path: Path, split: str, seed: int) -> dict[str, list[Path]]:
         _find_copies(chosen)
         return chosen
     if split == "all":
-        chosen = _scan(path, inside, least=1)
+        chosen = _scan(path, inside, complete=False)
         _find_copies(chosen)
         return chosen
     return _split(_scan(path, inside), split, seed)
 
 
-def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
-    """The files of each class folder in `path`, both in natural order."""
+def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[Path]]:
+    """The files of each class folder in `path`, both in natural order.
+
+    Args:
+        path: The folder of the class folders.
+        inside: The whole data set; links that point outside it are ignored.
+        complete: Whether the classes are those to learn: at least two, each with images. If not,
+            as for corrections, class folders without images are left out with a warning.
+    """
+    least = 2 if complete else 1
     folders = sorted(
         (entry for entry in path.iterdir() if entry.is_dir() and _counts(entry, inside)),
         key=lambda entry: _natural(entry.name),
@@ -137,12 +162,17 @@ def _scan(path: Path, inside: Path, *, least: int = 2) -> dict[str, list[Path]]:
         )
     found = {folder.name: _files(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]
-    if empty:
+    if empty and (complete or len(empty) == len(found)):
         raise DataError(
             f"{path} has class folders without images: {_listed(empty)}; "
             "add images to them or remove them"
         )
-    return found
+    if empty:
+        warnings.warn(
+            f"{path} has class folders without images: {_listed(empty)}; they are left out",
+            stacklevel=2,
+        )
+    return {name: files for name, files in found.items() if files}
 
 
 def _find_copies(found: dict[str, list[Path]]) -> dict[Path, Path]:
@@ -177,7 +207,7 @@ def _files(folder: Path, inside: Path) -> list[Path]:
 
     # os.walk does not follow links to folders, so a link cannot cause an endless loop.
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [n for n in folders if not (n.startswith(".") or n in SYSTEM_FILES)]
         entries = (Path(place) / name for name in names)
         found.extend(entry for entry in entries if entry.is_file() and _counts(entry, inside))
     return sorted(found, key=lambda file: _natural(file.relative_to(folder).as_posix()))
@@ -185,7 +215,7 @@ def _files(folder: Path, inside: Path) -> list[Path]:
 
 def _counts(entry: Path, inside: Path) -> bool:
     """Whether `entry` is neither hidden nor a link that points outside the data set."""
-    if entry.name.startswith("."):
+    if entry.name.startswith(".") or entry.name in SYSTEM_FILES:
         return False
     return not entry.is_symlink() or entry.resolve().is_relative_to(inside)
 

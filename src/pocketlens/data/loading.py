@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketlens.commands import command
 from pocketlens.data.catalog import CATALOG
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress
@@ -29,6 +30,7 @@ from pocketlens.registry import SOURCES
 __all__ = [
     "SPLITS",
     "Resolved",
+    "count_training_images",
     "download_data",
     "errors",
     "load_data",
@@ -89,7 +91,7 @@ def resolve(
     if not SOURCES.is_plugin(source) and (source not in known or source == "folder:PATH"):
         raise OptionError(
             f"data source {source!r} is not known; {did_you_mean(source, known)} "
-            "(more about them: pocketlens data list)"
+            f"(more about them: {command('data', 'list')})"
         )
     return Resolved(source)
 
@@ -107,7 +109,7 @@ def _resolve_auto(folder: str | os.PathLike[str] | None, progress: Progress | No
                 "strokes",
                 f"MNIST is not in {place} and cannot be downloaded: using the built-in strokes "
                 "digits instead, so results differ from MNIST's; when online, download MNIST "
-                "with: pocketlens data download mnist",
+                f"with: {command('data', 'download', 'mnist')}",
             )
     return Resolved("mnist")
 
@@ -274,14 +276,31 @@ def errors(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
             f"data.extra has classes that data.source has not: {', '.join(unknown[:SHOWN])}; "
             f"those of data.source are: {', '.join([*first][:SHOWN])}"
         )
-    images = sum(round(options.share * (n - round(options.validation * n))) for n in first.values())
-    images += sum(round(options.extra_share * n) for n in second.values())
+    images = _used(options, first, second)
     if images < batch_size:
         found.append(
             f"training.batch_size is at most the number of training images, {images}; "
             f"received: {batch_size}"
         )
     return found
+
+
+def count_training_images(options: DataOptions, *, seed: int) -> int:
+    """About how many images `training_images` gives, at least; opens none of them.
+
+    Raises:
+        OptionError, DataError, PluginError: As `load_data`.
+    """
+    first = _training_counts(options.source, "train", seed)
+    extra = options.extra
+    second = _training_counts(extra, _extra_split(options), seed + 1) if extra else {}
+    return _used(options, first, second)
+
+
+def _used(options: DataOptions, first: dict[str, int], second: dict[str, int]) -> int:
+    """The number of training images, from those of each class in both sources."""
+    images = sum(round(options.share * (n - round(options.validation * n))) for n in first.values())
+    return images + sum(round(options.extra_share * n) for n in second.values())
 
 
 def training_images(

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.commands import command
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress, fetch
 from pocketlens.data.idx import read_idx
-from pocketlens.errors import DataError, DataNotFoundError
+from pocketlens.errors import DataError, DataNotFoundError, OutputError
+from pocketlens.locking import locked
 
 __all__ = ["MIRRORS", "SPLITS", "download_mnist", "load_mnist", "missing_files"]
 
@@ -26,6 +28,9 @@ MIRRORS: tuple[str, ...] = (
 )
 
 CLASSES = tuple("0123456789")
+
+WAIT_SECONDS = 3600.0
+"""How long to wait for another process that downloads the same files."""
 
 GZIP_OVERHEAD = 1024
 """Bytes by which a gzipped file may be larger than its content (names, poor compression)."""
@@ -129,7 +134,7 @@ def load_mnist(folder: Path, split: str, *, progress: Progress | None = None) ->
         return _read(folder, split)
     except DataError as error:
         raise DataError(
-            f"{error}; download it again with: pocketlens data download mnist"
+            f"{error}; download it again with: {command('data', 'download', 'mnist')}"
         ) from error
 
 
@@ -180,6 +185,19 @@ def _is_complete(file: IdxFile, folder: Path) -> bool:
 
 
 def _download(files: Sequence[IdxFile], folder: Path, progress: Progress | None) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}; set POCKETLENS_DATA to a "
+            "folder that can be written to"
+        ) from error
+    with locked(folder, wait=WAIT_SECONDS):
+        # Another process may have downloaded them while this one waited.
+        return _fetch([file for file in files if not _is_complete(file, folder)], folder, progress)
+
+
+def _fetch(files: Sequence[IdxFile], folder: Path, progress: Progress | None) -> list[Path]:
     fetched: list[Path] = []
     for file in files:
         try:
@@ -195,7 +213,7 @@ def _download(files: Sequence[IdxFile], folder: Path, progress: Progress | None)
             names = ", ".join(f"{needed.name}.gz" for needed in files[len(fetched) :])
             raise DataNotFoundError(
                 f"MNIST is incomplete in {folder}: missing {names}; {error}; "
-                "when online, download it with: pocketlens data download mnist; "
+                f"when online, download it with: {command('data', 'download', 'mnist')}; "
                 "or set POCKETLENS_DATA to the folder that contains mnist/ with these files"
             ) from error
         fetched.append(path)

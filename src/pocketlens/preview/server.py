@@ -7,12 +7,11 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pocketlens.errors import MissingExtraError, OptionError
+from pocketlens.errors import OptionError, require
 from pocketlens.files import temporary_folder
 from pocketlens.prediction import Predictor
 
@@ -182,9 +181,7 @@ def serve_preview(
         MissingExtraError: The extra `preview` is not installed.
         KeyboardInterrupt: After Ctrl-C, when the server has stopped.
     """
-    for name in REQUIRED_PACKAGES:
-        if find_spec(name) is None:
-            raise MissingExtraError(name, "preview", "the preview")
+    require(*REQUIRED_PACKAGES, purpose="the preview")
     if not models:
         raise OptionError("the preview needs at least one Core ML model")
     from pocketlens.preview.access import Access

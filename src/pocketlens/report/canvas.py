@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.errors import DataError, MissingExtraError, OptionError
+from pocketlens.errors import DataError, OptionError, missing_package
 from pocketlens.files import aside
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def style() -> Iterator[None]:
     try:
         import matplotlib
     except ModuleNotFoundError as error:
-        raise MissingExtraError("matplotlib", "train", "drawing figures") from error
+        raise missing_package(error, purpose="drawing figures") from error
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE | {"font.family": _fonts()})

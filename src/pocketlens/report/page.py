@@ -7,7 +7,6 @@ all requests. Text from the run (class names, notes, paths) is escaped by Jinja2
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from pocketlens.commands import command
 from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
 from pocketlens.report.page_figures import page_figures
-from pocketlens.run_contents import CONTENTS, RECIPE, REPORT
+from pocketlens.run_contents import CONTENTS, REPORT, folder_beside, run_command
 from pocketlens.run_folder import Run, read_run
 
 __all__ = ["write_report"]
@@ -147,10 +147,10 @@ def milliseconds_text(milliseconds: float) -> str:
     return f"{milliseconds:.3g} ms" if milliseconds < 1000 else f"{milliseconds:,.0f} ms"
 
 
-def _path(path: Path) -> str:
-    """A shell-quoted path; relative if it is inside the current folder."""
+def _path(path: Path) -> Path:
+    """The path, relative if it is inside the current folder."""
     absolute, here = path.resolve(), Path.cwd()
-    return shlex.quote(str(absolute.relative_to(here) if absolute.is_relative_to(here) else path))
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else path
 
 
 def _resume(run: Run) -> str:
@@ -160,11 +160,7 @@ def _resume(run: Run) -> str:
     """
     stages = {item.path: item.stage for item in CONTENTS}  # all but the Core ML file
     lost = any(stages.get(path, "convert") in run.stages for path in run.missing)
-    return f"{_run_command(run)}{' --force' if lost else ''}"
-
-
-def _run_command(run: Run) -> str:
-    return f"pocketlens run {_path(run.folder / RECIPE)} --out {_path(run.folder)}"
+    return run_command(_path(run.folder), *(["--force"] if lost else []))
 
 
 def _steps(run: Run) -> list[tuple[str, str]]:
@@ -298,24 +294,34 @@ def _stages(run: Run) -> list[tuple[str, float, float]]:
 
 
 def _commands(run: Run) -> list[Command]:
-    recipe = run.recipe
+    recipe, folder = run.recipe, _path(run.folder)
     commands = []
     if run.model:
         model = _path(run.model)
         commands += [
-            Command("Classify your own image", f"pocketlens predict {model} photo.jpg"),
-            Command("Show the description of the Core ML file", f"pocketlens inspect {model}"),
+            Command("Classify your own image", command("predict", model, "photo.jpg")),
+            Command("Show the description of the Core ML file", command("inspect", model)),
             Command(
                 "Compare the Core ML file with the trained network again",
-                f"pocketlens verify {_path(run.folder)}",
+                command("verify", folder),
             ),
         ]
-    longer = f"{_run_command(run)}-longer --set training.epochs={2 * recipe.training.epochs}"
-    settings = _path(run.folder / RECIPE)
-    own = f"pocketlens run {settings} --out runs/mine --set data.source=folder:PATH"
+    epochs = f"training.epochs={2 * recipe.training.epochs}"
+    longer = run_command(folder, "--set", epochs, out=folder_beside(folder, "longer"))
+    # The second source, the start and the classes of this run belong to its own images.
+    own = run_command(
+        folder,
+        "--data",
+        "FOLDER",
+        "--set",
+        "data.extra=",
+        "--set",
+        "training.start=",
+        out="runs/mine",
+    )
     commands += [
         Command("Train longer, in another folder", longer),
         Command("Train on your own images, one folder per class", own),
-        Command("List the included recipes", "pocketlens recipes list"),
+        Command("List the included recipes", command("recipes", "list")),
     ]
     return commands

@@ -19,6 +19,7 @@ from pocketlens.errors import RunError
 from pocketlens.files import write_aside
 from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe
+from pocketlens.run_contents import restart
 from pocketlens.training.muon import Muon
 
 __all__ = ["Checkpoint", "copy_of", "fingerprint", "optimizer_tensors", "restore_optimizer"]
@@ -87,7 +88,7 @@ class Checkpoint:
                 if header.get("format") != FORMAT:
                     raise RunError(
                         f"{path} is not a Pocketlens checkpoint; expected format {FORMAT}, "
-                        f"received: {header.get('format')}; start again with --force"
+                        f"received: {header.get('format')}; {restart(path.parent)}"
                     )
                 checkpoint = cls(
                     header["recipe"],
@@ -104,7 +105,7 @@ class Checkpoint:
                 return checkpoint
         except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
             raise RunError(
-                f"{path} cannot be read as a checkpoint: {error}; start again with --force"
+                f"{path} cannot be read as a checkpoint: {error}; {restart(path.parent)}"
             ) from error
 
     def check(self, path: Path, recipe: Recipe, data: str) -> None:
@@ -122,12 +123,12 @@ class Checkpoint:
             differences = recipe.differences(Recipe.from_toml(self.recipe))
             raise RunError(
                 f"{path} belongs to another recipe ({'; '.join(differences[:5])}); "
-                "resume with that recipe, or start again with --force"
+                f"resume with that recipe, or {restart(path.parent)}"
             )
         if self.data != data:
             raise RunError(
                 f"{path} belongs to other data ({self.data}); received: {data}; "
-                "restore the original images, or start again with --force"
+                f"restore the original images, or {restart(path.parent)}"
             )
 
     def epochs(self, path: Path) -> list[Epoch]:
@@ -140,7 +141,7 @@ class Checkpoint:
             return [Epoch(**row) for row in self.history]
         except TypeError as error:
             raise RunError(
-                f"the history in {path} is damaged: {error}; start again with --force"
+                f"the history in {path} is damaged: {error}; {restart(path.parent)}"
             ) from error
 
 

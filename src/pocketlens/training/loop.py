@@ -22,8 +22,10 @@ from pocketlens.data import Dataset, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers, write_aside
 from pocketlens.history import Epoch, Step
+from pocketlens.locking import owned
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
+from pocketlens.run_contents import RECIPE, restart, run_command
 from pocketlens.training.batches import Batch, Batches
 from pocketlens.training.calibration import calibrate
 from pocketlens.training.checkpoint import (
@@ -112,7 +114,11 @@ def train(
     keep_freed_memory()
     device = choose_device(recipe.training.device)
     place = Path(folder) if folder else None
-    with restored_random_state(device), Threads() as threads:
+    with (
+        owned(place) if place else nullcontext(),
+        restored_random_state(device),
+        Threads() as threads,
+    ):
         loop = _Loop(recipe, data, validation, device, threads, place, network)
         if resume:
             loop.restore()
@@ -251,10 +257,12 @@ class _Loop:
 
     def diverged(self, what: str, epoch: int, step: int, rate: float) -> TrainingError:
         """The error for values that are not finite; the checkpoint of the epoch before is kept."""
-        lower = f"{self.options.learning_rate / 10:.3g}"
+        again = f"training.learning_rate={self.options.learning_rate / 10:.3g}"
+        if self.folder is not None and (self.folder / RECIPE).is_file():
+            again = run_command(self.folder, "--set", again, "--force")
         return TrainingError(
             f"{what} in epoch {epoch}, step {step} of {self.steps}, at learning rate {rate:.3g}; "
-            f"start again with a lower one, such as --set training.learning_rate={lower} --force"
+            + f"start again with a lower one, such as {again}"
         )
 
     def set_rate(self, done: int) -> float:
@@ -327,8 +335,10 @@ class _Loop:
         except OutputError as error:
             if not (self.folder / "checkpoint").exists():
                 raise
+            is_run = (self.folder / RECIPE).is_file()
             raise OutputError(
                 f"{error}; the last checkpoint is intact, continue from it with --resume"
+                + (f": {run_command(self.folder, '--resume')}" if is_run else "")
             ) from error
 
     def write_history(self, *, parents: bool = False) -> None:
@@ -367,7 +377,7 @@ class _Loop:
             name = self.choice.name if self.choice else type(self.network).__name__
             raise RunError(
                 f"{path} does not fit the network '{name}': {' '.join(str(error).split())}; "
-                "resume with the same network, or start again with --force"
+                f"resume with the same network, or {restart(self.folder)}"
             ) from error
         self.history = checkpoint.epochs(path)
         self.best_epoch = checkpoint.best_epoch

@@ -24,7 +24,7 @@ def generated(name: str) -> ModuleType:
     """
     module = coremltools_proto(name)
     if module is None:
-        raise MissingExtraError("coremltools", "all", "reading a Core ML file")
+        raise MissingExtraError("coremltools", purpose="reading a Core ML file")
     return module
 
 

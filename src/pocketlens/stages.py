@@ -1,0 +1,338 @@
+"""The stages of a run: each reads what the earlier ones wrote, and writes its own files."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketlens.callbacks import Callback
+from pocketlens.errors import CheckFailedError, OutputError
+from pocketlens.files import digest, size_on_disk, write_aside
+from pocketlens.prediction import NOTHING
+from pocketlens.recipe import Recipe
+from pocketlens.report.drawer import Drawer, Job
+from pocketlens.run_contents import (
+    APP,
+    CAMERA,
+    CHECKPOINT,
+    DATA,
+    FIGURES,
+    METRICS,
+    PARITY,
+    RECIPE,
+    WEIGHTS,
+    Stage,
+    folder_beside,
+    run_command,
+)
+from pocketlens.run_folder import Check, DataSummary, Finished, Metrics, read_run, settings_digest
+
+if TYPE_CHECKING:
+    from pocketlens.coreml import CoreMLModel
+    from pocketlens.data import Dataset
+    from pocketlens.recognizer import Recognizer
+
+__all__ = ["Stages"]
+
+
+class Stages:
+    """The stages. Images are loaded once, by the first stage of this call that needs them.
+
+    Args:
+        folder: The run folder.
+        recipe: The recipe.
+        callbacks: Called as the stages proceed.
+        drawer: Draws the figures.
+        left: The stages that are still to run.
+        resume: Continue a training, if there is a checkpoint of it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        callbacks: tuple[Callback, ...],
+        drawer: Drawer | None,
+        left: Sequence[str],
+        *,
+        resume: bool,
+    ) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.callbacks = callbacks
+        self.drawer = drawer
+        self.left = left
+        self.resume = resume
+        self.figures = folder / FIGURES
+        self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
+
+    def run(self, stage: Stage) -> Finished:
+        """Run one stage.
+
+        Raises:
+            OutputError: The run folder was removed or renamed meanwhile.
+            PocketlensError: Any error of the stage.
+        """
+        started = time.perf_counter()
+        getattr(self, stage)()
+        if not (self.folder / RECIPE).is_file():
+            raise OutputError(
+                f"{self.folder} was removed or renamed during the stage '{stage}'; restore it, or "
+                "start again with another --out"
+            )
+        seconds = round(time.perf_counter() - started, 3)
+        output = {"train": self.folder / WEIGHTS, "convert": self.model}.get(stage)
+        return Finished(
+            seconds,
+            settings_digest(self.recipe, stage),
+            (digest(output) or "") if output else "",
+            self.model.name if stage == "convert" else "",
+        )
+
+    def write(self, name: str, content: Mapping[str, Any], *made_from: Path) -> None:
+        """Write one of the run's JSON files; it names the model that its results belong to."""
+        stated = {
+            "weights" if path.name == WEIGHTS else "model": digest(path) for path in made_from
+        }
+        content = {**content, "made_from": stated} if stated else content
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        write_aside(self.folder / name, text + "\n")
+
+    def draw(
+        self,
+        jobs: list[Job],
+        *,
+        before: str = "",
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
+        """Draw figures and call `meanwhile`, if the stage `before` is still to run.
+
+        `meanwhile` imports what that stage needs. The figures are complete when this returns, so
+        the current stage can be recorded as finished.
+        """
+        assert self.drawer  # created if any stage that draws is to run
+        self.drawer.draw(jobs, meanwhile if before in self.left else None)
+
+    @cached_property
+    def train_set(self) -> Dataset:
+        return self._load("train")
+
+    @cached_property
+    def test_set(self) -> Dataset:
+        return self._load("test")
+
+    def _downloaded(self, file: str, received: int, total: int | None) -> None:
+        for callback in self.callbacks:
+            callback.download(file, received, total)
+
+    def _load(self, split: str) -> Dataset:
+        # After the first stage, `data.json` has the source that was used; use the same one.
+        return read_run(self.folder).load(split)
+
+    @cached_property
+    def recognizer(self) -> Recognizer:
+        from pocketlens.recognizer import Recognizer
+
+        return Recognizer.load(self.folder)
+
+    def data(self) -> None:
+        from pocketlens import augment
+        from pocketlens.data import load_data, resolve
+
+        requested, seed = self.recipe.data.source, self.recipe.seed
+        resolved = resolve(requested, progress=self._downloaded)
+        if resolved.note:
+            for callback in self.callbacks:
+                callback.note(resolved.note)
+        self.train_set, self.test_set = (
+            load_data(
+                resolved.name,
+                split=split,
+                input_spec=self.recipe.input,
+                seed=seed,
+                progress=self._downloaded,
+            )
+            for split in ("train", "test")
+        )
+        rest, held = self.train_set.split(self.recipe.data.validation, seed=seed)
+        jobs: list[Job] = [
+            ("draw_samples", (self.train_set, self.figures / "samples.png")),
+            ("draw_pixels", (self.train_set, 0, self.figures / "pixels.png")),
+            ("draw_one_hot", (self.train_set, self.figures / "one_hot.svg")),
+            ("draw_balance", ([self.train_set, self.test_set], self.figures / "balance.svg")),
+        ]
+        augmentation = augment.build(self.recipe.augment, nothing=self.recipe.data.nothing)
+        if augmentation.change:
+            shown = augment.sample(self.train_set, augmentation, seed=seed)
+            jobs.append(("draw_samples", (shown, self.figures / "augmented.png")))
+        self.draw(jobs, before="train", meanwhile=_import_training)
+        summary = DataSummary(
+            requested,
+            resolved.name,
+            resolved.note,
+            self.train_set.classes,
+            len(rest),
+            len(held),
+            len(self.test_set),
+        )
+        self.write(DATA, asdict(summary))
+
+    def train(self) -> None:
+        from pocketlens.training import train
+
+        training = train(
+            self.recipe,
+            self.train_set,
+            folder=self.folder,
+            resume=self.resume and (self.folder / CHECKPOINT).exists(),
+            callbacks=self.callbacks,
+        )
+        weights = training.recognizer.save(self.folder / WEIGHTS, force=True)
+        if training.interrupted:
+            epochs = len(training.history)
+            command = run_command(self.folder, "--resume")
+            raise KeyboardInterrupt(
+                f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the best "
+                f"weights so far are in {weights}; continue with: {command}"
+            )
+        rows = [asdict(epoch) for epoch in training.history]
+        history: Job = ("draw_history", (rows, self.figures / "history.svg"))
+        self.draw([history], before="convert", meanwhile=_import_converter)
+        metrics = Metrics(
+            self.recipe.network.name,
+            training.recognizer.parameters,
+            training.device,
+            training.seconds,
+            training.best_epoch,
+            training.recognizer.temperature,
+        )
+        self.write(METRICS, asdict(metrics), weights)
+
+    def evaluate(self) -> None:
+        from pocketlens.evaluation.accuracy import evaluate
+
+        evaluation = evaluate(self.recognizer, self.test_set)
+        if evaluation.warning:
+            for callback in self.callbacks:
+                callback.note(f"WARNING: {evaluation.warning}")
+        jobs: list[Job] = [
+            ("draw_confusion", (evaluation, self.figures / "confusion.svg")),
+            ("draw_mistakes", (self.test_set, evaluation, self.figures / "mistakes.png")),
+            ("draw_reliability", (evaluation, self.figures / "reliability.svg")),
+        ]
+        self.draw(jobs, before="convert", meanwhile=_import_exporter)
+        metrics = read_run(self.folder).metrics
+        assert metrics is not None  # written by the previous stage
+        content = {**asdict(metrics), "recognizer": evaluation.to_dict()}
+        self.write(METRICS, content, self.folder / WEIGHTS)
+
+    def convert(self) -> None:
+        from pocketlens.conversion import ModelMetadata, convert
+
+        model = self.recipe.model
+        convert(
+            self.recognizer,
+            self.model,
+            format=model.format,
+            precision=model.precision,
+            metadata=ModelMetadata(model.author, model.license, model.version, model.description),
+            force=True,
+        )
+
+    def verify(self) -> None:
+        from pocketlens.coreml import load
+        from pocketlens.evaluation.parity import verify
+        from pocketlens.report.app_screen import draw_app_screen
+
+        started = time.perf_counter()
+        model = load(self.model)
+        load_seconds = time.perf_counter() - started
+        parity = verify(self.recognizer, model, self.test_set)
+        self.draw([("draw_parity", (parity, self.figures / "parity.svg"))])
+        check = Check(
+            self.model.name,
+            size_on_disk(self.model),
+            self.recipe.model.format,
+            self.recipe.model.precision,
+            _milliseconds(model.probabilities, self.test_set),
+            load_seconds,
+            parity,
+        )
+        content = {**vars(check), "parity": parity.to_dict()}
+        self.write(PARITY, content, self.folder / WEIGHTS, self.model)
+        if not parity.passed:
+            raise CheckFailedError(
+                f"{self.model} does not agree with the trained network: "
+                f"{'; '.join(str(parity).splitlines())}{self._more_precise()}"
+            )
+        draw_app_screen(model, self.test_set, self.figures / "app.svg")
+        if NOTHING in model.classes:
+            self.show_nothing(model)
+
+    def _more_precise(self) -> str:
+        """The next command after a failed comparison; empty if the file is float32 already."""
+        if self.recipe.model.precision == "float32":
+            return ""
+        out = folder_beside(self.folder, "float32")
+        again = run_command(self.folder, "--set", "model.precision=float32", out=out)
+        return f"; try float32: {again}"
+
+    def show_nothing(self, model: CoreMLModel) -> None:
+        """Test the Core ML file on simulated photos, and on scenes with nothing in view."""
+        from pocketlens.evaluation.robustness import run_suite
+        from pocketlens.report.suite_figures import draw_rejection
+
+        found = run_suite(model, self.test_set, seed=self.recipe.seed, tests=("camera",))
+        draw_rejection(found.rejection, self.figures / "rejection.svg")
+        self.write(CAMERA, found.to_dict(), self.model)
+
+    def app(self) -> None:
+        from pocketlens.app import create_app
+
+        options = self.recipe.app
+        create_app(
+            self.model,
+            self.folder / APP,
+            name=options.name,
+            bundle_id=options.bundle_id,
+            team=options.team or None,
+            force=(self.folder / APP).exists(),
+        )
+
+    def report(self) -> None:
+        from pocketlens.report import write_report
+
+        write_report(self.folder)
+
+
+def _import_training() -> None:
+    import pocketlens.training  # noqa: F401
+
+
+def _import_converter() -> None:
+    from pocketlens.conversion.quiet import import_coremltools
+
+    import_coremltools()
+
+
+def _import_exporter() -> None:
+    from pocketlens.conversion.exporting import import_exporter
+
+    import_exporter()
+
+
+def _milliseconds(predict: Callable[..., Any], data: Dataset, *, rounds: int = 5) -> float:
+    """Median over rounds of the time per image, in batches of up to 200."""
+    images = data.images[:200]
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        predict(images)
+        times.append((time.perf_counter() - started) / len(images))
+    return statistics.median(times) * 1000
