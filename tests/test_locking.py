@@ -16,7 +16,7 @@ import pytest
 import pocketlens
 from command_line import run_command as invoke
 from pocketlens.errors import OutputError
-from pocketlens.files import write_aside
+from pocketlens.files import _machine, write_aside
 from pocketlens.locking import LOCK, locked, refuse_busy
 
 HOLD = """
@@ -181,7 +181,8 @@ def test_every_command_that_writes_into_the_folder_of_a_run_at_work(
 ) -> None:
     folder, child = training
     recipe = folder / "recipe.toml"
-    half = folder / f".checkpoint.{'0' * 8}.part"  # as if half written by the other process
+    # As if half written by the other process.
+    half = folder / f".checkpoint.{child.pid:x}-{_machine()}-{'0' * 8}.part"
     half.write_text("half")
     for words in (
         ["run", recipe, "--out", folder],

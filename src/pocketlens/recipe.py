@@ -236,8 +236,6 @@ def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except RecursionError as error:
-        raise RecipeError(["it is nested too deeply"], source=source) from error
     except ValueError as error:  # also of a number of too many digits
         raise RecipeError([f"it is not TOML: {error}"], source=source) from error
     except RecursionError as error:
@@ -255,8 +253,6 @@ def parse_override(override: str) -> tuple[str, Any]:
         values = tomllib.loads(f"value = {text.strip()}")
     except (ValueError, RecursionError):
         return key.strip(), text.strip()
-    except RecursionError as error:
-        raise OptionError(f"the value of {key.strip()} is nested too deeply") from error
     if len(values) > 1:
         return key.strip(), text
     value = values["value"]
