@@ -271,9 +271,8 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(importlib.import_module(f"pocketlens.{_HOME[name]}"), name)
     except ModuleNotFoundError as error:
-        from pocketlens.errors import missing_package
-
-        raise missing_package(error, purpose=f"pocketlens.{name}") from error
+        errors = importlib.import_module("pocketlens.errors")
+        raise errors.missing_package(error, purpose=f"pocketlens.{name}") from error
     globals()[name] = value
     return value
 

@@ -365,15 +365,15 @@ def _known_keys() -> tuple[str, ...]:
 
 @cache
 def _string_keys() -> frozenset[str]:
-    """The dotted keys whose value is a string."""
+    """The dotted keys whose value is any string."""
     tables: list[tuple[str, type]] = [("", Recipe)]
     tables += [(f"{name}.", kind) for name, kind in typing.get_type_hints(Recipe).items()]
     return frozenset(
         f"{prefix}{name}"
         for prefix, kind in tables
-        if is_dataclass(kind)
+        if is_dataclass(kind) and kind is not Choice
         for name, hint in typing.get_type_hints(kind).items()
-        if hint is str or (typing.get_origin(hint) is typing.Literal)
+        if hint is str
     )
 
 
