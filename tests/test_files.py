@@ -131,6 +131,10 @@ def test_only_regular_files_up_to_a_limit_are_read(tmp_path: Path) -> None:
         read_limited(tmp_path, 5)
     with pytest.raises(FileNotFoundError):
         read_limited(tmp_path / "none", 5)
+    (tmp_path / "link").symlink_to("a")
+    assert read_limited(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(OSError, match="it is a symbolic link"):
+        read_limited(tmp_path / "link", 5, follow=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders")

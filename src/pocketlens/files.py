@@ -150,18 +150,27 @@ def open_nofollow(path: Path, mode: str = "rb", *, permissions: int = 0o666) -> 
     Raises:
         OSError: As for `open`; also if `path` is a link, a pipe or another special file.
     """
-    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    flags = MODES[mode] | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = _open_regular(str(path), flags, permissions)
+    descriptor = _open_regular(str(path), _nofollow(path, MODES[mode]), permissions)
     return os.fdopen(descriptor, mode.replace("x", "w"))  # type: ignore[return-value]
+
+
+def _nofollow(path: Path, flags: int) -> int:
+    """The flags with `O_NOFOLLOW`, or an error where the system has no such flag."""
+    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
+    return flags | getattr(os, "O_NOFOLLOW", 0)
 
 
 def _open_regular(name: str, flags: int, permissions: int = 0o666) -> int:
     """A file descriptor of a regular file."""
     # Without O_NONBLOCK, opening a pipe waits for a writer. Windows has no pipes in folders.
     flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(name, flags, permissions)
+    try:
+        descriptor = os.open(name, flags, permissions)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a symbolic link", name) from error
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
@@ -195,14 +204,15 @@ def temporary_folder(
         _remove(folder)
 
 
-def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes.
+def read_limited(path: str | os.PathLike[str], limit: int, *, follow: bool = True) -> bytes:
+    """The content of a regular file of at most `limit` bytes; `follow` says whether of a link, too.
 
     Raises:
         OSError: It is larger, cannot be read, or is a folder, pipe or device: reading a pipe would
             wait for ever, and some devices never end.
     """
-    with open(path, "rb", opener=lambda name, _: _open_regular(name, os.O_RDONLY)) as stream:
+    flags = os.O_RDONLY if follow else _nofollow(Path(path), os.O_RDONLY)
+    with open(path, "rb", opener=lambda name, _: _open_regular(name, flags)) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit} bytes", os.fspath(path))

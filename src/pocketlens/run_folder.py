@@ -302,7 +302,7 @@ def read_run(folder: str | Path) -> Run:
         check=check,
         camera=camera,
         stages={stage: finished.seconds for stage, finished in stages.items()},
-        figures={name: path for name, path in figures.items() if path.is_file()},
+        figures={name: path for name, path in figures.items() if _is_own_file(path)},
         model=model if model.exists() else None,
         app=app if app.is_dir() and (older or "app" in stages) else None,
     )
@@ -362,13 +362,19 @@ def _belongs(result: Any, made: Mapping[str, str | None]) -> bool:
 def read_bytes(path: Path) -> bytes:
     """The content of a file of a run, at most `MAX_BYTES`.
 
+    A link is not followed: a report would show a file from elsewhere.
+
     Raises:
-        RunError: It is larger or cannot be read.
+        RunError: It is larger, a link, or cannot be read.
     """
     try:
-        return read_limited(path, MAX_BYTES)
+        return read_limited(path, MAX_BYTES, follow=False)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _is_own_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
 
 
 def _text(path: Path) -> str:

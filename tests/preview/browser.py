@@ -73,7 +73,14 @@ class Visit:
     def __post_init__(self) -> None:
         self.address, _, self.token = self.address.partition("/?token=")
 
-    def __call__(self, path: str = "/", *, script: str | None = None, **options: Any) -> Page:
+    def __call__(
+        self,
+        path: str = "/",
+        *,
+        script: str | None = None,
+        with_token: bool = True,
+        **options: Any,
+    ) -> Page:
         """Open the page; `script` runs before the page's own scripts."""
         context = self.browser.new_context(**options)
         context.set_default_timeout(1000 * TIMEOUT)
@@ -85,7 +92,7 @@ class Visit:
         page.on("console", lambda message: self._on_console(message.type, message.text))
         page.on("request", lambda request: self._on_request(request.url))
         page.on("websocket", lambda socket: self._on_request(socket.url))
-        page.goto(self.with_token(path))
+        page.goto(self.with_token(path) if with_token else self.address + path)
         expect(page.locator("#connection")).to_have_text("Connected")
         return page
 

@@ -215,6 +215,21 @@ def test_the_page_has_all_figures_of_a_run(run: Path) -> None:
     assert {figure.name for figure in page_figures(read_run(run)).values()} == set(figure_names())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_links_in_the_run_are_not_followed(run: Path) -> None:
+    """A report must not show a file from elsewhere."""
+    outside = run.parent / "secret.svg"
+    outside.write_text("<svg>secret</svg>")
+    figure = read_run(run).figures["rejection.svg"]
+    figure.unlink()
+    figure.symlink_to(outside)
+    assert "rejection.svg" not in read_run(run).figures
+    (run / "data.json").unlink()
+    (run / "data.json").symlink_to(outside)
+    with pytest.raises(RunError, match=r"data.json cannot be read: it is a symbolic link"):
+        read_run(run)
+
+
 def test_reports_are_reproducible(run: Path) -> None:
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first

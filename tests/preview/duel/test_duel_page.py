@@ -82,6 +82,7 @@ def test_the_invited_see_join_first(visit: Visit) -> None:
     expect(create).to_have_class("primary")
     expect(page.locator("#invited")).to_be_hidden()
     create.click()
+    expect(page.locator("#room-code")).to_have_text(re.compile(r"^\w{12}$"))
     code = page.locator("#room-code").inner_text()
     invited = visit(f"/?duel={code}", viewport={"width": 390, "height": 700})
     create, join = (
@@ -105,9 +106,24 @@ def test_the_invited_see_join_first(visit: Visit) -> None:
     expect(create).to_have_class("primary")
 
 
+def test_guest_plays_without_the_token(visit: Visit) -> None:
+    """Whoever opens the link is a guest, who sees no saved images."""
+    host = visit("/#duel")
+    host.get_by_role("button", name="Start a new duel").click()
+    link = host.locator("#room-link")
+    expect(link).to_have_text(re.compile(r"\?duel=\w{12}$"))
+    guest = visit(link.inner_text().removeprefix(visit.address), with_token=False)
+    guest.get_by_role("button", name="Join").click()
+    for page in (host, guest):
+        expect(page.locator("#prompt")).to_have_text("Get ready")
+    expect(host.locator("#corrections")).to_be_visible()
+    expect(guest.locator("#corrections")).to_be_hidden()
+    assert guest.evaluate("() => document.cookie") == ""  # HttpOnly
+
+
 def test_invitation_is_text(visit: Visit) -> None:
     page = visit("/?duel=%3Cimg%20src=x%20onerror=alert(1)%3E")
-    expect(page.locator("#invited")).to_have_text("You are invited to the duel <img.")
+    expect(page.locator("#invited")).to_have_text("You are invited to the duel <img src=x o.")
     page.get_by_role("button", name="Join").click()
     expect(page.locator("#duel-error")).to_contain_text("no duel with the code")
     expect(page.get_by_label("Duel code")).to_be_visible()
