@@ -257,7 +257,9 @@ def test_this_repository_has_one_version() -> None:
 def test_the_security_policy_is_true() -> None:
     """The tests that it lists exist, and its limits are those of the code."""
     from pocketlens import image, image_files
-    from pocketlens.conversion import from_keras
+    from pocketlens.conversion import keras_size
+    from pocketlens.coreml.file import budget
+    from pocketlens.coreml.graph import builder
     from pocketlens.data import folder
     from pocketlens.preview import connections, corrections, decoders, guard, live
     from pocketlens.preview.duel import rooms
@@ -271,7 +273,10 @@ def test_the_security_policy_is_true() -> None:
         f"More than {image.MAX_PIXELS // 1_000_000} million pixels",
         f"({', '.join(image_files.FORMATS).replace('WEBP', 'WebP')})",
         f"({folder.MAX_BYTES >> 30} GiB at most)",
-        f"at most {from_keras.MAX_KERAS_BYTES >> 30} GiB unpacked",
+        f"at most {keras_size.MAX_KERAS_BYTES >> 30} GiB of variables",
+        f"needs more than {budget.MAX_MEMORY >> 30} GiB of memory",
+        f"at most {builder.MAX_OPERATIONS:,} operations, {builder.MAX_NODES:,} nodes",
+        f"nested at most {builder.MAX_NESTING} deep",
         f"bodies are limited to {guard.MAX_BODY // 1_000_000} MB",
         f"WebSocket messages to {connections.MAX_MESSAGE // 1_000_000} MB",
         f"photos to {decoders.MAX_PHOTO_PIXELS // 1_000_000} and live frames to "

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import pocketlens.coreml
 from command_line import error_of, output_of, run_command
-from pocketlens.cli.inputs import InputOptions
-from pocketlens.errors import OptionError
+from pocketlens.cli.inputs import InputOptions, time_limit
+from pocketlens.errors import OptionError, PocketlensError
 from pocketlens.image import InputSpec
 
 REVERSED = "stands,slants,lies"  # the classes of `bars_run` are in this order: lies, slants, stands
@@ -149,3 +150,28 @@ def test_what_is_assumed_is_said() -> None:
         "assumed, as the file does not say it: bias 0, crop center-crop, ink dark"
     )
     assert assumed_text(InputSpec(4, 4)) is None
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "verify", "preview"])
+def test_commands_limit_the_time_of_a_run(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each command that runs a Core ML file passes the limit on."""
+
+    class Loaded(PocketlensError):
+        """What the stand-in for `load` raises."""
+
+    def load(path: object, **options: object) -> None:
+        assert options == {"time_limit": 7.5}
+        raise Loaded("loaded")
+
+    assert time_limit() == 60
+    monkeypatch.setattr(pocketlens.coreml, "load", load)
+    monkeypatch.setenv("POCKETLENS_TIME_LIMIT", "7.5")
+    model = tmp_path / "m.mlmodel"
+    model.write_bytes(b"")
+    given = {"verify": [str(model), str(model)], "predict": [str(model), "a.png"]}
+    assert "loaded" in error_of(command, *given.get(command, [str(model)]))
+    monkeypatch.setenv("POCKETLENS_TIME_LIMIT", "soon")
+    with pytest.raises(OptionError, match="POCKETLENS_TIME_LIMIT is 'soon'; expected a positive"):
+        time_limit()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pocketlens.conversion import KerasPredictor, convert, from_keras, image_shape
+from pocketlens.conversion import KerasPredictor, convert, from_keras, image_shape, keras_size
 from pocketlens.coreml import load
 from pocketlens.data import Dataset, load_data
 from pocketlens.errors import ConversionError, MissingExtraError, OptionError
@@ -310,9 +310,74 @@ def test_a_truncated_or_damaged_file_is_rejected(walk: Path, keras: Any, tmp_pat
 def test_a_file_that_is_too_large_when_unpacked_is_rejected(
     walk: Path, keras: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(from_keras, "MAX_KERAS_BYTES", 10_000)
-    with pytest.raises(ConversionError, match=r"bytes when unpacked; expected at most 10000"):
+    monkeypatch.setattr(keras_size, "MAX_KERAS_BYTES", 10_000)
+    with pytest.raises(ConversionError, match=r"variables of \d+ bytes; expected at most 10000"):
         image_shape(walk)
+
+
+def repacked(source: Path, target: Path, name: str, content: bytes) -> Path:
+    """A copy of a `.keras` file in which one member has another content."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            new.writestr(member, content if member == name else old.read(member))
+    return target
+
+
+def weights_of_zeros(**options: Any) -> bytes:
+    """An HDF5 file with a dataset of 4 GB."""
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.create_dataset("layers/dense/vars/0", (2**30,), "f4", **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("model.weights.h5", bytes(200_000_000), "200.* bytes when unpacked; expected at most"),
+        ("model.weights.h5", weights_of_zeros(), "weights of 4294967296 bytes; expected at most"),
+        (
+            "model.weights.h5",
+            weights_of_zeros(chunks=(2**20,), compression="gzip"),
+            "weights of 4294967296 bytes; expected at most",
+        ),
+        ("model.weights.h5", b"no", "model.weights.h5 is not HDF5"),
+    ],
+)
+def test_weights_that_unpack_to_more_than_the_model(
+    name: str, content: bytes, text: str, walk: Path, keras: Any, tmp_path: Path
+) -> None:
+    path = repacked(walk, tmp_path / "bomb.keras", name, content)
+    assert path.stat().st_size < 1_500_000
+    before = peak_memory()
+    with pytest.raises(ConversionError, match=text):
+        image_shape(path)
+    assert peak_memory() - before < 500_000_000
+
+
+def test_a_layer_that_needs_too_much(walk: Path, keras: Any, tmp_path: Path) -> None:
+    with zipfile.ZipFile(walk) as archive:
+        config = archive.read("config.json").decode()
+    assert '"units": 10' in config
+    large = config.replace('"units": 10', '"units": 100000000').encode()
+    path = repacked(walk, tmp_path / "bomb.keras", "config.json", large)
+    before = peak_memory()
+    with pytest.raises(
+        ConversionError, match=r"variables of \d+ bytes; expected at most 2147483648"
+    ):
+        image_shape(path)
+    assert peak_memory() - before < 500_000_000
+
+
+def peak_memory() -> int:
+    """The most memory that this process has taken so far, in bytes; 0 where that is not known."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    (line,) = [each for each in status.read_text().splitlines() if each.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 def test_other_objects_are_rejected(keras: Any) -> None:

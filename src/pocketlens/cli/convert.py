@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Data, is_run, test_set
+from pocketlens.cli.inputs import Data, is_run, test_set, time_limit
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
@@ -122,7 +122,7 @@ def convert(
 
     parity = None
     if data is not None:
-        made = load(path)
+        made = load(path, time_limit=time_limit())
         parity = verify(source, made, test_set(run, data, made.input_spec))
     if json:
         print_json({"model": str(path), "parity": parity and parity.to_dict()})

@@ -20,6 +20,7 @@ from pocketlens.cli.inputs import (
     is_run,
     owner,
     test_set,
+    time_limit,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.errors import OptionError
@@ -82,7 +83,7 @@ def evaluate(
 
         predictor = told.applied(Recognizer.load(model))
     else:
-        predictor = told.applied(load(model))
+        predictor = told.applied(load(model, time_limit=time_limit()))
         run = run if data is not None else None
     if not suite:
         _show_evaluation(predictor, test_set(run, data, predictor.input_spec), json=json)

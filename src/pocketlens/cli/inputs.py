@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,10 @@ __all__ = [
     "owner",
     "source_name",
     "test_set",
+    "time_limit",
 ]
+
+TIME_LIMIT, DEFAULT_SECONDS = "POCKETLENS_TIME_LIMIT", "60"
 
 FOLDER = "folder:"
 
@@ -130,6 +134,22 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
                 f"separated by commas; received: {text!r}"
             ) from error
     return tuple(numbers)
+
+
+def time_limit() -> float:
+    """How many seconds a Core ML model may take for one image, so that no command hangs.
+
+    Raises:
+        OptionError: The environment variable is not a positive number.
+    """
+    given = os.environ.get(TIME_LIMIT, DEFAULT_SECONDS)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise OptionError(f"{TIME_LIMIT} is {given!r}; expected a positive number of seconds")
+    return seconds
 
 
 def source_name(data: str) -> str:

@@ -20,6 +20,7 @@ from pocketlens.cli.inputs import (
     Labels,
     Scale,
     core_ml_file,
+    time_limit,
 )
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import ImageError, OptionError, printable
@@ -75,7 +76,9 @@ def predict(
         raise OptionError("--json and --csv are two formats for the same results; pass one of them")
     model_file = core_ml_file(file)
     paths = [path for given in images for path in _images(given)]
-    model = InputOptions(ink, scale, bias, color, crop, labels).applied(load(model_file))
+    model = InputOptions(ink, scale, bias, color, crop, labels).applied(
+        load(model_file, time_limit=time_limit())
+    )
     found = _results(model, paths)
     if len(images) == 1 and not images[0].is_dir():
         found = _readable(found)

@@ -18,6 +18,7 @@ from pocketlens.cli.inputs import (
     Labels,
     Scale,
     core_ml_file,
+    time_limit,
 )
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.errors import OptionError
@@ -78,7 +79,11 @@ def preview(
     if len(set(names)) < len(names):
         names = [f"{number} {name}" for number, name in enumerate(names, 1)]
     told = InputOptions(ink, scale, bias, color, crop, labels)
-    models = {name: told.applied(load(path)) for name, path in zip(names, paths, strict=True)}
+    seconds = time_limit()
+    models = {
+        name: told.applied(load(path, time_limit=seconds))
+        for name, path in zip(names, paths, strict=True)
+    }
 
     def ready(address: Address) -> None:
         if as_json:

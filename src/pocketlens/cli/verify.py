@@ -20,6 +20,7 @@ from pocketlens.cli.inputs import (
     is_run,
     owner,
     test_set,
+    time_limit,
 )
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.commands import command as command_line
@@ -85,7 +86,7 @@ def verify(
         raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")
     file = other or (run.model if run and is_run(model) else model)
     assert file is not None  # checked above
-    given = load(file)
+    given = load(file, time_limit=time_limit())
     second = told.applied(given)
     owned = run if is_run(model) or data else None
     images = test_set(owned, data, second.input_spec)
@@ -139,7 +140,7 @@ def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
         return KerasPredictor(model, second.classes, second.input_spec)
     from pocketlens.coreml import load
 
-    return told.applied(load(model))
+    return told.applied(load(model, time_limit=time_limit()))
 
 
 def _shape(spec: InputSpec) -> tuple[object, ...]:

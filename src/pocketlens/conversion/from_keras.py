@@ -6,7 +6,6 @@ import copy
 import os
 import re
 import sys
-import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from pocketlens.conversion.heads import (
     find_head,
     probabilities_of,
 )
+from pocketlens.conversion.keras_size import check_keras_size
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.quiet import first_line
@@ -33,10 +33,7 @@ from pocketlens.prediction import Predictor, other_input, renamed
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MAX_KERAS_BYTES", "KerasPredictor", "Layout", "image_shape", "is_keras_model"]
-
-MAX_KERAS_BYTES = 4 * 1024**3
-"""Unpacked size of the largest `.keras` file that is read, in bytes."""
+__all__ = ["KerasPredictor", "Layout", "image_shape", "is_keras_model"]
 
 Layout: TypeAlias = Literal["channels-last", "channels-first", "plane", "flat"]
 """Shape of one image in the model's input: `(H, W, C)`, `(C, H, W)`, `(H, W)` or `(H * W * C,)`."""
@@ -233,17 +230,7 @@ def _load(keras: Any, path: Path) -> Any:
         )
     if not path.is_file():
         raise ConversionError(f"{path} does not exist; expected a .keras file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ConversionError(
-            f"{path} cannot be read as a .keras file: {error}; save or copy it again"
-        ) from error
-    if size > MAX_KERAS_BYTES:
-        raise ConversionError(
-            f"{path} has {size} bytes when unpacked; expected at most {MAX_KERAS_BYTES}"
-        )
+    check_keras_size(keras, path)
     with keras.device("cpu"):
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -170,10 +170,12 @@ class Session:
         try:
             return interruptible(work, cancel, seconds) if self._long else work()
         except TimeLimitError as error:
+            limit = seconds or 0.0
             raise FeatureError(
-                f"{self._file.path} was stopped: a run took more than {seconds:g} seconds, the "
-                "time limit; if the model is known to be slow, pass a larger one, as in "
-                f"load(path, time_limit={2 * seconds:g})"  # type: ignore[operator]
+                f"{self._file.path} was stopped: a run took more than {limit:g} seconds, the time "
+                "limit; if the model is known to be slow, pass a larger one, as in "
+                f"load(path, time_limit={2 * limit:g}); on the command line, set "
+                f"POCKETLENS_TIME_LIMIT={2 * limit:g}"
             ) from error
         except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
             raise _OnnxRuntimeError(error) from error
