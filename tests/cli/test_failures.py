@@ -186,6 +186,25 @@ def test_a_memory_limit_at_import(megabytes: int, tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
+@pytest.mark.parametrize("megabytes", [600, 660])
+def test_a_memory_limit_at_the_import_of_pytorch(megabytes: int, bars_run: Path) -> None:
+    """How much is enough depends on the number of threads."""
+    done = in_shell(f"ulimit -v {megabytes * 1024}; P evaluate {bars_run}")
+    assert done.returncode in (0, 2), done.stderr
+    if done.returncode:
+        assert done.stderr.startswith("pocketlens: error: not enough memory (")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_system_error_is_about_memory_only_under_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's import does not check its allocations."""
+    error = SystemError("error return without exception set")
+    for limit, status in ((1 << 30, 2), (resource.RLIM_INFINITY, 70)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert explain(error)[0] == status
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("module", ["typer", "pocketlens.cli.convert", "numpy"])
 def test_ctrl_c_during_an_import(module: str) -> None:

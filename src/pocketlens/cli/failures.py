@@ -99,6 +99,8 @@ def _is_about_memory(error: BaseException | None) -> bool:
         return error is not None
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
+    if isinstance(error, SystemError) and _memory_limit() is not None:
+        return True  # a library that did not check an allocation, such as PyTorch at its import
     return bool(NO_MEMORY.search(str(error))) or _is_about_memory(error.__cause__)
 
 
@@ -119,14 +121,21 @@ def check_memory_limit() -> None:
         MemoryError: The limit is below `LEAST_MEMORY`. NumPy's OpenBLAS would try for ever to
             allocate its buffers.
     """
-    if os.name == "posix":
-        import resource
+    limit = _memory_limit()
+    if limit is not None and limit < LEAST_MEMORY:
+        raise MemoryError(
+            f"limited to {limit >> 20} MB; Pocketlens needs at least {LEAST_MEMORY >> 20} MB"
+        )
 
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
-            raise MemoryError(
-                f"limited to {limit >> 20} MB; Pocketlens needs at least {LEAST_MEMORY >> 20} MB"
-            )
+
+def _memory_limit() -> int | None:
+    """The limit of this process's address space (`ulimit -v`), in bytes; None for no limit."""
+    if os.name != "posix":
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 @contextlib.contextmanager
