@@ -96,6 +96,11 @@ class Visit:
         expect(page.locator("#connection")).to_have_text("Connected")
         return page
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header with the token, for requests to the API."""
+        return {"Authorization": f"Bearer {self.token}"}
+
     def with_token(self, path: str) -> str:
         """An address of the preview with its token, before the fragment."""
         rest, hash_sign, fragment = path.partition("#")

@@ -268,6 +268,7 @@ def test_guest_closes_with_the_own_duel(server: RunningServer) -> None:
         ("HEAD", "/style.css", True),
         ("POST", "/", False),
         ("GET", "/api", False),
+        ("GET", "/api.js", True),
         ("GET", "/api/modelx", False),
         ("GET", "/ws/duel/abcd", True),
         ("GET", "/ws/duel/ABCDE", False),

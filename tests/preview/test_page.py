@@ -174,7 +174,12 @@ def test_same_probabilities_in_python_cli_api_and_page(
     [line] = json.loads(output_of("predict", digits_file, photo_file, "--top", 10, "--json"))
     assert line["top"] == pytest.approx(expected, abs=1e-4)
     content = photo_file.read_bytes()
-    answer = httpx.post(f"{visit.address}/api/predict?top=10", content=content, trust_env=False)
+    answer = httpx.post(
+        f"{visit.address}/api/predict?top=10",
+        content=content,
+        headers=visit.authorization,
+        trust_env=False,
+    )
     assert dict(answer.json()["models"][0]["top"]) == pytest.approx(expected, abs=1e-4)
     page = visit()
     give_files(page, "drop", [photo_file])
@@ -226,12 +231,15 @@ def test_many_classes_and_many_corrections(browser: Browser, tmp_path: Path) -> 
     photo.write_bytes(image_bytes("top left"))
     words = [file, "--collect", collected, "--port", 0]
     with run_preview(*words, log=tmp_path / "log") as address:
+        visit = Visit(browser, address)
         for level in range(1, 65):
             content = image_bytes(quarter("top left", level))
             httpx.post(
-                f"{address}/api/corrections?label=nothing", content=content, trust_env=False
+                f"{visit.address}/api/corrections?label=nothing",
+                content=content,
+                headers=visit.authorization,
+                trust_env=False,
             ).raise_for_status()
-        visit = Visit(browser, address)
         page = visit()
         items = page.locator("#corrections-list li")
         expect(items).to_have_count(60)

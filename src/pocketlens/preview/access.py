@@ -53,7 +53,8 @@ class Visitor:
             return path == "/ws/live" or path.upper() == f"/WS/DUEL/{self.duel}"
         if path.startswith("/bridge/"):  # where it leads to is checked, too
             return method in ("GET", "POST")
-        return method in ("GET", "HEAD") and (path == "/api/model" or not path.startswith("/api"))
+        is_api = path == "/api" or path.startswith("/api/")
+        return method in ("GET", "HEAD") and (path == "/api/model" or not is_api)
 
 
 HOST = Visitor()
