@@ -112,7 +112,7 @@ def _dangling(path: Path, _: random.Random) -> None:
 
 def _device(path: Path, rng: random.Random) -> None:
     path.unlink()
-    path.symlink_to(rng.choice(["/dev/zero", "/dev/null", "/dev/stdin", "/proc/self/mem", "/"]))
+    path.symlink_to(rng.choice(["/dev/zero", "/dev/null", "/dev/stdin", "/proc/self/mem"]))
 
 
 def _socket(path: Path, _: random.Random) -> None:

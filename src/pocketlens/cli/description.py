@@ -70,9 +70,10 @@ def _updatable(found: Mapping[str, Any]) -> str:
 
 def _weights(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for kind, count in found["weights"].items():
-        yield kind, f"{count:,} numbers, {size_text(found['weight_bytes'][kind])}"
+        size = size_text(found["weight_bytes"][kind])
+        yield kind, f"{count:,} number{'s' * (count != 1)}, {size}"
     for kind, count in found["compressed"].items():
-        yield kind, f"{count:,} tensors"
+        yield kind, f"{count:,} tensor{'s' * (count != 1)}"
 
 
 def _input_spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

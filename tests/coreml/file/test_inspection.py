@@ -200,7 +200,7 @@ def test_shared_weights_are_counted_once(files: Any, tmp_path: Path) -> None:
     assert lines[-3:] == [
         "  float32     12 numbers, 48 bytes",
         "  uint4       9 numbers, 5 bytes",
-        "  palettized  1 tensors",
+        "  palettized  1 tensor",
     ]
 
 
