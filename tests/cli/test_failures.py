@@ -31,7 +31,7 @@ def no_memory_at_import() -> ImportError:
 
 CASES: list[tuple[BaseException, int, str]] = [
     (CheckFailedError("x differs"), 1, "error: x differs"),
-    (ModelFileError("x\n is\tbad\x1b"), 2, r"error: x is bad\x1b"),
+    (ModelFileError("x\n is\tbad\x1b"), 2, r"error: x is\tbad\x1b"),
     (KeyboardInterrupt(), 130, "interrupted"),
     (KeyboardInterrupt("continue with --resume"), 130, "continue with --resume"),
     (OSError(errno.ENOSPC, "No space left on device", "out.json"), 2,
