@@ -76,6 +76,13 @@ def test_the_folder_of_the_training_gives_its_test_images(
     assert json.loads(output_of("evaluate", model, "--data", picture_folder, "--json"))["n"] == 300
 
 
+def test_images_of_the_training_are_noticed(bars_run: Path, picture_folder: Path) -> None:
+    """A part of the folder of the training, and a folder around it."""
+    for folder in (picture_folder / "lies", picture_folder.parent):
+        _, _, err = run_command("evaluate", bars_run, "--data", folder)
+        assert f"the model was trained on images of folder:{folder}: the results are too" in err
+
+
 def test_the_suite_uses_the_same_images(model: Path, fresh: Path, tmp_path: Path) -> None:
     status, _, err = run_command(
         "evaluate", model, "--data", fresh, "--suite", "--limit", 3, "--out", tmp_path / "suite"
@@ -117,6 +124,7 @@ def test_turned_images_have_no_option(model: Path, fresh: Path, tmp_path: Path) 
 def test_the_options_reach_evaluate(model: Path, fresh: Path) -> None:
     out = output_of("evaluate", model, "--data", fresh, "--scale", "0", "--bias", "0.5")
     assert out.startswith("WARNING: every one of 300 images gets the same label, '")
+    assert f"the wrong way? pocketlens verify {model} --data {fresh}" in out
     found = json.loads(
         output_of("evaluate", model, "--data", fresh, "--labels", REVERSED, "--json")
     )

@@ -93,7 +93,7 @@ def test_a_table(bars_run: Path, photos: Path, tmp_path: Path) -> None:
     (photos / "+bad.png").write_bytes(b"no image")
     target = tmp_path / "results.csv"
     status, out, err = run_command("predict", bars_run, photos, "--csv", target)
-    assert (status, out) == (2, "")
+    assert (status, out) == (2, f"wrote {target}\n")
     assert err == "pocketlens: error: 1 of 4 images cannot be read\n"
     rows = list(csv.reader(io.StringIO(target.read_text())))
     assert rows[0] == ["image", "verdict", "label", "confidence", "shown", "error"]

@@ -13,6 +13,7 @@ from nearest_means import Templates
 from pocketlens.data import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.assignment import best_assignment
+from pocketlens.evaluation.reading_changes import numbers_text
 from pocketlens.evaluation.readings import find_readings, mcnemar
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor
@@ -235,6 +236,14 @@ def test_no_reading_is_better_by_chance() -> None:
         assert found.passed, found
 
 
+def test_a_constant_answer_is_a_warning() -> None:
+    constant = Templates(LEARNED_TONES, GRAY.with_values(scale=1), GRAY.with_values(scale=1e-9))
+    found = find_readings(constant, TEST_TONES)
+    assert found.warning == "every one of 400 images gets the same label, '1'"
+    assert str(found).startswith("WARNING: every one of 400 images")
+    assert find_readings(Templates(LEARNED, GRAY), TEST).warning is None
+
+
 def test_few_images_prove_nothing() -> None:
     model = Templates(LEARNED_RGB, RGB, RGB.with_values(color="bgr"))
     assert find_readings(model, TEST_RGB, limit=4).passed
@@ -304,3 +313,13 @@ def test_best_assignment_against_every_permutation() -> None:
     # Very many classes: one at a time, and still a permutation.
     many = np.diag(np.arange(300))[::-1]
     assert best_assignment(many)[0] == 299
+
+
+def test_numbers_as_options() -> None:
+    for numbers, text in (
+        ((1 / 255,) * 3, "1/255"),
+        ((-1 / 127.5,), "-1/127.5"),
+        ((0.5, 1.0, 1 / 255), "0.5,1,1/255"),
+        ((1e308, -1e308, 0.0), "1e+308,-1e+308,0"),
+    ):
+        assert numbers_text(numbers) == text

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Crop, Ink
+from pocketlens.cli.inputs import Crop, Ink, InputOptions, assumed_text
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import CheckFailedError, OptionError
 
@@ -39,6 +39,8 @@ def app(
     Scale, color order and labels are inside the Core ML file: to change them, convert it again.
     """
     from pocketlens.app import changed_files, check_app, create_app
+    from pocketlens.coreml import inspect
+    from pocketlens.image import InputSpec
 
     if check is not None:
         problems = check_app(check)
@@ -61,3 +63,7 @@ def app(
         print_json({"app": str(folder), "project": str(project)})
     else:
         say(f"wrote {project}; to install it on a phone, see {folder / 'README.md'}")
+        told = InputOptions(ink=ink, crop=crop).values()
+        spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told)
+        if text := assumed_text(spec):
+            say(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
+    from pocketlens.evaluation import Evaluation
     from pocketlens.evaluation.robustness import SuiteResult
     from pocketlens.prediction import Predictor
 
@@ -86,7 +88,11 @@ def evaluate(
         predictor = told.applied(load(model, time_limit=time_limit()))
         run = run if data is not None else None
     if not suite:
-        _show_evaluation(predictor, test_set(run, data, predictor.input_spec), json=json)
+        measured = test_set(run, data, predictor.input_spec)
+        evaluation = _show_evaluation(predictor, measured, json=json)
+        if evaluation.warning and data is not None and not json:
+            words = shlex.join(["pocketlens", "verify", str(model), "--data", data])
+            say(f"does it read these images in the wrong way? {words}")
         return
     from pocketlens.report.suite_figures import check_folder
 
@@ -108,14 +114,14 @@ def _check_options(*, suite: bool, **options: object) -> None:
         )
 
 
-def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> None:
+def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> Evaluation:
     from pocketlens.evaluation.accuracy import evaluate as measure
     from pocketlens.evaluation.accuracy import percent
 
     found = measure(predictor, images)
     if json:
         print_json(found.to_dict())
-        return
+        return found
     say(*str(found).split("\n"))
     say("class        precision   recall   images")
     for score in found.per_class:
@@ -124,6 +130,7 @@ def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> No
         say(f"{score.name:12} {precision:>9} {recall:>8} {score.count:8,}")
     if assumed := assumed_text(predictor.input_spec):
         say(assumed)
+    return found
 
 
 def _examined(

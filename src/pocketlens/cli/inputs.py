@@ -247,8 +247,9 @@ def _fresh(source: str, own: str, run: Run | None) -> tuple[str, str, int]:
     if run is not None and _same_folder(source, own):
         _note(f"the model was trained on {source}: only the run's test images are used")
         return own, "test", run.recipe.seed
-    if run is not None and _same_folder(source, run.recipe.data.extra):
-        _note(f"the model was trained on every image of {source}: the results are too good")
+    trained = [] if run is None else [_trained_on(own), run.recipe.data.extra]
+    if any(_overlap(source, folder) for folder in trained):
+        _note(f"the model was trained on images of {source}: the results are too good")
     if source.startswith(FOLDER) and not has_splits(_path(source)):
         return source, "all", 0
     return source, "test", 0
@@ -258,6 +259,27 @@ def _same_folder(source: str, other: str) -> bool:
     if not (source.startswith(FOLDER) and other.startswith(FOLDER)):
         return False
     return _path(source).resolve() == _path(other).resolve()
+
+
+def _trained_on(source: str) -> str:
+    """The folder with the training images of a source."""
+    from pocketlens.data.folder import has_splits
+
+    splits = source.startswith(FOLDER) and has_splits(_path(source))
+    return f"{source}/train" if splits else source
+
+
+def _overlap(source: str, other: str) -> bool:
+    """Whether one of two folders is inside the other."""
+    if not (source.startswith(FOLDER) and other.startswith(FOLDER)):
+        return False
+    one, two = _path(source).resolve(), _path(other).resolve()
+    return one.is_relative_to(two) or (two.is_relative_to(one) and not _has_test(one, two))
+
+
+def _has_test(folder: Path, trained: Path) -> bool:
+    """Whether `folder` has a part `test` beside the part that was trained on."""
+    return trained == folder / "train" and (folder / "test").is_dir()
 
 
 def _path(source: str) -> Path:

@@ -91,6 +91,8 @@ def predict(
             print_json(rows)
         else:
             failed = _print(found, top)
+    if table is not None and str(table) != "-":
+        say(f"wrote {table}")
     if failed:
         raise ImageError(f"{failed} of {len(paths)} images cannot be read")
 

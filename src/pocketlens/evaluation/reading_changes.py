@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -156,9 +156,8 @@ def numbers_text(numbers: Sequence[float]) -> str:
 
 def _number_text(number: float) -> str:
     for divisor in (255, 127.5):
-        ratio = Fraction(number * divisor).limit_denominator(1)
-        if number and abs(number * divisor - ratio) < 1e-6 and abs(ratio) == 1:
-            return f"{ratio}/{divisor:g}"
+        if math.isclose(abs(number * divisor), 1, rel_tol=1e-6):
+            return f"{'-' if number < 0 else ''}1/{divisor:g}"
     return f"{number:.6g}"
 
 

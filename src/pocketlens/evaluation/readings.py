@@ -19,6 +19,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import OptionError
 from pocketlens.evaluation.accuracy import percent, shared_classes
 from pocketlens.evaluation.assignment import best_assignment
+from pocketlens.evaluation.chance import guessing
 from pocketlens.evaluation.reading_changes import (
     VIEWS,
     drawn_ink,
@@ -105,6 +106,7 @@ class Readings:
         drawings: Whether drawings should be made in the other ink: the accuracy as they are made
             for this model, and in the other ink. None if not, or if the images are no drawings.
         drawings_assumed: Whether the model's ink is only assumed.
+        warning: Why the model, as given, is no better than guessing; None if it is better.
     """
 
     n: int
@@ -113,6 +115,7 @@ class Readings:
     better: Reading | None
     drawings: Reading | None
     drawings_assumed: bool
+    warning: str | None
 
     @property
     def passed(self) -> bool:
@@ -123,6 +126,10 @@ class Readings:
         return self.better is None and (self.drawings is None or self.drawings_assumed)
 
     def __str__(self) -> str:
+        warning = f"WARNING: {self.warning}\n" if self.warning else ""
+        return warning + self._text()
+
+    def _text(self) -> str:
         if self.better is not None:
             first = f"another reading is better on {self.better.n} images: {self.better}"
         elif not self.tried:
@@ -177,7 +184,8 @@ def find_readings(
     order = np.random.default_rng(seed).permutation(len(dataset))[:limit]
     search = _Search(predictor, dataset.subset(order))
     state, best = _State(), None
-    right = given = search.right(state, search.scores(state))
+    scores = search.scores(state)
+    right = given = search.right(state, scores)
     for _ in range(ROUNDS):
         found = search.improved(state, right) if right.mean() < GOOD else None
         if found is None:
@@ -186,7 +194,8 @@ def find_readings(
         best = search.reading(state, given[rows], right[rows])
     drawings = search.drawings(given) if best is None else None
     assumed = "ink" in predictor.input_spec.assumed
-    return Readings(len(order), float(given.mean()), search.tried, best, drawings, assumed)
+    warning = search.warning(scores, given)
+    return Readings(len(order), float(given.mean()), search.tried, best, drawings, assumed, warning)
 
 
 def mcnemar(before: Right, after: Right) -> float:
@@ -245,6 +254,15 @@ class _Search:
         names = np.array(state.labels or self.predictor.classes, object)
         right: Right = names[scores.argmax(axis=1)] == self.names[rows]
         return right & np.isfinite(scores).all(axis=1)
+
+    def warning(self, scores: Scores, right: Right) -> str | None:
+        """Why the model, as given, is no better than guessing."""
+        classes = self.predictor.classes
+        place = {name: at for at, name in enumerate(classes)}
+        true = np.array([place[name] for name in self.names])
+        counts, hits = (np.bincount(each, minlength=len(classes)) for each in (true, true[right]))
+        predicted = np.bincount(scores.argmax(axis=1), minlength=len(classes))
+        return guessing(classes, counts, predicted, hits)
 
     def reading(self, state: _State, before: Right, after: Right) -> Reading:
         """The result for a state, with what it changes only."""
