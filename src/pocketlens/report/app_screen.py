@@ -57,7 +57,7 @@ SMALLEST = 0.5
 FONTS = "-apple-system, 'SF Pro Text', system-ui, 'Helvetica Neue', Arial, sans-serif"
 MATERIAL, SECONDARY, GRAY = "#f4f4f6", "#6d6d72", "#8e8e93"
 
-BLUR = 24
+BLUR = 60
 """The blur of what continues the picture, in pixels of the frame."""
 
 CANDIDATES = 16
