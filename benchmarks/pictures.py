@@ -123,9 +123,9 @@ def app_screen(browser: Browser, run: Run) -> Image.Image:
 
 def save(picture: Image.Image, name: str) -> None:
     """Save a picture with a palette, which is a quarter of the size."""
-    small = picture.convert("RGB").quantize(200, dither=Image.Dither.NONE)
+    small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(IMAGES / name, optimize=True)
-    print(f"wrote {IMAGES / name}")  # noqa: T201 - a script that is run by hand
+    print(f"wrote {IMAGES / name}")
 
 
 if __name__ == "__main__":
