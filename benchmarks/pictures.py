@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -101,7 +102,7 @@ def draw(view: Page) -> None:
         view.mouse.up()
 
 
-def middle(axis: int, points: list[tuple[float, float]]) -> float:
+def middle(axis: int, points: Sequence[tuple[float, float]]) -> float:
     values = [point[axis] for point in points]
     return (min(values) + max(values)) / 2
 
