@@ -116,6 +116,8 @@ def test_guest_plays_without_the_token(visit: Visit) -> None:
     guest.get_by_role("button", name="Join").click()
     for page in (host, guest):
         expect(page.locator("#prompt")).to_have_text("Get ready")
+    for page in (host, guest):
+        page.get_by_role("tab", name="Draw").click()
     expect(host.locator("#corrections")).to_be_visible()
     expect(guest.locator("#corrections")).to_be_hidden()
     assert guest.evaluate("() => document.cookie") == ""  # HttpOnly
