@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import pocketlens
@@ -66,6 +67,9 @@ class World:
         for name in ("recipe.toml", "data.json"):
             text = (self.run / name).read_text()
             (self.run / name).write_text(text.replace(old.data.source, self.source))
+        tensors, header = checkpoint(self)
+        recipe = header["recipe"].replace(old.data.source, self.source)
+        save_file(tensors, self.run / "checkpoint", header | {"recipe": recipe})
         stages = self.run / "stages.json"
         stages.write_text(re.sub(r'"settings": "\w+"', '"settings": ""', stages.read_text()))
         picture = min((self.pictures / "stands").iterdir())
@@ -93,6 +97,13 @@ class World:
         status, out, err = invoke(*words)
         assert status == 0, err
         return out
+
+
+def checkpoint(world: World) -> tuple[dict[str, Any], dict[str, str]]:
+    """The tensors and the header of the checkpoint."""
+    path = world.run / "checkpoint"
+    with safe_open(path, framework="np") as file:
+        return load_file(path), dict(file.metadata())
 
 
 class Interrupt(Callback):
@@ -160,29 +171,21 @@ def other_images(world: World) -> str:
 
 def an_old_checkpoint(world: World) -> str:
     (world.run / "metrics.json").unlink()
-    tensors = load_file(world.run / "checkpoint")
+    tensors, _ = checkpoint(world)
     save_file(tensors, world.run / "checkpoint", {"format": "pocketlens-checkpoint-1"})
     return world.error("run", f"{world.typed}/recipe.toml", "--out", world.run)
 
 
 def a_checkpoint_with_a_damaged_history(world: World) -> str:
-    from safetensors import safe_open
-
     (world.run / "metrics.json").unlink()
-    with safe_open(world.run / "checkpoint", framework="np") as file:
-        header = dict(file.metadata())
-    tensors = load_file(world.run / "checkpoint")
+    tensors, header = checkpoint(world)
     save_file(tensors, world.run / "checkpoint", header | {"history": '[{"epoch": 1}]'})
     return world.error("run", f"{world.typed}/recipe.toml", "--out", world.run)
 
 
 def a_checkpoint_of_another_network(world: World) -> str:
-    from safetensors import safe_open
-
     (world.run / "metrics.json").unlink()
-    with safe_open(world.run / "checkpoint", framework="np") as file:
-        header = dict(file.metadata())
-    tensors = load_file(world.run / "checkpoint")
+    tensors, header = checkpoint(world)
     first = next(name for name in tensors if name.startswith("weights/"))
     save_file(tensors | {first: np.zeros(7, np.float32)}, world.run / "checkpoint", header)
     return world.error("run", f"{world.typed}/recipe.toml", "--out", world.run)
@@ -315,6 +318,7 @@ def a_converted_run(world: World) -> str:
 
 
 def a_converted_keras_model(world: World) -> str:
+    world.patch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     layers = [keras.Input((12, 12, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
     keras.Sequential(layers).save("mein  Modell.keras")
@@ -334,7 +338,7 @@ def no_mnist(world: World) -> str:
         patch.setenv("POCKETLENS_DATA", str(world.place / "data"))
         missing = _error(lambda: load_data("mnist")) + str(pocketlens.data.resolve("auto").note)
         folder = world.place / "data" / "mnist"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for pair in mnist.SPLITS.values():
             for file in pair:
                 (folder / file.name).write_bytes(b"damaged")
@@ -354,7 +358,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "app/create.py:_not_a_classifier": [a_model_that_is_no_classifier],
     "app/writer.py:written_files": [an_app_without_a_manifest],
     "cli/convert.py:convert": [a_converted_run, a_converted_keras_model],
-    "cli/preview.py:_core_ml_file": [a_preview_of_an_unfinished_run],
+    "cli/inputs.py:core_ml_file": [a_preview_of_an_unfinished_run],
     "cli/recipes.py:copy": [a_copied_recipe],
     "cli/train.py:train": [a_finished_training],
     "cli/verify.py:verify": [models_to_compare],
@@ -505,7 +509,9 @@ def test_the_command_works(
         words = shlex.split(text)
         assert words.pop(0) == "pocketlens"
         status, out, err = invoke(*(world.words.get(word, word) for word in words))
-        assert status == 0, (text, out, err)
+        # `verify` asks whether another reading is better; an untrained network may say yes.
+        untrained = situation is a_converted_keras_model and "parity passed" in out
+        assert status == int(untrained), (text, out, err)
 
 
 def test_paths_are_quoted_and_never_options() -> None:

@@ -124,10 +124,11 @@ def changed_files(folder: Path) -> list[str]:
     Raises:
         AppError: The manifest is missing or damaged.
     """
+    written = written_files(folder)
     known = _read_manifest(folder)
     return [
         path
-        for path in written_files(folder)
+        for path in written
         if (folder / path).is_file() and _hash(folder / path) not in known[path]
     ]
 

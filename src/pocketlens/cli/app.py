@@ -9,7 +9,7 @@ import typer
 
 from pocketlens.cli.inputs import Crop, Ink, InputOptions, assumed_text
 from pocketlens.cli.shell import Force, Json, command, print_json, say
-from pocketlens.errors import CheckFailedError, OptionError
+from pocketlens.errors import AppError, CheckFailedError, OptionError
 
 
 @command(
@@ -44,7 +44,10 @@ def app(
 
     if check is not None:
         problems = check_app(check)
-        changed = changed_files(check)
+        try:
+            changed = changed_files(check)
+        except AppError:  # the list of files is missing or damaged, which is one of the problems
+            changed = []
         if json:
             print_json({"folder": str(check), "problems": problems, "changed": changed})
         else:
