@@ -102,6 +102,17 @@ def test_killed_process_is_replaced(pool: Decoders) -> None:
     assert second is not first
 
 
+def test_process_that_cannot_be_started(pool: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", fail)
+        with pytest.raises(ImageError, match="cannot be decoded now: Too many open files; try"):
+            pool.prepare(encoded(SMALL, "WEBP"), SPECS, FRAME)
+    assert len(pool.prepare(encoded(SMALL, "WEBP"), SPECS, FRAME)) == 2
+
+
 def test_number_of_processes_is_limited(pool: Decoders) -> None:
     content = encoded(SMALL, "WEBP")
     threads = [

@@ -167,7 +167,13 @@ class Decoders:
                 if decoder.process.poll() is None:
                     return decoder
                 self._all.discard(decoder)
-            decoder = _Decoder()
+            try:
+                decoder = _Decoder()
+            except OSError as error:  # too many processes or open files
+                raise ImageError(
+                    f"the image cannot be decoded now: {error.strerror}; try again later, or send "
+                    "it as a small JPEG or PNG file"
+                ) from error
             self._all.add(decoder)
             return decoder
 
