@@ -275,3 +275,26 @@ def _resize(
         align_corners=align_corners,
     ).numpy()
     return resized
+
+
+def test_memory_of_a_run_with_open_shapes(files: Any, save: Callable[..., Path]) -> None:
+    """x + its column: an input of 240 kB would need a tensor of 14 GB."""
+    x, y = np.zeros((1, 3), np.float32), np.zeros((3, 1), np.float32)
+    spec = files.program_spec("add", {"x": x, "y": y}, {}, [("float32", (3, 3))])
+    function = spec.mlProgram.functions["main"]
+    for number, shape in enumerate([(1, None), (None, 1)]):
+        function.inputs[number].type.CopyFrom(files.type_message("float32", shape))
+        ranges = spec.description.input[number].type.multiArrayType.shapeRange.sizeRanges
+        for size in shape:
+            ranges.add(lowerBound=1, upperBound=1 if size else -1)
+    operation = function.block_specializations["CoreML6"].operations[0]
+    operation.outputs[0].type.CopyFrom(files.type_message("float32", (None, None)))
+    del spec.description.output[0].type.multiArrayType.shape[:]
+    model = load(save(spec))
+    for size in (5, 60_000, 7):
+        feed = {"x": np.ones((1, size), np.float32), "y": np.ones((size, 1), np.float32)}
+        if size < 1000:
+            assert model.run(feed)["y0"].shape == (size, size)
+            continue
+        with pytest.raises(FeatureError, match=r"tensor of 60000 × 60000 would bring .* 14\.4 GB"):
+            model.run(feed)

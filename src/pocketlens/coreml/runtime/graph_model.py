@@ -18,7 +18,7 @@ from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.graph.export import onnx_model
-from pocketlens.coreml.graph.memory import run_bytes
+from pocketlens.coreml.graph.memory import run_bytes, shapes_of_run
 from pocketlens.coreml.ops.common import control
 from pocketlens.coreml.ops.lowered import Lowered
 from pocketlens.coreml.runtime.inputs import (
@@ -37,6 +37,8 @@ from pocketlens.prediction import by_name
 
 __all__ = ["GraphModel"]
 
+MAX_CHECKED = 1000
+"""Of how many input shapes a model remembers that they fit into memory."""
 TINY_GRAPH = 100_000
 """With fewer elements in all tensors together, a run is fastest on a single thread."""
 SMALL_GRAPH = 20_000_000
@@ -63,6 +65,8 @@ class GraphModel(CoreMLModel):
             graph.outputs.append(lowered.probabilities)
         needed, largest = run_bytes(graph, [*graph.outputs, *graph.extra])
         charge(needed, f"{file.path}: a run, whose largest tensor is {largest!r},")
+        self._open = any(value.shape is None or None in value.shape for value in graph.inputs)
+        self._checked: set[tuple[tuple[int, ...], ...]] = set()
         threads = 1 if graph.elements() < TINY_GRAPH else 0
         with located_errors(file, "its weights"):
             self._session = Session(file, graph, threads=threads)
@@ -110,6 +114,7 @@ class GraphModel(CoreMLModel):
     ) -> dict[str, Any]:
         arrays = self._states(state)
         feed = self._feed(inputs) | arrays
+        self._check_memory(feed)
         if intermediate:
             session, names, keys = self._debug_session()
             tensors = dict(zip(keys, self._run(session, names, feed), strict=True))
@@ -123,6 +128,23 @@ class GraphModel(CoreMLModel):
             feature.name: self._output(feature, result)
             for feature, result in zip(self.interface.outputs, results[:count], strict=True)
         }
+
+    def _check_memory(self, feed: Mapping[str, NDArray[Any]]) -> None:
+        """Check the memory of a run whose shapes the file leaves open."""
+        graph = self._lowered.graph
+        shapes = tuple(array.shape for array in feed.values())
+        if not self._open or shapes in self._checked:
+            return
+        known = shapes_of_run(graph, {name: array.shape for name, array in feed.items()})
+        needed, largest = run_bytes(graph, [*graph.outputs, *graph.extra], known)
+        size = " × ".join(map(str, known.get(largest.name, ()))) if largest else ""
+        try:
+            self._file.budget.check(needed, f"{self.path}: a run with a tensor of {size}")
+        except ModelFileError as error:
+            raise FeatureError(str(error)) from error
+        if len(self._checked) >= MAX_CHECKED:
+            self._checked.clear()
+        self._checked.add(shapes)
 
     def _states(self, state: Any) -> dict[str, NDArray[Any]]:
         """The arrays of the state that is passed to a run."""
