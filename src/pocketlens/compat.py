@@ -25,6 +25,7 @@ __all__ = [
     "coremltools_proto",
     "coremltools_writes_programs",
     "has_matrix_units",
+    "keras_constants_of",
     "keras_layers_of",
     "keras_operation_of",
 ]
@@ -117,6 +118,19 @@ def keras_operation_of(tensor: Any) -> Any:
     """
     history = getattr(tensor, "_keras_history", None)
     return None if history is None else history.operation
+
+
+def keras_constants_of(operation: Any) -> list[Any]:
+    """The constants with which a model calls an operation, such as 255 in `x / 255`.
+
+    The public API has an operation's symbolic inputs, but not its other arguments.
+    """
+    return [
+        argument
+        for node in operation._inbound_nodes
+        for argument in node.arguments.args
+        if not hasattr(argument, "_keras_history")
+    ]
 
 
 def keras_layers_of(model: Any) -> list[Any]:

@@ -20,7 +20,7 @@ ROWS: dict[str, Any] = {
     "max_pool2d(ceil, negatives)": lambda x: F.max_pool2d(x - 9, (3, 4), (2, 3), 1, ceil_mode=True),
     "max_pool2d(dilation=2)": lambda x: F.max_pool2d(x, 3, 2, 1, dilation=2),
     "max_pool2d(indices)": lambda x: F.max_pool2d(x, 3, return_indices=True)[1] / 9.0,
-    "MaxUnpool2d": lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), [2]),
+    "MaxUnpool2d": lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), [2, 2]),
     "max_pool1d(3, 2, 1)": lambda x: F.max_pool1d(rows(x), 3, 2, 1),
     "max_pool1d(3, dilation=2)": lambda x: F.max_pool1d(rows(x), 3, 2, 1, dilation=2),
     "max_pool1d(ceil)": lambda x: F.max_pool1d(rows(x), 5, 3, ceil_mode=True),

@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Data, is_run, test_set, time_limit
+from pocketlens.cli.inputs import (
+    Bias,
+    Color,
+    Crop,
+    Data,
+    Ink,
+    InputOptions,
+    Labels,
+    Scale,
+    assumed_text,
+    is_run,
+    test_set,
+    time_limit,
+)
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
 if TYPE_CHECKING:
-    from pocketlens.image import InputSpec
+    from pocketlens.conversion import KerasPredictor
+    from pocketlens.prediction import Predictor
 
 
 @command(
@@ -31,19 +45,15 @@ def convert(
         str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
     ] = None,
     precision: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
-    labels: Annotated[
-        str | None, typer.Option(help="Class names of a Keras model: a text file, or a,b,c.")
-    ] = None,
+    labels: Labels = None,
     size: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH, if the Keras model accepts any size.")
     ] = None,
-    color: Annotated[
-        str | None,
-        typer.Option(help="gray, rgb or bgr; default: gray or rgb, from the number of channels."),
-    ] = None,
-    scale: Annotated[str, typer.Option(help="Factor for the pixels, such as 1/255.")] = "1/255",
-    bias: Annotated[str, typer.Option(help="Added after scaling; also one per channel.")] = "0",
-    crop: Annotated[str, typer.Option(help="center-crop, fit or fill.")] = "center-crop",
+    color: Color = None,
+    scale: Scale = None,
+    bias: Bias = None,
+    crop: Crop = None,
+    ink: Ink = None,
     author: str = "",
     license: str = "",  # noqa: A002 - the field's name in Core ML
     model_version: Annotated[str, typer.Option("--model-version")] = "",
@@ -67,11 +77,10 @@ def convert(
     The file is written only if it computes what its source computes: it runs here on test images
     first. If not, exit 1. With --data, it is also compared with its source on these images.
     """
-    from pocketlens.conversion import KerasPredictor, ModelMetadata
+    from pocketlens.conversion import ModelMetadata
     from pocketlens.conversion import convert as make
     from pocketlens.coreml import load
     from pocketlens.evaluation.parity import verify
-    from pocketlens.prediction import Predictor
     from pocketlens.run_folder import read_run
 
     metadata = ModelMetadata(author, license, model_version, description)
@@ -99,35 +108,30 @@ def convert(
             force=force,
         )
     else:
-        if labels is None:
-            raise OptionError(
-                f"{model} has no class names; add --labels FILE (one per line) or --labels a,b,c"
-            )
-        names = tuple(labels.split(",")) if "," in labels else labels
-        spec = _input_spec(model, size, color, scale, bias, crop)
+        told = InputOptions(ink, scale, bias, color, crop, labels)
+        source = _keras_source(model, told, size, head)
         target = out or model.with_suffix("")
         path = make(
-            model,
+            source,
             target,
             format=format,
             precision=precision,
             metadata=metadata,
-            labels=names,
-            input_spec=spec,
-            head=head,
             check=check,
             force=force,
         )
-        source = KerasPredictor(model, names, spec, head=head)
 
     parity = None
     if data is not None:
         made = load(path, time_limit=time_limit())
         parity = verify(source, made, test_set(run, data, made.input_spec))
     if json:
-        print_json({"model": str(path), "parity": parity and parity.to_dict()})
+        assumed = list(source.input_spec.assumed)
+        print_json({"model": str(path), "assumed": assumed, "parity": parity and parity.to_dict()})
     else:
         say(f"wrote {path}")
+        for line in () if run else _input_lines(source):
+            say(line)
         if parity:
             say(*str(parity).split("\n"))
         else:
@@ -137,13 +141,36 @@ def convert(
         raise CheckFailedError(f"{path} does not agree with {model} within the tolerance")
 
 
-def _input_spec(
-    model: Path, size: str | None, color: str | None, scale: str, bias: str, crop: str
-) -> InputSpec:
-    from pocketlens.conversion import image_shape
-    from pocketlens.image import InputSpec
+def _input_lines(source: Predictor) -> list[str]:
+    """What is known and what is assumed about the input of a Keras model."""
+    from pocketlens.conversion import KerasPredictor, own_scaling
 
-    height, width, channels = image_shape(model)
+    lines = []
+    if isinstance(source, KerasPredictor) and (own := own_scaling(source.model)):
+        lines.append(f"the model scales pixels itself, in the layer {own.layer}")
+    if (text := assumed_text(source.input_spec)) is not None:
+        lines.append(text)
+    return lines
+
+
+def _keras_source(
+    model: Path, told: InputOptions, size: str | None, head: str | None
+) -> KerasPredictor:
+    from pocketlens.conversion import (
+        KerasPredictor,
+        assumed_input,
+        image_shape,
+        load_keras,
+    )
+
+    names = told.names()
+    if names is None:
+        raise OptionError(
+            f"{model} has no class names; add --labels FILE (one per line) or --labels a,b,c"
+        )
+    values = told.values()
+    network = load_keras(model)
+    height, width, channels = image_shape(network)
     if size is not None:
         try:
             height, width = (int(side) for side in size.lower().split("x"))
@@ -153,28 +180,5 @@ def _input_spec(
             ) from error
     if height is None or width is None:
         raise OptionError(f"{model} accepts any input size; add --size HEIGHTxWIDTH")
-    return InputSpec.from_dict(
-        {
-            "height": height,
-            "width": width,
-            "color": color or ("gray" if channels == 1 else "rgb"),
-            "scale": _numbers("--scale", scale),
-            "bias": _numbers("--bias", bias),
-            "crop": crop,
-        }
-    )
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    """The numbers in `1/255` or `0.5,0.5,0.5`."""
-    numbers = []
-    for part in text.split(","):
-        above, slash, below = part.partition("/")
-        try:
-            numbers.append(float(above) / (float(below) if slash else 1.0))
-        except (ValueError, ZeroDivisionError) as error:
-            raise OptionError(
-                f"{option} must be a number, a fraction such as 1/255, or one per channel, "
-                f"separated by commas; received: {text!r}"
-            ) from error
-    return numbers
+    spec = assumed_input(network, height, width, channels, **values)
+    return KerasPredictor(network, names, spec, head=head)

@@ -10,8 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args, runtime_checkable
 
-from pocketlens.conversion.from_keras import KerasPredictor, image_shape, is_keras_model
+from pocketlens.conversion.from_keras import (
+    KerasPredictor,
+    image_shape,
+    is_keras_model,
+    load_keras,
+)
 from pocketlens.conversion.heads import Head, Meaning, check_meaning, find_head
+from pocketlens.conversion.keras_input import assumed_input, own_scaling, scaling_warning
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata, describe
 from pocketlens.conversion.package import Format, check_target, write_model
@@ -32,8 +38,11 @@ __all__ = [
     "PRECISIONS",
     "KerasPredictor",
     "ModelMetadata",
+    "assumed_input",
     "convert",
     "image_shape",
+    "load_keras",
+    "own_scaling",
     "read_labels",
 ]
 
@@ -249,6 +258,8 @@ def _from_module(
 
 
 def _from_keras(model: KerasPredictor) -> _Source:
+    if warning := scaling_warning(model.model, model.input_spec):
+        warnings.warn(warning, stacklevel=4)
     return _Source(model.network(), model.head, 1.0, model.classes, model.input_spec)
 
 

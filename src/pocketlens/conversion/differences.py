@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ _MOVES = {
     "unsqueeze", "view",
 }  # fmt: skip
 """Ops that compute nothing."""
+
+_TOLERANCE = 1e-4
+"""The largest difference that rounding in float32 explains, as a share of the largest number."""
 
 
 def first_difference(
@@ -44,16 +48,17 @@ def first_difference(
         probabilities: What the network itself computes for it, `(K,)`.
     """
     wanted = _values(program, input_planes(input_spec, image))
-    if not _agree(probabilities, list(wanted.values())[-1].reshape(-1)):
+    if _error(probabilities, list(wanted.values())[-1].reshape(-1)) > _TOLERANCE:
         return "PyTorch's export of the network differs from the network already"
     tensors = _tensors(model, image)
-    agrees: dict[fx.Node, bool] = {}
+    errors: dict[fx.Node, float] = {}
     for node, value in wanted.items():
         got = tensors.get(node.name)
         if got is not None and got.size == value.size:
-            agrees[node] = _agree(value.reshape(-1), got.reshape(-1))
+            errors[node] = _error(value.reshape(-1), got.reshape(-1))
+    agrees = {node: error <= _TOLERANCE for node, error in errors.items()}
     # A tensor that only has the same name does not count: later ones agree nevertheless.
-    reached = {node for node, right in agrees.items() if right}
+    reached = {node for node, error in errors.items() if error <= _TOLERANCE / 30}
     for node in reversed(wanted):
         if node in reached:
             reached.update(node.all_input_nodes)
@@ -63,12 +68,15 @@ def first_difference(
     first = wrong[0]
     suspects = [*_between(first, agrees), first]
     suspects = [node for node in suspects if op_name(node) not in _MOVES] or [first]
-    names = list(dict.fromkeys(op_name(node) for node in suspects))
-    place = place_of(suspects[0])
-    if len(names) == 1:
-        return f"the first op that differs is '{names[0]}'{place}"
-    listed = ", ".join(map(repr, names[:-1]))
-    return f"the first op that differs is {listed} or '{names[-1]}'{place}"
+    places: dict[str, list[str]] = {}
+    for node in suspects:
+        named = places.setdefault(place_of(node), [])
+        if op_name(node) not in named:
+            named.append(op_name(node))
+    listed = (
+        " or ".join(map(repr, names)) + place for place, names in reversed(list(places.items()))
+    )
+    return f"the first op that differs is {'; or '.join(listed)}"
 
 
 def first_overflow(
@@ -95,15 +103,16 @@ def _between(node: fx.Node, agrees: dict[fx.Node, bool]) -> list[fx.Node]:
     return found[::-1]
 
 
-def _agree(want: NDArray[Any], got: NDArray[Any]) -> bool:
+def _error(want: NDArray[Any], got: NDArray[Any]) -> float:
+    """The largest difference, as a share of the largest number."""
     a, b = want.astype(np.float64), got.astype(np.float64)
     if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-        return False
+        return math.inf
     finite = np.isfinite(a)
     if not finite.any():
-        return True
+        return 0.0
     a, b = a[finite], b[finite]
-    return bool(np.abs(a - b).max() <= 1e-4 * np.abs(a).max() + 1e-7)
+    return float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
 
 
 def _values(program: torch.export.ExportedProgram, planes: Tensor) -> dict[fx.Node, NDArray[Any]]:

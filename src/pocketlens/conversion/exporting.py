@@ -142,10 +142,14 @@ def import_exporter() -> None:
         torch.export.export(nn.Identity().eval(), (torch.zeros(1),))
 
 
-def _where(error: Exception) -> str:
-    """The layer in which it happened, if a wrapper around the layers noted it."""
-    notes = getattr(error, "__notes__", [])
-    return f" {notes[0]}" if notes else ""
+def _where(error: BaseException) -> str:
+    """The innermost layer in which it happened, if a wrapper around the layers noted it."""
+    where = ""
+    each: BaseException | None = error
+    while each is not None:
+        where = next((f" {note}" for note in getattr(each, "__notes__", ())), where)
+        each = each.__cause__ or each.__context__
+    return where
 
 
 def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:

@@ -33,7 +33,7 @@ from pocketlens.prediction import Predictor, other_input, renamed
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["KerasPredictor", "Layout", "image_shape", "is_keras_model"]
+__all__ = ["KerasPredictor", "Layout", "image_shape", "is_keras_model", "load_keras"]
 
 Layout: TypeAlias = Literal["channels-last", "channels-first", "plane", "flat"]
 """Shape of one image in the model's input: `(H, W, C)`, `(C, H, W)`, `(H, W)` or `(H * W * C,)`."""
@@ -181,6 +181,16 @@ def image_shape(model: Any) -> tuple[int | None, int | None, int]:
         f"the Keras model takes an input of shape {shape}; expected one image "
         "(height, width, channels) with 1 or 3 channels"
     )
+
+
+def load_keras(path: str | os.PathLike[str]) -> Any:
+    """The model in a `.keras` file, which is read without running code that it contains.
+
+    Raises:
+        ConversionError: The file cannot be read.
+        MissingExtraError: Keras or PyTorch is not installed.
+    """
+    return _load(_import_keras(), Path(path))
 
 
 def is_keras_model(model: Any) -> bool:

@@ -23,6 +23,7 @@ from pocketlens.conversion.exporting import one_scale
 from pocketlens.conversion.heads import Head
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
+from pocketlens.conversion.places import op_name, place_of
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError, OutputError
 from pocketlens.image import InputSpec
@@ -110,7 +111,7 @@ def to_core_ml(
                     f"the temporary folder {folder.parent} cannot be written: "
                     f"{first_line(error)}; free some space, or set TMPDIR to another folder"
                 ) from error
-            raise ConversionError(_failure(error, notes.failed_op)) from error
+            raise ConversionError(_failure(error, notes.failed_op, program)) from error
         if format == "mlmodel":
             return _tidy_neural_network(ct, converted, precision), None
     spec = converted.get_spec()
@@ -185,11 +186,19 @@ def outputs_of(
     return torch.cat(each).float().numpy()
 
 
-def _failure(error: Exception, failed_op: str | None) -> str:
+def _failure(error: Exception, failed_op: str | None, program: torch.export.ExportedProgram) -> str:
     unsupported = COREMLTOOLS_UNSUPPORTED_NODE.match(str(error))
     op = unsupported[1] if unsupported else failed_op
-    where = f" at op '{op}'" if op else ""
+    where = f" at op '{op}'{_places(program, op)}" if op else ""
     return (
         f"coremltools cannot convert the network{where}: {first_line(error)}; "
         "replace that part of the network with an op that Core ML has"
     )
+
+
+def _places(program: torch.export.ExportedProgram, op: str) -> str:
+    """The layers of an op, if it has only one place in the network."""
+    short = op.split(".")[0]
+    nodes = [each for each in program.graph.nodes if op_name(each).strip("_") == short.strip("_")]
+    places = list(dict.fromkeys(map(place_of, nodes)))
+    return places[0] if len(places) == 1 else ""

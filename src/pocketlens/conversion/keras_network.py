@@ -107,7 +107,7 @@ def _named(layer: Any, *, inert: bool) -> Iterator[None]:
             try:
                 return original(*args, **kwargs)
             except Exception as error:
-                if not hasattr(error, "__notes__"):  # of an inner layer
+                if not hasattr(error, "__notes__"):  # not yet noted by an inner layer
                     error.add_note(f"in the layer {name}")
                 raise
 

@@ -179,7 +179,7 @@ def prelu(x: Tensor, weight: Tensor) -> Any:
     return torch.relu(x) - slope * torch.relu(-x)
 
 
-# --- normalization
+# --- normalization, statistics
 
 
 @_lowers(aten.rms_norm.default)
@@ -213,12 +213,87 @@ def instance_norm(
     return x * factor.reshape(sides) + offset.reshape(sides)
 
 
+@_lowers(aten.var.correction)
+def var(
+    x: Tensor,
+    dim: Sequence[int] | None = None,
+    *,
+    correction: float | None = None,
+    keepdim: bool = False,
+) -> Tensor:
+    # Without `dim`, coremltools divides by the number of elements whatever the correction is.
+    dims = list(range(x.ndim)) if not dim else list(dim)
+    off = x - x.mean(dims, keepdim=True)
+    count = math.prod(x.shape[each] for each in dims)
+    squares: Tensor = (off * off).sum(dims, keepdim=keepdim)
+    return squares / (count - (1 if correction is None else correction))
+
+
+@_lowers(aten.std.correction)
+def std(x: Tensor, dim: Sequence[int] | None = None, **options: Any) -> Tensor:
+    return torch.sqrt(var(x, dim, **options))
+
+
+# --- arithmetic
+
+
+# coremltools ignores `alpha`, a keyword argument.
+
+
+@_lowers(aten.add.Tensor, aten.add.Scalar)
+def add(x: Tensor, y: Any, *, alpha: float = 1) -> Any:
+    return NotImplemented if alpha == 1 else x + alpha * y
+
+
+@_lowers(aten.sub.Tensor, aten.sub.Scalar)
+def sub(x: Tensor, y: Any, *, alpha: float = 1) -> Any:
+    return NotImplemented if alpha == 1 else x - alpha * y
+
+
+@_lowers(aten.rsub.Tensor, aten.rsub.Scalar)
+def rsub(x: Tensor, y: Any, alpha: float = 1) -> Any:
+    return NotImplemented if alpha == 1 else y - alpha * x
+
+
+@_lowers(aten.clamp.Tensor)
+def clamp(x: Tensor, least: Tensor | None = None, most: Tensor | None = None) -> Tensor:
+    x = x if least is None else torch.maximum(x, least)
+    return x if most is None else torch.minimum(x, most)
+
+
+@_lowers(aten.trunc.default)
+def trunc(x: Tensor) -> Tensor:
+    return torch.sign(x) * torch.floor(torch.abs(x))
+
+
+@_lowers(aten.fmod.Scalar, aten.fmod.Tensor)
+def fmod(x: Tensor, y: Tensor | float) -> Any:
+    if not x.is_floating_point():
+        return NotImplemented
+    return x - trunc(x / y) * y
+
+
+@_lowers(aten.reciprocal.default)
+def reciprocal(x: Tensor) -> Tensor:
+    # Core ML's `inverse` adds 1e-4 to the divisor.
+    return torch.full_like(x, 1.0) / x
+
+
 # --- padding, convolution
 
 
-@_lowers(aten.pad.default)
-def pad(x: Tensor, sides: Sequence[int], mode: str = "constant", *_: Any) -> Any:
-    return pad_circular(x, sides) if mode == "circular" else NotImplemented
+@_lowers(aten.pad.default, aten.constant_pad_nd.default)
+def pad(x: Tensor, sides: Sequence[int], mode: Any = "constant", value: Any = None) -> Any:
+    if mode == "circular":
+        return pad_circular(x, sides)
+    if min(sides) >= 0 or mode in ("reflect", "replicate"):
+        return NotImplemented
+    if not isinstance(mode, str):  # constant_pad_nd
+        value = mode
+    for pair in range(len(sides) // 2):
+        dim, cut = x.ndim - 1 - pair, [max(0, -side) for side in sides[2 * pair : 2 * pair + 2]]
+        x = x.narrow(dim, cut[0], x.shape[dim] - sum(cut))
+    return F.pad(x, [max(0, side) for side in sides], value=value or 0.0)
 
 
 @_lowers(aten._pad_circular.default)

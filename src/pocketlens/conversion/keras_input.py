@@ -1,0 +1,133 @@
+"""How pixels become the input of a Keras 3 model: what the model shows, and what is assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pocketlens.compat import keras_constants_of, keras_layers_of
+from pocketlens.errors import printable
+from pocketlens.image import InputSpec
+
+__all__ = ["OwnScaling", "assumed_input", "own_scaling", "scaling_warning"]
+
+_RAW = 0.05
+"""A layer that multiplies by less than this expects pixels from 0 to 255, not from 0 to 1."""
+
+
+class OwnScaling(NamedTuple):
+    """A layer with which a model scales pixels from 0 to 255 itself.
+
+    Attributes:
+        layer: Its name and type, such as `'rescaling' (Rescaling)`.
+    """
+
+    layer: str
+
+
+def own_scaling(model: Any) -> OwnScaling | None:
+    """The layer with which a Keras model scales pixels itself; None if there is none.
+
+    Such a layer, Rescaling or Normalization or a division by a constant, comes before the first
+    layer with weights. One that expects numbers from 0 to 1 does not count.
+
+    Args:
+        model: A Keras 3 model in memory.
+    """
+    for operation in _first_operations(model):
+        if _scales_pixels(operation):
+            return OwnScaling(printable(f"'{operation.name}' ({type(operation).__name__})"))
+    return None
+
+
+def assumed_input(model: Any, height: int, width: int, channels: int, **known: Any) -> InputSpec:
+    """The InputSpec of a Keras model; the fields that nobody says are marked as assumed.
+
+    Without a scale, it is 1 if the model scales pixels itself; otherwise 1/255 is assumed.
+
+    Args:
+        model: A Keras 3 model in memory.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        channels: 1 or 3.
+        known: The fields that are known.
+
+    Raises:
+        OptionError: A field of the wrong type or out of range.
+    """
+    assumed: list[str] = []
+    if "color" not in known:
+        known["color"] = "gray" if channels == 1 else "rgb"
+        assumed += ["color"] if channels == 3 else []
+    if "scale" not in known:
+        own = own_scaling(model)
+        known["scale"] = 1.0 if own else 1 / 255
+        assumed += [] if own else ["scale"]
+        if own and "bias" not in known:
+            known["bias"] = 0.0
+    return InputSpec.assuming(height, width, known.pop("color"), **known, assumed=tuple(assumed))
+
+
+def scaling_warning(model: Any, input_spec: InputSpec) -> str | None:
+    """What is wrong if the InputSpec scales pixels that the model scales again; else None."""
+    own = own_scaling(model)
+    if own is None or max(map(abs, input_spec.scale)) > _RAW:
+        return None
+    return (
+        f"the Keras model scales pixels itself, in the layer {own.layer}, and the InputSpec scales "
+        f"them by {input_spec.scale[0]:.4g} before: they are scaled twice; use scale 1 and bias 0 "
+        "(--scale 1)"
+    )
+
+
+def _first_operations(model: Any) -> Iterator[Any]:
+    """The operations before the first with a kernel, those of inner models among them."""
+    operations = list(getattr(model, "operations", None) or keras_layers_of(model))
+    for operation in operations:
+        if getattr(operation, "operations", None) or hasattr(operation, "layers"):
+            for inner in _first_operations(operation):
+                yield inner
+                if _has_kernel(inner):
+                    return
+        else:
+            yield operation
+        if _has_kernel(operation):
+            return
+
+
+def _has_kernel(operation: Any) -> bool:
+    return any(
+        len(weight.shape) > 1 and type(operation).__name__ != "Normalization"
+        for weight in getattr(operation, "weights", ())
+    ) and not hasattr(operation, "operations")
+
+
+def _scales_pixels(operation: Any) -> bool:
+    kind = type(operation).__name__
+    if kind == "Rescaling":
+        return _size(operation.scale) < _RAW
+    if kind == "Normalization":
+        # Adapted to pixels from 0 to 255, the mean is far above 1.
+        return _size(_number(operation, "mean")) > 1.5
+    if kind in ("TrueDivide", "Divide", "Multiply", "Add", "Subtract"):
+        sizes = [_size(value) for value in keras_constants_of(operation) if _is_number(value)]
+        # A division by 255, a factor of 1/255, or a mean of pixels from 0 to 255.
+        return any(size < _RAW if kind == "Multiply" else size > 1 / _RAW for size in sizes)
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or hasattr(value, "__array__")
+
+
+def _number(operation: Any, name: str) -> Any:
+    value = getattr(operation, name, None)
+    if value is None:
+        return 0.0
+    return value.detach().numpy() if hasattr(value, "detach") else value
+
+
+def _size(value: Any) -> float:
+    return float(np.abs(np.asarray(value, dtype=np.float64)).max())
