@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketlens.errors import ImageError
+from pocketlens.errors import ImageError, instead_of_file
 from pocketlens.image_files import FORMATS, MAX_FILE_BYTES, ImageFile, read_image_file
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ def _walk(content: bytes, name: str) -> ImageFile:
         reason = "it is cut off or damaged" if damaged else str(error)
         raise ImageError(f"{name} cannot be read as an image: {reason}") from error
     if file is None:
+        if (instead := instead_of_file(content[:100])) is not None:
+            raise ImageError(f"{name} {instead}")
         raise ImageError(
             f"{name} has an unsupported image format; expected one of: {', '.join(FORMATS)} "
             "(export HEIC photos of an iPhone as JPEG first)"

@@ -56,6 +56,7 @@ __all__ = [
     "UnsupportedOp",
     "UnsupportedParameter",
     "did_you_mean",
+    "instead_of_file",
     "is_ours",
     "is_printable",
     "missing_package",
@@ -263,6 +264,25 @@ def _joins(before: str, after: str) -> bool:
         or unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
         or bool(EMOJI.match(before) and EMOJI.match(after))
     )
+
+
+def instead_of_file(start: bytes) -> str | None:
+    """What a file is, if it only stands for the file that is meant; the end of an error message.
+
+    Args:
+        start: Its first bytes, 64 or more.
+
+    Returns:
+        For a Git LFS pointer and for a saved web page, what it is and what to do; else None.
+    """
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "is a Git LFS pointer, not the file itself; get the file with: git lfs pull"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return (
+            "is a web page, not the file itself; download it again, from the link to the raw file"
+        )
+    return None
 
 
 def did_you_mean(received: str, known: Iterable[str]) -> str:

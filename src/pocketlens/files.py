@@ -31,6 +31,7 @@ from pocketlens.locking import refuse_busy
 __all__ = [
     "aside",
     "digest",
+    "first_bytes",
     "open_nofollow",
     "read_limited",
     "remove_leftovers",
@@ -217,6 +218,16 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, follow: bool = Tru
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit} bytes", os.fspath(path))
     return content
+
+
+def first_bytes(path: str | os.PathLike[str], count: int = 100) -> bytes:
+    """The first bytes of a regular file; empty if it cannot be read."""
+    with (
+        suppress(OSError, ValueError),
+        open(path, "rb", opener=lambda name, _: _open_regular(name, os.O_RDONLY)) as stream,
+    ):
+        return stream.read(count)
+    return b""
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

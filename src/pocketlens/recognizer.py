@@ -19,8 +19,14 @@ from torch import Tensor, nn
 
 from pocketlens import networks
 from pocketlens.commands import command
-from pocketlens.errors import OptionError, OutputExistsError, PocketlensError, RunError
-from pocketlens.files import write_aside
+from pocketlens.errors import (
+    OptionError,
+    OutputExistsError,
+    PocketlensError,
+    RunError,
+    instead_of_file,
+)
+from pocketlens.files import first_bytes, write_aside
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 from pocketlens.recipe import Choice
@@ -203,6 +209,8 @@ class Recognizer(Predictor):
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             # ValueError, RecursionError (a RuntimeError): the header's JSON; other RuntimeErrors:
             # PyTorch cannot build the network.
+            if (instead := instead_of_file(first_bytes(file))) is not None:
+                raise RunError(f"{file} {instead}") from error
             raise RunError(f"{file} cannot be read as a recognizer: {error}") from error
         except PocketlensError as error:
             if isinstance(error, (RunError, _NetworkArgumentError)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
+from pocketlens.conversion.exporting import output_of
 from pocketlens.conversion.heads import Ending
 
 __all__ = ["ending_of"]
@@ -39,8 +40,7 @@ def ending_of(program: torch.export.ExportedProgram) -> Ending:
     Args:
         program: As `torch.export` makes it, before PyTorch's ops are expressed in others.
     """
-    (end,) = program.graph.find_nodes(op="output")
-    (node,) = end.args[0]
+    node = output_of(program)
     while _name(node) in _SAME_VALUES and node.all_input_nodes:
         node = node.all_input_nodes[0]
     name = _name(node)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export.graph_signature import TensorArgument
+from torch.export.graph_signature import OutputKind, TensorArgument
 
 from pocketlens.compat import coremltools_converts
 from pocketlens.conversion.lowerings import LOWERINGS, inline, lower, trace
@@ -24,6 +24,7 @@ __all__ = [
     "import_exporter",
     "input_planes",
     "one_scale",
+    "output_of",
 ]
 
 
@@ -126,14 +127,30 @@ def append(
     program: torch.export.ExportedProgram, function: Callable[[Tensor], Tensor]
 ) -> torch.export.ExportedProgram:
     """The program, followed by a function of its output."""
-    graph = program.graph_module.graph
-    (end,) = graph.find_nodes(op="output")
-    (output,) = end.args[0]
+    (end,) = program.graph.find_nodes(op="output")
+    output = output_of(program)
     result = inline(program.graph_module, trace(function, [output]), [output], end)
-    end.args = ((result,),)
+    for spec in program.graph_signature.output_specs:
+        if spec.kind == OutputKind.USER_OUTPUT:
+            spec.arg = TensorArgument(name=result.name)
+    end.args = (tuple(result if each is output else each for each in end.args[0]),)
     program.graph_module.recompile()
-    program.graph_signature.output_specs[0].arg = TensorArgument(name=result.name)
     return program
+
+
+def output_of(program: torch.export.ExportedProgram) -> fx.Node:
+    """The node of the only output; what a network writes to its buffers are outputs of the graph.
+
+    Raises:
+        ConversionError: There is another number of outputs.
+    """
+    names = program.graph_signature.user_outputs
+    nodes: list[fx.Node] = [node for node in program.graph.nodes if node.name in names]
+    if len(names) != 1 or len(nodes) != 1:
+        raise ConversionError(
+            f"the exported network has {len(names)} outputs; expected one tensor (1, classes)"
+        )
+    return nodes[0]
 
 
 def import_exporter() -> None:

@@ -26,7 +26,14 @@ from pocketlens.conversion.keras_size import check_keras_size
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.quiet import first_line
-from pocketlens.errors import ConversionError, OptionError, missing_package, printable
+from pocketlens.errors import (
+    ConversionError,
+    OptionError,
+    instead_of_file,
+    missing_package,
+    printable,
+)
+from pocketlens.files import first_bytes
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, other_input, renamed
 
@@ -240,6 +247,8 @@ def _load(keras: Any, path: Path) -> Any:
         )
     if not path.is_file():
         raise ConversionError(f"{path} does not exist; expected a .keras file")
+    if (instead := instead_of_file(first_bytes(path))) is not None:
+        raise ConversionError(f"{path} {instead}")
     check_keras_size(keras, path)
     with keras.device("cpu"):
         try:

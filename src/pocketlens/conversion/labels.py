@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pocketlens.errors import OptionError
+from pocketlens.errors import OptionError, instead_of_file
 from pocketlens.files import read_limited
 from pocketlens.prediction import class_name_errors
 
@@ -40,7 +40,10 @@ def read_labels(source: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ..
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        text = read_limited(path, MAX_LABELS_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        content = read_limited(path, MAX_LABELS_BYTES)
+        if (instead := instead_of_file(content[:100])) is not None:
+            raise OptionError(f"labels file {path} {instead}")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise OptionError(
             f"labels file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8, with "

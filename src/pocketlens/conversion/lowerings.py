@@ -261,6 +261,13 @@ def clamp(x: Tensor, least: Tensor | None = None, most: Tensor | None = None) ->
     return x if most is None else torch.minimum(x, most)
 
 
+@_lowers(aten.cosine_similarity.default)
+def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    # coremltools ignores `eps`.
+    lengths = [torch.sqrt((each * each).sum(dim, keepdim=True)).clamp(min=eps) for each in (x, y)]
+    return (x / lengths[0] * (y / lengths[1])).sum(dim)
+
+
 @_lowers(aten.trunc.default)
 def trunc(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.floor(torch.abs(x))

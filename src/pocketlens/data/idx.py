@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.errors import DataError
+from pocketlens.errors import DataError, instead_of_file
 
 __all__ = ["read_idx"]
 
@@ -44,8 +44,11 @@ def read_idx(path: Path, *, dimensions: int, limit: int) -> tuple[NDArray[np.uin
     """
     try:
         with path.open("rb") as file:
-            zipped = file.read(2) == GZIP_MAGIC
+            start = file.read(100)
             file.seek(0)
+            if (instead := instead_of_file(start)) is not None:
+                raise DataError(f"{path} {instead}")
+            zipped = start.startswith(GZIP_MAGIC)
             with gzip.GzipFile(fileobj=file) if zipped else nullcontext(file) as stream:
                 return _parse(stream, path, dimensions, limit)
     except EOFError as error:

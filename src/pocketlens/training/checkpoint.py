@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pocketlens.data import Dataset
-from pocketlens.errors import RunError
-from pocketlens.files import write_aside
+from pocketlens.errors import RunError, instead_of_file
+from pocketlens.files import first_bytes, write_aside
 from pocketlens.history import Epoch
 from pocketlens.recipe import Recipe
 from pocketlens.run_contents import restart
@@ -104,6 +104,8 @@ class Checkpoint:
                     getattr(checkpoint, group)[name] = file.get_tensor(key).clone()
                 return checkpoint
         except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
+            if (instead := instead_of_file(first_bytes(path))) is not None:
+                raise RunError(f"{path} {instead}") from error
             raise RunError(
                 f"{path} cannot be read as a checkpoint: {error}; {restart(path.parent)}"
             ) from error

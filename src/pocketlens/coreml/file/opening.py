@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from pocketlens.errors import ModelFileError
+from pocketlens.errors import ModelFileError, instead_of_file
 
 __all__ = ["exists", "open_regular", "read_regular"]
 
@@ -48,9 +48,17 @@ def open_regular(path: Path, model: Path) -> tuple[BinaryIO, int]:
     try:
         status = os.fstat(stream.fileno())
         _check(status.st_mode, path, model)
+        instead = instead_of_file(stream.read(100))
+        stream.seek(0)
+        if instead is not None:
+            what = path if path == model else f"{model}: {path.name}"
+            raise ModelFileError(f"{what} {instead}")
     except ModelFileError:
         stream.close()
         raise
+    except OSError as error:
+        stream.close()
+        raise _cannot(path, model, error) from error
     return stream, status.st_size
 
 
