@@ -237,7 +237,8 @@ from pocketlens import coreml
 from pocketlens.cli import main
 from preview.server import Quarters
 waiting = []
-coreml.load = lambda _: Quarters(before=lambda: time.sleep(1000) if waiting else waiting.append(1))
+slow = Quarters(before=lambda: time.sleep(1000) if waiting else waiting.append(1))
+coreml.load = lambda *_, **__: slow
 main()
 """
 
