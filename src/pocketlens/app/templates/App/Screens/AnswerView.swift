@@ -40,8 +40,11 @@ struct AnswerView: View {
                 .font(.largeTitle.bold())
                 .minimumScaleFactor(0.5)
                 .lineLimit(2)
-        } else {
+        } else if answer.isNothing {
             Text("Nothing recognized")
+                .font(.title2)
+        } else {
+            Text("Not sure")
                 .font(.title2)
         }
     }

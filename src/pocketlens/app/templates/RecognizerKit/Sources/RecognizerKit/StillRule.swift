@@ -17,11 +17,13 @@ public struct StillRule: Sendable {
         let probabilities = try map.probabilities(of: labels)
         var rule = DecisionRule(thresholds: thresholds, background: background)
         let decision = rule.decide(probabilities)
+        let ranking = map.ranking(of: probabilities)
         return Answer(
             label: decision.map {
                 StableLabel(label: map.classes[$0.index], confidence: $0.confidence)
             },
-            ranking: map.ranking(of: probabilities)
+            isNothing: background.map { map.classes[$0] == ranking.first?.label } ?? false,
+            ranking: ranking
         )
     }
 }
@@ -30,11 +32,15 @@ public struct StillRule: Sendable {
 public struct Answer: Equatable, Sendable {
     /// The label to show; `nil` if no class is probable enough.
     public let label: StableLabel?
+    /// Whether the background is the most probable class. If not, and there is no label, the model
+    /// is not sure.
+    public let isNothing: Bool
     /// The most probable classes including the background, most probable first.
     public let ranking: [StableLabel]
 
-    public init(label: StableLabel?, ranking: [StableLabel]) {
+    public init(label: StableLabel?, isNothing: Bool, ranking: [StableLabel]) {
         self.label = label
+        self.isNothing = isNothing
         self.ranking = ranking
     }
 }

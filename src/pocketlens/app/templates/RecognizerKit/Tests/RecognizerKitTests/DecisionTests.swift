@@ -170,7 +170,17 @@ import Testing
         let rule = StillRule(configuration: configuration)
         let answer = try rule.answer(to: [(label: "nothing", probability: 0.99)])
         #expect(answer.label == nil)
+        #expect(answer.isNothing)
         #expect(answer.ranking.first?.label == "nothing")
+    }
+
+    @Test func stillImageBelowTheThresholdIsNotSure() throws {
+        let rule = StillRule(configuration: configuration)
+        let answer = try rule.answer(to: [
+            (label: "two", probability: 0.5), (label: "one", probability: 0.5),
+        ])
+        #expect(answer.label == nil)
+        #expect(!answer.isNothing)
     }
 
     @Test func unknownLabelIsAnError() {
