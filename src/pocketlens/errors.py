@@ -80,7 +80,7 @@ EXTRAS = {
     "matplotlib": "train",
     "torch": "train",
     **dict.fromkeys(
-        ("httptools", "segno", "starlette", "trustme", "uvicorn", "websockets"), "preview"
+        ("cryptography", "httptools", "segno", "starlette", "uvicorn", "websockets"), "preview"
     ),
 }
 """The extra of `pyproject.toml` that brings each optional package."""

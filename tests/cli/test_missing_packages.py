@@ -35,7 +35,7 @@ for words in commands:
 sys.__stdout__.write(json.dumps(results))
 """
 
-PREVIEW = ["httptools", "segno", "starlette", "trustme", "uvicorn", "websockets"]
+PREVIEW = ["cryptography", "httptools", "segno", "starlette", "uvicorn", "websockets"]
 OPTIONAL = ["torch", "matplotlib", "keras", *PREVIEW]
 
 
