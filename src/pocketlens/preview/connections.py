@@ -294,9 +294,11 @@ class PreviewServer(uvicorn.Server):
         self.own_tasks = [asyncio.create_task(task) for task in (*accepting, self._sweep())]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for task in (*self.own_tasks, *self.opening):
+        for task in self.own_tasks:
             task.cancel()
         await asyncio.gather(*self.own_tasks, return_exceptions=True)
+        for task in self.opening:  # now each of them has begun, and closes its socket
+            task.cancel()
         await super().shutdown(sockets)
         if self.force_exit:  # uvicorn leaves this out after a second Ctrl-C
             await self.lifespan.shutdown()

@@ -139,6 +139,7 @@ class Decoders:
             self._closed = True
             for decoder in self._all:
                 decoder.process.kill()
+                decoder.process.wait()
 
     def _ask(self, request: dict[str, Any], content: bytes) -> bytes:
         with self._free:
