@@ -252,5 +252,7 @@ def test_invalid_resumes_are_rejected(
     content = (tmp_path / "checkpoint").read_bytes()
     for damage in (b"", content[:7], content[: len(content) // 2], b"\x80\x04" + content):
         (tmp_path / "checkpoint").write_bytes(damage)
-        with pytest.raises(RunError, match="cannot be read as a checkpoint: .*start again without resume"):
+        with pytest.raises(
+            RunError, match="cannot be read as a checkpoint: .*start again without resume"
+        ):
             train(bars_recipe, bars_train, folder=tmp_path, resume=True)
