@@ -40,7 +40,7 @@ def private_uses(path: Path) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr[0] == "_" and node.attr[:2] != "__":
             text = ast.unparse(node)
-            if text.split(".")[0] in foreign - {"pocketlens"}:
+            if text != "os._exit" and text.split(".")[0] in foreign - {"pocketlens"}:
                 found.append(text)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
             name = node.args[1]

@@ -29,7 +29,7 @@ def folder(bars_run: Path, tmp_path: Path) -> Path:
     """A finished run, with results of the suite."""
     copy = tmp_path / "bars"
     shutil.copytree(bars_run, copy)
-    (copy / "suite").mkdir()
+    (copy / "suite").mkdir(exist_ok=True)
     (copy / "suite" / "suite.json").write_text("{}")
     return copy
 

@@ -125,7 +125,13 @@ def an_unfinished_training(world: World) -> str:
 
 def a_diverged_training(world: World) -> str:
     recipe = world.recipe.replace(
-        training={"epochs": 2, "optimizer": "sgd", "learning_rate": 100.0}
+        network={"name": "classic"},
+        training={
+            "batch_size": 2,
+            "optimizer": "sgd",
+            "schedule": "constant",
+            "learning_rate": 30.0,
+        },
     )
     with pytest.raises(PocketlensError) as caught:
         run(recipe, out="neu er")
@@ -159,6 +165,7 @@ def a_damaged_checkpoint(world: World) -> str:
 
 def an_edited_recipe(world: World) -> str:
     path = world.run / "recipe.toml"
+    (world.run / "metrics.json").unlink()
     path.write_text(path.read_text().replace("epochs = 12", "epochs = 1"))
     return world.error("run", f"./{path}", "--out", world.run)
 

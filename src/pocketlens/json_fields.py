@@ -27,8 +27,11 @@ T = TypeVar("T")
 _WRONG_TYPE = (TypeError, ValueError, AttributeError)
 """What cattrs raises for a value of another type, such as a list instead of a dictionary."""
 
-LARGEST = 2**53
-"""The largest count or measured number; beyond it, floats are not exact."""
+LARGEST_COUNT = 2**53
+"""Beyond it, floats are not exact."""
+
+LARGEST_MEASURE = 1e100
+"""The largest measured number: more than a loss in float32 can be, and figures can show it."""
 
 MAX_ERRORS = 5
 """How many errors of one JSON file a message lists."""
@@ -124,15 +127,15 @@ def _int(value: Any, _: Any) -> int:
 
 
 def _count(value: Any, _: Any) -> int:
-    if type(value) is not int or not 0 <= value <= LARGEST:
+    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
         raise ValueError(f"must be an integer from 0 to 2^53; received: {_shown(value)}")
     return value
 
 
 def _measure(value: Any, _: Any) -> float:
     number = _float(value, None)
-    if abs(number) > LARGEST:
-        raise ValueError(f"must be a number of at most 2^53; received: {_shown(value)}")
+    if abs(number) > LARGEST_MEASURE:
+        raise ValueError(f"must be a number of at most 1e100; received: {_shown(value)}")
     return number
 
 

@@ -57,25 +57,31 @@ def locked(folder: str | os.PathLike[str], *, wait: float = 0.0) -> Iterator[Non
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def owned(
+    folder: Path, *, wait: float = 0.0, hint: str = "choose another output"
+) -> Iterator[None]:
     """Create a folder and hold its lock; folders that stay empty are removed again.
+
+    Args:
+        folder: The folder; its parents are created, too.
+        wait: As in `locked`.
+        hint: What to do if it cannot be created, for the error message.
 
     Raises:
         OutputExistsError: It is a file.
         OutputError: It cannot be created, or another process works in it.
     """
     if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file; expected a folder; choose another output")
+        raise OutputExistsError(f"{folder} is a file; expected a folder; {hint}")
     created = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{error.filename or folder} cannot be written: {error.strerror or error}; choose "
-            "another output"
+            f"{error.filename or folder} cannot be written: {error.strerror or error}; {hint}"
         ) from error
     try:
-        with locked(folder):
+        with locked(folder, wait=wait):
             yield
     finally:
         with suppress(OSError):  # not empty

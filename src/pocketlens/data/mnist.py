@@ -17,8 +17,8 @@ from pocketlens.commands import command
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress, fetch
 from pocketlens.data.idx import read_idx
-from pocketlens.errors import DataError, DataNotFoundError, OutputError
-from pocketlens.locking import locked
+from pocketlens.errors import DataError, DataNotFoundError
+from pocketlens.locking import owned
 
 __all__ = ["MIRRORS", "SPLITS", "download_mnist", "load_mnist", "missing_files"]
 
@@ -185,14 +185,8 @@ def _is_complete(file: IdxFile, folder: Path) -> bool:
 
 
 def _download(files: Sequence[IdxFile], folder: Path, progress: Progress | None) -> list[Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}; set POCKETLENS_DATA to a "
-            "folder that can be written to"
-        ) from error
-    with locked(folder, wait=WAIT_SECONDS):
+    hint = "set POCKETLENS_DATA to a folder that can be written to"
+    with owned(folder, wait=WAIT_SECONDS, hint=hint):
         # Another process may have downloaded them while this one waited.
         return _fetch([file for file in files if not _is_complete(file, folder)], folder, progress)
 

@@ -97,7 +97,7 @@ def test_compiled_model(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"PK\x03\x04rest", "zip archive"),
-        (b"<html>Not found</html>", "not a Core ML model"),
+        (b"<html>Not found</html>", "is a web page, not the file itself"),
         (b"\x08\x07", "it contains no model"),
         (b"\xff" * 100, "not a Core ML model"),
     ],
