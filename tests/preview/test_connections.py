@@ -187,10 +187,21 @@ def test_idle_websockets_and_slow_answers_are_kept(short: None, server: RunningS
         assert "models" in str(page.recv(TIMEOUT))
 
 
-@pytest.mark.parametrize("begin", [b"\x82", b"\x82\xfe\xff\xff" + bytes(4), b"\x02\x81" + bytes(5)])
+UNFINISHED = {
+    "half a head": b"\x82",
+    "a head without its length": b"\x82\xfe",
+    "a head without its mask": b"\x82\x82",
+    "no content": b"\x82\xfe\xff\xff" + bytes(4),
+    "a part of the content": b"\x82\xfe\xff\xff" + bytes(9),
+    "one of two bytes": b"\x82\x82" + bytes(5),
+    "a part of a message": b"\x02\x81" + bytes(5),
+}
+
+
+@pytest.mark.parametrize("begin", UNFINISHED.values(), ids=UNFINISHED)
 def test_unfinished_message_is_dropped(short: None, server: RunningServer, begin: bytes) -> None:
-    """Half a header of a frame, half a frame, half a message of several frames."""
     with raw_socket(server) as raw:
+        raw.settimeout(15)  # the server sends its first ping after 20 seconds
         raw.sendall(begin)
         assert is_dropped(raw)
 

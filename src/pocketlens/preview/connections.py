@@ -14,7 +14,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import uvicorn
@@ -217,9 +217,26 @@ class WebSocketConnection(_Timed, WebSocketsSansIOProtocol):
     received = 0
     """Bytes of this message."""
 
+    between_frames = False
+    """Whether the parser waits for the first byte of a frame."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        at_eof = self.conn.reader.at_eof
+
+        def wait_for_a_frame() -> Generator[None, None, bool]:
+            self.between_frames = True
+            ended = yield from at_eof()
+            self.between_frames = False
+            return ended
+
+        # The parser calls it before each frame. An empty buffer says nothing: the parser takes the
+        # head of a frame out of it, and then waits for the rest.
+        self.conn.reader.at_eof = wait_for_a_frame  # type: ignore[method-assign]
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self.conn.reader.buffer and not self.frames:
+        if self.between_frames and not self.frames:
             self.began, self.received = None, 0
             return
         if self.began is None:
