@@ -77,7 +77,7 @@ test-oldest: $(OLDEST)/.installed
 
 # In Debian's Chromium, which must be installed; axe-core is downloaded from npm.
 browser: $(VENV)/.installed
-	$(BIN)/python -m pytest -m browser tests/preview
+	$(PYTEST) -m browser tests/preview
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

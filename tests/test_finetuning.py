@@ -70,6 +70,7 @@ def test_the_command(bars_run: Path, corrections: Path, tmp_path: Path) -> None:
     assert said["after"] == {"test accuracy": after.evaluation.accuracy}
 
 
+@pytest.mark.slow  # it measures photos and empty scenes twice
 def test_it_prints_what_the_corrections_cost(
     picture_folder: Path, corrections: Path, tmp_path: Path
 ) -> None:

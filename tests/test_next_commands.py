@@ -36,6 +36,7 @@ from pocketlens.pipeline import run
 from pocketlens.recipe import Recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.run_folder import read_run
+from sampling import sampled
 
 SOURCE = Path(pocketlens.__file__).parent
 
@@ -479,7 +480,7 @@ def test_every_example_and_every_header_of_a_recipe_is_a_valid_command() -> None
 
 @pytest.mark.parametrize(
     ("site", "situation"),
-    [(site, each) for site, listed in SITUATIONS.items() for each in listed],
+    sampled(((site, each) for site, listed in SITUATIONS.items() for each in listed), 14),
     ids=lambda value: getattr(value, "__name__", value),
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="quoted for another shell")
@@ -529,7 +530,9 @@ def test_paths_are_quoted_and_never_options() -> None:
         assert not words[2].startswith("-")
 
 
-@pytest.mark.parametrize("name", ["2024", "1e3", "true", "-1", "a=b", "a:b", "x y", "[1]", "nan"])
+@pytest.mark.parametrize(
+    "name", sampled(["2024", "1e3", "true", "-1", "a=b", "a:b", "x y", "[1]", "nan"], 3)
+)
 def test_paths_that_look_like_something_else(
     name: str, tmp_path: Path, bars_run: Path, bars_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

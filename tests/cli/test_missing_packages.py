@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pocketlens.errors import EXTRAS, MissingExtraError, require
+from sampling import sampled
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +101,16 @@ NEEDS = {
 """The commands that cannot work without a package; the others are not affected."""
 
 
-@pytest.mark.parametrize("blocked", [["torch"], ["matplotlib"], ["keras"], OPTIONAL], ids=str)
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        ["torch"],
+        pytest.param(["matplotlib"], marks=pytest.mark.slow),
+        pytest.param(["keras"], marks=pytest.mark.slow),
+        OPTIONAL,
+    ],
+    ids=str,
+)
 def test_every_command_without_an_optional_package(
     commands: list[list[str]], blocked: list[str]
 ) -> None:
@@ -120,7 +130,7 @@ def test_every_command_without_an_optional_package(
     assert asks > 0
 
 
-@pytest.mark.parametrize("package", ["coremltools", "safetensors"])
+@pytest.mark.parametrize("package", sampled(["coremltools", "safetensors"], 1))
 def test_every_command_on_a_damaged_installation(commands: list[list[str]], package: str) -> None:
     """Without a package that the bare install has: still one line."""
     found = results([package], [words for words in commands if words[0] not in ("preview",)])
