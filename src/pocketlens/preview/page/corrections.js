@@ -94,7 +94,7 @@ export class Corrections {
     const count = all.length === 1 ? "1 image" : `${all.length} images`;
     byId("corrections-status").textContent =
       `${count} in ${this.#folder}, only on the computer that runs this preview. ` +
-      `To train on this folder: pocketlens correct RUN ${this.#folder} --out NEW_RUN`;
+      "How to train on them: pocketlens correct --help";
     const items = all.slice(0, this.#limit).map((each) => this.#item(each));
     byId("corrections-list").replaceChildren(...items);
     byId("corrections-more").hidden = all.length <= this.#limit;
