@@ -19,10 +19,7 @@ import io
 import json
 import os
 import random
-import resource
-import select
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -31,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pocketlens.preview
+from child import in_child
 from command_samples import write_samples
 from file_damage import damage
 from pocketlens.cli import main as pocketlens_command
@@ -140,39 +138,12 @@ def judged(status: int, out: str, err: str) -> str:
 
 def attempt(words: list[str], folder: Path) -> str:
     """Run a command in a child process and return its outcome."""
-    receive, send = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(receive)
-        _child(words, folder, send)
-    os.close(send)
-    ready, _, _ = select.select([receive], [], [], WALL_SECONDS)
-    if not ready:
-        os.kill(child, signal.SIGKILL)
-    with os.fdopen(receive, "rb") as stream:
-        result = stream.read().decode()
-    _, status = os.waitpid(child, 0)
-    if not ready:
-        return f"! still running after {WALL_SECONDS} s"
-    if os.WIFSIGNALED(status):
-        return f"! killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    return result or f"! exit status {os.waitstatus_to_exitcode(status)} without a result"
 
-
-def _child(words: list[str], folder: Path, send: int) -> None:
-    result = "! no result"
-    try:
+    def work() -> str:
         os.chdir(folder)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-        result = outcome(words)
-    except BaseException as error:
-        result = f"! {type(error).__name__}: {str(error)[:300]}"
-    finally:
-        os.write(send, result.encode("utf-8", "backslashreplace"))
-        os._exit(0)  # skip the exit handlers inherited from the parent
+        return outcome(words)
+
+    return in_child(work, memory=MEMORY, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS)
 
 
 def serve_nothing(_: Any, *, ready: Any = None, **__: Any) -> None:

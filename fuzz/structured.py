@@ -14,20 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import resource
-import select
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from child import in_child
 from mutator import damage_package, damage_spec
 from pocketlens.coreml.file.proto import generated
 from samples import write_samples
@@ -58,50 +54,12 @@ def damaged(samples: list[Path], seed: int, folder: Path) -> Path:
 
 def attempt(path: Path, seed: int) -> str:
     """Run a trial in a child process and return its result; a finding begins with `!`."""
-    receive, send = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(receive)
-        _child(path, seed, send)
-    os.close(send)
-    ready, _, _ = select.select([receive], [], [], WALL_SECONDS)
-    if not ready:
-        os.kill(child, signal.SIGKILL)
-    with os.fdopen(receive, "rb") as stream:
-        result = stream.read().decode()
-    _, status = os.waitpid(child, 0)
-    if not ready:
-        return f"! still running after {WALL_SECONDS} s"
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        if name == "SIGXCPU":
-            return f"! more than {CPU_SECONDS} s of CPU time"
-        return f"! killed by {name}"
-    return result or f"! exit status {os.waitstatus_to_exitcode(status)} without a result"
 
+    def work() -> str:
+        lower_limits()
+        return trial(path, random.Random(seed))
 
-def _child(path: Path, seed: int, send: int) -> None:
-    result = "! no result"
-    try:
-        _limit()
-        result = trial(path, random.Random(seed))
-    except BaseException as error:  # any exception is a finding
-        frames = traceback.extract_tb(error.__traceback__)[-3:]
-        where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-        result = f"! {type(error).__name__}: {str(error)[:300]} at {where}"
-    finally:
-        os.write(send, result.encode("utf-8", "backslashreplace"))
-        os._exit(0)  # skip the exit handlers inherited from the parent
-
-
-def _limit() -> None:
-    lower_limits()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
-    pages = Path("/proc/self/statm")
-    if pages.exists():
-        used = int(pages.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    return in_child(work, memory=MEMORY, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS)
 
 
 def warm_up(samples: list[Path]) -> None:
