@@ -98,28 +98,19 @@ def convert(
             description or own.description,
         )
         target = out or run.folder / f"{own.name}.{format or own.format}"
-        path = make(
-            source,
-            target,
-            format=format,
-            precision=precision,
-            metadata=metadata,
-            check=check,
-            force=force,
-        )
     else:
         told = InputOptions(ink, scale, bias, color, crop, labels)
         source = _keras_source(model, told, size, head)
         target = out or model.with_suffix("")
-        path = make(
-            source,
-            target,
-            format=format,
-            precision=precision,
-            metadata=metadata,
-            check=check,
-            force=force,
-        )
+    path = make(
+        source,
+        target,
+        format=format,
+        precision=precision,
+        metadata=metadata,
+        check=check,
+        force=force,
+    )
 
     parity = None
     if data is not None:
