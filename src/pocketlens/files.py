@@ -210,7 +210,7 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, follow: bool = Tru
 
     Raises:
         OSError: It is larger, cannot be read, or is a folder, pipe or device: reading a pipe would
-            wait for ever, and some devices never end.
+            wait forever, and some devices never end.
     """
     flags = os.O_RDONLY if follow else _nofollow(Path(path), os.O_RDONLY)
     with open(path, "rb", opener=lambda name, _: _open_regular(name, flags)) as stream:

@@ -118,7 +118,7 @@ def check_memory_limit() -> None:
     """Raise an error if this process may not use enough memory for any command.
 
     Raises:
-        MemoryError: The limit is below `LEAST_MEMORY`. NumPy's OpenBLAS would try for ever to
+        MemoryError: The limit is below `LEAST_MEMORY`. NumPy's OpenBLAS would try forever to
             allocate its buffers.
     """
     limit = _memory_limit()

@@ -1,6 +1,6 @@
 """Everything the commands print goes through this module: text, JSON, warnings, progress.
 
-Files, folders and models come from strangers, and so do the names in them. A terminal obeys control
+Files, folders and models may be untrusted, and so are the names in them. A terminal obeys control
 characters: they can move the cursor, change the title, or put text into the clipboard. Here they
 are replaced by visible escapes, such as `\\x1b`.
 """

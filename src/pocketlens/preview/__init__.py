@@ -6,7 +6,7 @@
 - `inference.py` runs the models; `smoothing.py` decides which label is shown.
 - `corrections.py` stores corrected images.
 - `duel/` is the drawing game for two players.
-- `guard.py` rejects requests from other sites and from strangers (`access.py`); `connections.py`
+- `guard.py` rejects requests from other sites and without the token (`access.py`); `connections.py`
   limits connections; `decoders.py` decodes images in processes that can be ended.
 - `page/` is the page itself: plain HTML, CSS and JavaScript modules, with no build step.
 """

@@ -1,4 +1,4 @@
-"""Who may use the preview: whoever has the address with the token, or an invitation to a duel.
+"""Who may use the preview: everyone with the address and its token, or an invitation to a duel.
 
 The token is in the address that the command prints, and in the QR code. The first request exchanges
 it for a cookie, so that it does not stay in the browser's address bar. Programs send it in the
@@ -113,7 +113,7 @@ class Access:
         return token
 
     def visitor(self, headers: Headers) -> Visitor | None:
-        """Who sent a request with these headers; None for a stranger."""
+        """Who sent a request with these headers; None without a valid token."""
         for given in self._given(headers):
             if _equal(given, self.token):
                 return HOST

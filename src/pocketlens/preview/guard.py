@@ -1,10 +1,10 @@
-"""Rejects requests from other sites and from strangers, and bodies without end.
+"""Rejects requests from other sites, requests without the token, and bodies without end.
 
 Every page that is open in the browser can send requests to a server on loopback. Two checks protect
 it. The `Host` header must be one of the server's own; otherwise a foreign name that resolves to
 127.0.0.1 would work (DNS rebinding). And the `Origin` header, which browsers send and a page cannot
 forge, must be one of the server's own, too. Other users of the computer can connect as well;
-`access.py` tells them from whoever has the token.
+`access.py` asks everyone for the token.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ MAX_LENGTH_DIGITS = 12
 
 TOO_LARGE = f"expected at most {MAX_BODY} bytes; send a smaller image"
 BUSY = "the preview is busy with other uploads; try again in a few seconds"
-STRANGER = (
+UNKNOWN_CLIENT = (
     "open the address that pocketlens printed in the terminal, with its token; other programs send "
     "the header 'Authorization: Bearer TOKEN'"
 )
 NO_DUEL = "this duel does not exist any more, or its code is wrong; ask for a new link"
-NOT_INVITED = "the link to a duel allows no more than to play it; " + STRANGER
+NOT_INVITED = "the link to a duel allows no more than to play it; " + UNKNOWN_CLIENT
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 HEADERS = {
@@ -91,7 +91,7 @@ class Guard:
         headers = Headers(scope=scope)
         error, visitor = self._check(headers), self.access.visitor(headers)
         if visitor is None:
-            error = error or STRANGER
+            error = error or UNKNOWN_CLIENT
         elif not visitor.may_request("GET", scope["path"]):
             error = error or NOT_INVITED
         else:
@@ -117,7 +117,7 @@ class Guard:
                     return
                 visitor, send = Visitor(query["duel"]), _with_cookie(send, self.access, token)
         if visitor is None:
-            await _refusal(401, STRANGER, headers)(scope, receive, send)
+            await _refusal(401, UNKNOWN_CLIENT, headers)(scope, receive, send)
         elif not _is_allowed(visitor, scope):
             await _refusal(403, NOT_INVITED, headers)(scope, receive, send)
         elif _declares_too_large(headers):
@@ -150,7 +150,7 @@ class Guard:
     def _exchange(self, query: dict[str, str], headers: Headers) -> Response:
         """Answer the first visit: a cookie instead of the token in the address."""
         if not self.access.exchange(query.pop("token")):
-            return _refusal(401, STRANGER, headers)
+            return _refusal(401, UNKNOWN_CLIENT, headers)
         there = f"/?{urlencode(query)}" if query else "/"
         cookie = {"set-cookie": self.access.cookie(self.access.token)}
         if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
@@ -197,7 +197,7 @@ def _refusal(status: int, error: str, headers: Headers) -> Response:
     """An error, as a page for a browser and as JSON for programs."""
     added = {"www-authenticate": "Bearer"} if status == 401 else {}
     has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-    if has_body and status in (401, 403):  # the body of a stranger is not even read
+    if has_body and status in (401, 403):  # the body of a refused request is not even read
         added["connection"] = "close"
     if "text/html" in headers.get("accept", ""):
         page = f"<!doctype html><title>Pocketlens preview</title><p>{html.escape(error)}</p>"

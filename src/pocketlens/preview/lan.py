@@ -19,7 +19,7 @@ from pocketlens.files import write_aside
 __all__ = ["create_certificate", "local_address", "qr_code"]
 
 VALIDITY = timedelta(days=7)
-"""How long a certificate is valid. It is created anew for each run."""
+"""How long a certificate is valid. Each run creates a new one."""
 
 KEY_USAGES = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",

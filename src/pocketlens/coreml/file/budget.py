@@ -76,7 +76,7 @@ class Budget:
     def active(self) -> Iterator[None]:
         """Make `charge` charge this budget inside the `with` block.
 
-        What is charged inside counts until the block ends with an error, or for ever.
+        What is charged inside counts until the block ends with an error, or forever.
         """
         token = _active.set(self)
         before = self.used
