@@ -261,7 +261,7 @@ def test_the_security_policy_is_true() -> None:
     from pocketlens.coreml.file import budget
     from pocketlens.coreml.graph import builder
     from pocketlens.data import folder
-    from pocketlens.preview import connections, corrections, decoders, guard, live
+    from pocketlens.preview import accepting, connections, corrections, decoders, guard, live
     from pocketlens.preview.duel import rooms
 
     said = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -281,7 +281,7 @@ def test_the_security_policy_is_true() -> None:
         f"WebSocket messages to {connections.MAX_MESSAGE // 1_000_000} MB",
         f"photos to {decoders.MAX_PHOTO_PIXELS // 1_000_000} and live frames to "
         f"{decoders.MAX_FRAME_PIXELS // 1_000_000} million pixels",
-        f"connections to {connections.MAX_CONNECTIONS}",
+        f"connections to {accepting.MAX_CONNECTIONS}",
         f"live pages to {live.MAX_SOCKETS}",
         f"duels to {rooms.MAX_ROOMS}",
     ):

@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from pocketlens.coreml.file.proto import generated
 from pocketlens.image import INPUT_SPEC_KEY, Crop, Ink, InputSpec
 from pocketlens.prediction import NOTHING, Predictor
-from pocketlens.preview.connections import PreviewServer
+from pocketlens.preview.accepting import PreviewServer
 from pocketlens.preview.server import create_server, listening_socket, uvicorn_config
 
 TIMEOUT = 30.0

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from pocketlens.preview import connections, guard, live
-from pocketlens.preview.connections import MAX_CONNECTIONS, MAX_HEADERS, PreviewServer
+from pocketlens.preview import accepting, connections, guard, live
+from pocketlens.preview.accepting import MAX_CONNECTIONS, PreviewServer
+from pocketlens.preview.connections import MAX_HEADERS
 from preview.server import (
     AUTHORIZATION,
     BEARER,
@@ -34,9 +35,10 @@ from preview.server import (
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short times, so that the tests need not wait."""
-    for name in ("HEAD_SECONDS", "BODY_SECONDS", "WRITE_SECONDS", "HANDSHAKE_SECONDS"):
+    for name in ("HEAD_SECONDS", "BODY_SECONDS", "WRITE_SECONDS"):
         monkeypatch.setattr(connections, name, 0.3)
-    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(accepting, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(accepting, "SWEEP_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -385,7 +387,7 @@ def test_no_file_descriptors_is_one_line() -> None:
 def test_few_open_files_mean_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     from pocketlens.preview.server import uvicorn_config
 
-    monkeypatch.setattr(connections, "_open_files", lambda: 64)
+    monkeypatch.setattr(accepting, "_open_files", lambda: 64)
 
     async def application(*_: object) -> None:
         raise AssertionError("this test sends no request")

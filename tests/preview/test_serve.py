@@ -23,7 +23,7 @@ from command_line import error_of, output_of
 from image_bombs import jpeg_with_scans
 from pocketlens.errors import FeatureError, MissingExtraError, OptionError
 from pocketlens.preview import serve_preview, server
-from pocketlens.preview.connections import MAX_CONNECTIONS
+from pocketlens.preview.accepting import MAX_CONNECTIONS
 from preview.server import (
     TIMEOUT,
     Quarters,

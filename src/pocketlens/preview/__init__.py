@@ -6,8 +6,9 @@
 - `inference.py` runs the models; `smoothing.py` decides which label is shown.
 - `corrections.py` stores corrected images.
 - `duel/` is the drawing game for two players.
-- `guard.py` rejects requests from other sites and without the token (`access.py`); `connections.py`
-  limits connections; `decoders.py` decodes images in processes that can be ended.
+- `guard.py` rejects requests from other sites and without the token (`access.py`); `accepting.py`
+  limits how many connections there are, `connections.py` what each may send and how slowly;
+  `decoders.py` decodes images in processes that can be ended.
 - `page/` is the page itself: plain HTML, CSS and JavaScript modules, with no build step.
 """
 

@@ -127,12 +127,8 @@ def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uv
     """
     import uvicorn
 
-    from pocketlens.preview.connections import (
-        MAX_MESSAGE,
-        HttpConnection,
-        ShutdownMiddleware,
-        WebSocketConnection,
-    )
+    from pocketlens.preview.accepting import ShutdownMiddleware
+    from pocketlens.preview.connections import MAX_MESSAGE, HttpConnection, WebSocketConnection
     from pocketlens.preview.lan import create_certificate
 
     with temporary_folder(name="pocketlens-preview") as folder:
@@ -184,8 +180,8 @@ def serve_preview(
     require(*REQUIRED_PACKAGES, purpose="the preview")
     if not models:
         raise OptionError("the preview needs at least one Core ML model")
+    from pocketlens.preview.accepting import MAX_CONNECTIONS, MAX_PER_ADDRESS, PreviewServer
     from pocketlens.preview.access import Access
-    from pocketlens.preview.connections import MAX_CONNECTIONS, MAX_PER_ADDRESS, PreviewServer
     from pocketlens.preview.lan import local_address
 
     host = local_address() if lan else LOOPBACK
