@@ -1,0 +1,61 @@
+"""Lowerings of arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pocketlens.conversion.lowerings.registry import lowers
+
+aten = torch.ops.aten
+
+
+# coremltools ignores `alpha`, a keyword argument.
+
+
+@lowers(aten.add.Tensor, aten.add.Scalar)
+def add(x: Tensor, y: Any, *, alpha: float = 1) -> Any:
+    return NotImplemented if alpha == 1 else x + alpha * y
+
+
+@lowers(aten.sub.Tensor, aten.sub.Scalar)
+def sub(x: Tensor, y: Any, *, alpha: float = 1) -> Any:
+    return NotImplemented if alpha == 1 else x - alpha * y
+
+
+@lowers(aten.rsub.Tensor, aten.rsub.Scalar)
+def rsub(x: Tensor, y: Any, alpha: float = 1) -> Any:
+    return NotImplemented if alpha == 1 else y - alpha * x
+
+
+@lowers(aten.clamp.Tensor)
+def clamp(x: Tensor, least: Tensor | None = None, most: Tensor | None = None) -> Tensor:
+    x = x if least is None else torch.maximum(x, least)
+    return x if most is None else torch.minimum(x, most)
+
+
+@lowers(aten.cosine_similarity.default)
+def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    # coremltools ignores `eps`.
+    lengths = [torch.sqrt((each * each).sum(dim, keepdim=True)).clamp(min=eps) for each in (x, y)]
+    return (x / lengths[0] * (y / lengths[1])).sum(dim)
+
+
+@lowers(aten.trunc.default)
+def trunc(x: Tensor) -> Tensor:
+    return torch.sign(x) * torch.floor(torch.abs(x))
+
+
+@lowers(aten.fmod.Scalar, aten.fmod.Tensor)
+def fmod(x: Tensor, y: Tensor | float) -> Any:
+    if not x.is_floating_point():
+        return NotImplemented
+    return x - trunc(x / y) * y
+
+
+@lowers(aten.reciprocal.default)
+def reciprocal(x: Tensor) -> Tensor:
+    # Core ML's `inverse` adds 1e-4 to the divisor.
+    return torch.full_like(x, 1.0) / x
