@@ -12,17 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pocketlens.commands import command
 from pocketlens.data import Dataset, load_data
-from pocketlens.errors import DataError, OptionError, RunError
+from pocketlens.errors import RunError
 from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import SuiteResult
-from pocketlens.files import digest, read_limited
+from pocketlens.files import digest
 from pocketlens.history import Epoch
-from pocketlens.json_fields import read_fields
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
 from pocketlens.run_contents import (
@@ -41,8 +40,8 @@ from pocketlens.run_contents import (
     STAGES,
     WEIGHTS,
     Stage,
-    run_command,
 )
+from pocketlens.run_files import damaged, read_json, read_part, read_text, read_values
 
 __all__ = [
     "Check",
@@ -50,16 +49,10 @@ __all__ = [
     "Finished",
     "Metrics",
     "Run",
-    "read_bytes",
     "read_finished",
     "read_run",
     "settings_digest",
 ]
-
-T = TypeVar("T")
-
-MAX_BYTES = 64_000_000
-"""The largest file of a run that is read. With 1000 classes, metrics.json has about 3 MB."""
 
 
 @dataclass(frozen=True)
@@ -261,11 +254,11 @@ def read_run(folder: str | Path) -> Run:
             f"{folder} is not a run folder: {reason}; "
             f"create one with: {command('run', 'quick', '--out', 'FOLDER')}"
         )
-    recipe = Recipe.from_toml(_text(folder / RECIPE), source=str(folder / RECIPE))
+    recipe = Recipe.from_toml(read_text(folder / RECIPE), source=str(folder / RECIPE))
     recorded = read_finished(folder)
-    metrics, parity, seen = (_json(folder / name) for name in (METRICS, PARITY, CAMERA))
-    check = _part(folder / PARITY, Check, "the check of a Core ML file", parity)
-    camera = _part(folder / CAMERA, SuiteResult, "a result of the suite", seen)
+    metrics, parity, seen = (read_json(folder / name) for name in (METRICS, PARITY, CAMERA))
+    check = read_part(folder / PARITY, Check, "the check of a Core ML file", parity)
+    camera = read_part(folder / CAMERA, SuiteResult, "a result of the suite", seen)
     file = recorded["convert"].file if "convert" in recorded else ""
     name = file or (check.file if check else f"{recipe.model.name}.{recipe.model.format}")
     # Only the name counts: what the report opens must be inside the run folder.
@@ -279,7 +272,7 @@ def read_run(folder: str | Path) -> Run:
         metrics = None
     evaluation = metrics.get("recognizer") if isinstance(metrics, dict) else None
     check = replace(check, file=model.name) if check and _belongs(parity, made) else None
-    data = _part(folder / DATA, DataSummary, "a summary of data")
+    data = read_part(folder / DATA, DataSummary, "a summary of data")
     nothing = recipe.data.nothing > 0 or NOTHING in (data.classes if data else ())
     camera = camera if nothing and _belongs(seen, made) else None
     shown = {"train": metrics, "evaluate": evaluation, "verify": check}
@@ -293,10 +286,10 @@ def read_run(folder: str | Path) -> Run:
         recipe=recipe,
         data=data,
         history=_history(folder / HISTORY),
-        metrics=_part(folder / METRICS, Metrics, "the metrics of a run", metrics)
+        metrics=read_part(folder / METRICS, Metrics, "the metrics of a run", metrics)
         if metrics is not None
         else None,
-        evaluation=_part(folder / METRICS, Evaluation, "an evaluation", evaluation)
+        evaluation=read_part(folder / METRICS, Evaluation, "an evaluation", evaluation)
         if evaluation is not None
         else None,
         check=check,
@@ -315,15 +308,15 @@ def read_finished(folder: Path) -> dict[str, Finished]:
         RunError: The file is damaged.
     """
     path = folder / STAGE_TIMES
-    values = _json(path)
+    values = read_json(path)
     if values is None:
         return {}
     # Runs of older versions have only the seconds.
     entries = values if isinstance(values, dict) else {}
     whole = {stage: each for stage, each in entries.items() if isinstance(each, dict)}
     plain = values if not whole else {s: each for s, each in entries.items() if s not in whole}
-    seconds = _read(path, dict[str, float], "a table of stages", plain)
-    found = _read(path, dict[str, Finished], "a table of stages", whole)
+    seconds = read_values(path, dict[str, float], "a table of stages", plain)
+    found = read_values(path, dict[str, Finished], "a table of stages", whole)
     return {s: found[s] if s in found else Finished(seconds[s]) for s in entries}
 
 
@@ -359,75 +352,18 @@ def _belongs(result: Any, made: Mapping[str, str | None]) -> bool:
     return all(made.get(key) in (None, value) for key, value in stated.items())
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file of a run, at most `MAX_BYTES`.
-
-    A link is not followed: a report would show a file from elsewhere.
-
-    Raises:
-        RunError: It is larger, a link, or cannot be read.
-    """
-    try:
-        return read_limited(path, MAX_BYTES, follow=False)
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
 def _is_own_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise _damaged(path, f"it is not UTF-8 text: {error}") from error
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"it is not JSON: {error}") from error
-
-
-def _part(path: Path, kind: type[T], what: str, values: Any = None) -> T | None:
-    """A dataclass from a JSON file, or from the `values` that were read from it.
-
-    None if there is no such file.
-    """
-    if values is None:
-        values = _json(path)
-    return None if values is None else _read(path, kind, what, values)
-
-
-def _read(path: Path, kind: type[T], what: str, values: Any, where: str = "") -> T:
-    try:
-        return read_fields(kind, values, what)
-    except (DataError, OptionError) as error:
-        raise _damaged(path, f"{where}{error}") from error
 
 
 def _history(path: Path) -> tuple[Epoch, ...]:
     if not path.is_file():
         return ()
     epochs = []
-    for line, text in enumerate(_text(path).splitlines(), 1):
+    for line, text in enumerate(read_text(path).splitlines(), 1):
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise _damaged(path, f"line {line} is not JSON: {error}") from error
-        epochs.append(_read(path, Epoch, "an epoch", values, f"line {line}: "))
+            raise damaged(path, f"line {line} is not JSON: {error}") from error
+        epochs.append(read_values(path, Epoch, "an epoch", values, f"line {line}: "))
     return tuple(epochs)
-
-
-def _damaged(path: Path, what: str) -> RunError:
-    folder = path.parent
-    again = (
-        command("run", "RECIPE", "--out", folder, "--force")
-        if path.name == RECIPE
-        else run_command(folder, "--force")
-    )
-    return RunError(f"{path} is damaged: {what}; restore it, or start again with: {again}")

@@ -370,7 +370,7 @@ def test_a_damaged_file_is_an_error_with_its_name(
 
 
 def test_a_file_that_is_too_large_is_an_error(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketlens.run_folder.MAX_BYTES", 1000)
+    monkeypatch.setattr("pocketlens.run_files.MAX_BYTES", 1000)
     (run / "data.json").write_text(" " * 1001)
     with pytest.raises(RunError, match=r"cannot be read: it has more than 1000 bytes"):
         write_report(run)

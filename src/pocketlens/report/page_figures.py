@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.report.canvas import plural
-from pocketlens.run_folder import Run, read_bytes
+from pocketlens.run_files import read_bytes
+from pocketlens.run_folder import Run
 
 __all__ = ["PageFigure", "page_figures"]
 

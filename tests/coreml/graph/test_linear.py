@@ -27,7 +27,7 @@ class CountedSet(set[str]):
 @pytest.mark.parametrize("reserved", [(), [f"constant.{n}" for n in range(2, 4000)]])
 def test_naming_constants_takes_linear_time(reserved: Any) -> None:
     graph = Graph()
-    graph._names = names = CountedSet(reserved)
+    graph._names.taken = names = CountedSet(reserved)
     values = [graph.constant(float(n)) for n in range(4000)]
     assert len({value.name for value in values}) == 4000
     assert names.asked <= 3 * 4000 + len(reserved)

@@ -13,7 +13,7 @@ from onnx import defs
 from arrays import Run, i32
 from pocketlens.coreml import load
 from pocketlens.coreml.graph import Graph
-from pocketlens.coreml.graph.builder import OPSET
+from pocketlens.coreml.graph.inference import OPSET
 from pocketlens.coreml.graph.kernels import KERNELS
 from pocketlens.errors import ModelFileError, UnsupportedOp
 

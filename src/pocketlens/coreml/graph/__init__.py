@@ -1,6 +1,7 @@
 """The ONNX graph builder that lowering functions call, constant folding, and export."""
 
-from pocketlens.coreml.graph.builder import MAX_OPERATIONS, MAX_TENSOR_BYTES, Graph
+from pocketlens.coreml.graph.builder import MAX_OPERATIONS, Graph
+from pocketlens.coreml.graph.inference import MAX_TENSOR_BYTES
 from pocketlens.coreml.graph.nodes import (
     Array,
     Bools,

@@ -4,7 +4,7 @@
 
 Every ONNX operator is a method with the operator's name. A `Value` knows its element type and
 shape, because ONNX's own type inference runs on every node as it is added; a constant also knows
-its content. Sizes are checked before anything is allocated.
+its content.
 """
 
 from __future__ import annotations
@@ -17,39 +17,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from onnx import checker, defs, helper, numpy_helper, shape_inference
+from onnx import helper
 
-from pocketlens.coreml.file.values import MAX_RANK
 from pocketlens.coreml.graph.folding import fold
-from pocketlens.coreml.graph.kernels import expected_types, without_kernel
+from pocketlens.coreml.graph.inference import OPSET, check_size, infer_types
+from pocketlens.coreml.graph.kernels import without_kernel
+from pocketlens.coreml.graph.names import Names
 from pocketlens.coreml.graph.nodes import (
     STRING,
     Node,
     Operand,
     Shape,
     Value,
-    numpy_type,
-    type_proto,
 )
 from pocketlens.errors import ModelFileError
 
 __all__ = [
-    "IR_VERSION",
     "MAX_NESTING",
     "MAX_NODES",
     "MAX_OPERATIONS",
-    "MAX_TENSOR_BYTES",
-    "OPSET",
     "Graph",
 ]
-
-OPSET = 21  # the newest opset that the oldest supported ONNX Runtime (1.20) runs
-IR_VERSION = 10
-INFERRED_AS = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
-"""ONNX 1.17 to 1.19 cannot infer types for the keys; the values have the same types."""
-
-MAX_TENSOR_BYTES = 2**31
-"""The largest tensor that a graph may compute: 2 GiB."""
 
 MAX_NODES = 50_000
 """How many nodes all graphs of a model may have: ONNX Runtime plans 50,000 in about a minute."""
@@ -111,8 +99,7 @@ class Graph:
         self.run_errors: list[str] = []
         self.stops: dict[str, str] = {}
         self._constants: dict[tuple[Any, ...], Value] = {}
-        self._names: set[str] = set(names)
-        self._last_numbers: dict[str, int] = {}
+        self._names = Names(names)
         self._unnamed: set[str] = set()
         self._input_names: set[str] = set()
         self._output_names: set[str] = set()
@@ -136,7 +123,6 @@ class Graph:
             self.stops = outer.stops
             self._constants = outer._constants
             self._names = outer._names
-            self._last_numbers = outer._last_numbers
             self._unnamed = outer._unnamed
             self.place = outer.place
             self.what = outer.what
@@ -179,7 +165,7 @@ class Graph:
                 for i, value in enumerate(results)
             ]
         node = self._node(op, domain, values, outputs, attributes)
-        self._infer(node)
+        infer_types(node)
         known = fold(node, OPSET)
         if known is not None:
             return [self.constant(known)]
@@ -234,42 +220,11 @@ class Graph:
     ) -> Node:
         if next(self._numbers) >= MAX_NODES:
             raise ModelFileError(f"the model has more than {MAX_NODES} operations")
-        name = self._unique(f"{self.place}/{op}" if self.place else op)
-        names = [name if i == 0 else self._unique(f"{name}.{i}") for i in range(outputs)]
+        name = self._names.unique(f"{self.place}/{op}" if self.place else op)
+        names = [name if i == 0 else self._names.unique(f"{name}.{i}") for i in range(outputs)]
         self._unnamed.update(names)
         results = [Value(each, STRING, None) for each in names]
         return Node(op, domain, name, inputs, results, attributes)
-
-    def _infer(self, node: Node) -> None:
-        given = [value for value in node.inputs if value is not None]
-        schema = defs.get_schema(INFERRED_AS.get(node.op, node.op), OPSET, node.domain)
-        try:
-            types = shape_inference.infer_node_outputs(
-                schema,
-                node.proto(),
-                {value.name: type_proto(value) for value in given},
-                {
-                    value.name: numpy_helper.from_array(value.const)
-                    for value in given
-                    # Inference only needs the content of small inputs: shapes, axes and the like.
-                    if value.const is not None and value.const.size <= 64 and value.dtype != STRING
-                },
-                opset_imports=[helper.make_operatorsetid("", OPSET)],
-                ir_version=IR_VERSION,
-            )
-        except (shape_inference.InferenceError, checker.ValidationError, RuntimeError) as error:
-            expected = expected_types(schema, node.inputs)
-            reason = f"; expected {expected}" if expected else f": {' '.join(str(error).split())}"
-            taken = ", ".join(map(repr, given))
-            raise ModelFileError(f"{node.op} cannot take {taken}{reason}") from error
-        for value in node.outputs:
-            tensor = types[value.name].tensor_type
-            value.dtype = numpy_type(tensor.elem_type)
-            if tensor.HasField("shape"):
-                value.shape = tuple(
-                    dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim
-                )
-                _check_size(value.name, value.dtype, value.shape)
 
     def input(self, name: str, dtype: Any, shape: Shape) -> Value:
         """Declare an input of the model.
@@ -286,9 +241,9 @@ class Graph:
 
     def unnamed_input(self, hint: str, dtype: Any, shape: Shape) -> Value:
         """Declare an input of the graph; if the name `hint` is taken, a number is added to it."""
-        value = Value(self._unique(hint), np.dtype(dtype), shape)
+        value = Value(self._names.unique(hint), np.dtype(dtype), shape)
         if shape is not None:
-            _check_size(hint, value.dtype, shape)
+            check_size(hint, value.dtype, shape)
         self.inputs.append(value)
         return value
 
@@ -303,7 +258,7 @@ class Graph:
         else:
             key = (id(array),)
         if key not in self._constants:
-            value = Value(self._unique("constant"), array.dtype, array.shape, array)
+            value = Value(self._names.unique("constant"), array.dtype, array.shape, array)
             self._constants[key] = value
             self._unnamed.add(value.name)
         return self._constants[key]
@@ -415,14 +370,15 @@ class Graph:
             value = self.Identity(value)
         taken = self._named.get(name)
         if taken is not None and taken is not value:
-            taken.name = self._unique(name)  # the output gets the name, the inner tensor a new one
+            # The output gets the name, the inner tensor a new one.
+            taken.name = self._names.unique(name)
         self._rename(value, name)
         self.outputs.append(value)
 
     def extra_output(self, name: str, value: Value) -> Value:
         """Declare a further output; if `name` is taken, a number is added to it."""
         copy = self.Identity(value)
-        self._rename(copy, self._unique(name))
+        self._rename(copy, self._names.unique(name))
         self.extra.append(copy)
         return copy
 
@@ -435,29 +391,3 @@ class Graph:
         )
         attributes = (each for node in self.nodes for each in node.attributes.values())
         return own + sum(each.elements() for each in attributes if isinstance(each, Graph))
-
-    def _unique(self, name: str) -> str:
-        """`name`, or `name` with a number; no number is tried twice, so this takes linear time."""
-        candidate = name
-        number = self._last_numbers.get(name, 1)
-        while candidate in self._names:
-            number += 1
-            candidate = f"{name}.{number}"
-        self._last_numbers[name] = number
-        self._names.add(candidate)
-        return candidate
-
-
-def _check_size(name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
-    known = [size for size in shape if size is not None]
-    # The other sizes of an empty tensor are limited, too: 0 × 2**64 elements are not allowed.
-    count = math.prod(max(size, 1) for size in known)
-    if len(shape) > MAX_RANK:
-        raise ModelFileError(
-            f"the tensor {name!r} would have {len(shape)} dimensions; expected at most {MAX_RANK}"
-        )
-    if any(size < 0 for size in known) or count * dtype.itemsize > MAX_TENSOR_BYTES:
-        raise ModelFileError(
-            f"the tensor {name!r} would be {dtype}{list(shape)}; "
-            f"expected at most {MAX_TENSOR_BYTES} bytes"
-        )

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pocketlens.coreml.file.budget import charge
-from pocketlens.coreml.graph.builder import IR_VERSION, OPSET, Graph
+from pocketlens.coreml.graph.builder import Graph
+from pocketlens.coreml.graph.inference import IR_VERSION, OPSET
 from pocketlens.coreml.graph.nodes import Node, Value, onnx_type
 from pocketlens.coreml.graph.pruning import inner_graphs, live_nodes
 
