@@ -265,6 +265,18 @@ def test_app_and_its_check(bars_run: Path, tmp_path: Path) -> None:
     assert "app needs a Core ML file and --out FOLDER" in error_of("app", model)
 
 
+def test_options_without_effect_are_refused(bars_run: Path, tmp_path: Path) -> None:
+    for words, refused in (
+        (["convert", bars_run, "--color", "gray", "--size", "9x9"], "--color, --size"),
+        (["convert", bars_run, "--labels", "a,b,c", "--head", "logits"], "--labels, --head"),
+        (["app", "--check", tmp_path, "--ink", "", "--force"], "--force, --ink"),
+        (["app", "--check", tmp_path, "--bundle-id", "a.b"], "--bundle-id"),
+    ):
+        assert f"error: {refused} cannot be used here: " in error_of(*words)
+    text = error_of("app", bars_run / "Bars.mlpackage", "--check", tmp_path)
+    assert f"pass either a Core ML file or --check {tmp_path}" in text
+
+
 def test_report(bars_run: Path) -> None:
     assert json.loads(output_of("report", bars_run, "--json"))["report"].endswith("report.html")
     assert "runs-nowhere" in error_of("report", "runs-nowhere")

@@ -60,8 +60,9 @@ def test_a_core_ml_file_gives_the_same(bars_run: Path, source: str, tmp_path: Pa
 def test_invalid_options_are_rejected_before_the_suite_starts(
     bars_run: Path, source: str, tmp_path: Path
 ) -> None:
-    assert "--limit, --out needs --suite; add --suite, or remove" in error_of(
-        "evaluate", bars_run, "--limit", 3, "--out", tmp_path / "out"
+    assert (
+        "--limit, --out cannot be used here: only --suite uses them; add --suite, or"
+        in error_of("evaluate", bars_run, "--limit", 3, "--out", tmp_path / "out")
     )
     assert "contains no images; add --data SOURCE, such as --data mnist" in error_of(
         "evaluate", bars_run / "Bars.mlpackage", "--suite"

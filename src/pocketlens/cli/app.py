@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.inputs import Crop, Ink, InputOptions, assumed_text
+from pocketlens.cli.inputs import InputOptions, assumed_text, refuse_options, takes_input_options
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import AppError, CheckFailedError, OptionError
 
@@ -20,6 +20,7 @@ from pocketlens.errors import AppError, CheckFailedError, OptionError
         "pocketlens app --check DigitsApp",
     )
 )
+@takes_input_options("ink", "crop")
 def app(
     file: Annotated[Path | None, typer.Argument(help="A Core ML image classifier.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write.")] = None,
@@ -29,8 +30,8 @@ def app(
     check: Annotated[
         Path | None, typer.Option(help="Check the app in this folder instead.")
     ] = None,
-    ink: Ink = None,
-    crop: Crop = None,
+    *,
+    told: InputOptions,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -43,6 +44,13 @@ def app(
     from pocketlens.image import InputSpec
 
     if check is not None:
+        if file is not None:
+            raise OptionError(f"pass either a Core ML file or --check {check}")
+        refuse_options(
+            "--check only reads an app; remove them",
+            **{"out": out, "name": name, "bundle-id": bundle_id, "team": team, "force": force},
+            **vars(told),
+        )
         problems = check_app(check)
         try:
             changed = changed_files(check)
@@ -59,14 +67,20 @@ def app(
     if file is None or out is None:
         raise OptionError("app needs a Core ML file and --out FOLDER, or --check FOLDER")
     folder = create_app(
-        file, out, name=name, bundle_id=bundle_id, team=team, ink=ink, crop=crop, force=force
+        file,
+        out,
+        name=name,
+        bundle_id=bundle_id,
+        team=team,
+        ink=told.ink,
+        crop=told.crop,
+        force=force,
     )
     project = next(folder.glob("*.xcodeproj"))
     if json:
         print_json({"app": str(folder), "project": str(project)})
     else:
         say(f"wrote {project}; to install it on a phone, see {folder / 'README.md'}")
-        told = InputOptions(ink=ink, crop=crop).values()
-        spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told)
+        spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told.values())
         if text := assumed_text(spec):
             say(text)

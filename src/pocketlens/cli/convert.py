@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import (
-    Bias,
-    Color,
-    Crop,
     Data,
-    Ink,
     InputOptions,
-    Labels,
-    Scale,
     assumed_text,
     is_run,
+    refuse_options,
+    takes_input_options,
     test_set,
     time_limit,
 )
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
     )
 )
+@takes_input_options()
 def convert(
     model: Annotated[Path, typer.Argument(help="A run folder or a .keras file.")],
     out: Out = None,
@@ -45,19 +42,17 @@ def convert(
         str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
     ] = None,
     precision: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
-    labels: Labels = None,
+    *,
+    told: InputOptions,
     size: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH, if the Keras model accepts any size.")
     ] = None,
-    color: Color = None,
-    scale: Scale = None,
-    bias: Bias = None,
-    crop: Crop = None,
-    ink: Ink = None,
-    author: str = "",
-    license: str = "",  # noqa: A002 - the field's name in Core ML
-    model_version: Annotated[str, typer.Option("--model-version")] = "",
-    description: str = "",
+    author: Annotated[str, typer.Option(help="The author, as Xcode shows it.")] = "",
+    license: Annotated[str, typer.Option(help="The license, as Xcode shows it.")] = "",  # noqa: A002
+    model_version: Annotated[
+        str, typer.Option("--model-version", help="The version, as Xcode shows it.")
+    ] = "",
+    description: Annotated[str, typer.Option(help="What the model recognizes.")] = "",
     head: Annotated[
         str | None,
         typer.Option(help="logits or probabilities: a Keras model's outputs; default: detected."),
@@ -89,6 +84,13 @@ def convert(
     if run:
         from pocketlens.recognizer import Recognizer
 
+        refuse_options(
+            f"{model} is a run folder, and its recipe sets its input and classes; remove them",
+            **vars(told),
+            size=size,
+            head=head,
+        )
+
         source = Recognizer.load(model)
         own = run.recipe.model
         metadata = ModelMetadata(
@@ -99,7 +101,6 @@ def convert(
         )
         target = out or run.folder / f"{own.name}.{format or own.format}"
     else:
-        told = InputOptions(ink, scale, bias, color, crop, labels)
         source = _keras_source(model, told, size, head)
         target = out or model.with_suffix("")
     path = make(

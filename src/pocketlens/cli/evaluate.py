@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import (
-    Bias,
-    Color,
-    Crop,
     Data,
-    Ink,
     InputOptions,
-    Labels,
-    Scale,
     assumed_text,
     is_run,
     owner,
+    refuse_options,
+    takes_input_options,
     test_set,
     time_limit,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
-from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
@@ -42,6 +37,7 @@ if TYPE_CHECKING:
         "pocketlens evaluate Digits.mlpackage --data mnist --suite --out results",
     )
 )
+@takes_input_options()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder or a Core ML file.")],
     data: Data = None,
@@ -58,12 +54,8 @@ def evaluate(
     ] = None,
     out: Out = None,
     force: Force = False,
-    ink: Ink = None,
-    scale: Scale = None,
-    bias: Bias = None,
-    color: Color = None,
-    crop: Crop = None,
-    labels: Labels = None,
+    *,
+    told: InputOptions,
     json: Json = False,
 ) -> None:
     """Measure a model on test images.
@@ -76,8 +68,14 @@ def evaluate(
     """
     from pocketlens.coreml import load
 
-    _check_options(suite=suite, limit=limit, threshold=threshold, out=out, force=force)
-    told = InputOptions(ink, scale, bias, color, crop, labels)
+    if not suite:
+        refuse_options(
+            "only --suite uses them; add --suite, or remove them",
+            limit=limit,
+            threshold=threshold,
+            out=out,
+            force=force,
+        )
     run = owner(model)
     predictor: Predictor
     if is_run(model):
@@ -104,14 +102,6 @@ def evaluate(
     images = test_set(run, data, predictor.input_spec, original_size=True)
     found = _examined(predictor, images, limit, threshold)
     _show_suite(found, folder, force=force, json=json)
-
-
-def _check_options(*, suite: bool, **options: object) -> None:
-    given = [f"--{name}" for name, value in options.items() if value not in (None, False)]
-    if given and not suite:
-        raise OptionError(
-            f"{', '.join(given)} needs --suite; add --suite, or remove {', '.join(given)}"
-        )
 
 
 def _show_evaluation(predictor: Predictor, images: Dataset, *, json: bool) -> Evaluation:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -25,19 +27,15 @@ if TYPE_CHECKING:
     AnyPredictor = TypeVar("AnyPredictor", bound=Predictor)
 
 __all__ = [
-    "Bias",
-    "Color",
-    "Crop",
     "Data",
-    "Ink",
     "InputOptions",
-    "Labels",
-    "Scale",
     "assumed_text",
     "core_ml_file",
     "is_run",
     "owner",
+    "refuse_options",
     "source_name",
+    "takes_input_options",
     "test_set",
     "time_limit",
 ]
@@ -51,34 +49,32 @@ Data = Annotated[
     typer.Option("--data", help="A folder of images, mnist, strokes or auto; default: the run's."),
 ]
 
-Ink = Annotated[
-    str | None, typer.Option(help="The lines of drawings: dark (on white) or light (on black).")
-]
-Scale = Annotated[
-    str | None, typer.Option(help="Factor for the pixels, such as 1/255; also one per channel.")
-]
-Bias = Annotated[str | None, typer.Option(help="Added after scaling; also one per channel.")]
-Color = Annotated[str | None, typer.Option(help="The model's color order: gray, rgb or bgr.")]
-Crop = Annotated[str | None, typer.Option(help="center-crop, fit or fill.")]
-Labels = Annotated[
-    str | None,
-    typer.Option(help="Class names in the order of the outputs: a text file, or a,b,c."),
-]
-
 
 @dataclass(frozen=True)
 class InputOptions:
     """What the options say about a model's input and classes; None: the option is not given.
 
-    Every command that has these options passes them here, so they mean the same everywhere.
+    `takes_input_options` gives them to a command, so they are the same everywhere.
     """
 
-    ink: str | None = None
-    scale: str | None = None
-    bias: str | None = None
-    color: str | None = None
-    crop: str | None = None
-    labels: str | None = None
+    ink: Annotated[
+        str | None, typer.Option(help="The lines of drawings: dark (on white) or light (on black).")
+    ] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(help="Factor for the pixels, such as 1/255; also one per channel."),
+    ] = None
+    bias: Annotated[str | None, typer.Option(help="Added after scaling; also one per channel.")] = (
+        None
+    )
+    color: Annotated[
+        str | None, typer.Option(help="The model's color order: gray, rgb or bgr.")
+    ] = None
+    crop: Annotated[str | None, typer.Option(help="center-crop, fit or fill.")] = None
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Class names in the order of the outputs: a text file, or a,b,c."),
+    ] = None
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -121,6 +117,38 @@ class InputOptions:
         return model.with_input(labels=self.names(), **self.values()) if self.given else model
 
 
+def takes_input_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of InputOptions, in place of its parameter `told`.
+
+    Args:
+        names: Only these options; default: all of them.
+    """
+    types = get_type_hints(InputOptions, include_extras=True)
+    options = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=types[name]
+        )
+        for name in names or types
+    ]
+
+    def replace_told(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            parameters.extend(options if parameter.name == "told" else [parameter])
+
+        @functools.wraps(function)
+        def command(**values: Any) -> None:
+            told = InputOptions(**{each.name: values.pop(each.name) for each in options})
+            function(**values, told=told)
+
+        # Typer reads the options here.
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return command
+
+    return replace_told
+
+
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     """The numbers in `1/255` or `0.5,0.5,0.5`."""
     numbers = []
@@ -134,6 +162,25 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
                 f"separated by commas; received: {text!r}"
             ) from error
     return tuple(numbers)
+
+
+def refuse_options(reason: str, **values: object) -> None:
+    """Refuse options that would have no effect here.
+
+    Args:
+        reason: Why, and what to do.
+        values: The value of each option by its name, None or False if it is not given.
+
+    Raises:
+        OptionError: One of them is given.
+    """
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, value in values.items()
+        if value not in (None, False)
+    ]
+    if given:
+        raise OptionError(f"{', '.join(given)} cannot be used here: {reason}")
 
 
 def time_limit() -> float:

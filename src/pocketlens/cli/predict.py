@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from pocketlens.cli.inputs import (
-    Bias,
-    Color,
-    Crop,
-    Ink,
     InputOptions,
-    Labels,
-    Scale,
     core_ml_file,
+    takes_input_options,
     time_limit,
 )
 from pocketlens.cli.shell import Force, Json, command, print_json, say
@@ -48,6 +43,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
         "pocketlens predict Digits.mlpackage *.png --top 1 --json",
     )
 )
+@takes_input_options()
 def predict(
     file: Annotated[Path, typer.Argument(help="A Core ML file or a run folder.")],
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
@@ -55,12 +51,8 @@ def predict(
     table: Annotated[
         Path | None, typer.Option("--csv", help="Write a CSV table to this file; - prints it.")
     ] = None,
-    ink: Ink = None,
-    scale: Scale = None,
-    bias: Bias = None,
-    color: Color = None,
-    crop: Crop = None,
-    labels: Labels = None,
+    *,
+    told: InputOptions,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -76,9 +68,7 @@ def predict(
         raise OptionError("--json and --csv are two formats for the same results; pass one of them")
     model_file = core_ml_file(file)
     paths = [path for given in images for path in _images(given)]
-    model = InputOptions(ink, scale, bias, color, crop, labels).applied(
-        load(model_file, time_limit=time_limit())
-    )
+    model = told.applied(load(model_file, time_limit=time_limit()))
     found = _results(model, paths)
     if len(images) == 1 and not images[0].is_dir():
         found = _readable(found)

@@ -10,14 +10,9 @@ import typer
 
 from pocketlens.cli.failures import INTERRUPTED
 from pocketlens.cli.inputs import (
-    Bias,
-    Color,
-    Crop,
-    Ink,
     InputOptions,
-    Labels,
-    Scale,
     core_ml_file,
+    takes_input_options,
     time_limit,
 )
 from pocketlens.cli.shell import Json, command, print_json, say
@@ -35,6 +30,7 @@ if TYPE_CHECKING:
         "pocketlens preview Digits.mlpackage --lan             # on your phone",
     )
 )
+@takes_input_options()
 def preview(
     files: Annotated[list[Path], typer.Argument(help="One or two Core ML models, or run folders.")],
     port: Annotated[
@@ -49,12 +45,8 @@ def preview(
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
-    ink: Ink = None,
-    scale: Scale = None,
-    bias: Bias = None,
-    color: Color = None,
-    crop: Crop = None,
-    labels: Labels = None,
+    *,
+    told: InputOptions,
     as_json: Json = False,
 ) -> None:
     """Try a Core ML model live in the browser: camera, drawing, photo.
@@ -78,7 +70,6 @@ def preview(
         names = [f"{path.resolve().parent.name}/{path.stem}" for path in files]
     if len(set(names)) < len(names):
         names = [f"{number} {name}" for number, name in enumerate(names, 1)]
-    told = InputOptions(ink, scale, bias, color, crop, labels)
     seconds = time_limit()
     models = {
         name: told.applied(load(path, time_limit=seconds))

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import (
-    Bias,
-    Color,
-    Crop,
     Data,
-    Ink,
     InputOptions,
-    Labels,
-    Scale,
     assumed_text,
     is_run,
     owner,
+    takes_input_options,
     test_set,
     time_limit,
 )
@@ -41,6 +36,7 @@ if TYPE_CHECKING:
         "pocketlens verify Foreign.mlmodel --data photos     # is it read in the right way?",
     )
 )
+@takes_input_options()
 def verify(
     model: Annotated[Path, typer.Argument(help="A run folder, a Core ML file or a .keras file.")],
     other: Annotated[
@@ -53,12 +49,8 @@ def verify(
     mean_difference: Annotated[
         float, typer.Option(help="Largest accepted mean |Δp|.", min=0)
     ] = 1e-3,
-    ink: Ink = None,
-    scale: Scale = None,
-    bias: Bias = None,
-    color: Color = None,
-    crop: Crop = None,
-    labels: Labels = None,
+    *,
+    told: InputOptions,
     json: Json = False,
 ) -> None:
     """Compare a Core ML file with its source; exit 1 if they differ.
@@ -74,7 +66,6 @@ def verify(
     from pocketlens.evaluation import Readings, Tolerance, find_readings
     from pocketlens.evaluation import verify as compare
 
-    told = InputOptions(ink, scale, bias, color, crop, labels)
     run = owner(model)
     alone = not is_run(model) and other is None
     if alone and (data is None or model.suffix == ".keras"):
