@@ -5,16 +5,15 @@ import shlex
 import unicodedata
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from pocketlens.app import check_options
 from pocketlens.app.names import AppSpec, oldest_ios, suggest_name
 from pocketlens.app.spec import Display, RecognizerSpec
 from pocketlens.errors import AppError, OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor, Thresholds
+from pocketlens.prediction import Thresholds
+from predictors import GivenPredictor
 
 AWKWARD = ('say "hi"', "back\\slash", "🦊", "שלום", "a/b", "new\nline", "«name»", "$(x)", "</a>")
 
@@ -129,29 +128,10 @@ def test_the_oldest_ios_for_a_model() -> None:
         oldest_ios(11)
 
 
-class Model(Predictor):
-    """A predictor with these properties that must not be run."""
-
-    classes: tuple[str, ...] = ()
-    input_spec = InputSpec(1, 1)
-    thresholds = Thresholds()
-
-    def __init__(
-        self,
-        classes: tuple[str, ...],
-        input_spec: InputSpec | None = None,
-        thresholds: Thresholds | None = None,
-    ) -> None:
-        self.classes = classes
-        self.input_spec = input_spec or InputSpec(28, 28)
-        self.thresholds = thresholds or Thresholds()
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        raise AssertionError(f"was run on {len(images)} images")
-
-
 def test_the_app_uses_the_thresholds_of_the_model() -> None:
-    spec = RecognizerSpec.of("Digits", Model(("a", "b"), thresholds=Thresholds(0.83, 0.61, 0.94)))
+    spec = RecognizerSpec.of(
+        "Digits", GivenPredictor(("a", "b"), thresholds=Thresholds(0.83, 0.61, 0.94))
+    )
     assert json.loads(spec.to_json())["thresholds"] == {
         "show": 0.83,
         "keep": 0.61,
@@ -164,7 +144,7 @@ def test_the_app_uses_the_thresholds_of_the_model() -> None:
 
 def test_recognizer_json_round_trip() -> None:
     spec = RecognizerSpec.of(
-        "Digits", Model((*AWKWARD, "nothing"), InputSpec(28, 20, "rgb", crop="fit"))
+        "Digits", GivenPredictor((*AWKWARD, "nothing"), InputSpec(28, 20, "rgb", crop="fit"))
     )
     text = spec.to_json()
     assert RecognizerSpec.from_json(text) == spec
@@ -173,13 +153,13 @@ def test_recognizer_json_round_trip() -> None:
 
 
 def test_a_model_without_the_class_nothing_has_no_background() -> None:
-    spec = RecognizerSpec.of("Digits", Model(("a", "b")))
+    spec = RecognizerSpec.of("Digits", GivenPredictor(("a", "b")))
     assert json.loads(spec.to_json())["background"] is None
 
 
 def test_ten_thousand_classes() -> None:
     classes = tuple(f"class {i}" for i in range(10_000))
-    spec = RecognizerSpec.of("Many", Model(classes))
+    spec = RecognizerSpec.of("Many", GivenPredictor(classes))
     assert RecognizerSpec.from_json(spec.to_json()).classes == classes
 
 
@@ -193,7 +173,7 @@ def test_ten_thousand_classes() -> None:
 )
 def test_missing_or_duplicate_classes_are_rejected(classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(AppError, match=message):
-        RecognizerSpec.of("Digits", Model(classes))
+        RecognizerSpec.of("Digits", GivenPredictor(classes))
 
 
 @pytest.mark.parametrize(

@@ -4,61 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.accuracy import Evaluation, evaluate, percent
 from pocketlens.evaluation.chance import wilson_interval
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from predictors import Table, numbered
 
-
-class Oracle(Predictor):
-    """Returns the row of a table given by the image's first pixel."""
-
-    def __init__(
-        self,
-        classes: Sequence[str],
-        table: Sequence[Sequence[float]] | NDArray[np.float64],
-        spec: InputSpec | None = None,
-    ) -> None:
-        self._classes, self._spec = tuple(classes), spec or InputSpec(2, 2)
-        self.table = np.array(table, np.float32)
-        self.batches: list[int] = []
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        return self._spec
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        assert images.shape[1:] == self._spec.shape
-        self.batches.append(len(images))
-        return np.asarray(self.table[images[:, 0, 0, 0]])
-
-
-def dataset(labels: Sequence[int], classes: Sequence[str], size: int = 2) -> Dataset:
-    """Image i is filled with the value i, so an Oracle knows which one it is."""
-    images = np.zeros((len(labels), size, size, 1), np.uint8)
-    images += np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return Dataset(images, np.array(labels, np.int64), tuple(classes), "small")
-
-
-CATS = dataset([0, 0, 0, 1, 1], ["cat", "dog"])
+CATS = numbered([0, 0, 0, 1, 1])
 TABLE = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6], [0.96, 0.04]]
 
 
 def test_numbers_calculated_by_hand() -> None:
-    found = evaluate(Oracle(["cat", "dog"], TABLE), CATS)
+    found = evaluate(Table(TABLE), CATS)
     assert (found.n, found.accuracy) == (5, 0.6)
     assert found.confusion == ((2, 1), (1, 1))
     cat, dog = found.per_class
@@ -76,7 +38,7 @@ def test_numbers_calculated_by_hand() -> None:
 
 def test_calibration_is_the_weighted_gap_of_each_bin() -> None:
     # Five confidences in five bins: 0.9 right, 0.8 right, 0.7 wrong, 0.6 right, 0.96 wrong.
-    found = evaluate(Oracle(["cat", "dog"], TABLE), CATS).calibration
+    found = evaluate(Table(TABLE), CATS).calibration
     assert found.error == pytest.approx((0.1 + 0.2 + 0.7 + 0.4 + 0.96) / 5, rel=1e-6)
     assert len(found.bins) == 15
     assert (found.bins[0].low, found.bins[-1].high) == (0, 1)
@@ -90,13 +52,13 @@ def test_calibration_is_the_weighted_gap_of_each_bin() -> None:
 def test_bin_averages_its_predictions() -> None:
     """Two predictions in a bin, one right: |1/2 − 0.9|, not the mean of |1 − 0.9| and |0 − 0.9|."""
     table = [[0.91, 0.09], [0.89, 0.11]]
-    found = evaluate(Oracle(["cat", "dog"], table), dataset([0, 1], ["cat", "dog"]))
+    found = evaluate(Table(table), numbered([0, 1]))
     assert found.calibration.error == pytest.approx(0.4, rel=1e-5)
     assert found.calibration.bins[13].count == 2
 
 
 def test_full_confidence_is_in_the_last_bin() -> None:
-    found = evaluate(Oracle(["cat", "dog"], [[1, 0]]), dataset([0], ["cat", "dog"]))
+    found = evaluate(Table([[1, 0]]), numbered([0]))
     assert found.calibration.bins[-1].count == 1
     assert found.calibration.error == 0
 
@@ -137,8 +99,8 @@ def test_wilson_interval_stays_in_bounds() -> None:
 
 
 def test_classes_are_matched_by_name() -> None:
-    straight = evaluate(Oracle(["cat", "dog"], TABLE), CATS)
-    turned = evaluate(Oracle(["dog", "cat"], [row[::-1] for row in TABLE]), CATS)
+    straight = evaluate(Table(TABLE), CATS)
+    turned = evaluate(Table([row[::-1] for row in TABLE], ["dog", "cat"]), CATS)
     assert turned.classes == ("cat", "dog")
     assert (turned.confusion, turned.loss) == (straight.confusion, straight.loss)
     assert (turned.per_class, turned.mistakes) == (straight.per_class, straight.mistakes)
@@ -146,14 +108,14 @@ def test_classes_are_matched_by_name() -> None:
 
 def test_for_equal_probabilities_the_models_first_class_wins() -> None:
     even = [[0.5, 0.5]]
-    data = dataset([0], ["cat", "dog"])
-    assert evaluate(Oracle(["cat", "dog"], even), data).accuracy == 1
-    assert evaluate(Oracle(["dog", "cat"], even), data).accuracy == 0
+    data = numbered([0])
+    assert evaluate(Table(even), data).accuracy == 1
+    assert evaluate(Table(even, ["dog", "cat"]), data).accuracy == 0
 
 
 def test_prediction_of_a_class_that_only_the_model_has_is_a_mistake() -> None:
     table = [[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]
-    found = evaluate(Oracle(["nothing", "dog", "cat"], table), dataset([0, 0], ["cat", "dog"]))
+    found = evaluate(Table(table, ["nothing", "dog", "cat"]), numbered([0, 0]))
     assert found.classes == ("cat", "dog", "nothing")
     assert found.confusion == ((1, 0, 1), (0, 0, 0), (0, 0, 0))
     cat, dog, nothing = found.per_class
@@ -164,12 +126,12 @@ def test_prediction_of_a_class_that_only_the_model_has_is_a_mistake() -> None:
 
 
 def test_rounded_zero_does_not_make_the_loss_infinite() -> None:
-    found = evaluate(Oracle(["cat", "dog"], [[0, 1]]), dataset([0], ["cat", "dog"]))
+    found = evaluate(Table([[0, 1]]), numbered([0]))
     assert found.loss == pytest.approx(7 * math.log(10))
 
 
 def test_batch_size_does_not_change_the_result() -> None:
-    whole, parts = Oracle(["cat", "dog"], TABLE), Oracle(["cat", "dog"], TABLE)
+    whole, parts = Table(TABLE), Table(TABLE)
     first, second = evaluate(whole, CATS), evaluate(parts, CATS, batch=2)
     assert (whole.batches, parts.batches) == ([5], [2, 2, 1])
     assert second.mistakes == first.mistakes
@@ -178,26 +140,24 @@ def test_batch_size_does_not_change_the_result() -> None:
 
 
 def test_images_are_resized_to_the_models_input() -> None:
-    data = dataset([0, 0, 0, 1, 1], ["cat", "dog"], size=6)
-    found = evaluate(Oracle(["cat", "dog"], TABLE, InputSpec(3, 2, "rgb")), data)
+    data = numbered([0, 0, 0, 1, 1], size=6)
+    found = evaluate(Table(TABLE, spec=InputSpec(3, 2, "rgb")), data)
     assert found.confusion == ((2, 1), (1, 1))
 
 
 def test_36_most_confident_mistakes_are_kept() -> None:
     sure = np.linspace(0.6, 0.9, 50)
-    found = evaluate(
-        Oracle(["cat", "dog"], np.stack([1 - sure, sure], 1)), dataset([0] * 50, ["cat", "dog"])
-    )
+    found = evaluate(Table(np.stack([1 - sure, sure], 1)), numbered([0] * 50))
     assert [m.index for m in found.mistakes] == list(range(49, 13, -1))
 
 
 def test_round_trip_through_json() -> None:
-    found = evaluate(Oracle(["cat", "dog", "nothing"], [[*row, 0] for row in TABLE]), CATS)
+    found = evaluate(Table([[*row, 0] for row in TABLE], ["cat", "dog", "nothing"]), CATS)
     assert Evaluation.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
 def test_summary_lines() -> None:
-    warning, first, second = str(evaluate(Oracle(["cat", "dog"], TABLE), CATS)).splitlines()
+    warning, first, second = str(evaluate(Table(TABLE), CATS)).splitlines()
     assert warning == (
         "WARNING: accuracy 60.0 % on 5 images is no better than guessing among 2 classes (50.0 %)"
     )
@@ -223,13 +183,13 @@ def test_percent_is_100_only_for_all(share: float, text: str) -> None:
 
 def test_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match="small is empty; expected at least one labeled image"):
-        evaluate(Oracle(["cat"], [[1]]), dataset([], ["cat"]))
+        evaluate(Table([[1]], ["cat"]), numbered([], ["cat"]))
 
 
 def test_class_that_the_model_lacks_is_an_error() -> None:
-    data = dataset([0], ["cat", "emu", "owl"])
+    data = numbered([0], ["cat", "emu", "owl"])
     with pytest.raises(DataError) as error:
-        evaluate(Oracle(["dog", "cat"], TABLE), data)
+        evaluate(Table(TABLE, ["dog", "cat"]), data)
     assert str(error.value) == (
         "small has the classes 'emu', 'owl', which the model does not know; the model has "
         "the classes 'dog', 'cat'; use data with the classes the model was trained on"
@@ -239,14 +199,14 @@ def test_class_that_the_model_lacks_is_an_error() -> None:
 def test_long_list_of_classes_is_shortened_in_the_message() -> None:
     names = [f"c{k}" for k in range(1000)]
     with pytest.raises(DataError, match=r"'c0', 'c1', .*'c11' and 988 more") as error:
-        evaluate(Oracle(names, [[1]]), dataset([0], ["cat"]))
+        evaluate(Table([[1]], names), numbered([0], ["cat"]))
     assert "the class 'cat'" in str(error.value)
     assert len(str(error.value)) < 300
 
 
 def test_batch_size_below_one_is_an_error() -> None:
     with pytest.raises(OptionError, match="batch must be an integer of at least 1; received: 0"):
-        evaluate(Oracle(["cat", "dog"], TABLE), CATS, batch=0)
+        evaluate(Table(TABLE), CATS, batch=0)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +226,7 @@ def test_outputs_that_are_not_probabilities_are_an_error(
     table: list[list[float]], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
-        evaluate(Oracle(["cat", "dog"], table), CATS)
+        evaluate(Table(table), CATS)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +242,7 @@ def test_outputs_that_are_not_probabilities_are_an_error(
     ],
 )
 def test_damaged_dictionary_is_an_error(change: dict[str, Any], message: str) -> None:
-    values = {**evaluate(Oracle(["cat", "dog"], TABLE), CATS).to_dict(), **change}
+    values = {**evaluate(Table(TABLE), CATS).to_dict(), **change}
     with pytest.raises(DataError, match=message):
         Evaluation.from_dict(values)
 

@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.parity import Parity, Tolerance, verify
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from predictors import Table, numbered
 
-
-class Table(Predictor):
-    """Returns the row of a table given by the image's first pixel."""
-
-    def __init__(
-        self,
-        table: Sequence[Sequence[float]],
-        classes: Sequence[str] = ("cat", "dog"),
-        spec: InputSpec | None = None,
-    ) -> None:
-        self._classes, self._spec = tuple(classes), spec or InputSpec(2, 2)
-        self.table = np.array(table, np.float32)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        return self._spec
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        assert images.shape[1:] == self._spec.shape
-        return np.asarray(self.table[images[:, 0, 0, 0]])
-
-
-def dataset(labels: Sequence[int], classes: Sequence[str] = ("cat", "dog")) -> Dataset:
-    images = np.zeros((len(labels), 2, 2, 1), np.uint8)
-    images += np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return Dataset(images, np.array(labels, np.int64), tuple(classes), "small")
-
-
-DATA = dataset([0, 0, 1, 1])
+DATA = numbered([0, 0, 1, 1])
 A = [[0.75, 0.25], [0.75, 0.25], [0.25, 0.75], [0.625, 0.375]]
 B = [[0.75, 0.25], [0.375, 0.625], [0.3125, 0.6875], [0.625, 0.375]]
 
@@ -69,7 +34,7 @@ def test_difference_of_an_image_is_the_largest_over_its_classes() -> None:
     """Differences of 0.25, 0.125 and 0.125 count as 0.25, not as their mean, 1/6."""
     names = ("a", "b", "c")
     a, b = Table([[0.5, 0.25, 0.25]], names), Table([[0.75, 0.125, 0.125]], names)
-    found = verify(a, b, dataset([0], names))
+    found = verify(a, b, numbered([0], names))
     assert (found.mean_difference, found.max_difference) == (0.25, 0.25)
 
 
@@ -82,7 +47,7 @@ def test_histogram_counts_every_image_once() -> None:
 
 
 def test_difference_of_1_is_in_the_last_bin() -> None:
-    found = verify(Table([[1, 0]]), Table([[0, 1]]), dataset([0]))
+    found = verify(Table([[1, 0]]), Table([[0, 1]]), numbered([0]))
     assert (found.max_difference, found.histogram.counts[-1]) == (1, 1)
 
 
@@ -103,7 +68,7 @@ def test_batch_size_does_not_change_the_result() -> None:
 def test_20_disagreements_of_all_classes_are_kept_and_all_are_counted() -> None:
     n = 50
     labels = [0] * 45 + [1] * 5
-    found = verify(Table([[1, 0]] * n), Table([[0, 1]] * n), dataset(labels), batch=15)
+    found = verify(Table([[1, 0]] * n), Table([[0, 1]] * n), numbered(labels), batch=15)
     assert found.disagreed == 50
     indices = [one.index for one in found.disagreements]
     assert len(set(indices)) == 20
@@ -140,7 +105,7 @@ def test_both_predictors_may_have_the_class_nothing() -> None:
     names = ("cat", "dog", "nothing")
     a = Table([[0.5, 0.25, 0.25]], names)
     b = Table([[0.25, 0.25, 0.5]], names)
-    found = verify(a, b, dataset([0]))
+    found = verify(a, b, numbered([0]))
     assert found.disagreements[0].b == "nothing"
 
 
@@ -176,12 +141,12 @@ def test_different_classes_are_an_error(first: bool, only: str) -> None:
 
 def test_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match="small is empty"):
-        verify(Table(A), Table(B), dataset([]))
+        verify(Table(A), Table(B), numbered([]))
 
 
 def test_class_that_the_models_lack_is_an_error() -> None:
     with pytest.raises(DataError, match="small has the class 'emu', which the model does not know"):
-        verify(Table(A), Table(B), dataset([0], ("cat", "emu")))
+        verify(Table(A), Table(B), numbered([0], ("cat", "emu")))
 
 
 @pytest.mark.parametrize("values", [{"agreement": 1.5}, {"mean_difference": -1}])

@@ -16,7 +16,7 @@ from pocketlens.evaluation.assignment import best_assignment
 from pocketlens.evaluation.reading_changes import numbers_text
 from pocketlens.evaluation.readings import find_readings, mcnemar
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from predictors import GivenPredictor
 
 CLASSES = ("1", "2", "3", "10")
 GRAY = InputSpec(8, 8, "gray", ink="light")
@@ -250,19 +250,12 @@ def test_few_images_prove_nothing() -> None:
     assert not find_readings(model, TEST_RGB, limit=100).passed
 
 
-class Fixed(Predictor):
+class Fixed(GivenPredictor):
     """A predictor of someone else: without `with_input`, and with results that are not finite."""
 
     def __init__(self, inner: Templates) -> None:
+        super().__init__(inner.classes, inner.input_spec)
         self.inner = inner
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.inner.classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        return self.inner.input_spec
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = self.inner.probabilities(images)

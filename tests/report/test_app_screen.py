@@ -15,29 +15,23 @@ import pocketlens.app
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError
 from pocketlens.image import Crop, InputSpec, prepare
-from pocketlens.prediction import NOTHING, Predictor
+from pocketlens.prediction import NOTHING
 from pocketlens.report import app_screen, write_report
 from pocketlens.report.app_screen import FRAME, camera_frame, draw_app_screen, screen_of
+from predictors import GivenPredictor
 from report.samples import make_dataset
 
 APP = Path(pocketlens.app.__file__).parent / "templates" / "App"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Brightness(Predictor):
+class Brightness(GivenPredictor):
     """Says `high` with the mean brightness of the image as its probability."""
 
-    def __init__(self, classes: tuple[str, ...] = ("low", "high"), crop: Crop = "center-crop"):
-        self._classes = classes
-        self._spec = InputSpec(16, 16, crop=crop)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        return self._spec
+    def __init__(
+        self, classes: tuple[str, ...] = ("low", "high"), spec: InputSpec | None = None
+    ) -> None:
+        super().__init__(classes, spec or InputSpec(16, 16))
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         mean = images.mean((1, 2, 3), dtype=np.float32) / 255
@@ -146,12 +140,7 @@ def test_the_model_sees_the_test_image(crop: Crop) -> None:
 def test_guide_frames_what_the_model_sees(
     spec: InputSpec, box: tuple[float, ...], tmp_path: Path
 ) -> None:
-    class Model(Brightness):
-        @property
-        def input_spec(self) -> InputSpec:
-            return spec
-
-    path = draw_app_screen(Model(), gray(255), tmp_path / "app.svg")
+    path = draw_app_screen(Brightness(spec=spec), gray(255), tmp_path / "app.svg")
     [guide] = [r for r in ET.parse(path).getroot().iter(f"{SVG}rect") if r.get("stroke")]
     x, y, width, height = (float(guide.get(key, "0")) for key in ("x", "y", "width", "height"))
     assert (x - 2, y - 2, x + width + 2, y + height + 2) == pytest.approx(box, abs=0.11)

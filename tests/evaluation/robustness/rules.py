@@ -8,27 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor
+from predictors import GivenPredictor
 
 Rule = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
-class Rules(Predictor):
+class Rules(GivenPredictor):
     """A predictor that applies `rule` to the images `(N, H, W, C)`; it records all inputs."""
 
     def __init__(self, classes: tuple[str, ...], rule: Rule, spec: InputSpec) -> None:
-        self._classes, self.rule, self.spec = classes, rule, spec
+        super().__init__(classes, spec)
+        self.rule = rule
         self.inputs: list[NDArray[np.uint8]] = []
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        return self.spec
-
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        assert images.shape[1:] == self.spec.shape
+        assert images.shape[1:] == self.input_spec.shape
         self.inputs.append(images)
         return self.rule(images).astype(np.float32)
