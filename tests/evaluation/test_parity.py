@@ -30,6 +30,20 @@ def test_numbers_calculated_by_hand() -> None:
     assert not found.passed
 
 
+def test_a_tie_counts_as_equal() -> None:
+    """The labels differ, as 0.5 is on both sides; nothing that matters has changed."""
+    a = [[0.5004, 0.4996], [0.9, 0.1], [0.1, 0.9], [0.4996, 0.5004]]
+    b = [[0.4999, 0.5001], [0.9, 0.1], [0.1, 0.9], [0.5002, 0.4998]]
+    found = verify(Table(a), Table(b), DATA)
+    assert (found.disagreed, found.ties, found.agreement, found.passed) == (2, 2, 0.5, True)
+    assert "label agreement 50.00 % (2 differ, 2 of them ties; required: at least" in str(found)
+    wider = [[0.4993, 0.5007], *b[1:]]
+    found = verify(Table(a), Table(wider), DATA, tolerance=Tolerance(0.75, 0.5))
+    assert (found.disagreed, found.ties, found.passed) == (2, 1, True)
+    assert "(2 differ, 1 of them a tie; required: at least 75.00 %)" in str(found)
+    assert not verify(Table(a), Table(wider), DATA).passed
+
+
 def test_difference_of_an_image_is_the_largest_over_its_classes() -> None:
     """Differences of 0.25, 0.125 and 0.125 count as 0.25, not as their mean, 1/6."""
     names = ("a", "b", "c")
@@ -164,6 +178,7 @@ def test_tolerance_out_of_range_is_an_error(values: dict[str, float]) -> None:
             {"disagreed": 5},
             "this is not a parity result: cannot have 5 different labels for 4 images",
         ),
+        ({"ties": 2}, "cannot have 2 ties in 1 different labels"),
         ({"n": 0, "disagreed": 0}, "cannot have 0 different labels for 0 images"),
         ({"max_difference": "big"}, "max_difference must be a finite number; received: 'big'"),
         (

@@ -106,6 +106,7 @@ def summary(finished: Run) -> dict[str, Any]:
         "parity": {
             "passed": parity.passed,
             "agreed": parity.n - parity.disagreed,
+            "ties": parity.ties,
             "agreement": parity.agreement,
             "mean_difference": parity.mean_difference,
             "max_difference": parity.max_difference,
@@ -140,6 +141,7 @@ def print_summary(found: dict[str, Any]) -> None:
 
     low, high = found["interval"]
     parity, images = found["parity"], f"{found['test_images']:,}"
+    ties = f" ({parity['ties']:,} of the others: ties)" if parity["ties"] else ""
     rows = [
         (
             "Test accuracy",
@@ -148,7 +150,7 @@ def print_summary(found: dict[str, Any]) -> None:
         ),
         (
             "Parity",
-            f"{parity['agreed']:,} of {images} labels agree, "
+            f"{parity['agreed']:,} of {images} labels agree{ties}, "
             f"mean |Δp| {parity['mean_difference']:.1e}, max {parity['max_difference']:.1e}",
         ),
         ("Core ML file", found["model"]),

@@ -24,6 +24,9 @@ __all__ = ["Disagreement", "Histogram", "Parity", "Tolerance", "verify"]
 SHOWN = 20
 """How many disagreements are stored, evenly from all true classes."""
 
+TIE = 1e-3
+"""With different labels but a |Δp| of at most this, both labels are equally likely."""
+
 EDGES = (0.0, *(10 ** (half / 2) for half in range(-16, 1)))
 """Bin edges of the histogram of |Δp|: 0, then two per decade from 1e-8 to 1."""
 
@@ -33,7 +36,8 @@ class Tolerance:
     """The limits within which two predictors count as equivalent.
 
     Args:
-        agreement: Smallest share of images with the same label from both, in [0, 1].
+        agreement: Smallest share of images with the same label from both, in [0, 1]; ties count as
+            equal.
         mean_difference: Largest mean |Δp|, in [0, 1].
 
     Raises:
@@ -109,9 +113,11 @@ class Parity:
         histogram: Distribution of |Δp|.
         tolerance: The limits for passing.
         warning: Why b is no better than guessing; None if it is better.
+        ties: Number of images with different labels but a |Δp| of at most 0.001: both labels have
+            nearly the same probability.
 
     Raises:
-        ValueError: `n` is 0, or `disagreed` is larger than `n`.
+        ValueError: `n` is 0, `disagreed` is larger than `n`, or `ties` larger than `disagreed`.
     """
 
     n: int
@@ -124,10 +130,13 @@ class Parity:
     histogram: Histogram
     tolerance: Tolerance
     warning: str | None = None
+    ties: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.disagreed <= self.n or self.n == 0:
             raise ValueError(f"cannot have {self.disagreed} different labels for {self.n} images")
+        if not 0 <= self.ties <= self.disagreed:
+            raise ValueError(f"cannot have {self.ties} ties in {self.disagreed} different labels")
 
     @property
     def agreement(self) -> float:
@@ -136,17 +145,24 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Whether agreement and mean |Δp| are within the tolerance."""
+        """Whether agreement, ties included, and mean |Δp| are within the tolerance."""
+        agreed = self.n - self.disagreed + self.ties
         return (
-            self.agreement >= self.tolerance.agreement
+            agreed / self.n >= self.tolerance.agreement
             and self.mean_difference <= self.tolerance.mean_difference
         )
+
+    @property
+    def differing(self) -> str:
+        """How many labels differ, in words: `3 differ`, or `3 differ, 1 of them a tie`."""
+        ties = f", {self.ties:,} of them {'a tie' if self.ties == 1 else 'ties'}"
+        return f"{self.disagreed:,} differ{ties if self.ties else ''}"
 
     def __str__(self) -> str:
         limits = self.tolerance
         return (
             f"parity {'passed' if self.passed else 'FAILED'} on {self.n} images\n"
-            f"label agreement {percent(self.agreement)} ({self.disagreed} differ; "
+            f"label agreement {percent(self.agreement)} ({self.differing}; "
             f"required: at least {percent(limits.agreement)})\n"
             f"mean |Δp| {self.mean_difference:.2e} (required: at most "
             f"{limits.mean_difference:.2e}), max |Δp| {self.max_difference:.2e}\n"
@@ -164,6 +180,7 @@ class Parity:
             "passed": self.passed,
             "agreement": self.agreement,
             "disagreed": self.disagreed,
+            "ties": self.ties,
             "max_difference": self.max_difference,
             "mean_difference": self.mean_difference,
             "accuracy_a": self.accuracy_a,
@@ -263,6 +280,7 @@ def verify(
         histogram=_histogram(differences),
         tolerance=tolerance,
         warning=guessing(classes, counts, predicted, right),
+        ties=int((differences[columns[0]] <= TIE).sum()),
     )
 
 

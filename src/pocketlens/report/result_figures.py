@@ -277,7 +277,7 @@ def draw_parity(parity: Parity, path: str | Path) -> Path:
         8,
         3.4,
         f"Parity on {plural(parity.n, 'image')}: {verdict}",
-        f"labels agree on {percent(parity.agreement)} ({parity.disagreed:,} differ); "
+        f"labels agree on {percent(parity.agreement)} ({parity.differing}); "
         f"mean |Δp| {small(parity.mean_difference)}, largest {small(parity.max_difference)}",
     )
     axes = figure.subplots()
