@@ -32,6 +32,7 @@ __all__ = [
     "Item",
     "Stage",
     "figure_names",
+    "float32_command",
     "folder_beside",
     "restart",
     "run_command",
@@ -124,6 +125,12 @@ def run_command(folder: str | Path, *options: str, out: str | Path | None = None
     """The command that continues the run in a folder, or repeats it in the folder `out`."""
     folder = Path(folder)
     return command("run", folder / RECIPE, "--out", Path(out or folder), *options)
+
+
+def float32_command(folder: Path) -> str:
+    """The command that repeats a run beside it, without rounding to float16."""
+    out = folder_beside(folder, "float32")
+    return run_command(folder, "--set", "model.precision=float32", out=out)
 
 
 def restart(folder: str | Path | None, *options: str) -> str:

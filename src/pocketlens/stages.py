@@ -28,7 +28,7 @@ from pocketlens.run_contents import (
     RECIPE,
     WEIGHTS,
     Stage,
-    folder_beside,
+    float32_command,
     run_command,
 )
 from pocketlens.run_folder import Check, DataSummary, Finished, Metrics, read_run, settings_digest
@@ -279,9 +279,7 @@ class Stages:
         """The next command after a failed comparison; empty if the file is float32 already."""
         if self.recipe.model.precision == "float32":
             return ""
-        out = folder_beside(self.folder, "float32")
-        again = run_command(self.folder, "--set", "model.precision=float32", out=out)
-        return f"; try float32: {again}"
+        return f"; try float32: {float32_command(self.folder)}"
 
     def show_nothing(self, model: CoreMLModel) -> None:
         """Test the Core ML file on simulated photos, and on scenes with nothing in view."""

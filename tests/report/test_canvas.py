@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pocketlens.report.canvas import plural, short, small
+from pocketlens.report.canvas import columns_of, plural, short, small
 
 
 @pytest.mark.parametrize(
@@ -13,11 +13,12 @@ from pocketlens.report.canvas import plural, short, small
         ("tulip", 5, "tulip"),
         ("two\n  lines", 20, "two lines"),
         ("ImageNet class number 17", 12, "ImageNe…r 17"),
+        ("日本語の長いクラス名", 12, "日本語…ス名"),
     ],
 )
 def test_long_names_are_shortened_in_the_middle(name: str, most: int, cut: str) -> None:
     assert short(name, most) == cut
-    assert len(cut) <= most
+    assert columns_of(cut) <= most
 
 
 def test_plurals() -> None:

@@ -121,6 +121,14 @@ def test_samples_shows_images_of_all_classes_with_their_labels(
     assert "made/test: 40 images of 28 × 28 pixels, gray, 2 classes" in texts(figure)
 
 
+def test_long_class_names_take_fewer_columns(drawn: list[Figure], tmp_path: Path) -> None:
+    """Otherwise the figure would be so wide that a page shows its text too small."""
+    for names in (("ant", "bee"), ("W" * 40, "日本語の長いクラス名はどうなりますか")):
+        figures.draw_samples(make_dataset(72, names), tmp_path / "s.png")
+    assert all(figure.get_figwidth() <= 9.5 for figure in drawn)
+    assert [len(images(figure)) for figure in drawn] == [72, 72]
+
+
 def test_pixels_shows_the_value_of_each_pixel(
     digits: Dataset, drawn: list[Figure], tmp_path: Path
 ) -> None:

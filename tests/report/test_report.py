@@ -250,6 +250,17 @@ def test_a_failed_parity_is_reported(run: Path, parity: Parity) -> None:
     text = read(run).text
     assert "Failed. The Core ML file was run on this computer" in text
     assert "90.00 % of labels agree (required: at least 99.90 %)" in text
+    shutil.rmtree(run / "app")  # it was not written, as the run stopped
+    text = read(run).text
+    assert "It stopped because the Core ML file and the trained network differ. Try float32" in text
+    assert f"{run.name}-float32 --set model.precision=float32" in text
+
+
+def test_without_validation_nothing_is_said_to_be_fitted_on_it(run: Path) -> None:
+    change(run / "data.json", validation=0)
+    text = read(run).text
+    assert "images for training, none for validation, and" in text
+    assert "Without validation images, the last epoch was kept, and the confidence is not" in text
 
 
 def test_texts_from_the_run_are_escaped(run: Path, evaluation: Evaluation) -> None:

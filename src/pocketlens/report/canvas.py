@@ -7,6 +7,8 @@ files.
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +41,9 @@ LINE_SPACING = 1.35
 
 MARGIN = 0.18
 """Left and right margin of a figure, in inches."""
+
+WIDEST = 9.0
+"""The width of a row of images, in inches, at which its captions are still legible on a page."""
 
 STYLE = {
     "axes.axisbelow": True,
@@ -200,15 +205,18 @@ def gallery(
     subtitle: str,
     path: str | Path,
 ) -> Path:
-    """Draw images in rows, each with a caption below it: lines of `(text, color)`."""
+    """Draw images in rows, each with a caption below it: lines of `(text, color)`.
+
+    With wide captions, a row has fewer images than `columns`.
+    """
     height, width = images[0].shape[:2]
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
     lines = max(len(caption) for caption in captions)
     # One unit is a cell's width; an image keeps its aspect ratio within a unit square minus a gap.
     texts = {text for caption in captions for text, _ in caption}
     longest = max(text_width(text, size=CAPTION_SIZE) for text in texts)
     inches = max(0.9 if lines > 1 else 0.72, 1.1 * longest)
+    columns = min(columns, len(images), max(int(WIDEST / inches), 1))
+    rows = -(-len(images) // columns)
     gap, line = 0.1, 0.165 / inches
     high, wide = height / max(height, width), width / max(height, width)
     high, wide = high * (1 - gap), wide * (1 - gap)
@@ -274,14 +282,28 @@ def need_images(dataset: Dataset) -> None:
         raise DataError(f"{dataset.name} is empty; a figure needs at least one image")
 
 
+def columns_of(text: str) -> int:
+    """The width of a text in characters; a Chinese or Japanese one counts twice."""
+    return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+
+
 def short(name: str, most: int = 20) -> str:
-    """A class name on one line, shortened in the middle to `most` characters (at least 5).
+    """A class name on one line, shortened in the middle to a width of `most` (at least 5).
 
     The end is kept because long names often differ only at the end.
     """
     line = " ".join(name.split())
+    if columns_of(line) <= most:
+        return line
     tail = most // 3
-    return line if len(line) <= most else f"{line[: most - 1 - tail].rstrip()}…{line[-tail:]}"
+    head = _first(line, most - 1 - tail).rstrip()
+    return f"{head}…{_first(line[::-1], tail)[::-1]}"
+
+
+def _first(text: str, most: int) -> str:
+    """The first characters of a text, `most` columns at most."""
+    widths = itertools.accumulate(columns_of(letter) for letter in text)
+    return text[: sum(width <= most for width in widths)]
 
 
 def plural(n: int, noun: str) -> str:

@@ -19,6 +19,7 @@ from pocketlens.report.canvas import (
     PALETTE,
     PAPER,
     bare,
+    columns_of,
     gallery,
     need_images,
     new_figure,
@@ -150,7 +151,7 @@ def draw_one_hot(dataset: Dataset, path: str | Path, *, count: int = 10) -> Path
     columns = np.sort(order)
     table = table[:, columns]
     names = [short(dataset.classes[k], 14) for k in columns]
-    longest = max(len(name) for name in names)
+    longest = max(columns_of(name) for name in names)
     lean = longest > 3
     rows, total = len(shown), len(dataset.classes)
     rest = (
@@ -216,11 +217,12 @@ def draw_balance(datasets: Dataset | Sequence[Dataset], path: str | Path) -> Pat
     lanes = len(parts)
     step = max(0.26, 0.13 * lanes + 0.08)
     low, high = float(shares.min()), float(shares.max())
+    between = percent(low) if low == high else f"{percent(low)} to {percent(high)}"
     figure = new_figure(
         6.5,
         3.4 if many else step * len(classes) + 0.9,
         "Class balance",
-        f"each class has {percent(low)} to {percent(high)} of the images; "
+        f"each class has {between} of the images; "
         f"dashed line: equal shares, {percent(1 / len(classes))}",
     )
     axes = figure.subplots()

@@ -20,7 +20,7 @@ from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
 from pocketlens.report.page_figures import page_figures
-from pocketlens.run_contents import CONTENTS, REPORT, folder_beside, run_command
+from pocketlens.run_contents import CONTENTS, REPORT, float32_command, folder_beside, run_command
 from pocketlens.run_folder import Run, read_run
 
 __all__ = ["write_report"]
@@ -156,8 +156,11 @@ def _path(path: Path) -> Path:
 def _resume(run: Run) -> str:
     """The command that creates what is missing.
 
-    Finished stages are skipped, so only a new start creates their files again.
+    Finished stages are skipped, so only a new start creates their files again. A comparison that
+    failed with float16 would fail again.
     """
+    if run.check and not run.check.parity.passed and run.check.precision == "float16":
+        return float32_command(_path(run.folder))
     stages = {item.path: item.stage for item in CONTENTS}  # all but the Core ML file
     lost = any(stages.get(path, "convert") in run.stages for path in run.missing)
     return run_command(_path(run.folder), *(["--force"] if lost else []))

@@ -18,6 +18,7 @@ from pocketlens.report.canvas import (
     MUTED,
     ORANGE,
     PAPER,
+    columns_of,
     gallery,
     new_figure,
     plural,
@@ -124,7 +125,7 @@ def draw_confusion(evaluation: Evaluation, path: str | Path) -> Path:
     counts = counts[np.ix_(chosen, chosen)]
     size = len(chosen)
     names = [short(evaluation.classes[k], 16) for k in chosen]
-    longest = 0.075 * max(len(name) for name in names)
+    longest = 0.075 * max(columns_of(name) for name in names)
     cell = 0.5 if size <= 12 else 0.36
     cut = f"the {size} of {total:,} classes most often confused; " if total > CONFUSED else ""
     figure = new_figure(
