@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from pocketlens import commands, conversion
 from pocketlens.callbacks import Callback
 from pocketlens.cli import main
 from pocketlens.coreml import load
-from pocketlens.data import load_data, mnist
+from pocketlens.data import idx_loading, load_data
+from pocketlens.data.idx_sets import SETS
 from pocketlens.errors import PocketlensError
 from pocketlens.pipeline import run
 from pocketlens.recipe import Recipe
@@ -342,16 +344,15 @@ def a_finished_training(world: World) -> str:
 def no_mnist(world: World) -> str:
     """Missing, and damaged; then the user is online."""
     with world.patch.context() as patch:
-        patch.setattr(mnist, "MIRRORS", ())
+        patch.setitem(SETS, "mnist", replace(SETS["mnist"], mirrors=()))
         patch.setenv("POCKETLENS_DATA", str(world.place / "data"))
         missing = _error(lambda: load_data("mnist")) + str(pocketlens.data.resolve("auto").note)
         folder = world.place / "data" / "mnist"
         folder.mkdir(parents=True, exist_ok=True)
-        for pair in mnist.SPLITS.values():
-            for file in pair:
-                (folder / file.name).write_bytes(b"damaged")
+        for file in SETS["mnist"].files():
+            (folder / file.name).write_bytes(b"damaged")
         damaged = _error(lambda: load_data("mnist"))
-    world.patch.setattr(mnist, "download_mnist", lambda *_, **__: [])
+    world.patch.setattr(idx_loading, "download_idx_set", lambda *_, **__: [])
     return f"{missing} {damaged}"
 
 
@@ -370,10 +371,10 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "cli/recipes.py:copy": [a_copied_recipe],
     "cli/train.py:train": [a_finished_training],
     "cli/verify.py:verify": [models_to_compare],
+    "data/idx_loading.py:_download": [no_mnist],
+    "data/idx_loading.py:load_idx_set": [no_mnist],
     "data/loading.py:_resolve_auto": [no_mnist],
     "data/loading.py:resolve": [an_unknown_source],
-    "data/mnist.py:_fetch": [no_mnist],
-    "data/mnist.py:load_mnist": [no_mnist],
     "finetuning.py:correct": [corrections_for_an_unfinished_run],
     "recipe.py:_recipe_hint": [a_folder_of_photos_as_recipe],
     "recognizer.py:Recognizer.load": [weights_that_are_missing],

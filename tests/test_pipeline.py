@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file
 
 from pocketlens import augment, networks, pipeline
 from pocketlens.callbacks import Callback
-from pocketlens.data import mnist
+from pocketlens.data.idx_sets import SETS
 from pocketlens.errors import (
     CheckFailedError,
     DataNotFoundError,
@@ -126,7 +127,7 @@ def test_offline_the_strokes_are_used_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POCKETLENS_DATA", str(tmp_path / "empty"))
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], mirrors=()))
     listener = Listener()
     out = tmp_path / "run"
     done = run("quick", out=out, overrides=SMALL, until="data", callbacks=[listener])
@@ -230,7 +231,8 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         (["data.source=folder:nowhere"],
          "nowhere is not a folder; expected a folder with one subfolder of images per class"),
         (["data.source=cifar"], "data source 'cifar' is not known; expected one of: auto, mnist, "
-         "strokes, folder:PATH (more about them: pocketlens data list)"),
+         "fashion-mnist, kmnist, emnist-digits, emnist-letters, strokes, folder:PATH, csv:PATH "
+         "(more about them: pocketlens data list)"),
         (["data.extra=strokes"], "data.extra has classes that data.source has not: 0, 1, 2, 3, 4, "
          "5, 6, 7, 8, 9; those of data.source are: lies, slants, stands"),
         (["data.nothing=0.1"], "data.nothing is 0.1, but augment 'none' cannot make frames "

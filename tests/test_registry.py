@@ -215,7 +215,7 @@ def test_a_source_of_another_package(site: Path) -> None:
 
 
 def test_the_command_lists_sources_of_other_packages(site: Path) -> None:
-    assert "halves       from an installed plug-in" in output_of("data", "list")
+    assert "halves          from an installed plug-in" in output_of("data", "list")
     assert {"name": "halves"} in json.loads(output_of("data", "list", "--json"))
 
 

@@ -183,6 +183,18 @@ AUGMENTATIONS = Registry(
     "augmentation", "pocketlens.augmentations", "pocketlens.augment", builtin=("none",)
 )
 SOURCES = Registry(
-    "data source", "pocketlens.sources", builtin=("auto", "mnist", "strokes", "folder")
+    "data source",
+    "pocketlens.sources",
+    builtin=(
+        "auto",
+        "mnist",
+        "fashion-mnist",
+        "kmnist",
+        "emnist-digits",
+        "emnist-letters",
+        "strokes",
+        "folder",
+        "csv",
+    ),
 )
 BACKBONES = Registry("backbone", "pocketlens.backbones")

@@ -48,7 +48,9 @@ def test_a_fresh_folder_is_used_whole(bars_run: Path, model: Path, fresh: Path) 
         status, out, err = run_command("evaluate", source, "--data", fresh, "--json")
         assert status == 0
         assert json.loads(out)["n"] == 300
-        assert "pictures/all has no folders train and test: all of its 300 images are used" in err
+        assert (
+            "pictures/all is not split into train and test: all of its 300 images are used" in err
+        )
     assert json.loads(output_of("verify", bars_run, "--data", fresh, "--json"))["n"] == 300
 
 

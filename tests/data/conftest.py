@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketlens.data import mnist
+from pocketlens.data import idx_sets
+from pocketlens.data.idx_sets import SETS, IdxFile
 
 
 def idx_bytes(values: np.ndarray) -> bytes:
@@ -23,23 +24,51 @@ def idx_bytes(values: np.ndarray) -> bytes:
     return header + values.astype(np.uint8).tobytes()
 
 
-@pytest.fixture
-def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Replace MNIST by 40 + 20 random images without mirrors; returns the decompressed files."""
+def make_tiny(monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, bytes]:
+    """Replace a set by 40 + 20 random images without mirrors; returns the decompressed files."""
     random = np.random.default_rng(0)
-    contents, splits = {}, {}
+    contents, splits, idx_set = {}, {}, SETS[name]
     for split, count in (("train", 40), ("test", 20)):
         images = idx_bytes(random.integers(0, 256, (count, 28, 28)))
-        labels = idx_bytes(np.arange(count) % 10)
+        labels = idx_bytes(np.arange(count) % len(idx_set.classes) + idx_set.first_label)
         pair = []
-        for file, content in zip(mnist.SPLITS[split], (images, labels), strict=True):
-            digest = hashlib.sha256(content).hexdigest()
-            pair.append(replace(file, size=len(content), sha256=digest))
+        for file, content in zip(idx_set.files(split), (images, labels), strict=True):
+            pair.append(tiny_file(file, content))
             contents[file.name] = content
-        splits[split] = tuple(pair)
-    monkeypatch.setattr(mnist, "SPLITS", splits)
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+        splits[split] = (pair[0], pair[1])
+    tiny = replace(idx_set, mirrors=(), train=splits["train"], test=splits["test"])
+    monkeypatch.setitem(idx_sets.SETS, name, tiny)
     return contents
+
+
+def tiny_file(file: IdxFile, content: bytes) -> IdxFile:
+    kind = file.checksum.partition(":")[0]
+    checked = gzip.compress(content, mtime=0) if file.of_gzip else content
+    digest = hashlib.new(kind, checked).hexdigest()
+    return replace(file, size=len(content), checksum=f"{kind}:{digest}")
+
+
+@pytest.fixture
+def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """See `make_tiny`."""
+    return make_tiny(monkeypatch, "mnist")
+
+
+@pytest.fixture
+def tiny_set(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, bytes]]:
+    """`make_tiny`, undone after the test."""
+    return lambda name: make_tiny(monkeypatch, name)
+
+
+@pytest.fixture
+def set_mirrors(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replace the mirrors of sets: `set_mirrors(url, "mnist")`."""
+
+    def change(url: str, *names: str) -> None:
+        for name in names:
+            monkeypatch.setitem(SETS, name, replace(SETS[name], mirrors=(url,)))
+
+    return change
 
 
 @pytest.fixture

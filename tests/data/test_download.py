@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pocketlens.data import download_data, load_data, mnist, resolve
+from pocketlens.data import download_data, load_data, resolve
 from pocketlens.data.download import fetch
 from pocketlens.errors import DataError, DataNotFoundError, OptionError, OutputError
 
@@ -160,11 +160,11 @@ def test_folder_that_cannot_be_written(tmp_path: Path, serve: Serve) -> None:
 
 @pytest.fixture
 def mirror(
-    tiny_mnist: dict[str, bytes], serve: Serve, monkeypatch: pytest.MonkeyPatch
+    tiny_mnist: dict[str, bytes], serve: Serve, set_mirrors: Callable[..., None]
 ) -> dict[str, bytes]:
     """A server with the tiny MNIST as the only mirror."""
     files = {f"/{name}.gz": gzip.compress(content) for name, content in tiny_mnist.items()}
-    monkeypatch.setattr(mnist, "MIRRORS", (serve(files=files).url,))
+    set_mirrors(serve(files=files).url, "mnist")
     return tiny_mnist
 
 
@@ -192,10 +192,10 @@ def test_download_replaces_only_damaged_files(mirror: dict[str, bytes], tmp_path
 
 
 def test_wrong_content_from_all_mirrors(
-    tiny_mnist: dict[str, bytes], serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny_mnist: dict[str, bytes], serve: Serve, set_mirrors: Callable[..., None], tmp_path: Path
 ) -> None:
     page = serve(files={f"/{name}.gz": b"<html>log in</html>" for name in tiny_mnist})
-    monkeypatch.setattr(mnist, "MIRRORS", (page.url,))
+    set_mirrors(page.url, "mnist")
     with pytest.raises(DataNotFoundError, match="is a web page, not the file itself"):
         load_data("mnist", folder=tmp_path)
     assert not (tmp_path / "mnist").exists()
@@ -229,12 +229,12 @@ def test_a_mirror_that_is_too_slow_is_left_for_the_next(tmp_path: Path, serve: S
 
 
 def test_two_processes_download_the_files_once(
-    tmp_path: Path, serve: Serve, tiny_mnist: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, serve: Serve, tiny_mnist: dict[str, bytes], set_mirrors: Callable[..., None]
 ) -> None:
     """The second waits for the first, and finds its files."""
     files = {f"/{name}.gz": gzip.compress(content) for name, content in tiny_mnist.items()}
     site = serve(files=files)
-    monkeypatch.setattr(mnist, "MIRRORS", (site.url,))
+    set_mirrors(site.url, "mnist")
     errors: list[BaseException] = []
 
     def download() -> None:

@@ -12,9 +12,11 @@ import pytest
 
 import pocketlens.data as data
 from pocketlens.data import CATALOG, load_data, load_folder, resolve
+from pocketlens.data.idx_sets import SETS
 from pocketlens.data.strokes import COUNTS
 from pocketlens.errors import DataNotFoundError, OptionError, PocketlensError
 from pocketlens.image import InputSpec
+from pocketlens.registry import SOURCES
 
 
 def test_auto_falls_back_to_strokes_with_a_warning(
@@ -45,12 +47,18 @@ def test_explicit_sources_resolve_to_themselves_without_a_warning(tmp_path: Path
         ("minst", "data source 'minst' is not known; did you mean 'mnist'?"),
         ("MNIST", "data source 'MNIST' is not known; "),
         ("folder:", "data source 'folder:' has no path; expected: folder:PATH"),
-        ("", "data source '' is not known; expected one of: auto, mnist, strokes, folder:PATH"),
+        ("csv:", "data source 'csv:' has no path; expected: csv:PATH"),
+        ("csv:PATHS", "PATHS is not a file; expected a CSV file with path,label"),
+        (
+            "",
+            "data source '' is not known; expected one of: auto, mnist, fashion-mnist, kmnist, "
+            "emnist-digits, emnist-letters, strokes, folder:PATH, csv:PATH",
+        ),
     ],
 )
 def test_unknown_sources(source: str, message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        load_data(source)
+    with pytest.raises(PocketlensError) as caught:
+        load_data(source, input_spec=SPEC if source == "csv:PATHS" else None)
     assert message in str(caught.value)
 
 
@@ -130,7 +138,12 @@ def test_images_have_the_requested_size_and_colors(tiny_mnist: dict[str, bytes])
 
 def test_catalog_matches_the_sources(tiny_mnist: dict[str, bytes]) -> None:
     table = {source.name: source for source in CATALOG}
-    assert list(table) == ["auto", "mnist", "strokes", "folder:PATH"]
+    names = ["auto", *SETS, "strokes", "folder:PATH", "csv:PATH"]
+    assert list(table) == names
+    assert {name.partition(":")[0] for name in names} == set(SOURCES.builtin)
+    for name, idx_set in SETS.items():
+        counts = [file.size - 8 for file in (idx_set.train[1], idx_set.test[1])]
+        assert counts == [table[name].train, table[name].test] or name == "mnist"
     assert {"train": table["strokes"].train, "test": table["strokes"].test} == COUNTS
     dataset = load_data("strokes", split="test")
     assert len(dataset) == table["strokes"].test

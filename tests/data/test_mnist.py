@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketlens.data import load_data, mnist, resolve
+from pocketlens.data import load_data, resolve
+from pocketlens.data.idx_loading import missing_files
+from pocketlens.data.idx_sets import SETS
 from pocketlens.data.location import data_folder
 from pocketlens.errors import DataError, DataNotFoundError
 
@@ -119,10 +121,10 @@ def test_damaged_file_is_an_error_even_for_auto(
     assert "download it again with: pocketlens data download mnist" in str(caught.value)
 
 
-REAL = Path(os.environ.get("POCKETLENS_DATA") or "none") / "mnist"
+REAL = Path(os.environ.get("POCKETLENS_DATA") or "none")
 
 
-@pytest.mark.skipif(bool(mnist.missing_files(REAL)), reason="real MNIST is not on this computer")
+@pytest.mark.skipif(bool(missing_files("mnist", REAL)), reason="real MNIST is not on this computer")
 def test_real_mnist() -> None:
     train, test = load_data("mnist"), load_data("mnist", split="test")
     # Class counts as published with the data set.
@@ -139,10 +141,10 @@ def test_real_mnist() -> None:
 
 
 def test_published_checksums_are_of_the_decompressed_bytes(tmp_path: Path) -> None:
-    file = mnist.SPLITS["test"][1]
-    if file.find(REAL) is None:
+    file, place = SETS["mnist"].test[1], REAL / "mnist"
+    if file.find(place) is None:
         pytest.skip("real MNIST is not on this computer")
-    path = file.find(REAL)
+    path = file.find(place)
     assert path is not None
     content = path.read_bytes()
     again = tmp_path / "again.gz"

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pocketlens.data import Dataset, load_data, mnist
+from pocketlens.data import Dataset, load_data
+from pocketlens.data.idx_loading import missing_files
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
@@ -25,7 +26,7 @@ REAL = Path(os.environ.get("POCKETLENS_DATA") or "none")
 
 @pytest.fixture(scope="session")
 def mnist_test() -> Dataset:
-    if mnist.missing_files(REAL / "mnist"):
+    if missing_files("mnist", REAL):
         pytest.skip("real MNIST is not in $POCKETLENS_DATA")
     return load_data("mnist", split="test", folder=REAL)
 

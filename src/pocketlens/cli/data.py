@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 data = group("data", "List, show and download data sets.")
 
-Source = Annotated[str, typer.Argument(help="A folder of images, mnist, strokes or auto.")]
+Source = Annotated[
+    str, typer.Argument(help="A folder of images, a CSV file, or a name such as mnist.")
+]
 
 
 @command(on=data, name="list", example=("pocketlens data list",))
@@ -110,7 +112,13 @@ def _augmentation(name: str) -> Augmentation:
     return build(choice, nothing=0 if errors(choice, nothing=1) else 1)
 
 
-@command(on=data, example=("pocketlens data download mnist",))
+@command(
+    on=data,
+    example=(
+        "pocketlens data download mnist",
+        "pocketlens data download emnist-letters",
+    ),
+)
 def download(source: Source, json: Json = False) -> None:
     """Download a data set into the data folder, checked by its sha256."""
     from pocketlens.cli.progress import Progress

@@ -1,4 +1,4 @@
-"""Labeled images from the sources `mnist`, `strokes` and `folder:PATH`, each loaded as a `Dataset`.
+"""Labeled images from published sets, drawn digits, folders and CSV files, each as a `Dataset`.
 
 Importing this package imports NumPy, but nothing heavier.
 """

@@ -34,6 +34,12 @@ class Source:
     citation: str
 
 
+NIST = "public (NIST Special Database 19, a work of the US government)"
+EMNIST = (
+    'G. Cohen, S. Afshar, J. Tapson, A. van Schaik, "EMNIST: an extension of MNIST to handwritten '
+    'letters", arXiv:1702.05373, 2017'
+)
+
 CATALOG: tuple[Source, ...] = (
     Source(
         name="auto",
@@ -62,6 +68,56 @@ CATALOG: tuple[Source, ...] = (
         'document recognition", Proceedings of the IEEE 86(11):2278-2324, 1998',
     ),
     Source(
+        name="fashion-mnist",
+        title="Fashion-MNIST clothes",
+        description="Ten kinds of clothes, shoes and bags, from the photos of a shop, in the "
+        "format of MNIST.",
+        train=60_000,
+        test=10_000,
+        size=(28, 28, 1),
+        download_bytes=30_878_645,
+        license="MIT (Zalando SE)",
+        citation='H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for '
+        'Benchmarking Machine Learning Algorithms", arXiv:1708.07747, 2017',
+    ),
+    Source(
+        name="kmnist",
+        title="Kuzushiji-MNIST, cursive Japanese",
+        description="Ten hiragana characters in the cursive script of old Japanese books, in the "
+        "format of MNIST.",
+        train=60_000,
+        test=10_000,
+        size=(28, 28, 1),
+        download_bytes=21_240_888,
+        license="CC BY-SA 4.0 (ROIS-DS Center for Open Data in the Humanities)",
+        citation="T. Clanuwat, M. Bober-Irizar, A. Kitamoto, A. Lamb, K. Yamamoto, D. Ha, "
+        '"Deep Learning for Classical Japanese Literature", arXiv:1812.01718, 2018',
+    ),
+    Source(
+        name="emnist-digits",
+        title="EMNIST handwritten digits",
+        description="Digits of the NIST Special Database 19, in the format of MNIST. The download "
+        "is shared with emnist-letters.",
+        train=240_000,
+        test=40_000,
+        size=(28, 28, 1),
+        download_bytes=561_753_746,
+        license=NIST,
+        citation=EMNIST,
+    ),
+    Source(
+        name="emnist-letters",
+        title="EMNIST handwritten letters",
+        description="Letters of the NIST Special Database 19, in the format of MNIST; upper and "
+        "lower case are one class, such as A. The download is shared with emnist-digits.",
+        train=124_800,
+        test=20_800,
+        size=(28, 28, 1),
+        download_bytes=561_753_746,
+        license=NIST,
+        citation=EMNIST,
+    ),
+    Source(
         name="strokes",
         title="built-in drawn digits",
         description="Digits drawn by a simulated pen in the format of MNIST, in ten or more "
@@ -79,6 +135,18 @@ CATALOG: tuple[Source, ...] = (
         title="a folder of your own images",
         description="One folder per class. If PATH has both train and test folders, they are the "
         "two splits; otherwise the seed chooses a fifth of each class as the test set.",
+        train=None,
+        test=None,
+        size=None,
+        download_bytes=0,
+        license="yours",
+        citation="",
+    ),
+    Source(
+        name="csv:PATH",
+        title="your own images, listed in a CSV file",
+        description="A table with the columns path, label and, optionally, split (train or test). "
+        "Paths are relative to its folder and must not leave it; with csv-outside:PATH they may.",
         train=None,
         test=None,
         size=None,

@@ -13,8 +13,11 @@ from pocketlens.commands import command
 from pocketlens.data.catalog import CATALOG
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress
+from pocketlens.data.file_sources import FOLDER, FileSource
 from pocketlens.data.fit import fit_dataset
+from pocketlens.data.idx_sets import DIGITS, SETS
 from pocketlens.data.location import data_folder
+from pocketlens.data.members import ALL
 from pocketlens.errors import (
     DataError,
     DataNotFoundError,
@@ -40,8 +43,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "test")
-ALL = "all"
-FOLDER = "folder:"
 SHOWN = 12
 """The most class names that an error message lists."""
 
@@ -51,7 +52,7 @@ class Resolved:
     """The source that `auto` or another name stands for.
 
     Args:
-        name: `mnist`, `strokes` or `folder:PATH`; never `auto`.
+        name: The name of a source, such as `mnist` or `folder:PATH`; never `auto`.
         note: A warning for the user about the choice; None if there is none.
     """
 
@@ -68,7 +69,8 @@ def resolve(
     """Find out which source to use; for `auto`, download MNIST or fall back to strokes.
 
     Args:
-        source: `auto`, `mnist`, `strokes`, `folder:PATH` or the name of an installed plug-in.
+        source: `auto`, the name of a built-in source, `folder:PATH`, `csv:PATH` or the name of an
+            installed plug-in.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called during a download.
 
@@ -83,12 +85,10 @@ def resolve(
         )
     if source == "auto":
         return _resolve_auto(folder, progress)
-    if source.startswith(FOLDER):
-        if source == FOLDER:
-            raise OptionError("data source 'folder:' has no path; expected: folder:PATH")
+    if FileSource.parse(source):
         return Resolved(source)
     known = [*(entry.name for entry in CATALOG), *SOURCES.plugins()]
-    if not SOURCES.is_plugin(source) and (source not in known or source == "folder:PATH"):
+    if not SOURCES.is_plugin(source) and (source not in known or ":" in source):
         raise OptionError(
             f"data source {source!r} is not known; {did_you_mean(source, known)} "
             f"(more about them: {command('data', 'list')})"
@@ -97,19 +97,19 @@ def resolve(
 
 
 def _resolve_auto(folder: str | os.PathLike[str] | None, progress: Progress | None) -> Resolved:
-    from pocketlens.data.mnist import download_mnist, missing_files
+    from pocketlens.data.idx_loading import download_idx_set, missing_files
 
-    place = data_folder(folder) / "mnist"
-    if missing_files(place):
+    place = data_folder(folder)
+    if missing_files("mnist", place):
         try:
-            download_mnist(place, progress=progress)
+            download_idx_set("mnist", place, progress=progress)
         except (DataNotFoundError, OutputError):
             # The command in the note reports the full reason.
             return Resolved(
                 "strokes",
-                f"MNIST is not in {place} and cannot be downloaded: using the built-in strokes "
-                "digits instead, so results differ from MNIST's; when online, download MNIST "
-                f"with: {command('data', 'download', 'mnist')}",
+                f"MNIST is not in {place / 'mnist'} and cannot be downloaded: using the built-in "
+                "strokes digits instead, so results differ from MNIST's; when online, download "
+                f"MNIST with: {command('data', 'download', 'mnist')}",
             )
     return Resolved("mnist")
 
@@ -126,13 +126,16 @@ def load_data(
     """Load labeled images.
 
     Args:
-        source: `mnist`, `strokes`, `folder:PATH` (one folder per class, see `load_folder`), the
-            name of an installed plug-in, or `auto`: MNIST if it is on this computer or can be
-            downloaded, else strokes with a warning.
-        split: `train` or `test`; for a folder also `all`.
+        source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `strokes`,
+            `folder:PATH` (one folder per class, see `load_folder`), `csv:PATH` (a table with the
+            columns path, label and optionally split; paths are relative to its folder and must
+            not leave it, except with `csv-outside:PATH`), the name of an installed plug-in, or
+            `auto`: MNIST if it is on this computer or can be downloaded, else strokes with a
+            warning.
+        split: `train` or `test`; for a folder or CSV file also `all`.
         input_spec: Size and colors of the images; default: those of the source. Required for a
-            folder.
-        seed: At least 0. It draws the strokes and splits a folder; MNIST does not depend on it.
+            folder or CSV file.
+        seed: At least 0. It draws the strokes, and splits a folder or CSV file without splits.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called with (file name, bytes so far, total bytes or None) during a download.
 
@@ -140,7 +143,7 @@ def load_data(
         The images of one split.
 
     Raises:
-        OptionError: The source, split or seed is invalid, or a folder has no `input_spec`.
+        OptionError: The source, split or seed is invalid, or `input_spec` is missing.
         DataNotFoundError: The data is not on this computer and cannot be downloaded.
         DataError: The data is damaged or inconsistent.
         PluginError: A plug-in cannot be used.
@@ -202,7 +205,7 @@ def _load(
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    splits = (*SPLITS, ALL) if str(source).startswith(FOLDER) else SPLITS
+    splits = (*SPLITS, ALL) if FileSource.parse(str(source)) else SPLITS
     if split not in splits:
         raise OptionError(f"split {split!r} is not known; {did_you_mean(split, splits)}")
     if type(seed) is not int or seed < 0:
@@ -210,11 +213,11 @@ def _load(
     resolved = resolve(source, folder=folder, progress=progress)
     if resolved.note:
         warnings.warn(resolved.note, stacklevel=3)
-    if resolved.name == "mnist":
-        from pocketlens.data.mnist import load_mnist
+    if resolved.name in SETS:
+        from pocketlens.data.idx_loading import load_idx_set
 
-        place = data_folder(folder) / "mnist"
-        return fit_dataset(load_mnist(place, split, progress=progress), input_spec)
+        found = load_idx_set(resolved.name, data_folder(folder), split, progress=progress)
+        return fit_dataset(found, input_spec)
     if resolved.name == "strokes":
         from pocketlens.data.strokes import draw_strokes
 
@@ -226,9 +229,11 @@ def _load(
             f"{source} needs the size to which its images are scaled; add --size, such as "
             "--size 64; in Python, pass input_spec=InputSpec(64, 64, 'rgb')"
         )
-    from pocketlens.data.folder import read_folder
+    from pocketlens.data.folder import read_files
 
-    return read_folder(_folder(resolved.name), split, input_spec, seed=seed)
+    files = FileSource.parse(resolved.name)
+    assert files is not None  # `resolve` knows no other sources
+    return read_files(files, split, input_spec, seed=seed)
 
 
 def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int) -> Dataset:
@@ -244,10 +249,6 @@ def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int)
             f"received: {type(found).__name__}"
         )
     return fit_dataset(found, input_spec)
-
-
-def _folder(name: str) -> Path:
-    return Path(name.removeprefix(FOLDER)).expanduser()
 
 
 def errors(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
@@ -329,7 +330,7 @@ def training_images(
 
 def _extra_split(options: DataOptions) -> str:
     """The split of `data.extra` to train on: all of a folder, as none of it is used for testing."""
-    return ALL if options.extra.startswith(FOLDER) else "train"
+    return ALL if FileSource.parse(options.extra) else "train"
 
 
 def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
@@ -337,16 +338,15 @@ def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
     SOURCES.is_plugin(source)  # raises PluginError if another package has the same name
     sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
     name = source if source == "auto" else resolve(source).name
-    if name.startswith(FOLDER):
+    if files := FileSource.parse(name):
         from pocketlens.data.folder import count_images
 
-        return count_images(_folder(name), split, seed=seed)
+        return count_images(files, split, seed=seed)
     if SOURCES.is_plugin(name):  # only the images themselves tell; they are loaded again later
         return _from_plugin(name, split, None, seed).counts
-    from pocketlens.data.mnist import CLASSES
-
-    images = min(sizes.values()) if name == "auto" else sizes[name]
-    return dict.fromkeys(CLASSES, images // len(CLASSES))
+    images = min(sizes["mnist"], sizes["strokes"]) if name == "auto" else sizes[name]
+    classes = SETS[name].classes if name in SETS else DIGITS
+    return dict.fromkeys(classes, images // len(classes))
 
 
 def download_data(
@@ -358,7 +358,7 @@ def download_data(
     """Download the missing or damaged files of a source into the data folder.
 
     Args:
-        source: `mnist`.
+        source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits` or `emnist-letters`.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called with (file name, bytes so far, total bytes or None).
 
@@ -375,8 +375,8 @@ def download_data(
         raise OptionError(
             f"data source {source!r} has nothing to download; {did_you_mean(source, downloadable)}"
         )
-    from pocketlens.data.mnist import download_mnist
+    from pocketlens.data.idx_loading import download_idx_set
 
-    place = data_folder(folder) / "mnist"
-    download_mnist(place, progress=progress)
-    return place
+    place = data_folder(folder)
+    download_idx_set(source, place, progress=progress)
+    return place / SETS[source].folder
