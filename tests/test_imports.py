@@ -17,9 +17,10 @@ SOURCE = Path(pocketlens.__file__).parent
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
     "errors", "commands", "compat", "locking", "files", "json_fields", "image_files", "decoding",
-    "image", "prediction", "recipe_options", "recipe", "run_contents", "history", "callbacks",
-    "registry", "data", "augment", "networks", "recognizer", "training", "evaluation", "coreml",
-    "conversion", "run_files", "run_folder", "run_state", "app", "preview", "report", "stages",
+    "image", "prediction", "toml", "recipe_options", "recipe", "run_contents", "history",
+    "callbacks", "registry", "data", "augment", "networks", "recognizer", "training", "evaluation",
+    "coreml", "conversion", "run_files", "run_folder", "run_state", "app", "preview", "report",
+    "stages",
     "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 

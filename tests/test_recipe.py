@@ -231,10 +231,12 @@ def test_differences_name_the_keys() -> None:
     ("content", "message"),
     [
         ("a = " + "[" * 100_000, "it is nested too deeply"),
+        ("a" + ".a" * 100_000 + " = 1", "it is nested too deeply: a key has more than 100 parts"),
+        ("x = {" + '"b" . ' * 101 + "c = 1}", "it is nested too deeply: a key has more than 100"),
         ("a = " + "9" * 5000, "it is not TOML: "),
         ("\x1b[31m", "it is not TOML: "),
     ],
-    ids=["nesting", "digits", "control characters"],
+    ids=["nesting", "long key", "long key in a table", "digits", "control characters"],
 )
 def test_a_hostile_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "x.toml"

@@ -8,7 +8,6 @@ measured. All errors of a recipe are reported together.
 from __future__ import annotations
 
 import math
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -30,6 +29,7 @@ from pocketlens.recipe_options import (
     TrainingOptions,
     between,
 )
+from pocketlens.toml import parse_toml
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -235,11 +235,9 @@ def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except ValueError as error:  # also of a number of too many digits
         raise RecipeError([f"it is not TOML: {error}"], source=source) from error
-    except RecursionError as error:
-        raise RecipeError(["it is nested too deeply"], source=source) from error
 
 
 def parse_override(override: str) -> tuple[str, Any]:
@@ -250,8 +248,8 @@ def parse_override(override: str) -> tuple[str, Any]:
             f"an override must be KEY=VALUE, such as training.epochs=3; received: {override!r}"
         )
     try:
-        values = tomllib.loads(f"value = {text.strip()}")
-    except (ValueError, RecursionError):
+        values = parse_toml(f"value = {text.strip()}")
+    except ValueError:
         return key.strip(), text.strip()
     if len(values) > 1:
         return key.strip(), text

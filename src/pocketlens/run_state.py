@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -36,6 +35,7 @@ from pocketlens.run_contents import (
     run_command,
 )
 from pocketlens.run_folder import Finished, read_finished, read_run
+from pocketlens.toml import parse_toml
 
 __all__ = [
     "complete_stages",
@@ -178,7 +178,7 @@ def _core_ml_files(folder: Path) -> list[Path]:
 
 def _model_name(file: Path) -> str:
     text = read_limited(file, MAX_RECIPE_BYTES).decode()
-    return str(tomllib.loads(text)["model"]["name"])
+    return str(parse_toml(text)["model"]["name"])
 
 
 def _remove(paths: Iterable[Path]) -> None:
