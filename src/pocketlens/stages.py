@@ -247,11 +247,12 @@ class Stages:
 
     def verify(self) -> None:
         from pocketlens.coreml import load
+        from pocketlens.coreml.file.time_limit import default_time_limit
         from pocketlens.evaluation.parity import verify
         from pocketlens.report.app_screen import draw_app_screen
 
         started = time.perf_counter()
-        model = load(self.model)
+        model = load(self.model, time_limit=default_time_limit())
         load_seconds = time.perf_counter() - started
         parity = verify(self.recognizer, model, self.test_set)
         self.draw([("draw_parity", (parity, self.figures / "parity.svg"))])

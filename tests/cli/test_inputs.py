@@ -12,7 +12,8 @@ from PIL import Image
 
 import pocketlens.coreml
 from command_line import error_of, output_of, run_command
-from pocketlens.cli.inputs import InputOptions, time_limit
+from pocketlens.cli.inputs import InputOptions
+from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.errors import OptionError, PocketlensError
 from pocketlens.image import InputSpec
 
@@ -175,7 +176,7 @@ def test_commands_limit_the_time_of_a_run(
         assert options == {"time_limit": 7.5}
         raise Loaded("loaded")
 
-    assert time_limit() == 60
+    assert default_time_limit() == 60
     monkeypatch.setattr(pocketlens.coreml, "load", load)
     monkeypatch.setenv("POCKETLENS_TIME_LIMIT", "7.5")
     model = tmp_path / "m.mlmodel"
@@ -184,4 +185,4 @@ def test_commands_limit_the_time_of_a_run(
     assert "loaded" in error_of(command, *given.get(command, [str(model)]))
     monkeypatch.setenv("POCKETLENS_TIME_LIMIT", "soon")
     with pytest.raises(OptionError, match="POCKETLENS_TIME_LIMIT is 'soon'; expected a positive"):
-        time_limit()
+        default_time_limit()

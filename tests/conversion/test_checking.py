@@ -116,7 +116,7 @@ def test_the_check_can_be_turned_off(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_file_that_cannot_run_here_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, **_: object) -> None:
         raise UnsupportedOp(f"{path}: the op 'conv' is not supported")
 
     monkeypatch.setattr(checking, "load", refuse)

@@ -163,6 +163,7 @@ def _check_model(
 ) -> None:
     """Compare the model with `recognizer.json`, and its predictions with the fixtures."""
     from pocketlens.coreml import inspect, load
+    from pocketlens.coreml.file.time_limit import default_time_limit
 
     try:
         description = inspect(path)
@@ -174,7 +175,7 @@ def _check_model(
             )
             return
         images = {name: folder / name for name in fixtures.pictures if (folder / name).is_file()}
-        predictions = load(path).predict(list(images.values()))
+        predictions = load(path, time_limit=default_time_limit()).predict(list(images.values()))
     except UnsupportedModelError as error:
         warnings.warn(f"the model was not checked: {error}", stacklevel=3)
         return

@@ -114,9 +114,10 @@ class _DescribedModel:
 def _model(file: Path, description: Mapping[str, Any]) -> Described:
     """The loaded model, or its description if only Apple's systems run it."""
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
 
     try:
-        model: Described = load(file)
+        model: Described = load(file, time_limit=default_time_limit())
     except UnsupportedModelError as error:
         if needed := [CUSTOM_CODE[op] for op in description["ops"] if op in CUSTOM_CODE]:
             raise AppError(

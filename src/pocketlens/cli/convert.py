@@ -15,7 +15,6 @@ from pocketlens.cli.inputs import (
     refuse_options,
     takes_input_options,
     test_set,
-    time_limit,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.commands import command as command_line
@@ -75,6 +74,7 @@ def convert(
     from pocketlens.conversion import ModelMetadata
     from pocketlens.conversion import convert as make
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation.parity import verify
     from pocketlens.run_folder import read_run
 
@@ -115,7 +115,7 @@ def convert(
 
     parity = None
     if data is not None:
-        made = load(path, time_limit=time_limit())
+        made = load(path, time_limit=default_time_limit())
         parity = verify(source, made, test_set(run, data, made.input_spec))
     if json:
         assumed = list(source.input_spec.assumed)

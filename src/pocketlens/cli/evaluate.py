@@ -17,7 +17,6 @@ from pocketlens.cli.inputs import (
     refuse_options,
     takes_input_options,
     test_set,
-    time_limit,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 
@@ -67,6 +66,7 @@ def evaluate(
     folder suite/).
     """
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
 
     if not suite:
         refuse_options(
@@ -83,7 +83,7 @@ def evaluate(
 
         predictor = told.applied(Recognizer.load(model))
     else:
-        predictor = told.applied(load(model, time_limit=time_limit()))
+        predictor = told.applied(load(model, time_limit=default_time_limit()))
         run = run if data is not None else None
     if not suite:
         measured = test_set(run, data, predictor.input_spec)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +36,7 @@ __all__ = [
     "source_name",
     "takes_input_options",
     "test_set",
-    "time_limit",
 ]
-
-TIME_LIMIT, DEFAULT_SECONDS = "POCKETLENS_TIME_LIMIT", "60"
 
 Data = Annotated[
     str | None,
@@ -182,22 +178,6 @@ def refuse_options(reason: str, **values: object) -> None:
     ]
     if given:
         raise OptionError(f"{', '.join(given)} cannot be used here: {reason}")
-
-
-def time_limit() -> float:
-    """How many seconds a Core ML model may take for one image, so that no command hangs.
-
-    Raises:
-        OptionError: The environment variable is not a positive number.
-    """
-    given = os.environ.get(TIME_LIMIT, DEFAULT_SECONDS)
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise OptionError(f"{TIME_LIMIT} is {given!r}; expected a positive number of seconds")
-    return seconds
 
 
 def source_name(data: str) -> str:

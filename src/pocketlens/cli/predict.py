@@ -15,7 +15,6 @@ from pocketlens.cli.inputs import (
     InputOptions,
     core_ml_file,
     takes_input_options,
-    time_limit,
 )
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import ImageError, OptionError, printable
@@ -63,12 +62,13 @@ def predict(
     reported, the others are classified, and the exit status is 2.
     """
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
 
     if json and table is not None:
         raise OptionError("--json and --csv are two formats for the same results; pass one of them")
     model_file = core_ml_file(file)
     paths = [path for given in images for path in _images(given)]
-    model = told.applied(load(model_file, time_limit=time_limit()))
+    model = told.applied(load(model_file, time_limit=default_time_limit()))
     found = _results(model, paths)
     if len(images) == 1 and not images[0].is_dir():
         found = _readable(found)

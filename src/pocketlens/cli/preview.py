@@ -13,7 +13,6 @@ from pocketlens.cli.inputs import (
     InputOptions,
     core_ml_file,
     takes_input_options,
-    time_limit,
 )
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.errors import OptionError
@@ -54,6 +53,7 @@ def preview(
     The options for the input apply to both models of a comparison.
     """
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.preview import serve_preview
     from pocketlens.preview.inference import MODEL_THREADS
     from pocketlens.preview.lan import qr_code
@@ -70,7 +70,7 @@ def preview(
         names = [f"{path.resolve().parent.name}/{path.stem}" for path in files]
     if len(set(names)) < len(names):
         names = [f"{number} {name}" for number, name in enumerate(names, 1)]
-    seconds = time_limit()
+    seconds = default_time_limit()
     models = {
         name: told.applied(load(path, time_limit=seconds))
         for name, path in zip(names, paths, strict=True)

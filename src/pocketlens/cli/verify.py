@@ -16,7 +16,6 @@ from pocketlens.cli.inputs import (
     owner,
     takes_input_options,
     test_set,
-    time_limit,
 )
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.commands import command as command_line
@@ -63,6 +62,7 @@ def verify(
     input apply to both models.
     """
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation import Readings, Tolerance, find_readings
     from pocketlens.evaluation import verify as compare
 
@@ -78,7 +78,7 @@ def verify(
         raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")
     file = other or (run.model if run and is_run(model) else model)
     assert file is not None  # checked above
-    given = load(file, time_limit=time_limit())
+    given = load(file, time_limit=default_time_limit())
     second = told.applied(given)
     owned = run if is_run(model) or data else None
     images = test_set(owned, data, second.input_spec)
@@ -133,8 +133,9 @@ def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
         # A Keras file has no class names and no crop; the Core ML file made from it has both.
         return KerasPredictor(model, second.classes, second.input_spec)
     from pocketlens.coreml import load
+    from pocketlens.coreml.file.time_limit import default_time_limit
 
-    return told.applied(load(model, time_limit=time_limit()))
+    return told.applied(load(model, time_limit=default_time_limit()))
 
 
 def _shape(spec: InputSpec) -> tuple[object, ...]:

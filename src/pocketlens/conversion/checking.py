@@ -16,7 +16,8 @@ from pocketlens.conversion.differences import first_difference, first_overflow
 from pocketlens.conversion.from_torch import outputs_of
 from pocketlens.conversion.heads import Head, probabilities_of
 from pocketlens.conversion.probes import probe_images
-from pocketlens.coreml import load
+from pocketlens.coreml import CoreMLModel, load
+from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.errors import (
     CheckFailedError,
     FeatureError,
@@ -123,7 +124,7 @@ def _check_exact(
     worst = int(unexplained.argmax())
     label = int(np.abs(got[worst] - want[worst]).argmax())
     found = first_difference(
-        reference.program, load(file), images[worst], reference.input_spec, want[worst]
+        reference.program, _loaded(file), images[worst], reference.input_spec, want[worst]
     )
     raise CheckFailedError(
         f"the converted file differs from its source: for {names[worst]}, the probability of "
@@ -133,9 +134,13 @@ def _check_exact(
     )
 
 
+def _loaded(file: Path) -> CoreMLModel:
+    return load(file, time_limit=default_time_limit())
+
+
 def _predicted(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     try:
-        return load(file).probabilities(images)
+        return _loaded(file).probabilities(images)
     except (UnsupportedModelError, ModelFileError, FeatureError) as error:
         reason = str(error).removeprefix(f"{file}: ").removeprefix(f"{file} ")
         raise CheckFailedError(
@@ -230,7 +235,7 @@ def _drift(
     """What rounding to float16 changes."""
     finite = np.isfinite(got).all(axis=1)
     if not finite.all():
-        found = first_overflow(load(file), images[int(finite.argmin())], reference.program)
+        found = first_overflow(_loaded(file), images[int(finite.argmin())], reference.program)
         raise CheckFailedError(
             "float16 is too small for this network: the converted file returns values that are "
             f"not finite for {int((~finite).sum())} of {len(images)} test images{found}; nothing "

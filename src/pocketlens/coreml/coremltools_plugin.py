@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.file.package import MAX_SPECIFICATION
+from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.coreml.loading import load
 from pocketlens.errors import MissingExtraError, PocketlensError
 
@@ -92,7 +93,9 @@ class _MLModelProxy:
             raise RuntimeError("only Apple's Core ML can create and read a model asset")
         started = time.perf_counter_ns()
         with _as_runtime_error():
-            self.model = load(filename, function=function_name or None)
+            self.model = load(
+                filename, function=function_name or None, time_limit=default_time_limit()
+            )
         self._load_time = time.perf_counter_ns() - started
         self._predict_time: int | None = None
 

@@ -11,6 +11,7 @@ from pocketlens.coreml.file.errors import one_line_errors
 from pocketlens.coreml.file.features import Interface, read_interface
 from pocketlens.coreml.file.kinds import NETWORKS, PIPELINES, check_kind
 from pocketlens.coreml.file.package import ModelFile, open_model
+from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.coreml.ops.lowered import Lowered
 from pocketlens.coreml.runtime.flexible import FlexibleModel, is_flexible
 from pocketlens.coreml.runtime.graph_model import GraphModel
@@ -35,8 +36,8 @@ def load(
         path: A `.mlpackage` folder or a `.mlmodel` file.
         function: The function to run if an ML Program has several; by default the one that the
             file marks as its default.
-        time_limit: How many seconds one run may take, for each graph of the model; None for no
-            limit. A run that takes longer is stopped and raises a FeatureError.
+        time_limit: How many seconds one run may take, all stages of a pipeline together; None for
+            no limit. A run that takes longer is stopped and raises a FeatureError.
         max_memory: How many bytes the model may need, for its weights and for the tensors of a run;
             by default 4 GiB, or the number in the environment variable POCKETLENS_MAX_MEMORY.
 
@@ -92,14 +93,16 @@ def predict(
 ) -> Prediction | list[Prediction]:
     """Classify one image, or each of several, with the Core ML model at `path`.
 
-    To classify more than once, `load` the model and call its `predict`.
+    To classify more than once, `load` the model and call its `predict`. Here, each image may take
+    60 seconds, or the number in the environment variable POCKETLENS_TIME_LIMIT.
 
     Raises:
         ModelFileError, UnsupportedModelError: As in `load`.
-        FeatureError: The model is not an image classifier, or takes other inputs besides an image.
+        FeatureError: The model is not an image classifier, takes other inputs besides an image, or
+            takes too long.
         ImageError: An image cannot be read.
     """
-    return load(path).predict(images)
+    return load(path, time_limit=default_time_limit()).predict(images)
 
 
 def _model(file: ModelFile, function: str | None = None, depth: int = 0) -> CoreMLModel:

@@ -19,10 +19,11 @@ import onnxruntime
 import pytest
 
 from pocketlens.coreml import load
+from pocketlens.coreml.file.time_limit import TimeLimitError
 from pocketlens.coreml.graph import Graph
 from pocketlens.coreml.graph.export import onnx_model
 from pocketlens.coreml.runtime import session as session_module
-from pocketlens.coreml.runtime.interrupts import TimeLimitError, interruptible
+from pocketlens.coreml.runtime.interrupts import interruptible
 from pocketlens.coreml.runtime.session import DISABLED, PASSES, Session
 from pocketlens.errors import FeatureError, ModelFileError, OptionError
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketlens.coreml.classic.reading import listed, mapped
 from pocketlens.coreml.classic.step import (
     MAX_ITEMS,
     NUMBERS,
@@ -15,6 +16,7 @@ from pocketlens.coreml.classic.step import (
     find_feature,
     single_feature,
 )
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.features import Feature, Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
@@ -95,6 +97,7 @@ def featureVectorizer(model: Interface, *, inputList: tuple[Message, ...]) -> St
             )
         columns.append((source, size))
     total = sum(size for _, size in columns)
+    charge(2 * 8 * total, "the columns of a run")
     fixed = output.shape and not output.shapes and not output.ranges
     if total > MAX_ITEMS or (fixed and total != math.prod(output.shape)):
         raise ModelFileError(
@@ -148,7 +151,7 @@ def categoricalMapping(
         raise ModelFileError(
             f"it maps {of} to {to}; its sequences are of {source.dtype} and {output.dtype}"
         )
-    table: dict[Any, Any] = dict(mapping.map)
+    table = mapped(mapping.map, "its mapping")
 
     def one(value: Any) -> Any:
         if value not in table and unknown is None:
@@ -173,7 +176,7 @@ def _required(inputs: Features, feature: Feature) -> Any:
 
 def _positions(vector: Message | None, what: str) -> dict[Any, int]:
     """The position of each name in a list of categories or keys."""
-    names = [] if vector is None else list(vector.vector)
+    names = [] if vector is None else listed(vector.vector, f"its {what}")
     if not names or len(set(names)) != len(names):
         raise ModelFileError(f"its {what} are {'not unique' if names else 'missing'}")
     return {name: position for position, name in enumerate(names)}

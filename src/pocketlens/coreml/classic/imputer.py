@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.classic.reading import doubles, listed, mapped
 from pocketlens.coreml.classic.step import Features, Step, single_feature
 from pocketlens.coreml.file.features import FeatureKind, Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
+
+REPLACEMENTS = "its replacements"
 
 # For each kind of imputed value: the kinds of input it is for, and the field that says which value
 # is replaced.
@@ -46,9 +49,13 @@ def imputer(
         "double": imputedDoubleValue,
         "int64": imputedInt64Value,
         "string": imputedStringValue,
-        "doubles": None if imputedDoubleArray is None else list(imputedDoubleArray.vector),
-        "int64s": None if imputedInt64Array is None else list(imputedInt64Array.vector),
-        "dictionary": None if table is None else dict(table.map),
+        "doubles": None
+        if imputedDoubleArray is None
+        else doubles(imputedDoubleArray.vector, REPLACEMENTS),
+        "int64s": None
+        if imputedInt64Array is None
+        else listed(imputedInt64Array.vector, REPLACEMENTS),
+        "dictionary": None if table is None else mapped(table.map, REPLACEMENTS),
     }
     kind = next((each for each, value in values.items() if value is not None), "")
     if not kind:

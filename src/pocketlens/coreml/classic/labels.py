@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.classic.reading import listed
 from pocketlens.coreml.classic.step import find_feature, predicted_output
 from pocketlens.coreml.file.features import Interface, KeyType
 from pocketlens.coreml.graph import Message
@@ -38,7 +39,7 @@ class Labels:
         vector = strings if strings is not None else numbers
         if vector is None or not vector.vector:
             raise ModelFileError("it has no class labels; a classifier needs them")
-        self.classes: tuple[str | int, ...] = tuple(vector.vector)
+        self.classes: tuple[str | int, ...] = tuple(listed(vector.vector, "its class labels"))
         if len(set(self.classes)) != len(self.classes):
             raise ModelFileError("a class is listed twice")
         kind: KeyType = "string" if strings is not None else "int64"

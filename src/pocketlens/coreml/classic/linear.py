@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
 from pocketlens.coreml.classic.links import log_logistic, logistic, probit, softmax
+from pocketlens.coreml.classic.reading import matrix
 from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
@@ -97,11 +98,12 @@ def _scores(
     model: Interface, weights: tuple[Message, ...], offset: Floats
 ) -> Callable[[Features], Row]:
     """A function that computes weights [rows, width] · x [width] + offset [rows]."""
-    rows = [list(row.value) for row in weights]
-    if len(rows) != len(offset):
-        raise ModelFileError(f"it has {len(rows)} rows of weights and {len(offset)} offsets")
-    if not rows[0] or any(len(row) != len(rows[0]) for row in rows):
+    rows, width = len(weights), len(weights[0].value)
+    if rows != len(offset):
+        raise ModelFileError(f"it has {rows} rows of weights and {len(offset)} offsets")
+    if not width or any(len(row.value) != width for row in weights):
         raise ModelFileError("its rows of weights are empty or of different lengths")
-    matrix, constant = np.array(rows, np.float64), np.array(offset, np.float64)
-    vector = Vector(model.inputs, width=matrix.shape[1])
-    return lambda inputs: matrix @ vector.row(inputs) + constant
+    factors = matrix((row.value for row in weights), rows, width)
+    constant = np.array(offset, np.float64)
+    vector = Vector(model.inputs, width=width)
+    return lambda inputs: factors @ vector.row(inputs) + constant

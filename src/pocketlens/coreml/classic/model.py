@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pocketlens.coreml.classic.step import Step, feature_output
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.errors import located_errors
 from pocketlens.coreml.file.features import Interface
 from pocketlens.coreml.file.package import ModelFile
@@ -31,6 +33,10 @@ class ClassicModel(CoreMLModel):
         kind = file.spec.WhichOneof("Type")
         with located_errors(file, f"the model ({kind})"):
             lowering = lookup("classic", kind)
+            arrays = [
+                each for each in (*interface.inputs, *interface.outputs) if each.kind == "array"
+            ]
+            charge(8 * sum(math.prod(each.shape) for each in arrays), "the arrays of a run")
             step: Step = lowering.function(interface, **lowering.bind(getattr(file.spec, kind)))
             for feature in interface.outputs:
                 if feature.name not in step.outputs:
@@ -42,12 +48,12 @@ class ClassicModel(CoreMLModel):
         super().__init__(file, replace(interface, inputs=tuple(inputs.values())), step.classes)
         self._step = step
 
-    def run(
+    def _run_once(
         self,
         inputs: Mapping[str, Any],
         *,
-        state: Any = None,
-        intermediate: bool = False,  # noqa: ARG002 (a single step has no intermediate values)
+        state: Any,
+        intermediate: bool,  # noqa: ARG002 (a single step has no intermediate values)
     ) -> dict[str, Any]:
         self._check_stateless(state)
         inputs = self._given(inputs)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
+from pocketlens.coreml.classic.reading import listed, matrix
 from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
@@ -35,7 +36,7 @@ def kNearestNeighborsClassifier(
     count = _neighbors(numberOfNeighbors)
     samples = _samples(nearestNeighborsIndex)
     class_labels = stringClassLabels if stringClassLabels is not None else int64ClassLabels
-    each = [] if class_labels is None else list(class_labels.vector)
+    each = [] if class_labels is None else listed(class_labels.vector, "its labels")
     if len(each) != len(samples):
         raise ModelFileError(f"it has {len(each)} labels for {len(samples)} samples")
     vector = Vector(model.inputs, width=nearestNeighborsIndex.numberOfDimensions)
@@ -95,10 +96,10 @@ def _samples(index: Message) -> NDArray[np.float64]:
     if kind is None or (kind == "singleKdTreeIndex" and index.singleKdTreeIndex.leafSize < 1):
         raise ModelFileError("it has no index; expected a linear index, or a k-d tree with leaves")
     width = index.numberOfDimensions
-    rows = [list(sample.vector) for sample in index.floatSamples]
-    if width < 1 or any(len(row) != width for row in rows):
+    samples = index.floatSamples
+    if width < 1 or any(len(sample.vector) != width for sample in samples):
         raise ModelFileError(f"its samples do not all have its {width} dimensions")
-    return np.array(rows, np.float64).reshape(len(rows), width)
+    return matrix((sample.vector for sample in samples), len(samples), width)
 
 
 def _empty(model: Interface, string: str | None, number: int | None) -> Step:

@@ -16,6 +16,7 @@ from pocketlens.coreml.file.errors import located_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.pipelines import MAX_DEPTH, NamedStages, name_stages, stages_of
+from pocketlens.coreml.file.time_limit import check_time
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic, lookup
 from pocketlens.coreml.runtime.inputs import read_features
@@ -92,14 +93,15 @@ class PipelineModel(CoreMLModel):
         interface = replace(interface, inputs=_with_optional(interface.inputs, self._stages))
         super().__init__(file, *_with_classes(interface, self._stages))
 
-    def run(
-        self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
+    def _run_once(
+        self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool
     ) -> dict[str, Any]:
         self._check_stateless(state)
         inputs = self._given(inputs)
         known = read_features(inputs, self.interface.inputs)
         computed: dict[str, Any] = {}
         for stage in self._stages:
+            check_time()
             needed = [feature for feature in stage.interface.inputs if feature.name in known]
             computed |= stage.run({each.name: _reshape(known[each.name], each) for each in needed})
             known |= computed

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.coreml.classic.reading import ITEM_BYTES, listed
 from pocketlens.coreml.classic.step import Features, Step, as_optional, find_feature
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.features import Feature, FeatureKind, Interface, KeyType
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
@@ -103,7 +105,9 @@ class _Items:
     def __init__(
         self, similarities: tuple[Message, ...], strings: Message | None, numbers: Message | None
     ) -> None:
-        named = [list(each.vector) for each in (strings, numbers) if each and each.vector]
+        named = [
+            listed(each.vector, "its items") for each in (strings, numbers) if each and each.vector
+        ]
         if len(named) > 1:
             raise ModelFileError(
                 "it identifies its items by strings and by numbers; expected one of them"
@@ -131,6 +135,7 @@ class _Items:
                 f"it has the item number {highest}; expected numbers below "
                 f"{MAX_UNNAMED if self._names is None else self.count}"
             )
+        charge(ITEM_BYTES * self.count, "a run with all items")
         self._positions = {name: position for position, name in enumerate(self._names or ())}
         if self._names is not None and len(self._positions) != self.count:
             raise ModelFileError("two of its items have the same name")

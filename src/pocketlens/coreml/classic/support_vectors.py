@@ -8,7 +8,6 @@ classification by pairwise coupling" (2004), second method, for the probabilitie
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +15,12 @@ from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.labels import Labels
 from pocketlens.coreml.classic.links import logistic
+from pocketlens.coreml.classic.reading import doubles, matrix
 from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.features import Interface
+from pocketlens.coreml.file.time_limit import check_time
 from pocketlens.coreml.graph import Floats, Ints, Message
 from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import ModelFileError
@@ -27,6 +29,10 @@ Row = NDArray[np.float64]
 
 LEAST = 1e-7  # libsvm keeps each pair's probability this far from 0 and 1
 MAX_CLASSES = 1024
+PAIR_BYTES = 200
+"""About what a run takes for each pair of classes."""
+NODE_BYTES = 400
+"""About what reading one number of a sparse support vector takes."""
 """The most classes: pairwise coupling needs a number for every pair of them."""
 
 
@@ -69,13 +75,14 @@ def supportVectorClassifier(
         raise ModelFileError(f"it has {classes} classes; expected 2 to {MAX_CLASSES}")
     kernels, count = _kernels(model, kernel, sparseSupportVectors, denseSupportVectors)
     pairs = classes * (classes - 1) // 2
+    charge(PAIR_BYTES * pairs, "a run with this many classes")
     sizes = numberOfSupportVectorsPerClass
     if len(sizes) != classes or min(sizes) < 0 or sum(sizes) != count:
         raise ModelFileError(
             f"its classes have {list(sizes)[:8]} support vectors; "
             f"expected {classes} numbers with the sum {count}"
         )
-    alpha = [np.array(each.alpha, np.float64) for each in coefficients]
+    alpha = [doubles(each.alpha, "its coefficients") for each in coefficients]
     if len(alpha) != classes - 1 or any(row.size != count for row in alpha):
         raise ModelFileError(
             f"it has {len(alpha)} rows of coefficients; "
@@ -101,10 +108,13 @@ def supportVectorClassifier(
     def decisions(inputs: Features) -> Row:
         """A number for each pair of classes (i, j), i < j: a vote for i if above 0, else for j."""
         k = kernels(inputs)
-        sums = [
-            alpha[j - 1][spans[i]] @ k[spans[i]] + alpha[i][spans[j]] @ k[spans[j]]
-            for i, j in combinations(range(classes), 2)
-        ]
+        sums: list[Row] = []
+        for i in range(classes):
+            check_time()
+            sums += [
+                alpha[j - 1][spans[i]] @ k[spans[i]] + alpha[i][spans[j]] @ k[spans[j]]
+                for j in range(i + 1, classes)
+            ]
         values: Row = np.array(sums) - np.array(rho)
         return values
 
@@ -143,6 +153,7 @@ def coupled(pairwise: Row, classes: int) -> Row:
     np.fill_diagonal(q, (r.T**2).sum(1))
     p = np.full(classes, 1 / classes)
     for _ in range(max(100, classes)):
+        check_time()
         slope = q @ p
         total = p @ slope
         if np.abs(slope - total).max() < 0.005 / classes:
@@ -167,15 +178,15 @@ class _Vectors(Protocol):
 
 
 class _Dense:
-    def __init__(self, matrix: Row) -> None:
-        self._matrix = matrix
+    def __init__(self, values: Row) -> None:
+        self._values = values
 
     def dot(self, x: Row) -> Row:
-        row: Row = self._matrix @ x
+        row: Row = self._values @ x
         return row
 
     def distance(self, x: Row) -> Row:
-        differences = self._matrix - x
+        differences = self._values - x
         row: Row = np.einsum("ij,ij->i", differences, differences)
         return row
 
@@ -209,14 +220,15 @@ def _kernels(
     number of support vectors."""
     vectors: _Vectors
     if dense is not None:
-        rows = [list(each.values) for each in dense.vectors]
-        width = len(rows[0]) if rows else 0
-        if not width or any(len(row) != width for row in rows):
+        count = len(dense.vectors)
+        width = len(dense.vectors[0].values) if count else 0
+        if not width or any(len(each.values) != width for each in dense.vectors):
             raise ModelFileError("its support vectors are empty or of different lengths")
-        count, vectors = len(rows), _Dense(np.array(rows, np.float64))
+        vectors = _Dense(matrix((each.values for each in dense.vectors), count, width))
         vector = Vector(model.inputs, width=width)
     elif sparse is not None:
         count = len(sparse.vectors)
+        charge(NODE_BYTES * sum(len(each.nodes) for each in sparse.vectors), "its support vectors")
         nodes = [(row, node) for row, each in enumerate(sparse.vectors) for node in each.nodes]
         positions = [(row, node.index) for row, node in nodes]
         if min((index for _, index in positions), default=1) < 1:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import Features, Step, find_feature
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.features import MAX_ELEMENTS, Feature, Interface
+from pocketlens.coreml.file.time_limit import check_time
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import FeatureError, ModelFileError
@@ -112,6 +114,7 @@ def _rows(outputs: tuple[Feature, Feature], classes: int) -> tuple[int, int | No
         raise ModelFileError(
             f"its outputs are declared with at least {least} and at most {most} boxes"
         )
+    charge(8 * least * (max(classes, 1) + 4), "the padding of a run's outputs")
     return least, most
 
 
@@ -124,6 +127,7 @@ def _kept(
     left = left[np.argsort(-confidence[left], kind="stable")]
     kept: list[int] = []
     while left.size and (most is None or len(kept) < most):
+        check_time()
         best, left = int(left[0]), left[1:]
         kept.append(best)
         near = _iou(boxes[best], boxes[left]) > overlap

@@ -26,6 +26,7 @@ from pocketlens.coreml.classic.links import logistic, softmax
 from pocketlens.coreml.classic.step import Features, Step, predicted_output
 from pocketlens.coreml.classic.vector import Vector
 from pocketlens.coreml.file.features import Interface
+from pocketlens.coreml.file.time_limit import check_time
 from pocketlens.coreml.graph import Message
 from pocketlens.coreml.ops.registry import classic
 from pocketlens.errors import ModelFileError, UnsupportedParameter
@@ -158,6 +159,7 @@ class _Forest:
             x = x.astype(np.float32).astype(np.float64)
         at = self._roots
         for _ in range(self._depth):
+            check_time()
             branch = at[self._behavior[at] != LEAF]
             v, t = x[self._feature[branch]], self._threshold[branch]
             outcomes = np.stack([v <= t, v < t, v >= t, v > t, v == t, v != t])

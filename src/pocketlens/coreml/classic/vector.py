@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.coreml.classic.step import NUMBERS, Features
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.features import Feature
 from pocketlens.errors import FeatureError, ModelFileError, with_article
 
@@ -50,6 +51,7 @@ class Vector:
                 )
         if all(f.kind != "array" or _fixed(f) for f in self._features):
             found = sum(math.prod(f.shape) for f in self._features)
+            charge(2 * 8 * found, "the input of a run")
             if not self._fits(found):
                 raise ModelFileError(
                     f"its inputs have {found} numbers; the model needs {self._needed()}"

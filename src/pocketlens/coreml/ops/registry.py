@@ -30,6 +30,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.proto import repeated
 from pocketlens.coreml.ops.choice import Choice
 from pocketlens.coreml.ops.classic_choices import CLASSIC_CHOICES
@@ -53,6 +54,9 @@ __all__ = [
 ]
 
 Dialect = Literal["classic", "mil", "neural_network"]
+
+ELEMENT_BYTES = 40
+"""About what one element of a field takes as an object of Python in a tuple."""
 FAMILIES: dict[Dialect, str] = {
     "classic": "pocketlens.coreml.classic",
     "mil": "pocketlens.coreml.ops.mil",
@@ -196,8 +200,11 @@ class Lowering:
                 if value not in known:
                     raise ModelFileError(f"{each.name} is number {value}; expected a known one")
                 fields[each.name] = known[value].name
+            elif repeated(each):
+                charge(ELEMENT_BYTES * len(value), each.name)
+                fields[each.name] = tuple(value)
             else:
-                fields[each.name] = tuple(value) if repeated(each) else value
+                fields[each.name] = value
         for name, parameter in self.parameters.items():
             if not parameter.positional and not parameter.optional and name not in fields:
                 raise ModelFileError(f"it has no {name!r}, which this {noun} needs")

@@ -67,8 +67,8 @@ class FlexibleModel(CoreMLModel):
             classes = declared_classes(file, interface)
         super().__init__(file, interface, classes)
 
-    def run(
-        self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
+    def _run_once(
+        self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool
     ) -> dict[str, Any]:
         inputs = self._given(inputs)
         shapes = tuple(

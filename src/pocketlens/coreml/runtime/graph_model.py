@@ -16,6 +16,7 @@ from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.file.errors import located_errors, one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.file.time_limit import time_limited
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.graph.export import onnx_model
 from pocketlens.coreml.graph.memory import run_bytes, shapes_of_run
@@ -109,8 +110,8 @@ class GraphModel(CoreMLModel):
             self._one_thread = Session(self._file, self._lowered.graph, threads=1)
         return self._one_thread
 
-    def run(
-        self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
+    def _run_once(
+        self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool
     ) -> dict[str, Any]:
         arrays = self._states(state)
         feed = self._feed(inputs) | arrays
@@ -118,7 +119,7 @@ class GraphModel(CoreMLModel):
         if intermediate:
             session, names, keys = self._debug_session()
             tensors = dict(zip(keys, self._run(session, names, feed), strict=True))
-            return tensors | self.run(inputs, state=state)
+            return tensors | self._run_once(inputs, state=state, intermediate=False)
         changed = self._lowered.states
         names = [*self._names, *(value.name for value in changed.values())]
         results = self._run(self._session, names, feed)
@@ -181,7 +182,7 @@ class GraphModel(CoreMLModel):
     ) -> list[NDArray[Any]]:
         graph = self._lowered.graph
         outputs = names if graph.steps is None else [*names, graph.steps.name]
-        with one_line_errors():
+        with one_line_errors(), time_limited(self.path, self._file.time_limit):
             results = session.run(outputs, feed)
             if graph.steps is not None:
                 message = control.run_error(graph, int(results.pop()))

@@ -10,16 +10,14 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["TimeLimitError", "interruptible"]
+from pocketlens.coreml.file.time_limit import TimeLimitError
+
+__all__ = ["interruptible"]
 
 T = TypeVar("T")
 
 GRACE = 2.0
 """How many seconds canceled work may take to end; ONNX Runtime ends between two operators."""
-
-
-class TimeLimitError(Exception):
-    """The work was canceled, because it took longer than the caller allows."""
 
 
 def interruptible(work: Callable[[], T], cancel: Callable[[], object], seconds: float | None) -> T:

@@ -24,6 +24,7 @@ from pocketlens.coreml.file.input_spec import declared_input_spec
 from pocketlens.coreml.file.inspection import inspect_file
 from pocketlens.coreml.file.kinds import KINDS
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.file.time_limit import time_limited
 from pocketlens.coreml.runtime.array_images import array_image
 from pocketlens.coreml.runtime.inputs import Planes
 from pocketlens.coreml.runtime.state import State
@@ -163,7 +164,6 @@ class CoreMLModel(Predictor):
         scale, bias = (np.array(each)[:, None, None] for each in (inside.scale, inside.bias))
         return Planes(((values - bias) / scale).astype(np.float32))
 
-    @abstractmethod
     def run(
         self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
     ) -> dict[str, Any]:
@@ -191,9 +191,18 @@ class CoreMLModel(Predictor):
 
         Raises:
             FeatureError: An input is missing, unknown, or has the wrong size or type; or the state
-                is missing or belongs to another model.
+                is missing or belongs to another model; or the run takes longer than the
+                `time_limit` of `load`.
             ImageError: An image cannot be read.
         """
+        with time_limited(self.path, self._file.time_limit):
+            return self._run_once(inputs, state=state, intermediate=intermediate)
+
+    @abstractmethod
+    def _run_once(
+        self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool
+    ) -> dict[str, Any]:
+        """`run` without the time limit."""
 
     def make_state(self) -> State:
         """Create a state for a model that keeps values between predictions, all zeros.

@@ -63,8 +63,8 @@ class SequenceModel(CoreMLModel):
             classes = declared_classes(file, interface)
         super().__init__(file, interface, classes)
 
-    def run(
-        self, inputs: Mapping[str, Any], *, state: Any = None, intermediate: bool = False
+    def _run_once(
+        self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool
     ) -> dict[str, Any]:
         inputs = self._given(inputs)
         features = {each.name: each for each in self.interface.inputs if each.kind == "array"}

@@ -15,10 +15,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.file.time_limit import TimeLimitError, seconds_left
 from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.graph.export import onnx_model
 from pocketlens.coreml.graph.pruning import inner_graphs
-from pocketlens.coreml.runtime.interrupts import TimeLimitError, interruptible
+from pocketlens.coreml.runtime.interrupts import interruptible
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
 
 __all__ = ["DISABLED", "PASSES", "Session"]
@@ -130,7 +131,8 @@ class Session:
 
         Raises:
             FeatureError: The graph fails on these inputs, with the passes of ONNX Runtime or
-                without; or it runs longer than the file's time limit.
+                without.
+            TimeLimitError: The time of `time_limited` is up.
         """
         try:
             return self._run(self._session, names, feed)
@@ -158,7 +160,6 @@ class Session:
 
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4
-        seconds = self._file.time_limit
 
         def work() -> list[NDArray[Any]]:
             results: list[NDArray[Any]] = session.run(names, feed, options)
@@ -168,15 +169,9 @@ class Session:
             options.terminate = True
 
         try:
-            return interruptible(work, cancel, seconds) if self._long else work()
-        except TimeLimitError as error:
-            limit = seconds or 0.0
-            raise FeatureError(
-                f"{self._file.path} was stopped: a run took more than {limit:g} seconds, the time "
-                "limit; if the model is known to be slow, pass a larger one, as in "
-                f"load(path, time_limit={2 * limit:g}); on the command line, set "
-                f"POCKETLENS_TIME_LIMIT={2 * limit:g}"
-            ) from error
+            return interruptible(work, cancel, seconds_left()) if self._long else work()
+        except TimeLimitError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
             raise _OnnxRuntimeError(error) from error
 
@@ -227,7 +222,9 @@ class Session:
                 options.set_load_cancellation_flag(True)
 
         try:
-            return interruptible(load, cancel, None) if self._large else load()
+            return interruptible(load, cancel, seconds_left()) if self._large else load()
+        except TimeLimitError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
             raise _OnnxRuntimeError(error) from error
 
