@@ -14,7 +14,8 @@ from pocketlens.data import Dataset
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.assignment import best_assignment
 from pocketlens.evaluation.reading_changes import numbers_text
-from pocketlens.evaluation.readings import find_readings, mcnemar
+from pocketlens.evaluation.reading_search import mcnemar
+from pocketlens.evaluation.readings import find_readings
 from pocketlens.image import InputSpec
 from predictors import GivenPredictor
 
@@ -144,6 +145,75 @@ def test_two_changes_together() -> None:
     assert both
     assert both.name.startswith("scale 1/127.5, bias -1, labels in the order of")
     assert both.options == "--scale 1/127.5 --bias=-1 --labels 1,2,3,10"
+
+
+TURNED = changed(lambda images: np.rot90(images, 2, (1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "name", "options"),
+    [
+        (  # scaled twice, and labels in an order that has no name
+            Templates(LEARNED, GRAY.with_values(scale=1), GRAY),
+            Dataset(TEST.images, (TEST.labels + 2) % 4, CLASSES, "other labels"),
+            "scale 1, labels in the order that fits best",
+            "--scale 1 --labels 3,10,1,2",
+        ),
+        (  # scaled twice, and turned images
+            Templates(LEARNED, GRAY.with_values(scale=1), GRAY),
+            TURNED,
+            "scale 1, images turned by 180°",
+            "--scale 1",
+        ),
+        (  # inverted images of another scale, in color
+            Templates(LEARNED_RGB, RGB.with_values(scale=-1 / 127.5, bias=1), RGB),
+            TEST_RGB,
+            "inverted pixels",
+            "--scale=-1/127.5 --bias 1",
+        ),
+        (  # all of it: swapped channels, not scaled, inverted, labels shifted
+            Templates(
+                LEARNED_RGB,
+                RGB.with_values(scale=-1 / 255, bias=1),
+                RGB.with_values(color="bgr", scale=1),
+            ),
+            Dataset(TEST_RGB.images, (TEST_RGB.labels + 1) % 4, CLASSES, "other labels"),
+            "color rgb, inverted pixels",
+            "--color rgb --scale=-1/255 --bias 1 --labels 2,3,10,1",
+        ),
+    ],
+)
+def test_errors_that_hide_each_other(
+    model: Templates, data: Dataset, name: str, options: str
+) -> None:
+    found = find_readings(model, data)
+    assert found.as_given < 0.5
+    assert found.better
+    assert name in found.better.name
+    assert options in found.better.options
+    assert found.better.accuracy > 0.9
+    assert found.better.p_value * found.tried <= 0.01
+
+
+def test_the_cost_is_bounded() -> None:
+    class Counting(Templates):
+        seen = 0
+
+        def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            Counting.seen += len(images)
+            return super().probabilities(images)
+
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (500, 8, 8, 3), dtype=np.uint8)
+    useless = Dataset(noise, random.integers(0, 4, 500), CLASSES, "noise")
+    assert find_readings(Counting(LEARNED_RGB, RGB), useless).better is None
+    assert Counting.seen < 13_000
+    Counting.seen = 0
+    hard = colors(500, 9, 0.4)
+    found = find_readings(Counting(colors(400, 2, 0.4), RGB), hard)
+    assert 0.6 < found.as_given < 0.97
+    assert found.better is None
+    assert Counting.seen < 4_000
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class InputChange:
 
     Args:
         name: What is changed, such as `scale 1/255`.
-        kinds: The kinds of change, of `color` and `scale`.
+        kinds: The kinds of change, of `color`, `scale` and `ink` (inverted pixels).
         values: The fields, for `InputSpec.with_values`.
     """
 
@@ -59,27 +59,46 @@ class InputChange:
     values: dict[str, Any]
 
 
-def input_changes(spec: InputSpec) -> Iterator[InputChange]:
-    """Every usual reading of pixels but the own one: first single changes, then two at a time."""
-    colors: tuple[Color, ...] = ("gray",) if spec.color == "gray" else ("rgb", "bgr")
-    own = (np.array(spec.scale), np.array(spec.bias))
-    others = [color for color in colors if color != spec.color]
-    for color in others:
-        yield InputChange(f"color {color}", ("color",), {"color": color})
-    for color in (spec.color, *others):
-        for scale, bias in _scalings(color):
-            if not (np.allclose(scale, own[0], 1e-2) and np.allclose(bias, own[1], 1e-2, 1e-2)):
-                values: dict[str, Any] = {"scale": scale, "bias": bias}
-                name = f"scale {numbers_text(scale)}"
-                name += f", bias {numbers_text(bias)}" if any(bias) else ""
-                if color == spec.color:
-                    yield InputChange(name, ("scale",), values)
-                else:
-                    both = {"color": color, **values}
-                    yield InputChange(f"color {color}, {name}", ("color", "scale"), both)
-    yield _inverted(spec.scale, spec.bias)
-    for scale, bias in _scalings(spec.color) if spec.color == "gray" else ():
-        yield _inverted(scale, bias)
+def input_changes(spec: InputSpec) -> list[InputChange]:
+    """Every usual reading of pixels but the own one: first single changes, then combinations.
+
+    These are the products of color order, scale with bias, and inverted pixels.
+    """
+    swapped: dict[Color, tuple[Color, ...]] = {"gray": (), "rgb": ("bgr",), "bgr": ("rgb",)}
+    found: list[InputChange] = []
+    for color in (*swapped[spec.color], spec.color):
+        scalings = [
+            (scale, bias)
+            for scale, bias in _scalings(color)
+            if not (
+                np.allclose(scale, spec.scale, 1e-2) and np.allclose(bias, spec.bias, 1e-2, 1e-2)
+            )
+        ]
+        for inverted in (False, True):
+            found += (_change(spec, color, each, inverted=inverted) for each in (None, *scalings))
+    return sorted((each for each in found if each.kinds), key=lambda each: len(each.kinds))
+
+
+def _change(
+    spec: InputSpec, color: Color, scaling: tuple[Numbers, Numbers] | None, *, inverted: bool
+) -> InputChange:
+    names, kinds = list[str](), list[str]()
+    values: dict[str, Any] = {}
+    if color != spec.color:
+        names, kinds, values = [f"color {color}"], ["color"], {"color": color}
+    scale, bias = scaling or (spec.scale, spec.bias)
+    if inverted:  # 255 - pixel, then scale and bias
+        bias = tuple(term + 255 * factor for factor, term in zip(scale, bias, strict=True))
+        scale = tuple(-factor for factor in scale)
+    text = f"scale {numbers_text(scale)}"
+    if inverted:
+        names.append(f"inverted pixels ({text}, bias {numbers_text(bias)})")
+    elif scaling:
+        names.append(f"{text}, bias {numbers_text(bias)}" if any(bias) else text)
+    kinds += (["scale"] if scaling else []) + (["ink"] if inverted else [])
+    if scaling or inverted:
+        values |= {"scale": scale, "bias": bias}
+    return InputChange(", ".join(names), tuple(kinds), values)
 
 
 def _scalings(color: Color) -> list[tuple[Numbers, Numbers]]:
@@ -101,14 +120,6 @@ def _scalings(color: Color) -> list[tuple[Numbers, Numbers]]:
     if color == "bgr":
         imagenet, caffe = ((s[::-1], b[::-1]) for s, b in (imagenet, caffe))
     return [*plain, imagenet, caffe]
-
-
-def _inverted(scale: Numbers, bias: Numbers) -> InputChange:
-    """255 − pixel, then scale and bias."""
-    factors = tuple(-factor for factor in scale)
-    terms = tuple(term + 255 * factor for factor, term in zip(scale, bias, strict=True))
-    name = f"inverted pixels (scale {numbers_text(factors)}, bias {numbers_text(terms)})"
-    return InputChange(name, ("scale",), {"scale": factors, "bias": terms})
 
 
 def label_orders(classes: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
