@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from pocketlens.preview import accepting, connections, guard, live
+from pocketlens.preview import accepting, connections, held, live
 from pocketlens.preview.accepting import MAX_CONNECTIONS, PreviewServer
 from pocketlens.preview.connections import MAX_HEADERS
+from pocketlens.preview.inference import InferencePool
 from preview.server import (
     AUTHORIZATION,
     BEARER,
@@ -224,11 +227,7 @@ def test_text_that_is_not_utf8(
     """It closes the WebSocket with code 1007, without a traceback."""
     with raw_socket(server) as raw:
         raw.sendall(masked_message(text + b" " * 200, text=True))
-        received = b""
-        while piece := raw.recv(1000):
-            received += piece
-    assert received[:1] == b"\x88"
-    assert int.from_bytes(received[2:4], "big") == 1007
+        assert close_code(raw) == 1007
     assert works(server)
     assert capfd.readouterr().err == ""
 
@@ -258,7 +257,7 @@ def test_bodies_together_are_limited(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half bodies hold memory until they are complete."""
-    monkeypatch.setattr(guard, "MAX_HELD", 1_000_000)
+    monkeypatch.setattr(held, "MAX_HELD", 1_000_000)
     begin = head(server, "Content-Length: 500000", line="POST /api/predict HTTP/1.1") + b"\r\n"
     with ExitStack() as stack:
         for _ in range(3):
@@ -271,6 +270,89 @@ def test_bodies_together_are_limited(
     with server.client() as client:
         answers = [client.post("/api/predict", content=bytes(400_000)) for _ in range(5)]
     assert {answer.status_code for answer in answers} == {400}  # not an image
+
+
+def held_bytes(server: RunningServer) -> int:
+    found = server.server.lifespan.state["held"]
+    assert isinstance(found, held.Held)
+    return found.size
+
+
+def close_code(raw: socket.socket) -> int:
+    """Read until the server closes the WebSocket."""
+    received = b""
+    try:
+        while piece := raw.recv(65536):
+            received += piece
+    except ConnectionResetError:  # after the close frame, if the server had more to read
+        pass
+    assert received[:1] == b"\x88", received
+    return int.from_bytes(received[2:4], "big")
+
+
+def test_unfinished_messages_together_are_limited(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "MAX_HELD", 1_000_000)
+    begin = b"\x82\xff" + (3_000_000).to_bytes(8, "big") + bytes(4)
+    with ExitStack() as stack:
+        raws = [stack.enter_context(raw_socket(server)) for _ in range(3)]
+        for raw in raws[:2]:
+            raw.sendall(begin + bytes(400_000))
+        wait_until(lambda: held_bytes(server) > 800_000)
+        raws[2].sendall(begin + bytes(250_000))
+        assert is_dropped(raws[2])
+    wait_until(lambda: held_bytes(server) == 0)
+    assert works(server)
+
+
+def is_posted(client: httpx.Client, path: str, message: bytes) -> bool:
+    """Whether the bridge took the message; it does as soon as its stream is open."""
+    return client.post(path, content=message).status_code == 204
+
+
+@pytest.mark.parametrize("bridged", [False, True], ids=["WebSocket", "bridge"])
+def test_messages_that_wait_are_limited(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, bridged: bool
+) -> None:
+    """Frames of pages whose answers take long: one is processed, the newest one waits."""
+
+    async def forever(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(held, "MAX_HELD", 1_000_000)
+    monkeypatch.setattr(InferencePool, "predict", forever)
+    message = bytes(300_000)
+    with ExitStack() as stack, server.client() as client:
+        if bridged:
+            keys = [f"{number:032x}" for number in range(2)]
+            for key in keys:
+                line = f"GET /bridge/{key}?to=/ws/live HTTP/1.1"
+                stack.enter_context(connected(server)).sendall(head(server, line=line) + b"\r\n")
+            for key in [*keys, keys[0]]:
+                path = f"/bridge/{key}"
+                wait_until(partial(is_posted, client, path, message))
+            wait_until(lambda: held_bytes(server) == 900_000)
+            raw = stack.enter_context(connected(server))
+            length = f"Content-Length: {len(message)}"
+            line = f"POST /bridge/{keys[1]} HTTP/1.1"
+            raw.sendall(head(server, length, line=line) + b"\r\n" + message[:150_000])
+            assert status(raw) == 503
+        else:
+            pages = [stack.enter_context(server.socket()) for _ in range(2)]
+            for page in [*pages, pages[0]]:
+                page.send(message)
+            wait_until(lambda: held_bytes(server) == 900_000)
+            with pytest.raises(ConnectionClosed):
+                pages[1].send(message)
+                pages[1].recv(TIMEOUT)
+    wait_until(lambda: held_bytes(server) == 0)
+
+
+def test_long_text_is_refused(server: RunningServer) -> None:
+    with raw_socket(server) as raw:
+        raw.sendall(masked_message(b"x" * 1001, text=True))
+        assert close_code(raw) == 1009
 
 
 def test_idle_connections_make_room(server: RunningServer) -> None:

@@ -26,7 +26,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from pocketlens.preview.sockets import run_until_first
+from pocketlens.preview.held import Held
+from pocketlens.preview.sockets import MAX_TEXT, run_until_first
 
 __all__ = ["BRIDGE_PATH", "Bridge"]
 
@@ -48,10 +49,12 @@ class Bridge:
 
     Args:
         max_message: The largest message from a page, in bytes.
+        held: Counts the messages that wait.
     """
 
-    def __init__(self, max_message: int) -> None:
+    def __init__(self, max_message: int, held: Held) -> None:
         self.max_message = max_message
+        self.held = held
         self.tunnels: dict[str, Tunnel] = {}
         self.routes = [
             Route("/{key}", self.open_stream, methods=["GET"]),
@@ -86,9 +89,13 @@ class Bridge:
         body = await request.body()
         if len(body) > self.max_message:
             raise HTTPException(413, f"expected at most {self.max_message} bytes")
-        message: Message = {"type": "websocket.receive", "bytes": body}
+        message: Message = {"type": "websocket.receive"}
         if request.headers.get("content-type", "").startswith("text/plain"):
+            if len(body) > MAX_TEXT:
+                raise HTTPException(413, f"expected at most {MAX_TEXT} bytes of text")
             message = {"type": "websocket.receive", "text": body.decode(errors="replace")}
+        else:
+            message["bytes"] = self.held.message(body)
         await run_until_first(tunnel.incoming.put(message), tunnel.wait_closed())
         return Response(status_code=204)
 

@@ -15,6 +15,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from pocketlens.preview.bridge import BRIDGE_PATH
 from pocketlens.preview.guard import MAX_BODY
+from pocketlens.preview.held import BUSY, Held
+from pocketlens.preview.sockets import MAX_TEXT, MESSAGE_TOO_BIG, TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -191,6 +193,7 @@ class WebSocketConnection(_Timed, WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.held: Held = self.app_state.get("held") or Held()
         at_eof = self.conn.reader.at_eof
 
         def wait_for_a_frame() -> Generator[None, None, bool]:
@@ -206,21 +209,48 @@ class WebSocketConnection(_Timed, WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.between_frames and not self.frames:
-            self.began, self.received = None, 0
-            return
-        if self.began is None:
-            self.began = self.loop.time()
-        self.received += len(data)
-        if self.received > 2 * MAX_MESSAGE or len(self.frames) > MAX_FRAGMENTS:
-            self.transport.abort()
+            self._forget()
+        else:
+            if self.began is None:
+                self.began = self.loop.time()
+            self.received += len(data)
+            self.held.add(len(data))
+            if self.received > 2 * MAX_MESSAGE or len(self.frames) > MAX_FRAGMENTS:
+                self.transport.abort()
+        if self.held.is_full and not self.transport.is_closing():
+            if self.handshake_complete and not self.close_sent:
+                self._end(TRY_AGAIN_LATER, BUSY)
+            else:
+                self.transport.abort()
+
+    def _forget(self) -> None:
+        """Nothing of a message is being received any more."""
+        self.held.add(-self.received)
+        self.began, self.received = None, 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
 
     def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
-            self.frames = []
-            self.conn.send_close(1007, "text must be UTF-8")
-            self.handle_parser_exception()
-            return
-        super().send_receive_event_to_app()
+        data = b"".join(self.frames)
+        if self.close_sent:  # the message is dropped
+            super().send_receive_event_to_app()
+        elif self.curr_msg_data_type == "bytes":
+            self.frames = [self.held.message(data)]
+            super().send_receive_event_to_app()
+        elif len(data) > MAX_TEXT:
+            self._end(MESSAGE_TOO_BIG, f"expected at most {MAX_TEXT} bytes of text")
+        elif not _is_utf8(data):
+            self._end(1007, "text must be UTF-8")
+        else:
+            super().send_receive_event_to_app()
+
+    def _end(self, code: int, reason: str) -> None:
+        """Close the WebSocket because of what the client sent."""
+        self.frames = []
+        self.conn.send_close(code, reason)
+        self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is None:  # not even the handshake could be read

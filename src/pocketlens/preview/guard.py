@@ -21,6 +21,7 @@ from starlette.websockets import WebSocketClose
 
 from pocketlens.preview.access import GUEST, Access, Visitor
 from pocketlens.preview.bridge import BRIDGE_PATH
+from pocketlens.preview.held import BUSY, Held
 from pocketlens.preview.sockets import POLICY_VIOLATION
 
 __all__ = ["HEADERS", "MAX_BODY", "Guard"]
@@ -28,14 +29,10 @@ __all__ = ["HEADERS", "MAX_BODY", "Guard"]
 MAX_BODY = 20_000_000
 """The largest body of a request, in bytes."""
 
-MAX_HELD = 80_000_000
-"""The most bytes of all bodies that are held at the same time."""
-
 MAX_LENGTH_DIGITS = 12
 """The longest `Content-Length` that is parsed, in digits."""
 
 TOO_LARGE = f"expected at most {MAX_BODY} bytes; send a smaller image"
-BUSY = "the preview is busy with other uploads; try again in a few seconds"
 UNKNOWN_CLIENT = (
     "open the address that pocketlens printed in the terminal, with its token; other programs send "
     "the header 'Authorization: Bearer TOKEN'"
@@ -68,16 +65,18 @@ class Guard:
         app: The application to protect. It must turn an `HTTPException` into a response.
         origins: The addresses that serve the page, such as `http://127.0.0.1:8765`.
         access: Decides who may use the preview.
+        held: Counts the bytes of bodies; by default on its own.
     """
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str], access: Access) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: Sequence[str], access: Access, held: Held | None = None
+    ) -> None:
         self.app = app
         self.address = origins[0]
         self.origins = frozenset(form for origin in origins for form in _spellings(origin.lower()))
         self.hosts = frozenset(origin.partition("://")[2] for origin in self.origins)
         self.access = access
-        self.held = 0
-        """Bytes of all bodies at the moment."""
+        self.held = held or Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -135,17 +134,17 @@ class Guard:
             message = await receive()
             size = len(message.get("body", b""))
             received += size
-            self.held += size
+            self.held.add(size)
             if received > MAX_BODY:  # without a declared length, or longer than declared
                 raise HTTPException(413, TOO_LARGE)
-            if self.held > MAX_HELD:
+            if self.held.is_full:
                 raise HTTPException(503, BUSY, {"retry-after": "5", "connection": "close"})
             return message
 
         try:
             await self.app(scope, limited, send)
         finally:
-            self.held -= received
+            self.held.add(-received)
 
     def _exchange(self, query: dict[str, str], headers: Headers) -> Response:
         """Answer the first visit: a cookie instead of the token in the address."""

@@ -88,6 +88,7 @@ def create_server(
     from pocketlens.preview.corrections import Corrections
     from pocketlens.preview.duel.rooms import Duels
     from pocketlens.preview.guard import Guard
+    from pocketlens.preview.held import Held
     from pocketlens.preview.inference import InferencePool
     from pocketlens.preview.live import Live
 
@@ -96,10 +97,11 @@ def create_server(
     to_png = pool.decoders.to_png
     store = None if corrections is None else Corrections(corrections, classes, to_png)
     duels = Duels(pool)
+    held = Held()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Held]]:
+        yield {"held": held}  # for the connections, see `WebSocketConnection`
         pool.close()
 
     application = Starlette(
@@ -107,7 +109,7 @@ def create_server(
             Mount("/api", routes=Api(pool, duels, store).routes),
             WebSocketRoute("/ws/live", Live(pool).connect),
             WebSocketRoute("/ws/duel/{code}", duels.connect),
-            Mount(BRIDGE_PATH, routes=Bridge(MAX_MESSAGE).routes),
+            Mount(BRIDGE_PATH, routes=Bridge(MAX_MESSAGE, held).routes),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -115,7 +117,7 @@ def create_server(
     )
     address = urlsplit(origins[0])
     access = Access(token, port=address.port or 0, secure=address.scheme == "https", duels=duels)
-    return Guard(application, origins, access)
+    return Guard(application, origins, access, held)
 
 
 def uvicorn_config(application: ASGIApp, *, https_host: str | None = None) -> uvicorn.Config:

@@ -9,10 +9,20 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-__all__ = ["POLICY_VIOLATION", "TRY_AGAIN_LATER", "close_with_reason", "run_until_first"]
+__all__ = [
+    "MAX_TEXT",
+    "MESSAGE_TOO_BIG",
+    "POLICY_VIOLATION",
+    "TRY_AGAIN_LATER",
+    "close_with_reason",
+    "run_until_first",
+]
 
-POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+POLICY_VIOLATION, MESSAGE_TOO_BIG, TRY_AGAIN_LATER = 1008, 1009, 1013
 """Close codes of WebSockets (RFC 6455, section 7.4.1, and the IANA registry)."""
+
+MAX_TEXT = 1000
+"""The largest text message to the server, in bytes: all of them are a few words."""
 
 MAX_REASON_BYTES = 123
 """The longest reason of a close frame, in bytes (RFC 6455, section 5.5)."""
