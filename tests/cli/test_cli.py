@@ -265,6 +265,34 @@ def test_app_and_its_check(bars_run: Path, tmp_path: Path) -> None:
     assert "app needs a Core ML file and --out FOLDER" in error_of("app", model)
 
 
+def test_a_run_folder_is_as_good_as_its_core_ml_file(bars_run: Path, tmp_path: Path) -> None:
+    file = bars_run / "Bars.mlpackage"
+    assert output_of("inspect", bars_run, "--json") == output_of("inspect", file, "--json")
+    for n, model in enumerate((bars_run, file)):
+        output_of("onnx", model, "-o", tmp_path / f"{n}.onnx")
+    assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
+    made = output_of("app", bars_run, "-o", tmp_path / "app", "--name", "Bars", "--json")
+    assert Path(json.loads(made)["project"]).is_dir()
+
+
+def test_something_else_in_place_of_a_model(bars_run: Path, tmp_path: Path) -> None:
+    """The commands that take a model say the same of a folder, an image, and another model."""
+    image, around = tmp_path / "photo.JPG", bars_run.parent
+    image.touch()
+    rest: dict[str, list[str | Path]] = {
+        **dict.fromkeys(("inspect", "evaluate", "verify", "preview", "convert"), []),
+        **dict.fromkeys(("onnx", "app"), ["-o", tmp_path / "x"]),
+        "predict": [bars_run],
+    }
+    neither = "has no recipe.toml, so it is not a run folder; expected a run folder or a model file"
+    for command, others in rest.items():
+        text = error_of(command, image, *others)
+        assert "photo.JPG is an image; expected a run folder or a model file" in text
+        assert f"{neither}, such as {bars_run}" in error_of(command, around, *others)
+    text = error_of("convert", bars_run / "Bars.mlpackage")
+    assert "is a Core ML file already; expected a run folder or a .keras file" in text
+
+
 def test_options_without_effect_are_refused(bars_run: Path, tmp_path: Path) -> None:
     for words, refused in (
         (["convert", bars_run, "--color", "gray", "--size", "9x9"], "--color, --size"),

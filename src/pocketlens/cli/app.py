@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pocketlens.cli.inputs import InputOptions, assumed_text, refuse_options, takes_input_options
+from pocketlens.cli.inputs import (
+    InputOptions,
+    assumed_text,
+    core_ml_file,
+    refuse_options,
+    takes_input_options,
+)
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 from pocketlens.errors import AppError, CheckFailedError, OptionError
 
@@ -22,7 +28,9 @@ from pocketlens.errors import AppError, CheckFailedError, OptionError
 )
 @takes_input_options("ink", "crop")
 def app(
-    file: Annotated[Path | None, typer.Argument(help="A Core ML image classifier.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A Core ML image classifier or a run folder.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write.")] = None,
     name: Annotated[str | None, typer.Option(help="The app's name, such as 'Digit Lens'.")] = None,
     bundle_id: Annotated[str | None, typer.Option(help="For example com.me.digits.")] = None,
@@ -66,6 +74,7 @@ def app(
         return
     if file is None or out is None:
         raise OptionError("app needs a Core ML file and --out FOLDER, or --check FOLDER")
+    file = core_ml_file(file)
     folder = create_app(
         file,
         out,

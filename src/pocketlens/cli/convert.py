@@ -19,6 +19,7 @@ from pocketlens.cli.inputs import (
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
+from pocketlens.run_contents import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
     from pocketlens.conversion import KerasPredictor
@@ -155,13 +156,17 @@ def _keras_source(
         load_keras,
     )
 
+    if model.suffix.lower() in MODEL_SUFFIXES:
+        raise OptionError(
+            f"{model} is a Core ML file already; expected a run folder or a .keras file"
+        )
+    network = load_keras(model)
     names = told.names()
     if names is None:
         raise OptionError(
             f"{model} has no class names; add --labels FILE (one per line) or --labels a,b,c"
         )
     values = told.values()
-    network = load_keras(model)
     height, width, channels = image_shape(network)
     if size is not None:
         try:

@@ -13,7 +13,12 @@ from pocketlens.cli.shell import Json, Out, command, group, print_json, say
 if TYPE_CHECKING:
     from pocketlens.augment import Augmentation
 
-data = group("data", "List, show and download data sets.")
+data = group(
+    "data",
+    "List, show and download data sets.",
+    "pocketlens data list",
+    "pocketlens data show mnist",
+)
 
 Source = Annotated[
     str, typer.Argument(help="A folder of images, a CSV file, or a name such as mnist.")

@@ -13,7 +13,7 @@ import typer
 
 from pocketlens.cli.terminal import say
 from pocketlens.errors import OptionError, RunError
-from pocketlens.run_contents import RECIPE, run_command
+from pocketlens.run_contents import MODEL_SUFFIXES, RECIPE, run_command
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     AnyPredictor = TypeVar("AnyPredictor", bound=Predictor)
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "Data",
     "InputOptions",
     "assumed_text",
@@ -37,6 +38,12 @@ __all__ = [
     "takes_input_options",
     "test_set",
 ]
+
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".avif", ".heic", ".heif"),
+)
+"""Of the files that are read in a folder. A file that is named itself may have any suffix."""
 
 Data = Annotated[
     str | None,
@@ -202,11 +209,21 @@ def is_run(path: Path) -> bool:
     """Whether `path` is a run folder; an `.mlpackage` is a folder, too.
 
     Raises:
-        OptionError: `path` does not exist.
+        OptionError: `path` does not exist, or it can be neither a run folder nor a model file.
     """
+    expected = "expected a run folder or a model file"
     if not path.exists():
-        raise OptionError(f"{path} does not exist; expected a run folder or a model file")
-    return (path / RECIPE).is_file()
+        raise OptionError(f"{path} does not exist; {expected}")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise OptionError(f"{path} is an image; {expected} in its place")
+    if (path / RECIPE).is_file():
+        return True
+    is_model = path.suffix.lower() in MODEL_SUFFIXES or (path / "Manifest.json").exists()
+    if path.is_dir() and not is_model:
+        runs = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
+        here = f", such as {', '.join(map(str, runs[:3]))}" if runs else ""
+        raise OptionError(f"{path} has no {RECIPE}, so it is not a run folder; {expected}{here}")
+    return False
 
 
 def core_ml_file(path: Path) -> Path:

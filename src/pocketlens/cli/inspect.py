@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pocketlens.cli.inputs import core_ml_file
 from pocketlens.cli.shell import Json, command, print_json, say
 
 
@@ -17,7 +18,8 @@ from pocketlens.cli.shell import Json, command, print_json, say
     )
 )
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A Core ML file.")], json: Json = False
+    file: Annotated[Path, typer.Argument(help="A Core ML file or a run folder.")],
+    json: Json = False,
 ) -> None:
     """Show the contents of a Core ML file.
 
@@ -27,7 +29,7 @@ def inspect(
     from pocketlens.cli.description import description_lines
     from pocketlens.coreml import inspect
 
-    description = inspect(file)
+    description = inspect(core_ml_file(file))
     if json:
         print_json(description)
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pocketlens.cli.inputs import core_ml_file
 from pocketlens.cli.shell import Force, Json, command, print_json, say
 
 
@@ -17,7 +18,7 @@ from pocketlens.cli.shell import Force, Json, command, print_json, say
     )
 )
 def onnx(
-    file: Annotated[Path, typer.Argument(help="A Core ML file.")],
+    file: Annotated[Path, typer.Argument(help="A Core ML file or a run folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The ONNX file to write.")],
     function: Annotated[
         str | None, typer.Option(help="The function, if an ML Program has several.")
@@ -28,7 +29,7 @@ def onnx(
     """Export a Core ML model to ONNX."""
     from pocketlens.coreml import export_onnx
 
-    written = export_onnx(file, out, function=function, force=force)
+    written = export_onnx(core_ml_file(file), out, function=function, force=force)
     if json:
         print_json({"file": str(written), "bytes": written.stat().st_size})
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from pocketlens.cli.inputs import (
+    IMAGE_SUFFIXES,
     InputOptions,
     core_ml_file,
     takes_input_options,
@@ -21,12 +22,6 @@ from pocketlens.errors import ImageError, OptionError, printable
 
 if TYPE_CHECKING:
     from pocketlens.prediction import Prediction, Predictor
-
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".avif", ".heic", ".heif"),
-)
-"""Of the files that are read in a folder. A file that is named itself may have any suffix."""
 
 BATCH = 64
 """How many images are in memory at a time."""
@@ -97,7 +92,7 @@ def _images(given: Path) -> list[Path]:
         found += [
             Path(place) / name
             for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
         ]
     if not found:
         raise OptionError(f"{given} has no images; expected files such as .png, .jpg or .heic")

@@ -10,7 +10,12 @@ import typer
 from pocketlens.cli.shell import Force, Json, command, group, print_json, say
 from pocketlens.commands import command as command_line
 
-recipes = group("recipes", "List, show and copy the shipped recipes.")
+recipes = group(
+    "recipes",
+    "List, show and copy the shipped recipes.",
+    "pocketlens recipes list",
+    "pocketlens recipes copy quick mine.toml",
+)
 
 Name = Annotated[str, typer.Argument(help="Name of a shipped recipe.")]
 

@@ -93,9 +93,11 @@ def _options(
     show_traces(debug)
 
 
-def group(name: str, summary: str) -> typer.Typer:
+def group(name: str, summary: str, *example: str) -> typer.Typer:
     """A command with subcommands, such as `data`."""
-    inner = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
+    inner = typer.Typer(
+        help=summary, epilog=examples(*example), no_args_is_help=True, rich_markup_mode=None
+    )
     app.add_typer(inner, name=name)
     return inner
 

@@ -12,6 +12,7 @@ from pocketlens.cli.inputs import (
     Data,
     InputOptions,
     assumed_text,
+    core_ml_file,
     is_run,
     owner,
     takes_input_options,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 def verify(
     model: Annotated[Path, typer.Argument(help="A run folder, a Core ML file or a .keras file.")],
     other: Annotated[
-        Path | None, typer.Argument(help="A Core ML file; default: the run's.")
+        Path | None, typer.Argument(help="A Core ML file or a run folder; default: the run's.")
     ] = None,
     data: Data = None,
     agreement: Annotated[
@@ -76,7 +77,7 @@ def verify(
     if is_run(model) and other is None and run is not None and run.model is None:
         run_it = run_command(model)
         raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")
-    file = other or (run.model if run and is_run(model) else model)
+    file = core_ml_file(other) if other else (run.model if run and is_run(model) else model)
     assert file is not None  # checked above
     given = load(file, time_limit=default_time_limit())
     second = told.applied(given)

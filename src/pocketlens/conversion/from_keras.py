@@ -197,7 +197,9 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
         ConversionError: The file cannot be read.
         MissingExtraError: Keras or PyTorch is not installed.
     """
-    return _load(_import_keras(), Path(path))
+    path = Path(path)
+    _check_path(path)
+    return _load(_import_keras(), path)
 
 
 def is_keras_model(model: Any) -> bool:
@@ -233,7 +235,8 @@ def _import_keras() -> Any:
     return keras
 
 
-def _load(keras: Any, path: Path) -> Any:
+def _check_path(path: Path) -> None:
+    """Raise ConversionError if this cannot be a `.keras` file."""
     if path.suffix.lower() in (".h5", ".hdf5"):
         raise ConversionError(
             f"{path} is a legacy Keras file, which can run code when it is loaded; if you trust "
@@ -249,6 +252,10 @@ def _load(keras: Any, path: Path) -> Any:
         raise ConversionError(f"{path} does not exist; expected a .keras file")
     if (instead := instead_of_file(first_bytes(path))) is not None:
         raise ConversionError(f"{path} {instead}")
+
+
+def _load(keras: Any, path: Path) -> Any:
+    _check_path(path)
     check_keras_size(keras, path)
     with keras.device("cpu"):
         try:
