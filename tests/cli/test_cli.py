@@ -279,10 +279,10 @@ def test_something_else_in_place_of_a_model(bars_run: Path, tmp_path: Path) -> N
     """The commands that take a model say the same of a folder, an image, and another model."""
     image, around = tmp_path / "photo.JPG", bars_run.parent
     image.touch()
-    rest: dict[str, list[str | Path]] = {
-        **dict.fromkeys(("inspect", "evaluate", "verify", "preview", "convert"), []),
-        **dict.fromkeys(("onnx", "app"), ["-o", tmp_path / "x"]),
-        "predict": [bars_run],
+    rest: dict[str, tuple[str | Path, ...]] = {
+        **dict.fromkeys(("inspect", "evaluate", "verify", "preview", "convert"), ()),
+        **dict.fromkeys(("onnx", "app"), ("-o", tmp_path / "x")),
+        "predict": (bars_run,),
     }
     neither = "has no recipe.toml, so it is not a run folder; expected a run folder or a model file"
     for command, others in rest.items():
