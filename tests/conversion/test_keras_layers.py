@@ -32,34 +32,11 @@ def model_of(keras: Any, *layers: Any, shape: tuple[int, ...] = (16, 16, 3)) -> 
     return keras.Sequential([keras.Input(shape), *layers, *end])
 
 
-AUGMENTATIONS: dict[str, Any] = {
-    "RandomFlip": lambda k: k.RandomFlip(),
-    "RandomRotation": lambda k: k.RandomRotation(0.1),
-    "RandomZoom": lambda k: k.RandomZoom(0.2),
-    "RandomTranslation": lambda k: k.RandomTranslation(0.1, 0.1),
-    "RandomContrast": lambda k: k.RandomContrast(0.2),
-    "RandomBrightness": lambda k: k.RandomBrightness(0.2),
+AUGMENTATIONS: dict[str, Any] = {  # all of them: test_keras_table.py
     "RandomHue": lambda k: k.RandomHue(0.2),
-    "RandomSaturation": lambda k: k.RandomSaturation(0.2),
-    "RandomSharpness": lambda k: k.RandomSharpness(0.2),
-    "RandomPosterization": lambda k: k.RandomPosterization(4),
     "RandomGrayscale": lambda k: k.RandomGrayscale(0.5),
-    "RandomColorDegeneration": lambda k: k.RandomColorDegeneration(0.5),
-    "RandomColorJitter": lambda k: k.RandomColorJitter(brightness_factor=0.1),
-    "RandomErasing": lambda k: k.RandomErasing(),
-    "RandomElasticTransform": lambda k: k.RandomElasticTransform(),
-    "RandomGaussianBlur": lambda k: k.RandomGaussianBlur(),
-    "RandomInvert": lambda k: k.RandomInvert(),
-    "RandomPerspective": lambda k: k.RandomPerspective(),
-    "RandomShear": lambda k: k.RandomShear(0.1, 0.1),
-    "MixUp": lambda k: k.MixUp(),
-    "CutMix": lambda k: k.CutMix(),
-    "AugMix": lambda k: k.AugMix(),
     "RandAugment": lambda k: k.RandAugment(),
-    "GaussianNoise": lambda k: k.GaussianNoise(0.1),
-    "SpatialDropout2D": lambda k: k.SpatialDropout2D(0.1),
 }
-SAMPLE = ["RandomHue", "RandomGrayscale", "RandAugment"]
 
 
 def converts(model: Any, folder: Path) -> None:
@@ -69,14 +46,8 @@ def converts(model: Any, folder: Path) -> None:
     np.testing.assert_allclose(load(path).probabilities(images), want, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SAMPLE)
-def test_augmentation_does_not_stop_conversion(name: str, keras: Any, tmp_path: Path) -> None:
-    converts(model_of(keras, AUGMENTATIONS[name](keras.layers)), tmp_path)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_no_augmentation_stops_conversion(name: str, keras: Any, tmp_path: Path) -> None:
+def test_augmentation_does_not_stop_conversion(name: str, keras: Any, tmp_path: Path) -> None:
     converts(model_of(keras, AUGMENTATIONS[name](keras.layers)), tmp_path)
 
 

@@ -13,6 +13,7 @@ __all__ = ["ROWS"]
 
 ROWS: dict[str, Any] = {
     "cumsum(2)": lambda x: x.cumsum(2),
+    "cumsum(-2)": lambda x: x.cumsum(-2),
     "cumprod(2)": lambda x: x.cumprod(2),
     "cummax": lambda x: x.cummax(2)[0],
     "std": lambda x: x.std((2, 3)),
@@ -169,6 +170,9 @@ ROWS: dict[str, Any] = {
     "sort(stable, ties) indices": lambda x: torch.sort(torch.round(x), dim=3, stable=True)[1] / 5.0,
     "argsort": lambda x: x.argsort(2).float(),
     "msort": lambda x: torch.msort(x[0]),
+    "bucketize(right)": lambda x: torch.bucketize(
+        torch.round(x), torch.tensor([-1.0, 0.0, 1.0]), right=True
+    ).float(),
     "unique free: bucketize": lambda x: torch.bucketize(x, torch.tensor([-1.0, 0.0, 1.0])).float(),
     "searchsorted(right)": lambda x: torch.searchsorted(
         torch.tensor([-1.0, 0.0, 1.0]), x, right=True

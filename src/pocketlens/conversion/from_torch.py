@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -29,6 +30,9 @@ from pocketlens.errors import ConversionError, OutputError
 from pocketlens.image import InputSpec
 
 __all__ = ["Precision", "classified", "outputs_of", "to_core_ml"]
+
+_MAX_RANK = 5
+"""Of a tensor in Core ML."""
 
 Precision: TypeAlias = Literal["float16", "float32"]
 
@@ -189,11 +193,24 @@ def outputs_of(
 def _failure(error: Exception, failed_op: str | None, program: torch.export.ExportedProgram) -> str:
     unsupported = COREMLTOOLS_UNSUPPORTED_NODE.match(str(error))
     op = unsupported[1] if unsupported else failed_op
-    where = f" at op '{op}'{_places(program, op)}" if op else ""
+    where = f" at op '{op}'{_places(program, op)}" if op else _named_node(str(error), program)
     return (
         f"coremltools cannot convert the network{where}: {first_line(error)}; "
         "replace that part of the network with an op that Core ML has"
     )
+
+
+def _named_node(message: str, program: torch.export.ExportedProgram) -> str:
+    """The op and layer of the first node that a message names, such as `Layer "view_3"`.
+
+    For a tensor of too high a rank, it may name a part of a node; then the first such node counts.
+    """
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "call_function"}
+    found = [nodes[name] for name in re.findall(r'"(\w+)"', message) if name in nodes]
+    if "rank" in message:
+        ranks = {node: getattr(node.meta.get("val"), "ndim", 0) for node in nodes.values()}
+        found += [node for node, rank in ranks.items() if rank > _MAX_RANK]
+    return f" at op '{op_name(found[0])}'{place_of(found[0])}" if found else ""
 
 
 def _places(program: torch.export.ExportedProgram, op: str) -> str:

@@ -59,3 +59,24 @@ def fmod(x: Tensor, y: Tensor | float) -> Any:
 def reciprocal(x: Tensor) -> Tensor:
     # Core ML's `inverse` adds 1e-4 to the divisor.
     return torch.full_like(x, 1.0) / x
+
+
+@lowers(aten.cumsum.default)
+def cumsum(x: Tensor, dim: int, **options: Any) -> Any:
+    # Of the negative axes, coremltools accepts the last one only.
+    return NotImplemented if dim >= -1 else torch.cumsum(x, dim + x.ndim, **options)
+
+
+@lowers(aten.bucketize.Tensor)
+def bucketize(x: Tensor, boundaries: Tensor, *, right: bool = False, **_: Any) -> Tensor:
+    x = x.unsqueeze(-1)
+    above: Tensor = x >= boundaries if right else x > boundaries
+    return torch.where(above, 1, 0).sum(-1)
+
+
+@lowers(aten.one_hot.default)
+def one_hot(x: Tensor, classes: int = -1) -> Any:
+    # coremltools takes integers only, and makes other numbers of some integers, as in `clamp`.
+    return (
+        NotImplemented if classes < 0 else torch.where(x[..., None] == torch.arange(classes), 1, 0)
+    )
