@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pocketlens import augment, networks, pipeline
+from pocketlens import augment, files, networks, pipeline
 from pocketlens.callbacks import Callback
 from pocketlens.data.idx_sets import SETS
 from pocketlens.errors import (
@@ -22,6 +22,7 @@ from pocketlens.errors import (
     DataNotFoundError,
     OptionError,
     OutputError,
+    OutputExistsError,
     RecipeError,
     RunError,
 )
@@ -30,6 +31,7 @@ from pocketlens.pipeline import STAGES, run
 from pocketlens.recipe import list_recipes, load_recipe
 from pocketlens.run_contents import CONTENTS
 from pocketlens.run_folder import read_run
+from pocketlens.run_state import open_run
 
 SMALL = ["network.channels=[4, 8]", "training.epochs=1", "input.height=12", "input.width=12"]
 
@@ -296,6 +298,23 @@ def test_images_that_were_loaded_are_not_checked_again(
     with pytest.raises(RecipeError, match="pictures is not a folder"):
         run("quick", out=tmp_path / "run", overrides=settings, until="train", force=True)
     assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("lives", [False, True])
+def test_a_folder_with_nothing_but_a_killed_ones_recipe(tmp_path: Path, *, lives: bool) -> None:
+    """The first file of a run was being written when the process was killed."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        left = tmp_path / f".recipe.toml.{process.pid:x}-{files._machine()}-0123abcd.part"
+        left.write_text("name =")
+        if lives:
+            with pytest.raises(OutputExistsError, match="is not empty and is not a run folder"):
+                open_run(tmp_path, load_recipe("quick"), resume=False, force=False)
+            return
+    finally:
+        process.communicate(b"\n")
+    assert open_run(tmp_path, load_recipe("quick"), resume=False, force=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
 
 
 def test_stages_json_is_written_after_each_stage(picture_folder: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from pocketlens.errors import OutputError, OutputExistsError
 from pocketlens.locking import refuse_busy
 
 __all__ = [
+    "LEFTOVER",
     "aside",
     "digest",
     "first_bytes",

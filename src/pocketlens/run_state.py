@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from pocketlens.errors import OutputError, OutputExistsError, PocketlensError
-from pocketlens.files import read_limited, remove_leftovers, write_aside
+from pocketlens.files import LEFTOVER, read_limited, remove_leftovers, write_aside
 from pocketlens.locking import LOCK
 from pocketlens.recipe import MAX_RECIPE_BYTES, Recipe
 from pocketlens.run_contents import (
@@ -62,9 +62,11 @@ def open_run(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> bool
         OutputError: It cannot be written.
     """
     is_run = (folder / RECIPE).is_file()
-    if is_run:
+    names = {path.name for path in folder.iterdir()} - {LOCK}
+    if is_run or all(map(LEFTOVER.fullmatch, names)):
         remove_leftovers(folder)
-    elif any(path.name != LOCK for path in folder.iterdir()):
+        names = {path.name for path in folder.iterdir()} - {LOCK}
+    if names and not is_run:
         raise OutputExistsError(
             f"{folder} is not empty and is not a run folder; choose another --out"
         )

@@ -374,3 +374,19 @@ def test_a_checkpoint_of_another_network_is_rejected(
         "or start again without resume",
     ):
         train(bars_recipe, bars_train, folder=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("history", ["[" * 100_000, "[1]", '[{"epoch": "x"}]', "null"])
+def test_a_checkpoint_with_an_invalid_history_is_rejected(
+    bars_recipe: Recipe, bars_train: Dataset, tmp_path: Path, history: str
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    train(bars_recipe, bars_train, folder=tmp_path)
+    path = tmp_path / "checkpoint"
+    with safe_open(path, framework="pt") as file:
+        header = {**file.metadata(), "history": history}
+    save_file(load_file(path), path, metadata=header)
+    with pytest.raises(RunError, match=r"/checkpoint .*; start again without resume"):
+        train(bars_recipe, bars_train, folder=tmp_path, resume=True)

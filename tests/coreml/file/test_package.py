@@ -137,6 +137,14 @@ def test_manifest_path_outside_the_package(package: Path, path: str) -> None:
     check_rejected(package, "leads out of the package")
 
 
+@pytest.mark.parametrize("item", ["M", "W"])
+def test_manifest_path_of_300_letters(package: Path, item: str) -> None:
+    manifest = json.loads((package / "Manifest.json").read_text())
+    manifest["itemInfoEntries"][item]["path"] = "x" * 300
+    (package / "Manifest.json").write_text(json.dumps(manifest))
+    check_rejected(package, "x" * 300)
+
+
 @pytest.mark.parametrize("name", ["model.mlmodel", "weights"])
 def test_symbolic_links_are_rejected(package: Path, name: str) -> None:
     outside = package.parent / "outside"
