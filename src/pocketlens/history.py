@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-__all__ = ["Epoch", "Step"]
+from pocketlens.files import write_aside
+from pocketlens.run_contents import HISTORY
+
+__all__ = ["Epoch", "Step", "write_history"]
 
 
 @dataclass(frozen=True)
@@ -57,3 +63,9 @@ class Epoch:
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
+
+
+def write_history(folder: Path, history: Iterable[Epoch], *, parents: bool = False) -> None:
+    """Write `history.jsonl`, one line for each epoch; `parents` creates the folder."""
+    lines = "".join(json.dumps(asdict(row)) + "\n" for row in history)
+    write_aside(folder / HISTORY, lines, parents=parents)

@@ -52,6 +52,11 @@ class TrainingOptions:
     """`[training]`: how the network is trained.
 
     Args:
+        method: `epochs`: the network is trained in passes over the images. `features`: for the
+            network `backbone`; its features are computed once, and the head is fitted on them. Of
+            the other keys, only `class_weights` matters then.
+        class_weights: `balanced`: each class has the same weight in the loss, however many images
+            it has; or `none`.
         epochs: Passes over the training images.
         batch_size: Images per step; at least 2, because batch norm cannot learn from one image.
         echo: How many times each augmented batch is used; repeats are shuffled into later batches.
@@ -72,7 +77,9 @@ class TrainingOptions:
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda` or `mps`.
     """
 
-    epochs: int = between(1, 100_000)
+    method: Literal["epochs", "features"] = "epochs"
+    class_weights: Literal["none", "balanced"] = "none"
+    epochs: int = between(1, 100_000, default=1)
     batch_size: int = between(2, 1_000_000, default=128)
     echo: int = between(1, 100, default=1)
     optimizer: Literal["adamw", "muon", "sgd", "adadelta"] = "adamw"

@@ -1,8 +1,8 @@
 """The names that a recipe can use: files of a subpackage, and plug-ins of installed packages.
 
 For `name = "strided"` in a recipe, the network is the function `strided` or the class `Strided` in
-`networks/strided.py`. A file whose name starts with `_` contains shared code. Another package can
-add a name with an entry point:
+`networks/strided.py`. A name's hyphens are underscores in the file's name. A file whose name starts
+with `_` contains shared code. Another package can add a name with an entry point:
 
     [project.entry-points."pocketlens.networks"]
     mobile = "my_package.networks:mobile"
@@ -37,20 +37,22 @@ class Registry:
         group: The group of entry points with which packages add names.
         package: The subpackage whose public files are built-in names; None if there is none.
         builtin: Other built-in names.
+        apart: Modules of the subpackage that are no names.
     """
 
     kind: str
     group: str
     package: str | None = None
     builtin: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @cached_property
     def _own(self) -> frozenset[str]:
         found = set(self.builtin)
         if self.package is not None:
             paths = importlib.import_module(self.package).__path__
-            modules = (module.name for module in pkgutil.iter_modules(paths))
-            found |= {name for name in modules if not name.startswith("_")}
+            modules = {module.name for module in pkgutil.iter_modules(paths)} - {*self.apart}
+            found |= {name.replace("_", "-") for name in modules if not name.startswith("_")}
         return frozenset(found)
 
     @cached_property
@@ -92,11 +94,13 @@ class Registry:
             return self._load(points[0])
         if self.package is None:
             raise OptionError(f"the {self.kind} '{name}' is built in and has no function")
-        module = importlib.import_module(f"{self.package}.{name}")
-        found = getattr(module, name, None) or getattr(module, name.title(), None)
-        if not callable(found):
-            raise TypeError(f"{module.__name__} has no function {name} and no class {name.title()}")
-        return found  # type: ignore[no-any-return]  # getattr of a module
+        file = name.replace("-", "_")
+        module = importlib.import_module(f"{self.package}.{file}")
+        plain = file.replace("_", "")
+        for own in vars(module):
+            if own.lower() in (file, plain) and callable(found := getattr(module, own)):
+                return found  # type: ignore[no-any-return]  # getattr of a module
+        raise TypeError(f"{module.__name__} has no function {file} and no class {plain.title()}")
 
     def errors(self, choice: Choice, table: str) -> list[str]:
         """What is wrong with a table of a recipe: an unknown name, a broken plug-in, or options
@@ -178,7 +182,7 @@ def _origin(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.module
 
 
-NETWORKS = Registry("network", "pocketlens.networks", "pocketlens.networks")
+NETWORKS = Registry("network", "pocketlens.networks", "pocketlens.networks", apart=("backbones",))
 AUGMENTATIONS = Registry(
     "augmentation", "pocketlens.augmentations", "pocketlens.augment", builtin=("none",)
 )
@@ -197,4 +201,6 @@ SOURCES = Registry(
         "csv",
     ),
 )
-BACKBONES = Registry("backbone", "pocketlens.backbones")
+BACKBONES = Registry(
+    "backbone", "pocketlens.backbones", "pocketlens.networks.backbones", apart=("huggingface",)
+)

@@ -71,6 +71,11 @@ class Progress(Callback):
         if received == total:
             self._clear()
 
+    def features(self, done: int, total: int, images_per_second: float) -> None:
+        self._show("features", done, total, f"{images_per_second:,.0f} images/s")
+        if done == total:
+            self._clear()
+
     def step(self, step: Step) -> None:
         done = (step.epoch - 1) * step.steps + step.step
         detail = f"{step.images_per_second:,.0f} images/s, loss {step.loss:.3f}"

@@ -5,7 +5,6 @@ Every epoch has its own seed, so a resumed training repeats what an uninterrupte
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Generator, Iterable, Sequence
@@ -20,8 +19,8 @@ from torch.nn import functional as F
 from pocketlens.callbacks import Callback, check_callbacks
 from pocketlens.data import Dataset, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
-from pocketlens.files import remove_leftovers, write_aside
-from pocketlens.history import Epoch, Step
+from pocketlens.files import remove_leftovers
+from pocketlens.history import Epoch, Step, write_history
 from pocketlens.locking import owned
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.recognizer import Recognizer, planes
@@ -37,6 +36,7 @@ from pocketlens.training.checkpoint import (
 )
 from pocketlens.training.checks import check_data
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
+from pocketlens.training.frozen import train_on_features
 from pocketlens.training.network import build_network
 from pocketlens.training.random_state import restored_random_state, seed_generators
 from pocketlens.training.result import Training
@@ -111,6 +111,14 @@ def train(
         data, validation = data.split(recipe.data.validation, seed=recipe.seed)
     data = training_images(data, recipe.data, input_spec=recipe.input, seed=recipe.seed)
     check_data(data, recipe.input)
+    if recipe.training.method == "features":
+        if network is not None:
+            raise OptionError(
+                'network= cannot be combined with training.method = "features"; name a backbone '
+                "with network.backbone"
+            )
+        data = data.joined(validation) if len(validation) else data
+        return train_on_features(recipe, data, folder=folder, callbacks=callbacks)
     keep_freed_memory()
     device = choose_device(recipe.training.device)
     place = Path(folder) if folder else None
@@ -163,6 +171,7 @@ class _Loop:
         self.network = build_network(recipe, network, self.classes, self.batches.images)
         blank = torch.zeros(1, *self.batches.images.shape[1:], device=device)
         self.bfloat16 = use_bfloat16(self.options.precision, device, self.network, blank)
+        self.class_weights = self._class_weights(data)
         self.data = data
         self.teacher: Teacher | None = None
         parts = nn.ModuleList([self.network])
@@ -177,6 +186,15 @@ class _Loop:
         self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best = copy_of(self.network)
+
+    def _class_weights(self, data: Dataset) -> Tensor | None:
+        """The weight of each class in the loss, on average 1; None for equal ones."""
+        if self.options.class_weights == "none":
+            return None
+        counts = torch.bincount(torch.from_numpy(data.labels), minlength=len(data.classes))
+        weights = counts.sum() / (len(data.classes) * counts.clamp(min=1))
+        added = torch.ones(len(self.classes) - len(data.classes))  # `nothing` of an augmentation
+        return torch.cat([weights, added]).to(self.device)
 
     def epoch(self, number: int, callbacks: Sequence[Callback]) -> Epoch:
         """Train one epoch, validate, keep the best weights, write the checkpoint."""
@@ -287,7 +305,12 @@ class _Loop:
         ):
             logits = self.network(x)
         logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+        loss = F.cross_entropy(
+            logits,
+            labels,
+            weight=self.class_weights,
+            label_smoothing=self.options.label_smoothing,
+        )
         if self.teacher is not None:
             loss = loss + self.options.teacher * self.teacher.loss(features[0], sources)
         self.optimizer.zero_grad(set_to_none=True)
@@ -344,8 +367,7 @@ class _Loop:
     def write_history(self, *, parents: bool = False) -> None:
         """Write `history.jsonl`; after a kill it may lack the last epoch of the checkpoint."""
         if self.folder is not None:
-            lines = "".join(json.dumps(asdict(row)) + "\n" for row in self.history)
-            write_aside(self.folder / "history.jsonl", lines, parents=parents)
+            write_history(self.folder, self.history, parents=parents)
 
     def restore(self) -> None:
         """Load the state of the checkpoint in the folder.

@@ -1,0 +1,93 @@
+"""Backbones: pretrained networks without their heads, one architecture per file.
+
+A backbone is a function or class that takes an `InputSpec` and returns a `torch.nn.Module`, which
+turns planes `(N, C, H, W)` into features: `(N, F)`, or a feature map `(N, F, h, w)`, whose mean
+over the image is then used. A recipe names one with `network.backbone`: a file of this package, an
+entry point in the group `pocketlens.backbones` of another package, or `hf:NAME`, see
+`huggingface`.
+
+What the function or class may have besides:
+
+- `input_spec`: the `InputSpec` that it was trained with, or a function from its name to that. A
+  recipe whose `[input]` lacks keys takes them from here.
+
+What the module may have besides:
+
+- `load_pretrained()`: load the pretrained weights. A module without it has them from the start.
+- `concepts`: an `nn.Linear` from the features to the logits of what the backbone was trained to
+  tell apart, such as ImageNet's classes.
+- `options`: a dictionary of what `network` needs in order to build the same module again, where
+  its name is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pocketlens.errors import OptionError, did_you_mean
+from pocketlens.image import InputSpec
+from pocketlens.registry import BACKBONES
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["HUB", "build", "input_spec_of"]
+
+HUB = "hf:"
+"""The start of the name of a backbone from the Hugging Face hub, or of a folder of that form."""
+
+
+def input_spec_of(name: str) -> InputSpec | None:
+    """The input that a backbone was trained with; None if it does not say.
+
+    Raises:
+        OptionError: There is no such backbone, or its description cannot be read.
+        PluginError: The backbone of another package cannot be imported.
+    """
+    if name.startswith(HUB):
+        from pocketlens.networks.backbones.huggingface import read_input_spec
+
+        return read_input_spec(name)
+    spec = getattr(_find(name), "input_spec", None)
+    if spec is not None and not isinstance(spec, InputSpec):
+        raise OptionError(
+            f"input_spec of the backbone '{name}' must be an InputSpec; "
+            f"received: {type(spec).__name__}"
+        )
+    return spec
+
+
+def build(name: str, input_spec: InputSpec, *, config: str = "") -> nn.Module:
+    """Build a backbone. Weights that are loaded by `load_pretrained` are random.
+
+    Args:
+        name: Its name.
+        input_spec: The input; the backbone decides which sizes it accepts.
+        config: For `hf:NAME`, the architecture as JSON; empty to read it from the hub's cache.
+
+    Raises:
+        OptionError: There is no such backbone, or it does not accept the input.
+        PluginError: The backbone of another package cannot be imported.
+    """
+    from torch import nn
+
+    if name.startswith(HUB):
+        from pocketlens.networks.backbones.huggingface import HuggingFace
+
+        return HuggingFace(name, input_spec, config=config)
+    made = _find(name)(input_spec)
+    if not isinstance(made, nn.Module):
+        raise OptionError(
+            f"the backbone '{name}' must return a torch.nn.Module; received: {type(made).__name__}"
+        )
+    return made
+
+
+def _find(name: str) -> Callable[[InputSpec], object]:
+    if name not in BACKBONES.names():
+        raise OptionError(
+            f"unknown backbone '{name}'; {did_you_mean(name, BACKBONES.names())}; or {HUB}NAME, an "
+            "image network of the Hugging Face hub that is in this computer's cache"
+        )
+    return BACKBONES.find(name)

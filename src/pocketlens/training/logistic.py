@@ -1,0 +1,220 @@
+"""Regularized logistic regression on features, and its strength by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "Blocks",
+    "Linear",
+    "Problem",
+    "class_weights",
+    "folds",
+    "held_out_logits",
+    "one_thread_if_small",
+]
+
+LARGE = 20_000_000
+"""Numbers in the rows from which on several threads are faster than one."""
+
+STEPS = 100
+"""The most steps of L-BFGS; it usually converges within 30."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`logits = x @ weight.T + bias`: weight `(K, D)`, bias `(K,)`."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Brings blocks of features to one scale: each block has mean 0 and rows of norm 1 on average.
+
+    Features and probabilities have different sizes, and the penalty of the regression treats all
+    numbers alike.
+
+    Args:
+        mean: `(D,)`.
+        scale: `(D,)`, the same number within a block.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def fit(cls, x: Tensor, sizes: Sequence[int]) -> Blocks:
+        """From rows `(N, D)`, with the number of columns of each block."""
+        mean = x.mean(0)
+        norms = [
+            block.square().sum(1).mean().sqrt().clamp(min=1e-6).expand(block.shape[1])
+            for block in (x - mean).split(list(sizes), dim=1)
+        ]
+        return cls(mean, 1 / torch.cat(norms))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x - self.mean) * self.scale
+
+    def merged(self, linear: Linear) -> Linear:
+        """The same logits as `linear` on scaled rows, from rows as they are."""
+        weight = linear.weight * self.scale
+        return Linear(weight, linear.bias - weight @ self.mean)
+
+
+class Problem:
+    """Multinomial logistic regression with an L2 penalty on rows `(N, D)`.
+
+    The loss is the weighted mean negative log-likelihood, plus `strength / 2` times the squared
+    weights; the bias is free. With fewer rows than columns, the weights are sums of the rows, so
+    the problem is solved in the space of the rows, which is exact.
+
+    Args:
+        x: Rows `(N, D)` float32, scaled by `Blocks`.
+        labels: `(N,)` int64.
+        classes: `K`.
+        weights: `(N,)` float32, one weight per row, with mean 1.
+    """
+
+    def __init__(self, x: Tensor, labels: Tensor, classes: int, weights: Tensor) -> None:
+        self.labels, self.classes, self.weights = labels, classes, weights
+        self.basis: Tensor | None = None
+        self.x = x
+        if len(x) < x.shape[1]:
+            values, vectors = torch.linalg.eigh((x @ x.T).double())
+            kept = values > values[-1].clamp(min=1e-12) * 1e-9
+            roots = values[kept].sqrt()
+            self.x = (vectors[:, kept] * roots).float()
+            self.basis = (x.T.double() @ (vectors[:, kept] / roots)).float()  # (D, rank)
+        self.weight = torch.zeros(classes, self.x.shape[1])
+        self.bias = torch.zeros(classes)
+
+    def solve(self, strength: float) -> Linear:
+        """The minimum for one strength; starts from the one before."""
+        weight = self.weight.clone().requires_grad_()
+        bias = self.bias.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [weight, bias],
+            max_iter=STEPS,
+            tolerance_grad=1e-5,
+            tolerance_change=1e-7,
+            line_search_fn="strong_wolfe",
+        )
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            logits = torch.addmm(bias, self.x, weight.T)
+            each = F.cross_entropy(logits, self.labels, reduction="none")
+            total = (each * self.weights).mean() + strength / 2 * weight.square().sum()
+            total.backward()  # type: ignore[no-untyped-call] # PyTorch does not annotate it
+            return total
+
+        optimizer.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
+        self.weight, self.bias = weight.detach(), bias.detach()
+        whole = self.weight if self.basis is None else self.weight @ self.basis.T
+        return Linear(whole, self.bias)
+
+
+@contextmanager
+def one_thread_if_small(x: Tensor) -> Iterator[None]:
+    """Within: PyTorch computes in one thread, unless the rows are large.
+
+    Small steps gain nothing from more threads, which wait for each other; beside another busy
+    process, they wait a hundred times as long as they compute.
+    """
+    before = torch.get_num_threads()
+    if x.numel() < LARGE:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def class_weights(labels: Tensor, classes: int, *, balanced: bool) -> Tensor:
+    """One weight per image `(N,)`, with mean 1: the same total for each class if `balanced`."""
+    if not balanced:
+        return torch.ones(len(labels))
+    counts = torch.bincount(labels, minlength=classes).clamp(min=1).float()
+    weights = (1 / counts)[labels]
+    return weights / weights.mean()
+
+
+def folds(
+    labels: Tensor, groups: NDArray[np.int64], count: int, *, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices of the images to train on and to test on, `count` times.
+
+    Each class is spread evenly. The images of a group, such as a burst, stay together. The only
+    group of a class is never held out, because the class would be unknown.
+
+    Args:
+        labels: `(N,)` int64.
+        groups: `(N,)` int64, the same number for images that belong together.
+        count: Number of folds, at least 2.
+        seed: Chooses the folds.
+    """
+    random = np.random.default_rng(seed)
+    fold = np.full(len(labels), -1)
+    for label in np.unique(labels.numpy()):
+        members = np.flatnonzero(labels.numpy() == label)
+        own = random.permutation(np.unique(groups[members]))
+        if len(own) < 2:
+            continue
+        first = random.integers(count)
+        place = {int(group): (first + index) % count for index, group in enumerate(own)}
+        fold[members] = [place[int(group)] for group in groups[members]]
+    for number in range(count):
+        held = np.flatnonzero(fold == number)
+        if len(held):
+            yield torch.from_numpy(np.flatnonzero(fold != number)), torch.from_numpy(held)
+
+
+def held_out_logits(
+    x: Tensor,
+    labels: Tensor,
+    classes: int,
+    strengths: Sequence[float],
+    splits: Sequence[tuple[Tensor, Tensor]],
+    *,
+    sizes: Sequence[int],
+    balanced: bool,
+) -> Tensor:
+    """Logits of each image from a head that was not trained on it.
+
+    Args:
+        x: `(N, V, D)` float32: `V` views of each image. Training uses all views, testing the first.
+        labels: `(N,)` int64.
+        classes: `K`.
+        strengths: Strengths of the penalty, in falling order.
+        splits: From `folds`.
+        sizes: Columns of each block of `D`.
+        balanced: See `class_weights`.
+
+    Returns:
+        `(strengths, N, K)` float32; NaN for images that are in no fold.
+    """
+    views = x.shape[1]
+    found = torch.full((len(strengths), len(labels), classes), torch.nan)
+    for train, held in splits:
+        rows = x[train].flatten(0, 1)
+        own = labels[train].repeat_interleave(views)
+        scaling = Blocks.fit(rows, sizes)
+        weights = class_weights(own, classes, balanced=balanced)
+        problem = Problem(scaling(rows), own, classes, weights)
+        test = scaling(x[held, 0])
+        for index, strength in enumerate(strengths):
+            found[index, held] = problem.solve(strength)(test)
+    return found
