@@ -56,6 +56,12 @@ def test_private_parts_are_used_in_compat_only() -> None:
     assert len(uses["compat.py"]) == 3
 
 
+def test_every_use_is_tested_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    named = [name for name in compat.__all__ if name.islower() and name != "coremltools_proto"]
+    assert [name for name in named if f"compat.{name}" not in text] == []
+
+
 def test_messages_load_without_coremltools() -> None:
     code = (
         "import sys; from pocketlens.compat import coremltools_proto;"
@@ -128,6 +134,26 @@ def test_keras_tells_which_layer_computes_a_tensor() -> None:
     inputs = keras.Input((3,))
     assert compat.keras_operation_of(layer(inputs)) is layer
     assert compat.keras_operation_of(np.zeros(3)) is None
+
+
+def test_keras_tells_the_constants_of_an_operation() -> None:
+    keras: Any = pytest.importorskip("keras")
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs / 255.0 - 1.0))
+    found = {each.name: compat.keras_constants_of(each) for each in model.operations}
+    constants = [float(value) for values in found.values() for value in values]
+    assert constants == [255.0, 1.0]
+
+
+def test_keras_tells_all_layers_inside_a_model() -> None:
+    """Also those inside a model that is a layer, and inside a wrapper."""
+    keras: Any = pytest.importorskip("keras")
+    inner = keras.Sequential([keras.Input((4, 3)), keras.layers.ReLU(name="inside")])
+    wrapped = keras.layers.TimeDistributed(keras.layers.Dense(2, name="wrapped"))
+    model = keras.Sequential([keras.Input((4, 3)), inner, wrapped])
+    names = {layer.name for layer in compat.keras_layers_of(model)}
+    assert {"inside", "wrapped", inner.name, wrapped.name} <= names
+    assert model.name not in names
 
 
 def test_pytorch_tells_whether_there_are_matrix_units() -> None:
