@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketlens.callbacks import Callback, check_callbacks
+from pocketlens.data.file_sources import FileSource
+from pocketlens.data.folder import count_images
 from pocketlens.data.loading import count_training_images
 from pocketlens.errors import (
     DataError,
@@ -26,6 +28,8 @@ from pocketlens.errors import (
     require,
 )
 from pocketlens.locking import owned
+from pocketlens.naming import defaults, names_for_data
+from pocketlens.networks.backbones import packages_of
 from pocketlens.recipe import (
     Overrides,
     Recipe,
@@ -59,7 +63,7 @@ DRAWING = ("data", "train", "evaluate", "verify")
 
 
 def run(
-    recipe: str | Path | Recipe = "digits",
+    recipe: str | Path | Recipe | None = None,
     *,
     out: str | Path | None = None,
     overrides: Overrides = (),
@@ -71,7 +75,8 @@ def run(
     """Run a recipe: from images to a checked Core ML file, an app and a report.
 
     Args:
-        recipe: The name of a shipped recipe, the path of a TOML file, or a `Recipe`.
+        recipe: The name of a shipped recipe, the path of a TOML file, or a `Recipe`. By default
+            `photos` if `overrides` name a folder or CSV file as `data.source`, else `digits`.
         out: The run folder; default: `runs/<recipe name>`. If it already holds a run of the same
             recipe, its finished stages are skipped.
         overrides: Changed keys of the recipe, such as `{"training.epochs": 3}`.
@@ -98,12 +103,14 @@ def run(
         raise OptionError(f"there is no stage '{until}'; {did_you_mean(until, STAGES)}")
     require(*PACKAGES, purpose="a run")
     overrides = parse_overrides(overrides)
+    recipe = recipe or default_recipe(overrides)
     resolved = check(recipe, overrides, out=None if force else out)
+    require(*packages_of(resolved.network), purpose=f"the recipe '{resolved.name}'")
     callbacks = check_callbacks(callbacks)
     asked, fitting = (
         each.training.batch_size for each in (load_recipe(recipe, overrides), resolved)
     )
-    if fitting < asked:
+    if fitting < asked and resolved.training.method == "epochs":
         for callback in callbacks:
             callback.note(
                 f"training.batch_size is {fitting} instead of {asked}, as there are no more "
@@ -163,8 +170,11 @@ def check(
         raise RecipeError(
             [*error.errors, *_errors(error.valid)], source=error.source, valid=error.valid
         ) from None
+    resolved = _named(recipe, resolved, pairs)
     training = pairs.get("training")
-    if not ("training.batch_size" in pairs or (training is not None and "batch_size" in training)):
+    if resolved.training.method == "epochs" and not (
+        "training.batch_size" in pairs or (training is not None and "batch_size" in training)
+    ):
         fitting = _fitting_batch_size(resolved, out)
         resolved = resolved.replace(training={"batch_size": fitting})
     valid = dict(vars(resolved))
@@ -173,6 +183,25 @@ def check(
     if errors := _errors(valid):
         raise RecipeError(errors, source=f"recipe '{resolved.name}'")
     return resolved
+
+
+def default_recipe(pairs: Mapping[str, Any]) -> str:
+    """`photos` for a folder or CSV file of the user, else `digits`."""
+    table = pairs.get("data")
+    source = pairs.get("data.source") or (table.get("source") if isinstance(table, Mapping) else "")
+    return "photos" if FileSource.parse(str(source or "")) else "digits"
+
+
+def _named(recipe: str | Path | Recipe, resolved: Recipe, pairs: Mapping[str, Any]) -> Recipe:
+    """A shipped recipe on the user's own data, named after it instead of after the recipe's."""
+    source = FileSource.parse(resolved.data.source)
+    if str(recipe) not in list_recipes() or source is None:
+        return resolved
+    classes: tuple[str, ...] = ()
+    with suppress(OptionError, DataError):  # reported with the other errors
+        classes = tuple(count_images(source, "train"))
+    names = names_for_data(resolved.data.source, str(recipe), classes)
+    return load_recipe(resolved, defaults(pairs, names))
 
 
 def _fitting_batch_size(recipe: Recipe, out: str | Path | None) -> int:
@@ -208,7 +237,8 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
                 f"received: {name!r:.300}"
             )
     if data:
-        batch_size = training.batch_size if training else 0
+        trained = training is not None and training.method == "epochs"
+        batch_size = training.batch_size if training and trained else 0
         found += sources.errors(data, seed=valid.get("seed", 0), batch_size=batch_size)
     known = _as_shipped(valid)
     if network and not known:

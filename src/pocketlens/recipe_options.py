@@ -29,6 +29,8 @@ class DataOptions:
             is added three times.
         nothing: Fraction of each training batch that shows none of the classes, in [0, 0.9]. Above
             0, the recognizer has a class `nothing`, and `[augment]` draws those frames.
+        background: For `training.method = "features"`: a folder of pictures of what is in view when
+            none of the classes is; without class folders. Empty for none.
     """
 
     source: str = "auto"
@@ -37,6 +39,7 @@ class DataOptions:
     extra: str = ""
     extra_share: float = between(0.01, 1000, default=1.0)
     nothing: float = between(0, 0.9, default=0.0)
+    background: str = ""
 
 
 @dataclass(frozen=True)

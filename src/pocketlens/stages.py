@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Stages"]
 
+LARGE, LARGE_IMAGES, MOST_IMAGES = 96 * 96, 200, 1000
+"""The number of images and empty scenes of the test for `nothing`, by the input's pixels."""
+
 
 class Stages:
     """The stages. Images are loaded once, by the first stage of this call that needs them.
@@ -287,7 +290,12 @@ class Stages:
         from pocketlens.evaluation.robustness import run_suite
         from pocketlens.report.suite_figures import draw_rejection
 
-        found = run_suite(model, self.test_set, seed=self.recipe.seed, tests=("camera",))
+        # Large images take longer: a photo model looks at fewer of them.
+        large = self.recipe.input.height * self.recipe.input.width > LARGE
+        limit = LARGE_IMAGES if large else MOST_IMAGES
+        found = run_suite(
+            model, self.test_set, limit=limit, seed=self.recipe.seed, tests=("camera",)
+        )
         draw_rejection(found.rejection, self.figures / "rejection.svg")
         self.write(CAMERA, found.to_dict(), self.model)
 

@@ -282,13 +282,13 @@ def test_a_damaged_image_is_not_read_again_and_again(
 ) -> None:
     (root / "2" / "0.png").write_bytes(b"damaged")
     reads = []
-    original = folder_module._decode
+    original = folder_module.decode_files
 
     def decode(path: Path, files: Sequence[Path], spec: InputSpec) -> object:
         reads.append(path)
         return original(path, files, spec)
 
-    monkeypatch.setattr(folder_module, "_decode", decode)
+    monkeypatch.setattr(folder_module, "decode_files", decode)
     with pytest.raises(DataError, match="file\\(s\\) that cannot be used"):
         read_folder(root, "all", SPEC)
     assert len(reads) == 1

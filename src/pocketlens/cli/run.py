@@ -15,10 +15,21 @@ from pocketlens.cli.terminal import console
 if TYPE_CHECKING:
     from pocketlens.run_folder import Run
 
-Recipe = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")]
+Recipe = Annotated[
+    str | None,
+    typer.Argument(
+        help="Name of a shipped recipe, or a .toml file; default: photos if --data is a folder or "
+        "CSV file, else digits.",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     str | None,
     typer.Option(help="A folder of images, mnist, strokes or auto; default: the recipe's."),
+]
+Background = Annotated[
+    Path | None,
+    typer.Option(help="A folder of photos that show none of the classes; the answer: nothing."),
 ]
 RunFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run folder; default: runs/NAME.")
@@ -29,16 +40,18 @@ Force = Annotated[bool, typer.Option("--force", help="Start again: remove the ex
 
 @command(
     example=(
-        "pocketlens run                                    # the default recipe",
+        "pocketlens run --data my_photos                   # your photos, a folder per class",
+        "pocketlens run                                    # handwritten digits",
         "pocketlens run quick --out runs/quick",
-        "pocketlens run quick --data my_photos --out runs/photos",
+        "pocketlens run photos --data my_photos --background my_room",
         "pocketlens run quick --out runs/long --set training.epochs=6",
         "pocketlens run mine.toml --out runs/mine --resume",
     )
 )
 def run(
-    recipe: Recipe = "digits",
+    recipe: Recipe = None,
     data: Data = None,
+    background: Background = None,
     out: RunFolder = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -49,21 +62,25 @@ def run(
 
     Stages: data, train, evaluate, convert, verify, app, report. Finished stages are skipped.
     """
-    settings = overrides_of(data, overrides)
+    settings = overrides_of(data, overrides, background)
     finished = start(recipe, out, settings, resume=resume, force=force, until="report", json=json)
     (print_json if json else print_summary)(summary(finished))
 
 
-def overrides_of(data: str | None, overrides: list[str] | None) -> dict[str, Any]:
-    """The overrides of `--data` and `--set`; `--set` wins."""
+def overrides_of(
+    data: str | None, overrides: list[str] | None, background: Path | None = None
+) -> dict[str, Any]:
+    """The overrides of `--data`, `--background` and `--set`; `--set` wins."""
     from pocketlens.recipe import parse_override
 
     source = {} if data is None else {"data.source": source_name(data)}
+    if background is not None:
+        source["data.background"] = str(background.expanduser().absolute())
     return source | dict(map(parse_override, overrides or ()))
 
 
 def start(
-    recipe: str,
+    recipe: str | None,
     out: Path | None,
     overrides: dict[str, Any],
     *,

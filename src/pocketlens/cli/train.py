@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pocketlens.cli.run import Data, Force, Recipe, Resume, RunFolder, overrides_of, start
+from pocketlens.cli.run import (
+    Background,
+    Data,
+    Force,
+    Recipe,
+    Resume,
+    RunFolder,
+    overrides_of,
+    start,
+)
 from pocketlens.cli.shell import Json, Overrides, command, print_json, say
 from pocketlens.run_contents import WEIGHTS, run_command
 
@@ -20,8 +29,9 @@ if TYPE_CHECKING:
     )
 )
 def train(
-    recipe: Recipe = "digits",
+    recipe: Recipe = None,
     data: Data = None,
+    background: Background = None,
     out: RunFolder = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -32,7 +42,7 @@ def train(
 
     `pocketlens run` with the same --out continues with the other stages.
     """
-    settings = overrides_of(data, overrides)
+    settings = overrides_of(data, overrides, background)
     done = start(recipe, out, settings, resume=resume, force=force, until="train", json=json)
     warning = _warning(done)
     if json:

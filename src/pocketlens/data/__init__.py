@@ -3,6 +3,7 @@
 Importing this package imports NumPy, but nothing heavier.
 """
 
+from pocketlens.data.background import load_background
 from pocketlens.data.catalog import CATALOG, Source
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.loading import (
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "download_data",
     "errors",
+    "load_background",
     "load_data",
     "load_folder",
     "resolve",

@@ -16,7 +16,7 @@ from pocketlens.data.members import ALL, SHOWN, Parts, choose, folder_parts
 from pocketlens.errors import DataError, ImageError
 from pocketlens.image import InputSpec, prepare
 
-__all__ = ["MAX_BYTES", "count_images", "find_parts", "read_files", "read_folder"]
+__all__ = ["MAX_BYTES", "count_images", "decode_files", "find_parts", "read_files", "read_folder"]
 
 MAX_BYTES = 8 << 30
 """The most memory that the loaded images may need: 8 GiB."""
@@ -67,7 +67,7 @@ def read_files(source: FileSource, split: str, input_spec: InputSpec, *, seed: i
     for attempt in range(1, ATTEMPTS + 1):
         classes, files, labels = _members(source, split, seed)
         try:
-            images = _decode(path, files, input_spec)
+            images = decode_files(path, files, input_spec)
             break
         except DataError:
             # A preview may remove or move corrections meanwhile: then the folder is read again.
@@ -126,7 +126,12 @@ def _members(
     return tuple(chosen), files, labels
 
 
-def _decode(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.uint8]:
+def decode_files(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.uint8]:
+    """The images `(N, *spec.shape)` of files; `path`, where they are, is named in errors.
+
+    Raises:
+        DataError: Files that cannot be read, or too many images.
+    """
     size = len(files) * spec.height * spec.width * spec.channels
     if size > MAX_BYTES:
         raise DataError(

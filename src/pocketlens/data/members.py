@@ -22,6 +22,7 @@ __all__ = [
     "Classes",
     "Parts",
     "choose",
+    "files_below",
     "folder_parts",
     "has_splits",
     "listed",
@@ -120,7 +121,7 @@ def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[
         raise DataError(
             f"{path} has class folders that cannot be used: {'; '.join(errors[:3])}; rename them"
         )
-    found = {folder.name: _files(folder, inside) for folder in folders}
+    found = {folder.name: files_below(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]
     if empty and (complete or len(empty) == len(found)):
         raise DataError(
@@ -159,7 +160,9 @@ def _find_copies(found: dict[str, list[Path]]) -> dict[Path, Path]:
     return first
 
 
-def _files(folder: Path, inside: Path) -> list[Path]:
+def files_below(folder: Path, inside: Path) -> list[Path]:
+    """The files in a folder and below it, in natural order; without hidden and system files, and
+    without links that point outside the folder `inside`."""
     found: list[Path] = []
 
     def refuse(error: OSError) -> None:

@@ -40,10 +40,10 @@ class Rejection(nn.Module):
     def __init__(self, features: int, prototypes: int, *, background: bool = False) -> None:
         super().__init__()
         self.background = background
-        self.register_buffer("center", torch.zeros(features))
-        self.register_buffer("prototypes", torch.zeros(prototypes, features))
-        self.register_buffer("weights", torch.zeros(3))
-        self.register_buffer("bias", torch.zeros(1))
+        self.center = nn.Buffer(torch.zeros(features))
+        self.prototypes = nn.Buffer(torch.zeros(prototypes, features))
+        self.weights = nn.Buffer(torch.zeros(3))
+        self.bias = nn.Buffer(torch.zeros(1))
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:
         known = logits[:, :-1] if self.background else logits
@@ -118,7 +118,7 @@ class Backbone(nn.Module):
                 f"'{backbone}' has none; set network.concepts to false"
             )
         if isinstance(known, nn.Linear) and not concepts:
-            made.concepts = None
+            del made.concepts
         self.backbone = made.requires_grad_(train)
         self.concepts = concepts
         height, width, channels = input_spec.shape
@@ -154,7 +154,9 @@ class Backbone(nn.Module):
         """What the head receives: the features `(N, F)`, and the concepts if they are used."""
         if not self.concepts:
             return features
-        known = self.backbone.concepts(features).softmax(1)  # type: ignore[operator]
+        layer = self.backbone.concepts
+        assert isinstance(layer, nn.Linear)
+        known = layer(features).softmax(1)
         return torch.cat([features, (known + 1e-7).sqrt()], 1)
 
     def logits(self, features: Tensor) -> Tensor:

@@ -85,20 +85,16 @@ class FeatureCache:
         try:
             for start in range(0, len(keys), 500):
                 some = keys[start : start + 500]
-                marks = ",".join("?" * len(some))
-                rows = self._open.execute(
-                    f"SELECT key, value FROM features WHERE key IN ({marks})", some
-                )
-                found |= {
-                    key: np.frombuffer(value, np.float32)
-                    for key, value in rows
-                    if isinstance(value, bytes) and len(value) == 4 * width
-                }
+                for key in some:
+                    row = self._open.execute("SELECT value FROM features WHERE key = ?", [key])
+                    value = (row.fetchone() or (b"",))[0]
+                    if isinstance(value, bytes) and len(value) == 4 * width:
+                        found[key] = np.frombuffer(value, "<f4").astype(np.float32)
+                today = int(time.time() // DAY)
                 with self._open:
-                    today = int(time.time() // DAY)
-                    self._open.execute(
-                        f"UPDATE features SET day = ? WHERE day < ? AND key IN ({marks})",
-                        [today, today, *some],
+                    self._open.executemany(
+                        "UPDATE features SET day = ? WHERE key = ? AND day < ?",
+                        [(today, key, today) for key in some if key in found],
                     )
         except sqlite3.Error as error:
             self._give_up(error)

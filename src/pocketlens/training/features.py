@@ -136,7 +136,8 @@ class Embedder:
 
         exported = BytesIO()
         logger = logging.getLogger("torch.onnx")
-        level, _ = logger.level, logger.setLevel(logging.ERROR)
+        level = logger.level
+        logger.setLevel(logging.ERROR)
         try:
             with warnings.catch_warnings():
                 # The newer exporter needs onnxscript; this one is deprecated, but works. It also
@@ -145,7 +146,7 @@ class Embedder:
                 torch.onnx.export(
                     self.module,
                     (torch.from_numpy(images),),
-                    exported,
+                    exported,  # type: ignore[arg-type] # this exporter takes a stream, too
                     dynamo=False,
                     opset_version=17,
                     input_names=["images"],

@@ -1,8 +1,8 @@
 """Training on frozen features: a pretrained backbone, and a head that takes seconds to fit.
 
 The backbone's features of all images are computed once. The head is a regularized logistic
-regression on them. Its strength, and whether it uses the backbone's concepts and mirrored views, are
-chosen by cross-validation, so no image has to be held back. The same held-out logits give the
+regression on them. Its strength, and whether it uses the backbone's concepts and mirrored views,
+are chosen by cross-validation, so no image has to be held back. The same held-out logits give the
 temperature, the thresholds and the accuracy that is reported.
 """
 
@@ -24,7 +24,7 @@ from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, write_history
-from pocketlens.networks.backbone import Backbone
+from pocketlens.networks.backbone import Backbone, Rejection
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Choice, Recipe
 from pocketlens.recognizer import Recognizer
@@ -161,7 +161,7 @@ def train_on_features(
     choice = Choice(recipe.network.name, {**options, "prototypes": len(rejection.prototypes)})
     final = networks.build(choice, recipe.input, len(data.classes) + 1)
     assert isinstance(final, Backbone)
-    assert final.rejection is not None
+    assert isinstance(final.rejection, Rejection)
     final.backbone.load_state_dict(network.backbone.state_dict())
     final.rejection.load_state_dict(rejection.state_dict())
     with torch.no_grad():
@@ -242,8 +242,9 @@ def _frozen(recipe: Recipe, classes: int) -> Backbone:
             raise
         network = networks.build(Choice("backbone", options), recipe.input, classes)
     assert isinstance(network, Backbone)
-    if hasattr(network.backbone, "load_pretrained"):
-        network.backbone.load_pretrained()
+    load = getattr(network.backbone, "load_pretrained", None)
+    if callable(load):
+        load()
     return network.eval()
 
 
@@ -251,7 +252,7 @@ def _with_options(network: Backbone, *, concepts: bool) -> Backbone:
     """The same network, which uses its concepts or has none."""
     if network.concepts and not concepts:
         network.concepts = False
-        network.backbone.concepts = None
+        del network.backbone.concepts
     return network
 
 
@@ -260,7 +261,8 @@ def _described(network: Backbone, features: Tensor, concepts: bool) -> Tensor:
     """What the head receives: features `(..., F)` → `(..., D)`."""
     if not concepts:
         return features.clone()
-    return network.described(features.flatten(0, -2)).unflatten(0, features.shape[:-1]).clone()
+    found = network.described(features.flatten(0, -2))
+    return found.reshape(*features.shape[:-1], found.shape[1]).clone()
 
 
 def _sizes(network: Backbone, described: Tensor, concepts: bool) -> list[int]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketlens.callbacks import Callback, check_callbacks
-from pocketlens.data import Dataset, training_images
+from pocketlens.data import Dataset, load_background, training_images
 from pocketlens.errors import OptionError, OutputError, RunError, TrainingError
 from pocketlens.files import remove_leftovers
 from pocketlens.history import Epoch, Step, write_history
@@ -118,7 +118,11 @@ def train(
                 "with network.backbone"
             )
         data = data.joined(validation) if len(validation) else data
-        return train_on_features(recipe, data, folder=folder, callbacks=callbacks)
+        pictures = recipe.data.background
+        behind = load_background(pictures, recipe.input) if pictures else None
+        return train_on_features(
+            recipe, data, background=behind, folder=folder, callbacks=callbacks
+        )
     keep_freed_memory()
     device = choose_device(recipe.training.device)
     place = Path(folder) if folder else None

@@ -86,7 +86,7 @@ def make_prototypes(
         return center, directions
     random = np.random.default_rng(0)
     found = []
-    for label in labels.unique():
+    for label in torch.unique(labels):  # type: ignore[no-untyped-call]
         own = directions[labels == label]
         count = max(1, round(most * len(own) / len(features)))
         chosen = own[torch.from_numpy(random.permutation(len(own))[:count])]
@@ -129,10 +129,8 @@ def fit_rejection(
     coefficients = _fit(rows, unknown.long(), weights / weights.mean())
     bias = -torch.quantile(inside @ coefficients, KEPT)
     module = Rejection(known.features.shape[1], len(prototypes))
-    module.center.copy_(center)
-    module.prototypes.copy_(prototypes)
-    module.weights.copy_(coefficients)
-    module.bias.copy_(bias.reshape(1))
+    values = {"center": center, "prototypes": prototypes}
+    module.load_state_dict({**values, "weights": coefficients, "bias": bias.reshape(1)})
     return module, every @ coefficients + bias
 
 

