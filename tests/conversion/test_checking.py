@@ -183,3 +183,53 @@ def test_the_network_is_the_same_after_the_check(tmp_path: Path) -> None:
         torch.testing.assert_close(network.first.weight, before["first.weight"])
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+class Scaling(nn.Module):
+    """Scales pixels in its own way, then a linear layer."""
+
+    def __init__(self, scaling: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.scaling = scaling
+        self.last = nn.Linear(432, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.scaling(x).flatten(1))
+        return logits
+
+
+def norm_of(mean: float) -> nn.Module:
+    norm = nn.BatchNorm2d(3)
+    assert norm.running_mean is not None
+    norm.running_mean.fill_(mean)
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("scaling", "op"),
+    [
+        (lambda x: x / 255, "div"),
+        (lambda x: (x.float() - 127.5) / 127.5, "sub"),
+        (lambda x: x * (1 / 255) - 0.5, "mul"),
+        (lambda x: x - torch.tensor([123.7, 116.8, 103.9]).reshape(1, 3, 1, 1), "sub"),
+        (norm_of(120.0), "batch_norm"),
+        (norm_of(0.5), None),
+        (lambda x: (x - 0.5) / 0.25, None),  # expects numbers from 0 to 1
+    ],
+)
+def test_scaling_twice_is_a_warning(
+    scaling: Callable[[Tensor], Tensor], op: str | None, tmp_path: Path
+) -> None:
+    def messages(spec: InputSpec) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            convert(
+                Scaling(scaling), tmp_path / "m", precision="float32", labels=["a", "b", "c"],
+                input_spec=spec, force=True,
+            )  # fmt: skip
+        return [str(each.message) for each in caught if "twice" in str(each.message)]
+
+    found = messages(InputSpec(12, 12, "rgb"))  # scale 1/255
+    assert len(found) == (op is not None)
+    assert op is None or f"scales pixels itself, at op '{op}'" in found[0]
+    assert not messages(InputSpec(12, 12, "rgb", (1.0,)))

@@ -106,6 +106,10 @@ def test_a_layer_that_converts_wrongly_is_named(
         (lambda k: [keras_nested(k)], "Rescaling"),
         (lambda k: [k.layers.Normalization(mean=[120.0] * 3, variance=[9.0] * 3)], "Normalization"),
         (lambda k: [k.layers.Normalization(mean=[0.5] * 3, variance=[0.1] * 3)], None),
+        (lambda k: [batch_norm(k, 120.0)], "BatchNormalization"),
+        (lambda k: [batch_norm(k, 0.5)], None),
+        (lambda k: [k.layers.Lambda(lambda x: x / 127.5 - 1)], "Lambda"),
+        (lambda k: [k.layers.Lambda(lambda x: 1 - x)], None),
         (lambda k: [k.layers.Rescaling(2.0, -1.0)], None),  # expects numbers from 0 to 1
         (lambda k: [k.layers.Conv2D(3, 3), k.layers.Rescaling(1 / 255)], None),
         (lambda k: [], None),
@@ -120,6 +124,13 @@ def test_a_model_that_scales_pixels_itself(layers: Any, found: str | None, keras
     assert spec.assumed == (
         ("color", "crop", "ink") if found else ("color", "scale", "bias", "crop", "ink")
     )
+
+
+def batch_norm(keras: Any, mean: float) -> Any:
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 16, 16, 3))
+    layer.moving_mean.assign([mean] * 3)
+    return layer
 
 
 def keras_nested(keras: Any) -> Any:

@@ -249,10 +249,13 @@ def _from_module(
     from pocketlens.conversion.endings import ending_of
     from pocketlens.conversion.exporting import export, frozen_copy
     from pocketlens.conversion.from_torch import outputs_of
+    from pocketlens.conversion.torch_input import torch_scaling_warning
 
     network = frozen_copy(model)
     outputs = outputs_of(network, noise_images(input_spec), input_spec)
     program = export(network, input_spec)
+    if warning := torch_scaling_warning(program, input_spec):
+        warnings.warn(warning, stacklevel=4)
     head = find_head(outputs, ending_of(program), labels, "the network", said)
     return _Source(network, head, 1.0, labels, input_spec, program=program)
 

@@ -11,10 +11,13 @@ from pocketlens.compat import keras_constants_of, keras_layers_of
 from pocketlens.errors import printable
 from pocketlens.image import InputSpec
 
-__all__ = ["OwnScaling", "assumed_input", "own_scaling", "scaling_warning"]
+__all__ = ["FAR", "RAW", "OwnScaling", "assumed_input", "own_scaling", "scaling_warning"]
 
-_RAW = 0.05
+RAW = 0.05
 """A layer that multiplies by less than this expects pixels from 0 to 255, not from 0 to 1."""
+
+FAR = 1.5
+"""A larger mean is that of pixels from 0 to 255, not of numbers from 0 to 1."""
 
 
 class OwnScaling(NamedTuple):
@@ -30,8 +33,9 @@ class OwnScaling(NamedTuple):
 def own_scaling(model: Any) -> OwnScaling | None:
     """The layer with which a Keras model scales pixels itself; None if there is none.
 
-    Such a layer, Rescaling or Normalization or a division by a constant, comes before the first
-    layer with weights. One that expects numbers from 0 to 1 does not count.
+    Such a layer, Rescaling or Normalization or BatchNormalization, a Lambda or a division by a
+    constant, comes before the first layer with a kernel. One that expects numbers from 0 to 1 does
+    not count.
 
     Args:
         model: A Keras 3 model in memory.
@@ -73,7 +77,7 @@ def assumed_input(model: Any, height: int, width: int, channels: int, **known: A
 def scaling_warning(model: Any, input_spec: InputSpec) -> str | None:
     """What is wrong if the InputSpec scales pixels that the model scales again; else None."""
     own = own_scaling(model)
-    if own is None or max(map(abs, input_spec.scale)) > _RAW:
+    if own is None or max(map(abs, input_spec.scale)) > RAW:
         return None
     return (
         f"the Keras model scales pixels itself, in the layer {own.layer}, and the InputSpec scales "
@@ -107,15 +111,26 @@ def _has_kernel(operation: Any) -> bool:
 def _scales_pixels(operation: Any) -> bool:
     kind = type(operation).__name__
     if kind == "Rescaling":
-        return _size(operation.scale) < _RAW
+        return _size(operation.scale) < RAW
     if kind == "Normalization":
-        # Adapted to pixels from 0 to 255, the mean is far above 1.
-        return _size(_number(operation, "mean")) > 1.5
+        return _size(_number(operation, "mean")) > FAR
+    if kind == "BatchNormalization":
+        return _size(_number(operation, "moving_mean")) > FAR
     if kind in ("TrueDivide", "Divide", "Multiply", "Add", "Subtract"):
         sizes = [_size(value) for value in keras_constants_of(operation) if _is_number(value)]
         # A division by 255, a factor of 1/255, or a mean of pixels from 0 to 255.
-        return any(size < _RAW if kind == "Multiply" else size > 1 / _RAW for size in sizes)
-    return False
+        return any(size < RAW if kind == "Multiply" else size > 1 / RAW for size in sizes)
+    return kind == "Lambda" and _slope(operation) < RAW
+
+
+def _slope(operation: Any) -> float:
+    """How much the output of a layer grows for each step of a pixel; infinite if it is unknown."""
+    shape = [1 if side is None else side for side in operation.input.shape]
+    try:
+        black, white = (_number_of(operation(np.full(shape, v, "float32"))) for v in (0, 255))
+    except Exception:  # the model's own code runs here; the conversion will say what is wrong
+        return float("inf")
+    return _size(white - black) / 255
 
 
 def _is_number(value: Any) -> bool:
@@ -126,7 +141,12 @@ def _number(operation: Any, name: str) -> Any:
     value = getattr(operation, name, None)
     if value is None:
         return 0.0
-    return value.detach().numpy() if hasattr(value, "detach") else value
+    return _number_of(value)
+
+
+def _number_of(value: Any) -> Any:
+    value = getattr(value, "value", value)  # of a variable
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def _size(value: Any) -> float:

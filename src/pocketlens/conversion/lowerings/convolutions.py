@@ -18,6 +18,12 @@ aten = torch.ops.aten
 def pad(x: Tensor, sides: Sequence[int], mode: Any = "constant", value: Any = None) -> Any:
     if mode == "circular":
         return pad_circular(x, sides)
+    if mode == "replicate" and x.ndim == 5:  # a NeuralNetwork has no such layer
+        for pair in range(len(sides) // 2):
+            dim = x.ndim - 1 - pair
+            rows = torch.arange(-sides[2 * pair], x.shape[dim] + sides[2 * pair + 1])
+            x = x.index_select(dim, rows.clamp(0, x.shape[dim] - 1))
+        return x
     if min(sides) >= 0 or mode in ("reflect", "replicate"):
         return NotImplemented
     if not isinstance(mode, str):  # constant_pad_nd
