@@ -96,6 +96,7 @@ benchmark: demo
 	$(BIN)/python benchmarks/strokes.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/busy.py
+	$(BIN)/python benchmarks/attacks.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/app.py
 	$(BIN)/python benchmarks/runtime.py
