@@ -77,7 +77,7 @@ def open_run(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> bool
         write_aside(folder / RECIPE, recipe.to_toml())
         return True
     existing = read_run(folder)
-    if differences := recipe.differences(existing.recipe):
+    if differences := existing.recipe.differences(recipe):
         raise OutputExistsError(
             f"{folder} holds a run of another recipe ({'; '.join(differences[:5])}); "
             "choose another --out, or start again with --force"

@@ -157,11 +157,12 @@ def test_an_unfinished_run_is_continued_by_the_command_in_the_error(
 ) -> None:
     folder = tmp_path / "run"
     pocketlens.run(bars_recipe, out=folder, until="data")
-    command = f"pocketlens run {folder}/recipe.toml --out {folder}"
+    # With --resume, as the training may have been interrupted.
+    command = f"pocketlens run {folder}/recipe.toml --out {folder} --resume"
     for words, message in (
         (("preview", folder, "--no-open"), f"no Core ML model yet; resume the run with: {command}"),
-        (("verify", folder), f"no Core ML file yet; create it with: {command}"),
-        (("evaluate", folder), f"does not exist; train first: {command} --resume"),
+        (("verify", folder), f"no Core ML model yet; resume the run with: {command}"),
+        (("evaluate", folder), f"does not exist; train first: {command}"),
     ):
         assert message in error_of(*words)
     output_of(*command.split()[1:])
@@ -358,7 +359,7 @@ def test_a_folder_that_is_not_a_run_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_a_run_of_another_recipe_stays_as_it_is(bars_run: Path) -> None:
     words = ["run", bars_run / "recipe.toml", "--out", bars_run, "--set", "seed=5"]
-    assert "holds a run of another recipe (seed: 5, not 0)" in error_of(*words)
+    assert "holds a run of another recipe (seed: 0, not 5)" in error_of(*words)
 
 
 def test_unknown_options_and_commands_exit_with_2() -> None:

@@ -102,7 +102,8 @@ def show(
         )
         return
     count, height, width, channels = found.images.shape
-    say(f"{found.name}: {count:,} images of {height} × {width}, {channels} channel(s)")
+    colors = "gray" if channels == 1 else "RGB"
+    say(f"{found.name}: {count:,} images of {height} × {width} pixels, {colors}")
     say("classes: " + ", ".join(f"{name} {n:,}" for name, n in found.counts.items()))
     for path in written:
         say(f"wrote {path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rich.padding import Padding
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -63,7 +64,7 @@ class Progress(Callback):
         self.console.print(Text.assemble((f"{name:9}", "bold cyan"), f" {text}"))
 
     def note(self, text: str) -> None:
-        self.console.print(f"          {text}", style="yellow")
+        self.console.print(Padding(Text(text, "yellow"), (0, 0, 0, 10), expand=False))
 
     def download(self, file: str, received: int, total: int | None) -> None:
         detail = f"{received / 1e6:.1f} MB"

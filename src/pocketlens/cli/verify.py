@@ -20,8 +20,7 @@ from pocketlens.cli.inputs import (
 )
 from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.commands import command as command_line
-from pocketlens.errors import CheckFailedError, OptionError, RunError
-from pocketlens.run_contents import run_command
+from pocketlens.errors import CheckFailedError, OptionError
 
 if TYPE_CHECKING:
     from pocketlens.image import InputSpec
@@ -74,11 +73,7 @@ def verify(
             f"{model} is not a run folder; pass a second model to compare with, and data: "
             + command_line("verify", model, "OTHER", "--data", "SOURCE")
         )
-    if is_run(model) and other is None and run is not None and run.model is None:
-        run_it = run_command(model)
-        raise RunError(f"{model} has no Core ML file yet; create it with: {run_it}")
-    file = core_ml_file(other) if other else (run.model if run and is_run(model) else model)
-    assert file is not None  # checked above
+    file = core_ml_file(other or model)
     given = load(file, time_limit=default_time_limit())
     second = told.applied(given)
     owned = run if is_run(model) or data else None
