@@ -481,3 +481,17 @@ def test_onnx_file(program: Callable[..., CoreMLModel], tmp_path: Path) -> None:
     assert [each.name for each in session.get_outputs()][1:] == ["steps_left"]
     steps, left = session.run(None, {"a": f32([27])})
     assert (steps, left) == (collatz(27), control.MAX_STEPS - collatz(27))
+
+
+def test_a_size_that_a_run_computes_is_limited_by_what_is_left(
+    program: Callable[..., CoreMLModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POCKETLENS_MAX_MEMORY", "10000000")
+
+    def build(mb: Any, a: Any) -> Any:
+        return mb.reduce_sum(x=mb.fill(shape=mb.cast(x=a, dtype="int32"), value=np.float32(1)))
+
+    model = program(build, (1,))
+    assert answers(model, [2_000_000])[0] == 2_000_000
+    with pytest.raises(FeatureError, match=r"of more than 9\d{6} bytes, on these inputs"):
+        answers(model, [2_500_000])

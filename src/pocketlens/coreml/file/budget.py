@@ -15,7 +15,7 @@ from contextvars import ContextVar
 
 from pocketlens.errors import ModelFileError, OptionError
 
-__all__ = ["MAX_MEMORY", "VARIABLE", "Budget", "charge"]
+__all__ = ["MAX_MEMORY", "VARIABLE", "Budget", "charge", "memory_left"]
 
 MAX_MEMORY = 4 * 2**30
 """How many bytes a model may need by default: 4 GiB."""
@@ -94,6 +94,15 @@ def charge(size: int, what: str) -> None:
     budget = _active.get()
     if budget is not None:
         budget.charge(size, what)
+
+
+def memory_left(most: int) -> int:
+    """What is left for the file that is being loaded, at most `most` bytes.
+
+    It limits tensors whose sizes are known only in a run, each for itself.
+    """
+    budget = _active.get()
+    return most if budget is None else max(0, min(most, budget.limit - budget.used))
 
 
 def _text(size: int) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketlens.coreml.file.budget import memory_left
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
 from pocketlens.coreml.graph.nodes import Shape
 from pocketlens.errors import ModelFileError
@@ -183,10 +184,9 @@ def _bound(g: Graph, place: str, values: Sequence[Value]) -> None:
     """Make the run fail if one of `values` with unknown sizes becomes too large."""
     for value in values:
         if value.shape is None or None in value.shape:
-            most = MAX_TENSOR_BYTES // value.dtype.itemsize
-            number = _error_number(
-                g, f"a tensor of the loop '{place}' grows beyond {MAX_TENSOR_BYTES} bytes"
-            )
+            limit = memory_left(MAX_TENSOR_BYTES)
+            most = limit // value.dtype.itemsize
+            number = _error_number(g, f"a tensor of the loop '{place}' grows beyond {limit} bytes")
             large = g.Greater(g.Size(value), np.array(most, np.int64))
             g.steps = g.Where(large, np.array(number, np.int64), _steps(g))
 

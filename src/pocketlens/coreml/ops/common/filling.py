@@ -1,9 +1,13 @@
-"""Tensors whose size is computed while the model runs, limited to `MAX_TENSOR_BYTES`."""
+"""Tensors whose size is computed while the model runs.
+
+Each is limited to what is left of the file's memory, and to `MAX_TENSOR_BYTES`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from pocketlens.coreml.file.budget import memory_left
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value
 
 __all__ = ["bounded_fill", "bounded_tile", "stop_if", "stop_if_large"]
@@ -31,7 +35,7 @@ def bounded_tile(g: Graph, x: Value, counts: Value) -> Value:
 
 
 def stop_if_large(g: Graph, count: Value, itemsize: int) -> Value:
-    """An int64 zero; an error in the run if `count` elements exceed `MAX_TENSOR_BYTES`.
+    """An int64 zero; an error in the run if `count` elements exceed the memory that is left.
 
     Add the zero to an input of the operator that creates the tensor, so that the check runs first.
 
@@ -40,8 +44,9 @@ def stop_if_large(g: Graph, count: Value, itemsize: int) -> Value:
         count: The number of elements, a float64 scalar.
         itemsize: Bytes per element.
     """
-    large = g.Greater(count, np.array(MAX_TENSOR_BYTES // itemsize, np.float64))
-    reason = f"would make a tensor with a negative size, or of more than {MAX_TENSOR_BYTES} bytes,"
+    most = memory_left(MAX_TENSOR_BYTES)
+    large = g.Greater(count, np.array(most // itemsize, np.float64))
+    reason = f"would make a tensor with a negative size, or of more than {most} bytes,"
     return stop_if(g, large, reason)
 
 

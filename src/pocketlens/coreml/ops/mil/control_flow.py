@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pocketlens.coreml.file.budget import memory_left
 from pocketlens.coreml.graph import MAX_TENSOR_BYTES, Graph, Value, Values
 from pocketlens.coreml.ops.common import control, indexing
 from pocketlens.coreml.ops.common.control import Block
@@ -113,7 +114,7 @@ def _room(g: Graph, ls: Value, indices: Value, value: Value) -> Value:
     sizes, given = g.Shape(ls, start=1), g.Shape(value, start=1)
     # Beyond this limit the list stays too short, and the index stops the run.
     bytes_each = g.Mul(g.ReduceProd(given), np.array(value.dtype.itemsize, np.int64))
-    most = g.Div(np.array(MAX_TENSOR_BYTES, np.int64), g.Max(bytes_each, one))
+    most = g.Div(np.array(memory_left(MAX_TENSOR_BYTES), np.int64), g.Max(bytes_each, one))
     wanted = g.Min(wanted, most)
     zero = np.array(0, np.int64)
     more = g.Concat(g.Sub(wanted, length), g.Where(g.Equal(sizes, zero), given, zero), axis=0)
