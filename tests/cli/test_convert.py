@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from command_line import error_of, output_of
+from command_line import error_of, output_of, run_command
 from pocketlens.conversion import from_keras
 from pocketlens.coreml import load
 
@@ -47,3 +49,36 @@ def test_what_is_said_is_known(model: Path, tmp_path: Path) -> None:
     spec = load(tmp_path / "m.mlmodel").input_spec
     assert (spec.ink, spec.crop, spec.assumed) == ("dark", "fill", ())
     assert "head 'logit' is not known" in error_of(*words, "--force", "--head", "logit")
+
+
+def test_data_shows_a_better_reading(tmp_path: Path) -> None:
+    """The labels are in the wrong order: the file agrees with its source, but not with the data."""
+    keras: Any = from_keras._import_keras()
+    last = keras.layers.Dense(3)
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), last])
+    last.kernel.assign(np.tile([0.0, 20 / 64, 40 / 64], (64, 1)))
+    last.bias.assign([0.0, -6.0, -20.0])  # by the mean: up to 0.3, up to 0.7, above
+    network.save(tmp_path / "net.keras")
+    random = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("gray", 90), ("light", 180)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(20):
+            image = Image.fromarray(random.integers(low, low + 75, (8, 8), dtype=np.uint8))
+            image.save(tmp_path / "images" / name / f"{number}.png")
+    words = ["convert", tmp_path / "net.keras", "--data", f"folder:{tmp_path / 'images'}"]
+    status, _, error = run_command(
+        *words, "-o", tmp_path / "m.mlmodel", "--labels", "light,dark,gray"
+    )
+    assert status == 1
+    assert "reads these images better in another way" in error
+    assert "convert it again with --force --labels dark,gray,light" in error
+    right = [
+        *words,
+        "-o",
+        tmp_path / "m.mlmodel",
+        "--labels",
+        "dark,gray,light",
+        "--force",
+        "--json",
+    ]
+    assert json.loads(output_of(*right))["reading"]["passed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,12 +71,14 @@ def convert(
     """Convert a run or a Keras 3 model to Core ML.
 
     The file is written only if it computes what its source computes: it runs here on test images
-    first. If not, exit 1. With --data, it is also compared with its source on these images.
+    first. If not, exit 1. With --data, it is also compared with its source on these images, and
+    exit 1 if it would read them better in another color order, scale or order of labels.
     """
     from pocketlens.conversion import ModelMetadata
     from pocketlens.conversion import convert as make
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.evaluation import find_readings
     from pocketlens.evaluation.parity import verify
     from pocketlens.run_folder import read_run
 
@@ -114,24 +117,37 @@ def convert(
         force=force,
     )
 
-    parity = None
+    parity, reading = None, None
     if data is not None:
         made = load(path, time_limit=default_time_limit())
-        parity = verify(source, made, test_set(run, data, made.input_spec))
+        images = test_set(run, data, made.input_spec)
+        parity = verify(source, made, images)
+        reading = find_readings(made, images)
     if json:
-        assumed = list(source.input_spec.assumed)
-        print_json({"model": str(path), "assumed": assumed, "parity": parity and parity.to_dict()})
+        found = {"parity": parity and parity.to_dict(), "reading": reading and reading.to_dict()}
+        print_json({"model": str(path), "assumed": list(source.input_spec.assumed), **found})
     else:
         say(f"wrote {path}")
         for line in () if run else _input_lines(source):
             say(line)
-        if parity:
-            say(*str(parity).split("\n"))
+        if parity and reading:
+            # The reading has found the same warning on fewer images.
+            for each in (parity, replace(reading, warning=None)):
+                say(*str(each).split("\n"))
         else:
             data_of = () if run else ("--data", "SOURCE")
             say(f"compare it with its source: {command_line('verify', model, path, *data_of)}")
     if parity and not parity.passed:
         raise CheckFailedError(f"{path} does not agree with {model} within the tolerance")
+    if reading and not reading.passed:
+        better = reading.better or reading.drawings
+        assert better is not None
+        mend = (
+            "turn the images, or train the model on images like these"
+            if run or not better.options
+            else f"convert it again with --force {better.options}"
+        )
+        raise CheckFailedError(f"{path} reads these images better in another way; {mend}")
 
 
 def _input_lines(source: Predictor) -> list[str]:
