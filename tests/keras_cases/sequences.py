@@ -74,9 +74,7 @@ ATTENTION: dict[str, Any] = {
 
 EMBEDDINGS: dict[str, Any] = {
     "Embedding": lambda k, x: k.Embedding(5, 4)(codes(k, x)),
-    "Embedding(mask_zero)": lambda k, x: k.GlobalAveragePooling1D()(
-        k.Embedding(5, 4, mask_zero=True)(codes(k, x))
-    ),
+    "Embedding(mask_zero)": lambda k, x: k.Embedding(5, 4, mask_zero=True)(codes(k, x)),
     "ReversibleEmbedding": lambda k, x: k.ReversibleEmbedding(5, 4)(codes(k, x)),
     "Discretization": lambda k, x: k.Rescaling(0.3)(codes(k, x)),
     "Discretization(one_hot)": lambda k, x: k.Discretization([-1.0, 0.2], output_mode="one_hot")(
