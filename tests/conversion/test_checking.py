@@ -233,3 +233,15 @@ def test_scaling_twice_is_a_warning(
     assert len(found) == (op is not None)
     assert op is None or f"scales pixels itself, at op '{op}'" in found[0]
     assert not messages(InputSpec(12, 12, "rgb", (1.0,)))
+
+
+def test_indices_of_equal_values_are_a_warning(tmp_path: Path) -> None:
+    distinct = torch.linspace(0, 1e-3, 12)
+    with pytest.warns(UserWarning, match="uses the indices of 'topk'.* does not define their ord"):
+        convert(
+            Net(lambda x: (x + distinct).topk(3, 3)[1].float()),
+            tmp_path / "m", precision="float32", check=False, **OPTIONS,
+        )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convert(Net(lambda x: x.topk(3, 3)[0]), tmp_path / "n", precision="float32", **OPTIONS)

@@ -133,11 +133,13 @@ def convert(
     arithmetic = cast("Precision", _checked("precision", precision, PRECISIONS))
     check_target(target, force=force)
     source = _source(model, labels, input_spec, check_meaning(head))
-    from pocketlens.conversion.exporting import append, core_ops, export
+    from pocketlens.conversion.exporting import append, core_ops, export, undefined_order
     from pocketlens.conversion.from_torch import classified, to_core_ml
 
     program = source.program or export(source.network, source.input_spec)
     program = append(core_ops(program), classified(source.head, source.temperature))
+    if warning := undefined_order(program):
+        warnings.warn(warning, stacklevel=2)
 
     def model_in(precision: Precision, folder: Path) -> tuple[Any, Path | None]:
         folder.mkdir()

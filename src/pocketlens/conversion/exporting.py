@@ -12,6 +12,7 @@ from torch.export.graph_signature import OutputKind, TensorArgument
 
 from pocketlens.compat import coremltools_converts
 from pocketlens.conversion.lowerings import LOWERINGS, inline, lower, trace
+from pocketlens.conversion.places import place_of
 from pocketlens.conversion.quiet import first_line, quiet
 from pocketlens.errors import ConversionError
 from pocketlens.image import InputSpec
@@ -25,6 +26,7 @@ __all__ = [
     "input_planes",
     "one_scale",
     "output_of",
+    "undefined_order",
 ]
 
 
@@ -151,6 +153,23 @@ def output_of(program: torch.export.ExportedProgram) -> fx.Node:
             f"the exported network has {len(names)} outputs; expected one tensor (1, classes)"
         )
     return nodes[0]
+
+
+def undefined_order(program: torch.export.ExportedProgram) -> str | None:
+    """What is not defined if the network uses the indices of a `topk`; None if it does not.
+
+    PyTorch says of equal values only that any of them may come first.
+    """
+    for node in program.graph.nodes:
+        if node.target is torch.ops.aten.topk.default:
+            for user in node.users:
+                if user.args[1:] == (1,) and user.users:
+                    return (
+                        f"the network uses the indices of 'topk'{place_of(node)}: for equal values "
+                        "PyTorch does not define their order, and the Core ML file may return them "
+                        "in another one"
+                    )
+    return None
 
 
 def import_exporter() -> None:
