@@ -14,62 +14,85 @@ from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
 from pocketlens.networks import backbones
 
-__all__ = ["Backbone", "Rejection", "signs"]
+__all__ = ["Backbone", "Rejection"]
 
-MAX_PROTOTYPES = 65_536
+MAX_STORED = 65_536
+TINY = 1e-7
+"""Added to probabilities, so that their square roots have a derivative, in float16, too."""
 
 
 class Rejection(nn.Module):
     """One more logit, for `nothing`: how little an image resembles the training images.
 
-    Its odds are a linear function of the similarity to the nearest stored features, of the size of
-    the logits and of how clearly one of them leads. Stored features ("prototypes") are unit
-    vectors. The three coefficients are fitted on images that were not trained on; see
+    Its odds are the larger of two linear functions of the `signs`: one that tells the training
+    images from pictures of something else altogether, one that tells them from other pictures of
+    the same kind. All values are fitted on images that were not trained on; see
     `training.rejection`.
 
     Args:
-        features: Numbers per image.
-        prototypes: Number of stored features.
+        features: Numbers per image, `F`.
+        concepts: Concepts of the backbone, `C`; 0 without.
+        classes: Number of known classes, `K`.
+        prototypes: Number of stored features, `P`.
+        dimensions: Dimensions of the whitened features, `R`.
         background: The last of the logits is already one for `nothing`, learned from pictures of
             the background; the two are then joined.
 
     Shapes:
-        features `(N, F)`, logits `(N, K)` → `(N, K + 1)`, all float; `(N, K)` with `background`.
+        features `(N, F)`, concepts `(N, C)`, logits `(N, K)` → `(N, K + 1)`, all float; with
+        `background`, logits `(N, K + 1)` → `(N, K + 1)`.
     """
 
-    def __init__(self, features: int, prototypes: int, *, background: bool = False) -> None:
+    def __init__(
+        self,
+        features: int,
+        concepts: int,
+        classes: int,
+        prototypes: int,
+        dimensions: int,
+        *,
+        background: bool = False,
+    ) -> None:
         super().__init__()
         self.background = background
         self.center = nn.Buffer(torch.zeros(features))
         self.prototypes = nn.Buffer(torch.zeros(prototypes, features))
-        self.weights = nn.Buffer(torch.zeros(3))
-        self.bias = nn.Buffer(torch.zeros(1))
+        self.concept_prototypes = nn.Buffer(torch.zeros(prototypes, concepts))
+        self.whitening = nn.Buffer(torch.zeros(dimensions, features))
+        self.means = nn.Buffer(torch.zeros(classes, dimensions))
+        self.weights = nn.Buffer(torch.zeros(2, 5 if concepts else 4))
+        self.bias = nn.Buffer(torch.zeros(2))
 
-    def forward(self, features: Tensor, logits: Tensor) -> Tensor:
+    def signs(self, features: Tensor, concepts: Tensor, logits: Tensor) -> Tensor:
+        """What tells known from unknown images, `(N, 4)`, or `(N, 5)` with concepts.
+
+        Each is larger for known images: the cosine similarity to the nearest stored features, the
+        size of the logits, the log of the largest probability, minus the squared distance to the
+        nearest class mean in whitened features (Mahalanobis distance), and the similarity to the
+        nearest stored concepts (Bhattacharyya coefficient).
+        """
+        own = features - self.center
+        similarity = (F.normalize(own, dim=1) @ self.prototypes.T).amax(1, keepdim=True)
+        size = logits.logsumexp(1, keepdim=True)
+        lead = logits.amax(1, keepdim=True) - size
+        white = own @ self.whitening.T  # (N, R)
+        squares = white.square().sum(1, keepdim=True) + self.means.square().sum(1)
+        distance = (squares - 2 * white @ self.means.T).amin(1, keepdim=True)
+        found = [similarity, size, lead, -distance]
+        if concepts.shape[1]:
+            found.append((concepts @ self.concept_prototypes.T).amax(1, keepdim=True))
+        return torch.cat(found, 1)
+
+    def forward(self, features: Tensor, concepts: Tensor, logits: Tensor) -> Tensor:
         known = logits[:, :-1] if self.background else logits
-        size = known.logsumexp(1, keepdim=True)
-        found = signs(features, known, self.center, self.prototypes)
+        signs = self.signs(features, concepts, known)
+        unknown = (signs @ self.weights.T + self.bias).amax(1, keepdim=True)
         # Then softmax gives `nothing` the probability sigmoid(unknown), and the others share the
         # rest as before.
-        nothing = found @ self.weights[:, None] + self.bias + size
+        nothing = unknown + known.logsumexp(1, keepdim=True)
         if self.background:
             nothing = torch.cat([nothing, logits[:, -1:]], 1).logsumexp(1, keepdim=True)
         return torch.cat([known, nothing], 1)
-
-
-def signs(features: Tensor, logits: Tensor, center: Tensor, prototypes: Tensor) -> Tensor:
-    """What tells known from unknown images, `(N, 3)`: similarity, size of the logits, clear lead.
-
-    Args:
-        features: `(N, F)`.
-        logits: `(N, K)`, of the known classes.
-        center: `(F,)`, the mean of the training images' features.
-        prototypes: `(P, F)`, unit vectors.
-    """
-    similarity = (F.normalize(features - center, dim=1) @ prototypes.T).amax(1, keepdim=True)
-    size = logits.logsumexp(1, keepdim=True)
-    lead = logits.amax(1, keepdim=True) - size  # the log of the largest probability
-    return torch.cat([similarity, size, lead], 1)
 
 
 class Backbone(nn.Module):
@@ -83,6 +106,8 @@ class Backbone(nn.Module):
         concepts: Add what the backbone was trained to tell apart, such as ImageNet's 1,000
             classes, to the features: the square roots of its probabilities.
         prototypes: Add a logit for `nothing`, from the similarity to this many stored features.
+        dimensions: Dimensions of the whitened features, in which distances to the classes' means
+            are measured, too.
         background: The head has a logit for `nothing`, too, learned from pictures.
         config: The architecture of a backbone `hf:NAME` as JSON; a saved recognizer has it.
 
@@ -104,11 +129,12 @@ class Backbone(nn.Module):
         train: bool = False,
         concepts: bool = False,
         prototypes: int = 0,
+        dimensions: int = 0,
         background: bool = False,
         config: str = "",
     ) -> None:
         super().__init__()
-        _check_options(train, concepts, background, prototypes, config)
+        _check_options(train, concepts, background, prototypes, dimensions, config)
         made = backbones.build(backbone, input_spec, config=config)
         self.frozen = not train
         known = getattr(made, "concepts", None)
@@ -131,10 +157,12 @@ class Backbone(nn.Module):
                 f"for two images of {height} × {width} it returns {tuple(found.shape)}"
             )
         self.width = int(found.shape[1])
-        inputs = self.width + (known.out_features if concepts and known is not None else 0)
-        self.head = nn.Linear(inputs, classes - (prototypes > 0 and not background))
+        count = known.out_features if concepts and known is not None else 0
+        self.head = nn.Linear(self.width + count, classes - (prototypes > 0 and not background))
         self.rejection = (
-            Rejection(self.width, prototypes, background=background) if prototypes else None
+            Rejection(self.width, count, classes - 1, prototypes, dimensions, background=background)
+            if prototypes
+            else None
         )
         self.train()
 
@@ -150,39 +178,42 @@ class Backbone(nn.Module):
         found: Tensor = self.backbone(x)
         return found.mean((2, 3)) if found.dim() == 4 else found
 
-    def described(self, features: Tensor) -> Tensor:
-        """What the head receives: the features `(N, F)`, and the concepts if they are used."""
+    def known_concepts(self, features: Tensor) -> Tensor:
+        """The square roots `(N, C)` of the probabilities of the backbone's concepts; `(N, 0)`
+        without concepts."""
         if not self.concepts:
-            return features
+            return features[:, :0]
         layer = self.backbone.concepts
         assert isinstance(layer, nn.Linear)
-        known = layer(features).softmax(1)
-        return torch.cat([features, (known + 1e-7).sqrt()], 1)
+        return (layer(features).softmax(1) + TINY).sqrt()
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits `(N, classes)` of features `(N, F)`."""
-        known: Tensor = self.head(self.described(features))
-        return known if self.rejection is None else self.rejection(features, known)
+        concepts = self.known_concepts(features)
+        known: Tensor = self.head(torch.cat([features, concepts], 1))
+        return known if self.rejection is None else self.rejection(features, concepts, known)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         return self.logits(self.features(x))
 
 
 def _check_options(
-    train: object, concepts: object, background: object, prototypes: object, config: object
+    train: object,
+    concepts: object,
+    background: object,
+    prototypes: object,
+    dimensions: object,
+    config: object,
 ) -> None:
     """Raise an OptionError for an option of another type, or out of range."""
     for name, value, kind, expected in (
         ("train", train, bool, "true or false"),
         ("concepts", concepts, bool, "true or false"),
         ("background", background, bool, "true or false"),
-        ("prototypes", prototypes, int, f"an integer from 0 to {MAX_PROTOTYPES}"),
+        ("prototypes", prototypes, int, f"an integer from 0 to {MAX_STORED}"),
+        ("dimensions", dimensions, int, f"an integer from 0 to {MAX_STORED}"),
         ("config", config, str, "JSON text"),
     ):
-        if type(value) is not kind:
+        in_range = not isinstance(value, int) or 0 <= value <= MAX_STORED
+        if type(value) is not kind or not in_range:
             raise OptionError(f"network.{name} must be {expected}; received: {value!r:.80}")
-    if isinstance(prototypes, int) and not 0 <= prototypes <= MAX_PROTOTYPES:
-        raise OptionError(
-            f"network.prototypes must be an integer from 0 to {MAX_PROTOTYPES}; "
-            f"received: {prototypes!r}"
-        )

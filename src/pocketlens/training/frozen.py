@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from pocketlens.data import Dataset
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
-from pocketlens.prediction import NOTHING
+from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Choice, Recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.training.features import Embedder
@@ -42,7 +43,7 @@ from pocketlens.training.rejection import Known, Pictures, fit_rejection
 from pocketlens.training.result import Training
 from pocketlens.training.scenes import draw_scenes
 from pocketlens.training.temperature import fit_temperature
-from pocketlens.training.thresholds import fit_thresholds
+from pocketlens.training.thresholds import SHOWN_WRONG, fit_thresholds
 
 __all__ = ["train_on_features"]
 
@@ -60,6 +61,9 @@ MOST_VALIDATED = 4_000
 """With more images, the strength is chosen on this many; the head is fitted on all."""
 
 SCENES = 60
+
+FITTED = ("prototypes", "dimensions", "background")
+"""Options of the network that are results of the training."""
 
 
 @dataclass(frozen=True)
@@ -116,73 +120,22 @@ def train_on_features(
             f"received: {', '.join(data.classes)}"
         )
     torch.manual_seed(recipe.seed)
-    network = _frozen(recipe, len(data.classes))
+    known = len(data.classes)
+    network = _frozen(recipe, known)
     embed = Embedder(network, recipe.input, callbacks)
-    labels = torch.from_numpy(data.labels)
-    features = torch.from_numpy(embed(data.images))[:, None]  # (N, views, F)
-    if len(data) <= MIRRORED:
-        mirrored = torch.from_numpy(embed(np.ascontiguousarray(data.images[:, :, ::-1])))
-        features = torch.cat([features, mirrored[:, None]], 1)
-    scenes = draw_scenes(SCENES, recipe.input.shape, seed=recipe.seed)
-    far = torch.from_numpy(embed(scenes))
-    behind = None if background is None else torch.from_numpy(embed(background))
-
+    images, labels = data.images, torch.from_numpy(data.labels)
+    if background is not None:  # one more class of the head, after the others
+        images = np.concatenate([images, background])
+        labels = torch.cat([labels, torch.full((len(background),), known)])
+        groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(background))])
+    features = _with_mirrored(embed, images, len(data) <= MIRRORED)
+    far = torch.from_numpy(embed(draw_scenes(SCENES, recipe.input.shape, seed=recipe.seed)))
     with one_thread_if_small(features):
-        best = _choose(recipe, network, features, labels, groups, len(data.classes))
-        network = _with_options(network, concepts=best.concepts)
-        described = _described(network, features[:, : best.views], best.concepts)  # (N, views, D)
-        sizes = _sizes(network, described, best.concepts)
-        balanced = recipe.training.class_weights == "balanced"
-        head = _fit(described, labels, len(data.classes), best.strength, sizes, balanced)
-        temperature = fit_temperature(*_finite(best.logits, labels))
-        head = Linear(head.weight / temperature, head.bias / temperature)
-        known = Known(
-            features[:, 0],
-            described[:, 0],
-            labels,
-            len(data.classes),
-            best.logits / temperature,
-            best.splits,
-            sizes,
-            best.strength,
-            balanced,
-        )
-        pictures = [
-            None if each is None else Pictures(each, _described(network, each, best.concepts))
-            for each in (far, behind)
-        ]
-        assert pictures[0] is not None
-        rejection, odds = fit_rejection(
-            known, head, far=pictures[0], background=pictures[1], seed=recipe.seed
-        )
-
-    options = {**recipe.network.options, "concepts": best.concepts}
-    options |= getattr(network.backbone, "options", {})
-    choice = Choice(recipe.network.name, {**options, "prototypes": len(rejection.prototypes)})
-    final = networks.build(choice, recipe.input, len(data.classes) + 1)
-    assert isinstance(final, Backbone)
-    assert isinstance(final.rejection, Rejection)
-    final.backbone.load_state_dict(network.backbone.state_dict())
-    final.rejection.load_state_dict(rejection.state_dict())
-    with torch.no_grad():
-        final.head.weight.copy_(head.weight)
-        final.head.bias.copy_(head.bias)
-    logits, own = _finite(best.logits / temperature, labels)
-    unknown = odds[odds.isfinite()].sigmoid()[:, None]
-    probabilities = torch.cat([logits.softmax(1) * (1 - unknown), unknown], 1)
-    nothing = len(data.classes)
-    thresholds = fit_thresholds(
-        # `present` stays at one half, where the rejection was fitted to.
-        probabilities,
-        own,
-        nothing=nothing,
-        empty=torch.zeros(0, nothing + 1),
-    )
-    recognizer = Recognizer(
-        final, choice, (*data.classes, NOTHING), recipe.input, thresholds=thresholds
-    )
-    trained = head(described[:, 0])
-    accuracy = float((logits.argmax(1) == own).float().mean())
+        best = _choose(recipe, network, features, labels, groups)
+        fitted = _fit(recipe, network, features, labels, far, best)
+    recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), best, fitted)
+    logits, own = _finite(best.logits / fitted.temperature, labels)
+    trained = fitted.head(_described(network, features[:, 0], best.concepts))
     seconds = time.perf_counter() - started
     row = Epoch(
         1,
@@ -193,13 +146,122 @@ def train_on_features(
         float(F.cross_entropy(trained, labels)),
         float((trained.argmax(1) == labels).float().mean()),
         float(F.cross_entropy(logits, own)),
-        accuracy,
+        float((logits.argmax(1) == own).float().mean()),
     )
     if folder is not None:
         write_history(Path(folder), [row], parents=True)
     for callback in callbacks:
         callback.epoch(row)
     return Training(recognizer, (row,), 1, "cpu", interrupted=False)
+
+
+def _with_mirrored(embed: Embedder, images: NDArray[np.uint8], mirrored: bool) -> Tensor:
+    """Features `(N, V, F)` of the images and, as a second view, of their mirror images."""
+    views = [images, np.ascontiguousarray(images[:, :, ::-1])] if mirrored else [images]
+    return torch.stack([torch.from_numpy(embed(view)) for view in views], 1)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted on the features, with the best way of `_choose`.
+
+    Args:
+        head: Logits of the classes and, if there are pictures of it, of the background; divided by
+            the temperature.
+        temperature: That number.
+        rejection: When a picture shows none of the classes.
+        thresholds: When a label is shown.
+    """
+
+    head: Linear
+    temperature: float
+    rejection: Rejection
+    thresholds: Thresholds
+
+
+def _fit(
+    recipe: Recipe, network: Backbone, features: Tensor, labels: Tensor, far: Tensor, best: Trial
+) -> Fitted:
+    """Fit the head on all images, and everything else on the logits of held-out ones."""
+    classes = best.logits.shape[1]
+    known = min(classes, _classes_of(network))
+    described = _described(network, features[:, : best.views], best.concepts)
+    sizes = _sizes(network, described, best.concepts)
+    balanced = recipe.training.class_weights == "balanced"
+    rows, own = described.flatten(0, 1), labels.repeat_interleave(best.views)
+    scaling = Blocks.fit(rows, sizes)
+    weights = class_weights(own, classes, balanced=balanced)
+    head = scaling.merged(Problem(scaling(rows), own, classes, weights).solve(best.strength))
+    temperature = fit_temperature(*_finite(best.logits, labels))
+    head = Linear(head.weight / temperature, head.bias / temperature)
+    logits = best.logits / temperature
+
+    of_class = labels < known  # not the background
+    inside = torch.nonzero(of_class)[:, 0]
+    place = torch.full((len(labels),), -1)
+    place[inside] = torch.arange(len(inside))
+    splits = [
+        (place[train][of_class[train]], place[held][of_class[held]]) for train, held in best.splits
+    ]
+    pictures, scenes = (
+        Pictures(each, _described(network, each, best.concepts)[:, each.shape[1] :])
+        for each in (features[inside, 0], far)
+    )
+    rejection, odds = fit_rejection(
+        Known(
+            pictures,
+            labels[inside],
+            known,
+            logits[inside, :known],
+            [(train, held) for train, held in splits if len(held)],
+            sizes,
+            best.strength,
+            temperature,
+            balanced,
+        ),
+        Linear(head.weight[:known], head.bias[:known]),
+        far=scenes,
+        seed=recipe.seed,
+    )
+    size = logits[inside, :known].logsumexp(1, keepdim=True)
+    nothing = torch.cat([odds[:, None] + size, logits[inside, known:]], 1)
+    whole = torch.cat([logits[inside, :known], nothing.logsumexp(1, keepdim=True)], 1)
+    held_out, right = _finite(whole, labels[inside])
+    errors = float((held_out.argmax(1) != right).float().mean())
+    thresholds = fit_thresholds(
+        held_out.softmax(1),
+        right,
+        nothing=known,
+        empty=torch.zeros(0, known + 1),  # `present` stays at 0.5, which the rejection is fitted to
+        wrong=max(SHOWN_WRONG, errors / 2),
+    )
+    return Fitted(head, temperature, rejection, thresholds)
+
+
+def _classes_of(network: Backbone) -> int:
+    """The number of known classes."""
+    return network.head.out_features
+
+
+def _recognizer(
+    recipe: Recipe, network: Backbone, classes: tuple[str, ...], best: Trial, fitted: Fitted
+) -> Recognizer:
+    """The finished network, with everything that was fitted."""
+    options: dict[str, Any] = {**recipe.network.options, "concepts": best.concepts}
+    options |= getattr(network.backbone, "options", {})
+    options["prototypes"], _ = fitted.rejection.prototypes.shape
+    options["dimensions"], _ = fitted.rejection.whitening.shape
+    options["background"] = fitted.head.weight.shape[0] == len(classes)
+    choice = Choice(recipe.network.name, options)
+    final = networks.build(choice, recipe.input, len(classes))
+    assert isinstance(final, Backbone)
+    assert final.rejection is not None
+    own = final.backbone.state_dict()
+    weights = network.backbone.state_dict()
+    final.backbone.load_state_dict({name: weights[name] for name in own})
+    final.rejection.load_state_dict(fitted.rejection.state_dict())
+    final.head.load_state_dict({"weight": fitted.head.weight, "bias": fitted.head.bias})
+    return Recognizer(final, choice, classes, recipe.input, thresholds=fitted.thresholds)
 
 
 def _without_background(
@@ -232,7 +294,7 @@ def _frozen(recipe: Recipe, classes: int) -> Backbone:
                 f"received: {recipe.network.name!r}"
             ]
         )
-    options = {k: v for k, v in recipe.network.options.items() if k != "prototypes"}
+    options = {k: v for k, v in recipe.network.options.items() if k not in FITTED}
     try:
         network = networks.build(
             Choice("backbone", {"concepts": True, **options}), recipe.input, classes
@@ -248,21 +310,13 @@ def _frozen(recipe: Recipe, classes: int) -> Backbone:
     return network.eval()
 
 
-def _with_options(network: Backbone, *, concepts: bool) -> Backbone:
-    """The same network, which uses its concepts or has none."""
-    if network.concepts and not concepts:
-        network.concepts = False
-        del network.backbone.concepts
-    return network
-
-
 @torch.inference_mode()
 def _described(network: Backbone, features: Tensor, concepts: bool) -> Tensor:
     """What the head receives: features `(..., F)` → `(..., D)`."""
     if not concepts:
         return features.clone()
-    found = network.described(features.flatten(0, -2))
-    return found.reshape(*features.shape[:-1], found.shape[1]).clone()
+    found = network.known_concepts(features.flatten(0, -2))
+    return torch.cat([features, found.reshape(*features.shape[:-1], found.shape[1])], -1)
 
 
 def _sizes(network: Backbone, described: Tensor, concepts: bool) -> list[int]:
@@ -276,13 +330,13 @@ def _choose(
     features: Tensor,
     labels: Tensor,
     groups: NDArray[np.int64],
-    classes: int,
 ) -> Trial:
     """The trial with the lowest held-out loss.
 
-    Concepts make the file larger, so they must be better by more than chance: by more than one
-    standard error of the difference.
+    Concepts also tell pictures of other things, so they are used unless the head is better
+    without them by more than one standard error of the difference.
     """
+    classes = int(labels.max()) + 1
     random = np.random.default_rng(recipe.seed)
     some = np.arange(len(labels))
     if len(some) > MOST_VALIDATED:
@@ -297,7 +351,7 @@ def _choose(
             "every class has only one image (or one burst) to train on; "
             "expected at least 2 different ones in some class"
         )
-    ways = [False, True] if network.concepts and "concepts" not in recipe.network.options else []
+    ways = [True, False] if network.concepts and "concepts" not in recipe.network.options else []
     ways = ways or [network.concepts]
     best: Trial | None = None
     for concepts in ways:
@@ -368,22 +422,6 @@ def _for_all(trial: Trial, some: NDArray[np.int64], labels: Tensor) -> Trial:
     logits[place] = trial.logits
     splits = [(place[train], place[held]) for train, held in trial.splits]
     return Trial(trial.concepts, trial.views, trial.strength, logits, trial.losses, splits)
-
-
-def _fit(
-    described: Tensor,
-    labels: Tensor,
-    classes: int,
-    strength: float,
-    sizes: list[int],
-    balanced: bool,
-) -> Linear:
-    """The head, from all images."""
-    rows = described.flatten(0, 1)
-    own = labels.repeat_interleave(described.shape[1])
-    scaling = Blocks.fit(rows, sizes)
-    weights = class_weights(own, classes, balanced=balanced)
-    return scaling.merged(Problem(scaling(rows), own, classes, weights).solve(strength))
 
 
 def _finite(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """Fit `networks.backbone.Rejection`: when a picture shows none of the known classes.
 
-No pictures of anything else are needed: each class in turn plays the unknown, against a head and
-prototypes that were made without it; generated scenes stand for everything that is far from all
-classes. Pictures of the background, if the user has some, count most.
+No pictures of anything else are needed. Each class in turn plays the unknown, against a head and
+stored features that were made without it: so pictures of the same kind as the classes are told from
+them. Generated scenes stand for everything that is far from all classes. The user's own pictures
+of the background, if there are some, are a class of the head instead.
 """
 
 from __future__ import annotations
@@ -15,25 +16,55 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pocketlens.networks.backbone import Rejection, signs
+from pocketlens.networks.backbone import Rejection
 from pocketlens.training.logistic import Blocks, Linear, Problem, class_weights
 
-__all__ = ["MAX_PROTOTYPES", "Known", "fit_rejection", "make_prototypes"]
+__all__ = ["MAX_PROTOTYPES", "Known", "Pictures", "fit_rejection"]
 
 MAX_PROTOTYPES = 512
 """With more training images, they are represented by this many cluster centers."""
 
-KEPT = 0.975
-"""Share of the known images, held out, for which `nothing` is less likely than something."""
+MAX_DIMENSIONS = 128
+WHITENED = 4_000
+"""The most images from which the whitening is computed."""
+
+SHRINKAGE = 0.1
+"""Share of the mean variance that is added to each variance, because images are few."""
+
+KEPT = 0.985
+"""Share of the known images, held out, that each of the two functions takes for known."""
 
 LEFT_OUT = 12
 """The most classes that play the unknown; a random choice of them if there are more."""
 
-NEAR, FAR, BACKGROUND = 1.0, 0.5, 2.0
-"""Weight of each kind of unknown image, against 1 for the known ones."""
-
 STRENGTH = 1e-3
 ROUNDS = 8
+
+FAR_SIGNS = (0, 3)
+"""The signs that tell pictures of something else altogether: the two distances. The logits say
+little about such pictures, and the generated scenes are not like what a camera will see."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures as the head sees them.
+
+    Args:
+        features: `(N, F)`.
+        concepts: `(N, C)`; `(N, 0)` without concepts.
+    """
+
+    features: Tensor
+    concepts: Tensor
+
+    @property
+    def described(self) -> Tensor:
+        """`(N, F + C)`: what the head receives."""
+        return torch.cat([self.features, self.concepts], 1)
+
+    def some(self, which: Tensor) -> Pictures:
+        """Those at some indices."""
+        return Pictures(self.features[which], self.concepts[which])
 
 
 @dataclass(frozen=True)
@@ -41,126 +72,183 @@ class Known:
     """What is known about the training images.
 
     Args:
-        features: `(N, F)`.
-        described: `(N, D)`, what the head receives.
-        labels: `(N,)` int64, of the known classes.
-        classes: Number of known classes.
-        held_out: Logits `(N, K)` by heads that were not trained on the image; NaN for images that
-            were never held out.
+        pictures: All of them.
+        labels: `(N,)` int64.
+        classes: Number of classes, `K`.
+        held_out: Logits `(N, K)`, divided by the temperature, by heads that were not trained on the
+            image; NaN for images that were never held out.
         splits: The folds of `held_out`.
-        sizes: Columns of each block of `described`.
+        sizes: Columns of each block of what the head receives.
         strength: Strength of the penalty of the head.
+        temperature: Divides the logits of a head.
         balanced: See `class_weights`.
     """
 
-    features: Tensor
-    described: Tensor
+    pictures: Pictures
     labels: Tensor
     classes: int
     held_out: Tensor
     splits: Sequence[tuple[Tensor, Tensor]]
     sizes: Sequence[int]
     strength: float
+    temperature: float
     balanced: bool
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures that show none of the classes: features `(M, F)`, and what the head receives."""
-
-    features: Tensor
-    described: Tensor
-
-
-def make_prototypes(
-    features: Tensor, labels: Tensor, *, most: int = MAX_PROTOTYPES
-) -> tuple[Tensor, Tensor]:
-    """The center `(F,)` of features `(N, F)`, and unit vectors `(P, F)` that stand for them.
-
-    Up to `most` images, each is its own prototype. Above, each class has its share of cluster
-    centers, by k-means on the unit sphere.
-    """
-    center = features.mean(0)
-    directions = F.normalize(features - center, dim=1)
-    if len(features) <= most:
-        return center, directions
-    random = np.random.default_rng(0)
-    found = []
-    for label in torch.unique(labels):  # type: ignore[no-untyped-call]
-        own = directions[labels == label]
-        count = max(1, round(most * len(own) / len(features)))
-        chosen = own[torch.from_numpy(random.permutation(len(own))[:count])]
-        for _ in range(ROUNDS):
-            nearest = (own @ chosen.T).argmax(1)
-            sums = torch.zeros_like(chosen).index_add_(0, nearest, own)
-            empty = sums.norm(dim=1) == 0
-            chosen = torch.where(empty[:, None], chosen, F.normalize(sums, dim=1))
-        found.append(chosen)
-    return center, torch.cat(found)[: 2 * most]
+    @property
+    def features(self) -> Tensor:
+        """`(N, F)`."""
+        return self.pictures.features
 
 
 def fit_rejection(
-    known: Known, head: Linear, *, far: Pictures, background: Pictures | None, seed: int
+    known: Known, head: Linear, *, far: Pictures, seed: int
 ) -> tuple[Rejection, Tensor]:
     """A Rejection module, fitted; and the log odds `(N,)` by which each known image is unknown,
     held out (NaN for images that were never held out).
 
     Args:
         known: The training images.
-        head: The final head, for the pictures in `far` and `background`.
+        head: The final head of the known classes.
         far: Generated scenes.
-        background: The user's pictures of the background; None without any.
         seed: Chooses the classes that play the unknown.
     """
-    center, prototypes = make_prototypes(known.features, known.labels)
+    module = _stored(known, torch.arange(len(known.labels)))
     every = _signs_of_known(known)
     inside = every[every.isfinite().all(1)]
-    parts = [(inside, 0.0, 1.0)]
+    scenes = _signs(module, far, head)
     near = _signs_of_left_out(known, seed)
-    if near is not None:
-        parts.append((near, 1.0, NEAR))
-    for pictures, weight in ((far, FAR), (background, BACKGROUND)):
-        if pictures is not None and len(pictures.features):
-            found = signs(pictures.features, head(pictures.described), center, prototypes)
-            parts.append((found, 1.0, weight))
-    rows = torch.cat([part for part, _, _ in parts])
-    unknown = torch.cat([torch.full((len(part),), value) for part, value, _ in parts])
-    weights = torch.cat([torch.full((len(part),), w / len(part)) for part, _, w in parts])
-    coefficients = _fit(rows, unknown.long(), weights / weights.mean())
-    bias = -torch.quantile(inside @ coefficients, KEPT)
-    module = Rejection(known.features.shape[1], len(prototypes))
-    values = {"center": center, "prototypes": prototypes}
-    module.load_state_dict({**values, "weights": coefficients, "bias": bias.reshape(1)})
-    return module, every @ coefficients + bias
+    weights = [_fit(inside, scenes, FAR_SIGNS)]
+    weights.append(weights[0] if near is None else _fit(inside, near, range(inside.shape[1])))
+    module.weights.copy_(torch.stack(weights))
+    module.bias.copy_(-torch.quantile(inside @ module.weights.T, KEPT, dim=0))
+    return module, (every @ module.weights.T + module.bias).amax(1)
 
 
-def _fit(rows: Tensor, unknown: Tensor, weights: Tensor) -> Tensor:
-    """Coefficients `(3,)`, none above 0: a sign may only speak for a known image.
+def _fit(inside: Tensor, unknown: Tensor, signs: Sequence[int]) -> Tensor:
+    """Coefficients of the signs, none above 0: a sign may only speak for a known image.
 
     A sign that would speak the other way, by chance, is left out.
+
+    Args:
+        inside: `(N, S)`, of known images.
+        unknown: `(M, S)`, of unknown images; together, both kinds weigh the same.
+        signs: Those to use.
     """
-    used = [0, 1, 2]
+    rows = torch.cat([inside, unknown])
+    labels = torch.cat([torch.full((len(part),), at) for at, part in enumerate((inside, unknown))])
+    weights = class_weights(labels, 2, balanced=True)
     mean, deviation = rows.mean(0), rows.std(0).clamp(min=1e-6)
-    while True:
+    used = [*signs]
+    coefficients = torch.zeros(rows.shape[1])
+    while used:
         x = ((rows - mean) / deviation)[:, used]
-        linear = Problem(x, unknown, 2, weights).solve(STRENGTH)
+        linear = Problem(x, labels, 2, weights).solve(STRENGTH)
         found = (linear.weight[1] - linear.weight[0]) / deviation[used]
         if bool((found <= 0).all()):
-            break
-        used.remove(used[int(found.argmax())])
-        if not used:  # nothing tells them apart: the similarity is the safest sign
-            return torch.tensor([-1.0, 0.0, 0.0])
-    coefficients = torch.zeros(3)
-    coefficients[used] = found
+            coefficients[used] = found
+            return coefficients
+        used.remove(used[int((found * deviation[used]).argmax())])
+    coefficients[0] = -1.0  # nothing tells them apart: the similarity is the safest sign
     return coefficients
 
 
+def _signs(module: Rejection, pictures: Pictures, head: Linear) -> Tensor:
+    logits = head(pictures.described)
+    return module.signs(pictures.features, pictures.concepts, logits)
+
+
+def _stored(known: Known, some: Tensor) -> Rejection:
+    """A module with what is stored of some of the known images; its weights are 0."""
+    features, labels = known.features[some], known.labels[some]
+    concepts = known.pictures.concepts[some]
+    present = torch.unique(labels).tolist()
+    center = features.mean(0)
+    directions = F.normalize(features - center, dim=1)
+    chosen, stored_concepts = _prototypes(directions, concepts, labels, present)
+    whitening = _whitening(features - center, labels, present)
+    white = (features - center) @ whitening.T
+    means = torch.stack([white[labels == label].mean(0) for label in present])
+    module = Rejection(
+        features.shape[1], concepts.shape[1], len(present), len(chosen), len(whitening)
+    )
+    module.center.copy_(center)
+    module.prototypes.copy_(chosen)
+    module.concept_prototypes.copy_(stored_concepts)
+    module.whitening.copy_(whitening)
+    module.means.copy_(means)
+    return module
+
+
+def _prototypes(
+    directions: Tensor, concepts: Tensor, labels: Tensor, present: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Unit vectors `(P, F)` that stand for the images, and the concepts `(P, C)` of theirs.
+
+    Up to `MAX_PROTOTYPES` images, each is its own prototype. Above, each class has its share of
+    cluster centers, by k-means on the unit sphere.
+    """
+    if len(directions) <= MAX_PROTOTYPES:
+        return directions, concepts
+    random = np.random.default_rng(0)
+    found, stored = [], []
+    for label in present:
+        own, theirs = directions[labels == label], concepts[labels == label]
+        count = max(1, MAX_PROTOTYPES * len(own) // len(directions))
+        chosen = own[torch.from_numpy(random.permutation(len(own))[:count])]
+        for _ in range(ROUNDS):
+            nearest = (own @ chosen.T).argmax(1)
+            sums = torch.zeros_like(chosen).index_add_(0, nearest, own)
+            empty = sums.norm(dim=1, keepdim=True) == 0
+            chosen = torch.where(empty, chosen, F.normalize(sums, dim=1))
+        nearest = (own @ chosen.T).argmax(1)
+        sums = torch.zeros(count, concepts.shape[1]).index_add_(0, nearest, theirs)
+        found.append(chosen)
+        stored.append(F.normalize(sums, dim=1))
+    return torch.cat(found), torch.cat(stored)
+
+
+def _whitening(own: Tensor, labels: Tensor, present: Sequence[int]) -> Tensor:
+    """A matrix `(R, F)` after which the images of each class have about unit variance, shrunk.
+
+    Divided by the square root of `R`, so that distances do not grow with the dimensions.
+    """
+    if len(own) > WHITENED:
+        some = torch.from_numpy(np.random.default_rng(0).permutation(len(own))[:WHITENED])
+        own, labels = own[some], labels[some]
+    dimensions = min(MAX_DIMENSIONS, own.shape[1], max(1, len(own) - 1))
+    axes = _main_axes(own.double(), dimensions)  # (R, F)
+    inner = own.double() @ axes.T
+    for label in present:
+        of_class = labels == label
+        if bool(of_class.any()):
+            inner[of_class] -= inner[of_class].mean(0)
+    spread = inner.T @ inner / len(inner)
+    spread += SHRINKAGE * spread.diagonal().mean().clamp(min=1e-9) * torch.eye(dimensions)
+    lower = torch.linalg.cholesky(torch.linalg.inv(spread))
+    return (lower.T @ axes / dimensions**0.5).float()
+
+
+def _main_axes(x: Tensor, count: int) -> Tensor:
+    """The orthonormal directions `(count, F)` in which rows `(N, F)` vary most."""
+    if len(x) >= x.shape[1]:
+        _, vectors = torch.linalg.eigh(x.T @ x)
+        return vectors[:, -count:].T
+    values, vectors = torch.linalg.eigh(x @ x.T)
+    roots = values[-count:].clamp(min=1e-12).sqrt()
+    return (x.T @ (vectors[:, -count:] / roots)).T
+
+
 def _signs_of_known(known: Known) -> Tensor:
-    """The signs of known images, by heads and prototypes that do not have them."""
-    found = torch.full((len(known.labels), 3), torch.nan)
+    """The signs of known images, by heads and stored features that do not have them."""
+    found: Tensor | None = None
     for train, held in known.splits:
-        center, prototypes = make_prototypes(known.features[train], known.labels[train])
-        found[held] = signs(known.features[held], known.held_out[held], center, prototypes)
+        module = _stored(known, train)
+        own = known.pictures
+        signs = module.signs(own.features[held], own.concepts[held], known.held_out[held])
+        if found is None:
+            found = torch.full((len(known.labels), signs.shape[1]), torch.nan)
+        found[held] = signs
+    assert found is not None
     return found
 
 
@@ -172,13 +260,14 @@ def _signs_of_left_out(known: Known, seed: int) -> Tensor | None:
     found = []
     for label in random.permutation(known.classes)[:LEFT_OUT].tolist():
         out = known.labels == label
-        rest = ~out
+        rest = torch.nonzero(~out)[:, 0]
         labels = known.labels[rest]
         labels = labels - (labels > label).long()
-        scaling = Blocks.fit(known.described[rest], known.sizes)
+        described = known.pictures.described
+        scaling = Blocks.fit(described[rest], known.sizes)
         weights = class_weights(labels, known.classes - 1, balanced=known.balanced)
-        problem = Problem(scaling(known.described[rest]), labels, known.classes - 1, weights)
-        logits = problem.solve(known.strength)(scaling(known.described[out]))
-        center, prototypes = make_prototypes(known.features[rest], labels)
-        found.append(signs(known.features[out], logits, center, prototypes))
+        problem = Problem(scaling(described[rest]), labels, known.classes - 1, weights)
+        head = scaling.merged(problem.solve(known.strength))
+        head = Linear(head.weight / known.temperature, head.bias / known.temperature)
+        found.append(_signs(_stored(known, rest), known.pictures.some(out), head))
     return torch.cat(found)

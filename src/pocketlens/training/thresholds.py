@@ -9,10 +9,10 @@ from torch import Tensor
 
 from pocketlens.prediction import Thresholds
 
-__all__ = ["fit_thresholds"]
+__all__ = ["SHOWN_WRONG", "fit_thresholds"]
 
-SHOWN_WRONG, KEPT_WRONG, EMPTY_SHOWN = 0.03, 0.06, 0.03
-"""Largest share of wrong labels among new labels, and among labels that stay; and largest share of
+SHOWN_WRONG, EMPTY_SHOWN = 0.03, 0.03
+"""Largest share of wrong labels among new labels (twice as many among labels that stay); and of
 frames of `nothing` that get a label. Frames of the `camera` augmentation are harder than most
 photos, which get fewer wrong labels."""
 
@@ -30,18 +30,20 @@ def fit_thresholds(
     *,
     nothing: int | None = None,
     empty: Tensor | None = None,
+    wrong: float = SHOWN_WRONG,
 ) -> Thresholds:
     """The lowest thresholds that keep the share of wrong labels small.
 
-    With `present`, at most 3 % of the frames of `nothing` get a label. With `show`, at most 3 % of
-    the labels that are shown are wrong; with `keep`, at most 6 %, whether or not `present` is
-    reached.
+    With `present`, at most 3 % of the frames of `nothing` get a label. With `show`, at most the
+    share `wrong` of the labels that are shown are wrong; with `keep`, at most twice that, whether
+    or not `present` is reached.
 
     Args:
         probabilities: `(N, K)`, of images that were not trained on.
         labels: `(N,)` int64.
         nothing: Index of the class `nothing`; None without it.
         empty: `(M, K)`, of frames of the class `nothing`; by default those in `probabilities`.
+        wrong: Largest share of wrong labels among those shown, in [0, 1].
     """
     confidence, predicted = probabilities.max(1)
     labeled = torch.ones_like(labels, dtype=torch.bool)
@@ -49,10 +51,12 @@ def fit_thresholds(
     if nothing is not None:
         labeled = predicted != nothing
         present = _present(probabilities[labels == nothing] if empty is None else empty, nothing)
-    wrong = predicted != labels
+    mistaken = predicted != labels
     shown = labeled if nothing is None else labeled & (1 - probabilities[:, nothing] >= present)
-    show = _lowest(MOST, lambda least: _share(wrong, shown & (confidence >= least)) <= SHOWN_WRONG)
-    keep = _lowest(MOST, lambda least: _share(wrong, labeled & (confidence >= least)) <= KEPT_WRONG)
+    show = _lowest(MOST, lambda least: _share(mistaken, shown & (confidence >= least)) <= wrong)
+    keep = _lowest(
+        MOST, lambda least: _share(mistaken, labeled & (confidence >= least)) <= 2 * wrong
+    )
     return Thresholds(show, min(keep, show), present)
 
 
