@@ -79,8 +79,8 @@ class Item:
         path: Its path inside the run folder.
         stage: The stage that writes it; None if it is written before the first stage, after every
             stage, or by another command.
-        only: Which runs have it: `augmented` (runs with an augmentation), `nothing` (runs with the
-            class `nothing`), or `any`.
+        only: Which runs have it: `augmented` (runs with an augmentation), `epochs` (runs that train
+            in epochs, not on features), `nothing` (runs with the class `nothing`), or `any`.
         needed: Whether a finished run is incomplete without it.
         meaning: What it contains, in a few words.
     """
@@ -88,7 +88,7 @@ class Item:
     path: str
     stage: Stage | None
     meaning: str
-    only: Literal["any", "augmented", "nothing"] = "any"
+    only: Literal["any", "augmented", "epochs", "nothing"] = "any"
     needed: bool = True
 
 
@@ -104,7 +104,7 @@ CONTENTS: tuple[Item, ...] = (
     Item(CHECKPOINT, "train", "the state of an unfinished training", needed=False),
     Item(HISTORY, "train", "the result of each epoch"),
     Item(WEIGHTS, "train", "the trained weights"),
-    Item(f"{FIGURES}/history.svg", "train", "loss and accuracy per epoch"),
+    Item(f"{FIGURES}/history.svg", "train", "loss and accuracy per epoch", only="epochs"),
     Item(METRICS, "train", "the training in numbers, and the evaluation on the test images"),
     Item(f"{FIGURES}/confusion.svg", "evaluate", "which classes are confused"),
     Item(f"{FIGURES}/mistakes.png", "evaluate", "the misclassified images"),

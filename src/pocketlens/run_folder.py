@@ -207,13 +207,22 @@ class Run:
     @property
     def knows_nothing(self) -> bool:
         """Whether the recognizer has the class `nothing`, and is tested on empty scenes."""
-        named = self.data.classes if self.data else ()
-        return self.recipe.data.nothing > 0 or NOTHING in named
+        return has_nothing(self.recipe, self.data)
+
+    @property
+    def on_features(self) -> bool:
+        """Whether only a head was trained, on the features of a frozen backbone."""
+        return self.recipe.training.method == "features"
 
     @property
     def missing(self) -> tuple[str, ...]:
         """The files that a finished run has but this one lacks, as paths in the run folder."""
-        runs_with = {"any": True, "augmented": self.augmented, "nothing": self.knows_nothing}
+        runs_with = {
+            "any": True,
+            "augmented": self.augmented,
+            "epochs": not self.on_features,
+            "nothing": self.knows_nothing,
+        }
         expected = [
             item.path
             for item in CONTENTS
@@ -235,6 +244,13 @@ class Run:
         ):  # `train` writes it, `evaluate` adds to it
             lost.append(METRICS)
         return tuple(lost)
+
+
+def has_nothing(recipe: Recipe, data: DataSummary | None) -> bool:
+    """Whether a run's recognizer has the class `nothing`."""
+    named = data.classes if data else ()
+    fitted = recipe.training.method == "features"
+    return fitted or recipe.data.nothing > 0 or NOTHING in named
 
 
 def read_run(folder: str | Path) -> Run:
@@ -273,8 +289,7 @@ def read_run(folder: str | Path) -> Run:
     evaluation = metrics.get("recognizer") if isinstance(metrics, dict) else None
     check = replace(check, file=model.name) if check and _belongs(parity, made) else None
     data = read_part(folder / DATA, DataSummary, "a summary of data")
-    nothing = recipe.data.nothing > 0 or NOTHING in (data.classes if data else ())
-    camera = camera if nothing and _belongs(seen, made) else None
+    camera = camera if has_nothing(recipe, data) and _belongs(seen, made) else None
     shown = {"train": metrics, "evaluate": evaluation, "verify": check}
     figures = {
         item.path.removeprefix(f"{FIGURES}/"): folder / item.path

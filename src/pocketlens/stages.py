@@ -205,8 +205,10 @@ class Stages:
                 f"weights so far are in {weights}; continue with: {command}"
             )
         rows = [asdict(epoch) for epoch in training.history]
-        history: Job = ("draw_history", (rows, self.figures / "history.svg"))
-        self.draw([history], before="convert", meanwhile=_import_converter)
+        jobs: list[Job] = []
+        if self.recipe.training.method == "epochs":
+            jobs.append(("draw_history", (rows, self.figures / "history.svg")))
+        self.draw(jobs, before="convert", meanwhile=_import_converter)
         metrics = Metrics(
             self.recipe.network.name,
             training.recognizer.parameters,

@@ -64,7 +64,8 @@ def _warning(done: Run) -> str | None:
     assert done.metrics
     epoch = done.history[done.metrics.best_epoch - 1]
     if epoch.validation_accuracy is not None:
-        accuracy, n = epoch.validation_accuracy, done.data.validation
+        # Without validation images, it is the result of cross-validation on the training images.
+        accuracy, n = epoch.validation_accuracy, done.data.validation or done.data.train
     else:
         accuracy, n = epoch.train_accuracy, done.data.train
     return guessing_rate(accuracy, n, len(done.data.classes))

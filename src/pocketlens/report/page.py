@@ -177,9 +177,7 @@ def _steps(run: Run) -> list[tuple[str, str]]:
     if run.metrics:
         steps.append((run.metrics.network, f"{run.metrics.parameters:,} parameters"))
         time = duration_text(run.metrics.training_seconds)
-        steps.append(
-            (f"trained on {run.metrics.device}", f"{plural(len(run.history), 'epoch')}, {time}")
-        )
+        steps.append((f"trained on {run.metrics.device}", f"{_effort(run)}, {time}"))
     if run.check:
         steps.append((run.check.file, f"{size_text(run.check.file_bytes)}, {run.check.precision}"))
     if run.app:
@@ -194,6 +192,10 @@ def _tiles(run: Run) -> list[Tile]:
         low, high = found.interval
         note = f"95 % confidence interval {percent(low)} to {percent(high)}, {found.n:,} images"
         tiles.append(Tile("test accuracy", percent(found.accuracy), note, "main"))
+    if run.on_features and run.history and run.data:
+        accuracy = run.history[-1].validation_accuracy or 0.0
+        note = f"of the {run.data.train:,} training images, by heads that did not see them"
+        tiles.append(Tile("cross-validated accuracy", percent(accuracy), note))
     if run.camera:
         if photos := run.camera.table("camera"):
             score = photos.scores[0][0]
@@ -219,12 +221,17 @@ def _tiles(run: Run) -> list[Tile]:
         )
     if run.metrics:
         time = duration_text(run.metrics.training_seconds)
-        note = f"{plural(len(run.history), 'epoch')} on {run.metrics.device}"
+        note = f"{_effort(run)} on {run.metrics.device}"
         tiles.append(Tile("training time", time, note))
     if run.evaluation:
         error = percent(run.evaluation.calibration.error)
         tiles.append(Tile("calibration error", error, "mean difference of confidence and accuracy"))
     return tiles
+
+
+def _effort(run: Run) -> str:
+    """How much was trained: `3 epochs`, or `head only`."""
+    return "head only" if run.on_features else plural(len(run.history), "epoch")
 
 
 def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -322,8 +329,9 @@ def _commands(run: Run) -> list[Command]:
         "training.start=",
         out="runs/mine",
     )
+    if not run.on_features:
+        commands.append(Command("Train longer, in another folder", longer))
     commands += [
-        Command("Train longer, in another folder", longer),
         Command("Train on your own images, one folder per class", own),
         Command("List the included recipes", command("recipes", "list")),
     ]
