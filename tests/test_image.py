@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketlens.decoding import decoding
 from pocketlens.errors import ImageError, OptionError
-from pocketlens.image import MAX_PIXELS, InputSpec, open_image, prepare
+from pocketlens.image import MAX_PIXELS, Crop, InputSpec, open_image, prepare
 
 
 def test_scale_and_bias_serve_every_channel() -> None:
@@ -218,3 +219,53 @@ def test_arrays_of_another_shape(shape: tuple[int, ...]) -> None:
 def test_arrays_of_another_type() -> None:
     with pytest.raises(ImageError, match="received: float64 of shape"):
         prepare(np.zeros((4, 4)), InputSpec(8, 8))  # type: ignore[arg-type]
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Colored noise at several scales, and sharp edges."""
+    random = np.random.default_rng(width * height)
+    pixels = np.full((height, width, 3), 60.0)
+    for cells in (3, 9, 40, 150):
+        coarse = Image.fromarray(random.integers(0, 60, (cells, cells, 3), np.uint8))
+        pixels += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    pixels[height // 3 : height // 2, width // 4 : width // 2] = (250, 20, 40)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("crop", ["center-crop", "fit", "fill"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_photos_are_decoded_at_a_reduced_size(
+    tmp_path: Path, crop: Crop, orientation: int
+) -> None:
+    spec = InputSpec(50, 60, "rgb", crop=crop)
+    path = tmp_path / "photo.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo(900, 600).save(path, quality=90, exif=exif)
+    with decoding(path, side=120) as image:
+        assert image.size == ((225, 150) if orientation == 1 else (150, 225))
+    whole = prepare(open_image(path), spec).astype(int)
+    difference = np.abs(prepare(path, spec) - whole)
+    assert difference.mean() < 0.5
+    assert difference.max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [(240, 239, (240, 239)), (241, 240, (121, 120)), (4000, 130, (4000, 130)), (9, 9, (9, 9))],
+)
+def test_photos_are_never_decoded_smaller_than_needed(
+    tmp_path: Path, width: int, height: int, size: tuple[int, int]
+) -> None:
+    Image.new("L", (width, height), 77).save(tmp_path / "photo.jpg")
+    with decoding(tmp_path / "photo.jpg", side=120) as image:
+        assert image.size == size
+    assert (prepare(tmp_path / "photo.jpg", InputSpec(60, 60)) == 77).all()
+
+
+def test_a_cut_photo_is_an_image_error_at_a_reduced_size(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    photo(900, 600).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError, match="truncated"):
+        prepare(path, InputSpec(50, 50, "rgb"))

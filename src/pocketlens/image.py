@@ -52,6 +52,9 @@ INPUT_SPEC_KEY = "org.pocketlens.input"
 MAX_SIDE = 4096
 """The largest input height or width of a network, in pixels."""
 
+DECODED_SIDES = 2
+"""A photo is decoded at a reduced size of at least this many times the input's longer side."""
+
 ASSUMABLE = ("color", "scale", "bias", "crop", "ink")
 """The fields of an `InputSpec` that may be assumed instead of known."""
 
@@ -267,7 +270,8 @@ def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
         check_pixels(source.size, "the image")
         image = to_gray_or_rgb(ImageOps.exif_transpose(source))
     else:
-        with decoding(source) as image:
+        side = DECODED_SIDES * max(spec.width, spec.height)
+        with decoding(source, side=side) as image:
             return _fit(image, spec)
     return _fit(image, spec)
 
