@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from pocketlens.data import download_data as download_data
     from pocketlens.data import load_data as load_data
     from pocketlens.data import load_folder as load_folder
+    from pocketlens.data.check import DataCheck as DataCheck
+    from pocketlens.data.check import Finding as Finding
+    from pocketlens.data.check import check_data as check_data
     from pocketlens.errors import PocketlensError as PocketlensError
     from pocketlens.evaluation import Calibration as Calibration
     from pocketlens.evaluation import CalibrationBin as CalibrationBin
@@ -100,6 +103,7 @@ _HOME = {
     "ChosenMeaning": "coreml",
     "CoreMLModel": "coreml",
     "Corrected": "finetuning",
+    "DataCheck": "data.check",
     "DataOptions": "recipe_options",
     "DataSummary": "run_folder",
     "Dataset": "data",
@@ -107,6 +111,7 @@ _HOME = {
     "Epoch": "history",
     "Evaluation": "evaluation",
     "Feature": "coreml",
+    "Finding": "data.check",
     "Histogram": "evaluation",
     "InputSpec": "image",
     "Interface": "coreml",
@@ -137,6 +142,7 @@ _HOME = {
     "Training": "training",
     "TrainingOptions": "recipe_options",
     "check_app": "app",
+    "check_data": "data.check",
     "convert": "conversion",
     "correct": "finetuning",
     "create_app": "app",
@@ -172,6 +178,7 @@ __all__ = [
     "ClassScore",
     "CoreMLModel",
     "Corrected",
+    "DataCheck",
     "DataOptions",
     "DataSummary",
     "Dataset",
@@ -179,6 +186,7 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "Feature",
+    "Finding",
     "Histogram",
     "InputSpec",
     "Interface",
@@ -209,6 +217,7 @@ __all__ = [
     "Training",
     "TrainingOptions",
     "check_app",
+    "check_data",
     "convert",
     "correct",
     "create_app",
@@ -250,6 +259,7 @@ COMMANDS = {
     "recipes list": "list_recipes",
     "recipes show": "load_recipe",
     "data show": "load_data",
+    "data check": "check_data",
     "data download": "download_data",
 }
 """The function of each command. If a subpackage (`app`, `preview`, `report`) or a library (`onnx`)

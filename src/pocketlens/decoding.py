@@ -7,6 +7,7 @@ All threads together decode at most `MAX_PIXELS` at a time.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import struct
@@ -24,7 +25,14 @@ from pocketlens.image_files import FORMATS, MAX_FILE_BYTES, ImageFile, read_imag
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "check_pixels", "decoding", "open_image", "to_gray_or_rgb"]
+__all__ = [
+    "MAX_PIXELS",
+    "check_pixels",
+    "decoding",
+    "open_image",
+    "open_with_facts",
+    "to_gray_or_rgb",
+]
 
 MAX_PIXELS = 100_000_000
 """The largest image that is decoded: 100 megapixels, 400 MB in memory."""
@@ -107,12 +115,38 @@ def decoding(
         ImageError: See `open_image`.
     """
     name = "the image" if isinstance(source, bytes) else str(Path(source))
-    content = source if isinstance(source, bytes) else _read(Path(source))
-    file = _walk(content, name)
-    check_pixels((file.width, file.height), name, max_pixels, use)
-    _check_work(file, name, max_pixels)
+    file = _checked(source, name, max_pixels, use)
     with _MEMORY.for_pixels(max(file.pixels, file.width * file.height) or max_pixels):
         yield _decode(file, name, max_pixels, use, side)
+
+
+def open_with_facts(
+    source: str | os.PathLike[str] | bytes, *, side: int
+) -> tuple[ImageFile, Image.Image]:
+    """What a walk over an image file tells, and the image, decoded at a reduced size if possible.
+
+    Args:
+        source: See `open_image`.
+        side: A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay at
+            least this long. That is several times as fast.
+
+    Raises:
+        ImageError: See `open_image`.
+    """
+    name = "the image" if isinstance(source, bytes) else str(Path(source))
+    file = _checked(source, name, MAX_PIXELS, "")
+    with _MEMORY.for_pixels(max(file.pixels, file.width * file.height) or MAX_PIXELS):
+        return file, _decode(file, name, MAX_PIXELS, "", side)
+
+
+def _checked(
+    source: str | os.PathLike[str] | bytes, name: str, max_pixels: int, use: str
+) -> ImageFile:
+    """The file, walked, and with nothing that would make it expensive to decode."""
+    file = _walk(source if isinstance(source, bytes) else _read(Path(source)), name)
+    check_pixels((file.width, file.height), name, max_pixels, use)
+    _check_work(file, name, max_pixels)
+    return file
 
 
 def check_pixels(size: tuple[int, int], what: str, most: int = MAX_PIXELS, use: str = "") -> None:
@@ -164,8 +198,7 @@ def _walk(content: bytes, name: str) -> ImageFile:
         if (instead := instead_of_file(content[:100])) is not None:
             raise ImageError(f"{name} {instead}")
         raise ImageError(
-            f"{name} has an unsupported image format; expected one of: {', '.join(FORMATS)} "
-            "(export HEIC photos of an iPhone as JPEG first)"
+            f"{name} has an unsupported image format; expected one of: {', '.join(FORMATS)}"
         )
     return file
 
@@ -186,6 +219,11 @@ def _check_work(file: ImageFile, name: str, max_pixels: int) -> None:
 def _decode(file: ImageFile, name: str, max_pixels: int, use: str, side: int = 0) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
+    if file.format == "HEIF" and not _register_heif():
+        raise ImageError(
+            f"{name} is a HEIC photo, and the package 'pillow-heif' is not installed; in the "
+            "folder of the Pocketlens clone, type: pip install '.[photos]'"
+        )
     try:
         with warnings.catch_warnings():
             # Pillow only warns about large images, and the limit here is stricter. Its warnings
@@ -202,6 +240,22 @@ def _decode(file: ImageFile, name: str, max_pixels: int, use: str, side: int = 0
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
         # Pillow's decoders raise any of these for damaged files.
         raise ImageError(f"{name} cannot be read as an image: {error}") from error
+
+
+def _register_heif() -> bool:
+    """Let Pillow open HEIC photos through pillow-heif; False if that is not installed.
+
+    It adds the format HEIF only, so Pillow still opens AVIF and all others itself.
+    """
+    from PIL import Image
+
+    if "HEIF" not in Image.OPEN:
+        if importlib.util.find_spec("pillow_heif") is None:
+            return False
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+    return True
 
 
 def _upright(image: Image.Image, file: ImageFile) -> Image.Image:

@@ -6,7 +6,7 @@ first, which decodes nothing. The walk finds the size, the orientation and the n
 copies only what the first picture needs. The decoder never sees metadata and further frames.
 
 Sources: ISO/IEC 10918-1 (JPEG), the PNG specification (third edition), TIFF 6.0, GIF89a, RFC 9649
-(WebP), ISO/IEC 23000-22 (AVIF), Exif 2.32 (orientation).
+(WebP), ISO/IEC 23000-22 (AVIF, HEIC), Exif 2.32 (orientation).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 
 __all__ = ["FORMATS", "MAX_FILE_BYTES", "ImageFile", "read_image_file"]
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
 
 MAX_FILE_BYTES = 500_000_000
 """The largest image file: 100 megapixels, uncompressed, with four channels."""
@@ -56,6 +56,7 @@ class ImageFile:
         orientation: EXIF orientation, 1 (upright) to 8.
         scans: How often the decoder goes over all pixels.
         pixels: The most pixels that are held at once, if more than `width * height`.
+        animated: Whether more frames follow the first one.
     """
 
     format: str
@@ -65,6 +66,7 @@ class ImageFile:
     orientation: int = 1
     scans: int = 1
     pixels: int = 0
+    animated: bool = False
 
 
 def read_image_file(content: bytes) -> ImageFile | None:
@@ -141,7 +143,7 @@ PNG_PROFILE = b"Raw profile type exif\0"
 
 
 def _png(content: bytes) -> ImageFile:
-    kept, exif, xmp, pieces = [content[:8]], b"", b"", _Pieces(content)
+    kept, exif, xmp, pieces, animated = [content[:8]], b"", b"", _Pieces(content), False
     width, height = struct.unpack_from(">II", content, 16)
     at = 8
     while at + 8 <= len(content):
@@ -150,6 +152,8 @@ def _png(content: bytes) -> ImageFile:
         body, end = slice(at + 8, at + 8 + length), at + 12 + length
         if kind in PNG_KEPT:
             kept.append(content[at:end])
+        elif kind == b"acTL":
+            animated = True
         elif kind == b"eXIf":
             exif = exif or content[body]
         elif kind == b"iTXt" and content.startswith(b"XML:com.adobe.xmp\0\0", at + 8):
@@ -159,7 +163,8 @@ def _png(content: bytes) -> ImageFile:
         at = end
         if kind == b"IEND":
             break
-    return ImageFile("PNG", b"".join(kept), width, height, _orientation(exif, xmp))
+    orientation = _orientation(exif, xmp)
+    return ImageFile("PNG", b"".join(kept), width, height, orientation, animated=animated)
 
 
 def _raw_profile(kind: bytes, chunk: bytes) -> bytes:
@@ -200,7 +205,8 @@ def _webp(content: bytes) -> ImageFile:
         name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2) for name, body in kept
     )
     whole = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
-    return ImageFile("WEBP", whole, width, height, _orientation(exif, xmp))
+    orientation = _orientation(exif, xmp)
+    return ImageFile("WEBP", whole, width, height, orientation, animated=frames > 0)
 
 
 def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -231,7 +237,8 @@ def _gif(content: bytes) -> ImageFile:
             end = _gif_blocks(content, at + 11 + _gif_palette(flags), pieces)
             kept.append(content[at:end] + b";")
             size = max(width, left + across), max(height, top + down)
-            return ImageFile("GIF", b"".join(kept), *size)
+            animated = content[end : end + 1] in (b"!", b",")
+            return ImageFile("GIF", b"".join(kept), *size, animated=animated)
         else:
             end = at + 1
         at = end
@@ -343,8 +350,19 @@ def _tiff(content: bytes) -> ImageFile:
     return ImageFile("TIFF", whole, width, height, orientation, scans, sides[0] * sides[1])
 
 
-def _avif(content: bytes) -> ImageFile:
-    """The whole file, but its EXIF item gets an unknown type; `irot` has the orientation."""
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+
+
+def _heif(content: bytes) -> ImageFile:
+    """HEIC photos and AVIF images, which are kept in the same boxes.
+
+    The whole file, but its EXIF item gets an unknown type; `irot` has the orientation.
+    """
+    size = int.from_bytes(content[:4], "big")
+    brands = content[8 : min(size, 200)]
+    brands = brands[:4] + brands[8:]  # without the version
+    listed = [brands[at : at + 4] for at in range(0, len(brands), 4)]
+    found = "HEIF" if any(brand in HEIF_BRANDS for brand in listed) else "AVIF"
     pieces, at = _Pieces(content), 0
     while at + 8 <= len(content):
         pieces.add()
@@ -356,7 +374,7 @@ def _avif(content: bytes) -> ImageFile:
         if kind == b"meta":
             content = content[:at] + content[at:end].replace(b"Exif", b"none") + content[end:]
         at = end
-    return ImageFile("AVIF", content, 0, 0)
+    return ImageFile(found, content, 0, 0, animated=listed[0] in (b"avis", b"hevc", b"hevx"))
 
 
 READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], ImageFile]], ...] = (
@@ -367,7 +385,7 @@ READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], ImageFile]], ...] = (
     (re.compile(rb"BM"), _bmp),
     (re.compile(rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]"), _tiff),
     (re.compile(rb"P[1-6]\s"), _ppm),
-    (re.compile(rb"....ftyp(?:avif|avis|mif1|msf1)", re.DOTALL), _avif),
+    (re.compile(rb"....ftyp(?:avif|avis|mif1|msf1|hei[csmx]|hev[cx])", re.DOTALL), _heif),
 )
 
 

@@ -97,7 +97,7 @@ def test_shown_is_null_for_nothing(client: httpx.Client) -> None:
     ("method", "path", "content", "status", "message"),
     [
         ("POST", "/api/predict", b"", 400, "unsupported image format; expected one of: PNG, "),
-        ("POST", "/api/predict", b"x" * 99, 400, "(export HEIC photos of an iPhone as JPEG first)"),
+        ("POST", "/api/predict", b"x" * 99, 400, "has an unsupported image format"),
         (
             "POST",
             "/api/predict?top=0",

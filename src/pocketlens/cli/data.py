@@ -1,4 +1,4 @@
-"""`pocketlens data list | show | download`."""
+"""`pocketlens data list | show | check | download`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketlens.cli.inputs import source_name
-from pocketlens.cli.shell import Json, Out, command, group, print_json, say
+from pocketlens.cli.shell import Force, Json, Out, command, group, print_json, say
 
 if TYPE_CHECKING:
     from pocketlens.augment import Augmentation
+    from pocketlens.data.check import DataCheck
 
 data = group(
     "data",
-    "List, show and download data sets.",
+    "List, show, check and download data sets.",
     "pocketlens data list",
-    "pocketlens data show mnist",
+    "pocketlens data check my_photos",
 )
+
+SHOWN_CLASSES, SHOWN_REASONS = 30, 5
 
 Source = Annotated[
     str, typer.Argument(help="A folder of images, a CSV file, or a name such as mnist.")
@@ -107,6 +110,78 @@ def show(
     say("classes: " + ", ".join(f"{name} {n:,}" for name, n in found.counts.items()))
     for path in written:
         say(f"wrote {path}")
+
+
+@command(
+    on=data,
+    example=(
+        "pocketlens data check my_photos",
+        "pocketlens data check my_photos --json",
+        "pocketlens data check my_photos --quarantine    # write my_photos/quarantine.csv",
+    ),
+)
+def check(
+    path: Annotated[str, typer.Argument(help="A folder of images, or a CSV file.")],
+    quarantine: Annotated[
+        bool,
+        typer.Option(help="Write quarantine.csv into the folder: files that loading leaves out."),
+    ] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Check a folder of images before training on it.
+
+    Counts per class; files that cannot be read; identical and nearly identical images, in one
+    class, in different classes, or in both train and test; animated, tiny and very long images;
+    class names that differ only in case; imbalance. Nothing is moved or deleted. The exit status is
+    1 if there is a problem.
+    """
+    from pocketlens.cli.progress import Progress
+    from pocketlens.data.check import check_data
+    from pocketlens.errors import CheckFailedError
+
+    with Progress() as progress:
+        found = check_data(
+            path,
+            quarantine=quarantine,
+            force=force,
+            progress=None if json else progress.check,
+        )
+    if json:
+        print_json(found.to_dict())
+    else:
+        _print_check(found)
+        if quarantine:
+            say(f"the quarantine list has {len(found.quarantine())} file(s); edit it as you like")
+    if not found.passed:
+        problems = [finding for finding in found.findings if finding.problem]
+        raise CheckFailedError(f"{found.source}: {len(problems)} problem(s) found")
+
+
+def _print_check(found: DataCheck) -> None:
+    from rich.table import Table
+
+    from pocketlens.cli.terminal import console
+
+    splits = [*found.counts]
+    names = list(dict.fromkeys(name for each in found.counts.values() for name in each))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("class", overflow="fold")
+    for split in splits:
+        table.add_column("images" if split == "all" else split, justify="right")
+    for name in names[:SHOWN_CLASSES]:
+        table.add_row(name, *(f"{found.counts[split].get(name, 0):,}" for split in splits))
+    terminal = console()
+    terminal.print(table)
+    if len(names) > SHOWN_CLASSES:
+        say(f"and {len(names) - SHOWN_CLASSES:,} more classes")
+    say(f"{found.images:,} images of {len(names):,} classes can be used")
+    if found.quarantined:
+        say(f"{found.quarantined:,} files are in quarantine.csv and left out")
+    for finding in found.findings:
+        say(f"{'PROBLEM' if finding.problem else 'note'}: {finding.text}")
+        for reason in [*finding.reasons.values()][:SHOWN_REASONS]:
+            say(f"    {reason}")
 
 
 def _augmentation(name: str) -> Augmentation:

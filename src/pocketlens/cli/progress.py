@@ -77,6 +77,12 @@ class Progress(Callback):
         if done == total:
             self._clear()
 
+    def check(self, done: int, total: int) -> None:
+        """Pictures that are checked."""
+        self._show("checking pictures", done, total, f"{done:,} of {total:,}")
+        if done == total:
+            self._clear()
+
     def step(self, step: Step) -> None:
         done = (step.epoch - 1) * step.steps + step.step
         detail = f"{step.images_per_second:,.0f} images/s, loss {step.loss:.3f}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.data.splitting import hold_out
 from pocketlens.errors import DataError, OptionError
 from pocketlens.prediction import class_name_errors
 
@@ -25,6 +26,8 @@ class Dataset:
         labels: `(N,)` int64 indices into `classes`.
         classes: Unique class names, without control characters.
         name: Where the images come from, such as `mnist/train`.
+        groups: `(N,)` int64; images with the same number show nearly the same, such as a burst, and
+            `split` keeps them together. None if nothing is known.
 
     Raises:
         DataError: The shapes, types, labels and classes do not fit together.
@@ -34,6 +37,7 @@ class Dataset:
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     name: str = "dataset"
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -51,6 +55,11 @@ class Dataset:
             raise DataError(
                 f"{self.name}: {len(images)} images but {len(labels)} labels; "
                 "expected one label per image"
+            )
+        if self.groups is not None and self.groups.shape != labels.shape:
+            raise DataError(
+                f"{self.name}: {len(labels)} labels but groups of shape {self.groups.shape}; "
+                "expected one group per image"
             )
         if not self.classes:
             raise DataError(f"{self.name}: at least one class name is needed; received: ()")
@@ -84,7 +93,8 @@ class Dataset:
     def subset(self, indices: Sequence[int] | NDArray[np.int64] | slice) -> Dataset:
         """A data set of the images at `indices`, in that order."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+        groups = None if self.groups is None else self.groups[chosen]
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], groups=groups)
 
     def sample(self, count: int, *, seed: int = 0) -> Dataset:
         """At most `count` images from all classes, chosen and ordered as in `spread`."""
@@ -113,10 +123,13 @@ class Dataset:
             images=np.concatenate([self.images, other.images]),
             labels=np.concatenate([self.labels, place[other.labels]]),
             name=f"{self.name} + {other.name}",
+            groups=_joined_groups(self, other),
         )
 
     def split(self, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
         """Split in two, `(rest, held_out)`: `held_out` gets about `fraction` of each class.
+
+        Images of the same group stay together.
 
         Args:
             fraction: Share of each class that is held out, in [0, 1).
@@ -133,8 +146,23 @@ class Dataset:
         held = np.zeros(len(self), bool)
         for label in range(len(self.classes)):
             members = np.flatnonzero(self.labels == label)
-            held[random.permutation(members)[: round(fraction * len(members))]] = True
+            order = random.permutation(len(members))
+            groups = np.arange(len(members)) if self.groups is None else self.groups[members]
+            held[members[hold_out(groups, round(fraction * len(members)), order)]] = True
         return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+
+
+def _joined_groups(one: Dataset, other: Dataset) -> NDArray[np.int64] | None:
+    """The groups of two data sets, with different numbers in each."""
+    if one.groups is None and other.groups is None:
+        return None
+    numbers, start = [], 0
+    for each in (one, other):
+        groups = np.arange(len(each)) if each.groups is None else each.groups
+        numbers.append(np.unique(groups, return_inverse=True)[1] + start)
+        start += len(each)
+    joined: NDArray[np.int64] = np.concatenate(numbers).astype(np.int64)
+    return joined
 
 
 def spread(labels: NDArray[np.int64], count: int, *, seed: int = 0) -> NDArray[np.int64]:

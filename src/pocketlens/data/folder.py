@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,11 +13,24 @@ from numpy.typing import NDArray
 from pocketlens.data.csv_table import csv_parts
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.file_sources import CSV_OUTSIDE, FOLDER, FileSource
-from pocketlens.data.members import ALL, SHOWN, Parts, choose, folder_parts
+from pocketlens.data.members import ALL, SHOWN, Classes, Parts, folder_parts, listed
+from pocketlens.data.near_duplicates import Pairs, group
+from pocketlens.data.quarantine import read_quarantine
+from pocketlens.data.splitting import choose
+from pocketlens.data.survey import Survey, survey
 from pocketlens.errors import DataError, ImageError
 from pocketlens.image import InputSpec, prepare
 
-__all__ = ["MAX_BYTES", "count_images", "decode_files", "find_parts", "read_files", "read_folder"]
+__all__ = [
+    "MAX_BYTES",
+    "count_images",
+    "decode_files",
+    "find_parts",
+    "near_groups",
+    "read_files",
+    "read_folder",
+    "relative",
+]
 
 MAX_BYTES = 8 << 30
 """The most memory that the loaded images may need: 8 GiB."""
@@ -28,7 +42,9 @@ ATTEMPTS = 5
 """How often a folder is read whose files are removed or moved meanwhile."""
 
 
-def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0) -> Dataset:
+def read_folder(
+    path: Path, split: str, input_spec: InputSpec, *, seed: int = 0, strict: bool = False
+) -> Dataset:
     """Load one split of the images in `path`, resized and cropped to fit `input_spec`.
 
     Each folder directly inside `path` is a class; the files anywhere below it are its images. If
@@ -43,6 +59,7 @@ def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
         split: `train`, `test` or `all`.
         input_spec: Size, colors and crop of the images.
         seed: Chooses the test images.
+        strict: See `read_files`.
 
     Returns:
         Images `(N, *input_spec.shape)`, sorted by class, classes in natural order (2 before 10).
@@ -50,14 +67,24 @@ def read_folder(path: Path, split: str, input_spec: InputSpec, *, seed: int = 0)
     Raises:
         DataNotFoundError: `path` is not a folder.
         DataError: There are fewer than two classes, a class has no images, the splits have
-            different classes, a image is in two classes, files cannot be read (the message has
-            their number and the first few names), or there are too many images.
+            different classes, an image is in two classes, no file of a class can be read, or there
+            are too many images.
     """
-    return read_files(FileSource(FOLDER, path), split, input_spec, seed=seed)
+    return read_files(FileSource(FOLDER, path), split, input_spec, seed=seed, strict=strict)
 
 
-def read_files(source: FileSource, split: str, input_spec: InputSpec, *, seed: int = 0) -> Dataset:
+def read_files(
+    source: FileSource, split: str, input_spec: InputSpec, *, seed: int = 0, strict: bool = False
+) -> Dataset:
     """Load one split of a folder or a CSV file; see `read_folder` and `csv_parts`.
+
+    Args:
+        source: The folder or the CSV file.
+        split: `train`, `test` or `all`.
+        input_spec: Size, colors and crop of the images.
+        seed: Chooses the test images.
+        strict: Whether a file that cannot be read is an error. If not, it is left out, with a
+            warning that counts such files.
 
     Raises:
         DataNotFoundError: There is no such folder or file.
@@ -65,16 +92,31 @@ def read_files(source: FileSource, split: str, input_spec: InputSpec, *, seed: i
     """
     path = source.path
     for attempt in range(1, ATTEMPTS + 1):
-        classes, files, labels = _members(source, split, seed)
-        try:
-            images = decode_files(path, files, input_spec)
-            break
-        except DataError:
-            # A preview may remove or move corrections meanwhile: then the folder is read again.
-            if attempt == ATTEMPTS or all(file.is_file() for file in files):
-                raise
+        classes, files, labels, groups = _members(source, split, seed, strict=strict)
+        images, errors = _decode(path, files, input_spec)
+        if not errors or attempt == ATTEMPTS or all(file.is_file() for file in files):
+            break  # else a preview removes or moves corrections meanwhile: read it again
+    if errors:
+        _leave_out(path, [*errors.values()], strict=strict)
+        kept = np.array([index for index in range(len(files)) if index not in errors], np.int64)
+        images, labels, groups = images[kept], labels[kept], groups[kept]
+        if missing := [name for at, name in enumerate(classes) if at not in labels]:
+            raise DataError(f"{path} has no readable images of: {listed(missing)}")
     name = f"{source.kind}{path.resolve().name}/{split}"
-    return Dataset(images, np.array(labels, np.int64), classes, name)
+    return Dataset(images, labels, classes, name, groups)
+
+
+def _leave_out(path: Path, errors: Sequence[str], *, strict: bool) -> None:
+    """Tell which files are left out, or raise an error if none may be."""
+    rest = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
+    text = f"{'; '.join(errors[:SHOWN])}{rest}"
+    if strict:
+        raise DataError(
+            f"{path} has {len(errors)} file(s) that cannot be used: {text}; repair or remove them"
+        )
+    warnings.warn(
+        f"{path}: {len(errors)} file(s) cannot be read and are left out: {text}", stacklevel=3
+    )
 
 
 def count_images(source: FileSource, split: str = "train", *, seed: int = 0) -> dict[str, int]:
@@ -84,8 +126,8 @@ def count_images(source: FileSource, split: str = "train", *, seed: int = 0) -> 
         DataNotFoundError: As in `read_files`.
         DataError: As in `read_files`, except for files that cannot be decoded.
     """
-    classes, _, labels = _members(source, split, seed)
-    return {name: labels.count(label) for label, name in enumerate(classes)}
+    chosen = _chosen(source, _listed_parts(source, complete=split != ALL), split, seed, {})
+    return {name: len(files) for name, files in chosen.items()}
 
 
 def find_parts(source: FileSource, *, complete: bool = True) -> Parts:
@@ -110,28 +152,112 @@ def find_parts(source: FileSource, *, complete: bool = True) -> Parts:
         ) from error
 
 
+def _listed_parts(source: FileSource, *, complete: bool) -> Parts:
+    """The files of a source that are not in its quarantine list."""
+    parts = find_parts(source, complete=complete)
+    root = source.root
+    listed_files = read_quarantine(root)
+    if not listed_files:
+        return parts
+    return _without(parts, lambda file: relative(file, root) in listed_files, "in quarantine")
+
+
+def _without(parts: Parts, left_out: Callable[[Path], bool], why: str) -> Parts:
+    """The files that are not left out; a class must keep at least one."""
+    kept: Parts = {}
+    for split, classes in parts.items():
+        kept[split] = {
+            name: [file for file in files if not left_out(file)] for name, files in classes.items()
+        }
+        if empty := [name for name, files in kept[split].items() if not files]:
+            raise DataError(
+                f"all images of {listed(empty)} are {why}; add images, or remove the class"
+            )
+    return kept
+
+
+def relative(file: Path, root: Path) -> str:
+    """The path of a file as a quarantine list has it."""
+    for base in (root, root.resolve()):
+        if file.is_relative_to(base):
+            return file.relative_to(base).as_posix()
+    return file.as_posix()
+
+
 def _members(
-    source: FileSource, split: str, seed: int
-) -> tuple[tuple[str, ...], list[Path], list[int]]:
-    """The classes, and the files and labels of `split`."""
-    parts = find_parts(source, complete=split != ALL)
+    source: FileSource, split: str, seed: int, *, strict: bool
+) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64], NDArray[np.int64]]:
+    """The classes, and the files, labels and groups of `split`."""
+    parts = _listed_parts(source, complete=split != ALL)
+    groups: dict[Path, int] = {}
+    if split != ALL:
+        looked = survey([f for classes in parts.values() for fs in classes.values() for f in fs])
+        unreadable = {each.path for each in looked.pictures if each.error and each.path.is_file()}
+        if unreadable:
+            errors = [each.error for each in looked.pictures if each.path in unreadable]
+            _leave_out(source.path, errors, strict=strict)
+            parts = _without(parts, unreadable.__contains__, "unreadable")
+        groups = near_groups(parts, looked)
+    chosen = _chosen(source, parts, split, seed, groups)
+    files = [file for members in chosen.values() for file in members]
+    labels = [label for label, members in enumerate(chosen.values()) for _ in members]
+    numbers = [groups.get(file, len(groups) + at) for at, file in enumerate(files)]
+    return tuple(chosen), files, np.array(labels, np.int64), np.array(numbers, np.int64)
+
+
+def near_groups(parts: Parts, looked: Survey) -> dict[Path, int]:
+    """A number for each readable picture; near-duplicates of one class and split have the same."""
+    owner = {
+        file: (split, name)
+        for split, classes in parts.items()
+        for name, files in classes.items()
+        for file in files
+    }
+    files = [picture.path for picture in looked.readable]
+    pairs = looked.near_duplicates()
+    same = np.array(
+        [
+            owner.get(files[one]) == owner.get(files[other])
+            for one, other in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+        ],
+        bool,
+    )
+    kept = Pairs(pairs.first[same], pairs.second[same], pairs.similarity[same])
+    return dict(zip(files, group(len(files), kept).tolist(), strict=True))
+
+
+def _chosen(
+    source: FileSource, parts: Parts, split: str, seed: int, groups: dict[Path, int]
+) -> Classes:
     try:
-        chosen = choose(parts, split, seed)
+        return choose(parts, split, seed, groups)
     except OSError as error:
         raise DataError(
             f"{error.filename or source.path} cannot be read: {error.strerror or error}"
         ) from error
-    files = [file for members in chosen.values() for file in members]
-    labels = [label for label, members in enumerate(chosen.values()) for _ in members]
-    return tuple(chosen), files, labels
 
 
 def decode_files(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.uint8]:
-    """The images `(N, *spec.shape)` of files; `path`, where they are, is named in errors.
+    """The images `(N, *spec.shape)` of files; those that cannot be read are left out with a warning.
+
+    Args:
+        path: Where the files are; it is named in messages.
+        files: The files.
+        spec: Size, colors and crop of the images.
 
     Raises:
-        DataError: Files that cannot be read, or too many images.
+        DataError: None of them can be read, or there are too many.
     """
+    images, errors = _decode(path, files, spec)
+    if errors:
+        _leave_out(path, [*errors.values()], strict=len(errors) == len(files))
+    return np.delete(images, [*errors], axis=0) if errors else images
+
+
+def _decode(
+    path: Path, files: Sequence[Path], spec: InputSpec
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """The images, and what is wrong with those that cannot be read, by their index."""
     size = len(files) * spec.height * spec.width * spec.channels
     if size > MAX_BYTES:
         raise DataError(
@@ -148,11 +274,5 @@ def decode_files(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[
         return None
 
     with ThreadPoolExecutor(THREADS) as pool:
-        errors = [error for error in pool.map(place, range(len(files))) if error]
-    if errors:
-        rest = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-        raise DataError(
-            f"{path} has {len(errors)} file(s) that cannot be used: "
-            f"{'; '.join(errors[:SHOWN])}{rest}; repair or remove them"
-        )
-    return images
+        answers = list(pool.map(place, range(len(files))))
+    return images, {index: error for index, error in enumerate(answers) if error}

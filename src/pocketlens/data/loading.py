@@ -120,6 +120,7 @@ def load_data(
     split: str = "train",
     input_spec: InputSpec | None = None,
     seed: int = 0,
+    strict: bool = False,
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -136,6 +137,8 @@ def load_data(
         input_spec: Size and colors of the images; default: those of the source. Required for a
             folder or CSV file.
         seed: At least 0. It draws the strokes, and splits a folder or CSV file without splits.
+        strict: Whether a file of a folder or CSV file that cannot be read is an error. If not, it
+            is left out, with a warning.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called with (file name, bytes so far, total bytes or None) during a download.
 
@@ -153,7 +156,7 @@ def load_data(
         >>> load_data("strokes", split="test").images.shape
         (2000, 28, 28, 1)
     """
-    return _load(source, split, input_spec, seed, folder, progress)
+    return _load(source, split, input_spec, seed, folder, progress, strict=strict)
 
 
 def load_folder(
@@ -162,12 +165,14 @@ def load_folder(
     split: str = "train",
     input_spec: InputSpec | None = None,
     seed: int = 0,
+    strict: bool = False,
 ) -> Dataset:
     """Load labeled images from a folder of your own; the same as `load_data("folder:PATH")`.
 
     Each folder directly inside `path` is a class; the image files anywhere below it belong to the
     class. If `path` contains both `train` and `test`, these are the two splits. Otherwise `seed`
-    chooses a fifth of each class as the test split.
+    chooses a fifth of each class as the test split; images that show nearly the same stay together.
+    Files in the folder's `quarantine.csv` are left out, see `check_data`.
 
     Args:
         path: The folder; `~` stands for the home folder.
@@ -175,6 +180,8 @@ def load_folder(
         input_spec: Size, colors and crop of the images. Required, though it has a default: the
             files may have many sizes.
         seed: Chooses the test images; at least 0.
+        strict: Whether a file that cannot be read is an error. If not, it
+            is left out, with a warning.
 
     Returns:
         Images `(N, *input_spec.shape)`, sorted by class, classes in natural order (2 before 10).
@@ -194,7 +201,7 @@ def load_folder(
             f"the path of a folder must be a string or a Path; received: {path!r}; "
             "expected, for example: load_folder('photos', input_spec=InputSpec(64, 64, 'rgb'))"
         )
-    return _load(f"{FOLDER}{os.fspath(path)}", split, input_spec, seed)
+    return _load(f"{FOLDER}{os.fspath(path)}", split, input_spec, seed, strict=strict)
 
 
 def _load(
@@ -204,6 +211,8 @@ def _load(
     seed: int,
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    *,
+    strict: bool = False,
 ) -> Dataset:
     splits = (*SPLITS, ALL) if FileSource.parse(str(source)) else SPLITS
     if split not in splits:
@@ -233,7 +242,7 @@ def _load(
 
     files = FileSource.parse(resolved.name)
     assert files is not None  # `resolve` knows no other sources
-    return read_files(files, split, input_spec, seed=seed)
+    return read_files(files, split, input_spec, seed=seed, strict=strict)
 
 
 def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int) -> Dataset:

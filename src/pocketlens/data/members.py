@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
-
-import numpy as np
 
 from pocketlens.errors import DataError, DataNotFoundError
 from pocketlens.prediction import class_name_errors
@@ -21,7 +17,7 @@ __all__ = [
     "SHOWN",
     "Classes",
     "Parts",
-    "choose",
+    "class_folders",
     "files_below",
     "folder_parts",
     "has_splits",
@@ -36,13 +32,21 @@ Parts: TypeAlias = dict[str, Classes]
 """The classes of the splits `train` and `test`, or of `all` if the data has no splits."""
 
 ALL = "all"
-TEST_FRACTION = 0.2
 
 SYSTEM_FILES = frozenset(
-    ["Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r", "__MACOSX", "@eaDir"]
+    [
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "__macosx",
+        "@eadir",
+        "$recycle.bin",
+        "system volume information",
+    ]
 )
 """Files and folders that file managers and archives add without being asked. Hidden ones, such as
-`.DS_Store`, are ignored anyway."""
+`.DS_Store` and `._1.jpg`, are ignored anyway. In lower case."""
 
 SHOWN = 5
 """The most names that an error message lists."""
@@ -82,22 +86,6 @@ def folder_parts(path: Path, *, complete: bool = True) -> Parts:
     return parts
 
 
-def choose(parts: Parts, split: str, seed: int) -> Classes:
-    """The files of a split: `train`, `test` or `all`.
-
-    Raises:
-        DataError: An image is in two classes, or a class has too few images to be split.
-    """
-    if ALL in parts and split != ALL:
-        return _split(parts[ALL], split, seed)
-    if split in parts:
-        chosen = parts[split]
-    else:
-        chosen = {name: files + parts["test"][name] for name, files in parts["train"].items()}
-    _find_copies(chosen)
-    return chosen
-
-
 def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[Path]]:
     """The files of each class folder in `path`, both in natural order.
 
@@ -108,20 +96,16 @@ def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[
             as for corrections, class folders without images are left out with a warning.
     """
     least = 2 if complete else 1
-    folders = sorted(
-        (entry for entry in path.iterdir() if entry.is_dir() and _counts(entry, inside)),
-        key=lambda entry: natural(entry.name),
-    )
-    if len(folders) < least:
+    found = class_folders(path, inside)
+    if len(found) < least:
         raise DataError(
-            f"{path} has {len(folders)} class folder(s) ({listed([f.name for f in folders])}); "
+            f"{path} has {len(found)} class folder(s) ({listed([*found])}); "
             f"expected at least {least}, each named after a class and with its images"
         )
-    if errors := class_name_errors([folder.name for folder in folders]):
+    if errors := class_name_errors([*found]):
         raise DataError(
             f"{path} has class folders that cannot be used: {'; '.join(errors[:3])}; rename them"
         )
-    found = {folder.name: files_below(folder, inside) for folder in folders}
     empty = [name for name, files in found.items() if not files]
     if empty and (complete or len(empty) == len(found)):
         raise DataError(
@@ -136,28 +120,13 @@ def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[
     return {name: files for name, files in found.items() if files}
 
 
-def _find_copies(found: dict[str, list[Path]]) -> dict[Path, Path]:
-    """Map each file to the first file with the same content (to itself unless it is a copy).
-
-    Raises:
-        DataError: A image and a copy of it are in different classes.
-    """
-    owner = {file: name for name, files in found.items() for file in files}
-    sizes = Counter(file.stat().st_size for file in owner)
-    first: dict[Path, Path] = {}
-    seen: dict[str, Path] = {}
-    for file, name in owner.items():
-        first[file] = file
-        if sizes[file.stat().st_size] == 1:
-            continue  # no other file has this size, so there is no copy
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        first[file] = original = seen.setdefault(digest, file)
-        if owner[original] != name:
-            raise DataError(
-                f"the same image is in two classes: {original} and {file}; remove the wrong one"
-            )
-    return first
+def class_folders(path: Path, inside: Path) -> Classes:
+    """The files of each class folder in `path`, whatever their number; see `_scan`."""
+    folders = sorted(
+        (entry for entry in path.iterdir() if entry.is_dir() and _counts(entry, inside)),
+        key=lambda entry: natural(entry.name),
+    )
+    return {folder.name: files_below(folder, inside) for folder in folders}
 
 
 def files_below(folder: Path, inside: Path) -> list[Path]:
@@ -170,7 +139,7 @@ def files_below(folder: Path, inside: Path) -> list[Path]:
 
     # os.walk does not follow links to folders, so a link cannot cause an endless loop.
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [n for n in folders if not (n.startswith(".") or n in SYSTEM_FILES)]
+        folders[:] = [n for n in folders if not (n.startswith(".") or n.lower() in SYSTEM_FILES)]
         entries = (Path(place) / name for name in names)
         found.extend(entry for entry in entries if entry.is_file() and _counts(entry, inside))
     return sorted(found, key=lambda file: natural(file.relative_to(folder).as_posix()))
@@ -178,30 +147,9 @@ def files_below(folder: Path, inside: Path) -> list[Path]:
 
 def _counts(entry: Path, inside: Path) -> bool:
     """Whether `entry` is neither hidden nor a link that points outside the data set."""
-    if entry.name.startswith(".") or entry.name in SYSTEM_FILES:
+    if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
         return False
     return not entry.is_symlink() or entry.resolve().is_relative_to(inside)
-
-
-def _split(found: dict[str, list[Path]], split: str, seed: int) -> dict[str, list[Path]]:
-    """Choose a split at random, stratified by class; each class is seeded with its own name too.
-
-    So adding a class, or images to a class, does not change the splits of the other classes.
-    """
-    first = _find_copies(found)
-    chosen = {}
-    for name, files in found.items():
-        different = [file for file in files if first[file] == file]
-        if len(different) < 2:
-            raise DataError(
-                f"class {name!r} has only one image and cannot be split; expected at least 2 "
-                "different images per class, or folders train and test"
-            )
-        random = np.random.default_rng([seed, *name.encode()])
-        held = max(1, round(TEST_FRACTION * len(different)))
-        test = {different[index] for index in random.permutation(len(different))[:held]}
-        chosen[name] = [file for file in files if (first[file] in test) == (split == "test")]
-    return chosen
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

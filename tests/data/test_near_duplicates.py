@@ -1,0 +1,129 @@
+"""Near-duplicates: what is found, what is not, and which pictures stay together."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from pocketlens.data import Dataset
+from pocketlens.data import near_duplicates as module
+from pocketlens.data.fingerprints import Fingerprints
+from pocketlens.data.near_duplicates import Pairs, find_near_duplicates, group
+from pocketlens.data.splitting import hold_out
+from pocketlens.errors import DataError
+
+
+def scene(seed: int) -> Image.Image:
+    """A picture with the frequencies of a photo, and some things in front."""
+    random = np.random.default_rng(seed)
+    across, down = np.meshgrid(np.fft.fftfreq(128), np.fft.fftfreq(128))
+    power = np.hypot(across, down)
+    power[0, 0] = 1
+    waves = [np.fft.ifft2(np.fft.fft2(random.normal(size=(128, 128))) / power) for _ in range(3)]
+    planes = [128 + 50 * wave.real / wave.real.std() for wave in waves]
+    image = Image.fromarray(np.stack(planes, -1).clip(0, 255).astype(np.uint8)).resize((320, 240))
+    draw = ImageDraw.Draw(image)
+    for _ in range(4):
+        x, y, a, b = (int(v) for v in random.integers((0, 0, 20, 20), (300, 220, 90, 90)))
+        draw.ellipse((x, y, x + a, y + b), fill=tuple(int(v) for v in random.integers(0, 256, 3)))
+    return image
+
+
+def recompressed(image: Image.Image) -> Image.Image:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=25)
+    return Image.open(stream).convert("RGB")
+
+
+def mixed(image: Image.Image) -> Image.Image:
+    return recompressed(ImageEnhance.Brightness(image.crop((10, 6, 298, 222))).enhance(1.2))
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "recompressed": recompressed,
+    "scaled": lambda image: image.resize((130, 97)),
+    "cropped in the corner": lambda image: image.crop((0, 24, 288, 240)),
+    "cropped in the middle": lambda image: image.crop((13, 9, 301, 225)),
+    "mirrored": ImageOps.mirror,
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+    "turned": lambda image: image.rotate(90, expand=True),
+    "gray": lambda image: image.convert("L").convert("RGB"),
+    "all at once": mixed,
+}
+SCENES = [scene(seed) for seed in range(30)]
+
+
+def pairs(images: list[Image.Image]) -> set[tuple[int, int]]:
+    found = find_near_duplicates(Fingerprints.of(images))
+    assert (found.first < found.second).all()
+    return set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+
+
+def test_different_pictures_are_no_pairs() -> None:
+    flat = [Image.new("RGB", (50, 50), color) for color in ("white", "white", "gray")]
+    assert pairs([*SCENES, *flat]) == set()
+    assert pairs([]) == pairs(SCENES[:1]) == set()
+
+
+@pytest.mark.parametrize("change", [name for name in CHANGES if name != "gray"])
+def test_changed_copies_are_found(change: str) -> None:
+    copies = [CHANGES[change](image) for image in SCENES]
+    assert pairs([*SCENES, *copies]) == {(n, 30 + n) for n in range(30)}
+
+
+def test_many_pictures_are_compared_with_those_at_the_same_pivots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ALL_PAIRS", 10)
+    copies = [mixed(image) for image in SCENES]
+    assert len(pairs([*SCENES, *copies])) >= 28
+
+
+def test_a_burst_is_one_group() -> None:
+    """The camera moves: each picture shows most of the one before."""
+    burst = [SCENES[0].crop((3 * n, 2 * n, 280 + 3 * n, 210 + 2 * n)) for n in range(12)]
+    found = find_near_duplicates(Fingerprints.of([*SCENES[1:], *burst]))
+    groups = group(41, found)
+    assert set(groups[29:]) == {29}
+    assert groups[:29].tolist() == list(range(29))
+
+
+def test_groups_of_connected_pictures() -> None:
+    some = Pairs(np.array([0, 5, 2]), np.array([3, 7, 5]), np.ones(3, np.float32))
+    assert group(8, some).tolist() == [0, 1, 2, 0, 4, 2, 6, 2]
+
+
+@pytest.mark.parametrize(
+    ("groups", "count", "expected"),
+    [
+        ([0, 1, 2, 3], 2, [0, 1]),  # without groups: the first in the order
+        ([0, 0, 2, 3], 2, [0, 1]),
+        ([0, 0, 0, 3], 2, [3]),  # the first group does not fit
+        ([0, 0, 2, 2], 1, [0, 1]),  # none fits: the smallest
+        ([0, 0, 0, 0], 2, []),  # never all
+        ([0, 1, 2, 3], 0, []),
+    ],
+)
+def test_groups_are_held_out_as_a_whole(groups: list[int], count: int, expected: list[int]) -> None:
+    mask = hold_out(np.array(groups), count, np.arange(4))
+    assert np.flatnonzero(mask).tolist() == expected
+
+
+def test_a_dataset_keeps_groups_together() -> None:
+    groups = np.repeat(np.arange(10), 4)
+    images = np.arange(40, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    data = Dataset(images, np.zeros(40, np.int64), ("a",), groups=groups)
+    rest, held = data.split(0.3, seed=1)
+    assert (len(rest), len(held)) == (28, 12)
+    assert held.groups is not None
+    assert rest.groups is not None
+    assert not set(rest.groups) & set(held.groups)
+    both = data.joined(Dataset(images, np.zeros(40, np.int64), ("a",)))
+    assert both.groups is not None
+    assert len(set(both.groups)) == 50
+    with pytest.raises(DataError, match=r"40 labels but groups of shape \(3,\)"):
+        Dataset(images, np.zeros(40, np.int64), ("a",), groups=groups[:3])
