@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
@@ -189,3 +190,12 @@ def test_threads_together_decode_a_limited_number_of_pixels(
     assert set(shapes) == {(8, 8, 1)}
     assert 90_000 <= most <= 500 * 500  # one image that is larger than the limit goes alone
     assert decoding._MEMORY.free == 100_000
+
+
+def test_threads_do_not_lose_the_filters_of_warnings() -> None:
+    """Python's filters belong to all threads: decoding must leave them as they were."""
+    content = encoded(Image.effect_noise((300, 300), 80), "PNG")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_image, [content] * 60))
+    assert warnings.filters == before

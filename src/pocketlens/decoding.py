@@ -73,6 +73,37 @@ class _Memory:
 _MEMORY = _Memory(MAX_PIXELS)
 
 
+class _NoWarnings:
+    """Within: Pillow warns about nothing.
+
+    Its warnings about large images have a stricter limit here, and those about damaged files are
+    either harmless or followed by an error. Python's filters belong to all threads together, so the
+    first one changes them, and the last one restores them.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+        self.filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.threads += 1
+            if self.threads == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.threads == 0:
+                self.filters.__exit__(None, None, None)
+
+
+_NO_WARNINGS = _NoWarnings()
+
+
 def open_image(
     source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, use: str = ""
 ) -> Image.Image:
@@ -225,16 +256,15 @@ def _decode(file: ImageFile, name: str, max_pixels: int, use: str, side: int = 0
             "folder of the Pocketlens clone, type: pip install '.[photos]'"
         )
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns about large images, and the limit here is stricter. Its warnings
-            # about damaged files are either harmless or followed by an error.
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(file.content), formats=[file.format]) as image:
-                check_pixels(image.size, name, max_pixels, use)
-                if side:
-                    image.draft(None, (side, side))
-                image.load()
-                return _upright(image, file)
+        with (
+            _NO_WARNINGS,
+            Image.open(BytesIO(file.content), formats=[file.format]) as image,
+        ):
+            check_pixels(image.size, name, max_pixels, use)
+            if side:
+                image.draft(None, (side, side))
+            image.load()
+            return _upright(image, file)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ImageError(f"{name} cannot be read as an image: it is damaged") from error
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
