@@ -15,14 +15,11 @@ from pocketlens.data.folder import find_parts, near_groups, relative
 from pocketlens.data.members import ALL, Parts, class_folders, has_splits, listed
 from pocketlens.data.quarantine import read_quarantine, write_quarantine
 from pocketlens.data.splitting import same_content
-from pocketlens.data.survey import Picture, Survey, survey
+from pocketlens.data.survey import TINY, Picture, Survey, survey
 from pocketlens.errors import DataError, DataNotFoundError
 from pocketlens.prediction import NOTHING, class_name_errors
 
 __all__ = ["DataCheck", "Finding", "check_data"]
-
-TINY = 32
-"""The side in pixels below which a picture is reported as tiny."""
 
 ODD_SHAPE = 3.0
 """The proportion of the sides above which a shape is odd: a crop loses most of the picture."""

@@ -238,7 +238,7 @@ def _chosen(
 
 
 def decode_files(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[np.uint8]:
-    """The images `(N, *spec.shape)` of files; those that cannot be read are left out with a warning.
+    """The images `(N, *spec.shape)` of the files that can be read; a warning counts the others.
 
     Args:
         path: Where the files are; it is named in messages.

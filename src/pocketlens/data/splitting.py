@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.commands import command
 from pocketlens.data.members import ALL, Classes, Parts
 from pocketlens.data.quarantine import QUARANTINE
 from pocketlens.errors import DataError
@@ -19,6 +18,9 @@ from pocketlens.errors import DataError
 __all__ = ["choose", "find_copies", "hold_out", "same_content"]
 
 TEST_FRACTION = 0.2
+
+MOST_ALIKE = 2 / 3
+"""If a larger share of a class is one group, its images are split one by one."""
 
 
 def choose(parts: Parts, split: str, seed: int, groups: Mapping[Path, int]) -> Classes:
@@ -60,7 +62,7 @@ def find_copies(found: Classes) -> dict[Path, Path]:
             if owner[file] != owner[group[0]]:
                 raise DataError(
                     f"the same image is in two classes: {group[0]} and {file}; remove the wrong "
-                    f"one, or list both in {QUARANTINE}, see: {command('data', 'check', '--help')}"
+                    f"one, or list it in {QUARANTINE} in the data folder"
                 )
     return first
 
@@ -100,9 +102,9 @@ def _split(found: Classes, split: str, seed: int, groups: Mapping[Path, int]) ->
         # A group has the number of its first picture; one without a group gets a new number.
         listed = [groups.get(file, -1 - at) for at, file in enumerate(different)]
         units = np.array(listed, np.int64)
-        if len(np.unique(units)) == 1:
+        if np.unique(units, return_counts=True)[1].max() > MOST_ALIKE * len(different):
             warnings.warn(
-                f"all images of class {name!r} are nearly the same, so those for testing are much "
+                f"most images of class {name!r} are nearly the same, so those for testing are much "
                 "like those for training: its results will be too good",
                 stacklevel=2,
             )

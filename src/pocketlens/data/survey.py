@@ -16,7 +16,10 @@ from pocketlens.data.near_duplicates import Pairs, find_near_duplicates
 from pocketlens.decoding import open_with_facts
 from pocketlens.errors import ImageError
 
-__all__ = ["Picture", "Survey", "survey"]
+__all__ = ["TINY", "Picture", "Survey", "survey"]
+
+TINY = 32
+"""The side in pixels below which a picture is tiny."""
 
 MAX_KEPT = 200_000
 """The most pictures that are remembered: 600 MB."""
@@ -59,12 +62,19 @@ class Survey:
         return [picture for picture in self.pictures if picture.fingerprint is not None]
 
     def near_duplicates(self) -> Pairs:
-        """The pairs of near-duplicates; indices into `readable`."""
+        """The pairs of near-duplicates; indices into `readable`.
+
+        Pictures with a side below `TINY` are in no pair: too little of them can be compared.
+        """
         readable = self.readable
         keys = tuple(picture.key for picture in readable)
         if keys not in _pairs:
+            sides = np.array([min(each.width, each.height) for each in readable], np.int64)
+            large = np.flatnonzero(sides >= TINY)
+            every = self.fingerprints()
+            found = find_near_duplicates(Fingerprints(every.luma[large], every.chroma[large]))
             _pairs.clear()  # only the last data set is remembered
-            _pairs[keys] = find_near_duplicates(self.fingerprints())
+            _pairs[keys] = Pairs(large[found.first], large[found.second], found.similarity)
         return _pairs[keys]
 
     def fingerprints(self) -> Fingerprints:
