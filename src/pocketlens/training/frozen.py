@@ -392,25 +392,23 @@ def _try(
     concepts: bool,
 ) -> Trial:
     described = _described(network, features, concepts)
-    sizes = _sizes(network, described, concepts)
-    balanced = recipe.training.class_weights == "balanced"
-    logits = torch.stack(
-        [
-            held_out_logits(
-                described, labels, classes, STRENGTHS, one, sizes=sizes, balanced=balanced
-            )
-            for one in splits
-        ]
-    )  # (repeats, strengths, N, K)
-    held = logits[0, 0].isfinite().all(1)
-    losses = torch.stack(
-        [
-            torch.stack([F.cross_entropy(rows[held], labels[held], reduction="none") for rows in a])
-            for a in logits
-        ]
-    ).mean(0)  # (strengths, held)
-    at = int(losses.mean(1).argmin())
-    return Trial(concepts, features.shape[1], STRENGTHS[at], logits[0, at], losses[at], splits[0])
+    logits = held_out_logits(
+        described,
+        labels,
+        classes,
+        STRENGTHS,
+        [split for one in splits for split in one],
+        sizes=_sizes(network, described, concepts),
+        balanced=recipe.training.class_weights == "balanced",
+    )  # (strengths, repeats * folds, N, K)
+    each = F.cross_entropy(
+        logits.flatten(0, 2), labels.repeat(logits.shape[0] * logits.shape[1]), reduction="none"
+    ).reshape(logits.shape[:3])
+    losses = each.nanmean(1)  # (strengths, N); NaN for images that were never held out
+    held = losses[0].isfinite()
+    at = int(losses[:, held].mean(1).argmin())
+    first = logits[at, : len(splits[0])].nanmean(0)  # each image is held out once in a repetition
+    return Trial(concepts, features.shape[1], STRENGTHS[at], first, losses[at, held], splits[0])
 
 
 def _for_all(trial: Trial, some: NDArray[np.int64], labels: Tensor) -> Trial:

@@ -81,15 +81,20 @@ class Problem:
     weights; the bias is free. With fewer rows than columns, the weights are sums of the rows, so
     the problem is solved in the space of the rows, which is exact.
 
+    Several problems with the same rows and other weights of the rows, such as the folds of a
+    cross-validation, are solved together: the steps are small, and most of their time is overhead.
+
     Args:
         x: Rows `(N, D)` float32, scaled by `Blocks`.
         labels: `(N,)` int64.
         classes: `K`.
-        weights: `(N,)` float32, one weight per row, with mean 1.
+        weights: `(N,)` or, for `M` problems, `(M, N)` float32: one weight per row, with mean 1.
     """
 
     def __init__(self, x: Tensor, labels: Tensor, classes: int, weights: Tensor) -> None:
-        self.labels, self.classes, self.weights = labels, classes, weights
+        self.labels, self.classes = labels, classes
+        self.single = weights.dim() == 1
+        self.weights = torch.atleast_2d(weights).T  # (N, M)
         self.basis: Tensor | None = None
         self.x = x
         if len(x) < x.shape[1]:
@@ -98,11 +103,12 @@ class Problem:
             roots = values[kept].sqrt()
             self.x = (vectors[:, kept] * roots).float()
             self.basis = (x.T.double() @ (vectors[:, kept] / roots)).float()  # (D, rank)
-        self.weight = torch.zeros(classes, self.x.shape[1])
-        self.bias = torch.zeros(classes)
+        problems = self.weights.shape[1]
+        self.weight = torch.zeros(problems * classes, self.x.shape[1])
+        self.bias = torch.zeros(problems * classes)
 
-    def solve(self, strength: float) -> Linear:
-        """The minimum for one strength; starts from the one before."""
+    def minimize(self, strength: float) -> None:
+        """Find the minimum for one strength; starts from the one before."""
         weight = self.weight.clone().requires_grad_()
         bias = self.bias.clone().requires_grad_()
         optimizer = torch.optim.LBFGS(
@@ -112,19 +118,32 @@ class Problem:
             tolerance_change=1e-7,
             line_search_fn="strong_wolfe",
         )
+        shape = (len(self.x), -1, self.classes)
+        labels = self.labels[:, None].expand(-1, self.weights.shape[1])  # (N, M)
 
         def loss() -> Tensor:
             optimizer.zero_grad()
-            logits = torch.addmm(bias, self.x, weight.T)
-            each = F.cross_entropy(logits, self.labels, reduction="none")
-            total = (each * self.weights).mean() + strength / 2 * weight.square().sum()
+            logits = torch.addmm(bias, self.x, weight.T).reshape(shape)  # (N, M, K)
+            each = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+            total = (each * self.weights).sum() / len(self.x)
+            total = total + strength / 2 * weight.square().sum()
             total.backward()  # type: ignore[no-untyped-call] # PyTorch does not annotate it
             return total
 
         optimizer.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
         self.weight, self.bias = weight.detach(), bias.detach()
+
+    def solve(self, strength: float) -> Linear:
+        """The solution of a single problem for one strength."""
+        assert self.single
+        self.minimize(strength)
         whole = self.weight if self.basis is None else self.weight @ self.basis.T
         return Linear(whole, self.bias)
+
+    def logits(self) -> Tensor:
+        """Logits `(M, N, K)` of the rows, by the solution of each problem."""
+        found = torch.addmm(self.bias, self.x, self.weight.T)
+        return found.reshape(len(self.x), -1, self.classes).transpose(0, 1)
 
 
 @contextmanager
@@ -199,22 +218,26 @@ def held_out_logits(
         labels: `(N,)` int64.
         classes: `K`.
         strengths: Strengths of the penalty, in falling order.
-        splits: From `folds`.
+        splits: From `folds`; in several repetitions, an image may be held out several times.
         sizes: Columns of each block of `D`.
         balanced: See `class_weights`.
 
     Returns:
-        `(strengths, N, K)` float32; NaN for images that are in no fold.
+        `(strengths, splits, N, K)` float32; NaN for images that were not held out in a split.
     """
     views = x.shape[1]
-    found = torch.full((len(strengths), len(labels), classes), torch.nan)
-    for train, held in splits:
-        rows = x[train].flatten(0, 1)
-        own = labels[train].repeat_interleave(views)
-        scaling = Blocks.fit(rows, sizes)
-        weights = class_weights(own, classes, balanced=balanced)
-        problem = Problem(scaling(rows), own, classes, weights)
-        test = scaling(x[held, 0])
-        for index, strength in enumerate(strengths):
-            found[index, held] = problem.solve(strength)(test)
+    rows, own = x.flatten(0, 1), labels.repeat_interleave(views)
+    weights = torch.zeros(len(splits), len(labels))
+    for number, (train, _) in enumerate(splits):
+        weights[number, train] = class_weights(labels[train], classes, balanced=balanced)
+    weights = weights * (len(labels) / weights.sum(1, keepdim=True))
+    problem = Problem(
+        Blocks.fit(rows, sizes)(rows), own, classes, weights.repeat_interleave(views, dim=1)
+    )
+    found = torch.full((len(strengths), len(splits), len(labels), classes), torch.nan)
+    for index, strength in enumerate(strengths):
+        problem.minimize(strength)
+        logits = problem.logits()[:, ::views]
+        for number, (_, held) in enumerate(splits):
+            found[index, number, held] = logits[number, held]
     return found

@@ -31,14 +31,21 @@ WHITENED = 4_000
 SHRINKAGE = 0.1
 """Share of the mean variance that is added to each variance, because images are few."""
 
-KEPT = 0.985
+KEPT, KEPT_FROM_FAR = 0.975, 0.985
 """Share of the known images, held out, that each of the two functions takes for known."""
+
+Z_KEPT = 2.17
+"""The quantile of the standard normal distribution for `KEPT_FROM_FAR`."""
 
 LEFT_OUT = 12
 """The most classes that play the unknown; a random choice of them if there are more."""
 
 STRENGTH = 1e-3
 ROUNDS = 8
+
+SLACK = 0.2
+"""Where known and unknown images are far apart, the limit is this share of the gap away from the
+known ones: they vary more than a few images show, and not every unknown one is that far."""
 
 FAR_SIGNS = (0, 3)
 """The signs that tell pictures of something else altogether: the two distances. The logits say
@@ -117,22 +124,53 @@ def fit_rejection(
     inside = every[every.isfinite().all(1)]
     scenes = _signs(module, far, head)
     near = _signs_of_left_out(known, seed)
-    weights = [_fit(inside, scenes, FAR_SIGNS)]
-    weights.append(weights[0] if near is None else _fit(inside, near, range(inside.shape[1])))
-    module.weights.copy_(torch.stack(weights))
-    module.bias.copy_(-torch.quantile(inside @ module.weights.T, KEPT, dim=0))
+    functions = [_fit(inside, scenes, FAR_SIGNS, far=True)]
+    if near is not None:  # of two classes, none can be left out: the first serves as both
+        functions.append(_fit(inside, near, range(inside.shape[1]), far=False))
+    weights, bias = zip(*functions, strict=True)
+    module.weights.copy_(torch.stack([weights[0], weights[-1]]))
+    module.bias.copy_(torch.stack([bias[0], bias[-1]]))
     return module, (every @ module.weights.T + module.bias).amax(1)
 
 
-def _fit(inside: Tensor, unknown: Tensor, signs: Sequence[int]) -> Tensor:
-    """Coefficients of the signs, none above 0: a sign may only speak for a known image.
-
-    A sign that would speak the other way, by chance, is left out.
+def _fit(
+    inside: Tensor, unknown: Tensor, signs: Sequence[int], *, far: bool
+) -> tuple[Tensor, Tensor]:
+    """One function of the signs, above 0 for unknown images: coefficients `(S,)` and bias.
 
     Args:
         inside: `(N, S)`, of known images.
         unknown: `(M, S)`, of unknown images; together, both kinds weigh the same.
         signs: Those to use.
+        far: Whether the unknown images are of another kind altogether. Then hardly any known image
+            need be lost. Otherwise the share `KEPT` of the known ones is kept.
+    """
+    weights = _coefficients(inside, unknown, signs)
+    known, other = inside @ weights, unknown @ weights
+    if not far:
+        return weights, -torch.quantile(known, KEPT)
+    bound = _upper_bound(known)
+    gap = torch.quantile(other, 1 - KEPT_FROM_FAR) - bound
+    return weights, -(bound + SLACK * gap.clamp(min=0))
+
+
+def _upper_bound(values: Tensor) -> Tensor:
+    """A bound that the share `KEPT_FROM_FAR` of further values stays below, from values `(N,)`.
+
+    The quantile, but at least the prediction bound of a normal distribution: the largest of few
+    values is too low a bound for those to come.
+    """
+    n = max(len(values), 3)
+    spread = Z_KEPT * (1 + (Z_KEPT**2 + 1) / (4 * (n - 1))) * (1 + 1 / n) ** 0.5
+    return torch.maximum(
+        torch.quantile(values, KEPT_FROM_FAR), values.mean() + spread * values.std()
+    )
+
+
+def _coefficients(inside: Tensor, unknown: Tensor, signs: Sequence[int]) -> Tensor:
+    """Coefficients `(S,)` of the signs, none above 0: a sign may only speak for a known image.
+
+    A sign that would speak the other way, by chance, is left out.
     """
     rows = torch.cat([inside, unknown])
     labels = torch.cat([torch.full((len(part),), at) for at, part in enumerate((inside, unknown))])
