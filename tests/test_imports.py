@@ -32,7 +32,8 @@ INSIDE = {
         "common", "mil", "neural_network", "lowered", "program", "network",
     ],
     "evaluation": [
-        "chance", "accuracy", "parity", "assignment", "reading_changes", "reading_search",
+        "chance", "wrong_labels", "accuracy", "parity", "assignment", "reading_changes",
+        "reading_search",
         "readings", "robustness",
     ],
 }  # fmt: skip
