@@ -38,6 +38,9 @@ CANDIDATES = 12
 BEFORE = 0.6
 """The least correlation of a candidate before it is aligned."""
 
+ALIGNED = 0.99
+"""The correlation from which a candidate is aligned well enough."""
+
 PRIOR_PICTURES, NOISE = 100, 0.03
 """How much typical photos count in the covariance, in pictures, and the noise in it."""
 
@@ -284,8 +287,11 @@ def _check(
         windows[chosen] = VIEWS[number].window
     other = cells(pictures.luma[second], np.tile(np.array(WHOLE, np.float32), (len(second), 1)))
     same, correlation = np.zeros(len(first), bool), np.zeros(len(first), np.float32)
-    likely = np.flatnonzero(correlated(luma, other, windows) > BEFORE)
-    windows = aligned(luma[likely], other[likely], windows[likely])
+    before = correlated(luma, other, windows)
+    near = np.flatnonzero((before > BEFORE) & (before < ALIGNED))
+    windows[near] = aligned(luma[near], other[near], windows[near])
+    likely = np.flatnonzero(before > BEFORE)
+    windows = windows[likely]
     same[likely], correlation[likely] = is_same(
         Fingerprints(luma[likely], chroma[likely]),
         Fingerprints(pictures.luma[second[likely]], pictures.chroma[second[likely]]),
