@@ -127,3 +127,8 @@ def test_a_dataset_keeps_groups_together() -> None:
     assert len(set(both.groups)) == 50
     with pytest.raises(DataError, match=r"40 labels but groups of shape \(3,\)"):
         Dataset(images, np.zeros(40, np.int64), ("a",), groups=groups[:3])
+
+
+def test_candidates_that_are_all_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEFORE", 2.0)
+    assert pairs([*SCENES, *SCENES]) == set()

@@ -288,9 +288,12 @@ def _check(
     other = cells(pictures.luma[second], np.tile(np.array(WHOLE, np.float32), (len(second), 1)))
     same, correlation = np.zeros(len(first), bool), np.zeros(len(first), np.float32)
     before = correlated(luma, other, windows)
-    near = np.flatnonzero((before > BEFORE) & (before < ALIGNED))
-    windows[near] = aligned(luma[near], other[near], windows[near])
     likely = np.flatnonzero(before > BEFORE)
+    if not len(likely):
+        return same, correlation
+    near = np.flatnonzero((before > BEFORE) & (before < ALIGNED))
+    if len(near):
+        windows[near] = aligned(luma[near], other[near], windows[near])
     windows = windows[likely]
     same[likely], correlation[likely] = is_same(
         Fingerprints(luma[likely], chroma[likely]),
