@@ -19,9 +19,8 @@ ORDER = [
     "errors", "commands", "compat", "locking", "files", "json_fields", "image_files", "decoding",
     "image", "prediction", "toml", "recipe_options", "recipe", "run_contents", "history",
     "callbacks", "registry", "data", "augment", "networks", "recognizer", "training", "evaluation",
-    "coreml", "conversion", "run_files", "run_folder", "run_state", "app", "preview", "report",
-    "stages",
-    "pipeline", "finetuning", "cli",
+    "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "app", "preview",
+    "report", "stages", "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from pocketlens.evaluation.robustness import SuiteResult as SuiteResult
     from pocketlens.evaluation.robustness import Table as Table
     from pocketlens.evaluation.robustness import run_suite as run_suite
+    from pocketlens.explanation import Explanation as Explanation
+    from pocketlens.explanation import explain as explain
     from pocketlens.finetuning import Corrected as Corrected
     from pocketlens.finetuning import correct as correct
     from pocketlens.history import Epoch as Epoch
@@ -110,6 +112,7 @@ _HOME = {
     "Disagreement": "evaluation",
     "Epoch": "history",
     "Evaluation": "evaluation",
+    "Explanation": "explanation",
     "Feature": "coreml",
     "Finding": "data.check",
     "Histogram": "evaluation",
@@ -148,6 +151,7 @@ _HOME = {
     "create_app": "app",
     "download_data": "data",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "export_onnx": "coreml",
     "find_readings": "evaluation",
     "inspect": "coreml",
@@ -185,6 +189,7 @@ __all__ = [
     "Disagreement",
     "Epoch",
     "Evaluation",
+    "Explanation",
     "Feature",
     "Finding",
     "Histogram",
@@ -223,6 +228,7 @@ __all__ = [
     "create_app",
     "download_data",
     "evaluate",
+    "explain",
     "export_onnx",
     "find_readings",
     "inspect",
@@ -251,6 +257,7 @@ COMMANDS = {
     "ops": "ops",
     "onnx": "export_onnx",
     "predict": "predict",
+    "explain": "explain",
     "preview": "serve_preview",
     "verify": "verify",
     "app": "create_app",

@@ -35,6 +35,7 @@ __all__ = [
     "first_bytes",
     "open_nofollow",
     "read_limited",
+    "refuse_existing",
     "remove_leftovers",
     "size_on_disk",
     "size_text",
@@ -79,8 +80,8 @@ def aside(
     target = Path(target)
     refuse_busy(target)
     _remove_abandoned(target.parent, of=target.name)
-    if not force and (target.exists() or target.is_symlink()):
-        raise OutputExistsError(f"{target} already exists; choose another output or pass --force")
+    if not force:
+        refuse_existing(target)
     new = target.with_name(_name_aside(target.name))
     try:
         if parents:
@@ -108,6 +109,12 @@ def aside(
         ) from error
     finally:
         _remove(new)
+
+
+def refuse_existing(target: str | os.PathLike[str]) -> None:
+    """Raise an OutputExistsError if there is something at `target`."""
+    if os.path.lexists(target):
+        raise OutputExistsError(f"{target} already exists; choose another output or pass --force")
 
 
 def write_aside(

@@ -22,8 +22,8 @@ from pocketlens.recipe import Recipe
 ROOT = Path(__file__).parents[2]
 
 COMMANDS = [
-    "run", "train", "evaluate", "convert", "inspect", "predict", "verify", "app", "report",
-    "ops", "onnx", "preview", "correct",
+    "run", "train", "evaluate", "convert", "inspect", "predict", "explain", "verify", "app",
+    "report", "ops", "onnx", "preview", "correct",
     "recipes list", "recipes show", "recipes copy", "data list", "data show", "data download",
 ]  # fmt: skip
 
@@ -283,7 +283,7 @@ def test_something_else_in_place_of_a_model(bars_run: Path, tmp_path: Path) -> N
     rest: dict[str, tuple[str | Path, ...]] = {
         **dict.fromkeys(("inspect", "evaluate", "verify", "preview", "convert"), ()),
         **dict.fromkeys(("onnx", "app"), ("-o", tmp_path / "x")),
-        "predict": (bars_run,),
+        **dict.fromkeys(("predict", "explain"), (bars_run,)),
     }
     neither = "has no recipe.toml, so it is not a run folder; expected a run folder or a model file"
     for command, others in rest.items():

@@ -19,6 +19,7 @@ with one_line_failures():
         ops,
         onnx,
         predict,
+        explain,
         preview,
         verify,
         app,

@@ -6,6 +6,7 @@ path. All raise `OptionError` for another suffix, `OutputError` if the file cann
 """
 
 from pocketlens.report.data_figures import draw_balance, draw_one_hot, draw_pixels, draw_samples
+from pocketlens.report.explanation_figures import draw_explanation
 from pocketlens.report.result_figures import (
     draw_confusion,
     draw_history,
@@ -17,6 +18,7 @@ from pocketlens.report.result_figures import (
 __all__ = [
     "draw_balance",
     "draw_confusion",
+    "draw_explanation",
     "draw_history",
     "draw_mistakes",
     "draw_one_hot",

@@ -19,6 +19,7 @@ from pocketlens.coreml.file.errors import one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.inspection import declared_classes
 from pocketlens.coreml.file.package import ModelFile
+from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.runtime.cache import ModelCache
 from pocketlens.coreml.runtime.model import CoreMLModel, Picture
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
@@ -76,6 +77,9 @@ class FlexibleModel(CoreMLModel):
             for each in self._features
         )
         return self._model(shapes).run(inputs, state=state, intermediate=intermediate)
+
+    def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
+        return self._default_model()._probabilities_in_graph()
 
     def _has_probabilities(self) -> bool:
         return self._default_model()._has_probabilities()

@@ -17,7 +17,7 @@ from pocketlens.coreml.file.errors import located_errors, one_line_errors
 from pocketlens.coreml.file.features import Feature, Interface
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.time_limit import time_limited
-from pocketlens.coreml.graph import Value
+from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.graph.export import onnx_model
 from pocketlens.coreml.graph.memory import run_bytes, shapes_of_run
 from pocketlens.coreml.ops.common import control
@@ -73,6 +73,10 @@ class GraphModel(CoreMLModel):
             self._session = Session(file, graph, threads=threads)
         self._one_thread = self._session if threads == 1 else None
         self._debug: tuple[Session, list[str], list[str]] | None = None
+
+    def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
+        found = self._lowered.probabilities if self.labels else None
+        return None if found is None else (self._lowered.graph, found)
 
     def _has_probabilities(self) -> bool:
         return bool(self.labels) and self._lowered.probabilities is not None

@@ -14,7 +14,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from pocketlens.errors import FeatureError, OptionError, UnsupportedModelError, 
 from pocketlens.files import aside
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
+
+if TYPE_CHECKING:
+    from pocketlens.coreml.graph import Graph, Value
 
 __all__ = ["CoreMLModel", "Picture"]
 
@@ -149,6 +152,13 @@ class CoreMLModel(Predictor):
                 f"{spec.channels}) uint8; received: {images.shape} {images.dtype}"
             )
         return self._probabilities(images, self._picture)
+
+    def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
+        """The ONNX graph of an image classifier, and its probabilities there.
+
+        None for a model that does not run as one graph, or has no probabilities.
+        """
+        return None
 
     def _picture(self, image: NDArray[np.uint8]) -> NDArray[Any] | Planes:
         """An image `(H, W, C)` as `run` takes it: unchanged, unless `with_input` changed it."""
