@@ -116,7 +116,7 @@ def test_a_photo_model_agrees_with_autograd(
     """A pooled head is exact; with concepts, and for `nothing`, it is the first order."""
     torch.manual_seed(0)
     monkeypatch.setattr(backbones, "build", lambda *_, **__: Small())
-    network = Backbone(SPEC, 4, concepts=concepts, prototypes=5)
+    network = Backbone(SPEC, 4, concepts=concepts, prototypes=5, dimensions=3)
     assert network.rejection is not None
     for _, values in network.rejection.named_buffers():
         values.copy_(torch.randn(values.shape))
