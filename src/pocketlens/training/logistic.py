@@ -61,7 +61,7 @@ class Blocks:
         mean = x.mean(0)
         norms = [
             block.square().sum(1).mean().sqrt().clamp(min=1e-6).expand(block.shape[1])
-            for block in (x - mean).split(list(sizes), dim=1)
+            for block in torch.split(x - mean, list(sizes), dim=1)
         ]
         return cls(mean, 1 / torch.cat(norms))
 

@@ -88,9 +88,9 @@ def build(name: str, input_spec: InputSpec, *, config: str = "") -> nn.Module:
     from torch import nn
 
     if name.startswith(HUB):
-        from pocketlens.networks.backbones.huggingface import HuggingFace
+        from pocketlens.networks.backbones.huggingface import build_hub_network
 
-        return HuggingFace(name, input_spec, config=config)
+        return build_hub_network(name, input_spec, config=config)
     made = _find(name)(input_spec)
     if not isinstance(made, nn.Module):
         raise OptionError(

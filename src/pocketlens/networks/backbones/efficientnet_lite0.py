@@ -86,8 +86,8 @@ class Block(nn.Module):
         if self.expand is not None and self.expand_norm is not None:
             y = F.relu6(self.expand_norm(self.expand(y)))  # (N, wide, H, W)
         y = F.relu6(self.depthwise_norm(self.depthwise(y)))  # (N, wide, H / stride, W / stride)
-        y = self.project_norm(self.project(y))  # (N, after, H / stride, W / stride)
-        return x + y if self.residual else y
+        found: Tensor = self.project_norm(self.project(y))  # (N, after, H / stride, W / stride)
+        return x + found if self.residual else found
 
 
 class EfficientNetLite0(nn.Module):
@@ -131,7 +131,8 @@ class EfficientNetLite0(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
         x = F.relu6(self.stem_norm(self.stem(x)))  # (N, 32, H / 2, W / 2)
         x = self.blocks(x)  # (N, 320, H / 32, W / 32)
-        return F.relu6(self.top_norm(self.top(x)))  # (N, 1280, H / 32, W / 32)
+        found: Tensor = self.top_norm(self.top(x))
+        return F.relu6(found)  # (N, 1280, H / 32, W / 32)
 
     def load_pretrained(self) -> None:
         """Load the ImageNet weights from the installed package.
