@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ def pytest_collection_finish() -> None:
     """coremltools collects garbage at each conversion; exclude the objects that exist so far."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_feature_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The cache of features is a new folder, also for the commands that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POCKETLENS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def bars(count: int, *, seed: int = 0, size: int = 12) -> Dataset:

@@ -84,13 +84,15 @@ MAPS = ("resnet", "regnet", "mobilenet-v2", "efficientnet")
 """Those whose classification layer takes the mean of a feature map."""
 
 
+DEEP = ("mobilenet-v2", "efficientnet")
+"""Those that, with random weights, give nearly the same for every image."""
+
+
 def make(kind: str) -> Any:
     """A network in evaluation mode, whose batch norms have means other than 0."""
     torch.manual_seed(0)
     network = MAKERS[kind]()
     for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):  # else deep ones give the same for every image
-            torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
             module.running_mean.normal_(0, 0.1)
     return network.eval()
