@@ -20,7 +20,7 @@ ORDER = [
     "image", "prediction", "toml", "recipe_options", "recipe", "run_contents", "history",
     "callbacks", "registry", "data", "augment", "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "app", "preview",
-    "report", "stages", "pipeline", "finetuning", "cli",
+    "report", "stages", "naming", "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.

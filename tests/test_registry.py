@@ -65,7 +65,7 @@ class Pooled(nn.Module):
 
 class Unpooled(Pooled):
     def forward(self, x):
-        return self.norm(x)
+        return self.norm(x).flatten(2)
 
 
 def failing(input_spec, classes):
@@ -374,8 +374,8 @@ def test_training_leaves_a_frozen_backbone_as_it_is(site: Path, tmp_path: Path) 
         ("poled", "unknown backbone 'poled'; did you mean 'pooled'?"),
         (
             "unpooled",
-            r"the backbone 'unpooled' must return features of shape \(N, F\); for two images of "
-            r"8 × 8 it returns \(2, 1, 8, 8\)",
+            r"the backbone 'unpooled' must return features of shape \(N, F\) or \(N, F, h, w\); "
+            r"for two images of 8 × 8 it returns \(2, 1, 64\)",
         ),
     ],
 )
@@ -385,7 +385,10 @@ def test_backbones_that_do_not_fit(site: Path, name: str, message: str) -> None:
 
 
 def test_no_backbone_is_installed() -> None:
-    with pytest.raises(RecipeError, match="needs an installed package with an entry point in the"):
+    with pytest.raises(
+        RecipeError,
+        match="unknown backbone 'pooled'; expected one of: efficientnet-lite0; or hf:NAME, an",
+    ):
         backbone("pooled")()
 
 

@@ -185,7 +185,8 @@ class Backbone(nn.Module):
             return features[:, :0]
         layer = self.backbone.concepts
         assert isinstance(layer, nn.Linear)
-        return (layer(features).softmax(1) + TINY).sqrt()
+        known: Tensor = layer(features).softmax(1)
+        return (known + TINY).sqrt()
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits `(N, classes)` of features `(N, F)`."""

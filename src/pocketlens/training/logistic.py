@@ -94,7 +94,7 @@ class Problem:
     def __init__(self, x: Tensor, labels: Tensor, classes: int, weights: Tensor) -> None:
         self.labels, self.classes = labels, classes
         self.single = weights.dim() == 1
-        self.weights = torch.atleast_2d(weights).T  # (N, M)
+        self.weights = (weights[None] if self.single else weights).T  # (N, M)
         self.basis: Tensor | None = None
         self.x = x
         if len(x) < x.shape[1]:
@@ -125,7 +125,7 @@ class Problem:
             optimizer.zero_grad()
             logits = torch.addmm(bias, self.x, weight.T).reshape(shape)  # (N, M, K)
             each = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
-            total = (each * self.weights).sum() / len(self.x)
+            total: Tensor = (each * self.weights).sum() / len(self.x)
             total = total + strength / 2 * weight.square().sum()
             total.backward()  # type: ignore[no-untyped-call] # PyTorch does not annotate it
             return total

@@ -263,17 +263,19 @@ def _whitening(own: Tensor, labels: Tensor, present: Sequence[int]) -> Tensor:
     spread = inner.T @ inner / len(inner)
     spread += SHRINKAGE * spread.diagonal().mean().clamp(min=1e-9) * torch.eye(dimensions)
     lower = torch.linalg.cholesky(torch.linalg.inv(spread))
-    return (lower.T @ axes / dimensions**0.5).float()
+    whitening: Tensor = lower.T @ axes / dimensions**0.5
+    return whitening.float()
 
 
 def _main_axes(x: Tensor, count: int) -> Tensor:
     """The orthonormal directions `(count, F)` in which rows `(N, F)` vary most."""
     if len(x) >= x.shape[1]:
-        _, vectors = torch.linalg.eigh(x.T @ x)
+        vectors: Tensor = torch.linalg.eigh(x.T @ x)[1]
         return vectors[:, -count:].T
     values, vectors = torch.linalg.eigh(x @ x.T)
     roots = values[-count:].clamp(min=1e-12).sqrt()
-    return (x.T @ (vectors[:, -count:] / roots)).T
+    axes: Tensor = x.T @ (vectors[:, -count:] / roots)
+    return axes.T
 
 
 def _signs_of_known(known: Known) -> Tensor:
