@@ -260,7 +260,7 @@ def test_the_security_policy_is_true() -> None:
     from pocketlens.conversion import keras_size
     from pocketlens.coreml.file import budget
     from pocketlens.coreml.graph import builder
-    from pocketlens.data import folder
+    from pocketlens.data import large_arrays
     from pocketlens.preview import accepting, connections, corrections, decoders, guard, live
     from pocketlens.preview.duel import rooms
 
@@ -272,7 +272,7 @@ def test_the_security_policy_is_true() -> None:
     for limit in (
         f"More than {image.MAX_PIXELS // 1_000_000} million pixels",
         f"({', '.join(image_files.FORMATS).replace('WEBP', 'WebP')})",
-        f"({folder.MAX_BYTES >> 30} GiB at most)",
+        f"need more than {large_arrays.IN_MEMORY >> 20} MiB are kept in a file",
         f"at most {keras_size.MAX_KERAS_BYTES >> 30} GiB of variables",
         f"needs more than {budget.MAX_MEMORY >> 30} GiB of memory",
         f"at most {builder.MAX_OPERATIONS:,} operations, {builder.MAX_NODES:,} nodes",

@@ -58,6 +58,15 @@ class Callback:
             total: Size of the file in bytes; None if the server does not say.
         """
 
+    def decode(self, done: int, total: int, images_per_second: float) -> None:
+        """Called while the files of a folder are decoded, at most ten times per second.
+
+        Args:
+            done: Images that are decoded.
+            total: Images of the split that is loaded.
+            images_per_second: Average speed since the start.
+        """
+
     def features(self, done: int, total: int, images_per_second: float) -> None:
         """Called while a frozen backbone computes features, at most ten times per second.
 

@@ -338,7 +338,8 @@ def size_text(size: int) -> str:
     """A size in bytes as text: `512 bytes`, `86.1 KB`, `1.2 MB` (decimal, as in Finder)."""
     if size < 1000:
         return f"{size} bytes"
-    return f"{size / 1000:.1f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+    power = 1 if size < 1_000_000 else 2 if size < 1_000_000_000 else 3
+    return f"{size / 1000**power:.1f} {('KB', 'MB', 'GB')[power - 1]}"
 
 
 def _sync(file: Path) -> None:

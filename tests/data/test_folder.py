@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from pocketlens.data import Dataset, load_data
 from pocketlens.data import folder as folder_module
+from pocketlens.data import prepared
 from pocketlens.data.folder import read_folder
 from pocketlens.errors import DataError, DataNotFoundError, OptionError
 from pocketlens.image import InputSpec, prepare
@@ -207,16 +209,6 @@ def test_unreadable_images_are_counted_and_the_first_are_listed(root: Path) -> N
             read_folder(root, split, SPEC)
 
 
-def test_memory_limit_is_checked_before_loading(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64 - 1)
-    with pytest.raises(DataError, match="has 16 images, which need 1024 bytes at 8 × 8; expected"):
-        read_folder(root, "train", SPEC)
-    monkeypatch.setattr(folder_module, "MAX_BYTES", 16 * 64)
-    assert len(read_folder(root, "train", SPEC)) == 16
-
-
 def test_files_of_the_system_are_not_images(root: Path) -> None:
     """What macOS, Windows, a NAS and zip programs leave in folders."""
     expected = read_folder(root, "train", SPEC)
@@ -278,7 +270,7 @@ def test_images_that_vanish_while_they_are_read(
                 (root / "2" / f"{index}.png").rename(root / "10" / f"moved{index}.png")
         return original(file, spec)
 
-    monkeypatch.setattr(folder_module, "prepare", moving)
+    monkeypatch.setattr(prepared, "prepare", moving)
     found = read_folder(root, "all", SPEC)
     assert found.counts == {"2": 7, "10": 13}
 
@@ -290,9 +282,9 @@ def test_a_damaged_image_is_not_read_again_and_again(
     reads = []
     original = folder_module._decode
 
-    def decode(path: Path, files: Sequence[Path], spec: InputSpec) -> object:
+    def decode(path: Path, *rest: Any) -> object:
         reads.append(path)
-        return original(path, files, spec)
+        return original(path, *rest)
 
     monkeypatch.setattr(folder_module, "_decode", decode)
     with pytest.warns(UserWarning, match=r"1 file\(s\) cannot be read and are left out"):

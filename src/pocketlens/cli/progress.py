@@ -72,6 +72,11 @@ class Progress(Callback):
         if received == total:
             self._clear()
 
+    def decode(self, done: int, total: int, images_per_second: float) -> None:
+        self._show("images", done, total, f"{images_per_second:,.0f} images/s")
+        if done == total:
+            self._clear()
+
     def features(self, done: int, total: int, images_per_second: float) -> None:
         self._show("features", done, total, f"{images_per_second:,.0f} images/s")
         if done == total:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.data.large_arrays import concatenate, take
 from pocketlens.data.splitting import hold_out
 from pocketlens.errors import DataError, OptionError
 from pocketlens.prediction import class_name_errors
@@ -93,8 +94,9 @@ class Dataset:
     def subset(self, indices: Sequence[int] | NDArray[np.int64] | slice) -> Dataset:
         """A data set of the images at `indices`, in that order."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
+        images = self.images[chosen] if isinstance(chosen, slice) else take(self.images, chosen)
         groups = None if self.groups is None else self.groups[chosen]
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], groups=groups)
+        return replace(self, images=images, labels=self.labels[chosen], groups=groups)
 
     def sample(self, count: int, *, seed: int = 0) -> Dataset:
         """At most `count` images from all classes, chosen and ordered as in `spread`."""
@@ -120,7 +122,7 @@ class Dataset:
         place = np.array([self.classes.index(name) for name in other.classes], np.int64)
         return replace(
             self,
-            images=np.concatenate([self.images, other.images]),
+            images=concatenate([self.images, other.images]),
             labels=np.concatenate([self.labels, place[other.labels]]),
             name=f"{self.name} + {other.name}",
             groups=_joined_groups(self, other),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,17 @@ from numpy.typing import NDArray
 from pocketlens.data.csv_table import csv_parts
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.file_sources import CSV_OUTSIDE, FOLDER, FileSource
+from pocketlens.data.large_arrays import take
 from pocketlens.data.members import ALL, SHOWN, Classes, Parts, folder_parts, listed
 from pocketlens.data.near_duplicates import Pairs, group
+from pocketlens.data.prepared import Decoded, prepare_files
 from pocketlens.data.quarantine import read_quarantine
 from pocketlens.data.splitting import choose
 from pocketlens.data.survey import Survey, survey
-from pocketlens.errors import DataError, ImageError
-from pocketlens.image import InputSpec, prepare
+from pocketlens.errors import DataError
+from pocketlens.image import InputSpec
 
 __all__ = [
-    "MAX_BYTES",
     "count_images",
     "decode_files",
     "find_parts",
@@ -31,12 +31,6 @@ __all__ = [
     "read_folder",
     "relative",
 ]
-
-MAX_BYTES = 8 << 30
-"""The most memory that the loaded images may need: 8 GiB."""
-
-THREADS = 4
-"""Pillow releases the GIL while it decodes. More threads would only use more memory."""
 
 ATTEMPTS = 5
 """How often a folder is read whose files are removed or moved meanwhile."""
@@ -67,14 +61,19 @@ def read_folder(
     Raises:
         DataNotFoundError: `path` is not a folder.
         DataError: There are fewer than two classes, a class has no images, the splits have
-            different classes, an image is in two classes, no file of a class can be read, or there
-            are too many images.
+            different classes, an image is in two classes, or no file of a class can be read.
     """
     return read_files(FileSource(FOLDER, path), split, input_spec, seed=seed, strict=strict)
 
 
 def read_files(
-    source: FileSource, split: str, input_spec: InputSpec, *, seed: int = 0, strict: bool = False
+    source: FileSource,
+    split: str,
+    input_spec: InputSpec,
+    *,
+    seed: int = 0,
+    strict: bool = False,
+    decoded: Decoded | None = None,
 ) -> Dataset:
     """Load one split of a folder or a CSV file; see `read_folder` and `csv_parts`.
 
@@ -85,6 +84,7 @@ def read_files(
         seed: Chooses the test images.
         strict: Whether a file that cannot be read is an error. If not, it is left out, with a
             warning that counts such files.
+        decoded: See `prepare_files`.
 
     Raises:
         DataNotFoundError: There is no such folder or file.
@@ -93,13 +93,13 @@ def read_files(
     path = source.path
     for attempt in range(1, ATTEMPTS + 1):
         classes, files, labels, groups = _members(source, split, seed, strict=strict)
-        images, errors = _decode(path, files, input_spec)
+        images, errors = prepare_files(files, input_spec, decoded)
         if not errors or attempt == ATTEMPTS or all(file.is_file() for file in files):
             break  # else a preview removes or moves corrections meanwhile: read it again
     if errors:
         _leave_out(path, [*errors.values()], strict=strict)
         kept = np.array([index for index in range(len(files)) if index not in errors], np.int64)
-        images, labels, groups = images[kept], labels[kept], groups[kept]
+        images, labels, groups = take(images, kept), labels[kept], groups[kept]
         if missing := [name for at, name in enumerate(classes) if at not in labels]:
             raise DataError(f"{path} has no readable images of: {listed(missing)}")
     name = f"{source.kind}{path.resolve().name}/{split}"
@@ -246,33 +246,12 @@ def decode_files(path: Path, files: Sequence[Path], spec: InputSpec) -> NDArray[
         spec: Size, colors and crop of the images.
 
     Raises:
-        DataError: None of them can be read, or there are too many.
+        DataError: None of them can be read.
+        OutputError: See `prepare_files`.
     """
-    images, errors = _decode(path, files, spec)
-    if errors:
-        _leave_out(path, [*errors.values()], strict=len(errors) == len(files))
-    return np.delete(images, [*errors], axis=0) if errors else images
-
-
-def _decode(
-    path: Path, files: Sequence[Path], spec: InputSpec
-) -> tuple[NDArray[np.uint8], dict[int, str]]:
-    """The images, and what is wrong with those that cannot be read, by their index."""
-    size = len(files) * spec.height * spec.width * spec.channels
-    if size > MAX_BYTES:
-        raise DataError(
-            f"{path} has {len(files)} images, which need {size} bytes at {spec.height} × "
-            f"{spec.width}; expected at most {MAX_BYTES}: use a smaller input or fewer images"
-        )
-    images = np.empty((len(files), *spec.shape), np.uint8)
-
-    def place(index: int) -> str | None:
-        try:
-            images[index] = prepare(files[index], spec)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        answers = list(pool.map(place, range(len(files))))
-    return images, {index: error for index, error in enumerate(answers) if error}
+    images, errors = prepare_files(files, spec)
+    if not errors:
+        return images
+    _leave_out(path, [*errors.values()], strict=len(errors) == len(files))
+    kept = [index for index in range(len(files)) if index not in errors]
+    return take(images, np.array(kept, np.int64))

@@ -18,6 +18,7 @@ from pocketlens.data.fit import fit_dataset
 from pocketlens.data.idx_sets import DIGITS, SETS
 from pocketlens.data.location import data_folder
 from pocketlens.data.members import ALL
+from pocketlens.data.prepared import Decoded
 from pocketlens.errors import (
     DataError,
     DataNotFoundError,
@@ -123,8 +124,12 @@ def load_data(
     strict: bool = False,
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    decoded: Decoded | None = None,
 ) -> Dataset:
     """Load labeled images.
+
+    Images of a folder or CSV file that need more than 512 MB are kept in a file in the cache folder
+    (`POCKETLENS_CACHE`, else the user's) instead of in memory.
 
     Args:
         source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `strokes`,
@@ -141,6 +146,7 @@ def load_data(
             is left out, with a warning.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called with (file name, bytes so far, total bytes or None) during a download.
+        decoded: Called with (images so far, all images) while files are decoded.
 
     Returns:
         The images of one split.
@@ -150,13 +156,14 @@ def load_data(
         DataNotFoundError: The data is not on this computer and cannot be downloaded.
         DataError: The data is damaged or inconsistent.
         PluginError: A plug-in cannot be used.
-        OutputError: Data is missing and the data folder cannot be written to.
+        OutputError: Data is missing and the data folder cannot be written to, or there are many
+            images and the cache folder cannot be written to.
 
     Examples:
         >>> load_data("strokes", split="test").images.shape
         (2000, 28, 28, 1)
     """
-    return _load(source, split, input_spec, seed, folder, progress, strict=strict)
+    return _load(source, split, input_spec, seed, folder, progress, strict=strict, decoded=decoded)
 
 
 def load_folder(
@@ -213,6 +220,7 @@ def _load(
     progress: Progress | None = None,
     *,
     strict: bool = False,
+    decoded: Decoded | None = None,
 ) -> Dataset:
     splits = (*SPLITS, ALL) if FileSource.parse(str(source)) else SPLITS
     if split not in splits:
@@ -242,7 +250,7 @@ def _load(
 
     files = FileSource.parse(resolved.name)
     assert files is not None  # `resolve` knows no other sources
-    return read_files(files, split, input_spec, seed=seed, strict=strict)
+    return read_files(files, split, input_spec, seed=seed, strict=strict, decoded=decoded)
 
 
 def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int) -> Dataset:

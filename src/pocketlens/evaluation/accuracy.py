@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
+from pocketlens.data.large_arrays import in_memory
 from pocketlens.errors import DataError, OptionError
 from pocketlens.evaluation.chance import guessing, wilson_interval
 from pocketlens.image import InputSpec, prepare
@@ -286,7 +287,7 @@ def predictions(
     index[columns] = np.arange(len(columns))
     for start in range(0, len(dataset), batch):
         place = slice(start, min(start + batch, len(dataset)))
-        images = _fitting(dataset.images[place], predictor.input_spec)
+        images = _fitting(in_memory(dataset.images[place]), predictor.input_spec)
         begun = time.perf_counter()
         raw = np.asarray(predictor.probabilities(images))
         seconds = time.perf_counter() - begun

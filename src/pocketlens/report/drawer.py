@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
+from pocketlens.data.dataset import Dataset
+
 __all__ = ["Drawer", "Job"]
 
 Job: TypeAlias = tuple[str, tuple[Any, ...]]
@@ -72,8 +74,10 @@ class Drawer:
             OutputError: A figure cannot be written.
             MissingExtraError: Matplotlib is not installed.
         """
-        # All jobs in one pickle, so that images used by several jobs are copied only once.
-        content = pickle.dumps(jobs, pickle.HIGHEST_PROTOCOL) if self._child else b""
+        content = b""
+        if self._child and _bytes(jobs) <= MOST_BYTES:
+            # All jobs in one pickle, so that images used by several jobs are copied only once.
+            content = pickle.dumps(jobs, pickle.HIGHEST_PROTOCOL)
         sent = 0 < len(content) <= MOST_BYTES and self._send(content)
         if meanwhile is not None:
             meanwhile()
@@ -102,6 +106,14 @@ class Drawer:
         except queue.Empty:
             self._child.kill()
             return False
+
+
+def _bytes(jobs: list[Job]) -> int:
+    """The bytes of all images of the jobs, which are not read for that: they may be in a file."""
+    arguments = [each for _, given in jobs for each in given]
+    listed = [item for each in arguments if isinstance(each, (list, tuple)) for item in each]
+    images = [each.images for each in (*arguments, *listed) if isinstance(each, Dataset)]
+    return sum({id(each): each.nbytes for each in images}.values())
 
 
 def helps() -> bool:

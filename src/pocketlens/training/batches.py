@@ -191,4 +191,5 @@ def _pop_random(kept: list[Batch], order: torch.Generator) -> Batch:
 
 
 def _tensor(array: np.ndarray[Any, Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    owned = np.require(array, requirements=["C", "W"])  # W: images in a file are not writable
+    return torch.from_numpy(owned).to(device)

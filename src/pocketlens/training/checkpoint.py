@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pocketlens.data import Dataset
+from pocketlens.data.large_arrays import block_slices, in_memory
 from pocketlens.errors import RunError, instead_of_file
 from pocketlens.files import first_bytes, write_aside
 from pocketlens.history import Epoch
@@ -151,8 +153,10 @@ def fingerprint(data: Dataset, validation: Dataset) -> str:
     """One line that identifies a pair of data sets, with a checksum of all pixels and labels."""
     checksum = zlib.crc32(repr(data.classes).encode())
     for part in (data, validation):
-        for array in (part.images, part.labels):
-            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        for block in block_slices(len(part), math.prod(part.images.shape[1:])):
+            images = np.ascontiguousarray(in_memory(part.images[block]))
+            checksum = zlib.crc32(images.data, checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(part.labels).data, checksum)
     return (
         f"{len(data)} + {len(validation)} images in {len(data.classes)} classes, "
         f"checksum {checksum:08x}"

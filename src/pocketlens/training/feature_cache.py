@@ -6,7 +6,6 @@ entry can be computed again: a damaged file is replaced, and a full disk only en
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -16,10 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VARIABLE", "FeatureCache", "cache_folder"]
+from pocketlens.data.location import CACHE_VARIABLE, cache_folder
 
-VARIABLE = "POCKETLENS_CACHE"
-"""The environment variable with the path of the cache folder."""
+__all__ = ["FeatureCache"]
 
 NAME = "features-1.sqlite"
 """The number is the version: another version is another file."""
@@ -31,15 +29,6 @@ WAIT = 30.0
 """Seconds to wait for another process that is writing."""
 
 DAY = 86_400
-
-
-def cache_folder() -> Path:
-    """The folder of the cache: `POCKETLENS_CACHE`, else the user's cache folder."""
-    if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("pocketlens", appauthor=False)
 
 
 class FeatureCache:
@@ -140,6 +129,6 @@ class FeatureCache:
     def _give_up(self, error: Exception) -> None:
         self.problem = (
             f"features are not stored for the next run, because {self.path} cannot be used: "
-            f"{error}; to store them elsewhere, set {VARIABLE} to a folder"
+            f"{error}; to store them elsewhere, set {CACHE_VARIABLE} to a folder"
         )
         self.__exit__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pocketlens.callbacks import Callback
+from pocketlens.data.large_arrays import block_slices, in_memory, rows
 from pocketlens.image import InputSpec
 from pocketlens.networks.backbone import Backbone
 from pocketlens.recognizer import planes
@@ -73,22 +75,26 @@ class Embedder:
         Raises:
             KeyboardInterrupt: Ctrl-C; what was computed so far is in the cache.
         """
-        keys = [self.identity + hashlib.blake2b(image, digest_size=16).digest() for image in images]
         found = np.empty((len(images), self.width), np.float32)
+        keys, missing = [], []
         with FeatureCache() as cache:
-            known = cache.get(keys, self.width)
-            missing = [at for at, key in enumerate(keys) if key not in known]
-            for at, key in enumerate(keys):
-                if key in known:
-                    found[at] = known[key]
+            for block in block_slices(len(images), math.prod(images.shape[1:])):
+                some = [self._key(image) for image in in_memory(images[block])]
+                known = cache.get(some, self.width)
+                for at, key in enumerate(some, start=len(keys)):
+                    if key in known:
+                        found[at] = known[key]
+                    else:
+                        missing.append(at)
+                keys += some
             started = reported = time.perf_counter()
             for start in range(0, len(missing), STORED):
                 new: dict[bytes, NDArray[np.float32]] = {}
                 for first in range(start, min(start + STORED, len(missing)), BATCH):
-                    some = missing[first : min(first + BATCH, start + STORED)]
-                    found[some] = self._compute(images[some])
-                    new |= {keys[at]: found[at] for at in some}
-                    done, now = first + len(some), time.perf_counter()
+                    batch = missing[first : min(first + BATCH, start + STORED)]
+                    found[batch] = self._compute(rows(images, np.array(batch)))
+                    new |= {keys[at]: found[at] for at in batch}
+                    done, now = first + len(batch), time.perf_counter()
                     if now - reported >= REPORT_SECONDS or done == len(missing):
                         reported = now
                         for callback in self.callbacks:
@@ -98,6 +104,9 @@ class Embedder:
                 for callback in self.callbacks:
                     callback.note(cache.problem)
         return found
+
+    def _key(self, image: NDArray[np.uint8]) -> bytes:
+        return self.identity + hashlib.blake2b(image, digest_size=16).digest()
 
     def _compute(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._run is None:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from pocketlens import networks
 from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
+from pocketlens.data.large_arrays import concatenate, take
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
@@ -125,7 +126,7 @@ def train_on_features(
     embed = Embedder(network, recipe.input, callbacks)
     images, labels = data.images, torch.from_numpy(data.labels)
     if background is not None:  # one more class of the head, after the others
-        images = np.concatenate([images, background])
+        images = concatenate([images, background])
         labels = torch.cat([labels, torch.full((len(background),), known)])
         groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(background))])
     features = _with_mirrored(embed, images, len(data) <= MIRRORED)
@@ -273,13 +274,13 @@ def _without_background(
         return data, background, groups
     at = data.classes.index(NOTHING)
     own, rest = (np.flatnonzero(which) for which in (data.labels == at, data.labels != at))
-    pictures = data.images[own]
+    pictures = take(data.images, own)
     if background is not None:
-        pictures = np.concatenate([pictures, background])
+        pictures = concatenate([pictures, background])
     labels = data.labels[rest]
     classes = tuple(name for name in data.classes if name != NOTHING)
     return (
-        Dataset(data.images[rest], labels - (labels > at), classes, data.name),
+        Dataset(take(data.images, rest), labels - (labels > at), classes, data.name),
         pictures,
         groups[rest],
     )
