@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketlens.data import Dataset, load_data
+from pocketlens.data import Dataset, load_data, prepared
 from pocketlens.data import folder as folder_module
-from pocketlens.data import prepared
 from pocketlens.data.folder import read_folder
 from pocketlens.errors import DataError, DataNotFoundError, OptionError
 from pocketlens.image import InputSpec, prepare
@@ -279,14 +278,14 @@ def test_a_damaged_image_is_not_read_again_and_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "2" / "0.png").write_bytes(b"damaged")
-    reads = []
-    original = folder_module._decode
+    reads: list[list[Path]] = []
+    original = prepared.prepare_files
 
-    def decode(path: Path, *rest: Any) -> object:
-        reads.append(path)
-        return original(path, *rest)
+    def decode(files: list[Path], *rest: Any) -> object:
+        reads.append(files)
+        return original(files, *rest)
 
-    monkeypatch.setattr(folder_module, "_decode", decode)
+    monkeypatch.setattr(folder_module, "prepare_files", decode)
     with pytest.warns(UserWarning, match=r"1 file\(s\) cannot be read and are left out"):
         assert len(read_folder(root, "all", SPEC)) == 19
     assert len(reads) == 1

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,13 +19,19 @@ from PIL import Image
 from pocketlens.data import Dataset, large_arrays, load_data, prepared
 from pocketlens.data.folder import read_folder
 from pocketlens.errors import DataError, OutputError
+from pocketlens.files import open_nofollow
 from pocketlens.image import InputSpec, prepare
 from pocketlens.locking import locked
 
 SPEC = InputSpec(8, 8, "rgb")
 EACH = 8 * 8 * 3
 COUNT = 20
-Usage = namedtuple("Usage", ["total", "used", "free"])
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 @pytest.fixture
@@ -245,10 +252,10 @@ def test_a_full_disk_is_noticed_first(
 def test_a_disk_that_fills_while_it_is_written(
     cache: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = prepared.open_nofollow
+    opened = open_nofollow
 
     def full(path: Path, mode: str = "rb") -> object:
-        return open("/dev/full", "wb", buffering=0) if mode == "r+b" else opened(path, mode)
+        return Path("/dev/full").open("wb", buffering=0) if mode == "r+b" else opened(path, mode)
 
     monkeypatch.setattr(prepared, "open_nofollow", full)
     monkeypatch.setattr(prepared._Building, "_known", lambda *_: set())
@@ -269,9 +276,12 @@ def test_the_oldest_make_room(
     places = [next(old), next(middle)]
     for number, place in enumerate(places):
         os.utime(place, (number, number))
-    with locked(places[0]):  # at work
+    at_work = locked(places[0])
+    with ThreadPoolExecutor(1) as other:
+        other.submit(at_work.__enter__).result()
         os.utime(places[0], (0, 0))
         prepared.prepare_files([*files[1:], files[0]], SPEC)
+        other.submit(at_work.__exit__, None, None, None).result()
     left = list(cache.glob("images-*/*"))
     assert places[0] in left
     assert places[1] not in left

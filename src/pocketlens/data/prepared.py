@@ -78,9 +78,7 @@ Decode = Callable[[slice], tuple[NDArray[np.uint8], dict[int, str]]]
 
 
 @contextmanager
-def _decoder(
-    files: Sequence[Path], spec: InputSpec, decoded: Decoded | None
-) -> Iterator[Decode]:
+def _decoder(files: Sequence[Path], spec: InputSpec, decoded: Decoded | None) -> Iterator[Decode]:
     """A function that gives the images of a slice of the files, and their errors."""
     with ThreadPoolExecutor(THREADS) as pool:
 

@@ -76,7 +76,8 @@ class Embedder:
             KeyboardInterrupt: Ctrl-C; what was computed so far is in the cache.
         """
         found = np.empty((len(images), self.width), np.float32)
-        keys, missing = [], []
+        keys: list[bytes] = []
+        missing: list[int] = []
         with FeatureCache() as cache:
             for block in block_slices(len(images), math.prod(images.shape[1:])):
                 some = [self._key(image) for image in in_memory(images[block])]
@@ -106,7 +107,7 @@ class Embedder:
         return found
 
     def _key(self, image: NDArray[np.uint8]) -> bytes:
-        return self.identity + hashlib.blake2b(image, digest_size=16).digest()
+        return self.identity + hashlib.blake2b(image.data, digest_size=16).digest()
 
     def _compute(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._run is None:
