@@ -256,3 +256,17 @@ def test_invalid_resumes_are_rejected(
             RunError, match="cannot be read as a checkpoint: .*start again without resume"
         ):
             train(bars_recipe, bars_train, folder=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(("weights_of", "share"), [("none", 0.8), ("balanced", 0.5)])
+def test_weights_of_classes(weights_of: str, share: float, bars_recipe: Recipe) -> None:
+    """All images are the same, so that a network can learn the weight of each class only."""
+    labels = (np.arange(100) % 5 == 0).astype(np.int64)  # 80 and 20
+    data = Dataset(np.full((100, 12, 12, 1), 90, np.uint8), labels, ("often", "rare"), "same")
+    recipe = bars_recipe.replace(
+        data={"validation": 0.0},
+        training={"class_weights": weights_of, "epochs": 30, "batch_size": 100},
+    )
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12 * 12, 2))
+    found = train(recipe, data, network=linear).recognizer.probabilities(data.images[:1])
+    assert found[0, 0] == pytest.approx(share, abs=0.05)

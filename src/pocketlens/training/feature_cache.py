@@ -6,6 +6,7 @@ entry can be computed again: a damaged file is replaced, and a full disk only en
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ WAIT = 30.0
 """Seconds to wait for another process that is writing."""
 
 DAY = 86_400
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""SQLite's codes for a damaged file, another file, and a file without this table."""
 
 
 class FeatureCache:
@@ -45,19 +48,14 @@ class FeatureCache:
         self.path = (folder or cache_folder()) / NAME
         self.problem = ""
         self._open: sqlite3.Connection | None = None
+        self._replaced = False
 
     def __enter__(self) -> FeatureCache:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._open = self._connect()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise  # no permission, no space: not a damaged file
-                self.path.unlink()
-                self._open = self._connect()
+            self._open = self._connect()
         except (OSError, sqlite3.Error) as error:
-            self._give_up(error)
+            self._recover(error)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,8 +75,11 @@ class FeatureCache:
                 for key in some:
                     row = self._open.execute("SELECT value FROM features WHERE key = ?", [key])
                     value = (row.fetchone() or (b"",))[0]
-                    if isinstance(value, bytes) and len(value) == 4 * width:
-                        found[key] = np.frombuffer(value, "<f4").astype(np.float32)
+                    if not isinstance(value, bytes):
+                        continue
+                    content, check = value[: 4 * width], value[4 * width :]
+                    if check == _check(key, content):
+                        found[key] = np.frombuffer(content, "<f4").astype(np.float32)
                 today = int(time.time() // DAY)
                 with self._open:
                     self._open.executemany(
@@ -86,7 +87,7 @@ class FeatureCache:
                         [(today, key, today) for key in some if key in found],
                     )
         except sqlite3.Error as error:
-            self._give_up(error)
+            self._recover(error)
         return found
 
     def put(self, values: dict[bytes, NDArray[np.float32]]) -> None:
@@ -94,12 +95,13 @@ class FeatureCache:
         if self._open is None or not values:
             return
         today = int(time.time() // DAY)
-        rows = [(key, value.astype("<f4").tobytes(), today) for key, value in values.items()]
+        contents = {key: value.astype("<f4").tobytes() for key, value in values.items()}
+        rows = [(key, value + _check(key, value), today) for key, value in contents.items()]
         try:
             with self._open:
                 self._open.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
         except sqlite3.Error as error:
-            self._give_up(error)
+            self._recover(error)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=WAIT)
@@ -108,6 +110,7 @@ class FeatureCache:
                 "CREATE TABLE IF NOT EXISTS features "
                 "(key BLOB PRIMARY KEY, value BLOB, day INTEGER) WITHOUT ROWID"
             )
+            connection.execute("SELECT key, value, day FROM features LIMIT 1")
             self._make_room(connection)
         except BaseException:
             connection.close()
@@ -115,16 +118,35 @@ class FeatureCache:
         return connection
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Remove the older half of the entries if the file is too large."""
-        if self.path.stat().st_size <= MAX_BYTES:
+        """Remove the half of the entries that was used longest ago, if they take too much space."""
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        if (pages - free) * size <= MAX_BYTES:
             return
         with connection:
-            (middle,) = connection.execute(
-                "SELECT day FROM features ORDER BY day LIMIT 1 "
-                "OFFSET (SELECT COUNT(*) / 2 FROM features)"
-            ).fetchone()
-            connection.execute("DELETE FROM features WHERE day <= ?", [middle])
-        connection.execute("VACUUM")
+            connection.execute(
+                "DELETE FROM features WHERE key IN (SELECT key FROM features ORDER BY day "
+                "LIMIT (SELECT COUNT(*) / 2 FROM features))"
+            )
+        with suppress(sqlite3.OperationalError):  # it needs space; free pages are used again
+            connection.execute("VACUUM")
+
+    def _recover(self, error: Exception) -> None:
+        """Replace a damaged file by a new one; give up for every other reason."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in DAMAGED and not self._replaced:
+            self._replaced = True
+            self.__exit__()
+            try:
+                for path in (self.path, Path(f"{self.path}-journal")):  # else it is rolled back
+                    path.unlink(missing_ok=True)
+                self._open = self._connect()
+                return
+            except (OSError, sqlite3.Error) as again:
+                error = again
+        self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         self.problem = (
@@ -132,3 +154,8 @@ class FeatureCache:
             f"{error}; to store them elsewhere, set {CACHE_VARIABLE} to a folder"
         )
         self.__exit__()
+
+
+def _check(key: bytes, value: bytes = b"") -> bytes:
+    """8 bytes that show whether an entry is damaged, which SQLite does not notice."""
+    return hashlib.blake2b(value, key=key[:64], digest_size=8).digest()
