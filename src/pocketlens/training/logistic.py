@@ -25,8 +25,12 @@ __all__ = [
 LARGE = 20_000_000
 """Numbers in the rows from which on several threads are faster than one."""
 
-STEPS = 100
-"""The most steps of L-BFGS; it usually converges within 30."""
+STEPS, ROUGH_STEPS = 100, 30
+"""The most steps of L-BFGS, for the final head and in cross-validation, where each strength starts
+from the solution of the one before."""
+
+RISEN = 1.05
+"""Weaker penalties are not tried once the held-out loss is this many times the lowest one."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +111,13 @@ class Problem:
         self.weight = torch.zeros(problems * classes, self.x.shape[1])
         self.bias = torch.zeros(problems * classes)
 
-    def minimize(self, strength: float) -> None:
+    def minimize(self, strength: float, *, steps: int = STEPS) -> None:
         """Find the minimum for one strength; starts from the one before."""
         weight = self.weight.clone().requires_grad_()
         bias = self.bias.clone().requires_grad_()
         optimizer = torch.optim.LBFGS(
             [weight, bias],
-            max_iter=STEPS,
+            max_iter=steps,
             tolerance_grad=1e-5,
             tolerance_change=1e-7,
             line_search_fn="strong_wolfe",
@@ -223,7 +227,8 @@ def held_out_logits(
         balanced: See `class_weights`.
 
     Returns:
-        `(strengths, splits, N, K)` float32; NaN for images that were not held out in a split.
+        `(S, splits, N, K)` float32, for the first `S` of the strengths; NaN for images that were
+        not held out in a split.
     """
     views = x.shape[1]
     rows, own = x.flatten(0, 1), labels.repeat_interleave(views)
@@ -234,10 +239,19 @@ def held_out_logits(
     problem = Problem(
         Blocks.fit(rows, sizes)(rows), own, classes, weights.repeat_interleave(views, dim=1)
     )
-    found = torch.full((len(strengths), len(splits), len(labels), classes), torch.nan)
-    for index, strength in enumerate(strengths):
-        problem.minimize(strength)
+    found: list[Tensor] = []
+    lowest = float("inf")
+    for strength in strengths:
+        problem.minimize(strength, steps=ROUGH_STEPS)
         logits = problem.logits()[:, ::views]
+        out = torch.full_like(logits, torch.nan)
+        losses = []
         for number, (_, held) in enumerate(splits):
-            found[index, number, held] = logits[number, held]
-    return found
+            out[number, held] = logits[number, held]
+            losses.append(F.cross_entropy(logits[number, held], labels[held]))
+        found.append(out)
+        loss = float(torch.stack(losses).mean())
+        if loss > RISEN * lowest:
+            break
+        lowest = min(lowest, loss)
+    return torch.stack(found)

@@ -1,0 +1,169 @@
+"""How well recipe `photos` learns few photos, and how well it answers `nothing`.
+
+python benchmarks/photos_quality.py            # writes photos_quality.json; about five minutes
+python benchmarks/photos_quality.py --quick    # fewer repetitions, writes nothing
+
+Accuracy: cross-validation of the whole training (five folds, several seeds), on the photos of
+`cats` in the data folder, if they are there, and on drawn letters and symbols. Rejection: at the
+model's own limits, of pictures that have nothing to do with the classes ("far") and of one class
+that was left out ("near"), beside the share of known pictures that are kept; and at the limit that
+keeps 97 % of the known ones.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import font_manager
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from pocketlens import Dataset, load_data, load_folder, load_recipe
+from pocketlens.data.fit import fit_images
+from pocketlens.evaluation.robustness.empty import empty_scenes
+from pocketlens.prediction import NOTHING
+from pocketlens.recognizer import Recognizer
+from pocketlens.training.frozen import train_on_features
+from pocketlens.training.logistic import folds
+
+HERE = Path(__file__).parent
+RECIPE = load_recipe("photos")
+SPEC = RECIPE.input
+KEPT = 0.97
+LETTERS = "AEFGHKMNRS"
+SYMBOLS = "♠♣♥♦♪♫☀☂☎★"
+
+
+def drawn(names: str, count: int, seed: int) -> Dataset:
+    """Glyphs in many sizes, places, colors and angles, on light paper, with noise."""
+    random = np.random.default_rng(seed)
+    font = font_manager.findfont("DejaVu Sans")
+    images, labels = [], []
+    for label, name in enumerate(names):
+        for _ in range(count):
+            paper = tuple(int(v) for v in random.integers(170, 256, 3))
+            picture = Image.new("RGB", (SPEC.width, SPEC.height), paper)
+            ImageDraw.Draw(picture).text(
+                tuple(random.integers(10, 70, 2).tolist()),
+                name,
+                font=ImageFont.truetype(font, int(random.integers(60, 170))),
+                fill=tuple(int(v) for v in random.integers(0, 110, 3)),
+            )
+            picture = picture.rotate(float(random.normal(0, 12)), fillcolor=paper)
+            noise = random.normal(0, random.uniform(0, 15), SPEC.shape)
+            images.append((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
+            labels.append(label)
+    return Dataset(np.stack(images), np.array(labels, np.int64), tuple(names), "drawn")
+
+
+def task_sets(count: int) -> dict[str, Dataset]:
+    found = {"letters": drawn(LETTERS, count, 0), "symbols": drawn(SYMBOLS, count, 1)}
+    cats = Path(os.environ.get("POCKETLENS_DATA", "")) / "cats"
+    if cats.is_dir():
+        found["cats"] = load_folder(cats, split="all", input_spec=SPEC)
+    return found
+
+
+def far_sets(tasks: dict[str, Dataset], count: int) -> dict[str, NDArray[np.uint8]]:
+    """Pictures that have nothing to do with the classes of a task, by name."""
+    digits = load_data("strokes", split="test").images[:count]
+    found = {
+        "empty scenes": fit_images(empty_scenes(count, seed=5).images, SPEC),
+        "digits on black": fit_images(digits, SPEC),
+        "digits on white": fit_images(255 - digits, SPEC),
+    }
+    quickdraw = Path(os.environ.get("POCKETLENS_DATA", "")) / "quickdraw" / "bitmaps.npz"
+    if quickdraw.is_file():
+        with np.load(quickdraw) as bitmaps:
+            for name in bitmaps.files:
+                lines = 255 - bitmaps[name][:count, ..., None]
+                found[f"drawings: {name}"] = fit_images(lines, SPEC)
+    if "cats" in tasks:
+        found["cats"] = tasks["cats"].images[:count]
+    return found
+
+
+def splits(data: Dataset, count: int, seed: int) -> Iterator[tuple[Dataset, Dataset]]:
+    labels = torch.from_numpy(data.labels)
+    for train, held in folds(labels, np.arange(len(data)), count, seed=seed):
+        yield data.subset(train.numpy()), data.subset(held.numpy())
+
+
+def trained(data: Dataset, seed: int) -> Recognizer:
+    return train_on_features(RECIPE.replace(seed=seed), data).recognizer
+
+
+def unknown(recognizer: Recognizer, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return recognizer.probabilities(images)[:, recognizer.classes.index(NOTHING)]
+
+
+def accuracy(data: Dataset, seeds: int) -> dict[str, float]:
+    right, label_only = [], []
+    for seed in range(seeds):
+        for train, held in splits(data, 5, seed):
+            found = trained(train, seed).probabilities(held.images)
+            right += (found.argmax(1) == held.labels).tolist()
+            label_only += (found[:, :-1].argmax(1) == held.labels).tolist()
+    return {
+        "accuracy": float(np.mean(right)),
+        "accuracy_without_nothing": float(np.mean(label_only)),
+        "images": len(data),
+        "seeds": seeds,
+    }
+
+
+def rejection(name: str, data: Dataset, far: dict[str, NDArray[np.uint8]]) -> dict[str, object]:
+    train, held = next(splits(data, 3, 0))
+    recognizer = trained(train, 0)
+    known = unknown(recognizer, held.images)
+    limit = np.quantile(known, KEPT)
+    result: dict[str, object] = {"kept": float((known < 0.5).mean())}
+    refused = {other: unknown(recognizer, images) for other, images in far.items() if other != name}
+    result["far"] = {other: float((found >= 0.5).mean()) for other, found in refused.items()}
+    result["far_at_97"] = {other: float((found > limit).mean()) for other, found in refused.items()}
+    near, near_at_97 = [], []
+    for left_out in range(len(data.classes)):
+        rest = np.flatnonzero(data.labels != left_out)
+        labels = data.labels[rest] - (data.labels[rest] > left_out)
+        classes = tuple(c for k, c in enumerate(data.classes) if k != left_out)
+        others = Dataset(data.images[rest], labels, classes, data.name)
+        train, held = next(splits(others, 3, left_out))
+        recognizer = trained(train, 0)
+        found = unknown(recognizer, data.images[data.labels == left_out])
+        limit = np.quantile(unknown(recognizer, held.images), KEPT)
+        near.append(float((found >= 0.5).mean()))
+        near_at_97.append(float((found > limit).mean()))
+    return {**result, "near": float(np.mean(near)), "near_at_97": float(np.mean(near_at_97))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    tasks = task_sets(12 if quick else 40)
+    far = far_sets(tasks, 20 if quick else 60)
+    result: dict[str, object] = {
+        "accuracy": {name: accuracy(data, 1 if quick else 3) for name, data in tasks.items()},
+        "rejection": {name: rejection(name, data, far) for name, data in tasks.items()},
+    }
+    # Ten photos of a class beside all of them, on the same held-out photos.
+    letters = tasks["letters"]
+    few, every = [], []
+    for train, held in splits(letters, 4, 0):
+        ten = np.concatenate([np.flatnonzero(train.labels == k)[:10] for k in range(len(LETTERS))])
+        for found, some in ((few, train.subset(ten)), (every, train)):
+            answers = trained(some, 0).probabilities(held.images)[:, :-1].argmax(1)
+            found += (answers == held.labels).tolist()
+    result["ten_a_class"] = {"ten": float(np.mean(few)), "all": float(np.mean(every))}
+    text = json.dumps(result, indent=2)
+    print(text)
+    if not quick:
+        (HERE / "photos_quality.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
