@@ -120,12 +120,12 @@ def draw_rejection(rejection: Rejection, path: str | Path) -> Path:
         2.6 + 0.2 * len(kinds) + 0.5,
         "Rejection of empty scenes",
         f"AUROC {rejection.auroc:.4f}; a label is shown for {percent(rejection.kept.share)} of "
-        f"digits and {percent(rejection.false.share)} of empty scenes",
+        f"images with a class and {percent(rejection.false.share)} of empty scenes",
     )
     upper, lower = figure.subplots(2, 1, height_ratios=[2.2, max(0.2 * len(kinds), 0.4)])
     edges = np.linspace(0, 1, len(rejection.digits) + 1)
     for counts, name, color in (
-        (rejection.digits, "digit in view", BLUE),
+        (rejection.digits, "a class in view", BLUE),
         (rejection.nothing, "nothing in view", ORANGE),
     ):
         shares = 100 * np.array(counts) / max(sum(counts), 1)
@@ -151,7 +151,7 @@ def _share_bars(axes: Axes, kept: Sequence[Share], false: Sequence[Share]) -> No
         [one.interval for one, _ in groups],
         [color for _, color in groups],
     )
-    axes.set_xlabel("% of images with a label; blue: digit on …; orange: no digit, only …")
+    axes.set_xlabel("% of images with a label; blue: a class in view; orange: nothing, only …")
 
 
 def _bars(table: Table, path: str | Path) -> Path:
