@@ -17,7 +17,7 @@ SOURCE = Path(pocketlens.__file__).parent
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
     "errors", "commands", "compat", "locking", "files", "json_fields", "image_files", "decoding",
-    "image", "prediction", "toml", "recipe_options", "recipe", "run_contents", "history",
+    "image", "heads", "prediction", "toml", "recipe_options", "recipe", "run_contents", "history",
     "callbacks", "registry", "data", "augment", "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "app", "preview",
     "report", "stages", "naming", "pipeline", "finetuning", "cli",
@@ -39,7 +39,7 @@ INSIDE = {
 
 # These see less than all that stands before them, see DESIGN: what ships is the Core ML file.
 ONLY = {
-    "coreml": {"compat", "errors", "files", "image", "prediction"},
+    "coreml": {"compat", "errors", "files", "heads", "image", "prediction"},
     "app": {"commands", "errors", "files", "image", "locking", "prediction", "coreml"},
 }
 

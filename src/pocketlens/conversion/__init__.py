@@ -16,7 +16,7 @@ from pocketlens.conversion.from_keras import (
     is_keras_model,
     load_keras,
 )
-from pocketlens.conversion.heads import Head, Meaning, check_meaning, find_head
+from pocketlens.heads import Head, Meaning, check_meaning, find_head
 from pocketlens.conversion.keras_input import assumed_input, own_scaling, scaling_warning
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata, describe

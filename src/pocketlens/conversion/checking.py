@@ -14,7 +14,7 @@ from torch import nn
 
 from pocketlens.conversion.differences import first_difference, first_overflow
 from pocketlens.conversion.from_torch import outputs_of
-from pocketlens.conversion.heads import Head, probabilities_of
+from pocketlens.heads import Head, probabilities_of
 from pocketlens.conversion.probes import probe_images
 from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.time_limit import default_time_limit

@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from pocketlens.conversion.exporting import output_of
-from pocketlens.conversion.heads import Ending
+from pocketlens.heads import Ending
 
 __all__ = ["ending_of"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.compat import keras_operation_of
-from pocketlens.conversion.heads import (
+from pocketlens.heads import (
     Ending,
     Head,
     check_meaning,

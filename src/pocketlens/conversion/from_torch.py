@@ -21,7 +21,7 @@ from pocketlens.compat import (
     coremltools_writes_programs,
 )
 from pocketlens.conversion.exporting import one_scale
-from pocketlens.conversion.heads import Head
+from pocketlens.heads import Head
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.places import op_name, place_of

@@ -22,6 +22,7 @@ from pocketlens.coreml.ops.registry import classic, lookup
 from pocketlens.coreml.runtime.inputs import read_features
 from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import ModelFileError
+from pocketlens.heads import Ending
 
 __all__ = ["PipelineModel"]
 
@@ -92,6 +93,12 @@ class PipelineModel(CoreMLModel):
             _check(feature, known, f"{file.path}: the description declares")
         interface = replace(interface, inputs=_with_optional(interface.inputs, self._stages))
         super().__init__(file, *_with_classes(interface, self._stages))
+
+    def _ending(self, output: str) -> Ending:
+        for stage in reversed(self._stages):
+            if output in [feature.name for feature in stage.interface.outputs]:
+                return stage._ending(output)
+        return "unknown"
 
     def _run_once(
         self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool

@@ -23,6 +23,7 @@ from pocketlens.coreml.graph import Graph, Value
 from pocketlens.coreml.runtime.cache import ModelCache
 from pocketlens.coreml.runtime.model import CoreMLModel, Picture
 from pocketlens.errors import FeatureError, ModelFileError, UnsupportedModelError
+from pocketlens.heads import Ending
 from pocketlens.image import open_image
 
 __all__ = ["FlexibleModel", "is_flexible"]
@@ -80,6 +81,9 @@ class FlexibleModel(CoreMLModel):
 
     def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
         return self._default_model()._probabilities_in_graph()
+
+    def _ending(self, output: str) -> Ending:
+        return self._default_model()._ending(output)
 
     def _has_probabilities(self) -> bool:
         return self._default_model()._has_probabilities()

@@ -31,9 +31,11 @@ from pocketlens.coreml.runtime.inputs import (
     image_planes,
 )
 from pocketlens.coreml.runtime.model import CoreMLModel, Picture
+from pocketlens.coreml.runtime.scores import ending_of_graph
 from pocketlens.coreml.runtime.session import Session
 from pocketlens.coreml.runtime.state import State
 from pocketlens.errors import FeatureError, ModelFileError, with_article
+from pocketlens.heads import Ending
 from pocketlens.prediction import by_name
 
 __all__ = ["GraphModel"]
@@ -77,6 +79,10 @@ class GraphModel(CoreMLModel):
     def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
         found = self._lowered.probabilities if self.labels else None
         return None if found is None else (self._lowered.graph, found)
+
+    def _ending(self, output: str) -> Ending:
+        at = [feature.name for feature in self.interface.outputs].index(output)
+        return ending_of_graph(self._lowered.graph, self._names[at])
 
     def _has_probabilities(self) -> bool:
         return bool(self.labels) and self._lowered.probabilities is not None

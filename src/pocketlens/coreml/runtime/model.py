@@ -27,9 +27,11 @@ from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.time_limit import time_limited
 from pocketlens.coreml.runtime.array_images import array_image
 from pocketlens.coreml.runtime.inputs import Planes
+from pocketlens.coreml.runtime.scores import Scores, array_scores
 from pocketlens.coreml.runtime.state import State
 from pocketlens.errors import FeatureError, OptionError, UnsupportedModelError, did_you_mean
 from pocketlens.files import aside
+from pocketlens.heads import Ending, Head, check_meaning
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 
@@ -75,6 +77,7 @@ class CoreMLModel(Predictor):
         self._classes = tuple(str(name) for name in classes)
         self._spec = self._declared_spec = declared_input_spec(file, interface)
         self._thresholds = declared_thresholds(file)
+        self._scores: Scores | None = None
 
     def __repr__(self) -> str:
         return f"<CoreMLModel {self.path} ({self.kind})>"
@@ -109,7 +112,14 @@ class CoreMLModel(Predictor):
         """The confidence a label needs to be shown: from the file, else the defaults."""
         return self._thresholds
 
-    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> CoreMLModel:
+    @property
+    def head(self) -> Head | None:
+        """What the numbers of the output are whose classes `with_input` named; else None."""
+        return self._scores and self._scores.head
+
+    def with_input(
+        self, *, labels: Sequence[str] | None = None, head: str | None = None, **values: Any
+    ) -> CoreMLModel:
         """A copy that shares the graph; see `Predictor.with_input`.
 
         `predict` and `probabilities` change: pixels are converted so that the file's own scale,
@@ -117,13 +127,29 @@ class CoreMLModel(Predictor):
         change, and so neither does what an iPhone computes: convert the model again for that.
 
         A model whose only input is an array in the shape of an image becomes an image classifier
-        if `scale` is among `values`.
+        if `scale` is among `values`; so does a model without classes, one of whose outputs is an
+        array with one number per class, if `labels` names them. The numbers are probabilities if
+        the model ends with a softmax, and logits if it ends with a layer without an activation;
+        where neither is clear, `head` has to say it: `logits` or `probabilities`.
         """
         other, array = copy.copy(self), array_image(self.interface.inputs)
         if self._spec is None and array is not None and "scale" in values:
             other._spec = array.input_spec()
         other._spec = other_input(other.input_spec, values)
-        other._classes = renamed(self.classes, labels)
+        said = check_meaning(head)
+        if self.classes or labels is None:
+            if said is not None:
+                raise OptionError(
+                    f"head is for a model without class names, together with labels; "
+                    f"{self.path} has {'its own' if self.classes else 'none, and no labels'}"
+                )
+            other._classes = renamed(self.classes, labels)
+        else:
+            names = tuple([labels] if isinstance(labels, str) else labels)
+            other._classes = renamed(names, names)
+            other._scores = array_scores(
+                str(self.path), other._outputs, other.input_spec, names, self._ending, said
+            )
         inside = self._declared_spec
         if inside is not None and 0 in inside.scale and other._spec.scale != inside.scale:
             raise OptionError(
@@ -142,15 +168,21 @@ class CoreMLModel(Predictor):
             FeatureError: The model is not an image classifier, or the images have another shape.
         """
         spec = self.input_spec
-        if not self._has_probabilities():
+        if not self._scores and not self._has_probabilities():
+            told = "; if an output has one number per class, name the classes: --labels a,b,c, "
+            told += "in Python with_input(labels=[...])"
+            arrays = any(feature.kind == "array" for feature in self.interface.outputs)
             raise FeatureError(
                 f"{self.path} is not a classifier: it has no classes; call run() for its outputs"
+                f"{told if arrays and not self.classes else ''}"
             )
         if images.ndim != 4 or images.shape[1:] != spec.shape or images.dtype != np.uint8:
             raise FeatureError(
                 f"{self.path} takes images of shape (N, {spec.height}, {spec.width}, "
                 f"{spec.channels}) uint8; received: {images.shape} {images.dtype}"
             )
+        if self._scores:
+            return self._scores.probabilities(images, self._outputs)
         return self._probabilities(images, self._picture)
 
     def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
@@ -159,6 +191,10 @@ class CoreMLModel(Predictor):
         None for a model that does not run as one graph, or has no probabilities.
         """
         return None
+
+    def _outputs(self, image: NDArray[np.uint8]) -> dict[str, Any]:
+        """What `run` returns for an image `(H, W, C)`."""
+        return self.run({self.interface.inputs[0].name: self._picture(image)})
 
     def _picture(self, image: NDArray[np.uint8]) -> NDArray[Any] | Planes:
         """An image `(H, W, C)` as `run` takes it: unchanged, unless `with_input` changed it."""
@@ -258,6 +294,10 @@ class CoreMLModel(Predictor):
             f"{self.path} ({self.kind}) runs here without ONNX; "
             "only an ML Program or a neural network can be written as an ONNX file"
         )
+
+    def _ending(self, output: str) -> Ending:
+        """How the model computes an output, as far as that can be read."""
+        return "unknown"
 
     def _has_probabilities(self) -> bool:
         return bool(self.labels and self.interface.probabilities)

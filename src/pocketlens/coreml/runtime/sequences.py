@@ -23,6 +23,7 @@ from pocketlens.coreml.runtime.cache import ModelCache
 from pocketlens.coreml.runtime.inputs import default_input
 from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import FeatureError, ModelFileError
+from pocketlens.heads import Ending
 
 __all__ = ["SequenceModel"]
 
@@ -84,6 +85,9 @@ class SequenceModel(CoreMLModel):
                 array = results[feature.name]
                 results[feature.name] = array.reshape(outer_sizes(array.shape, feature))
         return results
+
+    def _ending(self, output: str) -> Ending:
+        return self._one_step()._ending(output)
 
     def _onnx(self) -> bytes:
         return self._one_step()._onnx()

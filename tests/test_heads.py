@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pocketlens.conversion.heads import (
+from pocketlens.heads import (
     Ending,
     Head,
     Meaning,
