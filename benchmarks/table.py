@@ -138,7 +138,8 @@ def header(name: str) -> str:
 def main() -> None:
     """Write the figures into README.md and into the headers of all recipes."""
     README.write_text(BLOCK.sub(lambda _: figures(), README.read_text(encoding="utf-8")))
-    for path in sorted(RECIPES.glob("*.toml")):
+    measured = json.loads((HERE / "recipes.json").read_text())
+    for path in sorted(RECIPES / f"{name}.toml" for name in measured):
         text = path.read_text(encoding="utf-8")
         path.write_text(HEADER.sub(lambda _, name=path.stem: header(name), text, count=1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pocketlens.errors import ConversionError, OptionError
 from pocketlens.heads import (
     Ending,
     Head,
@@ -13,7 +14,6 @@ from pocketlens.heads import (
     find_head,
     probabilities_of,
 )
-from pocketlens.errors import ConversionError, OptionError
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 2, (16, 3)).astype(np.float32)

@@ -27,7 +27,8 @@ def test_shipped_recipes_read_and_write(name: str) -> None:
     assert recipe.name == name
     assert Recipe.from_toml(recipe.to_toml()) == recipe
     header = recipe_text(name).partition("\n\n")[0]
-    assert f"#     pocketlens run {name} --out runs/{name}" in header
+    options = "--data my_photos" if name == "photos" else f"--out runs/{name}"
+    assert f"#     pocketlens run {name} {options}\n" in header
 
 
 def test_strings_survive_toml() -> None:

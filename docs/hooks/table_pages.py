@@ -18,6 +18,7 @@ TITLES = {
 RUNS = {
     "any": "every run",
     "augmented": "runs with an augmentation",
+    "epochs": "runs that train in epochs",
     "nothing": "runs with the class `nothing`",
 }
 

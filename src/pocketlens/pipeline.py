@@ -170,7 +170,7 @@ def check(
         raise RecipeError(
             [*error.errors, *_errors(error.valid)], source=error.source, valid=error.valid
         ) from None
-    resolved = _named(recipe, resolved, pairs)
+    resolved = _named(recipe, resolved, pairs, out)
     training = pairs.get("training")
     if resolved.training.method == "epochs" and not (
         "training.batch_size" in pairs or (training is not None and "batch_size" in training)
@@ -192,8 +192,16 @@ def default_recipe(pairs: Mapping[str, Any]) -> str:
     return "photos" if FileSource.parse(str(source or "")) else "digits"
 
 
-def _named(recipe: str | Path | Recipe, resolved: Recipe, pairs: Mapping[str, Any]) -> Recipe:
-    """A shipped recipe on the user's own data, named after it instead of after the recipe's."""
+def _named(
+    recipe: str | Path | Recipe,
+    resolved: Recipe,
+    pairs: Mapping[str, Any],
+    out: str | Path | None,
+) -> Recipe:
+    """A shipped recipe on the user's own data, named after it instead of after the recipe's.
+
+    A run that has loaded its images keeps its description, which lists its classes.
+    """
     source = FileSource.parse(resolved.data.source)
     if str(recipe) not in list_recipes() or source is None:
         return resolved
@@ -201,6 +209,9 @@ def _named(recipe: str | Path | Recipe, resolved: Recipe, pairs: Mapping[str, An
     with suppress(OptionError, DataError):  # reported with the other errors
         classes = tuple(count_images(source, "train"))
     names = names_for_data(resolved.data.source, str(recipe), classes)
+    if out and (Path(out) / DATA).is_file():
+        with suppress(RecipeError, RunError):  # reported when the folder is opened
+            names["model.description"] = read_run(out).recipe.model.description
     return load_recipe(resolved, defaults(pairs, names))
 
 

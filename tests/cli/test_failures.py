@@ -73,7 +73,7 @@ def test_every_exception_is_one_line(
     monkeypatch.setattr(pocketlens.coreml, "inspect", fail)
     before = signal.getsignal(signal.SIGINT)
     try:
-        found, out, err = run_command("inspect", "a")
+        found, out, err = run_command("inspect", __file__)
     finally:
         signal.signal(signal.SIGINT, before)
     assert (found, out) == (status, "")
@@ -102,10 +102,10 @@ def test_debug_shows_where_an_error_was_raised(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pocketlens.coreml, "inspect", fail)
     last = "pocketlens: internal error: ZeroDivisionError: here\\x1b[31m; please report this line"
     for words, value, shown in (
-        (["inspect", "a"], "0", False),
-        (["--debug", "inspect", "a"], "0", True),
-        (["inspect", "a"], "1", True),
-        (["inspect", "a"], "", False),
+        (["inspect", __file__], "0", False),
+        (["--debug", "inspect", __file__], "0", True),
+        (["inspect", __file__], "1", True),
+        (["inspect", __file__], "", False),
     ):
         monkeypatch.setenv("POCKETLENS_DEBUG", value)
         status, _, err = run_command(*words)

@@ -148,8 +148,8 @@ def test_the_extras_are_those_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     names = {
-        extra: {line.partition(">")[0] for line in extras[extra]}
-        for extra in ("train", "keras", "preview", "convert")
+        extra: {line.partition(">")[0].replace("-", "_") for line in extras[extra]}
+        for extra in ("train", "keras", "preview", "convert", "photos", "hf")
     }
     assert set(EXTRAS) == set().union(*names.values())
     for package, extra in EXTRAS.items():

@@ -151,10 +151,17 @@ def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
     def listed(features: Sequence[Mapping[str, Any]]) -> str:
         return ", ".join(f"{feature['name']} ({feature['type']})" for feature in features)
 
+    named = ""
+    kinds = [[feature["type"] for feature in description[key]] for key in ("inputs", "outputs")]
+    if kinds[0] == ["image"] and "array" in kinds[1]:
+        made = Path(f"{file.stem}-named.mlpackage")
+        named = "; if an output has one number per class, name the classes: " + command(
+            "convert", file, "--labels", "LABELS", "--out", made
+        )
     return (
         f"{file} is not an image classifier: it is {with_article(description['kind'])} with "
         f"inputs: {listed(description['inputs'])}; outputs: {listed(description['outputs'])}; "
-        "expected one image input and a class label as output; "
+        f"expected one image input and a class label as output{named}; "
         f"for details: {command('inspect', file)}"
     )
 

@@ -12,6 +12,7 @@ from pocketlens.cli.inputs import (
     Data,
     InputOptions,
     assumed_text,
+    is_core_ml,
     is_run,
     refuse_options,
     takes_input_options,
@@ -20,7 +21,6 @@ from pocketlens.cli.inputs import (
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
-from pocketlens.run_contents import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
     from pocketlens.conversion import KerasPredictor
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
         "pocketlens convert model.keras --labels labels.txt --scale 1/255 --out Digits.mlpackage",
         "pocketlens convert model.keras --labels cat,dog --color bgr --scale 1 \\",
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
+        "pocketlens convert Foreign.mlpackage --color rgb --out Mended.mlpackage",
     )
 )
 @takes_input_options()
 def convert(
-    model: Annotated[Path, typer.Argument(help="A run folder or a .keras file.")],
+    model: Annotated[Path, typer.Argument(help="A run folder, a .keras file or a Core ML file.")],
     out: Out = None,
     format: Annotated[  # noqa: A002 - the option's word
         str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
@@ -54,10 +55,6 @@ def convert(
         str, typer.Option("--model-version", help="The version, as Xcode shows it.")
     ] = "",
     description: Annotated[str, typer.Option(help="What the model recognizes.")] = "",
-    head: Annotated[
-        str | None,
-        typer.Option(help="logits or probabilities: a Keras model's outputs; default: detected."),
-    ] = None,
     check: Annotated[
         bool,
         typer.Option(
@@ -68,7 +65,7 @@ def convert(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a run or a Keras 3 model to Core ML.
+    """Convert a run or a Keras 3 model to Core ML, or mend the input or labels of a Core ML file.
 
     The file is written only if it computes what its source computes: it runs here on test images
     first. If not, exit 1. With --data, it is also compared with its source on these images, and
@@ -82,7 +79,7 @@ def convert(
     from pocketlens.evaluation.parity import verify
     from pocketlens.run_folder import read_run
 
-    metadata = ModelMetadata(author, license, model_version, description)
+    metadata: ModelMetadata | None = ModelMetadata(author, license, model_version, description)
     run = read_run(model) if is_run(model) else None
     source: Predictor
     if run:
@@ -92,7 +89,6 @@ def convert(
             f"{model} is a run folder, and its recipe sets its input and classes; remove them",
             **vars(told),
             size=size,
-            head=head,
         )
 
         source = Recognizer.load(model)
@@ -104,8 +100,23 @@ def convert(
             description or own.description,
         )
         target = out or run.folder / f"{own.name}.{format or own.format}"
+    elif is_core_ml(model):
+        refuse_options(
+            f"{model} is a Core ML file, whose network is not converted again; remove them",
+            precision=None if precision == "float16" else precision,
+            size=size,
+            author=author or None,
+            license=license or None,
+            model_version=model_version or None,
+            description=description or None,
+            no_check=not check,
+        )
+        if out is None:
+            raise OptionError("the changed Core ML file needs a name: add --out FILE")
+        source, target = told.applied(load(model, time_limit=default_time_limit())), out
+        metadata = None
     else:
-        source = _keras_source(model, told, size, head)
+        source = _keras_source(model, told, size)
         target = out or model.with_suffix("")
     path = make(
         source,
@@ -136,7 +147,9 @@ def convert(
                 say(*str(each).split("\n"))
         else:
             data_of = () if run else ("--data", "SOURCE")
-            say(f"compare it with its source: {command_line('verify', model, path, *data_of)}")
+            asked = (path,) if is_core_ml(model) else (model, path)
+            what = "check it" if is_core_ml(model) else "compare it with its source"
+            say(f"{what}: {command_line('verify', *asked, *data_of)}")
     if parity and not parity.passed:
         raise CheckFailedError(f"{path} does not agree with {model} within the tolerance")
     if reading and not reading.passed:
@@ -162,9 +175,7 @@ def _input_lines(source: Predictor) -> list[str]:
     return lines
 
 
-def _keras_source(
-    model: Path, told: InputOptions, size: str | None, head: str | None
-) -> KerasPredictor:
+def _keras_source(model: Path, told: InputOptions, size: str | None) -> KerasPredictor:
     from pocketlens.conversion import (
         KerasPredictor,
         assumed_input,
@@ -172,10 +183,6 @@ def _keras_source(
         load_keras,
     )
 
-    if model.suffix.lower() in MODEL_SUFFIXES:
-        raise OptionError(
-            f"{model} is a Core ML file already; expected a run folder or a .keras file"
-        )
     network = load_keras(model)
     names = told.names()
     if names is None:
@@ -194,4 +201,4 @@ def _keras_source(
     if height is None or width is None:
         raise OptionError(f"{model} accepts any input size; add --size HEIGHTxWIDTH")
     spec = assumed_input(network, height, width, channels, **values)
-    return KerasPredictor(network, names, spec, head=head)
+    return KerasPredictor(network, names, spec, head=told.head)

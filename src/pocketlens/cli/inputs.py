@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from pocketlens.cli.terminal import say
+from pocketlens.commands import command
 from pocketlens.errors import OptionError, RunError
 from pocketlens.run_contents import MODEL_SUFFIXES, RECIPE, run_command
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from pocketlens.data import Dataset
+    from pocketlens.evaluation import Reading
     from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
     from pocketlens.run_folder import Run
@@ -31,6 +33,7 @@ __all__ = [
     "InputOptions",
     "assumed_text",
     "core_ml_file",
+    "is_core_ml",
     "is_run",
     "owner",
     "refuse_options",
@@ -79,6 +82,13 @@ class InputOptions:
         str | None,
         typer.Option(help="Class names in the order of the outputs: a text file, or a,b,c."),
     ] = None
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="logits or probabilities: the outputs of a model without class names; "
+            "default: detected."
+        ),
+    ] = None
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -116,9 +126,43 @@ class InputOptions:
             tuple(name.strip() for name in self.labels.split(",")) if inline else self.labels
         )
 
+    def mending(self, file: Path, better: Reading | None = None) -> str:
+        """The command that writes these options, and a better reading, into a Core ML file.
+
+        Args:
+            file: The Core ML file.
+            better: What it changes is used in place of these options.
+        """
+        from pocketlens.evaluation.reading_changes import option_values
+
+        texts = {name: value for name, value in vars(self).items() if value is not None}
+        if better is not None:
+            texts |= option_values(better.values, better.labels)
+        words = [
+            word
+            for name, text in texts.items()
+            for word in ([f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text])
+        ]
+        return command("convert", file, *words, "--out", Path(f"{file.stem}-mended{file.suffix}"))
+
     def applied(self, model: AnyPredictor) -> AnyPredictor:
-        """The model, reading its images as the options say; itself if none is given."""
-        return model.with_input(labels=self.names(), **self.values()) if self.given else model
+        """The model, reading its images as the options say; itself if none is given.
+
+        Raises:
+            OptionError: An option that does not fit the model.
+        """
+        if not self.given:
+            return model
+        from pocketlens.coreml import CoreMLModel
+
+        if self.head is not None and not isinstance(model, CoreMLModel):
+            raise OptionError("--head is for a model file without class names; remove it")
+        head = {} if self.head is None else {"head": self.head}
+        other = model.with_input(labels=self.names(), **head, **self.values())
+        if isinstance(other, CoreMLModel) and other.scores and self.head is None:
+            scores = other.scores
+            _note(f"the numbers of the output '{scores.name}' are read as {scores.head} (--head)")
+        return other
 
 
 def takes_input_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -142,13 +186,13 @@ def takes_input_options(*names: str) -> Callable[[Callable[..., None]], Callable
             parameters.extend(options if parameter.name == "told" else [parameter])
 
         @functools.wraps(function)
-        def command(**values: Any) -> None:
+        def with_told(**values: Any) -> None:
             told = InputOptions(**{each.name: values.pop(each.name) for each in options})
             function(**values, told=told)
 
         # Typer reads the options here.
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return command
+        with_told.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return with_told
 
     return replace_told
 
@@ -218,12 +262,16 @@ def is_run(path: Path) -> bool:
         raise OptionError(f"{path} is an image; {expected} in its place")
     if (path / RECIPE).is_file():
         return True
-    is_model = path.suffix.lower() in MODEL_SUFFIXES or (path / "Manifest.json").exists()
-    if path.is_dir() and not is_model:
+    if path.is_dir() and not is_core_ml(path):
         runs = sorted(found.parent for found in path.glob(f"*/{RECIPE}"))
         here = f", such as {', '.join(map(str, runs[:3]))}" if runs else ""
         raise OptionError(f"{path} has no {RECIPE}, so it is not a run folder; {expected}{here}")
     return False
+
+
+def is_core_ml(path: Path) -> bool:
+    """Whether `path` looks like a Core ML file."""
+    return path.suffix.lower() in MODEL_SUFFIXES or (path / "Manifest.json").exists()
 
 
 def core_ml_file(path: Path) -> Path:

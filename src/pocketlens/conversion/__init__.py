@@ -1,4 +1,7 @@
-"""Conversion of a Recognizer, a PyTorch module or a Keras 3 model to a Core ML file."""
+"""Conversion of a Recognizer, a PyTorch module or a Keras 3 model to a Core ML file.
+
+A Core ML file can be written again with another input or other labels.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,15 @@ from pocketlens.conversion.from_keras import (
     is_keras_model,
     load_keras,
 )
-from pocketlens.heads import Head, Meaning, check_meaning, find_head
 from pocketlens.conversion.keras_input import assumed_input, own_scaling, scaling_warning
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata, describe
 from pocketlens.conversion.package import Format, check_target, write_model
 from pocketlens.conversion.probes import noise_images
+from pocketlens.coreml import CoreMLModel
 from pocketlens.errors import ConversionError, OptionError, did_you_mean
 from pocketlens.files import temporary_folder
+from pocketlens.heads import Head, Meaning, check_meaning, find_head
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Thresholds
 
@@ -100,13 +104,14 @@ def convert(
             on the torch backend, or a PyTorch module that takes float32 `(N, C, H, W)`,
             `pixel * scale + bias`. Its outputs may be logits or probabilities, one per class; or,
             for two classes, a single logit or probability of the second one. They are
-            probabilities if the network computes them with a softmax or sigmoid.
+            probabilities if the network computes them with a softmax or sigmoid. Or a `CoreMLModel`
+            that `with_input` changed: its file is written again and reads its images in that way.
         path: The output file. A name without the suffix `.mlpackage` or `.mlmodel` gets that of the
             format.
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
             later). None: according to the suffix of `path`, `mlpackage` without one.
         precision: `float16` or `float32`: of the arithmetic in an ML Program, of the stored weights
-            in a NeuralNetwork.
+            in a NeuralNetwork. A `CoreMLModel` keeps its own, and its metadata.
         metadata: Author, license, version and description in the file.
         labels: Class names in the order of the outputs, or the path of a text file with one name
             per line. Required, except for a `Recognizer` or a `KerasPredictor`.
@@ -130,6 +135,17 @@ def convert(
         MissingExtraError: PyTorch or Keras is not installed.
     """
     target, kind = _target(Path(path), format)
+    if isinstance(model, CoreMLModel):
+        _reject_own(labels, input_spec, check_meaning(head), "a CoreMLModel")
+        if precision != "float16" or metadata is not None or not check:
+            raise OptionError(
+                "the network of a Core ML file is not converted again: leave out precision, "
+                "metadata and check"
+            )
+        from pocketlens.conversion.mending import mend
+
+        mend(model, target, force=force)
+        return target
     arithmetic = cast("Precision", _checked("precision", precision, PRECISIONS))
     check_target(target, force=force)
     source = _source(model, labels, input_spec, check_meaning(head))

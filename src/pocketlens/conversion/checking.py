@@ -14,7 +14,6 @@ from torch import nn
 
 from pocketlens.conversion.differences import first_difference, first_overflow
 from pocketlens.conversion.from_torch import outputs_of
-from pocketlens.heads import Head, probabilities_of
 from pocketlens.conversion.probes import probe_images
 from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.time_limit import default_time_limit
@@ -24,6 +23,7 @@ from pocketlens.errors import (
     ModelFileError,
     UnsupportedModelError,
 )
+from pocketlens.heads import Head, probabilities_of
 from pocketlens.image import InputSpec
 
 __all__ = ["Reference", "check_file"]

@@ -15,13 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.compat import keras_operation_of
-from pocketlens.heads import (
-    Ending,
-    Head,
-    check_meaning,
-    find_head,
-    probabilities_of,
-)
 from pocketlens.conversion.keras_size import check_keras_size
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.probes import noise_images
@@ -34,6 +27,13 @@ from pocketlens.errors import (
     printable,
 )
 from pocketlens.files import first_bytes
+from pocketlens.heads import (
+    Ending,
+    Head,
+    check_meaning,
+    find_head,
+    probabilities_of,
+)
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, other_input, renamed
 

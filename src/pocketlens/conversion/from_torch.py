@@ -21,12 +21,12 @@ from pocketlens.compat import (
     coremltools_writes_programs,
 )
 from pocketlens.conversion.exporting import one_scale
-from pocketlens.heads import Head
 from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError, OutputError
+from pocketlens.heads import Head
 from pocketlens.image import InputSpec
 
 __all__ = ["Precision", "classified", "outputs_of", "to_core_ml"]

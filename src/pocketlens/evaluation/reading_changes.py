@@ -22,12 +22,16 @@ __all__ = [
     "label_orders",
     "numbers_text",
     "option_text",
+    "option_values",
 ]
 
 MEANS = (0.485, 0.456, 0.406)  # of ImageNet, red first, as PyTorch's models have them
 DEVIATIONS = (0.229, 0.224, 0.225)
 CAFFE = (123.68, 116.779, 103.939)  # the means of VGG, red first, of pixels 0-255
 MNIST = (0.1307, 0.3081)  # mean and deviation, as PyTorch's example has them
+
+LABELS_FILE = "LABELS"
+"""Stands for a text file with the class names."""
 
 Numbers = tuple[float, ...]
 
@@ -145,17 +149,29 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p.casefold()) for p in parts]
 
 
+def option_values(values: Mapping[str, Any], labels: Sequence[str] | None) -> dict[str, str]:
+    """The command-line options for a reading with their values, such as `scale`: `1/255`.
+
+    Labels with a comma have to be in a file, `LABELS`.
+    """
+    texts = {
+        name: value if isinstance(value, str) else numbers_text(value)
+        for name, value in values.items()
+    }
+    if labels is not None:
+        texts["labels"] = LABELS_FILE if any("," in label for label in labels) else ",".join(labels)
+    return texts
+
+
 def option_text(values: Mapping[str, Any], labels: Sequence[str] | None) -> str:
     """The command-line options for a reading, such as `--color rgb --scale 1/255`."""
-    words = []
-    for name, value in values.items():
-        text = value if isinstance(value, str) else numbers_text(value)
-        words.append(f"--{name}={text}" if text.startswith("-") else f"--{name} {text}")
-    if labels is not None:
-        if any("," in label for label in labels):
-            words.append("--labels FILE (one name per line, in the order of `labels` in --json)")
-        else:
-            words.append(f"--labels {shlex.quote(','.join(labels))}")
+    texts = option_values(values, labels)
+    words = [
+        f"--{name}={text}" if text.startswith("-") else f"--{name} {shlex.quote(text)}"
+        for name, text in texts.items()
+    ]
+    if texts.get("labels") == LABELS_FILE:
+        words.append("(a file: one name per line, in the order of `labels` in --json)")
     return " ".join(words)
 
 

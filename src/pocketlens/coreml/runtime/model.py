@@ -31,7 +31,7 @@ from pocketlens.coreml.runtime.scores import Scores, array_scores
 from pocketlens.coreml.runtime.state import State
 from pocketlens.errors import FeatureError, OptionError, UnsupportedModelError, did_you_mean
 from pocketlens.files import aside
-from pocketlens.heads import Ending, Head, check_meaning
+from pocketlens.heads import Ending, check_meaning
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
 
@@ -113,9 +113,9 @@ class CoreMLModel(Predictor):
         return self._thresholds
 
     @property
-    def head(self) -> Head | None:
-        """What the numbers of the output are whose classes `with_input` named; else None."""
-        return self._scores and self._scores.head
+    def scores(self) -> Scores | None:
+        """The output whose classes `with_input` named, and what its numbers are; else None."""
+        return self._scores
 
     def with_input(
         self, *, labels: Sequence[str] | None = None, head: str | None = None, **values: Any
@@ -148,7 +148,7 @@ class CoreMLModel(Predictor):
             names = tuple([labels] if isinstance(labels, str) else labels)
             other._classes = renamed(names, names)
             other._scores = array_scores(
-                str(self.path), other._outputs, other.input_spec, names, self._ending, said
+                str(self.path), other.outputs_for, other.input_spec, names, self._ending, said
             )
         inside = self._declared_spec
         if inside is not None and 0 in inside.scale and other._spec.scale != inside.scale:
@@ -182,7 +182,7 @@ class CoreMLModel(Predictor):
                 f"{spec.channels}) uint8; received: {images.shape} {images.dtype}"
             )
         if self._scores:
-            return self._scores.probabilities(images, self._outputs)
+            return self._scores.probabilities(images, self.outputs_for)
         return self._probabilities(images, self._picture)
 
     def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
@@ -192,8 +192,8 @@ class CoreMLModel(Predictor):
         """
         return None
 
-    def _outputs(self, image: NDArray[np.uint8]) -> dict[str, Any]:
-        """What `run` returns for an image `(H, W, C)`."""
+    def outputs_for(self, image: NDArray[np.uint8]) -> dict[str, Any]:
+        """What `run` returns for a prepared image `(H, W, C)`, read as `with_input` says."""
         return self.run({self.interface.inputs[0].name: self._picture(image)})
 
     def _picture(self, image: NDArray[np.uint8]) -> NDArray[Any] | Planes:
@@ -295,7 +295,7 @@ class CoreMLModel(Predictor):
             "only an ML Program or a neural network can be written as an ONNX file"
         )
 
-    def _ending(self, output: str) -> Ending:
+    def _ending(self, output: str) -> Ending:  # noqa: ARG002 - subclasses use it
         """How the model computes an output, as far as that can be read."""
         return "unknown"
 

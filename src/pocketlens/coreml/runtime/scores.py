@@ -84,6 +84,8 @@ def array_scores(
         OptionError: There is no such output, or several; or it is not clear whether the numbers are
             logits or probabilities, and nobody says it.
     """
+    if len(labels) < 2:
+        raise OptionError(f"a classifier needs at least two classes; received: {labels!r}")
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (PROBES, *spec.shape), np.uint8)
     results = [run(image) for image in images]
