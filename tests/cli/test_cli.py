@@ -291,7 +291,7 @@ def test_something_else_in_place_of_a_model(bars_run: Path, tmp_path: Path) -> N
         assert "photo.JPG is an image; expected a run folder or a model file" in text
         assert f"{neither}, such as {bars_run}" in error_of(command, around, *others)
     text = error_of("convert", bars_run / "Bars.mlpackage")
-    assert "is a Core ML file already; expected a run folder or a .keras file" in text
+    assert "the changed Core ML file needs a name: add --out FILE" in text
 
 
 def test_options_without_effect_are_refused(bars_run: Path, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_report(bars_run: Path) -> None:
         (["run", "quick", "--set", "model.name=" + 99 * "ä£"], "of at most 200 bytes; received"),
         (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),
         (["run", "quick", "--set", "epochs=3"], "unknown key epochs; did you mean train"),
-        (["run", "src"], "to train on its images: pocketlens run quick --data src"),
+        (["run", "src"], "to train on its images: pocketlens run photos --data src"),
         (["run", "quick", "--data", "nowhere/photos"], "nowhere/photos is not a folder"),
     ],
 )  # fmt: skip

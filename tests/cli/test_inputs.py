@@ -103,7 +103,7 @@ def test_verify_asks_for_a_better_reading(model: Path, fresh: Path, tmp_path: Pa
     assert status == 1
     assert "parity passed" in out  # both sides read the same wrong labels
     assert "with labels reversed" in out
-    assert "pass --labels lies,slants,stands here, and convert it again with it" in err
+    assert "reads these images better in another way; it does so without --labels\n" in err
     assert "note: --labels given here: the file itself reads its images in another way" in out
     inverted = copy_of(fresh, tmp_path / "inverted", "inverted")
     status, out, err = run_command("verify", model, "--data", inverted, "--json")

@@ -93,8 +93,8 @@ def expected(
 def test_classes_for_an_array_of_scores(make: Make, format_: str, ending: str, head: str) -> None:
     model = load(make(format_, ending)).with_input(labels=LABELS)
     assert model.classes == tuple(LABELS)
-    assert model.scores
-    assert model.scores.head == head
+    assert model.head == head
+    assert model.score_output in model.run({"image": IMAGES[0]})
     np.testing.assert_allclose(model.probabilities(IMAGES), expected(), atol=2e-3)
     answer = model.predict(IMAGES[0])
     assert answer.label == LABELS[int(expected()[0].argmax())]
@@ -116,7 +116,7 @@ def test_scores_that_are_not_clear(make: Make, tmp_path: Path) -> None:
     model = load(make("mlpackage", "sigmoid"))
     with pytest.raises(OptionError, match="ends with a sigmoid for each of 3 classes.*--head"):
         model.with_input(labels=LABELS)
-    assert model.with_input(labels=LABELS, head="logits").scores
+    assert model.with_input(labels=LABELS, head="logits").head == "logits"
     for labels, message in (
         (["a", "b"], r"there are 2 labels; expected one output with 2 numbers.*array 1 × 3"),
         (["a"], "at least two classes"),

@@ -248,7 +248,7 @@ def test_labels_in_any_order() -> None:
     assert better
     assert better.labels == names
     assert better.n == 200  # found on one half of the images, tested on the other
-    assert "--labels FILE (one name per line" in better.options  # a comma in a name
+    assert "--labels LABELS (a file: one name per line" in better.options  # a comma in a name
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ def convert(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a run or a Keras 3 model to Core ML, or mend the input or labels of a Core ML file.
+    """Convert a run or a Keras 3 model, or mend a Core ML file.
+
+    Of a Core ML file, only its input and its labels can be changed.
 
     The file is written only if it computes what its source computes: it runs here on test images
     first. If not, exit 1. With --data, it is also compared with its source on these images, and

@@ -157,11 +157,11 @@ class InputOptions:
 
         if self.head is not None and not isinstance(model, CoreMLModel):
             raise OptionError("--head is for a model file without class names; remove it")
-        head = {} if self.head is None else {"head": self.head}
-        other = model.with_input(labels=self.names(), **head, **self.values())
-        if isinstance(other, CoreMLModel) and other.scores and self.head is None:
-            scores = other.scores
-            _note(f"the numbers of the output '{scores.name}' are read as {scores.head} (--head)")
+        said = {} if self.head is None else {"head": self.head}
+        other = model.with_input(labels=self.names(), **said, **self.values())
+        if isinstance(other, CoreMLModel) and other.score_output and self.head is None:
+            output, head = other.score_output, other.head
+            _note(f"the numbers of the output '{output}' are read as {head} (--head)")
         return other
 
 

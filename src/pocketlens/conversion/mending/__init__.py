@@ -129,17 +129,24 @@ def _string_classes(spec: Any) -> None:
 
 def _name_classes(kind: Any, spec: Any, model: CoreMLModel) -> None:
     """Turn a model with an array of scores into a classifier."""
-    scores = model.scores
-    assert scores is not None
-    if scores.head not in ("logits", "probabilities"):
+    if model.head not in ("logits", "probabilities"):
         raise ConversionError(
             f"{model.path} has a single output for two classes; convert it again from its source"
         )
     image = np.zeros(model.input_spec.shape, np.uint8)
-    shape = np.shape(model.outputs_for(image)[scores.name])
-    kind.add_classes(spec, scores, model.classes, shape, (LABEL_FEATURE, PROBABILITIES_FEATURE))
+    output = np.asarray(model.outputs_for(image)[model.score_output])
+    softmax_axis = None
+    if model.head == "logits":
+        softmax_axis = int(np.argmax(output.shape)) - output.ndim
+    kind.add_classes(
+        spec,
+        model.score_output,
+        model.classes,
+        softmax_axis=softmax_axis,
+        names=(LABEL_FEATURE, PROBABILITIES_FEATURE),
+    )
     for description in _descriptions(spec):
-        kept = [each for each in description.output if each.name != scores.name]
+        kept = [each for each in description.output if each.name != model.score_output]
         del description.output[:]
         description.output.extend(kept)
         description.output.add(name=LABEL_FEATURE).type.stringType.SetInParent()

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from pocketlens.conversion.mending.affine import Affine
 from pocketlens.coreml.file.network_content import every_layer
-from pocketlens.coreml.runtime.scores import Scores
 from pocketlens.errors import ConversionError
 
 __all__ = ["add_classes", "change_pixels", "rename_classes"]
@@ -83,15 +80,21 @@ def rename_classes(spec: Any, labels: Sequence[str]) -> None:
 
 
 def add_classes(
-    spec: Any, scores: Scores, labels: Sequence[str], shape: Sequence[int], _: tuple[str, str]
+    spec: Any,
+    output: str,
+    labels: Sequence[str],
+    *,
+    softmax_axis: int | None,
+    names: tuple[str, str],  # noqa: ARG001 - the description has them
 ) -> None:
     """Turn the network into a classifier.
 
     Args:
         spec: The model, changed in place.
-        scores: The output with the scores.
+        output: The output with one score per class.
         labels: The class names.
-        shape: The shape of that output.
+        softmax_axis: The axis of its classes, if the scores are logits; None for probabilities.
+        names: The names of the new outputs, label and probabilities.
     """
     old = spec.neuralNetwork
     layers, preprocessing = list(old.layers), list(old.preprocessing)
@@ -102,13 +105,13 @@ def add_classes(
     new.layers.extend(layers)
     new.preprocessing.extend(preprocessing)
     new.arrayInputShapeMapping, new.imageInputShapeMapping = mappings
-    new.labelProbabilityLayerName = scores.name
+    new.labelProbabilityLayerName = output
     new.stringClassLabels.vector.extend(labels)
-    if scores.head == "logits":
-        name = _free(new, f"{scores.name}_probabilities")
-        layer = new.layers.add(name=name, input=[scores.name], output=[name])
+    if softmax_axis is not None:
+        name = _free(new, f"{output}_probabilities")
+        layer = new.layers.add(name=name, input=[output], output=[name])
         if new.arrayInputShapeMapping:
-            layer.softmaxND.axis = int(np.argmax(shape)) - len(shape)
+            layer.softmaxND.axis = softmax_axis
         else:
             layer.softmax.SetInParent()
         new.labelProbabilityLayerName = name

@@ -10,7 +10,6 @@ import numpy as np
 from pocketlens.conversion.mending.affine import Affine
 from pocketlens.coreml.file.functions import operations
 from pocketlens.coreml.file.proto import generated
-from pocketlens.coreml.runtime.scores import Scores
 from pocketlens.errors import ConversionError
 
 __all__ = ["add_classes", "change_pixels", "rename_classes"]
@@ -76,19 +75,20 @@ def rename_classes(spec: Any, labels: Sequence[str]) -> None:
 
 def add_classes(
     spec: Any,
-    scores: Scores,
+    output: str,
     labels: Sequence[str],
-    shape: Sequence[int],
+    *,
+    softmax_axis: int | None,
     names: tuple[str, str],
 ) -> None:
     """Turn the program into a classifier.
 
     Args:
         spec: The model, changed in place.
-        scores: The output with the scores.
+        output: The output with one score per class.
         labels: The class names.
-        shape: The shape of that output.
-        names: The names of the label and of the probabilities.
+        softmax_axis: The axis of its classes, if the scores are logits; None for probabilities.
+        names: The names of the new outputs, label and probabilities.
     """
     _, block = _function(spec)
     taken = {name for op in operations(block) for name in (each.name for each in op.outputs)}
@@ -97,17 +97,17 @@ def add_classes(
             f"the program uses the name {' or '.join(names)} already; convert the model again "
             "from its source"
         )
-    probabilities = scores.name
-    if scores.head == "logits":
-        made = (each for op in block.operations for each in op.outputs if each.name == scores.name)
+    probabilities = output
+    if softmax_axis is not None:
+        made = (each for op in block.operations for each in op.outputs if each.name == output)
         kind = next(made).type
-        probabilities = _free(block, f"{scores.name}_probabilities")
+        probabilities = _free(block, f"{output}_probabilities")
         axis = generated("MIL_pb2").Value()
         axis.type.tensorType.dataType = INT32
-        axis.immediateValue.tensor.ints.values.append(int(np.argmax(shape)) - len(shape))
+        axis.immediateValue.tensor.ints.values.append(softmax_axis)
         constant = _constant(block, _free(block, f"{probabilities}_axis"), axis)
         softmax = _operation(block, "softmax", probabilities, [(probabilities, kind)])
-        softmax.inputs["x"].arguments.add().name = scores.name
+        softmax.inputs["x"].arguments.add().name = output
         softmax.inputs["axis"].arguments.add().name = constant
     label, dictionary = (generated("MIL_pb2").ValueType() for _ in range(2))
     label.tensorType.dataType = STRING
@@ -117,7 +117,7 @@ def add_classes(
     classify = _operation(block, "classify", _free(block, "classify"), outputs)
     classify.inputs["probabilities"].arguments.add().name = probabilities
     classify.inputs["classes"].arguments.add().value.CopyFrom(_strings(labels))
-    kept = [name for name in block.outputs if name != scores.name]
+    kept = [name for name in block.outputs if name != output]
     block.outputs[:] = [*kept, *names]
 
 
@@ -131,8 +131,8 @@ def _constant(block: Any, name: str, value: Any) -> str:
 def _operation(block: Any, kind: str, name: str, outputs: Sequence[tuple[str, Any]]) -> Any:
     operation = block.operations.add(type=kind)
     operation.attributes["name"].CopyFrom(_string(name))
-    for output, declared in outputs:
-        operation.outputs.add(name=output).type.CopyFrom(declared)
+    for made, declared in outputs:
+        operation.outputs.add(name=made).type.CopyFrom(declared)
     return operation
 
 

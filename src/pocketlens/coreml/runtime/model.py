@@ -113,9 +113,15 @@ class CoreMLModel(Predictor):
         return self._thresholds
 
     @property
-    def scores(self) -> Scores | None:
-        """The output whose classes `with_input` named, and what its numbers are; else None."""
-        return self._scores
+    def score_output(self) -> str:
+        """The output with one number per class, if `with_input` named the classes; else empty."""
+        return self._scores.name if self._scores else ""
+
+    @property
+    def head(self) -> str:
+        """What the numbers of `score_output` are: `logits` or `probabilities`, or for two classes
+        a single `logit` or `probability`; else empty."""
+        return self._scores.head if self._scores else ""
 
     def with_input(
         self, *, labels: Sequence[str] | None = None, head: str | None = None, **values: Any
