@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from pocketlens.finetuning import Corrected as Corrected
     from pocketlens.finetuning import correct as correct
     from pocketlens.history import Epoch as Epoch
+    from pocketlens.history import LearningCurve as LearningCurve
     from pocketlens.history import Step as Step
     from pocketlens.image import InputSpec as InputSpec
     from pocketlens.pipeline import run as run
@@ -119,6 +120,7 @@ _HOME = {
     "InputSpec": "image",
     "Interface": "coreml",
     "KerasPredictor": "conversion",
+    "LearningCurve": "history",
     "Metrics": "run_folder",
     "Mistake": "evaluation",
     "ModelMetadata": "conversion",
@@ -196,6 +198,7 @@ __all__ = [
     "InputSpec",
     "Interface",
     "KerasPredictor",
+    "LearningCurve",
     "Metrics",
     "Mistake",
     "ModelMetadata",

@@ -1,16 +1,17 @@
-"""The progress and the history of a training: `Step` and `Epoch`."""
+"""The progress and the history of a training: `Step`, `Epoch` and `LearningCurve`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import log2
 from pathlib import Path
 
 from pocketlens.files import write_aside
 from pocketlens.run_contents import HISTORY
 
-__all__ = ["Epoch", "Step", "write_history"]
+__all__ = ["Epoch", "LearningCurve", "Step", "write_history"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,71 @@ class Epoch:
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
+
+
+RISES = 0.01
+"""From this gain on, by twice as many images, a learning curve still rises."""
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Accuracy against the number of images that are trained on.
+
+    All numbers come from cross-validation within the training images.
+
+    Args:
+        images: Images per class, on average, of each point, in rising order; the last point has
+            all images except the fold that is held out.
+        accuracy: The accuracy with so many images, in [0, 1].
+        classes: The class names.
+        recalls: The share of each class's images that are recognized, at the last point, in [0, 1].
+    """
+
+    images: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    classes: tuple[str, ...]
+    recalls: tuple[float, ...]
+
+    @property
+    def gain(self) -> float | None:
+        """How much accuracy twice as many images added at the end of the curve.
+
+        The slope of a line through the points with at least a quarter of the images; None if there
+        are fewer than three.
+        """
+        last = [
+            (log2(count), accuracy)
+            for count, accuracy in zip(self.images, self.accuracy, strict=True)
+            if count >= self.images[-1] / 4
+        ]
+        if len(last) < 3:
+            return None
+        x, y = zip(*last, strict=True)
+        middle, level = sum(x) / len(x), sum(y) / len(y)
+        above = sum((a - middle) * (b - level) for a, b in last)
+        slope: float = above / sum((a - middle) ** 2 for a in x)
+        return slope
+
+    @property
+    def advice(self) -> str:
+        """What to photograph more of, in one or two sentences."""
+        order = sorted(range(len(self.classes)), key=lambda at: self.recalls[at])
+        weak = [at for at in order if self.recalls[at] < max(self.recalls) - 0.05][:2]
+        listed = [f"{self.classes[at]} ({100 * self.recalls[at]:.0f} %" for at in weak]
+        above_all = f", above all of {' recognized) and '.join(listed)} recognized)" if weak else ""
+        if self.gain is None:
+            return f"There are too few photos for a curve. Take more{above_all}."
+        if self.gain >= RISES:
+            return (
+                f"Twice as many photos added {100 * self.gain:.1f} percentage points, so more "
+                f"will probably help{above_all}."
+            )
+        if self.accuracy[-1] >= 0.99:
+            return "The curve is flat at the top: more photos of the same kind will hardly help."
+        return (
+            "The curve is flat: more photos of the same kind will hardly help. Take photos that "
+            f"differ in view, light and background{above_all}."
+        )
 
 
 def write_history(folder: Path, history: Iterable[Epoch], *, parents: bool = False) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "DATA",
     "FIGURES",
     "HISTORY",
+    "LEARNING_CURVE",
     "METRICS",
     "MODEL_SUFFIXES",
     "PARITY",
@@ -57,6 +58,7 @@ RECIPE = "recipe.toml"
 DATA = "data.json"
 CHECKPOINT = "checkpoint"
 HISTORY = "history.jsonl"
+LEARNING_CURVE = "learning_curve.json"
 WEIGHTS = "weights.safetensors"
 METRICS = "metrics.json"
 PARITY = "parity.json"
@@ -80,7 +82,8 @@ class Item:
         stage: The stage that writes it; None if it is written before the first stage, after every
             stage, or by another command.
         only: Which runs have it: `augmented` (runs with an augmentation), `epochs` (runs that train
-            in epochs, not on features), `nothing` (runs with the class `nothing`), or `any`.
+            in epochs), `features` (runs that train on features), `nothing` (runs with the class
+            `nothing`), or `any`.
         needed: Whether a finished run is incomplete without it.
         meaning: What it contains, in a few words.
     """
@@ -88,7 +91,7 @@ class Item:
     path: str
     stage: Stage | None
     meaning: str
-    only: Literal["any", "augmented", "epochs", "nothing"] = "any"
+    only: Literal["any", "augmented", "epochs", "features", "nothing"] = "any"
     needed: bool = True
 
 
@@ -105,12 +108,18 @@ CONTENTS: tuple[Item, ...] = (
     Item(HISTORY, "train", "the result of each epoch"),
     Item(WEIGHTS, "train", "the trained weights"),
     Item(f"{FIGURES}/history.svg", "train", "loss and accuracy per epoch", only="epochs"),
+    Item(LEARNING_CURVE, "train", "accuracy against images per class", only="features"),
+    Item(f"{FIGURES}/learning_curve.svg", "train", "the same, drawn", only="features"),
     Item(METRICS, "train", "the training in numbers, and the evaluation on the test images"),
     Item(f"{FIGURES}/confusion.svg", "evaluate", "which classes are confused"),
     Item(f"{FIGURES}/mistakes.png", "evaluate", "the misclassified images"),
     Item(f"{FIGURES}/reliability.svg", "evaluate", "confidence against accuracy"),
     Item(PARITY, "verify", "the Core ML file compared with the trained network"),
     Item(f"{FIGURES}/parity.svg", "verify", "the differences in probability"),
+    Item(f"{FIGURES}/explained.png", "verify", "why images are misread", only="features"),
+    Item(
+        f"{FIGURES}/confusions.png", "verify", "misread images, and similar ones", only="features"
+    ),
     Item(CAMERA, "verify", "results on simulated photos and empty scenes", only="nothing"),
     Item(f"{FIGURES}/rejection.svg", "verify", "rejection of empty scenes", only="nothing"),
     Item(f"{FIGURES}/app.svg", "verify", "the app's screen, drawn", needed=False),

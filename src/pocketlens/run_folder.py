@@ -21,7 +21,7 @@ from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import SuiteResult
 from pocketlens.files import digest
-from pocketlens.history import Epoch
+from pocketlens.history import Epoch, LearningCurve
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
 from pocketlens.run_contents import (
@@ -31,6 +31,7 @@ from pocketlens.run_contents import (
     DATA,
     FIGURES,
     HISTORY,
+    LEARNING_CURVE,
     METRICS,
     PARITY,
     RECIPE,
@@ -148,6 +149,7 @@ class Run:
         recipe: Its recipe.
         data: Which data was used.
         history: The epochs, first to last.
+        curve: Accuracy against images per class; only of a run on features.
         metrics: The training in numbers.
         evaluation: The trained network on the test images; stored in `metrics.json`, too.
         check: The Core ML file, compared with the trained network.
@@ -166,6 +168,7 @@ class Run:
     recipe: Recipe
     data: DataSummary | None
     history: tuple[Epoch, ...]
+    curve: LearningCurve | None
     metrics: Metrics | None
     evaluation: Evaluation | None
     check: Check | None
@@ -221,6 +224,7 @@ class Run:
             "any": True,
             "augmented": self.augmented,
             "epochs": not self.on_features,
+            "features": self.on_features,
             "nothing": self.knows_nothing,
         }
         expected = [
@@ -233,7 +237,8 @@ class Run:
         if self.model is None:
             expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
         # Those that belong to another model are as good as missing.
-        parts = {METRICS: self.metrics, PARITY: self.check, CAMERA: self.camera, APP: self.app}
+        parts: dict[str, object] = {METRICS: self.metrics, PARITY: self.check, APP: self.app}
+        parts |= {CAMERA: self.camera, LEARNING_CURVE: self.curve}
         lost = [
             path
             for path in expected
@@ -272,7 +277,8 @@ def read_run(folder: str | Path) -> Run:
         )
     recipe = Recipe.from_toml(read_text(folder / RECIPE), source=str(folder / RECIPE))
     recorded = read_finished(folder)
-    metrics, parity, seen = (read_json(folder / name) for name in (METRICS, PARITY, CAMERA))
+    names = (METRICS, PARITY, CAMERA, LEARNING_CURVE)
+    metrics, parity, seen, points = (read_json(folder / name) for name in names)
     check = read_part(folder / PARITY, Check, "the check of a Core ML file", parity)
     camera = read_part(folder / CAMERA, SuiteResult, "a result of the suite", seen)
     file = recorded["convert"].file if "convert" in recorded else ""
@@ -301,6 +307,9 @@ def read_run(folder: str | Path) -> Run:
         recipe=recipe,
         data=data,
         history=_history(folder / HISTORY),
+        curve=read_part(folder / LEARNING_CURVE, LearningCurve, "a learning curve", points)
+        if _belongs(points, made)
+        else None,
         metrics=read_part(folder / METRICS, Metrics, "the metrics of a run", metrics)
         if metrics is not None
         else None,

@@ -23,6 +23,7 @@ from pocketlens.run_contents import (
     CHECKPOINT,
     DATA,
     FIGURES,
+    LEARNING_CURVE,
     METRICS,
     PARITY,
     RECIPE,
@@ -226,6 +227,10 @@ class Stages:
         jobs: list[Job] = []
         if self.recipe.training.method == "epochs":
             jobs.append(("draw_history", (rows, self.figures / "history.svg")))
+        if training.curve is not None:
+            self.write(LEARNING_CURVE, asdict(training.curve), weights)
+            chart = self.figures / "learning_curve.svg"
+            jobs.append(("draw_learning_curve", (training.curve, chart)))
         self.draw(jobs, before="convert", meanwhile=_import_converter)
         metrics = Metrics(
             self.recipe.network.name,
@@ -295,6 +300,8 @@ class Stages:
                 f"{self.model} does not agree with the trained network: "
                 f"{'; '.join(str(parity).splitlines())}{self._more_precise()}"
             )
+        if self.recipe.training.method == "features":
+            self.explain(model)
         draw_app_screen(model, self.test_set, self.figures / "app.svg")
         if NOTHING in model.classes:
             self.show_nothing(model)
@@ -304,6 +311,23 @@ class Stages:
         if self.recipe.model.precision == "float32":
             return ""
         return f"; try float32: {float32_command(self.folder)}"
+
+    def explain(self, model: CoreMLModel) -> None:
+        """Draw why images are misread, and which training images are similar to them."""
+        from pocketlens.report.mistake_figures import draw_confusions, draw_explained
+        from pocketlens.training.features import Embedder
+
+        evaluation = read_run(self.folder).evaluation
+        assert evaluation is not None  # written by an earlier stage
+        draw_explained(model, self.test_set, evaluation, self.figures / "explained.png")
+        network: Any = self.recognizer.network
+        draw_confusions(
+            self.test_set,
+            self.train_set,
+            evaluation,
+            Embedder(network, self.recipe.input, self.callbacks),
+            self.figures / "confusions.png",
+        )
 
     def show_nothing(self, model: CoreMLModel) -> None:
         """Test the Core ML file on simulated photos, and on scenes with nothing in view."""

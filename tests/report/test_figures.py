@@ -24,6 +24,8 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError, OutputError
 from pocketlens.evaluation.accuracy import Evaluation, evaluate
 from pocketlens.evaluation.parity import Parity, verify
+from pocketlens.explanation import Explanation
+from pocketlens.history import LearningCurve
 from pocketlens.report import figures
 from pocketlens.report.canvas import STYLE
 from report.figure_contents import bars, images, texts, x_values, y_values
@@ -50,6 +52,8 @@ def written_on(axes: Axes) -> list[str]:
 @pytest.fixture
 def every(digits: Dataset, evaluation: Evaluation, parity: Parity, history: History) -> Drawers:
     """All figures, as functions of the path only."""
+    curve = LearningCurve((1, 2, 4.5), (0.5, 0.6, 0.7), ("a", "b"), (0.9, 0.5))
+    explanation = Explanation(np.eye(3, dtype=np.float32), "a", 0.9, "occlusion", 0.2, None)
     return {
         "samples": partial(figures.draw_samples, digits, rows=2, columns=3),
         "pixels": partial(figures.draw_pixels, digits.subset(slice(3)), 1),
@@ -60,6 +64,8 @@ def every(digits: Dataset, evaluation: Evaluation, parity: Parity, history: Hist
         "mistakes": partial(figures.draw_mistakes, digits, evaluation),
         "reliability": partial(figures.draw_reliability, evaluation),
         "parity": partial(figures.draw_parity, parity),
+        "learning_curve": partial(figures.draw_learning_curve, curve),
+        "explanation": partial(figures.draw_explanation, digits.images[0], explanation),
     }
 
 

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.coreml.runtime.model import CoreMLModel
 from pocketlens.errors import OptionError, did_you_mean
-from pocketlens.explanation.gradients import NoGradientError
 from pocketlens.explanation.occlusion import occluded
-from pocketlens.explanation.tail import find_tail
 from pocketlens.image import ImageSource, prepare
 from pocketlens.prediction import Predictor
 
@@ -91,9 +88,8 @@ def explain(model: Predictor, image: ImageSource, *, label: str | None = None) -
         index = model.classes.index(label)
     else:
         raise OptionError(f"the model has no label {label!r}; {did_you_mean(label, model.classes)}")
-    values, method, rest = (
-        isinstance(model, CoreMLModel) and _from_features(model, pixels, index)
-    ) or (occluded(model, pixels, index), "occlusion", None)
+    found = _from_features(model, pixels, index)
+    values, method, rest = found or (occluded(model, pixels, index), "occlusion", None)
     return Explanation(
         values.astype(np.float32),
         model.classes[index],
@@ -105,9 +101,15 @@ def explain(model: Predictor, image: ImageSource, *, label: str | None = None) -
 
 
 def _from_features(
-    model: CoreMLModel, pixels: NDArray[np.uint8], index: int
+    model: Predictor, pixels: NDArray[np.uint8], index: int
 ) -> tuple[NDArray[np.float64], str, float] | None:
     """The map, the method and the rest, from the last feature map; None if there is none."""
+    from pocketlens.coreml.runtime.model import CoreMLModel
+    from pocketlens.explanation.gradients import NoGradientError
+    from pocketlens.explanation.tail import find_tail
+
+    if not isinstance(model, CoreMLModel):
+        return None
     within = model._probabilities_in_graph()
     tail = find_tail(*within, len(model.classes)) if within else None
     if tail is None:

@@ -10,6 +10,7 @@ from pocketlens.report.explanation_figures import draw_explanation
 from pocketlens.report.result_figures import (
     draw_confusion,
     draw_history,
+    draw_learning_curve,
     draw_mistakes,
     draw_parity,
     draw_reliability,
@@ -20,6 +21,7 @@ __all__ = [
     "draw_confusion",
     "draw_explanation",
     "draw_history",
+    "draw_learning_curve",
     "draw_mistakes",
     "draw_one_hot",
     "draw_parity",

@@ -18,6 +18,7 @@ MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 CHARTS = (
     "balance.svg",
     "history.svg",
+    "learning_curve.svg",
     "confusion.svg",
     "reliability.svg",
     "parity.svg",
@@ -82,6 +83,12 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
             "result is kept.",
         ),
         (
+            "learning_curve.svg",
+            "Accuracy against the number of training images per class, by cross-validation.",
+            "Each point is the accuracy of heads that were trained on fewer images, on images "
+            "that they have not seen.",
+        ),
+        (
             "confusion.svg",
             f"Confusion matrix of true and predicted classes: {wrong}.",
             "Rows: true class. Columns: predicted class. Blue is correct, orange is wrong.",
@@ -91,6 +98,19 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
             f"The images with the most confident wrong predictions: {wrong}.",
             "Some of these images are hard for people, too. The others show which images to add to "
             "the training data.",
+        ),
+        (
+            "explained.png",
+            f"The parts of misread images that speak for the wrong and the true class: {wrong}.",
+            "Computed from the Core ML file: orange parts speak for the class, blue ones against "
+            "it. The line surrounds the strongest parts. If they are not on the object, photograph "
+            "it before other backgrounds.",
+        ),
+        (
+            "confusions.png",
+            f"Misread test images, each beside the most similar training images: {wrong}.",
+            "Similar in the backbone's features. If the training image of the wrong class is "
+            "almost the same, look whether its label is right.",
         ),
         (
             "reliability.svg",

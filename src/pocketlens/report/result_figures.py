@@ -12,6 +12,7 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError
 from pocketlens.evaluation.accuracy import Evaluation, Mistake, percent
 from pocketlens.evaluation.parity import Parity
+from pocketlens.history import LearningCurve
 from pocketlens.report.canvas import (
     BLUE,
     INK,
@@ -100,6 +101,36 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path
         axes.set_xlabel("epoch")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=2)
+    return save(figure, path)
+
+
+@style()
+def draw_learning_curve(curve: LearningCurve, path: str | Path) -> Path:
+    """Draw accuracy against the number of images per class that are trained on.
+
+    Args:
+        curve: The learning curve of a training on features.
+        path: The output file, `.png` or `.svg`.
+    """
+    figure = new_figure(8, 3, "Learning curve", curve.advice)
+    axes = figure.subplots()
+    percents = [100 * value for value in curve.accuracy]
+    axes.plot(curve.images, percents, color=BLUE, marker="o", markersize=5)
+    for place, value in zip(curve.images, percents, strict=True):
+        axes.annotate(
+            f"{value:.0f}",
+            (place, value),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            size=8.5,
+            color=BLUE,
+        )
+    axes.set_xscale("log")
+    axes.set_xticks(curve.images, [f"{place:.0f}" for place in curve.images])
+    axes.set_xticks([], minor=True)
+    axes.margins(y=0.2)
+    axes.set(xlabel="training images per class", ylabel="accuracy, %")
     return save(figure, path)
 
 

@@ -188,6 +188,8 @@ def _identity(backbone: nn.Module, input_spec: InputSpec) -> bytes:
     found.update(f"{kind} {input_spec.color} {input_spec.shape}".encode())
     found.update(f"{input_spec.scale} {input_spec.bias}".encode())
     for name, tensor in backbone.state_dict().items():
+        if name.startswith("concepts."):  # a layer on top of the features
+            continue
         found.update(f"{name} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().contiguous().numpy())
     return found.digest()

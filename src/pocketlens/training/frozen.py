@@ -25,12 +25,13 @@ from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
 from pocketlens.data.large_arrays import concatenate, take
 from pocketlens.errors import OptionError, RecipeError
-from pocketlens.history import Epoch, write_history
+from pocketlens.history import Epoch, LearningCurve, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
 from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Choice, Recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.training.features import Embedder
+from pocketlens.training.learning_curve import learning_curve
 from pocketlens.training.logistic import (
     Blocks,
     Linear,
@@ -137,6 +138,7 @@ def train_on_features(
     recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), best, fitted)
     logits, own = _finite(best.logits / fitted.temperature, labels)
     trained = fitted.head(_described(network, features[:, 0], best.concepts))
+    curve = _curve(recipe, network, features, labels, best, data.classes, groups)
     seconds = time.perf_counter() - started
     row = Epoch(
         1,
@@ -153,7 +155,33 @@ def train_on_features(
         write_history(Path(folder), [row], parents=True)
     for callback in callbacks:
         callback.epoch(row)
-    return Training(recognizer, (row,), 1, "cpu", interrupted=False)
+    return Training(recognizer, (row,), 1, "cpu", interrupted=False, curve=curve)
+
+
+def _curve(
+    recipe: Recipe,
+    network: Backbone,
+    features: Tensor,
+    labels: Tensor,
+    best: Trial,
+    classes: tuple[str, ...],
+    groups: NDArray[np.int64],
+) -> LearningCurve:
+    """The learning curve of the classes; pictures of the background are left out."""
+    inside = labels < len(classes)
+    described = _described(network, features[inside, 0], best.concepts)
+    with one_thread_if_small(described):
+        return learning_curve(
+            described,
+            labels[inside],
+            classes,
+            best.logits[inside, : len(classes)],
+            strength=best.strength,
+            sizes=_sizes(network, described, best.concepts),
+            balanced=recipe.training.class_weights == "balanced",
+            groups=groups[inside.numpy()],
+            seed=recipe.seed,
+        )
 
 
 def _with_mirrored(embed: Embedder, images: NDArray[np.uint8], mirrored: bool) -> Tensor:

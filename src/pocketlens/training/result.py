@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketlens.history import Epoch
+from pocketlens.history import Epoch, LearningCurve
 from pocketlens.recognizer import Recognizer
 
 __all__ = ["Training"]
@@ -21,6 +21,7 @@ class Training:
             there are no validation images; 0 if the training was interrupted in its first epoch.
         device: The type of device that trained: `cpu`, `cuda` or `mps`.
         interrupted: True if Ctrl-C, or a callback, ended the training early.
+        curve: Accuracy against the number of images; only of a training on features, else None.
     """
 
     recognizer: Recognizer
@@ -28,6 +29,7 @@ class Training:
     best_epoch: int
     device: str
     interrupted: bool
+    curve: LearningCurve | None = None
 
     @property
     def seconds(self) -> float:
