@@ -31,8 +31,7 @@ INSIDE = {
         "common", "mil", "neural_network", "lowered", "program", "network",
     ],
     "evaluation": [
-        "chance", "wrong_labels", "accuracy", "parity", "assignment", "reading_changes",
-        "reading_search",
+        "chance", "accuracy", "parity", "assignment", "reading_changes", "reading_search",
         "readings", "robustness",
     ],
 }  # fmt: skip

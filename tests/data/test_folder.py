@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +290,18 @@ def test_a_damaged_image_is_not_read_again_and_again(
     with pytest.warns(UserWarning, match=r"1 file\(s\) cannot be read and are left out"):
         assert len(read_folder(root, "all", SPEC)) == 19
     assert len(reads) == 1
+
+
+def test_the_file_of_each_image(picture_folder: Path) -> None:
+    data = read_folder(picture_folder, "test", InputSpec(8, 8, "rgb"))
+    assert data.files is not None
+    assert [Path(file).parent.name for file in data.files] == [
+        data.classes[label] for label in data.labels
+    ]
+    assert data.subset([2, 0]).files == (data.files[2], data.files[0])
+    assert data.subset(slice(1, 3)).files == data.files[1:3]
+    unnamed = replace(data, files=None)
+    assert unnamed.joined(data.subset([1])).files == ("",) * len(data) + (data.files[1],)
+    assert unnamed.subset([0]).files is None
+    with pytest.raises(DataError, match="labels but 1 files; expected one file per image"):
+        replace(data, files=("a.png",))

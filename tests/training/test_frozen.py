@@ -215,3 +215,26 @@ def test_what_cannot_be_trained_on_features(recipe: Recipe) -> None:
         pocketlens.train(plain, patches(4))
     with pytest.raises(OptionError, match="network= cannot be combined with training.method"):
         pocketlens.train(recipe, patches(4), network=nn.Linear(3, 3))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_burst_is_not_divided_by_cross_validation(recipe: Recipe, named: bool) -> None:
+    """Labels without meaning: only images of the same burst tell them."""
+    random = np.random.default_rng(1)
+    kinds = random.integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8)
+    groups = np.repeat(np.arange(24), 4)
+    noise = random.integers(0, 9, (96, SIZE, SIZE, 3), dtype=np.uint8)
+    images = kinds[groups] // 2 + noise
+    labels = groups % 2
+    classes: tuple[str, ...] = ("one", "other")
+    if named:  # the background stands before the classes and has groups, too
+        images, labels = np.concatenate([white(8), images]), np.concatenate([[0] * 8, labels + 1])
+        groups, classes = np.concatenate([np.arange(30, 38), groups]), (NOTHING, *classes)
+    data = Dataset(images, labels.astype(np.int64), classes, "bursts", groups)
+    together, apart = (
+        pocketlens.train(recipe, each).history[0].validation_accuracy
+        for each in (data, replace(data, groups=None))
+    )
+    assert together is not None
+    assert apart is not None
+    assert apart > together + 0.15

@@ -29,6 +29,7 @@ class Dataset:
         name: Where the images come from, such as `mnist/train`.
         groups: `(N,)` int64; images with the same number show nearly the same, such as a burst, and
             `split` keeps them together. None if nothing is known.
+        files: The file of each image; None if they are not from files.
 
     Raises:
         DataError: The shapes, types, labels and classes do not fit together.
@@ -39,6 +40,7 @@ class Dataset:
     classes: tuple[str, ...]
     name: str = "dataset"
     groups: NDArray[np.int64] | None = None
+    files: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -61,6 +63,11 @@ class Dataset:
             raise DataError(
                 f"{self.name}: {len(labels)} labels but groups of shape {self.groups.shape}; "
                 "expected one group per image"
+            )
+        if self.files is not None and len(self.files) != len(labels):
+            raise DataError(
+                f"{self.name}: {len(labels)} labels but {len(self.files)} files; "
+                "expected one file per image"
             )
         if not self.classes:
             raise DataError(f"{self.name}: at least one class name is needed; received: ()")
@@ -95,8 +102,13 @@ class Dataset:
         """A data set of the images at `indices`, in that order."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
         images = self.images[chosen] if isinstance(chosen, slice) else take(self.images, chosen)
-        groups = None if self.groups is None else self.groups[chosen]
-        return replace(self, images=images, labels=self.labels[chosen], groups=groups)
+        labels, groups, files = self.labels[chosen], self.groups, self.files
+        if groups is not None:
+            groups = groups[chosen]
+        if files is not None:
+            places = np.arange(len(self))[chosen].tolist()
+            files = tuple(files[at] for at in places)
+        return replace(self, images=images, labels=labels, groups=groups, files=files)
 
     def sample(self, count: int, *, seed: int = 0) -> Dataset:
         """At most `count` images from all classes, chosen and ordered as in `spread`."""
@@ -126,6 +138,7 @@ class Dataset:
             labels=np.concatenate([self.labels, place[other.labels]]),
             name=f"{self.name} + {other.name}",
             groups=_joined_groups(self, other),
+            files=_joined_files(self, other),
         )
 
     def split(self, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
@@ -165,6 +178,13 @@ def _joined_groups(one: Dataset, other: Dataset) -> NDArray[np.int64] | None:
         start += len(each)
     joined: NDArray[np.int64] = np.concatenate(numbers).astype(np.int64)
     return joined
+
+
+def _joined_files(one: Dataset, other: Dataset) -> tuple[str, ...] | None:
+    """The files of two data sets; empty for images that are not from files."""
+    if one.files is None and other.files is None:
+        return None
+    return tuple(file for each in (one, other) for file in (each.files or ("",) * len(each)))
 
 
 def spread(labels: NDArray[np.int64], count: int, *, seed: int = 0) -> NDArray[np.int64]:

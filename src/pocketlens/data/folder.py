@@ -100,10 +100,11 @@ def read_files(
         _leave_out(path, [*errors.values()], strict=strict)
         kept = np.array([index for index in range(len(files)) if index not in errors], np.int64)
         images, labels, groups = take(images, kept), labels[kept], groups[kept]
+        files = [files[index] for index in kept]
         if missing := [name for at, name in enumerate(classes) if at not in labels]:
             raise DataError(f"{path} has no readable images of: {listed(missing)}")
     name = f"{source.kind}{path.resolve().name}/{split}"
-    return Dataset(images, labels, classes, name, groups)
+    return Dataset(images, labels, classes, name, groups, tuple(map(str, files)))
 
 
 def _leave_out(path: Path, errors: Sequence[str], *, strict: bool) -> None:

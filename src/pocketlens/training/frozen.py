@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from pocketlens import networks
 from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
-from pocketlens.data.large_arrays import concatenate, take
+from pocketlens.data.large_arrays import concatenate
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, LearningCurve, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
@@ -94,7 +94,6 @@ def train_on_features(
     data: Dataset,
     *,
     background: NDArray[np.uint8] | None = None,
-    groups: NDArray[np.int64] | None = None,
     folder: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Training:
@@ -103,9 +102,8 @@ def train_on_features(
     Args:
         recipe: A recipe with `training.method = "features"`.
         data: The training images. Those of a class `nothing` are pictures of the background.
+            Images of the same group stay together in cross-validation.
         background: More of them, `(M, *input.shape)` uint8.
-        groups: `(N,)` int64: images with the same number stay together in cross-validation; by
-            default each image is a group of its own.
         folder: Where the history is written; None to write nothing.
         callbacks: Called as the work proceeds.
 
@@ -115,7 +113,7 @@ def train_on_features(
         MissingExtraError, RunError: The pretrained weights cannot be loaded.
     """
     started = time.perf_counter()
-    data, background, groups = _without_background(data, background, groups)
+    data, background = _without_background(data, background)
     if len(data.classes) < 2:
         raise OptionError(
             f"a recognizer needs at least two classes besides '{NOTHING}'; "
@@ -126,6 +124,7 @@ def train_on_features(
     network = _frozen(recipe, known)
     embed = Embedder(network, recipe.input, callbacks)
     images, labels = data.images, torch.from_numpy(data.labels)
+    groups = np.arange(len(data)) if data.groups is None else data.groups
     if background is not None:  # one more class of the head, after the others
         images = concatenate([images, background])
         labels = torch.cat([labels, torch.full((len(background),), known)])
@@ -294,24 +293,18 @@ def _recognizer(
 
 
 def _without_background(
-    data: Dataset, background: NDArray[np.uint8] | None, groups: NDArray[np.int64] | None
-) -> tuple[Dataset, NDArray[np.uint8] | None, NDArray[np.int64]]:
+    data: Dataset, background: NDArray[np.uint8] | None
+) -> tuple[Dataset, NDArray[np.uint8] | None]:
     """The images of the classes, and all pictures of the background."""
-    groups = np.arange(len(data)) if groups is None else groups
     if NOTHING not in data.classes:
-        return data, background, groups
+        return data, background
     at = data.classes.index(NOTHING)
-    own, rest = (np.flatnonzero(which) for which in (data.labels == at, data.labels != at))
-    pictures = take(data.images, own)
+    pictures = data.subset(np.flatnonzero(data.labels == at)).images
     if background is not None:
         pictures = concatenate([pictures, background])
-    labels = data.labels[rest]
+    known = data.subset(np.flatnonzero(data.labels != at))
     classes = tuple(name for name in data.classes if name != NOTHING)
-    return (
-        Dataset(take(data.images, rest), labels - (labels > at), classes, data.name),
-        pictures,
-        groups[rest],
-    )
+    return replace(known, labels=known.labels - (known.labels > at), classes=classes), pictures
 
 
 def _frozen(recipe: Recipe, classes: int) -> Backbone:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketlens.errors import OptionError
-from pocketlens.evaluation.wrong_labels import likely_wrong_labels
+from pocketlens.training.wrong_labels import likely_wrong_labels
 
 
 def out_of_fold(features: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
