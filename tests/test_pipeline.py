@@ -214,7 +214,7 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         "training.epochs must be from 1 to 100000; received: 0",
         f"{pictures} has class folders without images: dog; add images to them or remove them",
         "data source 'strkes' is not known; did you mean 'strokes'? "
-        "(more about them: pocketlens data list)",
+        "(more about them: pocketlens data list); there is no folder 'strkes' either",
         "network 'strided' needs inputs of at least 11 × 11 with its margin; received: 4 × 28",
         "augment.pixels must be an integer from 0 to 4; received: 99",
     )
@@ -231,7 +231,7 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         (["training.batch_size=90", "data.validation=0.5"],
          "training.batch_size is at most the number of training images, 60; received: 90"),
         (["data.source=folder:nowhere"],
-         "nowhere is not a folder; expected a folder with one subfolder of images per class"),
+         "nowhere does not exist; expected a folder with one subfolder of images per class"),
         (["data.source=cifar"], "data source 'cifar' is not known; expected one of: auto, mnist, "
          "fashion-mnist, kmnist, emnist-digits, emnist-letters, strokes, folder:PATH, csv:PATH "
          "(more about them: pocketlens data list)"),
@@ -295,7 +295,7 @@ def test_images_that_were_loaded_are_not_checked_again(
     shutil.rmtree(pictures)
     done = run("quick", out=tmp_path / "run", overrides=settings, until="train")
     assert "train" in done.stages
-    with pytest.raises(RecipeError, match="pictures is not a folder"):
+    with pytest.raises(RecipeError, match="pictures does not exist"):
         run("quick", out=tmp_path / "run", overrides=settings, until="train", force=True)
     assert (tmp_path / "run" / "weights.safetensors").exists()
 

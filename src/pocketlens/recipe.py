@@ -186,8 +186,18 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Overrides = ()) -> Recip
     elif str(recipe).endswith(".toml"):
         try:
             text = read_limited(recipe, MAX_RECIPE_BYTES).decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"the recipe file {recipe} cannot be read: {error}") from error
+        except FileNotFoundError as error:
+            raise OptionError(
+                f"the recipe file {recipe} does not exist; expected a .toml file, or one of: "
+                f"{', '.join(list_recipes())}"
+            ) from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OptionError(f"the recipe file {recipe} cannot be read: {reason}") from error
+        except UnicodeDecodeError as error:
+            raise OptionError(
+                f"the recipe file {recipe} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+            ) from error
         tables, source = _parse(text, str(recipe)), str(recipe)
     else:
         tables, source = _parse(recipe_text(str(recipe)), str(recipe)), f"recipe '{recipe}'"

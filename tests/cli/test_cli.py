@@ -323,8 +323,10 @@ def test_report(bars_run: Path) -> None:
         (["run", "quick", "--set", "model.name=" + 99 * "ä£"], "of at most 200 bytes; received"),
         (["run", "quick", "--set", "app.bundle_id=x"], "bundle"),
         (["run", "quick", "--set", "epochs=3"], "unknown key epochs; did you mean train"),
+        (["run", "quick", "--data", "nowhere"], "; there is no folder 'nowhere' either"),
+        (["run", "nowhere.toml"], "the recipe file nowhere.toml does not exist; expected a .toml"),
         (["run", "src"], "to train on its images: pocketlens run photos --data src"),
-        (["run", "quick", "--data", "nowhere/photos"], "nowhere/photos is not a folder"),
+        (["run", "quick", "--data", "nowhere/photos"], "nowhere/photos does not exist"),
     ],
 )  # fmt: skip
 def test_invalid_recipes_are_rejected_before_the_first_stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -169,13 +170,16 @@ def raises(root: Path, message: str) -> None:
 
 
 def test_invalid_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFoundError, match="missing is not a folder; expected a folder with"):
+    with pytest.raises(DataNotFoundError, match="missing does not exist; expected a folder with"):
         read_folder(tmp_path / "missing", "train", SPEC)
     raises(tmp_path, r"has 0 class folder\(s\) \(none\); expected at least 2")
     paint(tmp_path / "only" / "1.png", 1)
     raises(tmp_path, r"has 1 class folder\(s\) \(only\); expected at least 2")
+    raises(tmp_path / "only", r"its images; put its 1 file\(s\) into folders, one for each class")
     (tmp_path / "empty").mkdir()
     raises(tmp_path, "class folders without images: empty; add images to them or remove them")
+    above = re.escape(str(tmp_path))
+    raises(tmp_path / "only", rf"its 1 file\(s\) look like one class: pass the folder .*, {above}$")
     paint(tmp_path / "empty" / "1.png", 2)
     raises(tmp_path, "class 'empty' has only one image and cannot be split")
 

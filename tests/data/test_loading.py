@@ -48,7 +48,7 @@ def test_explicit_sources_resolve_to_themselves_without_a_warning(tmp_path: Path
         ("MNIST", "data source 'MNIST' is not known; "),
         ("folder:", "data source 'folder:' has no path; expected: folder:PATH"),
         ("csv:", "data source 'csv:' has no path; expected: csv:PATH"),
-        ("csv:PATHS", "PATHS is not a file; expected a CSV file with path,label"),
+        ("csv:PATHS", "PATHS does not exist; expected a CSV file with path,label"),
         (
             "",
             "data source '' is not known; expected one of: auto, mnist, fashion-mnist, kmnist, "

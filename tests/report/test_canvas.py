@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pocketlens.report import canvas
 from pocketlens.report.canvas import columns_of, plural, short, small
 
 
@@ -33,3 +34,13 @@ def test_plurals() -> None:
 )
 def test_small_numbers(value: float, text: str) -> None:
     assert small(value) == text
+
+
+def test_other_scripts_are_drawn_in_fonts_that_are_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from matplotlib.font_manager import FontEntry, fontManager
+
+    installed = [FontEntry(name=name) for name in ("WenQuanYi Zen Hei", "Comic", "DejaVu Sans")]
+    monkeypatch.setattr(fontManager, "ttflist", installed)
+    assert canvas._fonts() == ["DejaVu Sans", "WenQuanYi Zen Hei"]

@@ -45,7 +45,8 @@ def app(
 ) -> None:
     """Write an iPhone app for a Core ML file, or check such an app.
 
-    Scale, color order and labels are inside the Core ML file: to change them, convert it again.
+    Scale, color order and labels are inside the Core ML file: to change them, write a new file with
+    `pocketlens convert FILE --color rgb --out NEW`.
     """
     from pocketlens.app import changed_files, check_app, create_app
     from pocketlens.coreml import inspect

@@ -50,7 +50,8 @@ def csv_parts(path: Path, *, outside: bool = False, complete: bool = True) -> Pa
         OSError: The file cannot be read.
     """
     if not path.is_file():
-        raise DataNotFoundError(f"{path} is not a file; expected a CSV file with path,label")
+        problem = "is not a file" if path.exists() else "does not exist"
+        raise DataNotFoundError(f"{path} {problem}; expected a CSV file with path,label")
     rows, errors = _Rows(path, outside=outside), []
     for line, row in _table(path):
         if error := rows.add(line, row):

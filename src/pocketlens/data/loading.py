@@ -93,6 +93,7 @@ def resolve(
         raise OptionError(
             f"data source {source!r} is not known; {did_you_mean(source, known)} "
             f"(more about them: {command('data', 'list')})"
+            + (f"; there is no folder {source!r} either" if source and ":" not in source else "")
         )
     return Resolved(source)
 

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -70,8 +71,9 @@ def folder_parts(path: Path, *, complete: bool = True) -> Parts:
         OSError: The folder cannot be read.
     """
     if not path.is_dir():
+        problem = "is not a folder" if path.exists() else "does not exist"
         raise DataNotFoundError(
-            f"{path} is not a folder; expected a folder with one subfolder of images per class"
+            f"{path} {problem}; expected a folder with one subfolder of images per class"
         )
     inside = path.resolve()
     if not has_splits(path):
@@ -101,6 +103,7 @@ def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[
         raise DataError(
             f"{path} has {len(found)} class folder(s) ({listed([*found])}); "
             f"expected at least {least}, each named after a class and with its images"
+            f"{_files_instead(path) if not found else ''}"
         )
     if errors := class_name_errors([*found]):
         raise DataError(
@@ -118,6 +121,19 @@ def _scan(path: Path, inside: Path, *, complete: bool = True) -> dict[str, list[
             stacklevel=2,
         )
     return {name: files for name, files in found.items() if files}
+
+
+def _files_instead(path: Path) -> str:
+    """What to do if a folder has files and no class folders: the end of an error message."""
+    files = sum(entry.is_file() and not entry.name.startswith(".") for entry in path.iterdir())
+    if not files:
+        return ""
+    above = path.absolute().parent
+    with suppress(OSError):  # it may be unreadable
+        beside = [each for each in above.iterdir() if each.is_dir() and each.name[:1] != "."]
+        if len(beside) > 1:
+            return f"; its {files} file(s) look like one class: pass the folder above it, {above}"
+    return f"; put its {files} file(s) into folders, one for each class"
 
 
 def class_folders(path: Path, inside: Path) -> Classes:

@@ -80,7 +80,14 @@ STYLE = {
 }
 
 
-OTHER_SCRIPTS = ("Noto Sans CJK JP", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Noto Sans")
+OTHER_SCRIPTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK KR"),
+    *("Noto Sans JP", "Noto Sans SC", "Noto Sans TC", "Noto Sans KR"),
+    *("Source Han Sans", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("Droid Sans Fallback", "IPAGothic", "Hiragino Sans", "Hiragino Sans GB", "PingFang SC"),
+    *("Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS"),
+    *("Noto Sans", "Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Bengali", "Thonburi"),
+)
 """Fonts for class names in scripts that DejaVu Sans does not cover; used if they are installed.
 DejaVu Sans itself comes with Matplotlib, so it is the same on every machine."""
 
