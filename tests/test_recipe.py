@@ -217,7 +217,7 @@ def test_unknown_recipes_and_invalid_overrides(tmp_path: Path) -> None:
         OptionError, match=r"it is a folder; to train on its images: pocketlens run "
     ):
         load_recipe(str(tmp_path))
-    with pytest.raises(OptionError, match=r"nowhere.toml cannot be read"):
+    with pytest.raises(OptionError, match=r"nowhere.toml does not exist; expected a .toml file"):
         load_recipe("nowhere.toml")
     for override in ("epochs", "=3", "a.b.c=1", "training=3=4"):
         with pytest.raises((OptionError, RecipeError), match=r"an override|a table"):

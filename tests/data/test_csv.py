@@ -146,7 +146,7 @@ def test_invalid_tables(place: Path, lines: list[str], message: str) -> None:
 
 
 def test_files_that_are_no_tables(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataNotFoundError, match=r"none\.csv is not a file; expected a CSV file"):
+    with pytest.raises(DataNotFoundError, match=r"none\.csv does not exist; expected a CSV file"):
         load(place / "none.csv")
     with pytest.raises(DataNotFoundError, match="is not a file"):
         load(place)
