@@ -196,7 +196,7 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Overrides = ()) -> Recip
             raise OptionError(f"the recipe file {recipe} cannot be read: {reason}") from error
         except UnicodeDecodeError as error:
             raise OptionError(
-                f"the recipe file {recipe} cannot be read: it is not UTF-8 text (byte {error.start})"
+                f"the recipe file {recipe} cannot be read: not UTF-8 text (byte {error.start})"
             ) from error
         tables, source = _parse(text, str(recipe)), str(recipe)
     else:
