@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,79 @@ def test_a_file_that_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(OptionError, match="cannot be read"):
             load_recipe(path)
+
+
+def hub_folder(place: Path, **values: object) -> str:
+    """The name of a backbone that was trained on 48 × 40."""
+    (place / "config.json").write_text('{"model_type": "resnet"}')
+    described = {"size": {"height": 48, "width": 40}, "image_mean": 0.5, "image_std": 0.25}
+    (place / "preprocessor_config.json").write_text(json.dumps(described | values))
+    return f"hf:{place}"
+
+
+def test_a_new_backbone_brings_its_own_input(tmp_path: Path) -> None:
+    name = hub_folder(tmp_path)
+    photos = load_recipe("photos")
+    found = load_recipe("photos", [f"network.backbone={name}"]).input
+    assert (found.height, found.width, found.color) == (48, 40, "rgb")
+    assert found.scale == pytest.approx([4 / 255] * 3, abs=1e-12)
+    assert found.bias == pytest.approx([-2] * 3, abs=1e-12)
+    assert (found.crop, found.ink) == (photos.input.crop, photos.input.ink)
+    sides = {"input.height": 96, "input.width": 80}
+    larger = load_recipe("photos", {"network.backbone": name, **sides})
+    assert larger.input == found.with_values(height=96, width=80)
+    again = load_recipe(larger, ["network.backbone=efficientnet-lite0"])
+    assert again.input == photos.input
+    assert larger.replace(network={"backbone": name, "train": True}).input == larger.input
+    table = found.with_values(crop="fit").to_dict()
+    whole = load_recipe("photos", {"network.backbone": name, "input": table})
+    assert whole.input == found.with_values(crop="fit")
+
+
+def test_a_recipe_may_leave_out_the_input_of_its_backbone(tmp_path: Path) -> None:
+    def recipe(network: str, table: str = "") -> Recipe:
+        return Recipe.from_toml(f"name = 'mine'\n[network]\n{network}\n[training]\n{table}")
+
+    named = recipe("name = 'backbone'")
+    assert named.input == load_recipe("photos").input
+    assert recipe(f"name = 'backbone'\nbackbone = '{hub_folder(tmp_path)}'").input.height == 48
+    larger = recipe("name = 'backbone'", "[input]\nheight = 320\nwidth = 320\ncrop = 'fit'").input
+    assert larger == named.input.with_values(height=320, width=320, crop="fit")
+    with pytest.raises(RecipeError, match="the recipe has an error: input is missing"):
+        recipe("name = 'strided'")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("efficientnet", "network.backbone: unknown backbone 'efficientnet'; did you mean"),
+        ("hf:someone/net", "network.backbone: the backbone 'hf:someone/net' is not on this comp"),
+        (
+            "hf:.",
+            "network.backbone: 'hf:.' does not say which input it was trained with; "
+            "set input.height, input.width, input.color, input.scale, input.bias",
+        ),
+    ],
+)
+def test_a_backbone_without_an_input(
+    backbone: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RecipeError) as raised:
+        load_recipe("photos", [f"network.backbone={backbone}", "training.epochs=0"])
+    found = raised.value.errors
+    assert len(found) == 2
+    assert found[0].startswith(message)
+    assert found[1].startswith("training.epochs must be")
+    own = {"input": load_recipe("photos").input.to_dict()}  # said by the user: no need to know more
+    assert load_recipe("photos", {"network.backbone": backbone, **own}).input.height == 224
+
+
+def test_another_network_keeps_the_input() -> None:
+    changed = load_recipe("photos", ["network.name=strided"])
+    assert changed.input == load_recipe("photos").input

@@ -8,19 +8,19 @@ measured. All errors of a recipe are reported together.
 from __future__ import annotations
 
 import math
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pocketlens.commands import command
-from pocketlens.errors import OptionError, RecipeError, did_you_mean
+from pocketlens.errors import OptionError, RecipeError
 from pocketlens.files import read_limited
 from pocketlens.image import InputSpec
+from pocketlens.recipe_input import KEYS, backbone_of, complete_input
 from pocketlens.recipe_options import (
     AppOptions,
     Choice,
@@ -29,6 +29,7 @@ from pocketlens.recipe_options import (
     TrainingOptions,
     between,
 )
+from pocketlens.shipped_recipes import list_recipes, recipe_text
 from pocketlens.toml import parse_toml
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ __all__ = [
 
 MAX_RECIPE_BYTES = 1 << 20
 """The largest recipe file, in bytes."""
-
 Overrides: TypeAlias = "Mapping[str, Any] | Iterable[str]"
 """Changed keys of a recipe: `{"training.epochs": 3}`, or text as on the command line,
 `["training.epochs=3"]`; a value that is not TOML is read as a string."""
@@ -67,7 +67,7 @@ class Recipe:
         seed: Seed of every random choice: split, initial weights, order, augmentation.
         data: Where the images come from.
         input: The network's input.
-        network: Architecture and its options.
+        network: Architecture and its options. A backbone adds what `input` leaves out.
         augment: Augmentation and its options; the name `none` for no augmentation.
         training: How the network is trained.
         model: The Core ML file.
@@ -137,39 +137,6 @@ class Recipe:
         ]
 
 
-def list_recipes() -> dict[str, str]:
-    """The shipped recipes: name and first line of the header."""
-    files = resources.files("pocketlens") / "recipes"
-    headers = {}
-    for file in sorted(files.iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".toml"):
-            first = file.read_text(encoding="utf-8").partition("\n")[0]
-            headers[file.name.removesuffix(".toml")] = first.removeprefix("#").strip()
-    return headers
-
-
-def recipe_text(name: str) -> str:
-    """The text of a shipped recipe, including its header.
-
-    Raises:
-        OptionError: There is no shipped recipe with this name.
-    """
-    names = list_recipes()
-    if name not in names:
-        raise OptionError(f"there is no recipe '{name}'; {_recipe_hint(name, names)}")
-    file = resources.files("pocketlens") / "recipes" / f"{name}.toml"
-    return file.read_text(encoding="utf-8")
-
-
-def _recipe_hint(name: str, names: Iterable[str]) -> str:
-    if Path(name).is_dir():
-        # People type the folder of their photos where the recipe goes.
-        recipe = "photos" if "photos" in names else "quick"
-        hint = command("run", recipe, "--data", Path(name))
-        return f"it is a folder; to train on its images: {hint}"
-    return did_you_mean(name, names)
-
-
 def load_recipe(recipe: str | Path | Recipe, overrides: Overrides = ()) -> Recipe:
     """A shipped recipe by name, or one from a `.toml` file, with some keys changed.
 
@@ -226,8 +193,8 @@ def parse_overrides(overrides: Overrides) -> dict[str, Any]:
 
 
 def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
-    """Change keys of the tables. A table's new name (of a network or augmentation) comes first, as
-    it drops the options of the old one."""
+    """Change keys of the tables. A table's new name (of a network or augmentation) comes first: it
+    drops the options of the old one. A new backbone drops the input of the old one."""
     flat: dict[str, Any] = {}
     for key, value in pairs.items():
         merged = isinstance(value, Mapping) and not isinstance(value, _WholeTable)
@@ -239,8 +206,13 @@ def _override(tables: dict[str, Any], pairs: Mapping[str, Any]) -> None:
         old, name = tables.get(table), flat.get(f"{table}.name")
         if name is not None and isinstance(old, dict) and old.get("name") != name:
             tables[table] = {}
+    before = backbone_of(tables)
     for key, value in flat.items():
         _set(tables, key, value)
+    own, after = tables.get("input"), backbone_of(tables)
+    if before and after and before != after and isinstance(own, dict) and "input" not in flat:
+        # `complete_input` adds what the new backbone was trained with.
+        tables["input"] = {k: v for k, v in own.items() if k not in KEYS or f"input.{k}" in flat}
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -319,7 +291,8 @@ def _read(tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     converter, hints = _converter(), typing.get_type_hints(Recipe)
     known = {f.name: f for f in fields(Recipe)}
     valid: dict[str, Any] = {}
-    errors: list[str] = []
+    tables, problem = complete_input(tables)
+    errors = [problem] if problem else []
     for key, value in tables.items():
         if key not in known:
             errors.append(f"unknown key {key}")
@@ -337,6 +310,8 @@ def _read(tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     for key, spec in known.items():
         if key not in tables and spec.default is MISSING and spec.default_factory is MISSING:
             errors.append(f"{key} is missing")
+    if problem:  # it is why keys of the input are missing
+        errors = [text for text in errors if not re.match(r"input(\.\w+)? is missing", text)]
     return valid, [_with_hint(text) for text in errors]
 
 

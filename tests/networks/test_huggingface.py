@@ -22,10 +22,10 @@ from pocketlens.coreml import load
 from pocketlens.data import Dataset
 from pocketlens.errors import MissingExtraError, OptionError, RecipeError, RunError
 from pocketlens.evaluation.parity import verify
+from pocketlens.hub import read_input_spec
 from pocketlens.image import InputSpec
 from pocketlens.networks import backbones
 from pocketlens.networks.backbones import huggingface
-from pocketlens.networks.backbones.huggingface import read_input_spec
 from pocketlens.recipe import Choice, Recipe, load_recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.training.frozen import train_on_features

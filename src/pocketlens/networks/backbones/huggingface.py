@@ -6,12 +6,10 @@ only, never from pickle. The architectures are those of the package `transformer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pocketlens.errors import OptionError, PocketlensError, require
-from pocketlens.image import InputSpec
-from pocketlens.networks.backbones._hub_files import (
+from pocketlens.hub import (
     CONFIG,
     INSTEAD,
     find_folder,
@@ -20,93 +18,18 @@ from pocketlens.networks.backbones._hub_files import (
     read_json,
     short,
 )
+from pocketlens.image import InputSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build_hub_network", "read_input_spec"]
+__all__ = ["build_hub_network"]
 
 MAX_LAYERS = 1_000
 """The most layers that a description may ask for."""
 
 MAX_PARAMETERS = 1_500_000_000
 """The most parameters that a description may ask for: 6 GB in float32."""
-
-PROCESSOR = ("preprocessor_config.json", "processor_config.json")
-
-
-def read_input_spec(name: str) -> InputSpec | None:
-    """The input that a network was trained with, from the description of its image processor.
-
-    Its size is that of the crop, and its scale and bias are those of rescaling and normalizing
-    together: `(pixel * rescale_factor - mean) / std`.
-
-    Args:
-        name: `hf:NAME` or `hf:./path`.
-
-    Returns:
-        The InputSpec; None if the folder has no such description.
-
-    Raises:
-        OptionError: The network is not on this computer, or the description cannot be used.
-    """
-    folder = find_folder(name)
-    for file in PROCESSOR:
-        if (folder / file).is_file():
-            values = read_json(folder / file)
-            own = values.get("image_processor", values)
-            try:
-                if not isinstance(own, dict):
-                    raise TypeError(f"expected an object; received: {own!r:.80}")
-                return _input_spec(own)
-            except (OptionError, ValueError, TypeError, KeyError, ArithmeticError) as error:
-                raise OptionError(
-                    f"{folder / file} does not say which input the network needs: {error}; set "
-                    "input.height, input.width, input.color, input.scale and input.bias"
-                ) from error
-    return None
-
-
-def _input_spec(values: Mapping[str, Any]) -> InputSpec:
-    crop = values.get("crop_size") if values.get("do_center_crop", True) else None
-    height, width = _sides(crop if crop is not None else values["size"])
-    rescales = values.get("do_rescale", True)
-    factor = float(values.get("rescale_factor", 1 / 255)) if rescales else 1.0
-    offset = -1.0 if rescales and values.get("rescale_offset") else 0.0
-    means, deviations = [0.0] * 3, [1.0] * 3
-    if values.get("do_normalize", "image_mean" in values):
-        means, deviations = _three(values["image_mean"]), _three(values["image_std"])
-    kind = str(values.get("image_processor_type", values.get("feature_extractor_type", "")))
-    divisors = deviations
-    if values.get("include_top", kind.startswith("EfficientNet")):
-        # EfficientNet's weights expect a second division by the deviations.
-        divisors = [each * each for each in _three(values["image_std"])]
-    return InputSpec(
-        height,
-        width,
-        "bgr" if values.get("do_flip_channel_order") else "rgb",
-        scale=tuple(factor / each for each in divisors),
-        bias=tuple((offset - mean) / each for mean, each in zip(means, divisors, strict=True)),
-    )
-
-
-def _sides(size: Any) -> tuple[int, int]:
-    """Height and width: of `224`, `{"height": 224, "width": 224}` or `{"shortest_edge": 224}`."""
-    if isinstance(size, Mapping):
-        if "height" in size and "width" in size:
-            return int(size["height"]), int(size["width"])
-        size = size["shortest_edge"]
-    if isinstance(size, (list, tuple)):
-        height, width = size
-        return int(height), int(width)
-    return int(size), int(size)
-
-
-def _three(value: Any) -> list[float]:
-    numbers = list(value) if isinstance(value, (list, tuple)) else [value] * 3
-    if len(numbers) != 3:
-        raise ValueError(f"expected three channels; received: {value!r:.80}")
-    return [float(each) for each in numbers]
 
 
 def build_hub_network(name: str, input_spec: InputSpec, *, config: str = "") -> nn.Module:
