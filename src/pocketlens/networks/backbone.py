@@ -6,6 +6,8 @@ stay as they are. See `networks.backbones` for which there are and how to add on
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -148,9 +150,10 @@ class Backbone(nn.Module):
         self.backbone = made.requires_grad_(train)
         self.concepts = concepts
         height, width, channels = input_spec.shape
-        device = next(made.parameters(), torch.zeros(())).device
+        # A copy without memory tells the shape without computing anything.
+        probe = copy.deepcopy(made).to("meta").eval()
         with torch.no_grad():
-            found = made.eval()(torch.zeros(2, channels, height, width, device=device))
+            found = probe(torch.zeros(2, channels, height, width, device="meta"))
         if found.dim() not in (2, 4) or len(found) != 2:
             raise OptionError(
                 f"the backbone '{backbone}' must return features of shape (N, F) or (N, F, h, w); "
