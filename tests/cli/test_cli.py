@@ -16,7 +16,7 @@ import pytest
 
 import pocketlens
 from command_line import error_of, output_of, run_command
-from pocketlens.cli.inputs import source_name
+from pocketlens.cli.datasets import source_name
 from pocketlens.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]

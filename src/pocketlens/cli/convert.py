@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketlens.cli.datasets import Data, test_set
 from pocketlens.cli.inputs import (
-    Data,
     InputOptions,
     assumed_text,
     is_core_ml,
     is_run,
     refuse_options,
     takes_input_options,
-    test_set,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.commands import command as command_line

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.inputs import source_name
+from pocketlens.cli.datasets import source_name
 from pocketlens.cli.shell import Force, Json, Out, command, group, print_json, say
 
 if TYPE_CHECKING:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketlens.cli.datasets import Data, test_set
 from pocketlens.cli.inputs import (
-    Data,
     InputOptions,
     assumed_text,
     is_run,
     owner,
     refuse_options,
     takes_input_options,
-    test_set,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
+from pocketlens.commands import command as command_line
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
@@ -89,8 +88,8 @@ def evaluate(
         measured = test_set(run, data, predictor.input_spec)
         evaluation = _show_evaluation(predictor, measured, json=json)
         if evaluation.warning and data is not None and not json:
-            words = shlex.join(["pocketlens", "verify", str(model), "--data", data])
-            say(f"does it read these images in the wrong way? {words}")
+            asked = command_line("verify", model, "--data", Path(data), *told.words())
+            say(f"does it read these images in the wrong way? {asked}")
         return
     from pocketlens.report.suite_figures import check_folder
 

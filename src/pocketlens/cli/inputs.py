@@ -1,4 +1,4 @@
-"""Options and helpers of the commands that take a run folder or a model file, and data."""
+"""Options and helpers of the commands that take a run folder or a model file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from pocketlens.cli.terminal import say
+from pocketlens.cli.terminal import note
 from pocketlens.commands import command
 from pocketlens.errors import OptionError, RunError
 from pocketlens.run_contents import MODEL_SUFFIXES, RECIPE, run_command
@@ -19,7 +19,6 @@ from pocketlens.run_contents import MODEL_SUFFIXES, RECIPE, run_command
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from pocketlens.data import Dataset
     from pocketlens.evaluation import Reading
     from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "Data",
     "InputOptions",
     "assumed_text",
     "core_ml_file",
@@ -37,9 +35,7 @@ __all__ = [
     "is_run",
     "owner",
     "refuse_options",
-    "source_name",
     "takes_input_options",
-    "test_set",
 ]
 
 IMAGE_SUFFIXES = (
@@ -47,14 +43,6 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".avif", ".heic", ".heif"),
 )
 """Of the files that are read in a folder. A file that is named itself may have any suffix."""
-
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="A folder of images, a CSV file, mnist or auto; default: the run's.",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -126,11 +114,10 @@ class InputOptions:
             tuple(name.strip() for name in self.labels.split(",")) if inline else self.labels
         )
 
-    def mending(self, file: Path, better: Reading | None = None) -> str:
-        """The command that writes these options, and a better reading, into a Core ML file.
+    def words(self, better: Reading | None = None) -> list[str]:
+        """The options that are given, as they are typed.
 
         Args:
-            file: The Core ML file.
             better: What it changes is used in place of these options.
         """
         from pocketlens.evaluation.reading_changes import option_values
@@ -138,12 +125,21 @@ class InputOptions:
         texts = {name: value for name, value in vars(self).items() if value is not None}
         if better is not None:
             texts |= option_values(better.values, better.labels)
-        words = [
+        return [
             word
             for name, text in texts.items()
             for word in ([f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text])
         ]
-        return command("convert", file, *words, "--out", Path(f"{file.stem}-mended{file.suffix}"))
+
+    def mending(self, file: Path, better: Reading | None = None) -> str:
+        """The command that writes these options, and a better reading, into a Core ML file.
+
+        Args:
+            file: The Core ML file.
+            better: What it changes is used in place of these options.
+        """
+        out = Path(f"{file.stem}-mended{file.suffix}")
+        return command("convert", file, *self.words(better), "--out", out)
 
     def applied(self, model: AnyPredictor) -> AnyPredictor:
         """The model, reading its images as the options say; itself if none is given.
@@ -161,7 +157,7 @@ class InputOptions:
         other = model.with_input(labels=self.names(), **said, **self.values())
         if isinstance(other, CoreMLModel) and other.score_output and self.head is None:
             output, head = other.score_output, other.head
-            _note(f"the numbers of the output '{output}' are read as {head} (--head)")
+            note(f"the numbers of the output '{output}' are read as {head} (--head)")
         return other
 
 
@@ -231,24 +227,6 @@ def refuse_options(reason: str, **values: object) -> None:
         raise OptionError(f"{', '.join(given)} cannot be used here: {reason}")
 
 
-def source_name(data: str) -> str:
-    """The name of a data source as recipes have it: a folder's path becomes `folder:PATH`.
-
-    The path of a CSV file becomes `csv:PATH`. Paths are made absolute, so that the run can be
-    continued from another folder. A folder that is called like a built-in source is `./mnist`.
-    """
-    from pocketlens.data.file_sources import CSV, FOLDER, FileSource
-    from pocketlens.registry import SOURCES
-
-    if data in SOURCES.builtin or FileSource.parse(data):
-        return data
-    path = Path(data).expanduser()
-    if not (any(mark in data for mark in "/\\~.") or path.is_dir()):
-        return data
-    is_table = path.suffix.lower() == ".csv" and not path.is_dir()
-    return f"{CSV if is_table else FOLDER}{path.absolute()}"
-
-
 def is_run(path: Path) -> bool:
     """Whether `path` is a run folder; an `.mlpackage` is a folder, too.
 
@@ -294,101 +272,6 @@ def owner(path: Path) -> Run | None:
 
     folder = path if is_run(path) else path.absolute().parent
     return read_run(folder) if (folder / RECIPE).is_file() else None
-
-
-def test_set(
-    run: Run | None,
-    data: str | None,
-    input_spec: InputSpec,
-    *,
-    original_size: bool = False,  # noqa: PT028 - this is no test
-) -> Dataset:
-    """The test images of `--data`, or those of the run.
-
-    A folder without `train` and `test` has no test images of its own: all its images are used,
-    unless the run was trained on that folder. Then they are the run's test images.
-
-    Args:
-        run: The run that the model belongs to; None for none.
-        data: The option `--data`.
-        input_spec: The size and colors of the images.
-        original_size: Keep the size that the source has, if all its images have the same.
-
-    Raises:
-        OptionError: There is neither a run nor `--data`.
-    """
-    from pocketlens.data import load_data
-    from pocketlens.data.file_sources import FileSource
-
-    if data is None and run is None:
-        raise OptionError(
-            "a model file contains no images; add --data SOURCE, such as --data mnist"
-        )
-    own = (run.data.source if run.data else run.recipe.data.source) if run else ""
-    source, split, seed = own, "test", run.recipe.seed if run else 0
-    if data is not None:
-        source, split, seed = _fresh(source_name(data), own, run)
-    size = None if original_size and not FileSource.parse(source) else input_spec
-    found = load_data(source, split=split, input_spec=size, seed=seed)
-    if split == "all":
-        _note(
-            f"{found.name} is not split into train and test: all of its {len(found)} images are "
-            "used"
-        )
-    return found
-
-
-def _fresh(source: str, own: str, run: Run | None) -> tuple[str, str, int]:
-    """Source, split and seed for `--data`."""
-    from pocketlens.data.file_sources import FileSource
-    from pocketlens.data.folder import find_parts
-
-    if run is not None and _same_files(source, own):
-        _note(f"the model was trained on {source}: only the run's test images are used")
-        return own, "test", run.recipe.seed
-    trained = [] if run is None else [_trained_on(own), run.recipe.data.extra]
-    if any(_overlap(source, folder) for folder in trained):
-        _note(f"the model was trained on images of {source}: the results are too good")
-    if (files := FileSource.parse(source)) and "all" in find_parts(files, complete=False):
-        return source, "all", 0
-    return source, "test", 0
-
-
-def _same_files(source: str, other: str) -> bool:
-    from pocketlens.data.file_sources import FileSource
-
-    one, two = FileSource.parse(source), FileSource.parse(other)
-    return one is not None and two is not None and one.path.resolve() == two.path.resolve()
-
-
-def _trained_on(source: str) -> str:
-    """The folder with the training images of a source."""
-    from pocketlens.data.file_sources import FileSource
-    from pocketlens.data.members import has_splits
-
-    files = FileSource.parse(source)
-    splits = files and files.path == files.root and has_splits(files.path)
-    return f"{source}/train" if splits else source
-
-
-def _overlap(source: str, other: str) -> bool:
-    """Whether one of two folders is inside the other; a CSV file stands for its folder."""
-    from pocketlens.data.file_sources import FileSource
-
-    files = FileSource.parse(source), FileSource.parse(other)
-    if files[0] is None or files[1] is None:
-        return False
-    one, two = files[0].root.resolve(), files[1].root.resolve()
-    return one.is_relative_to(two) or (two.is_relative_to(one) and not _has_test(one, two))
-
-
-def _has_test(folder: Path, trained: Path) -> bool:
-    """Whether `folder` has a part `test` beside the part that was trained on."""
-    return trained == folder / "train" and (folder / "test").is_dir()
-
-
-def _note(text: str) -> None:
-    say(f"pocketlens: note: {text}", error=True)
 
 
 def assumed_text(spec: InputSpec) -> str | None:

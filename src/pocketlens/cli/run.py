@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketlens.cli.inputs import source_name
+from pocketlens.cli.datasets import source_name
 from pocketlens.cli.shell import Json, Overrides, command, print_json
 from pocketlens.cli.terminal import console
 

@@ -25,6 +25,7 @@ __all__ = [
     "OutputClosed",
     "console",
     "discard_output",
+    "note",
     "one_line",
     "print_json",
     "safe_output",
@@ -113,6 +114,11 @@ def say(*lines: object, error: bool = False, flush: bool = False) -> None:
     """Print lines; a line break inside one is escaped."""
     for line in lines:
         print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=flush)
+
+
+def note(text: str) -> None:
+    """Print a note on standard error."""
+    say(f"pocketlens: note: {text}", error=True)
 
 
 def print_json(content: Any, *, indent: int | None = 2) -> None:
