@@ -1,0 +1,80 @@
+"""`pocketlens run --data FOLDER` with the real backbone, on small pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import pocketlens
+from command_line import run_command as invoke
+from pocketlens import Run
+from pocketlens.prediction import NOTHING
+
+SMALL = {"input.height": 48, "input.width": 48}
+
+
+def draw(kind: str, random: np.random.Generator) -> Image.Image:
+    photo = Image.new("RGB", (80, 60), tuple(random.integers(150, 255, 3).tolist()))
+    x, y, size = (int(v) for v in random.integers((10, 5, 25), (35, 20, 40)))
+    color = tuple(random.integers(0, 100, 3).tolist())
+    pen = ImageDraw.Draw(photo)
+    if kind == "ball":
+        pen.ellipse((x, y, x + size, y + size), fill=color)
+    else:
+        for step in range(0, 60, 8):
+            pen.line((0, step, 80, step), fill=color, width=3)
+    return photo
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    place = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for kind in ("ball", "fence"):
+        (place / "My Things" / kind).mkdir(parents=True)
+        for index in range(10):
+            draw(kind, random).save(place / "My Things" / kind / f"{index}.jpg")
+    (place / "room").mkdir()
+    for index in range(6):
+        shade = int(random.integers(20, 90))
+        Image.new("RGB", (64, 48), (shade, shade, shade)).save(place / "room" / f"{index}.png")
+    settings = {"data.source": f"folder:{place / 'My Things'}", **SMALL}
+    settings["data.background"] = str(place / "room")
+    return pocketlens.run(out=place / "run", overrides=settings)
+
+
+def test_a_folder_of_photos_becomes_a_checked_model(finished: Run) -> None:
+    assert finished.missing == ()
+    assert finished.recipe.name == "my-things"
+    assert finished.model
+    assert finished.model.name == "MyThings.mlpackage"
+    assert finished.evaluation
+    assert finished.evaluation.accuracy == 1.0
+    assert finished.check
+    assert finished.check.parity.passed
+    model = pocketlens.load(finished.model)
+    assert model.classes == ("ball", "fence", NOTHING)
+    assert model.input_spec.assumed == ()
+    page = (finished.folder / "report.html").read_text()
+    assert "cross-validated accuracy" in page
+    assert "epoch" not in page.partition("The recipe: all settings")[0]
+    assert "Digits" not in page
+    assert finished.app
+    assert (finished.app / "MyThings.xcodeproj").is_dir()
+
+
+def test_nothing_in_view(finished: Run) -> None:
+    assert finished.model
+    model = pocketlens.load(finished.model)
+    dark = Image.new("RGB", (100, 100), (50, 50, 50))
+    noise = np.random.default_rng(1).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    assert [each.label for each in model.predict([dark, noise])] == [NOTHING, NOTHING]
+    assert not model.predict(dark).shown
+
+
+def test_the_command_again_does_nothing(finished: Run) -> None:
+    status, out, err = invoke("run", finished.folder / "recipe.toml", "--out", finished.folder)
+    assert status == 0, err
+    assert "already done" in err
+    assert "Nothing" in out
