@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from command_line import output_of
 from pocketlens.coreml import load
+from pocketlens.errors import OptionError
+from pocketlens.explanation import explain
 from pocketlens.preview.api import Api
 from pocketlens.preview.duel.rooms import Duels
+from pocketlens.preview.explaining import MAX_WAITING, Explainer
 from pocketlens.preview.inference import InferencePool
 from pocketlens.preview.openapi import description
 from preview.server import (
@@ -41,6 +48,72 @@ def client(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
     folder = tmp_path_factory.mktemp("preview") / "corrections"
     with serving({"Quarters": load(file)}, corrections=folder) as server, server.client() as client:
         yield client
+
+
+def test_explain(client: httpx.Client, file: Path) -> None:
+    image = image_bytes("top left")
+    found = client.post("/api/explain", content=image).json()
+    expected = explain(load(file), quarter("top left"))
+    assert (found["name"], found["label"]) == ("Quarters", "top left")
+    assert found["confidence"] == pytest.approx(expected.confidence)
+    np.testing.assert_allclose(found["map"], expected.map, rtol=1e-5)
+    with Image.open(BytesIO(base64.b64decode(found["picture"]))) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) >= 224
+    query = {"model": "Quarters", "label": "bottom right", "ink": "light"}
+    other = client.post("/api/explain", content=image, params=query).json()
+    assert other["label"] == "bottom right"
+    assert other["confidence"] == pytest.approx(1 / 3, abs=0.01), "three quarters are bright"
+
+
+@pytest.mark.parametrize(
+    ("query", "content", "message"),
+    [
+        ({"label": "top lefd"}, image_bytes("top left"), "did you mean 'top left'?"),
+        ({"model": "Quartets"}, image_bytes("top left"), "did you mean 'Quarters'?"),
+        ({"ink": "red"}, image_bytes("top left"), "ink must be dark or light; received: 'red'"),
+        ({}, b"no image", "unsupported image format"),
+    ],
+)
+def test_explain_errors(
+    client: httpx.Client, query: dict[str, str], content: bytes, message: str
+) -> None:
+    answer = client.post("/api/explain", params=query, content=content)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+
+
+def test_few_explanations_wait() -> None:
+    """One is computed at a time; of many more, the last ones are refused."""
+    running = most = 0
+
+    def count() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.001)
+        running -= 1
+
+    pool = InferencePool({"Quarters": Quarters(before=count)})
+    explainer = Explainer(pool)
+
+    async def many() -> list[Any]:
+        image = image_bytes("top left")
+        asked = [
+            explainer.explain(image, name=None, label=None, ink=None)
+            for _ in range(MAX_WAITING + 3)
+        ]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(many())
+    pool.close()
+    assert most == 1
+    errors = [each for each in found if isinstance(each, OptionError)]
+    assert len(errors) == 2
+    assert "try again in a few seconds" in str(errors[0])
+    assert [each["method"] for each in found if isinstance(each, dict)] == [
+        "parts of the image covered in turn"
+    ] * (MAX_WAITING + 1)
 
 
 def test_model(client: httpx.Client) -> None:
@@ -310,6 +383,8 @@ def test_responses_match_the_description(client: httpx.Client) -> None:
         ("post", "/api/predict", {"params": {"seen": 1}, "content": image_bytes("top left")}),
         ("post", "/api/predict", {"content": image_bytes("nothing")}),
         ("post", "/api/predict", {"content": b"no image"}),
+        ("post", "/api/explain", {"content": image_bytes("top left")}),
+        ("post", "/api/explain", {"params": {"label": "x"}, "content": image_bytes("top left")}),
         ("post", "/api/duels", {}),
         (
             "post",

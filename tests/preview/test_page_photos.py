@@ -16,7 +16,7 @@ from pocketlens.prediction import NOTHING
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from preview.browser import (
     TIMEOUT,
@@ -364,6 +364,43 @@ def test_frames_of_models_with_different_crops(browser: Browser, tmp_path: Path)
         visit.check()
 
 
+def test_why(quarters: Visit, tmp_path: Path) -> None:
+    """The reason is shown and hidden by the button, and hidden when the photo changes."""
+    page = quarters()
+    open_photo(page, tmp_path / "wide.png", wide_photo())
+    expect(label(page, "photo")).to_have_text(NOTHING)
+    why, reason = page.get_by_role("button", name="Why?"), page.locator("#photo .why")
+    expect(reason).to_be_hidden()
+    why.click()
+    expect(reason.locator("img")).to_have_attribute(
+        "alt", f"The parts of the image that speak for {NOTHING}"
+    )
+    expect(reason).to_contain_text("Orange parts speak for it, blue parts against it")
+    expect(why).to_have_attribute("aria-expanded", "true")
+    why.click()
+    expect(reason).to_be_hidden()
+    why.click()
+    expect(reason).to_be_visible()
+    page.get_by_label("Zoom").fill("3")
+    expect(reason).to_be_hidden()
+
+
+def test_a_photo_model_opens_on_photos(quarters: Visit) -> None:
+    page = quarters()
+    expect(page.locator("#tab-draw")).to_have_attribute("aria-selected", "true")
+
+    def in_color(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["models"][0]["input"]["color"] = "rgb"
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/model", in_color)
+    page.goto(page.url.partition("#")[0])
+    page.reload()
+    expect(page.locator("#tab-photo")).to_have_attribute("aria-selected", "true")
+
+
 def test_photo_that_the_browser_cannot_show(quarters: Visit, tmp_path: Path) -> None:
     page = quarters()
     (tmp_path / "photo.tiff").write_bytes(image_bytes(quarter("top left"), "TIFF"))
@@ -383,15 +420,19 @@ def test_accessibility_of_photos(quarters: Visit, axe: str, scheme: Any, tmp_pat
     expect(page.locator(".photo summary .label")).to_have_text(["not sure", "top left"])
     page.locator(".photo summary").first.press("Enter")
     expect(page.locator(".crop canvas")).to_be_visible()
+    why = page.get_by_role("button", name="Why?")
+    why.click()
+    expect(page.locator(".why img")).to_be_visible()
     assert accessibility_errors(page, axe) == []
+    why.click()
     page.get_by_label("Zoom").fill("2")
     page.locator(".photo summary").first.focus()
     order = []
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Tab")
         order.append(page.evaluate(FOCUSED))
     tools = ["Turn left", "Turn right", "Zoom", "Reset the photo"]
-    assert order == ["Photo two.png", *tools, "Remove two.png"]
+    assert order == ["Photo two.png", *tools, "Why?", "Remove two.png"]
 
 
 FOCUSED = """() => {

@@ -17,6 +17,7 @@ from pocketlens.image import INKS, Ink
 from pocketlens.preview.access import GUEST
 from pocketlens.preview.corrections import Correction, Corrections
 from pocketlens.preview.duel.rooms import Duels
+from pocketlens.preview.explaining import Explainer
 from pocketlens.preview.inference import InferencePool
 from pocketlens.preview.live import TOP, result_to_json
 from pocketlens.preview.openapi import description
@@ -38,6 +39,7 @@ class Api:
         self.pool = pool
         self.duels = duels
         self.corrections = corrections
+        self.explainer = Explainer(pool)
 
     @property
     def routes(self) -> list[Route]:
@@ -47,6 +49,7 @@ class Api:
             Route("/openapi.json", self.openapi),
             Route("/model", self.model),
             Route("/predict", self.predict, methods=["POST"]),
+            Route("/explain", self.explain, methods=["POST"]),
             Route("/duels", self.create_duel, methods=["POST"]),
             Route("/corrections", self.list_corrections),
             Route("/corrections", self.add_correction, methods=["POST"]),
@@ -85,6 +88,16 @@ class Api:
         }
         answers = [result_to_json(r, smoothers[r.name], seen=seen, top=top) for r in results]
         return JSONResponse({"models": answers})
+
+    async def explain(self, request: Request) -> Response:
+        given = request.query_params
+        answer = await self.explainer.explain(
+            await request.body(),
+            name=given.get("model"),
+            label=given.get("label"),
+            ink=_ink(request),
+        )
+        return JSONResponse(answer)
 
     async def create_duel(self, _: Request) -> Response:
         return JSONResponse({"code": self.duels.create()}, status_code=201)

@@ -68,6 +68,23 @@ ANSWER = _object(
     }
 )
 
+EXPLANATION = _object(
+    name=TEXT,
+    label=TEXT,
+    confidence=NUMBER,
+    method={**TEXT, "description": "How the map was computed, in a few words."},
+    share={**NUMBER, "description": "The share of the map with half of what speaks for the label."},
+    map={
+        **_list(_list(NUMBER)),
+        "description": "Rows over the model's input; above 0: this part speaks for the label.",
+    },
+    picture={
+        "type": "string",
+        "format": "byte",
+        "description": "The map over the model's input: a PNG file in base64.",
+    },
+)
+
 MODEL = _object(
     models=_list(
         _object(
@@ -120,6 +137,18 @@ def description(server: str) -> dict[str, Any]:
                     parameters=[
                         _parameter("top", "query", {"type": "integer", "minimum": 1}),
                         _parameter("seen", "query", {"type": "string", "enum": ["0", "1"]}),
+                        _parameter("ink", "query", {"type": "string", "enum": list(INKS)}),
+                    ],
+                    body=IMAGE,
+                )
+            },
+            "/api/explain": {
+                "post": _operation(
+                    "Show which parts of an image speak for a label.",
+                    EXPLANATION,
+                    parameters=[
+                        _parameter("model", "query", TEXT),
+                        _parameter("label", "query", TEXT),
                         _parameter("ink", "query", {"type": "string", "enum": list(INKS)}),
                     ],
                     body=IMAGE,

@@ -25,6 +25,15 @@ export const model = () => request("/api/model");
  */
 export const predict = (image) => request("/api/predict?seen=1", { method: "POST", body: image });
 
+/**
+ * Ask which parts of an image speak for a label.
+ * @param {Blob} image
+ * @param {{model: string, label: string, ink?: string}} query
+ * @returns {Promise<{label: string, confidence: number, method: string, picture: string}>}
+ */
+export const explain = (image, query) =>
+  request(`/api/explain?${new URLSearchParams(query)}`, { method: "POST", body: image });
+
 /** Create a duel: `{code}`. */
 export const createDuel = () => request("/api/duels", { method: "POST" });
 

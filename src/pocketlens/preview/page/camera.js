@@ -127,7 +127,7 @@ export function camera({ models, live, corrections, announceResult }) {
       flags: flags | (results.wantsSeen ? SEEN : 0),
       onAnswer(answer, image) {
         if (thisAttempt !== attempt) return;
-        results.show(answer);
+        results.show(answer, { image, live: true });
         picker.setImage(answer.error ? null : image);
       },
     });

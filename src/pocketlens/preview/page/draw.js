@@ -32,7 +32,7 @@ export function draw({ models, live, corrections, announceResult, announceStatus
       flags: STILL | DRAWN[ink] | (results.wantsSeen ? SEEN : 0),
       onAnswer(answer, image) {
         if (!active || pad.isEmpty) return;
-        results.show(answer);
+        results.show(answer, { image, ink });
         picker.setImage(answer.error ? null : image);
       },
     });

@@ -64,7 +64,9 @@ async function main() {
   });
   const invited = new URLSearchParams(location.search).has("duel");
   const requested = location.hash.slice(1);
-  showTab(invited ? "duel" : requested in views ? requested : "draw");
+  // Nobody draws photos.
+  const first = models.every(({ input }) => input.color !== "gray") ? "photo" : "draw";
+  showTab(invited ? "duel" : requested in views ? requested : first);
 }
 
 /** After a reconnect: another preview may be running at this address now. */

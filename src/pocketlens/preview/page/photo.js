@@ -181,7 +181,7 @@ class Photo {
     for (const card of this.#cards) {
       const result = results.find(({ name }) => name === card.name);
       card.element.hidden = !result && !this.#error.hidden;
-      if (result) card.show(result, { seen: byId("photo-seen").checked });
+      if (result) card.show(result, { seen: byId("photo-seen").checked, image: this.#image });
       else card.clear("…");
     }
   };

@@ -1,3 +1,4 @@
+import * as api from "./api.js";
 import { create } from "./dom.js";
 
 /** How many classes have a bar. */
@@ -20,6 +21,10 @@ export class Card {
   #bars = create("ol", { className: "bars", ariaLabel: "Most probable classes" });
   #seen = create("canvas", { className: "seen", role: "img", hidden: true });
   #speed = create("p", { className: "speed muted small" });
+  #why = create("button", { className: "why-button", hidden: true, ariaExpanded: "false" }, "Why?");
+  #reason = create("figure", { className: "why", hidden: true, ariaLive: "polite" });
+  /** The image that the result belongs to, the most probable class, and a drawing's ink. */
+  #explained = null;
 
   /**
    * @param {string} name of the model.
@@ -34,8 +39,10 @@ export class Card {
       ...(showName ? [create("h3", {}, name)] : []),
       create("div", { className: "verdict" }, this.#label, this.#confidence),
       this.#bars,
-      create("div", { className: "details" }, this.#seen, this.#speed),
+      create("div", { className: "details" }, this.#seen, this.#speed, this.#why),
+      this.#reason,
     );
+    this.#why.addEventListener("click", () => (this.#reason.hidden ? this.#explain() : this.#close()));
     this.clear("");
   }
 
@@ -47,6 +54,38 @@ export class Card {
     this.#bars.replaceChildren();
     this.#seen.hidden = true;
     this.#speed.textContent = "";
+    this.#explained = null;
+    this.#why.hidden = true;
+    this.#close();
+  }
+
+  #close() {
+    this.#reason.hidden = true;
+    this.#why.ariaExpanded = "false";
+  }
+
+  /** Show which parts of the current image speak for its most probable class. */
+  async #explain() {
+    const { image, ...query } = this.#explained;
+    this.#why.disabled = true;
+    const text = create("figcaption", { className: "muted small" });
+    this.#reason.replaceChildren(text);
+    try {
+      const found = await api.explain(image, { model: this.name, ...query });
+      const title = `${found.label}, ${percent(found.confidence)}`;
+      text.textContent =
+        `${title}. Orange parts speak for it, blue parts against it; the line surrounds the ` +
+        `strongest ones. Method: ${found.method}.`;
+      const alt = `The parts of the image that speak for ${found.label}`;
+      const src = `data:image/png;base64,${found.picture}`;
+      this.#reason.prepend(create("img", { src, alt }));
+    } catch ({ message }) {
+      text.textContent = message;
+    }
+    this.#why.disabled = false;
+    if (this.#explained === null) return;
+    this.#reason.hidden = false;
+    this.#why.ariaExpanded = "true";
   }
 
   /**
@@ -54,8 +93,15 @@ export class Card {
    * @param {object} options
    * @param {boolean} options.seen Whether to show the model's input.
    * @param {number} [options.rate] Frames per second.
+   * @param {Blob} options.image The image file.
+   * @param {string} [options.ink] The ink of a drawing.
+   * @param {boolean} [options.live] Whether the image is a frame of many: an open explanation
+   *     stays, and belongs to an earlier frame.
    */
-  show(result, { seen, rate }) {
+  show(result, { seen, rate, image, ink, live }) {
+    if (!live && this.#explained?.image !== image) this.#close();
+    this.#explained = { image, label: result.top[0][0], ...(ink ? { ink } : {}) };
+    this.#why.hidden = false;
     this.#label.textContent = result.verdict;
     this.#label.className = labelClass(result.shown);
     this.#confidence.textContent = result.confidence === null ? "" : percent(result.confidence);
@@ -129,8 +175,11 @@ export class Results {
     this.#times = [];
   }
 
-  /** @param {{models: import("./api.js").Result[], error?: string}} answer */
-  show(answer) {
+  /**
+   * @param {{models: import("./api.js").Result[], error?: string}} answer
+   * @param {{image: Blob, ink?: string, live?: boolean}} shown See `Card.show`.
+   */
+  show(answer, shown) {
     this.#error.hidden = !answer.error;
     if (answer.error) {
       this.#error.textContent = answer.error;
@@ -140,7 +189,7 @@ export class Results {
     for (const card of this.#cards) {
       const result = answer.models.find(({ name }) => name === card.name);
       // A result is missing if the server has other models now; the page will be reloaded soon.
-      if (result) card.show(result, { seen: this.wantsSeen, rate });
+      if (result) card.show(result, { seen: this.wantsSeen, rate, ...shown });
     }
     const text = labelsAsText(answer.models);
     if (text !== this.#announced) this.#announce(text);
