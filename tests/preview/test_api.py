@@ -103,7 +103,7 @@ def test_few_explanations_wait() -> None:
             explainer.explain(image, name=None, label=None, ink=None)
             for _ in range(MAX_WAITING + 3)
         ]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return list(await asyncio.gather(*asked, return_exceptions=True))
 
     found = asyncio.run(many())
     pool.close()
