@@ -19,6 +19,7 @@ RUNS = {
     "any": "every run",
     "augmented": "runs with an augmentation",
     "epochs": "runs that train in epochs",
+    "features": "runs that train on the features of a backbone",
     "nothing": "runs with the class `nothing`",
 }
 
