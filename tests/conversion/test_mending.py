@@ -36,10 +36,12 @@ class Network(torch.nn.Module):
         self.head = torch.nn.Linear(8 * 5 * 5, classes)
         self.ending = ending
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         scores: torch.Tensor = self.head(torch.relu(self.conv(x)).flatten(1))
         if self.ending == "softmax":
             return torch.softmax(scores, 1)
+        if self.ending == "both":
+            return scores, torch.softmax(scores, 1)
         return torch.sigmoid(scores) if self.ending == "sigmoid" else scores
 
 
@@ -89,7 +91,10 @@ def expected(
 
 
 @pytest.mark.parametrize("format_", ["mlpackage", "mlmodel"])
-@pytest.mark.parametrize(("ending", "head"), [("", "logits"), ("softmax", "probabilities")])
+@pytest.mark.parametrize(
+    ("ending", "head"),
+    [("", "logits"), ("softmax", "probabilities"), ("both", "probabilities")],
+)
 def test_classes_for_an_array_of_scores(make: Make, format_: str, ending: str, head: str) -> None:
     model = load(make(format_, ending)).with_input(labels=LABELS)
     assert model.classes == tuple(LABELS)

@@ -96,6 +96,8 @@ def array_scores(
     single = len(labels) == 2
     fits = {k: v for k, v in found.items() if v.shape[1] == len(labels)}
     fits = fits or {k: v for k, v in found.items() if single and v.shape[1] == 1}
+    if len(fits) > 1:  # such as logits and probabilities
+        fits = {k: v for k, v in fits.items() if ending(k) == "softmax"} or fits
     if len(fits) != 1:
         listed = ", ".join(f"{name} ({_size(value)})" for name, value in results[0].items())
         raise OptionError(
