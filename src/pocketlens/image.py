@@ -33,6 +33,7 @@ __all__ = [
     "ImageSource",
     "Ink",
     "InputSpec",
+    "decoded_side",
     "open_image",
     "prepare",
 ]
@@ -270,10 +271,14 @@ def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
         check_pixels(source.size, "the image")
         image = to_gray_or_rgb(ImageOps.exif_transpose(source))
     else:
-        side = DECODED_SIDES * max(spec.width, spec.height)
-        with decoding(source, side=side) as image:
+        with decoding(source, side=decoded_side(spec)) as image:
             return _fit(image, spec)
     return _fit(image, spec)
+
+
+def decoded_side(spec: InputSpec) -> int:
+    """The side of `decoding` for an input: a large JPEG file need not be decoded as a whole."""
+    return DECODED_SIDES * max(spec.width, spec.height)
 
 
 def _fit(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:

@@ -26,8 +26,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.decoding import decoding
 from pocketlens.errors import ImageError
-from pocketlens.image import InputSpec, open_image, prepare
+from pocketlens.image import InputSpec, decoded_side, open_image, prepare
 from pocketlens.image_files import read_image_file
 
 __all__ = [
@@ -255,8 +256,13 @@ def _receive(stream: Any) -> tuple[dict[str, Any], bytes] | None:
 
 def prepared(content: bytes, specs: Sequence[InputSpec], limit: Limit) -> list[NDArray[np.uint8]]:
     """An image file as the input of several models, decoded here; see `Decoders.prepare`."""
-    image = open_image(content, max_pixels=limit.max_pixels, use=limit.use)
-    return [prepare(image, spec) for spec in specs]
+    found = []
+    for spec in specs:  # each decoded as by `prepare`, so that the pixels are those of `predict`
+        with decoding(
+            content, max_pixels=limit.max_pixels, use=limit.use, side=decoded_side(spec)
+        ) as image:
+            found.append(prepare(image, spec))
+    return found
 
 
 def reduced(content: bytes) -> bytes:
