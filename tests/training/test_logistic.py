@@ -54,7 +54,7 @@ def test_several_problems_at_once_are_as_one_by_one() -> None:
     weights = weights / weights.mean(1, keepdim=True)
     both = Problem(x, labels, 3, weights)
     both.minimize(0.01)
-    for own, together in zip(weights, both.logits(), strict=True):
+    for own, together in zip(weights, [both.logits(k) for k in range(len(weights))], strict=True):
         alone = Problem(x, labels, 3, own).solve(0.01)
         assert torch.allclose(together.softmax(1), alone(x).softmax(1), atol=2e-3)
 

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from pocketlens import networks
 from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
+from pocketlens.data.dataset import spread
 from pocketlens.data.large_arrays import concatenate
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, LearningCurve, write_history
@@ -59,8 +60,15 @@ REPEATED = 400
 MIRRORED = 400
 """Up to this many images, their mirror images are tried, too; their features take as long again."""
 
-MOST_VALIDATED = 4_000
-"""With more images, the strength is chosen on this many; the head is fitted on all."""
+MOST_VALIDATED = 2_000
+"""With more images, the strength is chosen on this many, or three per class if that is more; the
+head is fitted on all."""
+
+MAX_CLASSES = 2_000
+"""The head is fitted in one piece: with more classes, that takes hours on a laptop."""
+
+LARGE = 200_000_000
+"""Above this product of images, features and classes, every second strength is tried."""
 
 SCENES = 60
 
@@ -114,6 +122,11 @@ def train_on_features(
     """
     started = time.perf_counter()
     data, background = _without_background(data, background)
+    if len(data.classes) > MAX_CLASSES:
+        raise OptionError(
+            f"training on features takes at most {MAX_CLASSES} classes; received: "
+            f'{len(data.classes)}; train a network from scratch instead: training.method = "epochs"'
+        )
     if len(data.classes) < 2:
         raise OptionError(
             f"a recognizer needs at least two classes besides '{NOTHING}'; "
@@ -359,10 +372,9 @@ def _choose(
     without them by more than one standard error of the difference.
     """
     classes = int(labels.max()) + 1
-    random = np.random.default_rng(recipe.seed)
     some = np.arange(len(labels))
-    if len(some) > MOST_VALIDATED:
-        some = np.sort(random.permutation(len(some))[:MOST_VALIDATED])
+    if len(some) > (most := max(MOST_VALIDATED, 3 * classes)):
+        some = np.sort(spread(labels.numpy(), most, seed=recipe.seed))
     repeats = max(1, min(3, REPEATED // len(some)))
     splits = [
         list(folds(labels[some], groups[some], FOLDS, seed=recipe.seed + number))
@@ -414,11 +426,12 @@ def _try(
     """Cross-validate one way to make the head; by default with the network's concepts."""
     concepts = network.concepts if concepts is None else concepts
     described = _described(network, features, concepts)
+    strengths = STRENGTHS[:: 2 if described.numel() * classes > LARGE else 1]
     logits = held_out_logits(
         described,
         labels,
         classes,
-        STRENGTHS,
+        strengths,
         [split for one in splits for split in one],
         sizes=_sizes(network, described, concepts),
         balanced=recipe.training.class_weights == "balanced",
@@ -430,7 +443,7 @@ def _try(
     held = losses[0].isfinite()
     at = int(losses[:, held].mean(1).argmin())
     first = logits[at, : len(splits[0])].nanmean(0)  # each image is held out once in a repetition
-    return Trial(concepts, features.shape[1], STRENGTHS[at], first, losses[at, held], splits[0])
+    return Trial(concepts, features.shape[1], strengths[at], first, losses[at, held], splits[0])
 
 
 def _for_all(trial: Trial, some: NDArray[np.int64], labels: Tensor) -> Trial:

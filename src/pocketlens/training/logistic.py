@@ -25,6 +25,12 @@ __all__ = [
 LARGE = 20_000_000
 """Numbers in the rows from which on several threads are faster than one."""
 
+TOGETHER = 4_000_000
+"""The most weights of problems that are solved together."""
+
+HISTORY = 10
+"""Steps that L-BFGS remembers, each as large as the weights."""
+
 STEPS, ROUGH_STEPS = 100, 30
 """The most steps of L-BFGS, for the final head and in cross-validation, where each strength starts
 from the solution of the one before."""
@@ -118,6 +124,7 @@ class Problem:
         optimizer = torch.optim.LBFGS(
             [weight, bias],
             max_iter=steps,
+            history_size=HISTORY,
             tolerance_grad=1e-5,
             tolerance_change=1e-7,
             line_search_fn="strong_wolfe",
@@ -144,10 +151,10 @@ class Problem:
         whole = self.weight if self.basis is None else self.weight @ self.basis.T
         return Linear(whole, self.bias)
 
-    def logits(self) -> Tensor:
-        """Logits `(M, N, K)` of the rows, by the solution of each problem."""
-        found = torch.addmm(self.bias, self.x, self.weight.T)
-        return found.reshape(len(self.x), -1, self.classes).transpose(0, 1)
+    def logits(self, number: int) -> Tensor:
+        """Logits `(N, K)` of the rows, by the solution of one problem."""
+        own = slice(number * self.classes, (number + 1) * self.classes)
+        return torch.addmm(self.bias[own], self.x, self.weight[own].T)
 
 
 @contextmanager
@@ -232,23 +239,26 @@ def held_out_logits(
     """
     views = x.shape[1]
     rows, own = x.flatten(0, 1), labels.repeat_interleave(views)
+    rows = Blocks.fit(rows, sizes)(rows)
     weights = torch.zeros(len(splits), len(labels))
     for number, (train, _) in enumerate(splits):
         weights[number, train] = class_weights(labels[train], classes, balanced=balanced)
     weights = weights * (len(labels) / weights.sum(1, keepdim=True))
-    problem = Problem(
-        Blocks.fit(rows, sizes)(rows), own, classes, weights.repeat_interleave(views, dim=1)
-    )
+    weights = weights.repeat_interleave(views, dim=1)
+    most = max(1, TOGETHER // (classes * min(rows.shape)))
+    problems = [Problem(rows, own, classes, part) for part in torch.split(weights, most)]
     found: list[Tensor] = []
     lowest = float("inf")
     for strength in strengths:
-        problem.minimize(strength, steps=ROUGH_STEPS)
-        logits = problem.logits()[:, ::views]
-        out = torch.full_like(logits, torch.nan)
+        out = torch.full((len(splits), len(labels), classes), torch.nan)
         losses = []
         for number, (_, held) in enumerate(splits):
-            out[number, held] = logits[number, held]
-            losses.append(F.cross_entropy(logits[number, held], labels[held]))
+            problem = problems[number // most]
+            if number % most == 0:
+                problem.minimize(strength, steps=ROUGH_STEPS)
+            logits = problem.logits(number % most)[::views][held]
+            out[number, held] = logits
+            losses.append(F.cross_entropy(logits, labels[held]))
         found.append(out)
         loss = float(torch.stack(losses).mean())
         if loss > RISEN * lowest:
