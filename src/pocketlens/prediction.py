@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.errors import OptionError, did_you_mean, printable
-from pocketlens.image import ASSUMABLE, ImageSource, InputSpec, prepare
+from pocketlens.image import ASSUMABLE, COLORS, ImageSource, InputSpec, prepare
 
 __all__ = [
     "MARGIN",
@@ -177,14 +177,13 @@ def other_input(spec: InputSpec, values: Mapping[str, Any]) -> InputSpec:
     for name in values:
         if name not in ASSUMABLE:
             raise OptionError(f"unknown field {name!r}; {did_you_mean(name, ASSUMABLE)}")
-    other = spec.with_values(**values)
-    if other.channels != spec.channels:
+    if (color := values.get("color")) in COLORS and (color == "gray") != (spec.channels == 1):
         expected = "gray" if spec.channels == 1 else "rgb or bgr"
         raise OptionError(
             f"the model takes images of {spec.channels} channel(s), so its color is {expected}; "
-            f"received: {other.color}"
+            f"received: {color}"
         )
-    return other
+    return spec.with_values(**values)
 
 
 def class_name_errors(names: Sequence[object]) -> list[str]:

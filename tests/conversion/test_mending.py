@@ -20,6 +20,7 @@ from PIL import Image
 from command_line import error_of, output_of, run_command
 from pocketlens.conversion import convert
 from pocketlens.coreml import inspect, load
+from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import CheckFailedError, ConversionError, OptionError
 
 SCALE, BIAS = 1 / 127.5, np.array([-1, -0.5, -1])  # of the files; their images are BGR
@@ -200,11 +201,34 @@ def test_what_cannot_be_written(make: Make, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="has its own labels"):
         convert(model, target, labels=LABELS)
 
+    with pytest.raises(OptionError, match="a scale of 0 makes all images alike"):
+        convert(model.with_input(scale=0), target)
+    with pytest.raises(OptionError, match="so its color is rgb or bgr; received: gray"):
+        model.with_input(color="gray")
+
     broken = model.with_input(color="rgb")
     broken.probabilities = lambda images: np.eye(3, dtype=np.float32)[:1].repeat(len(images), 0)  # type: ignore[method-assign]
     with pytest.raises(CheckFailedError, match=r"was not written.*would differ.*by up to"):
         convert(broken, target)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_pipeline_only_ink_and_crop(make: Make, tmp_path: Path) -> None:
+    model_pb2 = generated("Model_pb2")
+    inner = model_pb2.Model.FromString(make("mlmodel", "softmax", labels=LABELS).read_bytes())
+    spec = model_pb2.Model(specificationVersion=5)
+    spec.description.CopyFrom(inner.description)
+    spec.pipelineClassifier.pipeline.models.add().CopyFrom(inner)
+    path = tmp_path / "pipeline.mlmodel"
+    path.write_bytes(spec.SerializeToString())
+    made = load(convert(load(path).with_input(ink="light"), tmp_path / "light.mlmodel"))
+    assert made.input_spec.ink == "light"
+    assert np.array_equal(made.probabilities(IMAGES), load(path).probabilities(IMAGES))
+    with pytest.raises(
+        ConversionError, match="not in a file of this kind; convert the model again"
+    ):
+        convert(load(path).with_input(color="rgb"), tmp_path / "rgb.mlmodel")
+    assert {each.name for each in tmp_path.iterdir()} == {"pipeline.mlmodel", "light.mlmodel"}
 
 
 def test_convert_mends_a_file(make: Make, tmp_path: Path) -> None:

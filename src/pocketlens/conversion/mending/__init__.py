@@ -70,6 +70,8 @@ def mend(model: CoreMLModel, target: Path, *, force: bool = False) -> None:
             f"{model.path}: nothing to change; pass at least one of --color, --scale, --bias, "
             "--crop, --ink and --labels with a value that it does not have"
         )
+    if 0 in after.scale:
+        raise OptionError("a scale of 0 makes all images alike; expected another number")
     color = after.color if after.color != before.color else None
     affine = Affine.between(before, after)
     if color or named or not affine.is_identity:
