@@ -11,7 +11,7 @@ from PIL import Image
 
 from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Prediction, Predictor, Thresholds, class_name_errors
+from pocketlens.prediction import Prediction, Predictor, Remembering, Thresholds, class_name_errors
 
 
 class Brightness(Predictor):
@@ -98,3 +98,30 @@ def test_one_image_gives_one_prediction_several_give_a_list(tmp_path: Path) -> N
 )
 def test_class_names(names: list[object], errors: list[str]) -> None:
     assert class_name_errors(names) == errors
+
+
+class Counting(Predictor):
+    """Probabilities of its own for each image; counts them."""
+
+    classes = ("a", "b")
+    input_spec = InputSpec(1, 1)
+    count = 0
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.count += len(images)
+        first = images[:, 0, 0] / np.float32(255)
+        return np.concatenate([first, 1 - first], axis=1)
+
+
+def test_what_is_remembered_is_not_computed_again() -> None:
+    inner = Counting()
+    both = Remembering(inner)
+    assert (both.classes, both.input_spec, both.thresholds) == (
+        inner.classes,
+        inner.input_spec,
+        inner.thresholds,
+    )
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    for part in (images, images[:2], images, images[2:], images[2:][::-1]):
+        assert (both.probabilities(part) == Counting().probabilities(part)).all()
+    assert inner.count == 4 + 2 + 2 + 2

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from pocketlens import networks
+from pocketlens import recognizer as recognizer_module
 from pocketlens.errors import OptionError, OutputExistsError, RunError
 from pocketlens.image import Color, InputSpec
 from pocketlens.recipe import Choice
@@ -54,6 +55,20 @@ def test_the_temperature_divides_the_logits() -> None:
     expected = (recognizer.logits(images) / 4).softmax(1).numpy()
     assert np.allclose(recognizer.probabilities(images), expected)
     assert recognizer.probabilities(images[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(10**9, [5]), (2 * 64, [2, 2, 1]), (1, [1] * 5)])
+def test_the_pixels_of_a_batch_are_limited(
+    monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]
+) -> None:
+    recognizer = untrained(InputSpec(8, 8))
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+    expected = recognizer.probabilities(images)
+    seen: list[int] = []
+    recognizer.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    monkeypatch.setattr(recognizer_module, "MOST_PIXELS", most)
+    assert np.allclose(recognizer.probabilities(images), expected, atol=1e-6)
+    assert seen == sizes
 
 
 def test_damaged_files_are_rejected(tmp_path: Path) -> None:

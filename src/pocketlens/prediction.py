@@ -6,6 +6,7 @@ comparison, preview and serving work with either.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
 from abc import ABC, abstractmethod
@@ -27,6 +28,7 @@ __all__ = [
     "ImageSources",
     "Prediction",
     "Predictor",
+    "Remembering",
     "Thresholds",
     "by_name",
     "class_name_errors",
@@ -306,3 +308,29 @@ class Predictor(ABC):
             for row in self.probabilities(batch)
         ]
         return answers if several else answers[0]
+
+
+class Remembering(Predictor):
+    """Another predictor, which computes the probabilities of the same images only once."""
+
+    def __init__(self, other: Predictor) -> None:
+        self.other = other
+        self.known: dict[bytes, NDArray[np.float32]] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.other.classes
+
+    @property
+    def input_spec(self) -> InputSpec:
+        return self.other.input_spec
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self.other.thresholds
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        key = hashlib.blake2b(np.ascontiguousarray(images).data).digest()
+        if key not in self.known:
+            self.known[key] = self.other.probabilities(images)
+        return self.known[key]

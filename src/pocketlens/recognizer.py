@@ -36,6 +36,8 @@ __all__ = ["Recognizer", "planes"]
 
 FORMAT = "pocketlens-weights-2"
 BATCH = 500
+MOST_PIXELS = 1_200_000
+"""A batch has at most `BATCH` images and this many pixels: a layer holds many values for each."""
 
 
 def planes(images: Tensor, input_spec: InputSpec, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -118,10 +120,11 @@ class Recognizer(Predictor):
         """Logits `(N, K)` of images `(N, H, W, C)` uint8, not divided by the temperature."""
         device = next(self.network.parameters()).device
         first = torch.as_tensor(images).permute(0, 3, 1, 2)
+        pixels = max(1, first.shape[2] * first.shape[3])
         return torch.cat(
             [
                 self.network(planes(batch.to(device), self.input_spec)).float()
-                for batch in torch.split(first, BATCH)
+                for batch in torch.split(first, max(1, min(BATCH, MOST_PIXELS // pixels)))
             ]
         )
 

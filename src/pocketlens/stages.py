@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pocketlens.callbacks import Callback
 from pocketlens.errors import CheckFailedError, OutputError
 from pocketlens.files import digest, size_on_disk, write_aside
-from pocketlens.prediction import NOTHING
+from pocketlens.prediction import NOTHING, Predictor, Remembering
 from pocketlens.recipe import Recipe
 from pocketlens.report.drawer import Drawer, Job
 from pocketlens.run_contents import (
@@ -162,6 +162,11 @@ class Stages:
 
         return Recognizer.load(self.folder)
 
+    @cached_property
+    def remembering(self) -> Predictor:
+        """The recognizer, for both the evaluation and the comparison with the Core ML file."""
+        return Remembering(self.recognizer)
+
     def data(self) -> None:
         from pocketlens import augment
         from pocketlens.data import load_data, resolve
@@ -245,7 +250,7 @@ class Stages:
     def evaluate(self) -> None:
         from pocketlens.evaluation.accuracy import evaluate
 
-        evaluation = evaluate(self.recognizer, self.test_set)
+        evaluation = evaluate(self.remembering, self.test_set)
         if evaluation.warning:
             for callback in self.callbacks:
                 callback.note(f"WARNING: {evaluation.warning}")
@@ -282,7 +287,7 @@ class Stages:
         started = time.perf_counter()
         model = load(self.model, time_limit=default_time_limit())
         load_seconds = time.perf_counter() - started
-        parity = verify(self.recognizer, model, self.test_set)
+        parity = verify(self.remembering, model, self.test_set)
         self.draw([("draw_parity", (parity, self.figures / "parity.svg"))])
         check = Check(
             self.model.name,
@@ -379,10 +384,11 @@ def _import_exporter() -> None:
 
 
 def _milliseconds(predict: Callable[..., Any], data: Dataset, *, rounds: int = 5) -> float:
-    """Median over rounds of the time per image, in batches of up to 200."""
+    """Median over rounds of the time per image, in batches of up to 200 (large images: 20)."""
     from pocketlens.data.large_arrays import in_memory
 
-    images = in_memory(data.images[:200])
+    height, width = data.images.shape[1:3]
+    images = in_memory(data.images[: 20 if height * width > LARGE else 200])
     times = []
     for _ in range(rounds):
         started = time.perf_counter()
