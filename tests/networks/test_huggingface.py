@@ -90,7 +90,9 @@ def test_a_network_without_classes_gives_its_pooled_output(kind: str, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", sampled([kind for kind in MAKERS if kind not in DEEP], 1))
-def test_from_training_to_a_checked_core_ml_file(kind: str, tmp_path: Path) -> None:
+def test_from_training_to_a_checked_core_ml_file(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "network"
     recipe, data = recipe_for(hub_networks.save(kind, folder)), colors()
     trained = train_on_features(recipe, data).recognizer
@@ -101,6 +103,7 @@ def test_from_training_to_a_checked_core_ml_file(kind: str, tmp_path: Path) -> N
     again = Recognizer.load(tmp_path / "weights.safetensors")
     assert np.array_equal(again.probabilities(data.images), trained.probabilities(data.images))
     model = load(convert(again, tmp_path / "M.mlpackage", precision="float32"))
+    assert not [record for record in caplog.records if record.name == "coremltools"]
     assert model.input_spec == RGB
     assert verify(again, model, data).passed
 
