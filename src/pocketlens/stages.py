@@ -358,8 +358,18 @@ class Stages:
             name=options.name,
             bundle_id=options.bundle_id,
             team=options.team or None,
+            pictures=self._pictures() if self.recipe.training.method == "features" else (),
             force=(self.folder / APP).exists(),
         )
+
+    def _pictures(self) -> list[Any]:
+        """A training image of each class, for the app's icon."""
+        import numpy as np
+
+        labels = self.train_set.labels
+        nothing = [at for at, name in enumerate(self.train_set.classes) if name == NOTHING]
+        chosen = [int((labels == at).argmax()) for at in np.unique(labels) if at not in nothing]
+        return [self.train_set.images[at] for at in chosen]
 
     def report(self) -> None:
         from pocketlens.report import write_report

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -19,6 +20,7 @@ from pocketlens.app.writer import MANIFEST, write_app
 from pocketlens.coreml import load
 from pocketlens.errors import (
     AppError,
+    ImageError,
     ModelFileError,
     OptionError,
     OutputExistsError,
@@ -396,3 +398,33 @@ def test_ink_and_crop_can_be_given(digits_model: Path, tmp_path: Path) -> None:
     assert (described["ink"], described["crop"]) == ("light", "fill")
     with pytest.raises(OptionError, match="unknown input.ink 'blue'"):
         create_app(digits_model, tmp_path / "other", ink="blue")
+
+
+def test_an_icon_of_pictures(digits_model: Path, tmp_path: Path) -> None:
+    """Three pictures are side by side, of four each has a quarter; the letter is not drawn."""
+    colors = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (9, 9, 9)]
+    pictures = [np.full((30, 50, 3), color, np.uint8) for color in colors]
+    Image.fromarray(pictures[0]).save(tmp_path / "red.png")
+    app = create_app(
+        digits_model, tmp_path / "app", pictures=[tmp_path / "red.png", *pictures[1:3]]
+    )
+    assert check_app(app) == []
+
+    def pixels(app: Path, name: str, *places: tuple[int, int]) -> list[object]:
+        (path,) = app.glob(f"*/Assets.xcassets/AppIcon.appiconset/{name}")
+        with Image.open(path) as icon:
+            assert icon.size == (1024, 1024)
+            return [icon.getpixel(place) for place in places]
+
+    across = [(60, 500), (512, 500), (960, 500)]
+    expected = [(225, 0, 0), (0, 225, 0), (0, 0, 225)]
+    assert pixels(app, "AppIcon.png", *across) == expected
+    assert pixels(app, "AppIcon-Dark.png", across[0]) == [(150, 0, 0, 255)]
+    assert pixels(app, "AppIcon.png", (176, 250)) == [(255, 255, 255)], "a corner of the viewfinder"
+    app = create_app(digits_model, tmp_path / "app", pictures=pictures, force=True)
+    corners = [(60, 60), (960, 60), (60, 960), (960, 960)]
+    assert pixels(app, "AppIcon.png", *corners) == [*expected, (225, 225, 0)]
+    assert check_app(app) == []
+    with pytest.raises(ImageError):
+        create_app(digits_model, tmp_path / "other", pictures=[tmp_path / "nowhere.png"])
+    assert not (tmp_path / "other").exists()

@@ -6,7 +6,7 @@ Deterministic: the same arguments produce the same pixels.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ from pocketlens.image import InputSpec
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ICONS", "ICON_SIZE", "Appearance", "fixture_images", "icon", "png"]
+__all__ = ["ICONS", "ICON_SIZE", "MAX_PICTURES", "Appearance", "fixture_images", "icon", "png"]
 
 ICON_SIZE = 1024
 """The icon size that Xcode requires, in pixels."""
@@ -36,10 +36,16 @@ WHITE = (255, 255, 255)
 PALE = (150, 198, 255)  # TOP, lightened: readable on the dark background
 OVERSAMPLING = 4  # smooths the edges of small images; large images do not need it
 SMALL = 512
+MAX_PICTURES = 4
 
 
-def icon(letter: str, appearance: Appearance = "light") -> Image.Image:
-    """An app icon, 1024 × 1024: `letter` between the corners of a viewfinder.
+def icon(
+    letter: str, appearance: Appearance = "light", pictures: Sequence[Image.Image] = ()
+) -> Image.Image:
+    """An app icon, 1024 × 1024: `letter`, or pictures, between the corners of a viewfinder.
+
+    Up to three pictures are side by side, four or more are a square of the first four. The dark
+    icon then has them darkened, the tinted one in gray.
 
     As Apple's guidelines ask, `light` is opaque (RGB), `dark` has a transparent background (RGBA),
     because the system draws its own, and `tinted` is gray on black (mode L): the system colors it.
@@ -47,7 +53,11 @@ def icon(letter: str, appearance: Appearance = "light") -> Image.Image:
     from PIL import Image, ImageDraw, ImageFont
 
     ink: Any = WHITE
-    if appearance == "light":
+    if pictures:
+        image = _mosaic(pictures, {"light": 0.9, "dark": 0.6, "tinted": 0.8}[appearance])
+        image = image.convert({"light": "RGB", "dark": "RGBA", "tinted": "L"}[appearance])
+        ink = 255 if appearance == "tinted" else WHITE
+    elif appearance == "light":
         ramp = np.linspace(TOP, BOTTOM, ICON_SIZE).round().astype(np.uint8)
         image = Image.fromarray(np.repeat(ramp[:, None, :], ICON_SIZE, axis=1))
     elif appearance == "dark":
@@ -59,9 +69,27 @@ def icon(letter: str, appearance: Appearance = "light") -> Image.Image:
     for x, inward_x in ((near, arm), (far, -arm)):
         for y, inward_y in ((near, arm), (far, -arm)):
             draw.line([(x + inward_x, y), (x, y), (x, y + inward_y)], ink, width, joint="curve")
-    font = ImageFont.load_default(520)
-    draw.text((ICON_SIZE / 2, ICON_SIZE / 2), letter, ink, font, anchor="mm")
+    if not pictures:
+        font = ImageFont.load_default(520)
+        draw.text((ICON_SIZE / 2, ICON_SIZE / 2), letter, ink, font, anchor="mm")
     return image
+
+
+def _mosaic(pictures: Sequence[Image.Image], brightness: float) -> Image.Image:
+    """Pictures in columns, or four in a square; darkened, so that white lines are visible."""
+    from PIL import Image, ImageOps
+
+    shown = pictures[: MAX_PICTURES if len(pictures) >= MAX_PICTURES else MAX_PICTURES - 1]
+    columns, rows = (2, 2) if len(shown) == MAX_PICTURES else (len(shown), 1)
+    lines = [round(k * ICON_SIZE / columns) for k in range(columns + 1)]
+    height = ICON_SIZE // rows
+    image = Image.new("RGB", (ICON_SIZE, ICON_SIZE))
+    for number, picture in enumerate(shown):
+        row, column = divmod(number, columns)
+        size = (lines[column + 1] - lines[column], height)
+        part = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS)
+        image.paste(part, (lines[column], row * height))
+    return image.point([round(brightness * value) for value in range(256)] * 3)
 
 
 def fixture_images(spec: InputSpec) -> dict[str, Image.Image]:

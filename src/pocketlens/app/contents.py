@@ -7,11 +7,11 @@ from the model (class name, description) is inserted into a template; it is writ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pocketlens.app.artwork import ICONS, fixture_images, icon, png
 from pocketlens.app.names import IOS_VERSIONS, AppSpec
@@ -19,6 +19,9 @@ from pocketlens.app.project import build_project
 from pocketlens.app.spec import MODEL_NAME, Described, RecognizerSpec
 from pocketlens.errors import AppError
 from pocketlens.prediction import Predictor
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["Content", "app_contents"]
 
@@ -35,7 +38,12 @@ SINGLE_PRECISION_TOLERANCE = 0.02
 
 
 def app_contents(
-    spec: AppSpec, model: Described, file: Path, *, half_precision: bool
+    spec: AppSpec,
+    model: Described,
+    file: Path,
+    *,
+    half_precision: bool,
+    pictures: Sequence[Image.Image] = (),
 ) -> dict[str, Content]:
     """The files of the app, by their path in its folder, with `/` as the separator.
 
@@ -46,6 +54,7 @@ def app_contents(
         file: The Core ML file or package, which is copied.
         half_precision: Whether a device may compute the model in float16; it sets the tolerance of
             the app's tests.
+        pictures: For the icon.
 
     Raises:
         AppError: A duplicate class name, or a package that contains symbolic links.
@@ -58,7 +67,7 @@ def app_contents(
     contents[f"{spec.name}/recognizer.json"] = recognizer.to_json().encode()
     for appearance, icon_name in ICONS.items():
         contents[f"{spec.name}/Assets.xcassets/AppIcon.appiconset/{icon_name}"] = png(
-            icon(spec.name[0].upper(), appearance)
+            icon(spec.name[0].upper(), appearance, pictures)
         )
     for path, content in _fixtures(model, half_precision).items():
         contents[f"{spec.tests}/{path}"] = content

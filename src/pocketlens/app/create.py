@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pocketlens.app.artwork import ICON_SIZE, MAX_PICTURES
 from pocketlens.app.contents import app_contents
 from pocketlens.app.names import AppSpec, oldest_ios, suggest_name
 from pocketlens.app.spec import Described
 from pocketlens.app.writer import earlier_options, refuse_existing, write_app
 from pocketlens.commands import command
 from pocketlens.errors import AppError, UnsupportedModelError, with_article
-from pocketlens.image import InputSpec
+from pocketlens.image import ImageSource, InputSpec, prepare
 from pocketlens.prediction import THRESHOLDS_KEY, Predictor, Thresholds
 
 __all__ = ["create_app"]
@@ -27,6 +28,9 @@ CUSTOM_CODE = {
 }
 """Layers and models whose code or content is not in the file, by their names in the spec."""
 
+PICTURE = InputSpec(ICON_SIZE, ICON_SIZE, "rgb")
+"""A picture of the icon: its square middle."""
+
 
 def create_app(
     file: str | os.PathLike[str],
@@ -37,6 +41,7 @@ def create_app(
     team: str | None = None,
     ink: str | None = None,
     crop: str | None = None,
+    pictures: Sequence[ImageSource] = (),
     force: bool = False,
 ) -> Path:
     """Write a complete Xcode project of an iPhone and iPad app around a Core ML image classifier.
@@ -59,6 +64,8 @@ def create_app(
         ink: The lines of drawings, `dark` or `light`. Default: as the file says.
         crop: How images are cropped: `center-crop`, `fit` or `fill`. Default: as the file says.
             Scale, bias, color order and labels are inside the file, which the app cannot change.
+        pictures: Up to four pictures for the app's icon: paths, Pillow images or arrays. Default:
+            the icon has the first letter of the name.
         force: Overwrite an app that was written to this folder before. Options that are None keep
             their earlier values. Files that the user has changed are kept; if the new app has
             different contents for them, a `UserWarning` lists them.
@@ -68,6 +75,7 @@ def create_app(
 
     Raises:
         OptionError: An invalid name, bundle id, team, ink or crop.
+        ImageError: A picture cannot be read.
         AppError: The file is not an image classifier, or needs code that is not in the file.
         OutputExistsError: The folder exists, and `force` is False or the folder does not contain
             an app written by Pocketlens.
@@ -75,6 +83,8 @@ def create_app(
         ModelFileError: The file is damaged.
         UnsupportedModelError: A compiled model, or a specification version that is too new.
     """
+    from PIL import Image
+
     from pocketlens.coreml import inspect
 
     file, folder = Path(file), Path(folder)
@@ -86,12 +96,19 @@ def create_app(
     spec = AppSpec(options["name"], options.get("bundle_id"), options.get("team"))
     if not force:
         refuse_existing(folder)
+    shown = [Image.fromarray(prepare(each, PICTURE)) for each in pictures[:MAX_PICTURES]]
     description = inspect(file)
     if [feature["type"] for feature in description["inputs"]] != ["image"]:
         raise AppError(_not_a_classifier(file, description))
     model = _told(_model(file, description), options)
     spec = replace(spec, ios=oldest_ios(description["specification_version"]))
-    contents = app_contents(spec, model, file, half_precision=_may_be_half_precision(description))
+    contents = app_contents(
+        spec,
+        model,
+        file,
+        half_precision=_may_be_half_precision(description),
+        pictures=shown,
+    )
     kept = write_app(folder, contents, force=force, options=options)
     if kept:
         warnings.warn(

@@ -23,6 +23,7 @@ from pocketlens.errors import AppError, CheckFailedError, OptionError
         "pocketlens app Digits.mlpackage --out DigitsApp --name Digits",
         "pocketlens app Digits.mlpackage -o DigitsApp --bundle-id com.me.digits --team A1B2C3D4E5",
         "pocketlens app Foreign.mlmodel -o App --ink light     # drawings in white on black",
+        "pocketlens app runs/cats -o CatsApp --picture tiger.jpg --picture cat.jpg",
         "pocketlens app --check DigitsApp",
     )
 )
@@ -35,6 +36,10 @@ def app(
     name: Annotated[str | None, typer.Option(help="The app's name, such as 'Digit Lens'.")] = None,
     bundle_id: Annotated[str | None, typer.Option(help="For example com.me.digits.")] = None,
     team: Annotated[str | None, typer.Option(help="Apple team id, 10 characters.")] = None,
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture for the icon; repeatable, up to four; default: a letter."),
+    ] = None,
     check: Annotated[
         Path | None, typer.Option(help="Check the app in this folder instead.")
     ] = None,
@@ -58,6 +63,7 @@ def app(
         refuse_options(
             "--check only reads an app; remove them",
             **{"out": out, "name": name, "bundle-id": bundle_id, "team": team, "force": force},
+            picture=picture or None,
             **vars(told),
         )
         problems = check_app(check)
@@ -84,6 +90,7 @@ def app(
         team=team,
         ink=told.ink,
         crop=told.crop,
+        pictures=picture or (),
         force=force,
     )
     project = next(folder.glob("*.xcodeproj"))
