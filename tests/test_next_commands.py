@@ -434,7 +434,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "data/loading.py:_resolve_auto": [no_mnist],
     "data/loading.py:resolve": [an_unknown_source],
     "finetuning.py:correct": [corrections_for_an_unfinished_run],
-    "recipe.py:_recipe_hint": [a_folder_of_photos_as_recipe],
+    "shipped_recipes.py:_recipe_hint": [a_folder_of_photos_as_recipe],
     "recognizer.py:Recognizer.load": [weights_that_are_missing],
     "report/page.py:_commands": [a_complete_report],
     "report/page.py:_resume": [an_incomplete_report],
