@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from pocketlens.data.check import DataCheck as DataCheck
     from pocketlens.data.check import Finding as Finding
     from pocketlens.data.check import check_data as check_data
+    from pocketlens.data.wrong_labels import LabelCheck as LabelCheck
+    from pocketlens.data.wrong_labels import WrongLabel as WrongLabel
     from pocketlens.errors import PocketlensError as PocketlensError
     from pocketlens.evaluation import Calibration as Calibration
     from pocketlens.evaluation import CalibrationBin as CalibrationBin
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from pocketlens.run_folder import read_run as read_run
     from pocketlens.training import Training as Training
     from pocketlens.training import train as train
+    from pocketlens.training.label_check import check_labels as check_labels
 
 _HOME = {
     "AppOptions": "recipe_options",
@@ -107,6 +110,8 @@ _HOME = {
     "CoreMLModel": "coreml",
     "Corrected": "finetuning",
     "DataCheck": "data.check",
+    "LabelCheck": "data.wrong_labels",
+    "WrongLabel": "data.wrong_labels",
     "DataOptions": "recipe_options",
     "DataSummary": "run_folder",
     "Dataset": "data",
@@ -148,6 +153,7 @@ _HOME = {
     "TrainingOptions": "recipe_options",
     "check_app": "app",
     "check_data": "data.check",
+    "check_labels": "training.label_check",
     "convert": "conversion",
     "correct": "finetuning",
     "create_app": "app",
@@ -198,6 +204,7 @@ __all__ = [
     "InputSpec",
     "Interface",
     "KerasPredictor",
+    "LabelCheck",
     "LearningCurve",
     "Metrics",
     "Mistake",
@@ -224,8 +231,10 @@ __all__ = [
     "Tolerance",
     "Training",
     "TrainingOptions",
+    "WrongLabel",
     "check_app",
     "check_data",
+    "check_labels",
     "convert",
     "correct",
     "create_app",

@@ -48,7 +48,7 @@ from pocketlens.run_state import (
     remove_run,
     write_finished,
 )
-from pocketlens.stages import Stages
+from pocketlens.stages import Stages, refuse_problems
 
 __all__ = ["STAGES", "check", "run"]
 
@@ -69,6 +69,7 @@ def run(
     overrides: Overrides = (),
     resume: bool = False,
     force: bool = False,
+    strict: bool = False,
     until: str = "report",
     callbacks: Iterable[Callback] = (),
 ) -> Run:
@@ -82,6 +83,7 @@ def run(
         overrides: Changed keys of the recipe, such as `{"training.epochs": 3}`.
         resume: Continue an interrupted training from its checkpoint.
         force: Start again: remove the run in `out` first.
+        strict: Stop if the check of a folder or CSV file finds a problem, see `check_data`.
         until: The last stage to run; one of `STAGES`.
         callbacks: Called as the run proceeds.
 
@@ -93,7 +95,8 @@ def run(
         RecipeError: An invalid recipe; all errors are listed, before the first stage starts.
         OutputExistsError: `out` contains something else, or an unfinished training while neither
             `resume` nor `force` is set.
-        CheckFailedError: The Core ML file does not agree with the trained network.
+        CheckFailedError: The Core ML file does not agree with the trained network; or `strict` is
+            set, and there is a problem.
         OutputError: The folder cannot be written (no permission, disk full), was removed, or
             another process works in it.
         KeyboardInterrupt: Ctrl-C; the best weights so far are kept.
@@ -124,10 +127,13 @@ def run(
         left = [stage for stage in planned if stage not in finished]
         # A training that was finished before continues after its last epoch: nothing is left.
         resume = resume or "train" in read_finished(folder)
+        checked = read_run(folder).data_check if strict and "data" in finished else None
+        if checked:
+            refuse_problems(checked)
         if left:
             remove_results(folder, left[0], finished)
         with Drawer() if set(left) & set(DRAWING) else nullcontext() as drawer:
-            work = Stages(folder, resolved, callbacks, drawer, left, resume=resume)
+            work = Stages(folder, resolved, callbacks, drawer, left, resume=resume, strict=strict)
             try:
                 for stage in planned:
                     for callback in callbacks:

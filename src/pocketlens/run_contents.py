@@ -17,8 +17,10 @@ __all__ = [
     "CHECKPOINT",
     "CONTENTS",
     "DATA",
+    "DATA_CHECK",
     "FIGURES",
     "HISTORY",
+    "LABELS",
     "LEARNING_CURVE",
     "METRICS",
     "MODEL_SUFFIXES",
@@ -56,10 +58,12 @@ SETTINGS: dict[Stage, tuple[str, ...]] = {
 
 RECIPE = "recipe.toml"
 DATA = "data.json"
+DATA_CHECK = "data_check.json"
 CHECKPOINT = "checkpoint"
 HISTORY = "history.jsonl"
 LEARNING_CURVE = "learning_curve.json"
 WEIGHTS = "weights.safetensors"
+LABELS = "labels.json"
 METRICS = "metrics.json"
 PARITY = "parity.json"
 CAMERA = "camera.json"
@@ -82,8 +86,8 @@ class Item:
         stage: The stage that writes it; None if it is written before the first stage, after every
             stage, or by another command.
         only: Which runs have it: `augmented` (runs with an augmentation), `epochs` (runs that train
-            in epochs), `features` (runs that train on features), `nothing` (runs with the class
-            `nothing`), or `any`.
+            in epochs), `features` (runs that train on features), `files` (runs on a folder or
+            CSV file), `nothing` (runs with the class `nothing`), or `any`.
         needed: Whether a finished run is incomplete without it.
         meaning: What it contains, in a few words.
     """
@@ -91,7 +95,7 @@ class Item:
     path: str
     stage: Stage | None
     meaning: str
-    only: Literal["any", "augmented", "epochs", "features", "nothing"] = "any"
+    only: Literal["any", "augmented", "epochs", "features", "files", "nothing"] = "any"
     needed: bool = True
 
 
@@ -99,6 +103,8 @@ CONTENTS: tuple[Item, ...] = (
     Item(RECIPE, None, "the recipe, with every default written out"),
     Item(STAGE_TIMES, None, "the finished stages and the seconds that each took"),
     Item(DATA, "data", "which data was used, its classes and sizes"),
+    Item(DATA_CHECK, "data", "what the check of the files found", only="files"),
+    Item(f"{FIGURES}/findings.png", "data", "some of the files that it found", needed=False),
     Item(f"{FIGURES}/samples.png", "data", "images of each class"),
     Item(f"{FIGURES}/pixels.png", "data", "one image, pixel by pixel"),
     Item(f"{FIGURES}/one_hot.svg", "data", "how labels become numbers"),
@@ -110,6 +116,8 @@ CONTENTS: tuple[Item, ...] = (
     Item(f"{FIGURES}/history.svg", "train", "loss and accuracy per epoch", only="epochs"),
     Item(LEARNING_CURVE, "train", "accuracy against images per class", only="features"),
     Item(f"{FIGURES}/learning_curve.svg", "train", "the same, drawn", only="features"),
+    Item(LABELS, "train", "images whose label is probably wrong", only="features"),
+    Item(f"{FIGURES}/labels.png", "train", "the first of these images", needed=False),
     Item(METRICS, "train", "the training in numbers, and the evaluation on the test images"),
     Item(f"{FIGURES}/confusion.svg", "evaluate", "which classes are confused"),
     Item(f"{FIGURES}/mistakes.png", "evaluate", "the misclassified images"),

@@ -16,6 +16,9 @@ from typing import Any
 
 from pocketlens.commands import command
 from pocketlens.data import Dataset, load_data
+from pocketlens.data.check import DataCheck
+from pocketlens.data.file_sources import FileSource
+from pocketlens.data.wrong_labels import LabelCheck
 from pocketlens.errors import RunError
 from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
@@ -29,8 +32,10 @@ from pocketlens.run_contents import (
     CAMERA,
     CONTENTS,
     DATA,
+    DATA_CHECK,
     FIGURES,
     HISTORY,
+    LABELS,
     LEARNING_CURVE,
     METRICS,
     PARITY,
@@ -148,6 +153,8 @@ class Run:
         folder: The run folder.
         recipe: Its recipe.
         data: Which data was used.
+        data_check: What the check of the files found, if the data is a folder or CSV file.
+        labels: The images whose label is probably wrong, if the training was on features.
         history: The epochs, first to last.
         curve: Accuracy against images per class; only of a run on features.
         metrics: The training in numbers.
@@ -167,6 +174,8 @@ class Run:
     folder: Path
     recipe: Recipe
     data: DataSummary | None
+    data_check: DataCheck | None
+    labels: LabelCheck | None
     history: tuple[Epoch, ...]
     curve: LearningCurve | None
     metrics: Metrics | None
@@ -218,6 +227,11 @@ class Run:
         return self.recipe.training.method == "features"
 
     @property
+    def on_files(self) -> bool:
+        """Whether the data is a folder or a CSV file."""
+        return FileSource.parse(self.recipe.data.source) is not None
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The files that a finished run has but this one lacks, as paths in the run folder."""
         runs_with = {
@@ -225,6 +239,7 @@ class Run:
             "augmented": self.augmented,
             "epochs": not self.on_features,
             "features": self.on_features,
+            "files": self.on_files,
             "nothing": self.knows_nothing,
         }
         expected = [
@@ -238,7 +253,7 @@ class Run:
             expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
         # Those that belong to another model are as good as missing.
         parts: dict[str, object] = {METRICS: self.metrics, PARITY: self.check, APP: self.app}
-        parts |= {CAMERA: self.camera, LEARNING_CURVE: self.curve}
+        parts |= {CAMERA: self.camera, LEARNING_CURVE: self.curve, LABELS: self.labels}
         lost = [
             path
             for path in expected
@@ -277,8 +292,8 @@ def read_run(folder: str | Path) -> Run:
         )
     recipe = Recipe.from_toml(read_text(folder / RECIPE), source=str(folder / RECIPE))
     recorded = read_finished(folder)
-    names = (METRICS, PARITY, CAMERA, LEARNING_CURVE)
-    metrics, parity, seen, points = (read_json(folder / name) for name in names)
+    names = (METRICS, PARITY, CAMERA, LEARNING_CURVE, LABELS)
+    metrics, parity, seen, points, labels = (read_json(folder / name) for name in names)
     check = read_part(folder / PARITY, Check, "the check of a Core ML file", parity)
     camera = read_part(folder / CAMERA, SuiteResult, "a result of the suite", seen)
     file = recorded["convert"].file if "convert" in recorded else ""
@@ -306,6 +321,10 @@ def read_run(folder: str | Path) -> Run:
         folder=folder,
         recipe=recipe,
         data=data,
+        data_check=read_part(folder / DATA_CHECK, DataCheck, "a check of data"),
+        labels=read_part(folder / LABELS, LabelCheck, "a check of labels", labels)
+        if labels is not None and _belongs(labels, made)
+        else None,
         history=_history(folder / HISTORY),
         curve=read_part(folder / LEARNING_CURVE, LearningCurve, "a learning curve", points)
         if _belongs(points, made)

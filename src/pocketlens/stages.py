@@ -12,17 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketlens.callbacks import Callback
+from pocketlens.commands import command
+from pocketlens.data.check import DataCheck, check_data
+from pocketlens.data.file_sources import FileSource
+from pocketlens.data.folder import relative
 from pocketlens.errors import CheckFailedError, OutputError
 from pocketlens.files import digest, size_on_disk, write_aside
 from pocketlens.prediction import NOTHING, Predictor, Remembering
 from pocketlens.recipe import Recipe
+from pocketlens.report.check_figures import PICTURED
 from pocketlens.report.drawer import Drawer, Job
 from pocketlens.run_contents import (
     APP,
     CAMERA,
     CHECKPOINT,
     DATA,
+    DATA_CHECK,
     FIGURES,
+    LABELS,
     LEARNING_CURVE,
     METRICS,
     PARITY,
@@ -39,10 +46,13 @@ if TYPE_CHECKING:
     from pocketlens.data import Dataset
     from pocketlens.recognizer import Recognizer
 
-__all__ = ["Stages"]
+__all__ = ["Stages", "refuse_problems"]
 
 REPORT_SECONDS = 0.1
 """The least time between two reports of progress."""
+
+NOTED = 4
+"""The most findings that are reported; all are in the report."""
 
 LARGE, LARGE_IMAGES, MOST_IMAGES = 96 * 96, 200, 1000
 """The number of images and empty scenes of the test for `nothing`, by the input's pixels."""
@@ -58,6 +68,7 @@ class Stages:
         drawer: Draws the figures.
         left: The stages that are still to run.
         resume: Continue a training, if there is a checkpoint of it.
+        strict: Stop if the check of the files finds a problem.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Stages:
         left: Sequence[str],
         *,
         resume: bool,
+        strict: bool = False,
     ) -> None:
         self.folder = folder
         self.recipe = recipe
@@ -76,6 +88,7 @@ class Stages:
         self.drawer = drawer
         self.left = left
         self.resume = resume
+        self.strict = strict
         self.figures = folder / FIGURES
         self.model = folder / f"{recipe.model.name}.{recipe.model.format}"
 
@@ -109,7 +122,8 @@ class Stages:
         }
         content = {**content, "made_from": stated} if stated else content
         text = json.dumps(content, indent=2, ensure_ascii=False)
-        write_aside(self.folder / name, text + "\n")
+        # A file name that is not UTF-8 is written as JSON's escapes, and read as it was.
+        write_aside(self.folder / name, (text + "\n").encode("utf-8", "backslashreplace"))
 
     def draw(
         self,
@@ -176,6 +190,7 @@ class Stages:
         if resolved.note:
             for callback in self.callbacks:
                 callback.note(resolved.note)
+        jobs = self.check_files(resolved.name)
         self.train_set, self.test_set = (
             load_data(
                 resolved.name,
@@ -188,7 +203,7 @@ class Stages:
             for split in ("train", "test")
         )
         rest, held = self.train_set.split(self.recipe.data.validation, seed=seed)
-        jobs: list[Job] = [
+        jobs += [
             ("draw_samples", (self.train_set, self.figures / "samples.png")),
             ("draw_pixels", (self.train_set, 0, self.figures / "pixels.png")),
             ("draw_one_hot", (self.train_set, self.figures / "one_hot.svg")),
@@ -209,6 +224,26 @@ class Stages:
             len(self.test_set),
         )
         self.write(DATA, asdict(summary))
+
+    def check_files(self, name: str) -> list[Job]:
+        """Check a folder or CSV file before its images are loaded; draw what was found.
+
+        Raises:
+            CheckFailedError: There is a problem, and the run is strict.
+        """
+        source = FileSource.parse(name)
+        if source is None:
+            return []
+        found = check_data(name, progress=self._decoded())
+        self.write(DATA_CHECK, found.to_dict())
+        for line in _noted(found):
+            for callback in self.callbacks:
+                callback.note(line)
+        if self.strict:
+            refuse_problems(found)
+        if not any(finding.kind in PICTURED for finding in found.findings):
+            return []
+        return [("draw_findings", (found, source.root, self.figures / "findings.png"))]
 
     def train(self) -> None:
         from pocketlens.training import train
@@ -236,6 +271,14 @@ class Stages:
             self.write(LEARNING_CURVE, asdict(training.curve), weights)
             chart = self.figures / "learning_curve.svg"
             jobs.append(("draw_learning_curve", (training.curve, chart)))
+        if training.labels is not None and training.suspects is not None:
+            source = FileSource.parse(self.recipe.data.source)
+            root = source.root if source else Path()
+            labels = training.labels.renamed(lambda file: relative(file, root))
+            self.write(LABELS, asdict(labels), weights)
+            if labels.suspects:
+                place = self.figures / "labels.png"
+                jobs.append(("draw_suspects", (labels, training.suspects, place)))
         self.draw(jobs, before="convert", meanwhile=_import_converter)
         metrics = Metrics(
             self.recipe.network.name,
@@ -375,6 +418,31 @@ class Stages:
         from pocketlens.report import write_report
 
         write_report(self.folder)
+
+
+def _noted(found: DataCheck) -> list[str]:
+    """The most important findings; `load_data` itself warns of files that cannot be read."""
+    findings = [finding for finding in found.findings if finding.kind != "unreadable"]
+    lines = [f"{'PROBLEM: ' * each.problem}{each.text}" for each in findings[:NOTED]]
+    if findings:
+        more = f"{len(findings) - NOTED} more; " if len(findings) > NOTED else ""
+        lines.append(f"{more}all about the images: {command('data', 'check', Path(found.source))}")
+    return lines
+
+
+def refuse_problems(found: DataCheck) -> None:
+    """Stop a strict run if the check of the files has found a problem.
+
+    Raises:
+        CheckFailedError: It has.
+    """
+    if not found.passed:
+        problems = [finding.text for finding in found.findings if finding.problem]
+        left_out = command("data", "check", Path(found.source), "--quarantine")
+        raise CheckFailedError(
+            f"{found.source} has {len(problems)} problem(s): {'; '.join(problems)}; repair them, "
+            f"leave such files out with {left_out}, or run without --strict"
+        )
 
 
 def _import_training() -> None:

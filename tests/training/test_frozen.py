@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 import pocketlens
+from command_line import run_command
 from pocketlens import Callback, Dataset, Recipe, load_recipe, recipe_input
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.image import InputSpec
@@ -20,7 +22,7 @@ from pocketlens.networks import backbones
 from pocketlens.networks.backbone import Backbone
 from pocketlens.prediction import NOTHING
 from pocketlens.recognizer import Recognizer
-from pocketlens.training import frozen
+from pocketlens.training import frozen, label_check
 from pocketlens.training.rejection import MAX_PROTOTYPES
 
 SIZE = 16
@@ -240,3 +242,33 @@ def test_a_burst_is_not_divided_by_cross_validation(recipe: Recipe, named: bool)
     assert together is not None
     assert apart is not None
     assert apart > together + 0.15
+
+
+def test_labels_that_are_probably_wrong(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a training, and of a folder: the two that were moved to another class."""
+    data = patches(15)
+    labels = data.labels.copy()
+    labels[[3, 20]] = [2, 0]
+    files = tuple(f"{at}.png" for at in range(45))
+    found = pocketlens.train(recipe, replace(data, labels=labels, files=files))
+    assert found.labels is not None
+    assert found.suspects is not None
+    assert found.labels.checked == 45
+    assert {each.file for each in found.labels.suspects} == {"3.png", "20.png"}
+    for each, image in zip(found.labels.suspects, found.suspects, strict=True):
+        assert each.label == data.classes[labels[each.index]]
+        assert each.better == data.classes[data.labels[each.index]]
+        assert each.confidence > 0.5
+        np.testing.assert_array_equal(image, data.images[each.index])
+    for at, label in enumerate(labels):
+        place = tmp_path / "photos" / data.classes[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.images[at]).save(place / f"{at}.png")
+    monkeypatch.setattr(label_check, "load_recipe", lambda _: recipe)
+    _, out, _ = run_command("data", "check", tmp_path / "photos", "--labels", "--json")
+    shown = json.loads(out)
+    assert {each["file"] for each in shown["labels"]["suspects"]} == {"blue/3.png", "red/20.png"}
+    assert shown["labels"]["checked"] == 45
+    assert not shown["labels_not_checked"]

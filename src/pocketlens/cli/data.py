@@ -12,7 +12,9 @@ from pocketlens.cli.shell import Force, Json, Out, command, group, print_json, s
 
 if TYPE_CHECKING:
     from pocketlens.augment import Augmentation
+    from pocketlens.cli.progress import Progress
     from pocketlens.data.check import DataCheck
+    from pocketlens.data.wrong_labels import LabelCheck
 
 data = group(
     "data",
@@ -21,7 +23,7 @@ data = group(
     "pocketlens data check my_photos",
 )
 
-SHOWN_CLASSES, SHOWN_REASONS = 30, 5
+SHOWN_CLASSES, SHOWN_REASONS, SHOWN_LABELS = 30, 5, 20
 
 Source = Annotated[
     str, typer.Argument(help="A folder of images, a CSV file, or a name such as mnist.")
@@ -117,6 +119,7 @@ def show(
     example=(
         "pocketlens data check my_photos",
         "pocketlens data check my_photos --json",
+        "pocketlens data check my_photos --labels    # pictures that may be in the wrong class",
         "pocketlens data check my_photos --quarantine    # write my_photos/quarantine.csv",
     ),
 )
@@ -127,6 +130,10 @@ def check(
         typer.Option(help="Write quarantine.csv into the folder: files that loading leaves out."),
     ] = False,
     force: Force = False,
+    labels: Annotated[
+        bool,
+        typer.Option(help="Also look for wrong labels; needs the extra photos, and some minutes."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check a folder of images before training on it.
@@ -134,8 +141,10 @@ def check(
     Counts per class; files that cannot be read; identical and nearly identical images, in one
     class, in different classes, or in both train and test; animated, tiny and very long images;
     class names that differ only in case; imbalance. Nothing is moved or deleted. The exit status is
-    1 if there is a problem.
+    1 if there is a problem. Labels that are probably wrong are reported as a note.
     """
+    from dataclasses import asdict
+
     from pocketlens.cli.progress import Progress
     from pocketlens.data.check import check_data
     from pocketlens.errors import CheckFailedError
@@ -147,12 +156,23 @@ def check(
             force=force,
             progress=None if json else progress.check,
         )
+        checked, reason = _check_labels(path, progress) if labels else (None, "")
     if json:
-        print_json(found.to_dict())
+        content = found.to_dict()
+        if labels:
+            content["labels"] = asdict(checked) if checked else None
+            content["labels_not_checked"] = reason
+        print_json(content)
     else:
         _print_check(found)
+        if checked:
+            _print_labels(checked)
+        if reason:
+            say(f"PROBLEM: the labels cannot be checked: {reason}")
         if quarantine:
             say(f"the quarantine list has {len(found.quarantine())} file(s); edit it as you like")
+    if reason and found.passed:
+        raise CheckFailedError(f"{found.source}: the labels cannot be checked")
     if not found.passed:
         problems = [finding for finding in found.findings if finding.problem]
         raise CheckFailedError(f"{found.source}: {len(problems)} problem(s) found")
@@ -182,6 +202,29 @@ def _print_check(found: DataCheck) -> None:
         say(f"{'PROBLEM' if finding.problem else 'note'}: {finding.text}")
         for reason in [*finding.reasons.values()][:SHOWN_REASONS]:
             say(f"    {reason}")
+
+
+def _check_labels(path: str, progress: Progress) -> tuple[LabelCheck | None, str]:
+    """The labels that are probably wrong; or why they cannot be checked."""
+    from pocketlens.errors import DataError, OptionError
+    from pocketlens.training.label_check import check_labels
+
+    try:
+        return check_labels(path, callbacks=[progress]), ""
+    except (DataError, OptionError) as error:
+        return None, str(error)
+
+
+def _print_labels(found: LabelCheck) -> None:
+    from pocketlens.evaluation.accuracy import percent
+
+    count = len(found.suspects)
+    say(f"note: {count:,} of {found.checked:,} labels are probably wrong")
+    for each in found.suspects[:SHOWN_LABELS]:
+        chance = percent(each.confidence)
+        say(f"    {each.file} is labeled {each.label}, but is {each.better} at {chance}")
+    if count > SHOWN_LABELS:
+        say(f"    and {count - SHOWN_LABELS:,} more; all: add --json")
 
 
 def _augmentation(name: str) -> Augmentation:

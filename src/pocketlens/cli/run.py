@@ -35,6 +35,9 @@ RunFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run folder; default: runs/NAME.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop if the check of your images finds a problem.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Start again: remove the existing run.")]
 
 
@@ -56,6 +59,7 @@ def run(
     overrides: Overrides = None,
     resume: Resume = False,
     force: Force = False,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Go from images to a checked Core ML file, an app and a report.
@@ -63,7 +67,16 @@ def run(
     Stages: data, train, evaluate, convert, verify, app, report. Finished stages are skipped.
     """
     settings = overrides_of(data, overrides, background)
-    finished = start(recipe, out, settings, resume=resume, force=force, until="report", json=json)
+    finished = start(
+        recipe,
+        out,
+        settings,
+        resume=resume,
+        force=force,
+        strict=strict,
+        until="report",
+        json=json,
+    )
     (print_json if json else print_summary)(summary(finished))
 
 
@@ -86,6 +99,7 @@ def start(
     *,
     resume: bool,
     force: bool,
+    strict: bool,
     until: str,
     json: bool,
 ) -> Run:
@@ -100,6 +114,7 @@ def start(
             overrides=overrides,
             resume=resume,
             force=force,
+            strict=strict,
             until=until,
             callbacks=[progress] if progress else [],
         )

@@ -12,6 +12,7 @@ from pocketlens.cli.run import (
     Recipe,
     Resume,
     RunFolder,
+    Strict,
     overrides_of,
     start,
 )
@@ -36,6 +37,7 @@ def train(
     overrides: Overrides = None,
     resume: Resume = False,
     force: Force = False,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Load the data and train only.
@@ -43,7 +45,9 @@ def train(
     `pocketlens run` with the same --out continues with the other stages.
     """
     settings = overrides_of(data, overrides, background)
-    done = start(recipe, out, settings, resume=resume, force=force, until="train", json=json)
+    done = start(
+        recipe, out, settings, resume=resume, force=force, strict=strict, until="train", json=json
+    )
     warning = _warning(done)
     if json:
         assert done.metrics is not None  # written by the last stage

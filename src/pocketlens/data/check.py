@@ -19,7 +19,7 @@ from pocketlens.data.survey import TINY, Picture, Survey, survey
 from pocketlens.errors import DataError, DataNotFoundError
 from pocketlens.prediction import NOTHING, class_name_errors
 
-__all__ = ["DataCheck", "Finding", "check_data"]
+__all__ = ["DataCheck", "Finding", "check_data", "file_source"]
 
 ODD_SHAPE = 3.0
 """The proportion of the sides above which a shape is odd: a crop loses most of the picture."""
@@ -178,7 +178,7 @@ def check_data(
         >>> check_data("photos").passed
         True
     """
-    source = _source(os.fspath(path))
+    source = file_source(os.fspath(path))
     parts = _all_parts(source)
     listed_files = frozenset() if quarantine else read_quarantine(source.root)
     kept: Parts = {
@@ -205,7 +205,8 @@ def check_data(
     return found
 
 
-def _source(path: str) -> FileSource:
+def file_source(path: str) -> FileSource:
+    """The folder or CSV file that a path, or the name of a source, stands for."""
     if source := FileSource.parse(path):
         return source
     place = Path(path).expanduser()

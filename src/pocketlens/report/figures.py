@@ -5,6 +5,7 @@ path. All raise `OptionError` for another suffix, `OutputError` if the file cann
 `MissingExtraError` if Matplotlib is not installed. The same data results in identical files.
 """
 
+from pocketlens.report.check_figures import draw_findings, draw_suspects
 from pocketlens.report.data_figures import draw_balance, draw_one_hot, draw_pixels, draw_samples
 from pocketlens.report.explanation_figures import draw_explanation
 from pocketlens.report.result_figures import (
@@ -20,6 +21,7 @@ __all__ = [
     "draw_balance",
     "draw_confusion",
     "draw_explanation",
+    "draw_findings",
     "draw_history",
     "draw_learning_curve",
     "draw_mistakes",
@@ -28,4 +30,5 @@ __all__ = [
     "draw_pixels",
     "draw_reliability",
     "draw_samples",
+    "draw_suspects",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pocketlens.commands import command
+from pocketlens.errors import printable
 from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
@@ -105,6 +106,7 @@ def render(run: Run) -> str:
         "small": small,
         "feature": feature_text,
         "setting": _value,
+        "printable": printable,
     }
     return environment.get_template("report.html").render(
         run=run,
@@ -116,6 +118,7 @@ def render(run: Run) -> str:
         pictures=page_figures(run),
         classes=_class_rows(run.evaluation) if run.evaluation else [],
         class_rows=CLASS_ROWS,
+        counted=_counted(run),
         confusions=_confusions(run.evaluation) if run.evaluation else [],
         declared=_declared(run),
         settings=_settings(run),
@@ -245,6 +248,12 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     if len(rows) > CLASS_ROWS:
         rows.sort(key=lambda row: 2 if row["recall"] is None else row["recall"])
     return rows[:CLASS_ROWS]
+
+
+def _counted(run: Run) -> list[str]:
+    """The classes in the check of the files."""
+    splits = run.data_check.counts.values() if run.data_check else ()
+    return list(dict.fromkeys(name for split in splits for name in split))
 
 
 def _confusions(evaluation: Evaluation) -> list[tuple[str, str, int]]:

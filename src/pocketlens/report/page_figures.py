@@ -55,6 +55,16 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
             "The images as stored in the data set, before scaling and normalization.",
         ),
         (
+            "findings.png",
+            "Some of the pictures that the check of the files found.",
+            "Pictures that show nearly the same, or whose shape loses much in a crop.",
+        ),
+        (
+            "labels.png",
+            "Images whose label is probably wrong, with the label and the more probable class.",
+            "The class and its probability are those of a head that has not seen the image.",
+        ),
+        (
             "pixels.png",
             "One enlarged image, with the value of each pixel.",
             "An image is a grid of numbers. Each is multiplied by the input's scale, and the bias "

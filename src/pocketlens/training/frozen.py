@@ -25,6 +25,7 @@ from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
 from pocketlens.data.dataset import spread
 from pocketlens.data.large_arrays import concatenate
+from pocketlens.data.wrong_labels import check_held_out
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, LearningCurve, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
@@ -71,6 +72,9 @@ LARGE = 200_000_000
 """Above this product of images, features and classes, every second strength is tried."""
 
 SCENES = 60
+
+SUSPECTS = 12
+"""Images with probably wrong labels that are kept to be shown."""
 
 FITTED = ("prototypes", "dimensions", "background")
 """Options of the network that are results of the training."""
@@ -167,7 +171,19 @@ def train_on_features(
         write_history(Path(folder), [row], parents=True)
     for callback in callbacks:
         callback.epoch(row)
-    return Training(recognizer, (row,), 1, "cpu", interrupted=False, curve=curve)
+    held_out = (best.logits[: len(data), :known] / fitted.temperature).softmax(1)
+    checked = check_held_out(data, held_out.numpy())
+    shown = [suspect.index for suspect in checked.suspects[:SUSPECTS]]
+    return Training(
+        recognizer,
+        (row,),
+        1,
+        "cpu",
+        interrupted=False,
+        curve=curve,
+        labels=checked,
+        suspects=data.subset(shown).images,
+    )
 
 
 def _curve(

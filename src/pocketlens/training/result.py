@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.data.wrong_labels import LabelCheck
 from pocketlens.history import Epoch, LearningCurve
 from pocketlens.recognizer import Recognizer
 
@@ -22,6 +26,8 @@ class Training:
         device: The type of device that trained: `cpu`, `cuda` or `mps`.
         interrupted: True if Ctrl-C, or a callback, ended the training early.
         curve: Accuracy against the number of images; only of a training on features, else None.
+        labels: Images whose label is probably wrong; only of a training on features, else None.
+        suspects: The first of these images, `(M, H, W, C)`.
     """
 
     recognizer: Recognizer
@@ -30,6 +36,8 @@ class Training:
     device: str
     interrupted: bool
     curve: LearningCurve | None = None
+    labels: LabelCheck | None = None
+    suspects: NDArray[np.uint8] | None = None
 
     @property
     def seconds(self) -> float:

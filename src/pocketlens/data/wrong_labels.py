@@ -7,14 +7,85 @@ Labels", Journal of Artificial Intelligence Research 70, 2021 (the confident joi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.data.dataset import Dataset
 from pocketlens.errors import OptionError
 
-__all__ = ["likely_wrong_labels"]
+__all__ = ["LabelCheck", "WrongLabel", "check_held_out", "likely_wrong_labels"]
+
+
+@dataclass(frozen=True)
+class WrongLabel:
+    """An image whose label is probably wrong.
+
+    Args:
+        index: Its index in the training images.
+        file: Its file; empty if it is not from a file.
+        label: Its label.
+        better: The class that it probably has.
+        confidence: The probability of that class, by a model that has not seen the image.
+    """
+
+    index: int
+    file: str
+    label: str
+    better: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """The images whose labels are probably wrong.
+
+    Args:
+        checked: The number of images that a model without them was asked about.
+        suspects: Those with probably wrong labels, most suspicious first.
+    """
+
+    checked: int
+    suspects: tuple[WrongLabel, ...]
+
+    def renamed(self, name: Callable[[Path], str]) -> LabelCheck:
+        """The same with other names of the files."""
+        suspects = (
+            replace(each, file=name(Path(each.file)) if each.file else "") for each in self.suspects
+        )
+        return replace(self, suspects=tuple(suspects))
+
+
+def check_held_out(data: Dataset, probabilities: NDArray[np.floating[Any]]) -> LabelCheck:
+    """Check labels with the results of a cross-validation.
+
+    Args:
+        data: N images.
+        probabilities: `(N, K)`, by models that were trained without the image; NaN for images that
+            were not held out.
+    """
+    held = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
+    found = held[likely_wrong_labels(probabilities[held], data.labels[held])]
+    suspects = []
+    for index in found.tolist():
+        other = np.where(
+            np.arange(len(data.classes)) == data.labels[index], -1, probabilities[index]
+        )
+        better = int(other.argmax())
+        suspects.append(
+            WrongLabel(
+                index,
+                data.files[index] if data.files else "",
+                data.classes[data.labels[index]],
+                data.classes[better],
+                float(probabilities[index, better]),
+            )
+        )
+    return LabelCheck(len(held), tuple(suspects))
 
 
 def likely_wrong_labels(

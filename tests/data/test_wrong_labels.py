@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pocketlens.data.wrong_labels import likely_wrong_labels
 from pocketlens.errors import OptionError
-from pocketlens.training.wrong_labels import likely_wrong_labels
 
 
 def out_of_fold(features: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
