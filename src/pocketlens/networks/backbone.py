@@ -78,8 +78,9 @@ class Rejection(nn.Module):
         size = logits.logsumexp(1, keepdim=True)
         lead = logits.amax(1, keepdim=True) - size
         white = own @ self.whitening.T  # (N, R)
-        squares = white.square().sum(1, keepdim=True) + self.means.square().sum(1)
-        distance = (squares - 2 * white @ self.means.T).amin(1, keepdim=True)
+        # Not by |a|² - 2ab + |b|², whose large terms cancel each other: float16 is too coarse.
+        apart = white[:, None] - self.means  # (N, K, R)
+        distance = apart.square().sum(2).amin(1, keepdim=True)
         found = [similarity, size, lead, -distance]
         if concepts.shape[1]:
             found.append((concepts @ self.concept_prototypes.T).amax(1, keepdim=True))

@@ -42,6 +42,8 @@ LEFT_OUT = 12
 
 STRENGTH = 1e-3
 ROUNDS = 8
+TOGETHER = 20_000_000
+"""Differences to the classes' means that are computed at a time."""
 
 SLACK = 0.2
 """Where known and unknown images are far apart, the limit is this share of the gap away from the
@@ -122,7 +124,7 @@ def fit_rejection(
     module = _stored(known, torch.arange(len(known.labels)))
     every = _signs_of_known(known)
     inside = every[every.isfinite().all(1)]
-    scenes = _signs(module, far, head)
+    scenes = _signs(module, far, head(far.described))
     near = _signs_of_left_out(known, seed)
     # The logits of a single class, which is left of two, say nothing.
     signs = range(inside.shape[1]) if known.classes > 2 else (0, *range(3, inside.shape[1]))
@@ -190,9 +192,14 @@ def _coefficients(inside: Tensor, unknown: Tensor, signs: Sequence[int]) -> Tens
     return coefficients
 
 
-def _signs(module: Rejection, pictures: Pictures, head: Linear) -> Tensor:
-    logits = head(pictures.described)
-    return module.signs(pictures.features, pictures.concepts, logits)
+def _signs(module: Rejection, pictures: Pictures, logits: Tensor) -> Tensor:
+    """`Rejection.signs`, of some pictures at a time."""
+    rows = max(1, TOGETHER // module.means.numel())
+    parts = zip(
+        *(torch.split(each, rows) for each in (pictures.features, pictures.concepts, logits)),
+        strict=True,
+    )
+    return torch.cat([module.signs(*part) for part in parts])
 
 
 def _stored(known: Known, some: Tensor) -> Rejection:
@@ -284,7 +291,7 @@ def _signs_of_known(known: Known) -> Tensor:
     for train, held in known.splits:
         module = _stored(known, train)
         own = known.pictures
-        signs = module.signs(own.features[held], own.concepts[held], known.held_out[held])
+        signs = _signs(module, own.some(held), known.held_out[held])
         if found is None:
             found = torch.full((len(known.labels), signs.shape[1]), torch.nan)
         found[held] = signs
@@ -307,5 +314,6 @@ def _signs_of_left_out(known: Known, seed: int) -> Tensor:
         problem = Problem(scaling(described[rest]), labels, known.classes - 1, weights)
         head = scaling.merged(problem.solve(known.strength))
         head = Linear(head.weight / known.temperature, head.bias / known.temperature)
-        found.append(_signs(_stored(known, rest), known.pictures.some(out), head))
+        unknown = known.pictures.some(out)
+        found.append(_signs(_stored(known, rest), unknown, head(unknown.described)))
     return torch.cat(found)
