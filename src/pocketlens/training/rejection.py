@@ -37,6 +37,10 @@ KEPT, KEPT_FROM_FAR = 0.975, 0.985
 Z_KEPT = 2.17
 """The quantile of the standard normal distribution for `KEPT_FROM_FAR`."""
 
+NOISE = 0.01
+"""The least deviation of a feature that means anything, as a share of its usual size. Rounding to
+float16 in the layers of a backbone changes features by about a tenth of that."""
+
 LEFT_OUT = 12
 """The most classes that play the unknown; a random choice of them if there are more."""
 
@@ -210,7 +214,8 @@ def _stored(known: Known, some: Tensor) -> Rejection:
     center = features.mean(0)
     directions = F.normalize(features - center, dim=1)
     chosen, stored_concepts = _prototypes(directions, concepts, labels, present)
-    whitening = _whitening(features - center, labels, present)
+    noise = NOISE * float(features.square().mean().sqrt()) + 1e-6
+    whitening = _whitening(features - center, labels, present, noise=noise)
     white = (features - center) @ whitening.T
     means = torch.stack([white[labels == label].mean(0) for label in present])
     module = Rejection(
@@ -252,8 +257,11 @@ def _prototypes(
     return torch.cat(found), torch.cat(stored)
 
 
-def _whitening(own: Tensor, labels: Tensor, present: Sequence[int]) -> Tensor:
+def _whitening(own: Tensor, labels: Tensor, present: Sequence[int], *, noise: float) -> Tensor:
     """A matrix `(R, F)` after which the images of each class have about unit variance, shrunk.
+
+    `noise` is the least deviation that means anything: pictures of a class that look alike must not
+    turn rounding errors into distances.
 
     Divided by the square root of `R`, so that distances do not grow with the dimensions.
     """
@@ -268,7 +276,8 @@ def _whitening(own: Tensor, labels: Tensor, present: Sequence[int]) -> Tensor:
         if bool(of_class.any()):
             inner[of_class] -= inner[of_class].mean(0)
     spread = inner.T @ inner / len(inner)
-    spread += SHRINKAGE * spread.diagonal().mean().clamp(min=1e-9) * torch.eye(dimensions)
+    floor = SHRINKAGE * spread.diagonal().mean() + noise**2
+    spread += floor * torch.eye(dimensions)
     lower = torch.linalg.cholesky(torch.linalg.inv(spread))
     whitening: Tensor = lower.T @ axes / dimensions**0.5
     return whitening.float()
