@@ -140,6 +140,11 @@ class Stages:
         assert self.drawer  # created if any stage that draws is to run
         self.drawer.draw(jobs, meanwhile if before in self.left else None)
 
+    @property
+    def large(self) -> bool:
+        """Whether the images are large, as photos are, so that each takes long."""
+        return self.recipe.input.height * self.recipe.input.width > LARGE
+
     @cached_property
     def train_set(self) -> Dataset:
         return self._load("train")
@@ -318,6 +323,8 @@ class Stages:
             format=model.format,
             precision=model.precision,
             metadata=ModelMetadata(model.author, model.license, model.version, model.description),
+            # Of large images it takes ten seconds, and `verify` compares more of them.
+            check=not self.large,
             force=True,
         )
 
@@ -383,8 +390,7 @@ class Stages:
         from pocketlens.report.suite_figures import draw_rejection
 
         # Large images take longer: a photo model looks at fewer of them.
-        large = self.recipe.input.height * self.recipe.input.width > LARGE
-        limit = LARGE_IMAGES if large else MOST_IMAGES
+        limit = LARGE_IMAGES if self.large else MOST_IMAGES
         found = run_suite(
             model, self.test_set, limit=limit, seed=self.recipe.seed, tests=("camera",)
         )
