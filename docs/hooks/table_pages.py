@@ -20,6 +20,7 @@ RUNS = {
     "augmented": "runs with an augmentation",
     "epochs": "runs that train in epochs",
     "features": "runs that train on the features of a backbone",
+    "files": "runs on a folder or CSV file",
     "nothing": "runs with the class `nothing`",
 }
 
