@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -34,9 +35,6 @@ SHRINKAGE = 0.1
 KEPT, KEPT_FROM_FAR = 0.975, 0.985
 """Share of the known images, held out, that each of the two functions takes for known."""
 
-Z_KEPT = 2.17
-"""The quantile of the standard normal distribution for `KEPT_FROM_FAR`."""
-
 NOISE = 0.01
 """The least deviation of a feature that means anything, as a share of its usual size. Rounding to
 float16 in the layers of a backbone changes features by about a tenth of that."""
@@ -49,9 +47,10 @@ ROUNDS = 8
 TOGETHER = 20_000_000
 """Differences to the classes' means that are computed at a time."""
 
-SLACK = 0.2
+SLACK, LEAST_FAR = 0.3, 0.05
 """Where known and unknown images are far apart, the limit is this share of the gap away from the
-known ones: they vary more than a few images show, and not every unknown one is that far."""
+known ones: they vary more than a few images show, and not every unknown one is that far. The gap
+ends where this share of the unknown images begins."""
 
 FAR_SIGNS = (0, 3)
 """The signs that tell pictures of something else altogether: the two distances. The logits say
@@ -153,24 +152,28 @@ def _fit(
     """
     weights = _coefficients(inside, unknown, signs)
     known, other = inside @ weights, unknown @ weights
-    if not far:
-        return weights, -torch.quantile(known, KEPT)
-    bound = _upper_bound(known)
-    gap = torch.quantile(other, 1 - KEPT_FROM_FAR) - bound
+    share = KEPT_FROM_FAR if far else KEPT
+    bound = _upper_bound(known, share, len(signs))
+    gap = torch.quantile(other, LEAST_FAR) - bound
     return weights, -(bound + SLACK * gap.clamp(min=0))
 
 
-def _upper_bound(values: Tensor) -> Tensor:
-    """A bound that the share `KEPT_FROM_FAR` of further values stays below, from values `(N,)`.
+def _upper_bound(values: Tensor, share: float, fitted: int) -> Tensor:
+    """A bound that a share of further values stays below, from values `(N,)`.
 
     The quantile, but at least the prediction bound of a normal distribution: the largest of few
-    values is too low a bound for those to come.
+    values is too low a bound for those to come, above all if the function was fitted to them.
+
+    Args:
+        values: Of known images.
+        share: The share of further values.
+        fitted: How many coefficients were fitted on these images.
     """
-    n = max(len(values), 3)
-    spread = Z_KEPT * (1 + (Z_KEPT**2 + 1) / (4 * (n - 1))) * (1 + 1 / n) ** 0.5
-    return torch.maximum(
-        torch.quantile(values, KEPT_FROM_FAR), values.mean() + spread * values.std()
-    )
+    n = len(values)
+    z = NormalDist().inv_cdf(share)
+    freedom = max(n - 1 - fitted, 1)
+    spread = z * (1 + (z * z + 1) / (4 * freedom)) * (1 + (1 + fitted) / n) ** 0.5
+    return torch.maximum(torch.quantile(values, share), values.mean() + spread * values.std())
 
 
 def _coefficients(inside: Tensor, unknown: Tensor, signs: Sequence[int]) -> Tensor:
