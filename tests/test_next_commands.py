@@ -343,6 +343,28 @@ def models_to_compare(world: World) -> str:
     return world.error("verify", f"./{world.model}") + world.error("verify", folder)
 
 
+def a_copy_among_the_pictures(world: World) -> str:
+    class Notes(Callback):
+        said = ""
+
+        def note(self, text: str) -> None:
+            self.said += f"{text}\n"
+
+    shutil.copy(min((world.pictures / "stands").iterdir()), world.pictures / "stands" / "copy.png")
+    notes = Notes()
+    run(world.recipe, out=world.place / "neu er", until="data", callbacks=[notes])
+    return notes.said
+
+
+def a_strict_run_on_a_damaged_picture(world: World) -> str:
+    damaged = world.pictures / "stands" / "damaged.png"
+    damaged.write_bytes(b"no picture")
+    Path("r.toml").write_text(world.recipe.to_toml())
+    said = world.error("train", "r.toml", "--strict", "--out", world.place / "neu er")
+    damaged.unlink()  # the command writes a list either way, and then all is well
+    return said
+
+
 def a_preview_of_an_unfinished_run(world: World) -> str:
     return world.error("preview", world.new_run("data"), "--no-open")
 
@@ -441,6 +463,8 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "run_files.py:damaged": [a_damaged_run],
     "run_folder.py:read_run": [a_folder_that_is_no_run],
     "run_state.py:open_run": [an_unfinished_training],
+    "stages.py:_noted": [a_copy_among_the_pictures],
+    "stages.py:refuse_problems": [a_strict_run_on_a_damaged_picture],
     "stages.py:Stages._more_precise": [a_file_that_disagrees],
     "stages.py:Stages.train": [an_interrupted_training],
     "training/checkpoint.py:Checkpoint.check": [an_edited_recipe, other_images],

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import pocketlens
 from pocketlens import networks
 from pocketlens.data import resolve
+from pocketlens.image import InputSpec
 from pocketlens.recipe import load_recipe
 from pocketlens.run_folder import read_run
 
@@ -96,13 +98,16 @@ def test_the_tutorial(tmp_path: Path) -> None:
     printed = run(script("tutorial.md"), tmp_path)
     for made in ("shown/samples.png", "runs/mine/weights.safetensors", "Digits.mlpackage",
                  "DigitsApp/Digits.xcodeproj", "runs/quick/report.html", "FromPythonApp",
-                 "runs/photos/report.html", "FromKeras.mlpackage"):  # fmt: skip
+                 "runs/my-photos/report.html", "FromKeras.mlpackage"):  # fmt: skip
         assert (tmp_path / made).exists(), made
     assert printed.count("parity passed") == 2
     assert "epoch 1: validation accuracy 9" in printed
 
 
 def test_the_guide_to_the_runtime(folder: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    foreign = InputSpec(8, 8, "bgr")
+    pocketlens.convert(network, folder / "Foreign.mlpackage", input_spec=foreign, labels=["a", "b"])
     printed = run(script("runtime.md"), folder)
     prediction = pocketlens.load(folder / "Digits.mlpackage").predict(folder / "photo.jpg")
     assert printed.startswith(f"{prediction.label} {prediction.confidence}")

@@ -361,7 +361,7 @@ def test_the_command(photos: Path) -> None:
 def test_errors() -> None:
     with pytest.raises(DataNotFoundError, match="is not a folder; expected a folder with"):
         check_data("nowhere")
-    with pytest.raises(DataNotFoundError, match="is not a file; expected a CSV file"):
+    with pytest.raises(DataNotFoundError, match="does not exist; expected a CSV file"):
         check_data("nowhere.csv")
 
 

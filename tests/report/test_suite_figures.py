@@ -118,7 +118,7 @@ def test_rejection_shows_scores_and_kinds(
     upper, lower = drawn[0].axes
     assert x_values(upper.lines[0])[0] == 0.9
     assert [bar.get_width() for bar in bars(lower)] == pytest.approx([100, 250 / 3, 0, 20])
-    assert any("AUROC 0.9876" in text and "90.00 % of digits" in text for text in texts(drawn[0]))
+    assert any("AUROC 0.9876" in text and "90.00 % of images" in text for text in texts(drawn[0]))
 
 
 def test_the_folder_contains_the_result_and_a_figure_for_each_table(

@@ -47,7 +47,7 @@ def verify(
     ] = 0.999,
     mean_difference: Annotated[
         float, typer.Option(help="Largest accepted mean |Δp|.", min=0)
-    ] = 2e-3,
+    ] = 5e-3,
     *,
     told: InputOptions,
     json: Json = False,

@@ -203,9 +203,11 @@ def _key(file: Path) -> Key:
 
 
 def _digest(keys: Sequence[Key], spec: InputSpec) -> str:
-    from PIL import __version__ as pillow
+    import PIL
 
-    found = hashlib.blake2b(f"{pillow} {spec.shape} {spec.crop}\0".encode(), digest_size=16)
+    found = hashlib.blake2b(
+        f"{PIL.__version__} {spec.shape} {spec.crop}\0".encode(), digest_size=16
+    )
     for path, size, time in keys:
         found.update(os.fsencode(path) + f"\0{size} {time}\0".encode())
     return found.hexdigest()
