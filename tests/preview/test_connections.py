@@ -317,7 +317,10 @@ def test_messages_that_wait_are_limited(
 ) -> None:
     """Frames of pages whose answers take long: one is processed, the newest one waits."""
 
-    async def forever(*_: object, **__: object) -> None:
+    begun: list[object] = []
+
+    async def forever(_: object, data: object, **__: object) -> None:
+        begun.append(data)
         await asyncio.Event().wait()
 
     monkeypatch.setattr(held, "MAX_HELD", 1_000_000)
@@ -340,8 +343,10 @@ def test_messages_that_wait_are_limited(
             assert status(raw) == 503
         else:
             pages = [stack.enter_context(server.socket()) for _ in range(2)]
-            for page in [*pages, pages[0]]:
+            for page in pages:
                 page.send(message)
+            wait_until(lambda: len(begun) == 2)
+            pages[0].send(message)
             wait_until(lambda: held_bytes(server) == 900_000)
             with pytest.raises(ConnectionClosed):
                 pages[1].send(message)
