@@ -57,7 +57,7 @@ def recipe_for(name: str) -> Recipe:
     )
 
 
-@pytest.mark.parametrize("kind", sampled(MAKERS, 4))
+@pytest.mark.parametrize("kind", sampled(MAKERS, 2))
 def test_features_are_what_the_networks_own_classes_are_computed_from(
     kind: str, tmp_path: Path
 ) -> None:
