@@ -565,7 +565,7 @@ def test_every_example_and_every_header_of_a_recipe_is_a_valid_command() -> None
 
 @pytest.mark.parametrize(
     ("site", "situation"),
-    sampled(((site, each) for site, listed in SITUATIONS.items() for each in listed), 14),
+    sampled(((site, each) for site, listed in SITUATIONS.items() for each in listed), 9),
     ids=lambda value: getattr(value, "__name__", value),
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="quoted for another shell")

@@ -72,6 +72,7 @@ def test_a_finished_run_has_every_file(bars_run: Path) -> None:
     assert found.check and found.check.file_bytes == size_on_disk(bars_run / "Bars.mlpackage")
 
 
+@pytest.mark.slow
 def test_a_recognizer_with_the_class_nothing_is_tested_on_empty_scenes(
     picture_folder: Path, tmp_path: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_an_unfinished_run_is_continued_by_the_command_in_the_error(
     assert pocketlens.read_run(folder).report
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_replaced_by_the_command_in_the_error(
     bars_recipe: Recipe, tmp_path: Path
 ) -> None:

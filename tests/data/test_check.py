@@ -322,6 +322,7 @@ def test_links_that_lead_outside_and_names_with_odd_characters(photos: Path) -> 
     assert check_data(photos).quarantined == 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_classes(tmp_path: Path) -> None:
     content = save(tmp_path / "x.png", 1).read_bytes()
     for number in range(0, 10_000, 10):

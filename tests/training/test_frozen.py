@@ -221,7 +221,7 @@ def test_what_cannot_be_trained_on_features(recipe: Recipe) -> None:
         pocketlens.train(recipe, patches(4), network=nn.Linear(3, 3))
 
 
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("named", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_burst_is_not_divided_by_cross_validation(recipe: Recipe, named: bool) -> None:
     """Labels without meaning: only images of the same burst tell them."""
     random = np.random.default_rng(1)

@@ -338,6 +338,7 @@ def test_list_length_known_only_at_run_time(
             answers(model, [length])
 
 
+@pytest.mark.slow
 def test_list_growth_is_limited(program: Callable[..., CoreMLModel]) -> None:
     def build(mb: Any, a: Any, b: Any) -> Any:
         index = mb.squeeze(x=mb.cast(x=a, dtype="int32"))
