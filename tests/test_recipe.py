@@ -268,6 +268,7 @@ def hub_folder(place: Path, **values: object) -> str:
 
 
 def test_a_new_backbone_brings_its_own_input(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     name = hub_folder(tmp_path)
     photos = load_recipe("photos")
     found = load_recipe("photos", [f"network.backbone={name}"]).input
@@ -287,6 +288,8 @@ def test_a_new_backbone_brings_its_own_input(tmp_path: Path) -> None:
 
 
 def test_a_recipe_may_leave_out_the_input_of_its_backbone(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+
     def recipe(network: str, table: str = "") -> Recipe:
         return Recipe.from_toml(f"name = 'mine'\n[network]\n{network}\n[training]\n{table}")
 

@@ -143,6 +143,8 @@ def test_classic_models(
 
 
 def test_predict_uses_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+
     class Loaded(Exception):
         """What the stand-in for `load` raises."""
 
