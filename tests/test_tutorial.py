@@ -139,6 +139,7 @@ def test_the_guide_to_training_in_python(tmp_path: Path) -> None:
     assert (tmp_path / "mine.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_guide_to_plug_ins(tmp_path: Path) -> None:
     page = (DOCS / "guides" / "plug_ins.md").read_text(encoding="utf-8")
     files = dict(FILE.findall(page))
