@@ -207,7 +207,8 @@ def test_a_failed_data_check_leaves_nothing(picture_folder: Path, tmp_path: Path
     """Neither the folder nor the ones above it; so the next try is not refused."""
     pictures = tmp_path / "pictures"
     shutil.copytree(picture_folder, pictures)
-    copied = shutil.copy(min((pictures / "lies").iterdir()), pictures / "stands" / "copied.png")
+    copied = pictures / "stands" / "copied.png"
+    shutil.copy(min((pictures / "lies").iterdir()), copied)
     out = tmp_path / "new" / "runs" / "bars"
     words = ["run", "quick", "--data", pictures, "--out", out]
     for each in ("input.height=12", "input.width=12", "training.batch_size=30"):
