@@ -35,10 +35,8 @@ from pocketlens.recognizer import Recognizer
 from pocketlens.training.features import Embedder
 from pocketlens.training.learning_curve import learning_curve
 from pocketlens.training.logistic import (
-    Blocks,
     Linear,
-    Problem,
-    class_weights,
+    fit_head,
     folds,
     held_out_logits,
     one_thread_if_small,
@@ -241,16 +239,15 @@ def _fit(
 ) -> Fitted:
     """Fit the head on all images, and everything else on the logits of held-out ones."""
     classes = best.logits.shape[1]
-    known = min(classes, _classes_of(network))
+    known = network.head.out_features
     described = _described(network, features[:, : best.views], best.concepts)
     sizes = _sizes(network, described, best.concepts)
     balanced = recipe.training.class_weights == "balanced"
     rows, own = described.flatten(0, 1), labels.repeat_interleave(best.views)
-    scaling = Blocks.fit(rows, sizes)
-    weights = class_weights(own, classes, balanced=balanced)
-    head = scaling.merged(Problem(scaling(rows), own, classes, weights).solve(best.strength))
     temperature = fit_temperature(*_finite(best.logits, labels))
-    head = Linear(head.weight / temperature, head.bias / temperature)
+    head = fit_head(rows, own, classes, best.strength, sizes=sizes, balanced=balanced).divided(
+        temperature
+    )
     logits = best.logits / temperature
 
     of_class = labels < known  # not the background
@@ -293,11 +290,6 @@ def _fit(
         wrong=max(SHOWN_WRONG, errors / 2),
     )
     return Fitted(head, temperature, rejection, thresholds)
-
-
-def _classes_of(network: Backbone) -> int:
-    """The number of known classes."""
-    return network.head.out_features
 
 
 def _recognizer(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketlens.history import LearningCurve
-from pocketlens.training.logistic import Blocks, Problem, class_weights, folds
+from pocketlens.training.logistic import fit_head, folds
 
 __all__ = ["learning_curve"]
 
@@ -93,12 +93,9 @@ def _points(
             some = own[torch.from_numpy(ranks < count)]
             if len(some) > MOST_ROWS or len(some) == len(own):
                 break
-            scaling = Blocks.fit(x[some], sizes)
-            weights = class_weights(labels[some], classes, balanced=balanced)
-            head = Problem(scaling(x[some]), labels[some], classes, weights)
             larger = strength * len(own) / len(some)
-            logits = head.solve(larger)(scaling(x[held]))
-            right.setdefault(count, []).append(logits.argmax(1) == labels[held])
+            head = fit_head(x[some], labels[some], classes, larger, sizes=sizes, balanced=balanced)
+            right.setdefault(count, []).append(head(x[held]).argmax(1) == labels[held])
             used.setdefault(count, []).append(len(some))
     return [
         (sum(used[count]) / len(splits) / classes, float(torch.cat(found).float().mean()))

@@ -17,6 +17,7 @@ __all__ = [
     "Linear",
     "Problem",
     "class_weights",
+    "fit_head",
     "folds",
     "held_out_logits",
     "one_thread_if_small",
@@ -48,6 +49,10 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         return x @ self.weight.T + self.bias
+
+    def divided(self, temperature: float) -> Linear:
+        """The same, with logits divided by a temperature."""
+        return Linear(self.weight / temperature, self.bias / temperature)
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,30 @@ def class_weights(labels: Tensor, classes: int, *, balanced: bool) -> Tensor:
     counts = torch.bincount(labels, minlength=classes).clamp(min=1).float()
     weights = (1 / counts)[labels]
     return weights / weights.mean()
+
+
+def fit_head(
+    x: Tensor,
+    labels: Tensor,
+    classes: int,
+    strength: float,
+    *,
+    sizes: Sequence[int],
+    balanced: bool,
+) -> Linear:
+    """A head on rows as they are.
+
+    Args:
+        x: `(N, D)` float32.
+        labels: `(N,)` int64.
+        classes: `K`.
+        strength: Strength of the penalty.
+        sizes: Columns of each block of `D`.
+        balanced: See `class_weights`.
+    """
+    scaling = Blocks.fit(x, sizes)
+    weights = class_weights(labels, classes, balanced=balanced)
+    return scaling.merged(Problem(scaling(x), labels, classes, weights).solve(strength))
 
 
 def folds(

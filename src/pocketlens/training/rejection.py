@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pocketlens.networks.backbone import Rejection
-from pocketlens.training.logistic import Blocks, Linear, Problem, class_weights
+from pocketlens.training.logistic import Linear, Problem, class_weights, fit_head
 
 __all__ = ["MAX_PROTOTYPES", "Known", "Pictures", "fit_rejection"]
 
@@ -320,12 +320,14 @@ def _signs_of_left_out(known: Known, seed: int) -> Tensor:
         rest = torch.nonzero(~out)[:, 0]
         labels = known.labels[rest]
         labels = labels - (labels > label).long()
-        described = known.pictures.described
-        scaling = Blocks.fit(described[rest], known.sizes)
-        weights = class_weights(labels, known.classes - 1, balanced=known.balanced)
-        problem = Problem(scaling(described[rest]), labels, known.classes - 1, weights)
-        head = scaling.merged(problem.solve(known.strength))
-        head = Linear(head.weight / known.temperature, head.bias / known.temperature)
+        head = fit_head(
+            known.pictures.some(rest).described,
+            labels,
+            known.classes - 1,
+            known.strength,
+            sizes=known.sizes,
+            balanced=known.balanced,
+        ).divided(known.temperature)
         unknown = known.pictures.some(out)
         found.append(_signs(_stored(known, rest), unknown, head(unknown.described)))
     return torch.cat(found)
