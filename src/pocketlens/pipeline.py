@@ -281,15 +281,16 @@ def _as_shipped(valid: Mapping[str, Any]) -> bool:
     A test checks that these are valid. Checking them here would import PyTorch before the run
     starts; it is imported later, while the figures of the data are drawn.
     """
-    if valid.get("name") not in list_recipes():
+    tables = ("network", "input", "augment")
+    found = (load_recipe(name) for name in list_recipes())
+    shipped = next(
+        (each for each in found if all(valid.get(key) == getattr(each, key) for key in tables)),
+        None,
+    )
+    if shipped is None or "data" not in valid or valid["data"].nothing != shipped.data.nothing:
         return False
-    shipped = load_recipe(valid["name"])
     try:
         plugins = NETWORKS.is_plugin(shipped.network.name)
-        plugins = plugins or AUGMENTATIONS.is_plugin(shipped.augment.name)
-        if plugins:
-            return False
+        return not plugins and not AUGMENTATIONS.is_plugin(shipped.augment.name)
     except PluginError:  # another package has the same name, which the full check reports
         return False
-    same = all(valid.get(key) == getattr(shipped, key) for key in ("network", "input", "augment"))
-    return same and "data" in valid and valid["data"].nothing == shipped.data.nothing
