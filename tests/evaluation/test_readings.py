@@ -306,6 +306,26 @@ def test_no_reading_is_better_by_chance() -> None:
         assert found.passed, found
 
 
+class Untrained(Templates):
+    """A model that knows none of the classes, but sees them apart: its templates are noise."""
+
+    def __init__(self, data: Dataset, spec: InputSpec, seed: int) -> None:
+        super().__init__(data, spec)
+        self.means = np.random.default_rng(seed).normal(0.3, 0.1, self.means.shape)
+
+
+def test_no_reading_suits_an_untrained_model() -> None:
+    """Some of the hundreds of readings suit it significantly better, and yet not well."""
+    random = np.random.default_rng(0)
+    labels = np.arange(400) % 10
+    shapes = random.integers(0, 2, (10, 8, 8, 1)) * 150
+    images = (shapes[labels] + random.integers(0, 100, (400, 8, 8, 1))).astype(np.uint8)
+    data = Dataset(images, labels.astype(np.int64), tuple("0123456789"), "shapes")
+    for seed in range(8):
+        found = find_readings(Untrained(data, GRAY, seed), data)
+        assert found.passed, found
+
+
 def test_a_constant_answer_is_a_warning() -> None:
     constant = Templates(LEARNED_TONES, GRAY.with_values(scale=1), GRAY.with_values(scale=1e-9))
     found = find_readings(constant, TEST_TONES)

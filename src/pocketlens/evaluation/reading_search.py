@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import comb
 from typing import Any, NamedTuple, TypeAlias
@@ -42,8 +42,16 @@ contrast."""
 ASSUMED_GAIN = 0.03
 """The same for a scale that is only assumed."""
 
-FITTED = 0.5
-"""The accuracy that labels in the order that fits best must reach."""
+SEVERAL = 0.5
+"""The accuracy that other labels, or several changes at once, must reach: of hundreds of such
+readings, some suit even an untrained network significantly better than the given one."""
+
+FITTED = 0.7
+"""The same for labels in the order that fits best: K groups of images that an untrained network
+tells apart get 1 - 1/e = 63 % different labels by chance."""
+
+USEFUL = 0.25
+"""How far from guessing (0) to no errors (1) any reading must bring a model."""
 
 ROUNDS = 3
 """How many changes may be found one after another, such as another color order, then labels."""
@@ -180,8 +188,7 @@ class Search:
             before, after = base.right[rows], other.right[rows]
             kinds = set(other.state.kinds) - set(base.state.kinds) or set(other.state.kinds)
             enough = after.mean() - before.mean() >= self._least_gain(kinds)
-            # A useless model's labels fit best in some order, too.
-            enough &= "order" not in kinds or after.mean() >= FITTED
+            enough &= after.mean() >= self._least_accuracy(kinds)
             if enough and mcnemar(before, after) * self.tried <= LEVEL:
                 good.append((float(after.mean()), len(other.state.kinds), other, rows))
         if not good:
@@ -197,6 +204,13 @@ class Search:
         if "scale" in self.predictor.input_spec.assumed:
             gains["scale"] = gains["ink"] = ASSUMED_GAIN
         return max(gains[kind] for kind in kinds)
+
+    def _least_accuracy(self, kinds: Collection[str]) -> float:
+        guessing = 1 / len(self.predictor.classes)
+        useful = guessing + USEFUL * (1 - guessing)
+        if "order" in kinds:
+            return max(useful, FITTED)
+        return max(useful, SEVERAL) if len(kinds) > 1 or "labels" in kinds else useful
 
     def _other_pixels(self, base: Found) -> Iterator[Found]:
         """The readings with one change of the pixels that are better on the first images."""
