@@ -318,8 +318,8 @@ def test_no_reading_suits_an_untrained_model() -> None:
     """Some of the hundreds of readings suit it significantly better, and yet not well."""
     random = np.random.default_rng(0)
     labels = np.arange(400) % 10
-    shapes = random.integers(0, 2, (10, 8, 8, 1)) * 150
-    images = (shapes[labels] + random.integers(0, 100, (400, 8, 8, 1))).astype(np.uint8)
+    shapes = random.integers(0, 2, (10, 8, 8, 1)) * 55
+    images = (shapes[labels] + random.integers(0, 200, (400, 8, 8, 1))).astype(np.uint8)
     data = Dataset(images, labels.astype(np.int64), tuple("0123456789"), "shapes")
     for seed in range(8):
         found = find_readings(Untrained(data, GRAY, seed), data)
