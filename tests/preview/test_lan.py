@@ -222,9 +222,7 @@ def test_https_and_wss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             assert '"top left"' in str(page.recv(TIMEOUT))
         foreign = {**bearer, "Origin": address.replace("https", "http")}
         with pytest.raises(InvalidStatus):
-            connect(
-                live, ssl=trusted, proxy=None, open_timeout=TIMEOUT, additional_headers=foreign
-            )
+            connect(live, ssl=trusted, proxy=None, open_timeout=TIMEOUT, additional_headers=foreign)
     finally:
         wait_until(lambda: servers or not thread.is_alive())
         servers[0].should_exit = True
