@@ -133,6 +133,7 @@ def test_the_exceptions_are_well_formed(modules: Any) -> None:
     assert len({row[:2] for row in rows}) == len(rows)
 
 
+@pytest.mark.slow  # `.ci/run` runs a sample of them, too
 def test_a_coremltools_test_predicts_here(modules: Any) -> None:
     """One test in a separate process; coremltools itself compares the numbers."""
     run, _ = modules

@@ -160,6 +160,7 @@ def test_the_notebook_has_no_outputs() -> None:
             assert cell["execution_count"] is None
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     nbclient = pytest.importorskip("nbclient", reason="the notebook needs the extra docs")
     import nbformat

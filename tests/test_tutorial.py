@@ -130,6 +130,7 @@ def test_the_guide_to_your_own_model(tmp_path: Path) -> None:
     assert model.input_spec.shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_the_guide_to_training_in_python(tmp_path: Path) -> None:
     printed = run(script("guides/training_in_python.md"), tmp_path).splitlines()
     assert "parity passed on 2000 images" in printed

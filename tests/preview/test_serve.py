@@ -387,6 +387,7 @@ def test_many_invalid_images(file: Path) -> None:
         assert preview.stop() == (130, "pocketlens: interrupted\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc of Linux")
 def test_memory_does_not_grow(file: Path, tmp_path: Path) -> None:
     with (
