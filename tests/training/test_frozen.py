@@ -22,7 +22,7 @@ from pocketlens.networks import backbones
 from pocketlens.networks.backbone import Backbone
 from pocketlens.prediction import NOTHING
 from pocketlens.recognizer import Recognizer
-from pocketlens.training import frozen, label_check
+from pocketlens.training import cross_validation, frozen, label_check
 from pocketlens.training.rejection import MAX_PROTOTYPES
 
 SIZE = 16
@@ -151,7 +151,7 @@ def test_concepts_are_left_out_where_they_mislead(
     with_concepts = pocketlens.train(recipe, patches(8)).recognizer
     assert with_concepts.choice
     assert with_concepts.choice.options["concepts"] is True
-    monkeypatch.setattr(frozen, "_clearly_lower", lambda *_: True)
+    monkeypatch.setattr(cross_validation, "clearly_lower", lambda *_: True)
     without = pocketlens.train(recipe, patches(8)).recognizer
     assert without.choice
     assert without.choice.options["concepts"] is False
@@ -161,7 +161,7 @@ def test_concepts_are_left_out_where_they_mislead(
 
 
 def test_many_images_have_prototypes(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frozen, "MOST_VALIDATED", 300)
+    monkeypatch.setattr(cross_validation, "MOST_VALIDATED", 300)
     recognizer = pocketlens.train(recipe, patches(200)).recognizer
     assert recognizer.choice
     assert 3 <= recognizer.choice.options["prototypes"] <= MAX_PROTOTYPES

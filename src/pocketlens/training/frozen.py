@@ -23,7 +23,6 @@ from torch.nn import functional as F
 from pocketlens import networks
 from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
-from pocketlens.data.dataset import spread
 from pocketlens.data.large_arrays import concatenate
 from pocketlens.data.wrong_labels import check_held_out
 from pocketlens.errors import OptionError, RecipeError
@@ -32,15 +31,16 @@ from pocketlens.networks.backbone import Backbone, Rejection
 from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Choice, Recipe
 from pocketlens.recognizer import Recognizer
+from pocketlens.training.cross_validation import (
+    Trial,
+    block_sizes,
+    choose_head,
+    finite,
+    head_rows,
+)
 from pocketlens.training.features import Embedder
 from pocketlens.training.learning_curve import learning_curve
-from pocketlens.training.logistic import (
-    Linear,
-    fit_head,
-    folds,
-    held_out_logits,
-    one_thread_if_small,
-)
+from pocketlens.training.logistic import Linear, fit_head, one_thread_if_small
 from pocketlens.training.rejection import Known, Pictures, fit_rejection
 from pocketlens.training.result import Training
 from pocketlens.training.scenes import draw_scenes
@@ -49,25 +49,11 @@ from pocketlens.training.thresholds import SHOWN_WRONG, fit_thresholds
 
 __all__ = ["train_on_features"]
 
-STRENGTHS = tuple(10 ** (-exponent / 2) for exponent in range(2, 10))
-"""Strengths of the penalty that are tried, on features of norm 1: 0.1 to 0.00003."""
-
-FOLDS = 5
-REPEATED = 400
-"""With fewer images, the cross-validation is repeated, to depend less on the folds."""
-
 MIRRORED = 400
 """Up to this many images, their mirror images are tried, too; their features take as long again."""
 
-MOST_VALIDATED = 2_000
-"""With more images, the strength is chosen on this many, or three per class if that is more; the
-head is fitted on all."""
-
 MAX_CLASSES = 2_000
 """The head is fitted in one piece: with more classes, that takes hours on a laptop."""
-
-LARGE = 200_000_000
-"""Above this product of images, features and classes, every second strength is tried."""
 
 SCENES = 60
 
@@ -76,27 +62,6 @@ SUSPECTS = 12
 
 FITTED = ("prototypes", "dimensions", "background")
 """Options of the network that are results of the training."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to make the head, and what cross-validation says about it.
-
-    Args:
-        concepts: Whether the head uses the backbone's concepts.
-        views: Views of each image: 1, or 2 with its mirror image.
-        strength: The best strength of the penalty.
-        logits: `(N, K)`, by heads that were not trained on the image.
-        losses: `(N,)`, mean over the repetitions.
-        splits: The folds of `logits`.
-    """
-
-    concepts: bool
-    views: int
-    strength: float
-    logits: Tensor
-    losses: Tensor
-    splits: list[tuple[Tensor, Tensor]]
 
 
 def train_on_features(
@@ -147,11 +112,11 @@ def train_on_features(
     features = _with_mirrored(embed, images, len(data) <= MIRRORED)
     far = torch.from_numpy(embed(draw_scenes(SCENES, recipe.input.shape, seed=recipe.seed)))
     with one_thread_if_small(features):
-        best = _choose(recipe, network, features, labels, groups)
+        best = choose_head(recipe, network, features, labels, groups)
         fitted = _fit(recipe, network, features, labels, far, best)
     recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), best, fitted)
-    logits, own = _finite(best.logits / fitted.temperature, labels)
-    trained = fitted.head(_described(network, features[:, 0], best.concepts))
+    logits, own = finite(best.logits / fitted.temperature, labels)
+    trained = fitted.head(head_rows(network, features[:, 0], best.concepts))
     curve = _curve(recipe, network, features, labels, best, data.classes, groups)
     seconds = time.perf_counter() - started
     row = Epoch(
@@ -195,7 +160,7 @@ def _curve(
 ) -> LearningCurve:
     """The learning curve of the classes; pictures of the background are left out."""
     inside = labels < len(classes)
-    described = _described(network, features[inside, 0], best.concepts)
+    described = head_rows(network, features[inside, 0], best.concepts)
     with one_thread_if_small(described):
         return learning_curve(
             described,
@@ -203,7 +168,7 @@ def _curve(
             classes,
             best.logits[inside, : len(classes)],
             strength=best.strength,
-            sizes=_sizes(network, described, best.concepts),
+            sizes=block_sizes(network, described, best.concepts),
             balanced=recipe.training.class_weights == "balanced",
             groups=groups[inside.numpy()],
             seed=recipe.seed,
@@ -218,7 +183,7 @@ def _with_mirrored(embed: Embedder, images: NDArray[np.uint8], mirrored: bool) -
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted on the features, with the best way of `_choose`.
+    """What was fitted on the features, with the best way of `choose_head`.
 
     Args:
         head: Logits of the classes and, if there are pictures of it, of the background; divided by
@@ -240,11 +205,11 @@ def _fit(
     """Fit the head on all images, and everything else on the logits of held-out ones."""
     classes = best.logits.shape[1]
     known = network.head.out_features
-    described = _described(network, features[:, : best.views], best.concepts)
-    sizes = _sizes(network, described, best.concepts)
+    described = head_rows(network, features[:, : best.views], best.concepts)
+    sizes = block_sizes(network, described, best.concepts)
     balanced = recipe.training.class_weights == "balanced"
     rows, own = described.flatten(0, 1), labels.repeat_interleave(best.views)
-    temperature = fit_temperature(*_finite(best.logits, labels))
+    temperature = fit_temperature(*finite(best.logits, labels))
     head = fit_head(rows, own, classes, best.strength, sizes=sizes, balanced=balanced).divided(
         temperature
     )
@@ -258,7 +223,7 @@ def _fit(
         (place[train][of_class[train]], place[held][of_class[held]]) for train, held in best.splits
     ]
     pictures, scenes = (
-        Pictures(each, _described(network, each, best.concepts)[:, each.shape[1] :])
+        Pictures(each, head_rows(network, each, best.concepts)[:, each.shape[1] :])
         for each in (features[inside, 0], far)
     )
     rejection, odds = fit_rejection(
@@ -280,7 +245,7 @@ def _fit(
     size = logits[inside, :known].logsumexp(1, keepdim=True)
     nothing = torch.cat([odds[:, None] + size, logits[inside, known:]], 1)
     whole = torch.cat([logits[inside, :known], nothing.logsumexp(1, keepdim=True)], 1)
-    held_out, right = _finite(whole, labels[inside])
+    held_out, right = finite(whole, labels[inside])
     errors = float((held_out.argmax(1) != right).float().mean())
     thresholds = fit_thresholds(
         held_out.softmax(1),
@@ -351,121 +316,3 @@ def _frozen(recipe: Recipe, classes: int) -> Backbone:
     if callable(load):
         load()
     return network.eval()
-
-
-@torch.inference_mode()
-def _described(network: Backbone, features: Tensor, concepts: bool) -> Tensor:
-    """What the head receives: features `(..., F)` → `(..., D)`."""
-    if not concepts:
-        return features.clone()
-    found = network.known_concepts(features.flatten(0, -2))
-    return torch.cat([features, found.reshape(*features.shape[:-1], found.shape[1])], -1)
-
-
-def _sizes(network: Backbone, described: Tensor, concepts: bool) -> list[int]:
-    width = network.width
-    return [width, described.shape[-1] - width] if concepts else [width]
-
-
-def _choose(
-    recipe: Recipe,
-    network: Backbone,
-    features: Tensor,
-    labels: Tensor,
-    groups: NDArray[np.int64],
-) -> Trial:
-    """The trial with the lowest held-out loss.
-
-    Concepts also tell pictures of other things, so they are used unless the head is better
-    without them by more than one standard error of the difference.
-    """
-    classes = int(labels.max()) + 1
-    some = np.arange(len(labels))
-    if len(some) > (most := max(MOST_VALIDATED, 3 * classes)):
-        some = np.sort(spread(labels.numpy(), most, seed=recipe.seed))
-    repeats = max(1, min(3, REPEATED // len(some)))
-    splits = [
-        list(folds(labels[some], groups[some], FOLDS, seed=recipe.seed + number))
-        for number in range(repeats)
-    ]
-    if not splits[0]:
-        raise OptionError(
-            "every class has only one image (or one burst) to train on; "
-            "expected at least 2 different ones in some class"
-        )
-    fixed = "concepts" in recipe.network.options
-    best: Trial | None = None
-    for views in range(1, features.shape[1] + 1):
-        trial = _try(recipe, network, features[some, :views], labels[some], splits, classes)
-        if best is None or trial.losses.mean() < best.losses.mean():
-            best = trial
-    assert best is not None
-    if network.concepts and not fixed:
-        without = _try(
-            recipe,
-            network,
-            features[some, : best.views],
-            labels[some],
-            splits,
-            classes,
-            concepts=False,
-        )
-        if _clearly_lower(without.losses, best.losses):
-            best = without
-    return _for_all(best, some, labels)
-
-
-def _clearly_lower(losses: Tensor, than: Tensor) -> bool:
-    difference = than - losses
-    error = difference.std() / max(1, len(difference)) ** 0.5
-    return bool(difference.mean() > error)
-
-
-def _try(
-    recipe: Recipe,
-    network: Backbone,
-    features: Tensor,
-    labels: Tensor,
-    splits: list[list[tuple[Tensor, Tensor]]],
-    classes: int,
-    *,
-    concepts: bool | None = None,
-) -> Trial:
-    """Cross-validate one way to make the head; by default with the network's concepts."""
-    concepts = network.concepts if concepts is None else concepts
-    described = _described(network, features, concepts)
-    strengths = STRENGTHS[:: 2 if described.numel() * classes > LARGE else 1]
-    logits = held_out_logits(
-        described,
-        labels,
-        classes,
-        strengths,
-        [split for one in splits for split in one],
-        sizes=_sizes(network, described, concepts),
-        balanced=recipe.training.class_weights == "balanced",
-    )  # (strengths, repeats * folds, N, K)
-    each = F.cross_entropy(
-        logits.flatten(0, 2), labels.repeat(logits.shape[0] * logits.shape[1]), reduction="none"
-    ).reshape(logits.shape[:3])
-    losses = each.nanmean(1)  # (strengths, N); NaN for images that were never held out
-    held = losses[0].isfinite()
-    at = int(losses[:, held].mean(1).argmin())
-    first = logits[at, : len(splits[0])].nanmean(0)  # each image is held out once in a repetition
-    return Trial(concepts, features.shape[1], strengths[at], first, losses[at, held], splits[0])
-
-
-def _for_all(trial: Trial, some: NDArray[np.int64], labels: Tensor) -> Trial:
-    """The trial with indices into all images, not only those of the cross-validation."""
-    if len(some) == len(labels):
-        return trial
-    place = torch.from_numpy(some)
-    logits = torch.full((len(labels), trial.logits.shape[1]), torch.nan)
-    logits[place] = trial.logits
-    splits = [(place[train], place[held]) for train, held in trial.splits]
-    return Trial(trial.concepts, trial.views, trial.strength, logits, trial.losses, splits)
-
-
-def _finite(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that were held out, and their labels."""
-    held = logits.isfinite().all(1)
-    return logits[held], labels[held]

@@ -1,0 +1,178 @@
+"""The head of a training on features, and its strength, by cross-validation.
+
+No image has to be held back: the same held-out logits give the temperature, the thresholds and the
+accuracy that is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketlens.data.dataset import spread
+from pocketlens.errors import OptionError
+from pocketlens.networks.backbone import Backbone
+from pocketlens.recipe import Recipe
+from pocketlens.training.logistic import folds, held_out_logits
+
+__all__ = ["Trial", "block_sizes", "choose_head", "clearly_lower", "finite", "head_rows"]
+
+STRENGTHS = tuple(10 ** (-exponent / 2) for exponent in range(2, 10))
+"""Strengths of the penalty that are tried, on features of norm 1: 0.1 to 0.00003."""
+
+FOLDS = 5
+REPEATED = 400
+"""With fewer images, the cross-validation is repeated, to depend less on the folds."""
+
+MOST_VALIDATED = 2_000
+"""With more images, the strength is chosen on this many, or three per class if that is more; the
+head is fitted on all."""
+
+LARGE = 200_000_000
+"""Above this product of images, features and classes, every second strength is tried."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to make the head, and what cross-validation says about it.
+
+    Args:
+        concepts: Whether the head uses the backbone's concepts.
+        views: Views of each image: 1, or 2 with its mirror image.
+        strength: The best strength of the penalty.
+        logits: `(N, K)`, by heads that were not trained on the image.
+        losses: `(N,)`, mean over the repetitions.
+        splits: The folds of `logits`.
+    """
+
+    concepts: bool
+    views: int
+    strength: float
+    logits: Tensor
+    losses: Tensor
+    splits: list[tuple[Tensor, Tensor]]
+
+
+@torch.inference_mode()
+def head_rows(network: Backbone, features: Tensor, concepts: bool) -> Tensor:
+    """What the head receives: features `(..., F)` → `(..., D)`."""
+    if not concepts:
+        return features.clone()
+    found = network.known_concepts(features.flatten(0, -2))
+    return torch.cat([features, found.reshape(*features.shape[:-1], found.shape[1])], -1)
+
+
+def block_sizes(network: Backbone, described: Tensor, concepts: bool) -> list[int]:
+    """How many columns of what the head receives are features, and how many concepts."""
+    width = network.width
+    return [width, described.shape[-1] - width] if concepts else [width]
+
+
+def choose_head(
+    recipe: Recipe,
+    network: Backbone,
+    features: Tensor,
+    labels: Tensor,
+    groups: NDArray[np.int64],
+) -> Trial:
+    """The trial with the lowest held-out loss.
+
+    Concepts also tell pictures of other things, so they are used unless the head is better
+    without them by more than one standard error of the difference.
+    """
+    classes = int(labels.max()) + 1
+    some = np.arange(len(labels))
+    if len(some) > (most := max(MOST_VALIDATED, 3 * classes)):
+        some = np.sort(spread(labels.numpy(), most, seed=recipe.seed))
+    repeats = max(1, min(3, REPEATED // len(some)))
+    splits = [
+        list(folds(labels[some], groups[some], FOLDS, seed=recipe.seed + number))
+        for number in range(repeats)
+    ]
+    if not splits[0]:
+        raise OptionError(
+            "every class has only one image (or one burst) to train on; "
+            "expected at least 2 different ones in some class"
+        )
+    fixed = "concepts" in recipe.network.options
+    best: Trial | None = None
+    for views in range(1, features.shape[1] + 1):
+        trial = _try(recipe, network, features[some, :views], labels[some], splits, classes)
+        if best is None or trial.losses.mean() < best.losses.mean():
+            best = trial
+    assert best is not None
+    if network.concepts and not fixed:
+        without = _try(
+            recipe,
+            network,
+            features[some, : best.views],
+            labels[some],
+            splits,
+            classes,
+            concepts=False,
+        )
+        if clearly_lower(without.losses, best.losses):
+            best = without
+    return _for_all(best, some, labels)
+
+
+def clearly_lower(losses: Tensor, than: Tensor) -> bool:
+    """Whether losses `(N,)` of the same images are lower by more than one standard error."""
+    difference = than - losses
+    error = difference.std() / max(1, len(difference)) ** 0.5
+    return bool(difference.mean() > error)
+
+
+def _try(
+    recipe: Recipe,
+    network: Backbone,
+    features: Tensor,
+    labels: Tensor,
+    splits: list[list[tuple[Tensor, Tensor]]],
+    classes: int,
+    *,
+    concepts: bool | None = None,
+) -> Trial:
+    """Cross-validate one way to make the head; by default with the network's concepts."""
+    concepts = network.concepts if concepts is None else concepts
+    described = head_rows(network, features, concepts)
+    strengths = STRENGTHS[:: 2 if described.numel() * classes > LARGE else 1]
+    logits = held_out_logits(
+        described,
+        labels,
+        classes,
+        strengths,
+        [split for one in splits for split in one],
+        sizes=block_sizes(network, described, concepts),
+        balanced=recipe.training.class_weights == "balanced",
+    )  # (strengths, repeats * folds, N, K)
+    each = F.cross_entropy(
+        logits.flatten(0, 2), labels.repeat(logits.shape[0] * logits.shape[1]), reduction="none"
+    ).reshape(logits.shape[:3])
+    losses = each.nanmean(1)  # (strengths, N); NaN for images that were never held out
+    held = losses[0].isfinite()
+    at = int(losses[:, held].mean(1).argmin())
+    first = logits[at, : len(splits[0])].nanmean(0)  # each image is held out once in a repetition
+    return Trial(concepts, features.shape[1], strengths[at], first, losses[at, held], splits[0])
+
+
+def _for_all(trial: Trial, some: NDArray[np.int64], labels: Tensor) -> Trial:
+    """The trial with indices into all images, not only those of the cross-validation."""
+    if len(some) == len(labels):
+        return trial
+    place = torch.from_numpy(some)
+    logits = torch.full((len(labels), trial.logits.shape[1]), torch.nan)
+    logits[place] = trial.logits
+    splits = [(place[train], place[held]) for train, held in trial.splits]
+    return Trial(trial.concepts, trial.views, trial.strength, logits, trial.losses, splits)
+
+
+def finite(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows that were held out, and their labels."""
+    held = logits.isfinite().all(1)
+    return logits[held], labels[held]
