@@ -94,6 +94,7 @@ docs: $(VENV)/.installed
 benchmark: demo
 	$(BIN)/python benchmarks/recipes.py
 	$(BIN)/python benchmarks/strokes.py
+	$(BIN)/python benchmarks/hands.py --seeds 3
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/busy.py
 	$(BIN)/python benchmarks/attacks.py
