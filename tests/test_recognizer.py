@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,35 @@ def test_invalid_headers_are_rejected(tmp_path: Path, key: str, value: str, mess
     with pytest.raises(RunError, match=message) as caught:
         Recognizer.load(file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_larger_than_its_weights_takes_no_memory(tmp_path: Path) -> None:
+    file = untrained(InputSpec(28, 28)).save(tmp_path / "weights.safetensors")
+    with safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+    # 40 blocks of 4096 channels: 48 GB, in a file of a few hundred bytes.
+    header["network"] = '{"name": "residual", "channels": [4096, 4096], "blocks": 40}'
+    file.write_bytes(save({}, metadata=header))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RunError, match="do not fit the network Residual") as caught:
+        Recognizer.load(file)
+    assert len(str(caught.value)) < 2_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32])
+def test_weights_of_another_type_are_converted(tmp_path: Path, kind: torch.dtype) -> None:
+    recognizer = untrained(InputSpec(8, 8))
+    file = recognizer.save(tmp_path / "weights.safetensors")
+    with safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+        weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    half = {name: w.to(kind) if w.is_floating_point() else w for name, w in weights.items()}
+    file.write_bytes(save(half, metadata=header))
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    found = Recognizer.load(file)
+    assert {each.dtype for each in found.network.parameters()} == {torch.float32}
+    assert np.allclose(found.probabilities(images), recognizer.probabilities(images), atol=1e-2)
 
 
 def test_another_reading_of_the_same_network() -> None:

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -245,7 +246,9 @@ class Recognizer(Predictor):
             raise ValueError(f"network {description!r}")
         choice: Choice | None = None
         if "module" in description:
-            module = _copy_of(network, file, str(description["module"]))
+            expected = str(description["module"])
+            module = _copy_of(network, file, expected)
+            _load_weights(module, weights, file, expected)
         else:
             choice = Choice(description.pop("name"), description)
             if network is not None:
@@ -253,15 +256,7 @@ class Recognizer(Predictor):
                     f"{file} contains the network '{choice.name}' of a recipe, which needs no "
                     f"network argument; load it with Recognizer.load({str(file)!r})"
                 )
-            module = networks.build(choice, input_spec, len(classes))
-        try:
-            module.load_state_dict(weights)
-        except RuntimeError as error:
-            expected = choice.name if choice else description["module"]
-            raise RunError(
-                f"the weights in {file} do not fit the network {type(module).__name__}: "
-                f"{' '.join(str(error).split())}; expected the weights of {expected}"
-            ) from error
+            module = _built(choice, input_spec, len(classes), weights, file)
         thresholds = Thresholds.from_json(header["thresholds"])
         return cls(
             module, choice, classes, input_spec, temperature=temperature, thresholds=thresholds
@@ -270,6 +265,48 @@ class Recognizer(Predictor):
 
 class _NetworkArgumentError(OptionError):
     """The argument `network` of `Recognizer.load` is missing or not wanted."""
+
+
+def _built(
+    choice: Choice, input_spec: InputSpec, classes: int, weights: dict[str, Tensor], file: Path
+) -> nn.Module:
+    """The network of a recipe with these weights.
+
+    It is first built without memory: the file could describe one that takes all memory, and random
+    weights that are replaced at once would take time.
+    """
+    with torch.device("meta"):
+        module = networks.build(choice, input_spec, classes)
+    kinds = [tensor.dtype for tensor in module.state_dict().values()]
+    _load_weights(module, weights, file, choice.name, assign=True)
+    values = [*module.parameters(), *module.buffers()]
+    same = kinds == [tensor.dtype for tensor in module.state_dict().values()]
+    if not same or any(tensor.is_meta for tensor in values):  # such as buffers that are not saved
+        module = networks.build(choice, input_spec, classes)
+        _load_weights(module, weights, file, choice.name)
+    return module
+
+
+def _load_weights(
+    module: nn.Module,
+    weights: dict[str, Tensor],
+    file: Path,
+    expected: str,
+    *,
+    assign: bool = False,
+) -> None:
+    """Give the module its weights.
+
+    Raises:
+        RunError: Their names or shapes are not the module's.
+    """
+    try:
+        module.load_state_dict(weights, assign=assign)
+    except RuntimeError as error:
+        raise RunError(
+            f"the weights in {file} do not fit the network {type(module).__name__}: "
+            f"{shorten(str(error), 500, placeholder=' …')}; expected the weights of {expected}"
+        ) from error
 
 
 def _copy_of(network: object, file: Path, name: str) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +16,10 @@ __all__ = ["Residual"]
 
 DIM = 1e-3
 """Added to the variance of an image, so that an empty wall (contrast below 3 %) stays faint."""
+
+
+# The constant matrices are made in NumPy: PyTorch's device "meta", on which a recipe's network is
+# tried, imports its compiler for `torch.arange` and `torch.eye`, which takes two seconds.
 
 
 class Residual(nn.Module):
@@ -128,15 +133,15 @@ def _averages(side: int) -> Tensor:  # (side, side)
 
     A matrix product is several times as fast as `avg_pool2d`, which is slow for a single channel.
     """
-    place = torch.arange(side)
-    near = ((place[:, None] - place).abs() <= side // 8).float()
-    return near / near.sum(1, keepdim=True)
+    place = np.arange(side)
+    near = (np.abs(place[:, None] - place) <= side // 8).astype(np.float32)
+    return torch.from_numpy(near / near.sum(1, keepdims=True))
 
 
 def _shrinks(side: int) -> Tensor:  # (5/6 of side, side)
     """A matrix that shrinks a line to 5/6: each row has bilinear weights with sum 1."""
     size = (round(side * 5 / 6), side)
-    whole = torch.eye(side)[None, None]
+    whole = torch.from_numpy(np.eye(side, dtype=np.float32))[None, None]
     return F.interpolate(whole, size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
 
 
