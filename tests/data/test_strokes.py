@@ -7,11 +7,17 @@ import hashlib
 import numpy as np
 import pytest
 
+from pocketlens.data.loading import errors, load_data
+from pocketlens.data.populations import POPULATIONS, REGIONS, population_of
 from pocketlens.data.stroke_templates import TEMPLATES, StrokeTemplate
-from pocketlens.data.strokes import STEP, _fit, _ink, _write, draw_strokes
+from pocketlens.data.strokes import STEP, WORLD_HAND, _fit, _ink, _trace, _write, draw_strokes
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError
+from pocketlens.recipe import DataOptions
+from sampling import sampled
 
+INK_OF_THE_WORLD = [27544, 34520, 44517, 28092]
+VARIED = [template for templates in TEMPLATES.values() for template in templates if template.moves]
 ALL = [
     pytest.param(template, id=f"{digit}-{template.name}")
     for digit, templates in TEMPLATES.items()
@@ -29,9 +35,13 @@ def column(*values: float) -> np.ndarray:
     return np.array(values, np.float32)[:, None]
 
 
+def template_of(digit: str, name: str) -> StrokeTemplate:
+    return next(template for template in TEMPLATES[digit] if template.name == name)
+
+
 def written(name: str, digit: str, count: int = 400) -> np.ndarray:
     """Images of one template, always drawn from the same random numbers."""
-    template = next(template for template in TEMPLATES[digit] if template.name == name)
+    template = template_of(digit, name)
     return _write(PenPath.of(template, STEP), count, 28, None, np.random.default_rng(0))
 
 
@@ -56,6 +66,58 @@ def test_images_of_seed_0_do_not_change() -> None:
     assert dataset.labels[:12].tolist() == [2, 6, 0, 5, 3, 6, 4, 2, 2, 0, 3, 3]
     ink = dataset.images[:4].sum((1, 2, 3), dtype=np.int64)
     np.testing.assert_allclose(ink, [29822, 26197, 19155, 32086], atol=8)
+
+
+def test_a_population_draws_its_own_images() -> None:
+    world = draw_strokes(population="world", count=60)
+    again = draw_strokes(population="world", count=60)
+    np.testing.assert_array_equal(world.images, again.images)
+    assert world.name == "strokes:world/train"
+    assert set(world.counts.values()) == {6}
+    other = [draw_strokes(population=name, count=60) for name in ("mnist", "east-asia")]
+    assert not any((found.images == world.images).all() for found in other)
+    # Recorded once, as for MNIST's hands above.
+    ink = world.images[:4].sum((1, 2, 3), dtype=np.int64)
+    np.testing.assert_allclose(ink, INK_OF_THE_WORLD, atol=8)
+
+
+def test_every_digit_is_written_in_every_region_and_a_form_only_where_it_is_usual() -> None:
+    for templates in TEMPLATES.values():
+        for name in POPULATIONS:
+            assert sum(template.weight(name) > 0 for template in templates) >= 5
+        for template in templates:
+            assert set(template.regions) <= set(REGIONS)
+            usual = [name for name in REGIONS if template.weight(name)]
+            assert usual == list(template.regions or REGIONS)
+            assert template.world > 0
+
+
+@pytest.mark.parametrize("template", sampled(VARIED, 20))
+def test_moves_shift_points_of_their_template(template: StrokeTemplate) -> None:
+    path = PenPath.of(template, STEP)
+    for (shares, start, end), move in zip(path.moves, template.moves, strict=True):
+        assert np.flatnonzero(shares).tolist() == sorted({point for point, _ in move.shares})
+        assert np.abs(shares).max() <= 1
+        assert not np.array_equal(start, end)
+        # A form may change, not the digit's size: no point moves by more than half its height.
+        assert np.abs([start, end]).max() <= 50
+
+
+def test_a_flag_of_a_1_varies_in_length() -> None:
+    path = PenPath.of(template_of("1", "flag of any length"), STEP)
+    x, y = _trace(path, np.random.default_rng(0), 300, WORLD_HAND)
+    tip = np.hypot(x[3], y[3] - y.min(0)) / np.ptp(y, axis=0)
+    assert np.quantile(tip, 0.1) < 0.5 < 0.75 < np.quantile(tip, 0.9)
+
+
+def test_the_world_slants_by_up_to_35_degrees_and_fills_boxes() -> None:
+    images = draw_strokes(population="world", count=1000).images[..., 0]
+    wide, high = (images.max(axis).astype(bool).sum(1) for axis in (1, 2))
+    filled = np.minimum(wide, high) >= 18
+    plain = draw_strokes(count=1000).images[..., 0]
+    usual = np.minimum(*(plain.max(axis).astype(bool).sum(1) for axis in (1, 2))) >= 18
+    assert filled.mean() > 1.3 * usual.mean()
+    assert max(np.abs(WORLD_HAND.steepest)) <= np.tan(np.radians(35.1))
 
 
 def test_other_seed_or_split_draws_other_images() -> None:
@@ -151,12 +213,12 @@ def test_path_passes_through_the_points_of_its_template(template: StrokeTemplate
     np.testing.assert_allclose(path.soft[:, :count].sum(1), 0, atol=1e-5)
     jumps = np.linalg.norm(np.diff(pen, axis=0), axis=1)
     assert (jumps > 7).sum() <= len(template.strokes) - 1
-    assert template.weight > 0
+    assert template.mnist > 0 or template.world > 0
 
 
 def test_hooks_and_offsets_move_the_right_samples() -> None:
     template = StrokeTemplate(
-        "a bar and a ring", 1, (((0, 0), (30, 0)), ((50, 50), (60, 60), (50, 70), (50, 50)))
+        "a bar and a ring", (((0, 0), (30, 0)), ((50, 50), (60, 60), (50, 70), (50, 50)))
     )
     path = PenPath.of(template, STEP)
     hooks, moves = path.sharp[:, 5:9], path.sharp[:, 9:]
@@ -209,3 +271,17 @@ def test_invalid_options() -> None:
             OptionError, match=r"from 0.2 to 4 pixels of a 28 × 28 image; received: \("
         ):
             draw_strokes(count=1, radius=radius)
+    with pytest.raises(OptionError, match="region 'wrld' of strokes .*; did you mean 'world'"):
+        draw_strokes(population="wrld")
+
+
+def test_source_names_a_population_or_region() -> None:
+    assert population_of("strokes") == "mnist"
+    assert population_of("strokes:latin-america") == "latin-america"
+    assert population_of("mnist") is population_of("folder:strokes") is None
+    assert load_data("strokes:world", split="test").name == "strokes:world/test"
+    for name, hint in (("europe", "did you mean 'western-europe'"), ("", "expected one of: mnist")):
+        with pytest.raises(OptionError, match=f"population or region '{name}' of .*; {hint}"):
+            load_data(f"strokes:{name}")
+    found = errors(DataOptions(extra="strokes:wrold"), seed=0, batch_size=1)
+    assert found == ["population or region 'wrold' of strokes is not known; did you mean 'world'?"]

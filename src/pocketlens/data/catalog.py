@@ -120,9 +120,10 @@ CATALOG: tuple[Source, ...] = (
     Source(
         name="strokes",
         title="built-in drawn digits",
-        description="Digits drawn by a simulated pen in the format of MNIST, in ten or more "
-        "handwriting styles per digit, including the European 1 and the crossed 7. The seed "
-        "determines the images.",
+        description="Digits drawn by a simulated pen in the format of MNIST, in many handwriting "
+        "styles per digit, as common as among MNIST's writers. strokes:world draws them as people "
+        "all over the world write, strokes:REGION as in east-asia, eastern-europe, latin-america, "
+        "north-america or western-europe. The seed determines the images.",
         train=36_000,
         test=2_000,
         size=(28, 28, 1),

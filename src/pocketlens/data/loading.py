@@ -18,6 +18,7 @@ from pocketlens.data.fit import fit_dataset
 from pocketlens.data.idx_sets import DIGITS, SETS
 from pocketlens.data.location import data_folder
 from pocketlens.data.members import ALL
+from pocketlens.data.populations import STROKES, population_of
 from pocketlens.data.prepared import Decoded
 from pocketlens.errors import (
     DataError,
@@ -70,13 +71,12 @@ def resolve(
     """Find out which source to use; for `auto`, download MNIST or fall back to strokes.
 
     Args:
-        source: `auto`, the name of a built-in source, `folder:PATH`, `csv:PATH` or the name of an
-            installed plug-in.
-        folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
+        source: `auto`, a built-in source, `folder:PATH`, `csv:PATH` or an installed plug-in.
+        folder: The data folder; default: `POCKETLENS_DATA`, else the cache folder.
         progress: Called during a download.
 
     Raises:
-        OptionError: The source is unknown.
+        OptionError: The source, or the population of strokes, is unknown.
         PluginError: Several packages provide the source.
     """
     if not isinstance(source, str):
@@ -86,7 +86,7 @@ def resolve(
         )
     if source == "auto":
         return _resolve_auto(folder, progress)
-    if FileSource.parse(source):
+    if FileSource.parse(source) or (":" in source and population_of(source)):
         return Resolved(source)
     known = [*(entry.name for entry in CATALOG), *SOURCES.plugins()]
     if not SOURCES.is_plugin(source) and (source not in known or ":" in source):
@@ -133,12 +133,12 @@ def load_data(
     (`POCKETLENS_CACHE`, else the user's) instead of in memory.
 
     Args:
-        source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `strokes`,
-            `folder:PATH` (one folder per class, see `load_folder`), `csv:PATH` (a table with the
-            columns path, label and optionally split; paths are relative to its folder and must
-            not leave it, except with `csv-outside:PATH`), the name of an installed plug-in, or
-            `auto`: MNIST if it is on this computer or can be downloaded, else strokes with a
-            warning.
+        source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `strokes`
+            (or `strokes:world`, `strokes:REGION`), `folder:PATH` (one folder per class, see
+            `load_folder`), `csv:PATH` (a table with the columns path, label and optionally split;
+            paths are relative to its folder and must not leave it, except with `csv-outside:PATH`),
+            an installed plug-in, or `auto`: MNIST if it is on this computer or can be downloaded,
+            else strokes with a warning.
         split: `train` or `test`; for a folder or CSV file also `all`.
         input_spec: Size and colors of the images; default: those of the source. Required for a
             folder or CSV file.
@@ -157,8 +157,7 @@ def load_data(
         DataNotFoundError: The data is not on this computer and cannot be downloaded.
         DataError: The data is damaged or inconsistent.
         PluginError: A plug-in cannot be used.
-        OutputError: Data is missing and the data folder cannot be written to, or there are many
-            images and the cache folder cannot be written to.
+        OutputError: The data folder, or for many images the cache folder, cannot be written to.
 
     Examples:
         >>> load_data("strokes", split="test").images.shape
@@ -236,10 +235,10 @@ def _load(
 
         found = load_idx_set(resolved.name, data_folder(folder), split, progress=progress)
         return fit_dataset(found, input_spec)
-    if resolved.name == "strokes":
+    if writers := population_of(resolved.name):
         from pocketlens.data.strokes import draw_strokes
 
-        return fit_dataset(draw_strokes(split, seed=seed), input_spec)
+        return fit_dataset(draw_strokes(split, population=writers, seed=seed), input_spec)
     if SOURCES.is_plugin(resolved.name):
         return _from_plugin(resolved.name, split, input_spec, seed)
     if input_spec is None:
@@ -362,7 +361,8 @@ def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
         return count_images(files, split, seed=seed)
     if SOURCES.is_plugin(name):  # only the images themselves tell; they are loaded again later
         return _from_plugin(name, split, None, seed).counts
-    images = min(sizes["mnist"], sizes["strokes"]) if name == "auto" else sizes[name]
+    sizes["auto"] = min(sizes["mnist"], sizes[STROKES])
+    images = sizes[STROKES if population_of(name) else name]
     classes = SETS[name].classes if name in SETS else DIGITS
     return dict.fromkeys(classes, images // len(classes))
 

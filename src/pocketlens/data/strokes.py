@@ -1,9 +1,10 @@
 """`strokes`: digits drawn by a simulated pen, in the format of MNIST. Needs no files.
 
-The pen's path comes from a stroke template (see `stroke_templates`). Each image picks a template
-and varies it the way people's handwriting varies: positions of the points, hooks at the ends of
-strokes, sharpness of corners, proportions, slant, width, rotation, a smooth wobble, thickness and
-pressure of the pen, gaps in the ink, missing ends. The path is then scaled to MNIST's 20 × 20 box.
+The pen's path comes from a stroke template (see `stroke_templates`). Each image picks a template,
+as often as a population of writers uses it, and varies it the way people's handwriting varies: what
+the template itself lets vary, positions of the points, hooks at the ends of strokes, sharpness of
+corners, proportions, slant, width, rotation, a smooth wobble, thickness and pressure of the pen,
+gaps in the ink, missing ends. The path is then scaled to MNIST's 20 × 20 box.
 The ink of a pixel depends on its distance to the path, so edges are antialiased. Last, the image is
 moved so that its center of mass is in the middle.
 """
@@ -11,11 +12,13 @@ moved so that its center of mass is in the middle.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
+from pocketlens.data.populations import MNIST, STROKES, check_population
 from pocketlens.data.stroke_templates import TEMPLATES
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError, did_you_mean
@@ -34,9 +37,6 @@ BOX = 20.0
 MARGIN = 4
 """Distance from the box to the edge of the image; the box is moved by at most this much."""
 
-RADII = (0.6, 3.0)
-"""Radius of the thinnest and of the thickest pen."""
-
 STEP = 3.0
 """Distance between samples of the path, in percent of the digit's height: half a pixel."""
 
@@ -49,6 +49,48 @@ LIMITS = {"count": (1, 1_000_000), "side": (16, 128)}
 BATCH = 128
 """Images drawn at once. Their distances (200 kB) fit in the cache of a CPU core."""
 
+
+@dataclass(frozen=True)
+class Hand:
+    """How much the writers of a population differ; each pair is a mean and a deviation.
+
+    Args:
+        spread: Least and largest deviation of a template's points, in percent of the height.
+        slant: Movement of x per y, upwards to the right.
+        steepest: The limits of `slant`.
+        width: Logarithm of the factor of the width.
+        pen: Deviation of the logarithm of the pen's radius.
+        radii: Radius of the thinnest and of the thickest pen.
+        cut: Shares of the images whose bottom or top is cut off.
+        filling: Share of the images that are stretched until they (nearly) fill the box in both
+            directions, as digits in the fields of a form and in many scanned sets are.
+    """
+
+    spread: tuple[float, float] = (1, 5.5)
+    slant: tuple[float, float] = (0.16, 0.23)
+    steepest: tuple[float, float] = (-0.5, 0.8)
+    width: tuple[float, float] = (0.1, 0.22)
+    pen: float = 0.28
+    radii: tuple[float, float] = (0.6, 3.0)
+    cut: tuple[float, float] = (0.07, 0.03)
+    filling: float = 0
+
+
+MNIST_HAND = Hand()
+WORLD_HAND = Hand(
+    slant=(0.14, 0.3),
+    steepest=(-0.7, 0.7),
+    width=(0.04, 0.28),
+    pen=0.38,
+    radii=(0.5, 2.4),
+    cut=(0.02, 0.01),
+    filling=0.35,
+)
+"""The slant is at most 35 degrees."""
+
+MOST_FILLING = 2.6
+"""The largest factor by which an image is stretched to fill the box: a bar stays narrow."""
+
 # In the arrays below the last axis is the N images of a batch, so that loops over samples run over
 # long rows; x and y are `(S, N)`, one row per sample. The amounts of variation were chosen by eye
 # and by the spread of thickness, slant and width in MNIST's training images.
@@ -58,6 +100,7 @@ Array = NDArray[np.float32]
 def draw_strokes(
     split: str = "train",
     *,
+    population: str = MNIST,
     seed: int = 0,
     count: int | None = None,
     side: int = SIDE,
@@ -67,6 +110,8 @@ def draw_strokes(
 
     Args:
         split: `train` or `test`; the two are drawn independently.
+        population: Whose hands: `mnist`, `world`, or a region of it such as `western-europe`; see
+            `populations.POPULATIONS`.
         seed: The same seed always produces the same images.
         count: Number of images, up to 1,000,000; default: 36,000 for `train`, 2,000 for `test`.
         side: Height and width of an image in pixels, from 16 to 128. The framing is the same for
@@ -78,10 +123,12 @@ def draw_strokes(
         Images `(count, side, side, 1)`, white ink on black, classes `0` to `9`.
 
     Raises:
-        OptionError: The split is unknown, or the count, side or radius is out of range.
+        OptionError: The split or population is unknown, or the count, side or radius is out of
+            range.
     """
     if split not in COUNTS:
         raise OptionError(f"split {split!r} is not known; {did_you_mean(split, COUNTS)}")
+    check_population(population)
     count = COUNTS[split] if count is None else count
     for name, value in (("count", count), ("side", side)):
         low, high = LIMITS[name]
@@ -95,12 +142,14 @@ def draw_strokes(
             "image; "
             f"received: {radius!r}"
         )
-    random = np.random.default_rng([seed, list(COUNTS).index(split)])
+    own, hand = (population.encode(), WORLD_HAND) if population != MNIST else (b"", MNIST_HAND)
+    random = np.random.default_rng([seed, list(COUNTS).index(split), *own])
     labels = random.permutation(np.arange(count) % len(TEMPLATES))
     images = np.empty((count, side, side), np.uint8)
-    for label, templates in enumerate(TEMPLATES.values()):
+    for label, every in enumerate(TEMPLATES.values()):
         members = np.flatnonzero(labels == label)
-        weights = np.array([template.weight for template in templates])
+        templates = [template for template in every if template.weight(population)]
+        weights = np.array([template.weight(population) for template in templates])
         chosen = random.choice(len(templates), size=len(members), p=weights / weights.sum())
         for index, template in enumerate(templates):
             mine = members[chosen == index]
@@ -109,9 +158,10 @@ def draw_strokes(
             path = PenPath.of(template, STEP * SIDE / side)
             for start in range(0, len(mine), BATCH):
                 part = mine[start : start + BATCH]
-                images[part] = _write(path, len(part), side, radius, random)
+                images[part] = _write(path, len(part), side, radius, random, hand)
+    name = STROKES if population == MNIST else f"{STROKES}:{population}"
     return Dataset(
-        images[..., np.newaxis], labels.astype(np.int64), tuple(TEMPLATES), f"strokes/{split}"
+        images[..., np.newaxis], labels.astype(np.int64), tuple(TEMPLATES), f"{name}/{split}"
     )
 
 
@@ -121,15 +171,18 @@ def _write(
     side: int,
     radius: tuple[float, float] | None,
     random: np.random.Generator,
+    hand: Hand = MNIST_HAND,
 ) -> NDArray[np.uint8]:
     """Draw `count` images `(count, side, side)` from one template."""
-    x, y = _trace(path, random, count)
-    down = _down(path, y, random)
+    x, y = _trace(path, random, count, hand)
+    if hand.filling:
+        x, y = _filling(x, y, random, hand.filling)
+    down = _down(path, y, random, hand.cut)
     # While the pen is up, its samples are set to the first point where it was down: no extra ink.
     first = (down.argmax(axis=0), np.arange(count))
     x, y = np.where(down, x, x[first]), np.where(down, y, y[first])
     if radius is None:
-        pen = np.clip(np.exp(math.log(1.25) + _normal(random, 0.28, count)), *RADII)
+        pen = np.clip(np.exp(math.log(1.25) + _normal(random, hand.pen, count)), *hand.radii)
     else:
         pen = _uniform(random, *radius, count)
     pen *= np.float32(side / SIDE)
@@ -146,19 +199,24 @@ def _write(
     return _center(_ink(x + middle, y + middle, radii, pen, rough), side)
 
 
-def _trace(path: PenPath, random: np.random.Generator, count: int) -> tuple[Array, Array]:
+def _trace(
+    path: PenPath, random: np.random.Generator, count: int, hand: Hand
+) -> tuple[Array, Array]:
     """Samples of the pen's path: x and y `(S, count)`, in percent of the height, centered on 0."""
     points, strokes = len(path.points), path.strokes
     # Some writers are tidier than others. Most hooks are small, a few are as long as a serif.
     spread = np.empty((path.sharp.shape[1], count), np.float32)
-    spread[:points] = _uniform(random, 1, 5.5, count)
+    spread[:points] = _uniform(random, *hand.spread, count)
     spread[points : points + 2 * strokes] = 0.4 * _uniform(random, 0, 5, count) ** 2
     spread[points + 2 * strokes :] = 4
     softness = _uniform(random, 0, 1, count)
+    moved = [_uniform(random, 0, 1, count) for _ in path.moves]
     axes = []
     for axis in range(2):
         vectors = spread * _normal(random, 1, *spread.shape)
         vectors[:points] += path.points[:, axis, None]
+        for (shares, start, end), place in zip(path.moves, moved, strict=True):
+            vectors[:points] += shares * (start[axis] + (end[axis] - start[axis]) * place)
         # einsum, not a matrix product: it adds in the same order on every machine.
         sharp = np.einsum("sp,pn->sn", path.sharp, vectors)
         axes.append(sharp + softness * np.einsum("sp,pn->sn", path.soft, vectors))
@@ -174,14 +232,29 @@ def _trace(path: PenPath, random: np.random.Generator, count: int) -> tuple[Arra
     y = y + _normal(random, 6, count) * arch
     x = x * (1 + np.clip(_normal(random, 0.15, count), -0.3, 0.3) * height)
     x = x + _normal(random, 4, count) * arch
-    slant = np.clip(0.16 + _normal(random, 0.23, count), -0.5, 0.8)
-    x = x * np.exp(0.1 + _normal(random, 0.22, count)) - slant * y
+    middle, spread_of_slant = hand.slant
+    slant = np.clip(middle + _normal(random, spread_of_slant, count), *hand.steepest)
+    wide, spread_of_width = hand.width
+    x = x * np.exp(wide + _normal(random, spread_of_width, count)) - slant * y
     turn = _normal(random, 0.09, count)
     cos, sin = np.cos(turn), np.sin(turn)
     return cos * x - sin * y, sin * x + cos * y
 
 
-def _down(path: PenPath, y: Array, random: np.random.Generator) -> NDArray[np.bool_]:
+def _filling(x: Array, y: Array, random: np.random.Generator, share: float) -> tuple[Array, Array]:
+    """The path, stretched in a `share` of the images so that its box is square or nearly so."""
+    count = y.shape[1]
+    wide, high = (np.ptp(axis, axis=0).clip(min=1) for axis in (x, y))
+    some = random.random(count) < share
+    much = np.where(some, _uniform(random, 0.3, 1, count), np.float32(0))
+    factor = np.exp(much * np.log(high / wide)).astype(np.float32)
+    # Only ever larger: the other side fills the box already.
+    return x * factor.clip(1, MOST_FILLING), y * (1 / factor).clip(1, MOST_FILLING)
+
+
+def _down(
+    path: PenPath, y: Array, random: np.random.Generator, often: tuple[float, float]
+) -> NDArray[np.bool_]:
     """Where the pen leaves ink, `(S, N)`: not at missing ends, in gaps or beyond the paper."""
     count = y.shape[1]
     # Half of all strokes' ends are missing, at most about a tenth of the path.
@@ -192,13 +265,12 @@ def _down(path: PenPath, y: Array, random: np.random.Generator) -> NDArray[np.bo
     gap = np.where(random.random(count) < 0.03, _uniform(random, -0.2, 0.9, count), 2)
     beats, phase = _uniform(random, 2, 14, count), _uniform(random, 0, 1, count)
     down &= _wave(beats * path.along + phase) <= gap
-    # Cut off by the field of the form, as in many of MNIST's images: at the bottom in 7 %, at the
-    # top in 3 %.
+    # Cut off by the field of the form, as in many of MNIST's images.
     low, high = y.min(axis=0), y.max(axis=0)
     kind = random.random(count)
     cut = (high - low) * _uniform(random, 0.03, 0.2, count)
-    down &= (y <= high - cut) | (kind > 0.07)
-    down &= (y >= low + 0.6 * cut) | (kind < 0.97)
+    down &= (y <= high - cut) | (kind > often[0])
+    down &= (y >= low + 0.6 * cut) | (kind < 1 - often[1])
     return down
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.stroke_templates import Point, StrokeTemplate
+from pocketlens.data.stroke_templates import Move, Point, StrokeTemplate
 
 __all__ = ["PenPath"]
 
@@ -43,6 +43,8 @@ class PenPath:
         sharp: `(S, P + 3K)` weights of the samples, with sharp corners.
         soft: `(S, P + 3K)` weights to add for rounded corners.
         along: `(S, 1)` position of each sample along the path, from 0 to 1.
+        moves: What the template lets vary, each as shares `(P, 1)` of the points, and the ends
+            `(2,)` of the range of the movement.
     """
 
     points: Array
@@ -50,6 +52,7 @@ class PenPath:
     sharp: Array
     soft: Array
     along: Array
+    moves: tuple[tuple[Array, Array, Array], ...] = ()
 
     @classmethod
     def of(cls, template: StrokeTemplate, step: float) -> PenPath:
@@ -78,7 +81,15 @@ class PenPath:
             samples,
             np.concatenate(soft).astype(np.float32),
             np.linspace(0, 1, len(samples), dtype=np.float32)[:, None],
+            tuple(_move(move, points) for move in template.moves),
         )
+
+
+def _move(move: Move, points: int) -> tuple[Array, Array, Array]:
+    shares = np.zeros((points, 1), np.float32)
+    for point, share in move.shares:
+        shares[point] = share
+    return shares, np.array(move.start, np.float32), np.array(move.end, np.float32)
 
 
 def _curve(stroke: tuple[Point, ...], number: dict[Point, int], step: float) -> NDArray[np.float64]:
