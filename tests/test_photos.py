@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 import pocketlens
 from command_line import run_command as invoke
 from pocketlens import Run
+from pocketlens.cli.run import print_summary, summary
+from pocketlens.evaluation.accuracy import percent
 from pocketlens.prediction import NOTHING
 
 SMALL = {"input.height": 48, "input.width": 48}
@@ -58,10 +60,25 @@ def test_a_folder_of_photos_becomes_a_checked_model(finished: Run) -> None:
     assert model.input_spec.assumed == ()
     page = (finished.folder / "report.html").read_text()
     assert "cross-validated accuracy" in page
+
     assert "epoch" not in page.partition("The recipe: all settings")[0]
     assert "Digits" not in page
     assert finished.app
     assert (finished.app / "MyThings.xcodeproj").is_dir()
+
+
+def test_the_summary_says_more_than_a_test_on_few_photos(
+    finished: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_summary(summary(finished))
+    rows = capsys.readouterr().out.split()
+    said = " ".join(rows)
+    assert "100.00 % (95 % interval" in said
+    accuracy = finished.cross_validated
+    assert accuracy is not None
+    expected = f"Cross-validation {percent(accuracy)} of the 16 training images, by heads that did"
+    assert expected in said
+    assert said.index("Test accuracy") < said.index("Cross-validation") < said.index("Nothing a la")
 
 
 def test_nothing_in_view(finished: Run) -> None:

@@ -227,6 +227,11 @@ class Run:
         return self.recipe.training.method == "features"
 
     @property
+    def cross_validated(self) -> float | None:
+        """The accuracy on the training images by heads that did not see them; None without."""
+        return self.history[-1].validation_accuracy if self.on_features and self.history else None
+
+    @property
     def on_files(self) -> bool:
         """Whether the data is a folder or a CSV file."""
         return FileSource.parse(self.recipe.data.source) is not None

@@ -18,6 +18,7 @@ from pocketlens.cli.inputs import (
     takes_input_options,
 )
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
+from pocketlens.cli.terminal import note
 from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
@@ -128,6 +129,8 @@ def convert(
         check=check,
         force=force,
     )
+    if not check and data is None:
+        note(f"{path} was not compared with its source")
 
     parity, reading = None, None
     if data is not None:

@@ -133,6 +133,8 @@ def summary(finished: Run) -> dict[str, Any]:
         "accuracy": evaluation.accuracy,
         "interval": list(evaluation.interval),
         "test_images": evaluation.n,
+        "train_images": data.train,
+        "cross_validation": finished.cross_validated,
         "training_seconds": metrics.training_seconds,
         "camera": camera_results(finished),
         "parity": {
@@ -174,12 +176,18 @@ def print_summary(found: dict[str, Any]) -> None:
     low, high = found["interval"]
     parity, images = found["parity"], f"{found['test_images']:,}"
     ties = f" ({parity['ties']:,} of the others: ties)" if parity["ties"] else ""
+    cross_validated = []
+    if (validated := found["cross_validation"]) is not None:
+        # Of few photos, far more are left for training than for the test.
+        about = f"of the {found['train_images']:,} training images, by heads that did not see them"
+        cross_validated = [("Cross-validation", f"{percent(validated)} {about}")]
     rows = [
         (
             "Test accuracy",
             f"{percent(found['accuracy'])}  (95 % interval {percent(low)} to {percent(high)}, "
             f"{images} images of {found['data']})",
         ),
+        *cross_validated,
         (
             "Parity",
             f"{parity['agreed']:,} of {images} labels agree{ties}, "
@@ -196,11 +204,13 @@ def print_summary(found: dict[str, Any]) -> None:
     ]
     if camera := found["camera"]:
         accuracy = camera["accuracy"]
-        if accuracy is not None:
-            rows.insert(1, ("Camera", f"{percent(accuracy)} correct on simulated photos"))
         shown = f"a label is shown for {percent(camera['kept'])} of photos"
         false = f"{percent(camera['false_answers'])} of empty scenes (false positives)"
-        rows.insert(1 if accuracy is None else 2, ("Nothing", f"{shown} and {false}"))
+        more = [("Nothing", f"{shown} and {false}")]
+        if accuracy is not None:
+            more.insert(0, ("Camera", f"{percent(accuracy)} correct on simulated photos"))
+        at = 1 + len(cross_validated)
+        rows[at:at] = more
     if found["note"]:
         rows.insert(0, ("Note", found["note"]))
     if found["warning"]:

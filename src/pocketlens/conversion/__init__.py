@@ -119,7 +119,7 @@ def convert(
             a `KerasPredictor`.
         head: `logits` or `probabilities`: what the outputs are, if the network does not show it.
             Not for a `Recognizer` or a `KerasPredictor`.
-        check: Compare the file with its source. If false, a warning says that it was not checked.
+        check: Compare the file with its source. If false, do so later, with `evaluation.verify`.
         force: Replace an output that exists.
 
     Returns:
@@ -175,11 +175,6 @@ def convert(
         spec, weights = model_in(arithmetic, folder / "given")
         if check:
             _check(spec, weights, source, program, arithmetic, model_in, folder / target.name)
-        else:
-            warnings.warn(
-                f"{target} was not compared with its source, because checking is off",
-                stacklevel=2,
-            )
         write_model(spec, weights, target, force=force)
     return target
 

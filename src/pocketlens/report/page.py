@@ -195,10 +195,9 @@ def _tiles(run: Run) -> list[Tile]:
         low, high = found.interval
         note = f"95 % confidence interval {percent(low)} to {percent(high)}, {found.n:,} images"
         tiles.append(Tile("test accuracy", percent(found.accuracy), note, "main"))
-    if run.on_features and run.history and run.data:
-        accuracy = run.history[-1].validation_accuracy or 0.0
+    if run.cross_validated is not None and run.data:
         note = f"of the {run.data.train:,} training images, by heads that did not see them"
-        tiles.append(Tile("cross-validated accuracy", percent(accuracy), note))
+        tiles.append(Tile("cross-validated accuracy", percent(run.cross_validated), note))
     if run.camera:
         if photos := run.camera.table("camera"):
             score = photos.scores[0][0]
