@@ -22,7 +22,7 @@ from pocketlens.networks import backbones
 from pocketlens.networks.backbone import Backbone
 from pocketlens.prediction import NOTHING
 from pocketlens.recognizer import Recognizer
-from pocketlens.training import cross_validation, frozen, label_check
+from pocketlens.training import cross_validation, frozen, label_check, rejection
 from pocketlens.training.rejection import MAX_PROTOTYPES
 
 SIZE = 16
@@ -162,9 +162,10 @@ def test_concepts_are_left_out_where_they_mislead(
 
 def test_many_images_have_prototypes(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cross_validation, "MOST_VALIDATED", 300)
+    monkeypatch.setattr(rejection, "SUMMARIZED", 550)
     recognizer = pocketlens.train(recipe, patches(200)).recognizer
     assert recognizer.choice
-    assert 3 <= recognizer.choice.options["prototypes"] <= MAX_PROTOTYPES
+    assert 500 <= recognizer.choice.options["prototypes"] <= MAX_PROTOTYPES
     assert pocketlens.evaluate(recognizer, patches(20, seed=1)).accuracy > 0.95
 
 

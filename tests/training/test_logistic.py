@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pocketlens.training import logistic
 from pocketlens.training.logistic import (
     Blocks,
     Linear,
@@ -78,6 +79,21 @@ def test_blocks_have_one_scale_and_merge_into_the_linear_layer() -> None:
     assert torch.allclose(blocks.merged(linear)(x), linear(scaled), atol=1e-4)
 
 
+def test_many_rows_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is computed on the way is as large as the rows, and the head is the same."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.arange(3000) % 3
+    x = torch.randn(3000, 40, generator=generator) + labels[:, None] / 4 + 5
+    options = {"sizes": [30, 10], "balanced": True}
+    expected = logistic.fit_head(x, labels, 3, 0.01, **options)  # type: ignore[arg-type]
+    monkeypatch.setattr(logistic, "BLOCK", 4000)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        found = logistic.fit_head(x, labels, 3, 0.01, **options)  # type: ignore[arg-type]
+    assert torch.allclose(found(x).softmax(1), expected(x).softmax(1), atol=1e-3)
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert 0 < largest < x.nbytes / 8
+
+
 def test_weights_of_classes() -> None:
     labels = torch.tensor([0] * 8 + [1] * 2)
     balanced = class_weights(labels, 3, balanced=True)
@@ -104,9 +120,12 @@ def test_held_out_logits_do_not_know_the_image() -> None:
     x = torch.randn(60, 1, 200, generator=generator)
     labels = torch.randint(0, 2, (60,), generator=generator)
     splits = list(folds(labels, np.arange(60), 5, seed=0))
-    found = held_out_logits(x, labels, 2, [0.001], splits, sizes=[200], balanced=False)
-    assert found.shape == (1, 5, 60, 2)
-    held = found.isfinite().all(3)[0]  # (splits, N)
-    assert (held.sum(0) == 1).all()
-    logits = found[0].nan_to_num(0).sum(0)
-    assert 0.3 < (logits.argmax(1) == labels).float().mean() < 0.7
+    found = held_out_logits(
+        x, labels, 2, [0.001], [splits, splits[:2]], sizes=[200], balanced=False
+    )
+    assert found.shape == (1, 2, 60, 2)
+    held = found.isfinite().all(3)[0]  # (repetitions, N)
+    assert held[0].all()
+    assert set(held[1].nonzero()[:, 0].tolist()) == {*splits[0][1].tolist(), *splits[1][1].tolist()}
+    assert torch.equal(found[0, 0, held[1]], found[0, 1, held[1]])
+    assert 0.3 < (found[0, 0].argmax(1) == labels).float().mean() < 0.7

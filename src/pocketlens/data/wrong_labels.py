@@ -60,21 +60,23 @@ class LabelCheck:
         return replace(self, suspects=tuple(suspects))
 
 
-def check_held_out(data: Dataset, probabilities: NDArray[np.floating[Any]]) -> LabelCheck:
+def check_held_out(
+    data: Dataset, images: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]
+) -> LabelCheck:
     """Check labels with the results of a cross-validation.
 
     Args:
-        data: N images.
+        data: The images.
+        images: `(N,)`, the indices of those that were cross-validated.
         probabilities: `(N, K)`, by models that were trained without the image; NaN for images that
             were not held out.
     """
-    held = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
-    found = held[likely_wrong_labels(probabilities[held], data.labels[held])]
+    held = np.isfinite(probabilities).all(axis=1)
+    images, probabilities = images[held], probabilities[held]
     suspects = []
-    for index in found.tolist():
-        other = np.where(
-            np.arange(len(data.classes)) == data.labels[index], -1, probabilities[index]
-        )
+    for place in likely_wrong_labels(probabilities, data.labels[images]).tolist():
+        index, own = int(images[place]), probabilities[place]
+        other = np.where(np.arange(len(data.classes)) == data.labels[index], -1, own)
         better = int(other.argmax())
         suspects.append(
             WrongLabel(
@@ -82,10 +84,10 @@ def check_held_out(data: Dataset, probabilities: NDArray[np.floating[Any]]) -> L
                 data.files[index] if data.files else "",
                 data.classes[data.labels[index]],
                 data.classes[better],
-                float(probabilities[index, better]),
+                float(own[better]),
             )
         )
-    return LabelCheck(len(held), tuple(suspects))
+    return LabelCheck(len(images), tuple(suspects))
 
 
 def likely_wrong_labels(

@@ -6,7 +6,7 @@ accuracy that is reported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,38 +45,36 @@ class Trial:
         concepts: Whether the head uses the backbone's concepts.
         views: Views of each image: 1, or 2 with its mirror image.
         strength: The best strength of the penalty.
+        images: `(N,)`, the indices of the images that were cross-validated.
         logits: `(N, K)`, by heads that were not trained on the image.
-        losses: `(N,)`, mean over the repetitions.
-        splits: The folds of `logits`.
+        losses: One for each image that was held out, a mean over the repetitions.
+        splits: The folds of `logits`, as indices into `images`.
     """
 
     concepts: bool
     views: int
     strength: float
+    images: Tensor
     logits: Tensor
     losses: Tensor
     splits: list[tuple[Tensor, Tensor]]
 
 
-@torch.inference_mode()
-def head_rows(network: Backbone, features: Tensor, concepts: bool) -> Tensor:
-    """What the head receives: features `(..., F)` → `(..., D)`."""
-    if not concepts:
-        return features.clone()
-    found = network.known_concepts(features.flatten(0, -2))
-    return torch.cat([features, found.reshape(*features.shape[:-1], found.shape[1])], -1)
+def head_rows(network: Backbone, rows: Tensor, concepts: bool) -> Tensor:
+    """What the head receives: features and concepts `(..., F + C)` → `(..., D)`."""
+    return rows if concepts else rows[..., : network.width]
 
 
-def block_sizes(network: Backbone, described: Tensor, concepts: bool) -> list[int]:
+def block_sizes(network: Backbone, x: Tensor, concepts: bool) -> list[int]:
     """How many columns of what the head receives are features, and how many concepts."""
     width = network.width
-    return [width, described.shape[-1] - width] if concepts else [width]
+    return [width, x.shape[-1] - width] if concepts else [width]
 
 
 def choose_head(
     recipe: Recipe,
     network: Backbone,
-    features: Tensor,
+    rows: Tensor,
     labels: Tensor,
     groups: NDArray[np.int64],
 ) -> Trial:
@@ -84,6 +82,13 @@ def choose_head(
 
     Concepts also tell pictures of other things, so they are used unless the head is better
     without them by more than one standard error of the difference.
+
+    Args:
+        recipe: The recipe.
+        network: The backbone.
+        rows: Features and concepts of V views of all images, `(N, V, F + C)`.
+        labels: `(N,)` int64.
+        groups: `(N,)`, the same number for images that belong together.
     """
     classes = int(labels.max()) + 1
     some = np.arange(len(labels))
@@ -101,8 +106,8 @@ def choose_head(
         )
     fixed = "concepts" in recipe.network.options
     best: Trial | None = None
-    for views in range(1, features.shape[1] + 1):
-        trial = _try(recipe, network, features[some, :views], labels[some], splits, classes)
+    for views in range(1, rows.shape[1] + 1):
+        trial = _try(recipe, network, rows[some, :views], labels[some], splits, classes)
         if best is None or trial.losses.mean() < best.losses.mean():
             best = trial
     assert best is not None
@@ -110,7 +115,7 @@ def choose_head(
         without = _try(
             recipe,
             network,
-            features[some, : best.views],
+            rows[some, : best.views],
             labels[some],
             splits,
             classes,
@@ -118,7 +123,7 @@ def choose_head(
         )
         if clearly_lower(without.losses, best.losses):
             best = without
-    return _for_all(best, some, labels)
+    return replace(best, images=torch.from_numpy(some))
 
 
 def clearly_lower(losses: Tensor, than: Tensor) -> bool:
@@ -131,7 +136,7 @@ def clearly_lower(losses: Tensor, than: Tensor) -> bool:
 def _try(
     recipe: Recipe,
     network: Backbone,
-    features: Tensor,
+    rows: Tensor,
     labels: Tensor,
     splits: list[list[tuple[Tensor, Tensor]]],
     classes: int,
@@ -140,36 +145,30 @@ def _try(
 ) -> Trial:
     """Cross-validate one way to make the head; by default with the network's concepts."""
     concepts = network.concepts if concepts is None else concepts
-    described = head_rows(network, features, concepts)
-    strengths = STRENGTHS[:: 2 if described.numel() * classes > LARGE else 1]
+    x = head_rows(network, rows, concepts)
+    strengths = STRENGTHS[:: 2 if x.numel() * classes > LARGE else 1]
     logits = held_out_logits(
-        described,
+        x,
         labels,
         classes,
         strengths,
-        [split for one in splits for split in one],
-        sizes=block_sizes(network, described, concepts),
+        splits,
+        sizes=block_sizes(network, x, concepts),
         balanced=recipe.training.class_weights == "balanced",
-    )  # (strengths, repeats * folds, N, K)
-    each = F.cross_entropy(
-        logits.flatten(0, 2), labels.repeat(logits.shape[0] * logits.shape[1]), reduction="none"
-    ).reshape(logits.shape[:3])
+    )  # (strengths, repeats, N, K)
+    each = torch.stack(
+        [
+            torch.stack([F.cross_entropy(one, labels, reduction="none") for one in some])
+            for some in logits
+        ]
+    )
     losses = each.nanmean(1)  # (strengths, N); NaN for images that were never held out
     held = losses[0].isfinite()
     at = int(losses[:, held].mean(1).argmin())
-    first = logits[at, : len(splits[0])].nanmean(0)  # each image is held out once in a repetition
-    return Trial(concepts, features.shape[1], strengths[at], first, losses[at, held], splits[0])
-
-
-def _for_all(trial: Trial, some: NDArray[np.int64], labels: Tensor) -> Trial:
-    """The trial with indices into all images, not only those of the cross-validation."""
-    if len(some) == len(labels):
-        return trial
-    place = torch.from_numpy(some)
-    logits = torch.full((len(labels), trial.logits.shape[1]), torch.nan)
-    logits[place] = trial.logits
-    splits = [(place[train], place[held]) for train, held in trial.splits]
-    return Trial(trial.concepts, trial.views, trial.strength, logits, trial.losses, splits)
+    images = torch.arange(len(labels))
+    return Trial(
+        concepts, x.shape[1], strengths[at], images, logits[at, 0], losses[at, held], splits[0]
+    )
 
 
 def finite(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

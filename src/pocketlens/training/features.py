@@ -69,13 +69,15 @@ class Embedder:
         self.identity = _identity(network.backbone, input_spec)
         self._run: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features of the images, from the cache where they are known.
+    def __call__(
+        self, images: NDArray[np.uint8], *, into: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Features of the images, from the cache where they are known; written `into` an array.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; what was computed so far is in the cache.
         """
-        found = np.empty((len(images), self.width), np.float32)
+        found = np.empty((len(images), self.width), np.float32) if into is None else into
         keys: list[bytes] = []
         missing: list[int] = []
         with FeatureCache() as cache:

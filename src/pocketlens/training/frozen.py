@@ -40,7 +40,7 @@ from pocketlens.training.cross_validation import (
 )
 from pocketlens.training.features import Embedder
 from pocketlens.training.learning_curve import learning_curve
-from pocketlens.training.logistic import Linear, fit_head, one_thread_if_small
+from pocketlens.training.logistic import Linear, fit_head, one_thread_if_small, parts
 from pocketlens.training.rejection import Known, Pictures, fit_rejection
 from pocketlens.training.result import Training
 from pocketlens.training.scenes import draw_scenes
@@ -109,15 +109,16 @@ def train_on_features(
         images = concatenate([images, background])
         labels = torch.cat([labels, torch.full((len(background),), known)])
         groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(background))])
-    features = _with_mirrored(embed, images, len(data) <= MIRRORED)
-    far = torch.from_numpy(embed(draw_scenes(SCENES, recipe.input.shape, seed=recipe.seed)))
-    with one_thread_if_small(features):
-        best = choose_head(recipe, network, features, labels, groups)
-        fitted = _fit(recipe, network, features, labels, far, best)
+    rows = _rows(network, embed, images, mirrored=len(data) <= MIRRORED)
+    scenes = draw_scenes(SCENES, recipe.input.shape, seed=recipe.seed)
+    far = _rows(network, embed, scenes, mirrored=False)[:, 0]
+    with one_thread_if_small(rows):
+        best = choose_head(recipe, network, rows, labels, groups)
+        fitted = _fit(recipe, network, rows, labels, far, best)
     recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), best, fitted)
-    logits, own = finite(best.logits / fitted.temperature, labels)
-    trained = fitted.head(head_rows(network, features[:, 0], best.concepts))
-    curve = _curve(recipe, network, features, labels, best, data.classes, groups)
+    logits, own = finite(best.logits / fitted.temperature, labels[best.images])
+    loss, accuracy = _of_head(fitted.head, head_rows(network, rows[:, 0], best.concepts), labels)
+    curve = _curve(recipe, network, rows, labels, best, data.classes, groups)
     seconds = time.perf_counter() - started
     row = Epoch(
         1,
@@ -125,8 +126,8 @@ def train_on_features(
         seconds,
         len(data) / seconds,
         0.0,
-        float(F.cross_entropy(trained, labels)),
-        float((trained.argmax(1) == labels).float().mean()),
+        loss,
+        accuracy,
         float(F.cross_entropy(logits, own)),
         float((logits.argmax(1) == own).float().mean()),
     )
@@ -134,8 +135,9 @@ def train_on_features(
         write_history(Path(folder), [row], parents=True)
     for callback in callbacks:
         callback.epoch(row)
-    held_out = (best.logits[: len(data), :known] / fitted.temperature).softmax(1)
-    checked = check_held_out(data, held_out.numpy())
+    inside = best.images < len(data)
+    held_out = (best.logits[inside, :known] / fitted.temperature).softmax(1)
+    checked = check_held_out(data, best.images[inside].numpy(), held_out.numpy())
     shown = [suspect.index for suspect in checked.suspects[:SUSPECTS]]
     return Training(
         recognizer,
@@ -152,33 +154,55 @@ def train_on_features(
 def _curve(
     recipe: Recipe,
     network: Backbone,
-    features: Tensor,
+    rows: Tensor,
     labels: Tensor,
     best: Trial,
     classes: tuple[str, ...],
     groups: NDArray[np.int64],
 ) -> LearningCurve:
     """The learning curve of the classes; pictures of the background are left out."""
-    inside = labels < len(classes)
-    described = head_rows(network, features[inside, 0], best.concepts)
-    with one_thread_if_small(described):
+    inside = labels[best.images] < len(classes)
+    images = best.images[inside]
+    x = head_rows(network, rows[images, 0], best.concepts)
+    with one_thread_if_small(x):
         return learning_curve(
-            described,
-            labels[inside],
+            x,
+            labels[images],
             classes,
             best.logits[inside, : len(classes)],
             strength=best.strength,
-            sizes=block_sizes(network, described, best.concepts),
+            sizes=block_sizes(network, x, best.concepts),
             balanced=recipe.training.class_weights == "balanced",
-            groups=groups[inside.numpy()],
+            groups=groups[images.numpy()],
             seed=recipe.seed,
         )
 
 
-def _with_mirrored(embed: Embedder, images: NDArray[np.uint8], mirrored: bool) -> Tensor:
-    """Features `(N, V, F)` of the images and, as a second view, of their mirror images."""
+@torch.no_grad()
+def _rows(
+    network: Backbone, embed: Embedder, images: NDArray[np.uint8], *, mirrored: bool
+) -> Tensor:
+    """Features and concepts `(N, V, F + C)` of the images and, as a second view, of their mirror
+    images. Of many photos, they are the largest thing in memory, so there is no copy of all."""
     views = [images, np.ascontiguousarray(images[:, :, ::-1])] if mirrored else [images]
-    return torch.stack([torch.from_numpy(embed(view)) for view in views], 1)
+    width, concepts = network.width, network.head.in_features - network.width
+    rows = np.empty((len(images), len(views), width + concepts), np.float32)
+    for number, view in enumerate(views):
+        embed(view, into=rows[:, number, :width])
+    found = torch.from_numpy(rows)
+    for some in parts(found.flatten(0, 1), width + concepts):
+        some[:, width:] = network.known_concepts(some[:, :width])
+    return found
+
+
+def _of_head(head: Linear, x: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The mean loss and the accuracy of a head, on rows `(N, D)`."""
+    loss = right = 0.0
+    for some, own in zip(parts(x, x.shape[1]), parts(labels, x.shape[1]), strict=True):
+        logits = head(some)
+        loss += float(F.cross_entropy(logits, own, reduction="sum"))
+        right += float((logits.argmax(1) == own).sum())
+    return loss / len(x), right / len(x)
 
 
 @dataclass(frozen=True)
@@ -200,52 +224,52 @@ class Fitted:
 
 
 def _fit(
-    recipe: Recipe, network: Backbone, features: Tensor, labels: Tensor, far: Tensor, best: Trial
+    recipe: Recipe, network: Backbone, rows: Tensor, labels: Tensor, far: Tensor, best: Trial
 ) -> Fitted:
     """Fit the head on all images, and everything else on the logits of held-out ones."""
     classes = best.logits.shape[1]
     known = network.head.out_features
-    described = head_rows(network, features[:, : best.views], best.concepts)
-    sizes = block_sizes(network, described, best.concepts)
+    x = head_rows(network, rows[:, : best.views], best.concepts)
+    sizes = block_sizes(network, x, best.concepts)
     balanced = recipe.training.class_weights == "balanced"
-    rows, own = described.flatten(0, 1), labels.repeat_interleave(best.views)
-    temperature = fit_temperature(*finite(best.logits, labels))
-    head = fit_head(rows, own, classes, best.strength, sizes=sizes, balanced=balanced).divided(
+    every, own = x.flatten(0, 1), labels.repeat_interleave(best.views)
+    validated = labels[best.images]
+    temperature = fit_temperature(*finite(best.logits, validated))
+    head = fit_head(every, own, classes, best.strength, sizes=sizes, balanced=balanced).divided(
         temperature
     )
     logits = best.logits / temperature
 
-    of_class = labels < known  # not the background
-    inside = torch.nonzero(of_class)[:, 0]
-    place = torch.full((len(labels),), -1)
-    place[inside] = torch.arange(len(inside))
+    of_class = validated < known  # not the background, whose images are the last ones
+    place = torch.full((len(validated),), -1)
+    place[of_class] = torch.arange(int(of_class.sum()))
     splits = [
         (place[train][of_class[train]], place[held][of_class[held]]) for train, held in best.splits
     ]
-    pictures, scenes = (
-        Pictures(each, head_rows(network, each, best.concepts)[:, each.shape[1] :])
-        for each in (features[inside, 0], far)
-    )
+    inside, right = logits[of_class], validated[of_class]
+    count = int((labels < known).sum())
+    pictures = Pictures(x[:count, 0], network.width)
     rejection, odds = fit_rejection(
         Known(
-            pictures,
-            labels[inside],
+            pictures.some(best.images[of_class]),
+            right,
             known,
-            logits[inside, :known],
+            inside[:, :known],
             [(train, held) for train, held in splits if len(held)],
-            sizes,
             best.strength,
             temperature,
             balanced,
         ),
+        pictures,
+        labels[:count],
         Linear(head.weight[:known], head.bias[:known]),
-        far=scenes,
+        far=Pictures(head_rows(network, far, best.concepts), network.width),
         seed=recipe.seed,
     )
-    size = logits[inside, :known].logsumexp(1, keepdim=True)
-    nothing = torch.cat([odds[:, None] + size, logits[inside, known:]], 1)
-    whole = torch.cat([logits[inside, :known], nothing.logsumexp(1, keepdim=True)], 1)
-    held_out, right = finite(whole, labels[inside])
+    size = inside[:, :known].logsumexp(1, keepdim=True)
+    nothing = torch.cat([odds[:, None] + size, inside[:, known:]], 1)
+    whole = torch.cat([inside[:, :known], nothing.logsumexp(1, keepdim=True)], 1)
+    held_out, right = finite(whole, right)
     errors = float((held_out.argmax(1) != right).float().mean())
     thresholds = fit_thresholds(
         held_out.softmax(1),

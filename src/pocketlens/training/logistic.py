@@ -21,6 +21,7 @@ __all__ = [
     "folds",
     "held_out_logits",
     "one_thread_if_small",
+    "parts",
 ]
 
 LARGE = 20_000_000
@@ -31,6 +32,10 @@ TOGETHER = 4_000_000
 
 HISTORY = 10
 """Steps that L-BFGS remembers, each as large as the weights."""
+
+BLOCK = 8_000_000
+"""Numbers in the rows, or logits, that are computed at a time: what is between them is not kept for
+all rows of many photos."""
 
 STEPS, ROUGH_STEPS = 100, 30
 """The most steps of L-BFGS, for the final head and in cross-validation, where each strength starts
@@ -48,7 +53,7 @@ class Linear:
     bias: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x @ self.weight.T + self.bias
+        return torch.addmm(self.bias, x, self.weight.T)
 
     def divided(self, temperature: float) -> Linear:
         """The same, with logits divided by a temperature."""
@@ -74,9 +79,12 @@ class Blocks:
     def fit(cls, x: Tensor, sizes: Sequence[int]) -> Blocks:
         """From rows `(N, D)`, with the number of columns of each block."""
         mean = x.mean(0)
+        squares = torch.zeros(x.shape[1], dtype=torch.float64)
+        for part in parts(x, x.shape[1]):
+            squares += (part - mean).square().sum(0)
         norms = [
-            block.square().sum(1).mean().sqrt().clamp(min=1e-6).expand(block.shape[1])
-            for block in torch.split(x - mean, list(sizes), dim=1)
+            block.sum().div(len(x)).sqrt().float().clamp(min=1e-6).expand(len(block))
+            for block in torch.split(squares, list(sizes))
         ]
         return cls(mean, 1 / torch.cat(norms))
 
@@ -99,20 +107,32 @@ class Problem:
     Several problems with the same rows and other weights of the rows, such as the folds of a
     cross-validation, are solved together: the steps are small, and most of their time is overhead.
 
+    Many rows are not copied: `scaling` becomes a part of the weights.
+
     Args:
-        x: Rows `(N, D)` float32, scaled by `Blocks`.
+        x: Rows `(N, D)` float32.
         labels: `(N,)` int64.
         classes: `K`.
         weights: `(N,)` or, for `M` problems, `(M, N)` float32: one weight per row, with mean 1.
+        scaling: The penalty is on the weights of rows that it has scaled.
     """
 
-    def __init__(self, x: Tensor, labels: Tensor, classes: int, weights: Tensor) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        labels: Tensor,
+        classes: int,
+        weights: Tensor,
+        scaling: Blocks | None = None,
+    ) -> None:
         self.labels, self.classes = labels, classes
         self.single = weights.dim() == 1
         self.weights = (weights[None] if self.single else weights).T  # (N, M)
         self.basis: Tensor | None = None
-        self.x = x
+        self.x, self.scaling = x, scaling
+        self.inner = scaling  # of `x`, as long as it is not scaled
         if len(x) < x.shape[1]:
+            x, self.inner = x if scaling is None else scaling(x), None
             values, vectors = torch.linalg.eigh((x @ x.T).double())
             kept = values > values[-1].clamp(min=1e-12) * 1e-9
             roots = values[kept].sqrt()
@@ -134,16 +154,22 @@ class Problem:
             tolerance_change=1e-7,
             line_search_fn="strong_wolfe",
         )
-        shape = (len(self.x), -1, self.classes)
         labels = self.labels[:, None].expand(-1, self.weights.shape[1])  # (N, M)
 
         def loss() -> Tensor:
             optimizer.zero_grad()
-            logits = torch.addmm(bias, self.x, weight.T).reshape(shape)  # (N, M, K)
-            each = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
-            total: Tensor = (each * self.weights).sum() / len(self.x)
-            total = total + strength / 2 * weight.square().sum()
+            total = strength / 2 * weight.square().sum()
             total.backward()  # type: ignore[no-untyped-call] # PyTorch does not annotate it
+            total = total.detach()
+            for x, own, weights in zip(
+                *(parts(each, len(weight)) for each in (self.x, labels, self.weights)), strict=True
+            ):
+                logits = _linear(weight, bias, self.inner)(x)
+                logits = logits.reshape(len(x), -1, self.classes)  # (n, M, K)
+                each = F.cross_entropy(logits.transpose(1, 2), own, reduction="none")
+                part = (each * weights).sum() / len(self.x)
+                part.backward()
+                total += part.detach()
             return total
 
         optimizer.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
@@ -154,12 +180,24 @@ class Problem:
         assert self.single
         self.minimize(strength)
         whole = self.weight if self.basis is None else self.weight @ self.basis.T
-        return Linear(whole, self.bias)
+        return _linear(whole, self.bias, self.scaling)
 
     def logits(self, number: int) -> Tensor:
         """Logits `(N, K)` of the rows, by the solution of one problem."""
         own = slice(number * self.classes, (number + 1) * self.classes)
-        return torch.addmm(self.bias[own], self.x, self.weight[own].T)
+        return _linear(self.weight[own], self.bias[own], self.inner)(self.x)
+
+
+def _linear(weight: Tensor, bias: Tensor, scaling: Blocks | None) -> Linear:
+    """From rows as they are, with weights of scaled ones."""
+    linear = Linear(weight, bias)
+    return linear if scaling is None else scaling.merged(linear)
+
+
+def parts(rows: Tensor, width: int) -> Sequence[Tensor]:
+    """Rows `(N, …)` in parts that have at most `BLOCK` numbers, if each row has `width`."""
+    parts: Sequence[Tensor] = torch.split(rows, max(1, BLOCK // width))
+    return parts
 
 
 @contextmanager
@@ -206,9 +244,8 @@ def fit_head(
         sizes: Columns of each block of `D`.
         balanced: See `class_weights`.
     """
-    scaling = Blocks.fit(x, sizes)
     weights = class_weights(labels, classes, balanced=balanced)
-    return scaling.merged(Problem(scaling(x), labels, classes, weights).solve(strength))
+    return Problem(x, labels, classes, weights, Blocks.fit(x, sizes)).solve(strength)
 
 
 def folds(
@@ -246,7 +283,7 @@ def held_out_logits(
     labels: Tensor,
     classes: int,
     strengths: Sequence[float],
-    splits: Sequence[tuple[Tensor, Tensor]],
+    repetitions: Sequence[Sequence[tuple[Tensor, Tensor]]],
     *,
     sizes: Sequence[int],
     balanced: bool,
@@ -258,35 +295,36 @@ def held_out_logits(
         labels: `(N,)` int64.
         classes: `K`.
         strengths: Strengths of the penalty, in falling order.
-        splits: From `folds`; in several repetitions, an image may be held out several times.
+        repetitions: The folds of each, from `folds`: there, an image is held out once at most.
         sizes: Columns of each block of `D`.
         balanced: See `class_weights`.
 
     Returns:
-        `(S, splits, N, K)` float32, for the first `S` of the strengths; NaN for images that were
-        not held out in a split.
+        `(S, repetitions, N, K)` float32, for the first `S` of the strengths; NaN for images that
+        were not held out in a repetition.
     """
     views = x.shape[1]
     rows, own = x.flatten(0, 1), labels.repeat_interleave(views)
-    rows = Blocks.fit(rows, sizes)(rows)
+    scaling = Blocks.fit(rows, sizes)
+    splits = [(at, *split) for at, every in enumerate(repetitions) for split in every]
     weights = torch.zeros(len(splits), len(labels))
-    for number, (train, _) in enumerate(splits):
+    for number, (_, train, _) in enumerate(splits):
         weights[number, train] = class_weights(labels[train], classes, balanced=balanced)
     weights = weights * (len(labels) / weights.sum(1, keepdim=True))
     weights = weights.repeat_interleave(views, dim=1)
     most = max(1, TOGETHER // (classes * min(rows.shape)))
-    problems = [Problem(rows, own, classes, part) for part in torch.split(weights, most)]
+    problems = [Problem(rows, own, classes, part, scaling) for part in torch.split(weights, most)]
     found: list[Tensor] = []
     lowest = float("inf")
     for strength in strengths:
-        out = torch.full((len(splits), len(labels), classes), torch.nan)
+        out = torch.full((len(repetitions), len(labels), classes), torch.nan)
         losses = []
-        for number, (_, held) in enumerate(splits):
+        for number, (repetition, _, held) in enumerate(splits):
             problem = problems[number // most]
             if number % most == 0:
                 problem.minimize(strength, steps=ROUGH_STEPS)
             logits = problem.logits(number % most)[::views][held]
-            out[number, held] = logits
+            out[repetition, held] = logits
             losses.append(F.cross_entropy(logits, labels[held]))
         found.append(out)
         loss = float(torch.stack(losses).mean())

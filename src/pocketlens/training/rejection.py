@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pocketlens.data.dataset import spread
 from pocketlens.networks.backbone import Rejection
 from pocketlens.training.logistic import Linear, Problem, class_weights, fit_head
 
@@ -24,6 +25,10 @@ __all__ = ["MAX_PROTOTYPES", "Known", "Pictures", "fit_rejection"]
 
 MAX_PROTOTYPES = 512
 """With more training images, they are represented by this many cluster centers."""
+
+SUMMARIZED = 8_000
+"""With more images, or ten per class if that is more, the cluster centers, the whitening and the
+means are those of this many."""
 
 MAX_DIMENSIONS = 128
 WHITENED = 4_000
@@ -62,35 +67,48 @@ class Pictures:
     """Pictures as the head sees them.
 
     Args:
-        features: `(N, F)`.
-        concepts: `(N, C)`; `(N, 0)` without concepts.
+        rows: What the head receives, `(N, F + C)`: features, then concepts, if it uses them.
+        width: Number of features, `F`.
     """
 
-    features: Tensor
-    concepts: Tensor
+    rows: Tensor
+    width: int
 
     @property
-    def described(self) -> Tensor:
-        """`(N, F + C)`: what the head receives."""
-        return torch.cat([self.features, self.concepts], 1)
+    def features(self) -> Tensor:
+        """`(N, F)`."""
+        return self.rows[:, : self.width]
+
+    @property
+    def concepts(self) -> Tensor:
+        """`(N, C)`; `(N, 0)` without concepts."""
+        return self.rows[:, self.width :]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Columns of each block of the rows."""
+        blocks = [self.width, self.rows.shape[1] - self.width]
+        return [size for size in blocks if size]
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def some(self, which: Tensor) -> Pictures:
         """Those at some indices."""
-        return Pictures(self.features[which], self.concepts[which])
+        return Pictures(self.rows[which], self.width)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known about the training images.
+    """What is known about the training images of a cross-validation.
 
     Args:
-        pictures: All of them.
+        pictures: N of them.
         labels: `(N,)` int64.
         classes: Number of classes, `K`.
         held_out: Logits `(N, K)`, divided by the temperature, by heads that were not trained on the
             image; NaN for images that were never held out.
         splits: The folds of `held_out`.
-        sizes: Columns of each block of what the head receives.
         strength: Strength of the penalty of the head.
         temperature: Divides the logits of a head.
         balanced: See `class_weights`.
@@ -101,33 +119,29 @@ class Known:
     classes: int
     held_out: Tensor
     splits: Sequence[tuple[Tensor, Tensor]]
-    sizes: Sequence[int]
     strength: float
     temperature: float
     balanced: bool
 
-    @property
-    def features(self) -> Tensor:
-        """`(N, F)`."""
-        return self.pictures.features
-
 
 def fit_rejection(
-    known: Known, head: Linear, *, far: Pictures, seed: int
+    known: Known, pictures: Pictures, labels: Tensor, head: Linear, *, far: Pictures, seed: int
 ) -> tuple[Rejection, Tensor]:
     """A Rejection module, fitted; and the log odds `(N,)` by which each known image is unknown,
     held out (NaN for images that were never held out).
 
     Args:
-        known: The training images.
+        known: The training images of a cross-validation.
+        pictures: All training images of the known classes.
+        labels: Their labels.
         head: The final head of the known classes.
         far: Generated scenes.
         seed: Chooses the classes that play the unknown.
     """
-    module = _stored(known, torch.arange(len(known.labels)))
+    module = _stored(pictures, labels)
     every = _signs_of_known(known)
     inside = every[every.isfinite().all(1)]
-    scenes = _signs(module, far, head(far.described))
+    scenes = _signs(module, far, head(far.rows))
     near = _signs_of_left_out(known, seed)
     # The logits of a single class, which is left of two, say nothing.
     signs = range(inside.shape[1]) if known.classes > 2 else (0, *range(3, inside.shape[1]))
@@ -209,17 +223,19 @@ def _signs(module: Rejection, pictures: Pictures, logits: Tensor) -> Tensor:
     return torch.cat([module.signs(*part) for part in parts])
 
 
-def _stored(known: Known, some: Tensor) -> Rejection:
-    """A module with what is stored of some of the known images; its weights are 0."""
-    features, labels = known.features[some], known.labels[some]
-    concepts = known.pictures.concepts[some]
+def _stored(pictures: Pictures, labels: Tensor) -> Rejection:
+    """A module with what is stored of some known images; its weights are 0."""
     present = torch.unique(labels).tolist()
+    if len(labels) > (most := max(SUMMARIZED, 10 * len(present))):
+        some = torch.from_numpy(spread(labels.numpy(), most))
+        pictures, labels = pictures.some(some), labels[some]
+    features, concepts = pictures.features, pictures.concepts
     center = features.mean(0)
-    directions = F.normalize(features - center, dim=1)
-    chosen, stored_concepts = _prototypes(directions, concepts, labels, present)
     noise = NOISE * float(features.square().mean().sqrt()) + 1e-6
-    whitening = _whitening(features - center, labels, present, noise=noise)
-    white = (features - center) @ whitening.T
+    own = features - center
+    chosen, stored_concepts = _prototypes(F.normalize(own, dim=1), concepts, labels, present)
+    whitening = _whitening(own, labels, present, noise=noise)
+    white = own @ whitening.T
     means = torch.stack([white[labels == label].mean(0) for label in present])
     module = Rejection(
         features.shape[1], concepts.shape[1], len(present), len(chosen), len(whitening)
@@ -301,9 +317,8 @@ def _signs_of_known(known: Known) -> Tensor:
     """The signs of known images, by heads and stored features that do not have them."""
     found: Tensor | None = None
     for train, held in known.splits:
-        module = _stored(known, train)
-        own = known.pictures
-        signs = _signs(module, own.some(held), known.held_out[held])
+        module = _stored(known.pictures.some(train), known.labels[train])
+        signs = _signs(module, known.pictures.some(held), known.held_out[held])
         if found is None:
             found = torch.full((len(known.labels), signs.shape[1]), torch.nan)
         found[held] = signs
@@ -320,14 +335,14 @@ def _signs_of_left_out(known: Known, seed: int) -> Tensor:
         rest = torch.nonzero(~out)[:, 0]
         labels = known.labels[rest]
         labels = labels - (labels > label).long()
+        others, unknown = known.pictures.some(rest), known.pictures.some(out)
         head = fit_head(
-            known.pictures.some(rest).described,
+            others.rows,
             labels,
             known.classes - 1,
             known.strength,
-            sizes=known.sizes,
+            sizes=others.sizes,
             balanced=known.balanced,
         ).divided(known.temperature)
-        unknown = known.pictures.some(out)
-        found.append(_signs(_stored(known, rest), unknown, head(unknown.described)))
+        found.append(_signs(_stored(others, labels), unknown, head(unknown.rows)))
     return torch.cat(found)
