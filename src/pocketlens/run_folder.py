@@ -232,6 +232,13 @@ class Run:
         return self.history[-1].validation_accuracy if self.on_features and self.history else None
 
     @property
+    def cross_validated_images(self) -> int:
+        """On how many training images that was measured: of many, on some; 0 without."""
+        if self.cross_validated is None:
+            return 0
+        return self.labels.checked if self.labels else self.data.train if self.data else 0
+
+    @property
     def on_files(self) -> bool:
         """Whether the data is a folder or a CSV file."""
         return FileSource.parse(self.recipe.data.source) is not None

@@ -135,6 +135,7 @@ def summary(finished: Run) -> dict[str, Any]:
         "test_images": evaluation.n,
         "train_images": data.train,
         "cross_validation": finished.cross_validated,
+        "cross_validated_images": finished.cross_validated_images,
         "training_seconds": metrics.training_seconds,
         "camera": camera_results(finished),
         "parity": {
@@ -179,8 +180,8 @@ def print_summary(found: dict[str, Any]) -> None:
     cross_validated = []
     if (validated := found["cross_validation"]) is not None:
         # Of few photos, far more are left for training than for the test.
-        about = f"of the {found['train_images']:,} training images, by heads that did not see them"
-        cross_validated = [("Cross-validation", f"{percent(validated)} {about}")]
+        about = f"of {found['cross_validated_images']:,} training images, by heads that did not see"
+        cross_validated = [("Cross-validation", f"{percent(validated)} {about} them")]
     rows = [
         (
             "Test accuracy",

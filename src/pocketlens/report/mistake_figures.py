@@ -34,6 +34,9 @@ __all__ = ["draw_confusions", "draw_explained"]
 EXPLAINED = 6
 """The most mistakes that are explained."""
 
+BLOCK = 4096
+"""Training images that are compared at a time: of many, there is no second copy of the features."""
+
 PAIRS = 6
 """The most confusions that are shown with similar images."""
 
@@ -89,10 +92,9 @@ def draw_confusions(
     title, chosen = "Confusions, and what is similar", _chosen(evaluation, train)
     if not chosen:
         return _empty(title, evaluation, path)
-    known = _directions(features(train.images))
-    center = known[1]
+    known = features(train.images)
     wanted = features(test.images[[one.index for one in chosen]])
-    similarity = _unit(wanted - center) @ known[0].T
+    similarity = _similarity(wanted, known)
     images, captions = [], []
     for one, row in zip(chosen, similarity, strict=True):
         name, wrong = short(one.label, 18), short(one.predicted, 18)
@@ -122,10 +124,12 @@ def _chosen(evaluation: Evaluation, train: Dataset) -> list[Mistake]:
     return sorted(first.values(), key=times, reverse=True)[:PAIRS]
 
 
-def _directions(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Unit vectors from the mean of the features, and this mean."""
-    center: NDArray[np.float32] = features.mean(0)
-    return _unit(features - center), center
+def _similarity(features: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosines `(M, N)` of the directions of features from the mean of those that are known."""
+    center: NDArray[np.float32] = known.mean(0)
+    own = _unit(features - center)
+    blocks = (known[start : start + BLOCK] for start in range(0, len(known), BLOCK))
+    return np.concatenate([own @ _unit(block - center).T for block in blocks], axis=1)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -196,7 +196,7 @@ def _tiles(run: Run) -> list[Tile]:
         note = f"95 % confidence interval {percent(low)} to {percent(high)}, {found.n:,} images"
         tiles.append(Tile("test accuracy", percent(found.accuracy), note, "main"))
     if run.cross_validated is not None and run.data:
-        note = f"of the {run.data.train:,} training images, by heads that did not see them"
+        note = f"of {run.cross_validated_images:,} training images, by heads that did not see them"
         tiles.append(Tile("cross-validated accuracy", percent(run.cross_validated), note))
     if run.camera:
         if photos := run.camera.table("camera"):
