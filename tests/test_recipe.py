@@ -28,7 +28,7 @@ def test_shipped_recipes_read_and_write(name: str) -> None:
     assert recipe.name == name
     assert Recipe.from_toml(recipe.to_toml()) == recipe
     header = recipe_text(name).partition("\n\n")[0]
-    options = "--data my_photos" if name == "photos" else f"--out runs/{name}"
+    options = "--data my_photos" if name.startswith("photos") else f"--out runs/{name}"
     assert f"#     pocketlens run {name} {options}\n" in header
 
 

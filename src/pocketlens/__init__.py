@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from pocketlens.finetuning import Corrected as Corrected
     from pocketlens.finetuning import correct as correct
     from pocketlens.history import Epoch as Epoch
+    from pocketlens.history import FineTuning as FineTuning
     from pocketlens.history import LearningCurve as LearningCurve
     from pocketlens.history import Step as Step
     from pocketlens.image import InputSpec as InputSpec
@@ -117,6 +118,7 @@ _HOME = {
     "Dataset": "data",
     "Disagreement": "evaluation",
     "Epoch": "history",
+    "FineTuning": "history",
     "Evaluation": "evaluation",
     "Explanation": "explanation",
     "Feature": "coreml",
@@ -200,6 +202,7 @@ __all__ = [
     "Explanation",
     "Feature",
     "Finding",
+    "FineTuning",
     "Histogram",
     "InputSpec",
     "Interface",

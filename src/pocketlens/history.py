@@ -11,7 +11,7 @@ from pathlib import Path
 from pocketlens.files import write_aside
 from pocketlens.run_contents import HISTORY
 
-__all__ = ["Epoch", "LearningCurve", "Step", "write_history"]
+__all__ = ["Epoch", "FineTuning", "LearningCurve", "Step", "write_history"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,53 @@ class LearningCurve:
         return (
             "The curve is flat: more photos of the same kind will hardly help. Take photos that "
             f"differ in view, light and background{above_all}."
+        )
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What it gains to train the last blocks of a backbone, too, by cross-validation.
+
+    Both losses and accuracies are of the same held-out images: with the backbone as it is, and
+    after the number of epochs that is best for all folds together.
+
+    Args:
+        pays: Whether the loss is clearly lower. Otherwise the backbone stays as it is.
+        epochs: The best number of passes over the images; 0 if none lowers the loss.
+        loss_before: Mean negative log-likelihood with the backbone as it is.
+        loss: The same after fine-tuning.
+        accuracy_before: Accuracy with the backbone as it is, in [0, 1].
+        accuracy: The same after fine-tuning.
+    """
+
+    pays: bool
+    epochs: int
+    loss_before: float
+    loss: float
+    accuracy_before: float
+    accuracy: float
+
+    def __str__(self) -> str:
+        """One or two sentences for the user."""
+        before, after = (f"{100 * each:.1f} %" for each in (self.accuracy_before, self.accuracy))
+        if self.pays:
+            return (
+                f"Fine-tuning pays: in cross-validation, it raises the accuracy from {before} to "
+                f"{after} and lowers the loss from {self.loss_before:.3f} to {self.loss:.3f}."
+                if self.accuracy > self.accuracy_before
+                else f"Fine-tuning pays: in cross-validation, it lowers the loss from "
+                f"{self.loss_before:.3f} to {self.loss:.3f}; the accuracy is {after}, before "
+                f"{before}."
+            )
+        if not self.epochs:
+            return (
+                "Fine-tuning does not pay here: in cross-validation, it never lowers the loss of "
+                f"{self.loss_before:.3f}. The backbone stays as it is."
+            )
+        return (
+            "Fine-tuning does not pay here: in cross-validation, the loss is "
+            f"{self.loss:.3f} at best and {self.loss_before:.3f} without, too small a difference "
+            "for so few images. The backbone stays as it is."
         )
 
 

@@ -43,7 +43,7 @@ def names_for_data(source: str, recipe: str, classes: Sequence[str]) -> dict[str
     slug = "-".join(words).lower()[:LONGEST] or "photos"
     ascii_slug = re.sub(r"[^a-z0-9]+", "-", _ascii(slug)).strip("-") or "photos"
     return {
-        "name": slug if recipe == "photos" else f"{slug}-{recipe}",
+        "name": slug if recipe == "photos" else f"{slug}-{recipe.removeprefix('photos-')}",
         "model.name": "".join(titled)[:LONGEST],
         "model.description": _description(classes),
         "app.name": " ".join(titled)[:LONGEST].strip(),

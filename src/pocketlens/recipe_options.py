@@ -58,7 +58,11 @@ class TrainingOptions:
     Args:
         method: `epochs`: the network is trained in passes over the images. `features`: for the
             network `backbone`; its features are computed once, and the head is fitted on them. Of
-            the other keys, only `class_weights` matters then.
+            the other keys, only `class_weights` matters then. `fine-tune`: the same; then, if
+            cross-validation says that it pays, the last blocks of the backbone are trained, too,
+            with AdamW, in at most `epochs` passes. Of the other keys, `batch_size`,
+            `learning_rate` (of the blocks; the head's is three times as high), `weight_decay` and
+            `class_weights` matter.
         class_weights: `balanced`: each class has the same weight in the loss, however many images
             it has; or `none`.
         epochs: Passes over the training images.
@@ -81,7 +85,7 @@ class TrainingOptions:
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda` or `mps`.
     """
 
-    method: Literal["epochs", "features"] = "epochs"
+    method: Literal["epochs", "features", "fine-tune"] = "epochs"
     class_weights: Literal["none", "balanced"] = "none"
     epochs: int = between(1, 100_000, default=1)
     batch_size: int = between(2, 1_000_000, default=128)
@@ -96,6 +100,11 @@ class TrainingOptions:
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    @property
+    def on_features(self) -> bool:
+        """Whether a head is trained on the features of a pretrained backbone."""
+        return self.method != "epochs"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pocketlens.evaluation.accuracy import Evaluation
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import SuiteResult
 from pocketlens.files import digest
-from pocketlens.history import Epoch, LearningCurve
+from pocketlens.history import Epoch, FineTuning, LearningCurve
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe
 from pocketlens.run_contents import (
@@ -95,6 +95,7 @@ class Metrics:
         training_seconds: Duration of the training.
         best_epoch: The epoch whose weights were kept, from 1.
         temperature: The temperature of the softmax that calibration found.
+        fine_tuning: What it gains to train the last blocks of a backbone, if that was tried.
     """
 
     network: str
@@ -103,6 +104,7 @@ class Metrics:
     training_seconds: float
     best_epoch: int
     temperature: float
+    fine_tuning: FineTuning | None = None
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,8 @@ class Run:
 
     @property
     def on_features(self) -> bool:
-        """Whether only a head was trained, on the features of a frozen backbone."""
-        return self.recipe.training.method == "features"
+        """Whether a head was trained on the features of a pretrained backbone."""
+        return self.recipe.training.on_features
 
     @property
     def cross_validated(self) -> float | None:
@@ -281,7 +283,7 @@ class Run:
 def has_nothing(recipe: Recipe, data: DataSummary | None) -> bool:
     """Whether a run's recognizer has the class `nothing`."""
     named = data.classes if data else ()
-    fitted = recipe.training.method == "features"
+    fitted = recipe.training.on_features
     return fitted or recipe.data.nothing > 0 or NOTHING in named
 
 

@@ -262,11 +262,13 @@ class Stages:
         )
         weights = training.recognizer.save(self.folder / WEIGHTS, force=True)
         if training.interrupted:
-            epochs = len(training.history)
+            done = f" after {len(training.history)} of {self.recipe.training.epochs} epochs"
+            if self.recipe.training.on_features:
+                done = ""
             command = run_command(self.folder, "--resume")
             raise KeyboardInterrupt(
-                f"interrupted after {epochs} of {self.recipe.training.epochs} epochs; the best "
-                f"weights so far are in {weights}; continue with: {command}"
+                f"interrupted{done}; the best weights so far are in {weights}; "
+                f"continue with: {command}"
             )
         rows = [asdict(epoch) for epoch in training.history]
         jobs: list[Job] = []
@@ -292,6 +294,7 @@ class Stages:
             training.seconds,
             training.best_epoch,
             training.recognizer.temperature,
+            training.fine_tuning,
         )
         self.write(METRICS, asdict(metrics), weights)
 
@@ -355,7 +358,7 @@ class Stages:
                 f"{self.model} does not agree with the trained network: "
                 f"{'; '.join(str(parity).splitlines())}{self._more_precise()}"
             )
-        if self.recipe.training.method == "features":
+        if self.recipe.training.on_features:
             self.explain(model)
         draw_app_screen(model, self.test_set, self.figures / "app.svg")
         if NOTHING in model.classes:
@@ -407,7 +410,7 @@ class Stages:
             name=options.name,
             bundle_id=options.bundle_id,
             team=options.team or None,
-            pictures=self._pictures() if self.recipe.training.method == "features" else (),
+            pictures=self._pictures() if self.recipe.training.on_features else (),
             force=(self.folder / APP).exists(),
         )
 

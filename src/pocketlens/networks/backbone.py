@@ -16,11 +16,16 @@ from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
 from pocketlens.networks import backbones
 
-__all__ = ["Backbone", "Rejection"]
+__all__ = ["Backbone", "Rejection", "pooled"]
 
 MAX_STORED = 65_536
 TINY = 1e-7
 """Added to probabilities, so that their square roots have a derivative, in float16, too."""
+
+
+def pooled(found: Tensor) -> Tensor:
+    """Features `(N, F)` of features, or of a feature map `(N, F, h, w)`: its mean."""
+    return found.mean((2, 3)) if found.dim() == 4 else found
 
 
 class Rejection(nn.Module):
@@ -179,8 +184,7 @@ class Backbone(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Features `(N, F)` of planes `(N, C, H, W)`."""
-        found: Tensor = self.backbone(x)
-        return found.mean((2, 3)) if found.dim() == 4 else found
+        return pooled(self.backbone(x))
 
     def known_concepts(self, features: Tensor) -> Tensor:
         """The square roots `(N, C)` of the probabilities of the backbone's concepts; `(N, 0)`

@@ -196,7 +196,8 @@ def _tiles(run: Run) -> list[Tile]:
         note = f"95 % confidence interval {percent(low)} to {percent(high)}, {found.n:,} images"
         tiles.append(Tile("test accuracy", percent(found.accuracy), note, "main"))
     if run.cross_validated is not None and run.data:
-        note = f"of {run.cross_validated_images:,} training images, by heads that did not see them"
+        images = f"{run.cross_validated_images:,} training images"
+        note = f"of {images}, by models that did not see them"
         tiles.append(Tile("cross-validated accuracy", percent(run.cross_validated), note))
     if run.camera:
         if photos := run.camera.table("camera"):
@@ -232,8 +233,11 @@ def _tiles(run: Run) -> list[Tile]:
 
 
 def _effort(run: Run) -> str:
-    """How much was trained: `3 epochs`, or `head only`."""
-    return "head only" if run.on_features else plural(len(run.history), "epoch")
+    """How much was trained: `3 epochs`, `head only`, or `head and last blocks`."""
+    if not run.on_features:
+        return plural(len(run.history), "epoch")
+    tuned = run.metrics.fine_tuning if run.metrics else None
+    return "head and last blocks" if tuned and tuned.pays else "head only"
 
 
 def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -48,6 +48,7 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
     )
     error = percent(found.calibration.error) if found else "not measured"
     agreement = percent(parity.agreement) if parity else "not measured"
+    tuned = run.metrics.fine_tuning if run.metrics else None
     rows = (
         (
             "samples.png",
@@ -96,7 +97,8 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
             "learning_curve.svg",
             "Accuracy against the number of training images per class, by cross-validation.",
             "Each point is the accuracy of heads that were trained on fewer images, on images "
-            "that they have not seen.",
+            "that they have not seen."
+            + (" The backbone is the one without fine-tuning." if tuned and tuned.pays else ""),
         ),
         (
             "confusion.svg",

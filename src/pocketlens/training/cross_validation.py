@@ -18,7 +18,7 @@ from pocketlens.data.dataset import spread
 from pocketlens.errors import OptionError
 from pocketlens.networks.backbone import Backbone
 from pocketlens.recipe import Recipe
-from pocketlens.training.logistic import folds, held_out_logits
+from pocketlens.training.logistic import Linear, folds, held_out_logits
 
 __all__ = ["Trial", "block_sizes", "choose_head", "clearly_lower", "finite", "head_rows"]
 
@@ -49,6 +49,9 @@ class Trial:
         logits: `(N, K)`, by heads that were not trained on the image.
         losses: One for each image that was held out, a mean over the repetitions.
         splits: The folds of `logits`, as indices into `images`.
+        head: The final head, if the last blocks of the backbone were trained together with it.
+        by_fold: What the head receives, `(N, D)`, by the backbone of each fold; empty if all folds
+            have the same one.
     """
 
     concepts: bool
@@ -58,6 +61,8 @@ class Trial:
     logits: Tensor
     losses: Tensor
     splits: list[tuple[Tensor, Tensor]]
+    head: Linear | None = None
+    by_fold: tuple[Tensor, ...] = ()
 
 
 def head_rows(network: Backbone, rows: Tensor, concepts: bool) -> Tensor:

@@ -27,7 +27,7 @@ from pocketlens.networks.backbone import Backbone
 from pocketlens.recognizer import planes
 from pocketlens.training.feature_cache import FeatureCache
 
-__all__ = ["Embedder"]
+__all__ = ["BATCH", "REPORT_SECONDS", "Embedder", "Runner"]
 
 BATCH = 16
 STORED = 64
@@ -63,11 +63,10 @@ class Embedder:
     def __init__(
         self, network: Backbone, input_spec: InputSpec, callbacks: Sequence[Callback] = ()
     ) -> None:
-        self.module = _Features(network, input_spec).eval()
+        self.compute = Runner(_Features(network, input_spec), callbacks)
         self.width = network.width
         self.callbacks = callbacks
         self.identity = _identity(network.backbone, input_spec)
-        self._run: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
     def __call__(
         self, images: NDArray[np.uint8], *, into: NDArray[np.float32] | None = None
@@ -95,7 +94,7 @@ class Embedder:
                 new: dict[bytes, NDArray[np.float32]] = {}
                 for first in range(start, min(start + STORED, len(missing)), BATCH):
                     batch = missing[first : min(first + BATCH, start + STORED)]
-                    found[batch] = self._compute(rows(images, np.array(batch)))
+                    found[batch] = self.compute(rows(images, np.array(batch)))
                     new |= {keys[at]: found[at] for at in batch}
                     done, now = first + len(batch), time.perf_counter()
                     if now - reported >= REPORT_SECONDS or done == len(missing):
@@ -111,7 +110,21 @@ class Embedder:
     def _key(self, image: NDArray[np.uint8]) -> bytes:
         return self.identity + hashlib.blake2b(image.data, digest_size=16).digest()
 
-    def _compute(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+
+class Runner:
+    """Computes a module on images `(N, H, W, C)` uint8: in ONNX Runtime, if that gives the same.
+
+    Args:
+        module: Takes a tensor of such images.
+        callbacks: Their `note` is called if it runs in PyTorch only.
+    """
+
+    def __init__(self, module: nn.Module, callbacks: Sequence[Callback] = ()) -> None:
+        self.module = module.eval()
+        self.callbacks = callbacks
+        self._run: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._run is None:
             self._run = self._fastest(images[:2])
         return self._run(images)

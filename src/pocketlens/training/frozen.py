@@ -1,4 +1,4 @@
-"""Training on frozen features: a pretrained backbone, and a head that takes seconds to fit.
+"""Training on features: a pretrained backbone, and a head that takes seconds to fit.
 
 The backbone's features of all images are computed once. The head is a regularized logistic
 regression on them. Its strength, and whether it uses the backbone's concepts and mirrored views,
@@ -26,7 +26,7 @@ from pocketlens.data import Dataset
 from pocketlens.data.large_arrays import concatenate
 from pocketlens.data.wrong_labels import check_held_out
 from pocketlens.errors import OptionError, RecipeError
-from pocketlens.history import Epoch, LearningCurve, write_history
+from pocketlens.history import Epoch, FineTuning, LearningCurve, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
 from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Choice, Recipe
@@ -39,6 +39,7 @@ from pocketlens.training.cross_validation import (
     head_rows,
 )
 from pocketlens.training.features import Embedder
+from pocketlens.training.fine import check_tunable, fine_tune
 from pocketlens.training.learning_curve import learning_curve
 from pocketlens.training.logistic import Linear, fit_head, one_thread_if_small, parts
 from pocketlens.training.rejection import Known, Pictures, fit_rejection
@@ -74,17 +75,23 @@ def train_on_features(
 ) -> Training:
     """Train the head of a network `backbone` on the features of its backbone.
 
+    With `training.method = "fine-tune"`, the last blocks of the backbone are trained, too, if
+    cross-validation says that it pays; see `fine`.
+
     Args:
-        recipe: A recipe with `training.method = "features"`.
+        recipe: A recipe with `training.method = "features"` or `"fine-tune"`.
         data: The training images. Those of a class `nothing` are pictures of the background.
             Images of the same group stay together in cross-validation.
         background: More of them, `(M, *input.shape)` uint8.
         folder: Where the history is written; None to write nothing.
         callbacks: Called as the work proceeds.
 
+    Returns:
+        The result. Ctrl-C during the fine-tuning gives the one without it, `interrupted`.
+
     Raises:
-        RecipeError: The network is not a `backbone`.
-        OptionError: Fewer than two classes besides `nothing`.
+        RecipeError: The network is not a `backbone`, or cannot be fine-tuned.
+        OptionError: Fewer than two classes besides `nothing`, or too many images.
         MissingExtraError, RunError: The pretrained weights cannot be loaded.
     """
     started = time.perf_counter()
@@ -109,16 +116,35 @@ def train_on_features(
         images = concatenate([images, background])
         labels = torch.cat([labels, torch.full((len(background),), known)])
         groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(background))])
+    fine = recipe.training.method == "fine-tune"
+    if fine:
+        check_tunable(recipe, network, len(images))  # the error comes before the work
     rows = _rows(network, embed, images, mirrored=len(data) <= MIRRORED)
     scenes = draw_scenes(SCENES, recipe.input.shape, seed=recipe.seed)
     far = _rows(network, embed, scenes, mirrored=False)[:, 0]
     with one_thread_if_small(rows):
         best = choose_head(recipe, network, rows, labels, groups)
+    # Of the network as it is: to another one, the images that it was tuned on look too easy.
+    curve = _curve(recipe, network, rows, labels, best, data.classes, groups)
+    gained: FineTuning | None = None
+    interrupted = False
+    if fine:
+        try:
+            gained, tuned = fine_tune(
+                recipe, network, images, labels, groups, scenes, rows, best, callbacks
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            if tuned is not None:
+                best, rows, far = tuned.trial, tuned.rows, tuned.far
+            for callback in callbacks:
+                callback.note(str(gained))
+    with one_thread_if_small(rows):
         fitted = _fit(recipe, network, rows, labels, far, best)
     recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), best, fitted)
     logits, own = finite(best.logits / fitted.temperature, labels[best.images])
     loss, accuracy = _of_head(fitted.head, head_rows(network, rows[:, 0], best.concepts), labels)
-    curve = _curve(recipe, network, rows, labels, best, data.classes, groups)
     seconds = time.perf_counter() - started
     row = Epoch(
         1,
@@ -144,8 +170,9 @@ def train_on_features(
         (row,),
         1,
         "cpu",
-        interrupted=False,
+        interrupted=interrupted,
         curve=curve,
+        fine_tuning=gained,
         labels=checked,
         suspects=data.subset(shown).images,
     )
@@ -235,9 +262,8 @@ def _fit(
     every, own = x.flatten(0, 1), labels.repeat_interleave(best.views)
     validated = labels[best.images]
     temperature = fit_temperature(*finite(best.logits, validated))
-    head = fit_head(every, own, classes, best.strength, sizes=sizes, balanced=balanced).divided(
-        temperature
-    )
+    head = best.head or fit_head(every, own, classes, best.strength, sizes=sizes, balanced=balanced)
+    head = head.divided(temperature)
     logits = best.logits / temperature
 
     of_class = validated < known  # not the background, whose images are the last ones
@@ -247,6 +273,8 @@ def _fit(
         (place[train][of_class[train]], place[held][of_class[held]]) for train, held in best.splits
     ]
     inside, right = logits[of_class], validated[of_class]
+    used = [number for number, (_, held) in enumerate(splits) if len(held)]
+    by_fold = [Pictures(each, network.width) for each in best.by_fold]
     count = int((labels < known).sum())
     pictures = Pictures(x[:count, 0], network.width)
     rejection, odds = fit_rejection(
@@ -255,10 +283,11 @@ def _fit(
             right,
             known,
             inside[:, :known],
-            [(train, held) for train, held in splits if len(held)],
+            [splits[number] for number in used],
             best.strength,
             temperature,
             balanced,
+            [by_fold[number].some(best.images[of_class]) for number in used if by_fold],
         ),
         pictures,
         labels[:count],
@@ -322,7 +351,7 @@ def _frozen(recipe: Recipe, classes: int) -> Backbone:
     if recipe.network.name != "backbone":
         raise RecipeError(
             [
-                'training.method = "features" needs network.name = "backbone"; '
+                f'training.method = "{recipe.training.method}" needs network.name = "backbone"; '
                 f"received: {recipe.network.name!r}"
             ]
         )

@@ -111,11 +111,11 @@ def train(
         data, validation = data.split(recipe.data.validation, seed=recipe.seed)
     data = training_images(data, recipe.data, input_spec=recipe.input, seed=recipe.seed)
     check_data(data, recipe.input)
-    if recipe.training.method == "features":
+    if recipe.training.on_features:
         if network is not None:
             raise OptionError(
-                'network= cannot be combined with training.method = "features"; name a backbone '
-                "with network.backbone"
+                f'network= cannot be combined with training.method = "{recipe.training.method}"; '
+                "name a backbone with network.backbone"
             )
         data = data.joined(validation) if len(validation) else data
         pictures = recipe.data.background

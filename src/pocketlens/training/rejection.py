@@ -112,6 +112,8 @@ class Known:
         strength: Strength of the penalty of the head.
         temperature: Divides the logits of a head.
         balanced: See `class_weights`.
+        by_split: The N pictures as the backbone of each of the `splits` sees them; empty if all
+            have the same backbone.
     """
 
     pictures: Pictures
@@ -122,6 +124,7 @@ class Known:
     strength: float
     temperature: float
     balanced: bool
+    by_split: Sequence[Pictures] = ()
 
 
 def fit_rejection(
@@ -142,7 +145,9 @@ def fit_rejection(
     every = _signs_of_known(known)
     inside = every[every.isfinite().all(1)]
     scenes = _signs(module, far, head(far.rows))
-    near = _signs_of_left_out(known, seed)
+    random = np.random.default_rng(seed)
+    left_out = random.permutation(known.classes)[:LEFT_OUT].tolist()
+    near = torch.cat([_signs_of_left_out(known, label) for label in left_out])
     # The logits of a single class, which is left of two, say nothing.
     signs = range(inside.shape[1]) if known.classes > 2 else (0, *range(3, inside.shape[1]))
     functions = _fit(inside, scenes, FAR_SIGNS, far=True), _fit(inside, near, signs, far=False)
@@ -316,9 +321,10 @@ def _main_axes(x: Tensor, count: int) -> Tensor:
 def _signs_of_known(known: Known) -> Tensor:
     """The signs of known images, by heads and stored features that do not have them."""
     found: Tensor | None = None
-    for train, held in known.splits:
-        module = _stored(known.pictures.some(train), known.labels[train])
-        signs = _signs(module, known.pictures.some(held), known.held_out[held])
+    for number, (train, held) in enumerate(known.splits):
+        own = known.by_split[number] if known.by_split else known.pictures
+        module = _stored(own.some(train), known.labels[train])
+        signs = _signs(module, own.some(held), known.held_out[held])
         if found is None:
             found = torch.full((len(known.labels), signs.shape[1]), torch.nan)
         found[held] = signs
@@ -326,23 +332,32 @@ def _signs_of_known(known: Known) -> Tensor:
     return found
 
 
-def _signs_of_left_out(known: Known, seed: int) -> Tensor:
-    """The signs of classes that were left out, one at a time."""
-    random = np.random.default_rng(seed)
-    found = []
-    for label in random.permutation(known.classes)[:LEFT_OUT].tolist():
-        out = known.labels == label
-        rest = torch.nonzero(~out)[:, 0]
-        labels = known.labels[rest]
-        labels = labels - (labels > label).long()
-        others, unknown = known.pictures.some(rest), known.pictures.some(out)
-        head = fit_head(
-            others.rows,
-            labels,
-            known.classes - 1,
-            known.strength,
-            sizes=others.sizes,
-            balanced=known.balanced,
-        ).divided(known.temperature)
-        found.append(_signs(_stored(others, labels), unknown, head(unknown.rows)))
-    return torch.cat(found)
+def _signs_of_left_out(known: Known, label: int) -> Tensor:
+    """The signs of the images of a class that is left out.
+
+    Where each split has its own backbone, only their held-out images count. The backbones were
+    trained with the class, so it looks a little less like the others than a new class would.
+    """
+    out = known.labels == label
+    if known.by_split:
+        others = torch.arange(known.classes) != label
+        found = []
+        for own, (train, held) in zip(known.by_split, known.splits, strict=True):
+            rest, unknown = train[~out[train]], held[out[held]]
+            module = _stored(own.some(rest), known.labels[rest])
+            logits = known.held_out[unknown][:, others]
+            found.append(_signs(module, own.some(unknown), logits))
+        return torch.cat(found)
+    rest = torch.nonzero(~out)[:, 0]
+    labels = known.labels[rest]
+    labels = labels - (labels > label).long()
+    kept, left_out = known.pictures.some(rest), known.pictures.some(out)
+    head = fit_head(
+        kept.rows,
+        labels,
+        known.classes - 1,
+        known.strength,
+        sizes=kept.sizes,
+        balanced=known.balanced,
+    ).divided(known.temperature)
+    return _signs(_stored(kept, labels), left_out, head(left_out.rows))

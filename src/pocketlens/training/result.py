@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.wrong_labels import LabelCheck
-from pocketlens.history import Epoch, LearningCurve
+from pocketlens.history import Epoch, FineTuning, LearningCurve
 from pocketlens.recognizer import Recognizer
 
 __all__ = ["Training"]
@@ -27,6 +27,7 @@ class Training:
         interrupted: True if Ctrl-C, or a callback, ended the training early.
         curve: Accuracy against the number of images; only of a training on features, else None.
         labels: Images whose label is probably wrong; only of a training on features, else None.
+        fine_tuning: What it gains to train the last blocks of a backbone, if that was tried.
         suspects: The first of these images, `(M, H, W, C)`.
     """
 
@@ -37,6 +38,7 @@ class Training:
     interrupted: bool
     curve: LearningCurve | None = None
     labels: LabelCheck | None = None
+    fine_tuning: FineTuning | None = None
     suspects: NDArray[np.uint8] | None = None
 
     @property

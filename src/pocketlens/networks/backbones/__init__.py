@@ -16,6 +16,8 @@ What the module may have besides:
 - `load_pretrained()`: load the pretrained weights. A module without it has them from the start.
 - `concepts`: an `nn.Linear` from the features to the logits of what the backbone was trained to
   tell apart, such as ImageNet's classes.
+- `split()`: two modules that share its layers: the second, on what the first returns, gives what
+  the backbone does. Fine-tuning trains the second one. A backbone without it cannot be fine-tuned.
 - `options`: a dictionary of what `network` needs in order to build the same module again, where
   its name is not enough.
 """

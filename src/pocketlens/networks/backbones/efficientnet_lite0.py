@@ -36,6 +36,9 @@ STAGES = (
 )
 """Table 1 of the paper, after the first convolution of 32 channels."""
 
+FIXED = sum(blocks for blocks, *_ in STAGES[:5])
+"""Blocks that fine-tuning leaves as they are; the last two stages are trained."""
+
 FEATURES = 1280
 SMALLEST = 32
 IMAGENET_CLASSES = 1000
@@ -133,6 +136,12 @@ class EfficientNetLite0(nn.Module):
         x = self.blocks(x)  # (N, 320, H / 32, W / 32)
         found: Tensor = self.top_norm(self.top(x))
         return F.relu6(found)  # (N, 1280, H / 32, W / 32)
+
+    def split(self) -> tuple[nn.Module, nn.Module]:
+        """The layers up to feature maps `(N, 112, H / 16, W / 16)`, and those after them, which
+        have three quarters of the parameters."""
+        first = nn.Sequential(self.stem, self.stem_norm, nn.ReLU6(), self.blocks[:FIXED])
+        return first, nn.Sequential(self.blocks[FIXED:], self.top, self.top_norm, nn.ReLU6())
 
     def load_pretrained(self) -> None:
         """Load the ImageNet weights from the installed package.
