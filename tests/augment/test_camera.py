@@ -13,14 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 from pocketlens.augment._planes import Random, blur_matrices
-from pocketlens.augment.camera import camera
+from pocketlens.augment.camera import _scan, camera
 from pocketlens.augment.camera.light import lighting
-from pocketlens.augment.camera.paper import edges, marks, rulings, texture
+from pocketlens.augment.camera.paper import boxes, edges, marks, rulings, texture
 from pocketlens.augment.camera.pen import draw, ridges
 from pocketlens.augment.camera.placing import inside, outside
 from pocketlens.augment.camera.sensor import _jpeg, expose
 from pocketlens.augment.camera.shapes import KINDS, shapes
+from pocketlens.augment.camera.signs import ALIKE, _likeness, sign_drawings
 from pocketlens.data import load_data
+from pocketlens.data.strokes import draw_strokes
 from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
 
@@ -282,3 +284,50 @@ def test_invalid_arguments_are_rejected(
     with pytest.raises(OptionError) as error:
         camera(torch.zeros(shape, dtype=torch.uint8), seeded(), **options)
     assert message in str(error.value)
+
+
+def test_invented_signs_vary_and_do_not_look_like_digits() -> None:
+    drawings = sign_drawings(SIDE)
+    assert torch.equal(drawings, sign_drawings.__wrapped__(SIDE))
+    assert len(drawings) > 2000
+    assert len(set(drawings.flatten(1).float().mean(1).tolist())) > 1000
+    digits = draw_strokes("test", population="world", count=300, side=SIDE).images[..., 0]
+    like = _likeness(digits)
+    signs = _likeness(drawings[: len(digits)].numpy())
+    # Most digits that were not compared with are found to be like digits, and no sign is.
+    assert (like >= ALIKE).mean() > 0.8
+    assert signs.max() < ALIKE
+
+
+def test_signs_fill_the_box_of_mnist() -> None:
+    drawings = sign_drawings(SIDE)
+    extent = [(drawings.amax(axis) > 0).sum(1) for axis in (1, 2)]
+    high = torch.maximum(*extent)
+    assert high.max() <= 36  # 20 of 28 pixels, at 48
+    assert high.float().median() >= 33
+
+
+def test_boxes_go_around_the_ink_and_not_through_it(digits: Tensor) -> None:
+    ink = inside(digits[:, 0].float() / 255, drawn(64), turn=0, smallest=0.4, largest=0.6)
+    box = boxes(ink, drawn(64))
+    assert box.shape == ink.shape
+    assert 0 <= box.min() <= box.max() <= 1
+    seen = box.flatten(1).amax(1) > 0.5
+    assert seen.float().mean() > 0.7
+    covered = ((box > 0.5) & (ink > 0.5)).sum((1, 2)) / (ink > 0.5).sum((1, 2))
+    assert covered.mean() < 0.05
+
+
+def test_scans_have_few_pixels_and_keep_the_ink(digits: Tensor) -> None:
+    ink = (digits[:, 0].float() / 255).repeat(8, 1, 1)
+    before = ink.clone()
+    _scan(ink, drawn(len(ink)))
+    changed = (ink != before).flatten(1).any(1)
+    assert 0.04 < changed.float().mean() < 0.18
+    share = ink[changed].sum((1, 2)) / before[changed].sum((1, 2))
+    assert 0.6 < share.median() < 1.6
+    small = before[:64] * 0
+    small[:, 22:26, 22:26] = 1  # too small to be scanned
+    left = small.clone()
+    _scan(left, drawn(64))
+    assert torch.equal(left, small)

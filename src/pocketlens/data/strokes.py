@@ -81,10 +81,10 @@ WORLD_HAND = Hand(
     slant=(0.14, 0.3),
     steepest=(-0.7, 0.7),
     width=(0.04, 0.28),
-    pen=0.38,
-    radii=(0.5, 2.4),
+    pen=0.34,
+    radii=(0.5, 2.6),
     cut=(0.02, 0.01),
-    filling=0.35,
+    filling=0.3,
 )
 """The slant is at most 35 degrees."""
 

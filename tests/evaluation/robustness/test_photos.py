@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pocketlens.augment.camera import FAINTEST, camera
 from pocketlens.data import Dataset
 from pocketlens.errors import DataError
 from pocketlens.evaluation.robustness import photograph, surface_of
@@ -16,8 +18,11 @@ from pocketlens.evaluation.robustness.distance_fields import distance_fields
 from pocketlens.evaluation.robustness.drawing import log_triangular, triangular
 from pocketlens.evaluation.robustness.pen import choose_pen
 from pocketlens.evaluation.robustness.photos import inked, tones
-from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES, Surface
+from pocketlens.evaluation.robustness.ranges import RANGES, SIDE, SURFACES, VERSION, Surface
 from pocketlens.evaluation.robustness.view import Box, random_view
+from pocketlens.recipe import load_recipe
+
+RECORDED = [117.99, 125.26, 153.73, 118.08, 51.06, 125.27, 165.86, 116.22]
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +159,23 @@ def test_noise_is_drawn_on_first_use_and_does_not_change() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     numbers = [float(number) for number in done.stdout.split()]
     assert numbers == pytest.approx([524288, -0.1936221, 1.0194381, 0.2171988], abs=1e-6)
+
+
+def test_photos_of_a_version_do_not_change() -> None:
+    # If this fails, a photo has changed: raise VERSION, record the values again, and measure the
+    # recipes again. Other machines round differently.
+    y, x = np.mgrid[:28, :28] - 13.5
+    ring = 255 * (np.abs(np.hypot(x, 1.2 * y) - 8) < 1.5)
+    bar = 255 * ((np.abs(x + 0.3 * y) < 1.4) & (np.abs(y) < 10))
+    images = np.stack([ring, bar] * 4).astype(np.uint8)[..., np.newaxis]
+    photos = photograph(Dataset(images, np.zeros(8, np.int64), ("any",), "drawn"), seed=7).images
+    found = {1: RECORDED}[VERSION]
+    np.testing.assert_allclose(photos.mean((1, 2, 3)), found, atol=0.05)
+
+
+def test_the_suite_does_not_share_its_ranges_with_the_training() -> None:
+    usual = {name: part.default for name, part in inspect.signature(camera).parameters.items()}
+    options = usual | load_recipe("digits").augment.options
+    trained = [options[name] * 20 / 28 for name in ("smallest", "largest")]
+    assert trained != pytest.approx(RANGES.height, abs=0.01)
+    assert RANGES.contrast != FAINTEST

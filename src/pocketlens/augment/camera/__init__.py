@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pocketlens.augment._planes import Random
 from pocketlens.augment.camera.light import lighting
-from pocketlens.augment.camera.paper import edges, marks, rulings, texture
+from pocketlens.augment.camera.paper import boxes, edges, marks, rulings, texture
 from pocketlens.augment.camera.pen import draw, ridges
 from pocketlens.augment.camera.placing import inside, outside
 from pocketlens.augment.camera.sensor import expose
@@ -25,7 +26,7 @@ __all__ = ["camera"]
 LARGEST = 1.4
 """At this scale, MNIST's box of 20 of 28 pixels fills the frame."""
 
-FAINTEST = 0.3
+FAINTEST = 0.28
 """Smallest difference in brightness between pen and paper; black to white is 1."""
 
 SHARED = 4
@@ -33,6 +34,18 @@ SHARED = 4
 
 NEIGHBORS = 0.25
 """Share of frames with a part of another digit at the border."""
+
+BOXED = 0.08
+"""Share of frames with a printed box or field around the ink."""
+
+SCANNED = 0.06
+"""Share of frames whose ink was scanned in few pixels, mostly in black and white."""
+
+COARSEST, FINEST = 11, 26
+"""Pixels along a side of such a scan."""
+
+LEAST_HIGH = 9
+"""Pixels that the ink of such a scan is high, at least; with fewer, nobody can read it."""
 
 
 def camera(
@@ -71,6 +84,7 @@ def camera(
     if empty:
         source = torch.arange(empty, device=images.device) % count
         ink = torch.cat([ink, shapes(images[source, 0], random.part(empty))])
+    _scan(ink, random.part(count + empty))
     frames = _photograph(ink, random.part(count + empty))[:, None]
     kept = random.choose(clean)
     frames[kept] = images[kept]
@@ -88,6 +102,28 @@ def _add_neighbors(ink: Tensor, field: Tensor, random: Random) -> None:
     ink[some] = torch.maximum(ink[some], draw(other, part))
 
 
+def _scan(ink: Tensor, random: Random) -> None:
+    """Reduce the ink of some frames, if it is large enough, to few pixels; then enlarge it again.
+
+    All frames of a batch have the same number of pixels, because a call takes about as long for
+    one frame as for many.
+    """
+    side = random.side
+    pixels = round(side / 48 * float(random.part(1).log_uniform(COARSEST, FINEST)))
+    some = random.choose(SCANNED)
+    high = (ink[some].amax(2) > 0.3).sum(1) * pixels / side
+    some = some[high >= LEAST_HIGH]
+    if not len(some):
+        return
+    part = random.part(len(some))
+    coarse = F.interpolate(ink[some][:, None], size=(pixels, pixels), mode="area")
+    limit = part.uniform(0.25, 0.6)[..., None]
+    coarse = torch.where(part.bernoulli(0.6)[..., None] > 0, (coarse > limit).float(), coarse)
+    blocky = float(random.part(1).uniform(0, 1)) < 0.25
+    mode = {"mode": "nearest"} if blocky else {"mode": "bilinear", "align_corners": False}
+    ink[some] = F.interpolate(coarse, size=(side, side), **mode)[:, 0]
+
+
 def _photograph(ink: Tensor, random: Random) -> Tensor:
     """Photos `(N, S, S)` uint8 of planes of ink `(N, S, S)`: adds paper, light and sensor.
 
@@ -98,6 +134,11 @@ def _photograph(ink: Tensor, random: Random) -> Tensor:
     scenes = random.part(-(-count // SHARED))
     one = random.part(SHARED * scenes.count)
     written = one.uniform(0.3, 1) * marks(scenes).repeat(SHARED, 1, 1)
+    boxed = random.choose(BOXED)
+    if len(boxed):
+        part = random.part(len(boxed))
+        box = boxes(ink[boxed], part).mul_(part.uniform(0.15, 1))
+        written[boxed] = torch.maximum(written[boxed], box)
     torch.maximum(written[:count], ink, out=written[:count])
     light_paper = one.bernoulli(0.6)
     dark_paper = 1 - light_paper

@@ -1,4 +1,4 @@
-"""The paper under the ink and other things in the frame: ruled lines, edges, stray marks."""
+"""The paper and other things in the frame: ruled lines, printed boxes, edges, stray marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from torch import Tensor
 
 from pocketlens.augment._planes import Random, rotated
 
-__all__ = ["edges", "marks", "rulings", "texture"]
+__all__ = ["boxes", "edges", "marks", "rulings", "texture"]
+
+INK = 0.3
+"""Values of a plane above this count as ink."""
 
 TEXTURED, RULED, MARKED, EDGED = 0.5, 0.35, 0.25, 0.2
 """Shares of frames with a texture, with ruled lines or squares, stray marks, a sheet's edge."""
@@ -49,6 +52,38 @@ def _lines(place: Tensor, period: Tensor, width: Tensor, phase: Tensor) -> Tenso
     within = (place / period + phase).frac_().abs_().sub_(0.5).abs_()
     soft = 2.5 / place.shape[-1]
     return ((0.5 * width - (0.5 - within) * period) / soft + 0.5).clamp_(0, 1)
+
+
+def boxes(ink: Tensor, random: Random) -> Tensor:
+    """Coverage `(N, S, S)` by a printed box around the ink `(N, S, S)`: a field of a form.
+
+    All four sides, a line below, or a row of fields, of which the neighbors are empty.
+    """
+    x, y = rotated(random.side, random.symmetric(0.1))
+    inked = ink > INK
+    middle, half = [], []
+    for place in (x, y):
+        low = place.masked_fill(~inked, 1).amin((1, 2), keepdim=True)
+        high = place.masked_fill(~inked, -1).amax((1, 2), keepdim=True)
+        middle.append((low + high) / 2)
+        half.append((high - low).clamp(min=0) / 2 + random.log_uniform(0.05, 0.5))
+    half[0] = torch.maximum(half[0], half[1] * random.uniform(0.4, 1))  # a 1 is in the same field
+    across, down = (x - middle[0]) / half[0], (y - middle[1]) / half[1]
+    width, soft = random.uniform(0.01, 0.05), 2.5 / random.side
+    row = random.bernoulli(0.4)
+    # In a row of fields, the vertical lines are repeated.
+    side = torch.where(
+        row > 0, (across / 2 - 0.5).sub((across / 2 - 0.5).round()) * 2, across.abs() - 1
+    )
+    sides = _line(side * half[0], width, soft) * (down.abs() < 1)
+    within = (across.abs() < 1) | (row > 0)
+    top = _line((down + 1) * half[1], width, soft) * within * random.bernoulli(0.8)
+    bottom = _line((down - 1) * half[1], width, soft) * within
+    return torch.maximum(torch.maximum(top, bottom), sides * random.bernoulli(0.8))
+
+
+def _line(distance: Tensor, width: Tensor, soft: float) -> Tensor:
+    return ((0.5 * width - distance.abs()) / soft + 0.5).clamp(0, 1)
 
 
 def marks(random: Random) -> Tensor:

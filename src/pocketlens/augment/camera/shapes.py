@@ -1,4 +1,4 @@
-"""Ink that is not a digit: none, scribbles, letters, cut or scrambled digits, blobs, patterns."""
+"""Ink that is not a digit: none, scribbles, signs, cut or scrambled digits, blobs, patterns."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from pocketlens.augment._planes import Random, coordinates, rotated
 from pocketlens.augment.camera.pen import draw, ridges
 from pocketlens.augment.camera.placing import inside, outside
+from pocketlens.augment.camera.signs import sign_drawings
 
 __all__ = ["LETTERS", "shapes"]
 
@@ -182,6 +183,14 @@ def _letter(_images: Tensor, random: Random) -> Tensor:
     return _inked(path + (1 - size) * random.points(1), random)
 
 
+def _sign(_images: Tensor, random: Random) -> Tensor:
+    """An invented sign, a printed letter or symbol, or a word, drawn with any pen."""
+    drawings = sign_drawings(random.side)
+    chosen = (random.uniform(0, len(drawings))[:, 0, 0]).long().cpu()
+    field = ridges(drawings[chosen].to(random.device))
+    return draw(inside(field, random, turn=30, smallest=0.4, largest=1.3), random)
+
+
 def _blob(_images: Tensor, random: Random) -> Tensor:
     """One to three filled shapes: coins, boxes, stains, half of the frame."""
 
@@ -318,16 +327,17 @@ def _letter_paths(device: torch.device) -> Tensor:
 
 
 KINDS: tuple[tuple[Callable[[Tensor, Random], Tensor], float], ...] = (
-    (_blank, 0.16),
-    (_scrambled, 0.1),
-    (_partial, 0.06),
-    (_scribble, 0.08),
-    (_tangle, 0.08),
-    (_lines, 0.07),
-    (_letter, 0.2),
-    (_blob, 0.06),
-    (_polygon, 0.07),
-    (_finger, 0.05),
+    (_blank, 0.11),
+    (_scrambled, 0.07),
+    (_partial, 0.05),
+    (_scribble, 0.05),
+    (_tangle, 0.05),
+    (_lines, 0.05),
+    (_letter, 0.1),
+    (_sign, 0.33),
+    (_blob, 0.04),
+    (_polygon, 0.05),
+    (_finger, 0.03),
     (_pattern, 0.04),
     (_tiles, 0.03),
 )

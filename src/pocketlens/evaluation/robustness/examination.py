@@ -17,7 +17,7 @@ from pocketlens.evaluation.robustness.corruptions import CORRUPTIONS, STRENGTHS,
 from pocketlens.evaluation.robustness.drawing import rotation, scaling, translation
 from pocketlens.evaluation.robustness.empty import empty_kind, empty_scenes
 from pocketlens.evaluation.robustness.photos import check_drawings, photograph, surface_of
-from pocketlens.evaluation.robustness.ranges import SURFACES
+from pocketlens.evaluation.robustness.ranges import SURFACES, VERSION
 from pocketlens.evaluation.robustness.rejection import measure_rejection
 from pocketlens.evaluation.robustness.result import Rejection, Score, SuiteResult, Table
 from pocketlens.evaluation.robustness.warp import warped
@@ -259,8 +259,8 @@ def _camera(predictor: Predictor, photos: Dataset) -> Table:
     return Table(
         "camera",
         "Simulated photos",
-        f"{len(photos):,} digits on paper and boards in different light (for details see "
-        "pocketlens.evaluation.robustness.ranges)",
+        f"{len(photos):,} digits on paper and boards in different light, version {VERSION} "
+        "(details: pocketlens.evaluation.robustness.ranges)",
         ("accuracy",),
         ("all", *there),
         (tuple(scores),),
