@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 import pocketlens
 from command_line import run_command as invoke
-from pocketlens import Run
+from pocketlens import Recipe, Run, finetuning
 from pocketlens.cli.run import print_summary, summary
+from pocketlens.errors import RunError
 from pocketlens.evaluation.accuracy import percent
 from pocketlens.prediction import NOTHING
 
@@ -88,6 +91,26 @@ def test_nothing_in_view(finished: Run) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     assert [each.label for each in model.predict([dark, noise])] == [NOTHING, NOTHING]
     assert not model.predict(dark).shown
+
+
+def test_corrections_are_learned_as_the_photos_were(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left of the training of heads on features that could be continued."""
+    (tmp_path / "wrong" / "ball").mkdir(parents=True)
+    draw("ball", np.random.default_rng(9)).save(tmp_path / "wrong" / "ball" / "1.png")
+    asked: list[Recipe] = []
+
+    def stop(recipe: Recipe, **_: object) -> None:
+        asked.append(recipe)
+        raise RunError("stop")
+
+    monkeypatch.setattr(finetuning, "run", stop)
+    with pytest.raises(RunError, match="stop"):
+        finetuning.correct(finished.folder, tmp_path / "wrong", out=tmp_path / "new")
+    (recipe,) = asked
+    assert recipe.training == finished.recipe.training
+    assert recipe.data.extra == f"folder:{tmp_path / 'wrong'}"
 
 
 def test_the_command_again_does_nothing(finished: Run) -> None:

@@ -30,6 +30,7 @@ from pocketlens.errors import (
     RunError,
 )
 from pocketlens.files import size_on_disk
+from pocketlens.networks.backbones import method_errors
 from pocketlens.pipeline import STAGES, run
 from pocketlens.recipe import list_recipes, load_recipe
 from pocketlens.report import write_report
@@ -342,6 +343,9 @@ def test_a_shipped_recipe_is_sound(name: str) -> None:
     assert not networks.errors(recipe.network, recipe.input)
     found = augment.errors(recipe.augment, nothing=recipe.data.nothing, input_spec=recipe.input)
     assert not found
+    if recipe.training.on_features:
+        for method in ("features", "fine-tune"):
+            assert not method_errors(method, recipe.network)
 
 
 def test_checking_a_shipped_recipe_imports_no_pytorch() -> None:

@@ -116,7 +116,10 @@ def correct(
             "extra": source,
             "extra_share": float(min(MAX_REPEATS, max(1, round(repeats)))),
         },
-        training={
+        # A head on features is fitted anew.
+        training={}
+        if recipe.training.on_features
+        else {
             "start": str(before.folder.absolute()),
             "epochs": 1,
             "teacher": 0.0,

@@ -29,7 +29,7 @@ from pocketlens.errors import (
 )
 from pocketlens.locking import owned
 from pocketlens.naming import defaults, names_for_data
-from pocketlens.networks.backbones import packages_of
+from pocketlens.networks.backbones import method_errors, packages_of
 from pocketlens.recipe import (
     Overrides,
     Recipe,
@@ -258,8 +258,12 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
         batch_size = training.batch_size if training and trained else 0
         found += sources.errors(data, seed=valid.get("seed", 0), batch_size=batch_size)
     known = _as_shipped(valid)
-    if network and not known:
-        found += networks.errors(network, valid.get("input"))
+    unsuitable = networks.errors(network, valid.get("input")) if network and not known else []
+    found += unsuitable
+    # The backbone of a shipped recipe suits every method.
+    sure = unsuitable or (known and network and network.name == "backbone")
+    if network and training and training.on_features and not sure:
+        found += method_errors(training.method, network)
     if augmentation and not known:
         nothing = data.nothing if data else 0.0
         found += augment.errors(augmentation, nothing=nothing, input_spec=valid.get("input"))

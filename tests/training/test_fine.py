@@ -17,6 +17,7 @@ from pocketlens.image import InputSpec
 from pocketlens.json_fields import read_fields
 from pocketlens.networks import backbones
 from pocketlens.networks.backbones.efficientnet_lite0 import EfficientNetLite0
+from pocketlens.pipeline import check
 from pocketlens.recognizer import Recognizer
 from pocketlens.run_folder import Metrics
 from pocketlens.training import fine, views
@@ -162,8 +163,16 @@ def test_interrupted(recipe: Recipe) -> None:
 
 
 def test_what_cannot_be_tuned(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RecipeError, match=r"\(a method split\); 'whole' has none; use the recipe"):
-        pocketlens.train(recipe.replace(network={"backbone": "whole"}), stripes(4))
+    whole = recipe.replace(network={"backbone": "whole"})
+    message = r"its last layers are \(a method split\); 'whole' has none; use the recipe photos"
+    with pytest.raises(RecipeError, match=message):
+        pocketlens.train(whole, stripes(4))
+    with pytest.raises(RecipeError, match=message):  # before the images are loaded
+        check(whole)
+    with monkeypatch.context() as other, pytest.raises(RecipeError, match=message):
+        for module in (backbones, recipe_input):  # of a function, only the result tells
+            other.setattr(module, "find_backbone", lambda _: lambda spec: Whole(spec))
+        pocketlens.train(whole, stripes(4))
     monkeypatch.setattr(fine, "MAX_IMAGES", 10)
     with pytest.raises(OptionError, match="takes at most 10 images; received: 12; with so many"):
         pocketlens.train(recipe, stripes(6))

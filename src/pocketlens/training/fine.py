@@ -28,6 +28,7 @@ from pocketlens.callbacks import Callback
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import FineTuning, Step
 from pocketlens.networks.backbone import Backbone, pooled
+from pocketlens.networks.backbones import method_errors
 from pocketlens.recipe import Recipe
 from pocketlens.training.cross_validation import (
     Trial,
@@ -92,15 +93,8 @@ def check_tunable(recipe: Recipe, network: Backbone, images: int) -> None:
             f"fine-tuning takes at most {MAX_IMAGES:,} images; received: {images:,}; with so "
             "many, use the recipe photos, or train a network from scratch"
         )
-    if not callable(getattr(network.backbone, "split", None)):
-        name = recipe.network.options.get("backbone", "")
-        raise RecipeError(
-            [
-                'training.method = "fine-tune" needs a backbone that says which its last layers '
-                f"are (a method split); '{name}' has none; use the recipe photos, or "
-                "network.backbone=efficientnet-lite0"
-            ]
-        )
+    if errors := method_errors(recipe.training.method, recipe.network, made=network.backbone):
+        raise RecipeError(errors)
 
 
 def fine_tune(

