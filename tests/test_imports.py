@@ -17,8 +17,9 @@ SOURCE = Path(pocketlens.__file__).parent
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
     "errors", "commands", "compat", "locking", "files", "json_fields", "image_files", "decoding",
-    "image", "heads", "prediction", "toml", "recipe_options", "registry", "hub", "recipe_input",
-    "shipped_recipes", "recipe", "run_contents", "history", "callbacks", "data", "augment",
+    "image", "heads", "prediction", "numbers", "toml", "recipe_options", "registry", "hub",
+    "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks", "data",
+    "augment",
     "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "app", "preview",
     "report", "stages", "naming", "pipeline", "finetuning", "cli",

@@ -17,7 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Data and images": ("data", "image", "augment"),
     "Recipes": ("recipe", "recipe_options"),
     "Training": ("training", "recognizer", "callbacks", "history", "networks"),
-    "Predictions": ("prediction", "explanation"),
+    "Predictions": ("prediction", "numbers", "explanation"),
     "Evaluation": ("evaluation",),
     "Core ML": ("conversion", "coreml"),
     "App, preview, report": ("app", "preview", "report"),

@@ -75,6 +75,10 @@ if TYPE_CHECKING:
     from pocketlens.history import LearningCurve as LearningCurve
     from pocketlens.history import Step as Step
     from pocketlens.image import InputSpec as InputSpec
+    from pocketlens.numbers import Digit as Digit
+    from pocketlens.numbers import Number as Number
+    from pocketlens.numbers import draw_number as draw_number
+    from pocketlens.numbers import read_number as read_number
     from pocketlens.pipeline import run as run
     from pocketlens.prediction import Prediction as Prediction
     from pocketlens.prediction import Predictor as Predictor
@@ -116,6 +120,7 @@ _HOME = {
     "DataOptions": "recipe_options",
     "DataSummary": "run_folder",
     "Dataset": "data",
+    "Digit": "numbers",
     "Disagreement": "evaluation",
     "Epoch": "history",
     "FineTuning": "history",
@@ -132,6 +137,7 @@ _HOME = {
     "Mistake": "evaluation",
     "ModelMetadata": "conversion",
     "ModelOptions": "recipe_options",
+    "Number": "numbers",
     "OpSupport": "coreml",
     "Parity": "evaluation",
     "PocketlensError": "errors",
@@ -160,6 +166,7 @@ _HOME = {
     "correct": "finetuning",
     "create_app": "app",
     "download_data": "data",
+    "draw_number": "numbers",
     "evaluate": "evaluation",
     "explain": "explanation",
     "export_onnx": "coreml",
@@ -172,6 +179,7 @@ _HOME = {
     "load_recipe": "recipe",
     "ops": "coreml.ops.registry",
     "predict": "coreml",
+    "read_number": "numbers",
     "read_run": "run_folder",
     "run": "pipeline",
     "run_suite": "evaluation.robustness",
@@ -196,6 +204,7 @@ __all__ = [
     "DataOptions",
     "DataSummary",
     "Dataset",
+    "Digit",
     "Disagreement",
     "Epoch",
     "Evaluation",
@@ -213,6 +222,7 @@ __all__ = [
     "Mistake",
     "ModelMetadata",
     "ModelOptions",
+    "Number",
     "OpSupport",
     "Parity",
     "PocketlensError",
@@ -242,6 +252,7 @@ __all__ = [
     "correct",
     "create_app",
     "download_data",
+    "draw_number",
     "evaluate",
     "explain",
     "export_onnx",
@@ -254,6 +265,7 @@ __all__ = [
     "load_recipe",
     "ops",
     "predict",
+    "read_number",
     "read_run",
     "run",
     "run_suite",

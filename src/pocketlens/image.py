@@ -34,6 +34,7 @@ __all__ = [
     "Ink",
     "InputSpec",
     "decoded_side",
+    "in_memory",
     "open_image",
     "prepare",
 ]
@@ -261,19 +262,28 @@ def prepare(source: ImageSource, spec: InputSpec) -> NDArray[np.uint8]:
     Raises:
         ImageError: An image cannot be read or is too large, or an array has another shape.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
+
+    if isinstance(source, np.ndarray) and source.shape == spec.shape and source.dtype == np.uint8:
+        return source
+    if isinstance(source, (np.ndarray, Image.Image)):
+        return _fit(in_memory(source), spec)
+    with decoding(source, side=decoded_side(spec)) as image:
+        return _fit(image, spec)
+
+
+def in_memory(source: Image.Image | NDArray[np.uint8]) -> Image.Image:
+    """A Pillow image or an array as an upright image of mode `L` or `RGB`.
+
+    Raises:
+        ImageError: It is too large, or the array has another shape.
+    """
+    from PIL import ImageOps
 
     if isinstance(source, np.ndarray):
-        if source.shape == spec.shape and source.dtype == np.uint8:
-            return source
-        image = _from_array(source)
-    elif isinstance(source, Image.Image):
-        check_pixels(source.size, "the image")
-        image = to_gray_or_rgb(ImageOps.exif_transpose(source))
-    else:
-        with decoding(source, side=decoded_side(spec)) as image:
-            return _fit(image, spec)
-    return _fit(image, spec)
+        return _from_array(source)
+    check_pixels(source.size, "the image")
+    return to_gray_or_rgb(ImageOps.exif_transpose(source))
 
 
 def decoded_side(spec: InputSpec) -> int:

@@ -14,6 +14,7 @@ import pytest
 from command_line import error_of, output_of, run_command
 from pocketlens.app.spec import Display
 from pocketlens.cli import predict as module
+from pocketlens.cli.answers import cell
 from pocketlens.coreml import load
 from pocketlens.prediction import NOTHING, Prediction, Thresholds
 from pocketlens.preview.smoothing import Smoother
@@ -113,8 +114,8 @@ def test_a_table(bars_run: Path, photos: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "＝1"])
 def test_no_name_is_a_formula(name: str) -> None:
-    assert module._cell(name)[0] in ("'", "\\")  # quoted, or its control character is escaped
-    assert module._cell(f"a{name}".replace("\t", "")) == f"a{name}".replace("\t", "")
+    assert cell(name)[0] in ("'", "\\")  # quoted, or its control character is escaped
+    assert cell(f"a{name}".replace("\t", "")) == f"a{name}".replace("\t", "")
 
 
 def test_a_folder_without_images(bars_run: Path, tmp_path: Path) -> None:

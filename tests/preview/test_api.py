@@ -17,14 +17,16 @@ import pytest
 from PIL import Image
 
 from command_line import output_of
+from font_digits import FontDigits, write
 from pocketlens.coreml import load
 from pocketlens.errors import OptionError
 from pocketlens.explanation import explain
 from pocketlens.preview.api import Api
 from pocketlens.preview.duel.rooms import Duels
-from pocketlens.preview.explaining import MAX_WAITING, Explainer
+from pocketlens.preview.explaining import Explainer
 from pocketlens.preview.inference import InferencePool
 from pocketlens.preview.openapi import description
+from pocketlens.preview.turns import MAX_WAITING
 from preview.server import (
     CLASSES,
     SIDE,
@@ -114,6 +116,31 @@ def test_few_explanations_wait() -> None:
     assert [each["method"] for each in found if isinstance(each, dict)] == [
         "parts of the image covered in turn"
     ] * (MAX_WAITING + 1)
+
+
+def test_number() -> None:
+    photo = write("407", "1", paper=30, pen=220)
+    photo = photo.resize((8 * photo.width, 8 * photo.height))
+    file = BytesIO()
+    photo.save(file, "PNG")
+    with serving({"Font": FontDigits(), "Other": Quarters()}) as server, server.client() as client:
+        found = client.post("/api/number", content=file.getvalue()).json()
+        assert max(found["width"], found["height"]) == 1600
+        (answer,) = found["models"]
+        assert (answer["name"], answer["number"], answer["sure"]) == ("Font", "407\n1", True)
+        assert [digit["line"] for digit in answer["digits"]] == [1, 1, 1, 2]
+        assert all(0 <= side <= 1600 for digit in answer["digits"] for side in digit["box"])
+        models = client.get("/api/model").json()["models"]
+        assert [model["reads_numbers"] for model in models] == [True, False]
+        bad = client.post("/api/number", content=b"no image")
+        assert bad.status_code == 400
+        assert "unsupported image format" in bad.json()["error"]
+
+
+def test_number_without_a_model_of_digits(client: httpx.Client) -> None:
+    answer = client.post("/api/number", content=image_bytes("top left"))
+    assert answer.status_code == 400
+    assert "needs a model with the classes 0 to 9" in answer.json()["error"]
 
 
 def test_model(client: httpx.Client) -> None:
@@ -351,6 +378,7 @@ PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "number": (int, float),
     "integer": int,
+    "boolean": bool,
     "array": list,
     "object": dict,
 }
@@ -385,6 +413,7 @@ def test_responses_match_the_description(client: httpx.Client) -> None:
         ("post", "/api/predict", {"content": b"no image"}),
         ("post", "/api/explain", {"content": image_bytes("top left")}),
         ("post", "/api/explain", {"params": {"label": "x"}, "content": image_bytes("top left")}),
+        ("post", "/api/number", {"content": image_bytes("top left")}),
         ("post", "/api/duels", {}),
         (
             "post",

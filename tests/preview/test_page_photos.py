@@ -123,6 +123,38 @@ def test_several_photos(visit: Visit, how: str, mnist_test: Dataset, tmp_path: P
     expect(page.locator(".photo")).to_have_count(0)
 
 
+def test_whole_number(visit: Visit, mnist_test: Dataset, tmp_path: Path) -> None:
+    """MNIST's test set starts with 7, 2, 1, 0, 4."""
+    large = [
+        np.asarray(Image.fromarray(each[..., 0]).resize((140, 140)))
+        for each in mnist_test.images[:5]
+    ]
+    path = tmp_path / "number.png"
+    Image.fromarray(255 - np.hstack(large)).save(path)
+    page = visit("/#photo")
+    page.get_by_label("Read a whole number").check()
+    page.locator("#files").set_input_files(path)
+    expect(page.locator(".photo summary .label")).to_have_text("72104")
+    expect(page.locator(".number .label")).to_have_text("72104")
+    expect(page.locator(".number .digits li")).to_have_count(5)
+    expect(page.locator(".digit-box")).to_have_text(list("72104"))
+    expect(page.locator("#result-announcement")).to_have_text("number.png: 72104")
+    window = page.locator(".crop canvas").bounding_box()
+    assert window is not None
+    for place, box in enumerate(page.locator(".digit-box").all()):
+        found = box.bounding_box()
+        assert found is not None
+        middle = (found["x"] + found["width"] / 2 - window["x"]) / window["width"]
+        assert abs(middle - (place + 0.5) / 5) < 0.06
+    page.get_by_label("Read a whole number").uncheck()
+    expect(page.locator(".digit-box")).to_have_count(0)
+    expect(page.locator("#photo .card:visible")).to_have_count(1)
+
+
+def test_models_of_other_things_read_no_numbers(quarters: Visit) -> None:
+    expect(quarters("/#photo").get_by_label("Read a whole number")).to_be_hidden()
+
+
 def test_file_chooser(visit: Visit, photo_file: Path) -> None:
     page = visit("/#photo")
     page.locator("#files").set_input_files(photo_file)

@@ -20,6 +20,7 @@ from pocketlens.preview.duel.rooms import Duels
 from pocketlens.preview.explaining import Explainer
 from pocketlens.preview.inference import InferencePool
 from pocketlens.preview.live import TOP, result_to_json
+from pocketlens.preview.numbers import NumberReader
 from pocketlens.preview.openapi import description
 from pocketlens.preview.smoothing import Smoother
 
@@ -40,6 +41,7 @@ class Api:
         self.duels = duels
         self.corrections = corrections
         self.explainer = Explainer(pool)
+        self.numbers = NumberReader(pool)
 
     @property
     def routes(self) -> list[Route]:
@@ -50,6 +52,7 @@ class Api:
             Route("/model", self.model),
             Route("/predict", self.predict, methods=["POST"]),
             Route("/explain", self.explain, methods=["POST"]),
+            Route("/number", self.number, methods=["POST"]),
             Route("/duels", self.create_duel, methods=["POST"]),
             Route("/corrections", self.list_corrections),
             Route("/corrections", self.add_correction, methods=["POST"]),
@@ -70,6 +73,7 @@ class Api:
                         "classes": list(model.classes),
                         "input": model.input_spec.to_dict(),
                         "thresholds": vars(model.thresholds),
+                        "reads_numbers": name in self.numbers.models,
                     }
                     for name, model in self.pool.models.items()
                 ],
@@ -98,6 +102,9 @@ class Api:
             ink=_ink(request),
         )
         return JSONResponse(answer)
+
+    async def number(self, request: Request) -> Response:
+        return JSONResponse(await self.numbers.read(await request.body()))
 
     async def create_duel(self, _: Request) -> Response:
         return JSONResponse({"code": self.duels.create()}, status_code=201)

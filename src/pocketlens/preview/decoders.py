@@ -126,13 +126,15 @@ class Decoders:
             answer = answer[size:]
         return found
 
-    def to_png(self, content: bytes) -> bytes:
-        """A photo as a PNG file of at most `CORRECTION_SIDE` pixels, without metadata.
+    def to_png(self, content: bytes, side: int = CORRECTION_SIDE) -> bytes:
+        """A photo as a PNG file of at most `side` pixels in height and width, without metadata.
 
         Raises:
             ImageError: The image cannot be read, or exceeds a limit.
         """
-        return reduced(content) if is_cheap(content) else self._ask({"reduce": True}, content)
+        if is_cheap(content):
+            return reduced(content, side)
+        return self._ask({"reduce": side}, content)
 
     def close(self) -> None:
         """End all processes, also those that are decoding; further images are refused."""
@@ -265,10 +267,10 @@ def prepared(content: bytes, specs: Sequence[InputSpec], limit: Limit) -> list[N
     return found
 
 
-def reduced(content: bytes) -> bytes:
+def reduced(content: bytes, side: int = CORRECTION_SIDE) -> bytes:
     """A photo as a small PNG file, decoded here; see `Decoders.to_png`."""
     image = open_image(content, max_pixels=PHOTO.max_pixels, use=PHOTO.use)
-    image.thumbnail((CORRECTION_SIDE, CORRECTION_SIDE))
+    image.thumbnail((side, side))
     file = BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -276,7 +278,7 @@ def reduced(content: bytes) -> bytes:
 
 def _answer(request: dict[str, Any], content: bytes) -> bytes:
     if "reduce" in request:
-        return reduced(content)
+        return reduced(content, request["reduce"])
     specs = [InputSpec.from_json(text) for text in request["specs"]]
     arrays = prepared(content, specs, Limit(*request["limit"]))
     return b"".join(array.tobytes() for array in arrays)

@@ -5,7 +5,6 @@ An explanation takes as long as many predictions, so there is one at a time, and
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from functools import partial
 from io import BytesIO
@@ -19,11 +18,9 @@ from pocketlens.explanation import METHODS, Explanation, explain
 from pocketlens.explanation.heat import heat_picture
 from pocketlens.image import Ink
 from pocketlens.preview.inference import InferencePool
+from pocketlens.preview.turns import Turns
 
-__all__ = ["MAX_WAITING", "Explainer"]
-
-MAX_WAITING = 4
-"""How many explanations may wait for another one; further requests are refused."""
+__all__ = ["Explainer"]
 
 SHORTEST, LONGEST = 224, 1024
 """Small inputs are enlarged by a whole number, so that the picture has these sides."""
@@ -38,8 +35,7 @@ class Explainer:
 
     def __init__(self, pool: InferencePool) -> None:
         self.pool = pool
-        self._one = asyncio.Semaphore(1)
-        self._waiting = 0
+        self._turns = Turns("explanations are being computed")
 
     async def explain(
         self, content: bytes, *, name: str | None, label: str | None, ink: Ink | None
@@ -61,16 +57,10 @@ class Explainer:
         name = next(iter(models)) if name is None else name
         if name not in models:
             raise OptionError(f"there is no model {name[:80]!r}; {did_you_mean(name, models)}")
-        if self._waiting > MAX_WAITING:
-            raise OptionError("other explanations are being computed; try again in a few seconds")
-        self._waiting += 1
-        try:
-            async with self._one:
-                (result,) = await self.pool.predict(content, names={name}, ink=ink)
-                answer = partial(_answer, models[name], result.pixels, label)
-                return {"name": name, **await self.pool.run(answer)}
-        finally:
-            self._waiting -= 1
+        async with self._turns.one():
+            (result,) = await self.pool.predict(content, names={name}, ink=ink)
+            answer = partial(_answer, models[name], result.pixels, label)
+            return {"name": name, **await self.pool.run(answer)}
 
 
 def _answer(model: Any, pixels: NDArray[np.uint8], label: str | None) -> dict[str, Any]:

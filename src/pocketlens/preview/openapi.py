@@ -85,6 +85,37 @@ EXPLANATION = _object(
     },
 )
 
+BOX = {
+    **_list(COUNT),
+    "minItems": 4,
+    "maxItems": 4,
+    "description": "Left, top, right and bottom in pixels of the image in this answer.",
+}
+
+NUMBERS = _object(
+    width={**COUNT, "description": "The width of the image, which may have been reduced."},
+    height=COUNT,
+    models={
+        **_list(
+            _object(
+                name=TEXT,
+                number={**TEXT, "description": "Lines of digits; `?` for one that is not sure."},
+                sure={"type": "boolean"},
+                digits=_list(
+                    _object(
+                        label=TEXT,
+                        confidence=NUMBER,
+                        sure={"type": "boolean"},
+                        line=COUNT,
+                        box=BOX,
+                    )
+                ),
+            )
+        ),
+        "description": "One entry per model whose classes are digits.",
+    },
+)
+
 MODEL = _object(
     models=_list(
         _object(
@@ -101,6 +132,10 @@ MODEL = _object(
                 optional={"assumed": _list(TEXT)},
             ),
             thresholds=_object(show=NUMBER, keep=NUMBER, present=NUMBER),
+            reads_numbers={
+                "type": "boolean",
+                "description": "Whether the classes are digits, so that it can read numbers.",
+            },
         )
     ),
     corrections={
@@ -153,6 +188,9 @@ def description(server: str) -> dict[str, Any]:
                     ],
                     body=IMAGE,
                 )
+            },
+            "/api/number": {
+                "post": _operation("Find and read the digits of a number.", NUMBERS, body=IMAGE)
             },
             "/api/duels": {"post": _operation("Create a duel.", _object(code=TEXT), status=201)},
             "/api/corrections": {

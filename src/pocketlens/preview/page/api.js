@@ -34,6 +34,16 @@ export const predict = (image) => request("/api/predict?seen=1", { method: "POST
 export const explain = (image, query) =>
   request(`/api/explain?${new URLSearchParams(query)}`, { method: "POST", body: image });
 
+/**
+ * Find and read the digits of whole numbers; boxes are in pixels of `width` and `height`.
+ * @param {Blob} image
+ * @returns {Promise<{width: number, height: number, models: {name: string, number: string,
+ *   sure: boolean, digits: Digit[]}[]}>}
+ *
+ * @typedef {{label: string, confidence: number, sure: boolean, line: number, box: number[]}} Digit
+ */
+export const readNumber = (image) => request("/api/number", { method: "POST", body: image });
+
 /** Create a duel: `{code}`. */
 export const createDuel = () => request("/api/duels", { method: "POST" });
 

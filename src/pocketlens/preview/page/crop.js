@@ -32,6 +32,7 @@ export class Crop {
   #image;
   #canvas;
   #guides;
+  #marks = create("div", { className: "marks", ariaHidden: "true" });
   #options;
   #zoomSlider;
   #reset;
@@ -56,7 +57,8 @@ export class Crop {
     this.#canvas = create("canvas", { tabIndex: 0, ariaLabel: `Photo ${options.name}` });
     this.#canvas.setAttribute("role", "application");
     this.#canvas.setAttribute("aria-describedby", "crop-help");
-    const box = create("div", { className: "viewfinder crop" }, this.#canvas, this.#guides.element);
+    const box = create("div", { className: "viewfinder crop" });
+    box.append(this.#canvas, this.#guides.element, this.#marks);
     this.element = create("div", { className: "stage" }, box, this.#tools());
     this.#listen();
     new ResizeObserver(() => this.#repaint()).observe(this.#canvas);
@@ -76,6 +78,14 @@ export class Crop {
     canvas.height = Math.max(1, Math.round((height * scale) / this.#view.zoom));
     paint(canvas, this.#image, this.#view);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
+  /**
+   * Show elements over the window, until the next change.
+   * @param {HTMLElement[]} elements
+   */
+  mark(elements) {
+    this.#marks.replaceChildren(...elements);
   }
 
   get #isUnchanged() {
@@ -246,6 +256,7 @@ export class Crop {
     this.#zoomSlider.value = zoom;
     this.#zoomSlider.setAttribute("aria-valuetext", `${Math.round(100 * zoom)} %`);
     this.#reset.disabled = this.#isUnchanged;
+    this.mark([]);
     this.#repaint();
   }
 

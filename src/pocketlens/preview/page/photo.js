@@ -1,6 +1,7 @@
 import * as api from "./api.js";
 import { Crop } from "./crop.js";
 import { byId, create, showNotice } from "./dom.js";
+import { NumberCard, boxes, numberText } from "./number.js";
 import { Card, labelClass, labelsAsText, percent } from "./results.js";
 
 /**
@@ -16,6 +17,10 @@ export function photo(shared) {
   const alike = others.every((each) => each.crop === input.crop && each.width / each.height === ratio);
   list.dataset.crop = alike ? input.crop : "fit";
   list.style.setProperty("--aspect-ratio", alike ? ratio : 1);
+  byId("photo-number-field").hidden = !shared.models.some((model) => model.reads_numbers);
+  const onMode = () => list.classList.toggle("whole", byId("photo-number").checked);
+  byId("photo-number").addEventListener("change", onMode);
+  onMode();
   let queue = Promise.resolve();
 
   function add(files) {
@@ -62,12 +67,15 @@ class Photo {
   /** What the models have read: the file, or the part of it that was chosen. */
   #image;
   #answer = null;
+  /** The answer about a whole number; null while single images are classified. */
+  #numbers = null;
   #announced = null;
   #running = false;
   #again = false;
   /** @type {Crop|null} */
   #crop = null;
   #cards = [];
+  #numberCards = [];
   #picker;
   #thumbnail;
   #verdicts = create("p", { className: "verdicts" }, "…");
@@ -99,6 +107,7 @@ class Photo {
     this.element = create("li", { className: "photo" }, this.#details, remove, this.#error);
     this.#details.addEventListener("toggle", () => this.#details.open && this.open());
     byId("photo-seen").addEventListener("change", this.#show);
+    byId("photo-number").addEventListener("change", this.#onMode);
     remove.addEventListener("click", () => {
       const next = this.element.nextSibling ?? this.element.previousSibling;
       this.#dispose();
@@ -113,9 +122,13 @@ class Photo {
     if (this.#cards.length) return;
     const { models, corrections } = this.#shared;
     this.#cards = models.map(({ name }) => new Card(name, { showName: models.length > 1 }));
+    this.#numberCards = models
+      .filter((model) => model.reads_numbers)
+      .map(({ name }, _, all) => new NumberCard(name, { showName: all.length > 1 }));
     this.#picker = corrections.picker();
     const stage = create("div", { className: "stage" });
-    const cards = create("div", { className: "cards" }, ...this.#cards.map((card) => card.element));
+    const elements = [...this.#numberCards, ...this.#cards].map((card) => card.element);
+    const cards = create("div", { className: "cards" }, ...elements);
     const results = create("div", { className: "results" }, cards, this.#picker.element);
     this.#details.append(create("div", { className: "columns" }, stage, results));
     this.#show();
@@ -139,7 +152,10 @@ class Photo {
       announce: this.#shared.announceStatus,
     });
     stage.replaceWith(this.#crop.element);
+    this.#show();
   }
+
+  #onMode = () => this.classify();
 
   /** Classify the photo, or the chosen part of it; of several changes only the newest. */
   async classify() {
@@ -156,34 +172,47 @@ class Photo {
   async #read() {
     try {
       const image = (await this.#crop?.png()) ?? this.#file;
-      this.#answer = await api.predict(image);
+      const whole = byId("photo-number").checked;
+      this.#answer = whole ? null : await api.predict(image);
+      this.#numbers = whole ? await api.readNumber(image) : null;
       if (image !== this.#image) {
         this.#image = image;
         this.#showThumbnail();
       }
       showNotice(this.#error, null);
     } catch ({ message }) {
-      this.#answer = null;
+      this.#answer = this.#numbers = null;
       showNotice(this.#error, message);
     }
     this.#show();
-    const text = this.#answer && labelsAsText(this.#answer.models);
+    const text = this.#numbers
+      ? numbersAsText(this.#numbers.models)
+      : this.#answer && labelsAsText(this.#answer.models);
     if (text && text !== this.#announced) this.#shared.announceResult(`${this.#name}: ${text}`);
     this.#announced = text;
   }
 
   #show = () => {
     const results = this.#answer?.models ?? [];
-    const lines = results.map((each) => verdict(each, results.length > 1));
+    const numbers = this.#numbers?.models ?? [];
+    const lines = [
+      ...results.map((each) => verdict(each, results.length > 1)),
+      ...numbers.map((each) => numberLine(each, numbers.length > 1)),
+    ];
     this.#verdicts.replaceChildren(...lines);
     this.#verdicts.hidden = !lines.length;
     this.#picker?.setImage(this.#answer && this.#image);
     for (const card of this.#cards) {
       const result = results.find(({ name }) => name === card.name);
-      card.element.hidden = !result && !this.#error.hidden;
+      card.element.hidden = Boolean(this.#numbers) || (!result && !this.#error.hidden);
       if (result) card.show(result, { seen: byId("photo-seen").checked, image: this.#image });
       else card.clear("…");
     }
+    for (const card of this.#numberCards) {
+      card.element.hidden = !this.#numbers;
+      card.show(numbers.find(({ name }) => name === card.name));
+    }
+    this.#crop?.mark(this.#numbers ? boxes(this.#numbers) : []);
   };
 
   #showThumbnail() {
@@ -197,6 +226,7 @@ class Photo {
     URL.revokeObjectURL(this.#thumbnail.src);
     URL.revokeObjectURL(this.#address);
     byId("photo-seen").removeEventListener("change", this.#show);
+    byId("photo-number").removeEventListener("change", this.#onMode);
     this.element.remove();
     this.#shared.onRemove();
   }
@@ -207,6 +237,17 @@ function verdict({ name, shown, verdict, confidence }, named) {
   const text = create("strong", { className: labelClass(shown), dir: "auto" }, verdict);
   const share = confidence === null ? "" : ` ${percent(confidence)}`;
   return create("span", {}, named ? `${name}: ` : "", text, share);
+}
+
+/** The number that one model has read, on the photo's line. */
+function numberLine(found, named) {
+  const className = labelClass(found.digits.length ? found.number : null);
+  return create("span", {}, named ? `${found.name}: ` : "", create("strong", { className }, numberText(found)));
+}
+
+function numbersAsText(models) {
+  if (models.length === 1) return numberText(models[0]);
+  return models.map((each) => `${each.name}: ${numberText(each)}`).join(", ");
 }
 
 /** Accept files that are dropped anywhere on the page. */
