@@ -47,6 +47,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "recompressed": recompressed,
     "scaled": lambda image: image.resize((130, 97)),
     "cropped in the corner": lambda image: image.crop((0, 24, 288, 240)),
+    "cropped on one side": lambda image: image.crop((0, 0, 288, 240)),
     "cropped in the middle": lambda image: image.crop((13, 9, 301, 225)),
     "mirrored": ImageOps.mirror,
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
@@ -73,6 +74,56 @@ def test_different_pictures_are_no_pairs() -> None:
 def test_changed_copies_are_found(change: str) -> None:
     copies = [CHANGES[change](image) for image in SCENES]
     assert pairs([*SCENES, *copies]) == {(n, 30 + n) for n in range(30)}
+
+
+def page(seed: int) -> Image.Image:
+    """Lines of words on tinted paper."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (300, 400), tuple(int(v) for v in random.integers(225, 256, 3)))
+    draw = ImageDraw.Draw(image)
+    for y in range(int(random.integers(10, 30)), 380, int(random.integers(14, 22))):
+        x = 20
+        while x < random.integers(150, 290):
+            width = int(random.integers(8, 50))
+            draw.rectangle((x, y, x + width, y + 7), fill=(40, 40, 40))
+            x += width + 8
+    return image
+
+
+def drawing(seed: int) -> Image.Image:
+    """Things of bright colors before a plain background."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (256, 256), tuple(int(v) for v in random.integers(60, 230, 3)))
+    draw = ImageDraw.Draw(image)
+    for _ in range(6):
+        x, y, a, b = (int(v) for v in random.integers((0, 0, 30, 30), (220, 220, 130, 130)))
+        draw.ellipse((x, y, x + a, y + b), fill=tuple(int(v) for v in random.integers(60, 256, 3)))
+    return image
+
+
+@pytest.mark.parametrize("make", [page, drawing])
+@pytest.mark.parametrize("box", [(0.06, 0.03, 0.96, 0.93), (0.1, 0, 1, 1), None])
+def test_cropped_and_brighter_pages_and_drawings_are_found(
+    make: Callable[[int], Image.Image], box: tuple[float, ...] | None
+) -> None:
+    images = [make(seed) for seed in range(20)]
+    copies = []
+    for image in images:
+        copies.append(CHANGES["brighter"](image))
+        if box is not None:
+            left, top, right, bottom = (int(v) for v in np.multiply(box, [*image.size] * 2))
+            copies[-1] = image.crop((left, top, right, bottom))
+    found = pairs([*images, *copies])
+    assert len(found) >= 18
+    assert all(other - one == 20 for one, other in found)
+
+
+def test_a_thing_in_another_color_is_another_one() -> None:
+    colors = [(220, 30, 30), (240, 220, 30), (40, 160, 60), (30, 60, 200), (60, 60, 60)]
+    things = [Image.new("RGB", (128, 128), "white") for _ in colors]
+    for image, color in zip(things, colors, strict=True):
+        ImageDraw.Draw(image).ellipse((30, 30, 98, 98), fill=color)
+    assert pairs(things) == set()
 
 
 def test_many_pictures_are_compared_with_those_at_the_same_pivots(
@@ -130,5 +181,5 @@ def test_a_dataset_keeps_groups_together() -> None:
 
 
 def test_candidates_that_are_all_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEFORE", 2.0)
+    monkeypatch.setattr(module, "ALIGNED", 2.0)
     assert pairs([*SCENES, *SCENES]) == set()

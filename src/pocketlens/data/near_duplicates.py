@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.alignment import CELLS, aligned, cells, correlated, is_same, turned
+from pocketlens.data.alignment import CELLS, aligned, cells, is_same, turned
 from pocketlens.data.fingerprints import LUMA, Fingerprints
 
 __all__ = ["Pairs", "find_near_duplicates", "group"]
@@ -26,8 +26,8 @@ Floats = NDArray[np.float32]
 FREQUENCIES = 8
 """Along each side; 63 numbers describe a picture, as its mean does not count."""
 
-CROPS = (0.0, 0.05, 0.1)
-"""Where a crop of nine tenths of a side starts."""
+CROPS = ((0.0, 0.9), (0.05, 0.95), (0.1, 1.0))
+"""Crops of nine tenths of a side."""
 
 CANDIDATE = 0.6
 """The least cosine of whitened descriptors of a candidate."""
@@ -35,11 +35,8 @@ CANDIDATE = 0.6
 CANDIDATES = 12
 """The most candidates that are checked for a picture."""
 
-BEFORE = 0.6
-"""The least correlation of a candidate before it is aligned."""
-
-ALIGNED = 0.99
-"""The correlation from which a candidate is aligned well enough."""
+ALIGNED = 0.7
+"""The least correlation of the brightness after the alignment."""
 
 PRIOR_PICTURES, NOISE = 100, 0.03
 """How much typical photos count in the covariance, in pictures, and the noise in it."""
@@ -126,10 +123,11 @@ WHOLE = (0.0, 1.0, 0.0, 1.0)
 VIEWS = (
     *(_View(turn, WHOLE) for turn in range(8)),
     *(
-        _View(turn, (left, left + 0.9, top, top + 0.9))
+        _View(turn, (*across, *down))
         for turn in (0, 4)  # upright and mirrored
-        for left in CROPS
-        for top in CROPS
+        for across in (*CROPS, (0.0, 1.0))
+        for down in (*CROPS, (0.0, 1.0))
+        if (*across, *down) != WHOLE
     ),
 )
 
@@ -287,13 +285,10 @@ def _check(
         windows[chosen] = VIEWS[number].window
     other = cells(pictures.luma[second], np.tile(np.array(WHOLE, np.float32), (len(second), 1)))
     same, correlation = np.zeros(len(first), bool), np.zeros(len(first), np.float32)
-    before = correlated(luma, other, windows)
-    likely = np.flatnonzero(before > BEFORE)
+    windows, found = aligned(luma, other, windows)
+    likely = np.flatnonzero(found > ALIGNED)
     if not len(likely):
         return same, correlation
-    near = np.flatnonzero((before > BEFORE) & (before < ALIGNED))
-    if len(near):
-        windows[near] = aligned(luma[near], other[near], windows[near])
     windows = windows[likely]
     same[likely], correlation[likely] = is_same(
         Fingerprints(luma[likely], chroma[likely]),
