@@ -180,7 +180,7 @@ def print_summary(found: dict[str, Any]) -> None:
     cross_validated = []
     if (validated := found["cross_validation"]) is not None:
         # Of few photos, far more are left for training than for the test.
-        about = f"of {found['cross_validated_images']:,} training images, by heads that did not see"
+        about = f"of {found['cross_validated_images']:,} training images, by models that did not see"
         cross_validated = [("Cross-validation", f"{percent(validated)} {about} them")]
     rows = [
         (

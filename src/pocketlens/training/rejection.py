@@ -34,8 +34,9 @@ MAX_DIMENSIONS = 128
 WHITENED = 4_000
 """The most images from which the whitening is computed."""
 
-SHRINKAGE = 0.1
-"""Share of the mean variance that is added to each variance, because images are few."""
+SHRINKAGE, TUNED_SHRINKAGE = 0.1, 1.0
+"""Share of the mean variance that is added to each variance, because images are few. It is larger
+where the backbone was trained on the images, which draws those of a class together."""
 
 KEPT, KEPT_FROM_FAR = 0.975, 0.985
 """Share of the known images, held out, that each of the two functions takes for known."""
@@ -126,6 +127,11 @@ class Known:
     balanced: bool
     by_split: Sequence[Pictures] = ()
 
+    @property
+    def shrinkage(self) -> float:
+        """See `SHRINKAGE`."""
+        return TUNED_SHRINKAGE if self.by_split else SHRINKAGE
+
 
 def fit_rejection(
     known: Known, pictures: Pictures, labels: Tensor, head: Linear, *, far: Pictures, seed: int
@@ -141,7 +147,7 @@ def fit_rejection(
         far: Generated scenes.
         seed: Chooses the classes that play the unknown.
     """
-    module = _stored(pictures, labels)
+    module = _stored(pictures, labels, known.shrinkage)
     every = _signs_of_known(known)
     inside = every[every.isfinite().all(1)]
     scenes = _signs(module, far, head(far.rows))
@@ -228,7 +234,7 @@ def _signs(module: Rejection, pictures: Pictures, logits: Tensor) -> Tensor:
     return torch.cat([module.signs(*part) for part in parts])
 
 
-def _stored(pictures: Pictures, labels: Tensor) -> Rejection:
+def _stored(pictures: Pictures, labels: Tensor, shrinkage: float) -> Rejection:
     """A module with what is stored of some known images; its weights are 0."""
     present = torch.unique(labels).tolist()
     if len(labels) > (most := max(SUMMARIZED, 10 * len(present))):
@@ -239,7 +245,7 @@ def _stored(pictures: Pictures, labels: Tensor) -> Rejection:
     noise = NOISE * float(features.square().mean().sqrt()) + 1e-6
     own = features - center
     chosen, stored_concepts = _prototypes(F.normalize(own, dim=1), concepts, labels, present)
-    whitening = _whitening(own, labels, present, noise=noise)
+    whitening = _whitening(own, labels, present, shrinkage=shrinkage, noise=noise)
     white = own @ whitening.T
     means = torch.stack([white[labels == label].mean(0) for label in present])
     module = Rejection(
@@ -281,7 +287,9 @@ def _prototypes(
     return torch.cat(found), torch.cat(stored)
 
 
-def _whitening(own: Tensor, labels: Tensor, present: Sequence[int], *, noise: float) -> Tensor:
+def _whitening(
+    own: Tensor, labels: Tensor, present: Sequence[int], *, shrinkage: float, noise: float
+) -> Tensor:
     """A matrix `(R, F)` after which the images of each class have about unit variance, shrunk.
 
     `noise` is the least deviation that means anything: pictures of a class that look alike must not
@@ -300,7 +308,7 @@ def _whitening(own: Tensor, labels: Tensor, present: Sequence[int], *, noise: fl
         if bool(of_class.any()):
             inner[of_class] -= inner[of_class].mean(0)
     spread = inner.T @ inner / len(inner)
-    floor = SHRINKAGE * spread.diagonal().mean() + noise**2
+    floor = shrinkage * spread.diagonal().mean() + noise**2
     spread += floor * torch.eye(dimensions)
     lower = torch.linalg.cholesky(torch.linalg.inv(spread))
     whitening: Tensor = lower.T @ axes / dimensions**0.5
@@ -323,7 +331,7 @@ def _signs_of_known(known: Known) -> Tensor:
     found: Tensor | None = None
     for number, (train, held) in enumerate(known.splits):
         own = known.by_split[number] if known.by_split else known.pictures
-        module = _stored(own.some(train), known.labels[train])
+        module = _stored(own.some(train), known.labels[train], known.shrinkage)
         signs = _signs(module, own.some(held), known.held_out[held])
         if found is None:
             found = torch.full((len(known.labels), signs.shape[1]), torch.nan)
@@ -344,7 +352,7 @@ def _signs_of_left_out(known: Known, label: int) -> Tensor:
         found = []
         for own, (train, held) in zip(known.by_split, known.splits, strict=True):
             rest, unknown = train[~out[train]], held[out[held]]
-            module = _stored(own.some(rest), known.labels[rest])
+            module = _stored(own.some(rest), known.labels[rest], known.shrinkage)
             logits = known.held_out[unknown][:, others]
             found.append(_signs(module, own.some(unknown), logits))
         return torch.cat(found)
@@ -360,4 +368,4 @@ def _signs_of_left_out(known: Known, label: int) -> Tensor:
         sizes=kept.sizes,
         balanced=known.balanced,
     ).divided(known.temperature)
-    return _signs(_stored(kept, labels), left_out, head(left_out.rows))
+    return _signs(_stored(kept, labels, known.shrinkage), left_out, head(left_out.rows))
