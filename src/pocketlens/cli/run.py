@@ -180,8 +180,9 @@ def print_summary(found: dict[str, Any]) -> None:
     cross_validated = []
     if (validated := found["cross_validation"]) is not None:
         # Of few photos, far more are left for training than for the test.
-        about = f"of {found['cross_validated_images']:,} training images, by models that did not see"
-        cross_validated = [("Cross-validation", f"{percent(validated)} {about} them")]
+        about = f"of {found['cross_validated_images']:,} training images"
+        text = f"{percent(validated)} {about}, by models that did not see them"
+        cross_validated = [("Cross-validation", text)]
     rows = [
         (
             "Test accuracy",
