@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -287,6 +288,18 @@ def test_the_security_policy_is_true() -> None:
     ):
         assert limit in text
     assert f"at most {corrections.MAX_CORRECTIONS:,} of them" in text
+
+
+def test_every_data_file_is_packed() -> None:
+    """`release.check_packages` finds this, too, but only when a release is built."""
+    package = ROOT / "src" / "pocketlens"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["pocketlens"]
+    packed = {file for pattern in patterns for file in package.glob(pattern)}
+    tracked = git(ROOT, "ls-files", "src/pocketlens").splitlines()
+    files = {ROOT / name for name in tracked if not name.endswith(".py")}
+    assert len(files) > 50
+    assert files - packed == set()
 
 
 @pytest.mark.slow
