@@ -79,7 +79,7 @@ def test_the_summary_says_more_than_a_test_on_few_photos(
     assert "100.00 % (95 % interval" in said
     accuracy = finished.cross_validated
     assert accuracy is not None
-    expected = f"Cross-validation {percent(accuracy)} of 16 training images, by heads that did"
+    expected = f"Cross-validation {percent(accuracy)} of 16 training images, by models that did"
     assert expected in said
     assert said.index("Test accuracy") < said.index("Cross-validation") < said.index("Nothing a la")
 
