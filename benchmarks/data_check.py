@@ -15,6 +15,8 @@ import argparse
 import io
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +28,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from photos_quality import RECIPE, task_sets
-from pocketlens import Dataset, check_data
+from pocketlens import Dataset
 from pocketlens.data.fingerprints import Fingerprints
 from pocketlens.data.near_duplicates import find_near_duplicates
 from pocketlens.training.frozen import train_on_features
@@ -226,28 +228,47 @@ def near_duplicates(count: int, folder: Path | None, random: Random) -> dict[str
 
 
 def seconds(count: int, random: Random) -> dict[str, float]:
-    """The time for photos of 1600 x 1200, of which 40 are different: the rest is copied."""
+    """The time of the command for photos of 1600 x 1200, and its memory.
+
+    Of 200 scenes there are two photos each, with other crops, noise and light; the rest is copied.
+    """
+    noise = random.normal(0, 3, (1300, 1700, 1))
     with tempfile.TemporaryDirectory() as folder:
         contents = []
-        for _ in range(40):
-            photo = shapes(random, waves(random, 1.2), 6).resize((1600, 1200))
-            noisy = np.asarray(photo) + random.normal(0, 4, (1200, 1600, 3))
+        for number in range(min(count, 400)):
+            if number % 2 == 0:
+                scene = shapes(random, waves(random, 1.2), 6).resize((1760, 1320))
+            x, y = (int(v) for v in random.integers(0, (160, 120)))
+            photo = np.asarray(scene.crop((x, y, x + 1600, y + 1200))) * random.uniform(0.8, 1.1)
+            x, y = (int(v) for v in random.integers(0, 100, 2))
+            photo = (photo + noise[y : y + 1200, x : x + 1600]).clip(0, 255).astype(np.uint8)
             stream = io.BytesIO()
-            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=88)
+            Image.fromarray(photo).save(stream, "JPEG", quality=85)
             contents.append(stream.getvalue())
         for number in range(count):
             place = Path(folder) / f"class {number % 40}"
             place.mkdir(exist_ok=True)
             # Different files, so that they are not found as copies before.
-            (place / f"{number}.jpg").write_bytes(contents[number % 40] + number.to_bytes(4, "big"))
-        start, used = time.perf_counter(), time.process_time()
-        check_data(folder)
-        used = time.process_time() - used
+            content = contents[number % len(contents)] + number.to_bytes(4, "big")
+            (place / f"{number}.jpg").write_bytes(content)
+        code = (
+            "import sys, pocketlens; pocketlens.check_data(sys.argv[1])\n"
+            "print(next(line for line in open('/proc/self/status') if line[:5] == 'VmHWM'))"
+        )
+        start = time.perf_counter()
+        child = subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE)
+        assert child.stdout
+        peak = child.stdout.read().split()
+        _, status, usage = os.wait4(child.pid, 0)
+        used = usage.ru_utime + usage.ru_stime
+        if status:
+            raise SystemExit("the check failed")
         return {
             "photos": count,
             "seconds": time.perf_counter() - start,
             "processor_milliseconds_per_photo": 1000 * used / count,
             "processor_seconds_of_10000": 10_000 * used / count,
+            "peak_megabytes": int(peak[1]) / 1024,
         }
 
 
