@@ -16,7 +16,7 @@ from pocketlens.errors import OptionError
 from pocketlens.recipe import DataOptions
 from sampling import sampled
 
-INK_OF_THE_WORLD = [19436, 47622, 15622, 18584]
+INK_OF_THE_WORLD = [19653, 46796, 16042, 19200]
 VARIED = [template for templates in TEMPLATES.values() for template in templates if template.moves]
 ALL = [
     pytest.param(template, id=f"{digit}-{template.name}")

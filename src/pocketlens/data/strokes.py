@@ -78,11 +78,12 @@ class Hand:
 
 MNIST_HAND = Hand()
 WORLD_HAND = Hand(
+    spread=(0.8, 4.2),
     slant=(0.14, 0.3),
     steepest=(-0.7, 0.7),
     width=(0.04, 0.28),
-    pen=0.34,
-    radii=(0.5, 2.6),
+    pen=0.32,
+    radii=(0.5, 2.4),
     cut=(0.02, 0.01),
     filling=0.3,
 )

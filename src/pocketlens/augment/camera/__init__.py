@@ -26,7 +26,7 @@ __all__ = ["camera"]
 LARGEST = 1.4
 """At this scale, MNIST's box of 20 of 28 pixels fills the frame."""
 
-FAINTEST = 0.28
+FAINTEST = 0.29
 """Smallest difference in brightness between pen and paper; black to white is 1."""
 
 SHARED = 4
