@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from pocketlens.image import InputSpec
 from pocketlens.numbers.components import Box
 
-__all__ = ["draw_frame", "stroke_width"]
+__all__ = ["draw_frame", "outlines"]
 
 BOX = 20 / 28
 """The longer side of the ink, as a share of the frame: as in MNIST."""
@@ -48,7 +48,7 @@ def draw_frame(
     peak = float(np.percentile(ink[own], 90))
     ink = np.clip(ink / peak, 0, 1)
     longest = max(box.width, box.height)
-    missing = THINNEST * longest - stroke_width(own)
+    missing = THINNEST * longest - _stroke_width(own)
     if missing > 1:
         around = int(missing / 2 + 0.5)
         ink = np.pad(ink, around)
@@ -58,11 +58,20 @@ def draw_frame(
     return _centered(ink.astype(np.float32), BOX * min(spec.width, spec.height) / longest, spec)
 
 
-def stroke_width(mask: NDArray[np.bool_]) -> float:
+def outlines(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """For each number below `count`, how many steps between neighboring pixels lead out of it."""
+    padded = np.pad(labels, 1)
+    total = np.zeros(count, np.int64)
+    for one, other in ((padded[1:], padded[:-1]), (padded[:, 1:], padded[:, :-1])):
+        border = one != other
+        total += np.bincount(one[border], minlength=count)
+        total += np.bincount(other[border], minlength=count)
+    return total
+
+
+def _stroke_width(mask: NDArray[np.bool_]) -> float:
     """About how many pixels wide the strokes of a mask are: twice its area by its outline."""
-    padded = np.pad(mask, 1).view(np.int8)
-    outline = sum(int(np.abs(np.diff(padded, axis=axis)).sum()) for axis in (0, 1))
-    return 2 * int(mask.sum()) / max(1, outline)
+    return 2 * int(mask.sum()) / max(1, int(outlines(mask.astype(np.int32), 2)[1]))
 
 
 def _centered(ink: NDArray[np.float32], scale: float, spec: InputSpec) -> NDArray[np.uint8]:

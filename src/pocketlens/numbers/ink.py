@@ -33,6 +33,9 @@ SHARE = 0.42
 FAINTEST = 0.07
 """Least difference of ink, as a share of the paper's brightness."""
 
+UNLIKELY = 0.25
+"""The likelihood of dark ink on black paper, and of light ink on white paper."""
+
 NOISE = 5.0
 """Least difference of ink, in standard deviations of the paper's noise."""
 
@@ -51,11 +54,13 @@ class InkMap:
         standing: `(H, W)` float32, the share of the difference, 0 to 1, by which a pixel also
             differs from the average around it. Between dark strokes, the paper seems to be light
             ink; but most of what is around it looks the same.
+        likelihood: How likely this ink color is on paper of this brightness, 0 to 1.
     """
 
     strength: Array
     mask: NDArray[np.bool_]
     standing: Array
+    likelihood: float
 
 
 def ink_map(gray: NDArray[np.uint8], *, light: bool = False) -> InkMap:
@@ -84,7 +89,8 @@ def ink_map(gray: NDArray[np.uint8], *, light: bool = False) -> InkMap:
     mask = strength > needed
     average = _enlarged(_smooth(small, window), cell, height, width)
     standing = np.clip((average - values) / np.maximum(full * strength, 1), 0, 1)
-    return InkMap(strength, mask, standing)
+    bright = float(np.median(small)) / 255  # of the photo, or of its negative for light ink
+    return InkMap(strength, mask, standing, max(UNLIKELY, bright))
 
 
 def _noise(values: Array, apart: int) -> float:

@@ -122,14 +122,14 @@ def read_number(model: Predictor, image: ImageSource) -> Number:
     gray = np.asarray(photo.convert("L"))
     ways = [Search(model, ink_map(gray, light=light)) for light in (False, True)]
     # Between dark strokes there is light paper, and the other way round: the model decides.
-    light = ways[1].evidence > ways[0].evidence
+    light = bool(ways[1].evidence > ways[0].evidence)
     lines = ways[light].lines()
     return Number(
         tuple(
             tuple(Digit(prediction, _in_photo(box, scale)) for prediction, box in line)
             for line in lines
         ),
-        bool(light),
+        light,
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pocketlens.numbers.components import Box, find_components, too_many
 from pocketlens.numbers.cuts import find_cuts
-from pocketlens.numbers.frames import draw_frame, stroke_width
+from pocketlens.numbers.frames import draw_frame, outlines
 from pocketlens.numbers.ink import InkMap
 from pocketlens.numbers.lines import group_lines
 from pocketlens.prediction import NOTHING, Prediction, Predictor
@@ -63,6 +63,9 @@ REACH = 8
 MAX_GROUPS = 6000
 """The most groups of pieces that the model reads for one photo."""
 
+MAX_AREA = 20
+"""The most pixels that frames are drawn from, in sizes of the photo."""
+
 BATCH_BYTES = 8_000_000
 """The memory of the images that the model reads at a time."""
 
@@ -76,7 +79,7 @@ is cut off and left out; of two components that are one digit; of a cut, and mor
 as much ink as a digit is high, and through each further stroke; of a digit that is wider, or lower,
 than most."""
 
-WIDTHS = {"0": 1.15, "1": 0.75, "2": 1.1, "4": 1.1, "7": 1.0}
+WIDTHS = {"0": 1.15, "1": 0.75, "2": 1.1, "4": 1.1, "6": 1.05, "7": 1.0}
 WIDTH = 0.95
 """The widths of digits, in heights, from which they are wide; `WIDTH` for all others."""
 
@@ -118,6 +121,12 @@ class Search:
     model: Predictor
     ink: InkMap
     atoms: NDArray[np.int32] = field(init=False)
+    contrast: NDArray[np.float64] = field(init=False)
+    standing: NDArray[np.float64] = field(init=False)
+    weight: NDArray[np.float64] = field(init=False)
+    """Of each component: the mean of the ink's strength and of its standing, and how much ink the
+    pen leaves, contrast times thickness."""
+
     boxes: dict[int, Box] = field(init=False)
     """The boxes of the atoms: at first the components, then also the parts of those that are cut"""
 
@@ -135,6 +144,12 @@ class Search:
         self.atoms = found.labels
         self.boxes = dict(enumerate(found.boxes, start=1))
         self.owners = {number: number for number in self.boxes}
+        # Of all components at once: their boxes may overlap, as those of diagonal lines do.
+        count, flat = len(self.boxes) + 1, self.atoms.ravel()
+        area = np.maximum(np.bincount(flat, minlength=count), 1)
+        self.contrast = np.bincount(flat, self.ink.strength.ravel(), count) / area
+        self.standing = np.bincount(flat, self.ink.standing.ravel(), count) / area
+        self.weight = self.contrast * 2 * area / np.maximum(outlines(self.atoms, count), 1)
 
     @cached_property
     def plausible(self) -> list[int]:
@@ -146,7 +161,7 @@ class Search:
             if LOWEST <= box.height <= LINE * box.width
             and (box.top > 0 or box.bottom < high)
             and (box.left > 0 or box.right < wide)
-            and self._mean(self.ink.standing, number) >= STANDING
+            and self.standing[number] >= STANDING
         ]
 
     @cached_property
@@ -164,12 +179,12 @@ class Search:
     @property
     def evidence(self) -> float:
         """How much speaks for this ink color: the contrast of the clearest digit."""
-        return max(
+        return self.ink.likelihood * max(
             (
                 (0.2 + 0.8 * _digit_probability(self.alone.get(number)))
                 * min(1, self._height(number) / SMALL)
-                * self._mean(self.ink.strength, number)
-                * self._mean(self.ink.standing, number) ** 2
+                * self.contrast[number]
+                * self.standing[number] ** 2
                 for number in self.plausible
             ),
             default=0.0,
@@ -206,17 +221,16 @@ class Search:
             return None
         heights = [float(self._height(number)) for number in numbers]
         return _weighted_median(
-            heights, [self._weight(each) * self._height(each) ** 2 for each in numbers]
+            heights, [self.weight[each] * self._height(each) ** 2 for each in numbers]
         )
 
     def _writing(self, height: float) -> list[int]:
         """The components that may be digits or parts of them."""
-        weight = {number: self._weight(number) for number in self.boxes}
+        weight, contrast = self.weight, self.contrast
         usual = _weighted_median(
             [weight[each] for each in self.surest or self.boxes],
             [weight[each] * self._height(each) ** 2 for each in self.surest or self.boxes],
         )
-        contrast = {number: self._mean(self.ink.strength, number) for number in self.boxes}
         boldest = max(contrast[each] for each in self.surest or self.boxes)
         kept, plausible = [], set(self.plausible)
         for number, box in self.boxes.items():
@@ -237,19 +251,6 @@ class Search:
             ):
                 kept.append(number)
         return kept
-
-    def _mean(self, values: NDArray[np.float32], number: int) -> float:
-        """The mean of values over a component."""
-        box = self.boxes[number]
-        area = np.s_[box.top : box.bottom, box.left : box.right]
-        return float(values[area][self.atoms[area] == number].mean())
-
-    def _weight(self, number: int) -> float:
-        """How much ink a pen leaves: contrast times the thickness of the strokes in pixels."""
-        box = self.boxes[number]
-        area = np.s_[box.top : box.bottom, box.left : box.right]
-        own = self.atoms[area] == number
-        return float(np.percentile(self.ink.strength[area][own], 80)) * stroke_width(own)
 
     def _row(self, line: list[int], height: float) -> list[int]:
         """The atoms of a line from left to right; components that may be several digits are cut."""
@@ -386,6 +387,7 @@ class Search:
     def _predict(self, groups: Sequence[tuple[int, ...]]) -> list[Prediction]:
         """What the model says of groups of atoms, each alone."""
         spec, answers = self.model.input_spec, []
+        self._check_area(groups)
         batch = max(1, BATCH_BYTES // math.prod(spec.shape))
         for start in range(0, len(groups), batch):
             frames = []
@@ -400,6 +402,14 @@ class Search:
                 for each in rows
             ]
         return answers
+
+    def _check_area(self, groups: Sequence[tuple[int, ...]]) -> None:
+        """Check how many pixels all frames together are drawn from."""
+        area = sum(
+            self.boxes[atom].width * self.boxes[atom].height for atoms in groups for atom in atoms
+        )
+        if area > MAX_AREA * self.atoms.size:
+            raise too_many(len(self.boxes), "they are too large, or overlap too much, for digits")
 
     def _height(self, number: int) -> int:
         return self.boxes[number].height
