@@ -18,7 +18,7 @@ from command_line import error_of, output_of, run_command
 from font_digits import DIGITS, FontDigits, write
 from pocketlens.errors import ImageError, OptionError
 from pocketlens.image import InputSpec
-from pocketlens.numbers import components, draw_number, read_number, search
+from pocketlens.numbers import draw_number, read_number, search
 from pocketlens.numbers.components import find_components
 from pocketlens.prediction import Prediction
 from predictors import GivenPredictor
@@ -150,6 +150,13 @@ def test_too_many_pieces_of_ink() -> None:
         read_number(FontDigits(), photo)
 
 
+def test_pieces_with_overlapping_boxes() -> None:
+    """The boxes of diagonal stripes are as large as the photo."""
+    stripes = (np.indices((1200, 1600)).sum(0) // 9 % 2 * 200 + 20).astype(np.uint8)
+    with pytest.raises(ImageError, match="too large, or overlap too much, for digits; crop it"):
+        read_number(FontDigits(), stripes)
+
+
 def test_many_ways_to_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "MAX_GROUPS", 2)
     with pytest.raises(ImageError, match="the photo has 3 pieces of ink; that is too much"):
@@ -263,7 +270,3 @@ def test_command_errors(
     other = error_of("predict", bars_run, photo, "--number")
     assert "a model needs the classes 0 to 9" in other
     assert "'lies'" in other
-
-
-def test_components_are_limited_before_they_are_drawn() -> None:
-    assert components.MAX_COMPONENTS < search.MAX_GROUPS

@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from pocketlens.image import InputSpec
 from pocketlens.numbers.components import Box
+from pocketlens.numbers.ink import highest_of_cells
 
 __all__ = ["draw_frame", "outlines"]
 
@@ -18,6 +19,10 @@ BOX = 20 / 28
 
 THINNEST = 0.07
 """Thinner strokes are thickened to this share of the ink's longer side."""
+
+
+THICKEN = 4
+"""Strokes are thickened by about this many pixels at most; larger ink is reduced before that."""
 
 
 def draw_frame(
@@ -50,7 +55,10 @@ def draw_frame(
     longest = max(box.width, box.height)
     missing = THINNEST * longest - _stroke_width(own)
     if missing > 1:
-        around = int(missing / 2 + 0.5)
+        cell = max(1, int(missing / 2) // THICKEN)  # the work grows with the square of the size
+        ink = highest_of_cells(ink, cell)
+        longest = max(1, longest // cell)
+        around = int(missing / cell / 2 + 0.5)
         ink = np.pad(ink, around)
         grown = Image.fromarray(np.uint8(255 * ink)).filter(ImageFilter.MaxFilter(2 * around + 1))
         ink = np.asarray(grown, np.float32) / 255

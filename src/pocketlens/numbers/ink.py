@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-__all__ = ["InkMap", "ink_map"]
+__all__ = ["InkMap", "highest_of_cells", "ink_map"]
 
 Array = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ def ink_map(gray: NDArray[np.uint8], *, light: bool = False) -> InkMap:
     middle = float(np.median(strength))  # a closing is a little brighter than noisy paper
     strength = np.clip(strength - middle, 0, 1)
     floor = max(FAINTEST, NOISE * _noise(values, 2 * cell) / float(np.median(full)))
-    peaks = _smooth(_highest(_cells(strength, cell), 2 * NEAR + 1), NEAR)
+    peaks = _smooth(_highest(highest_of_cells(strength, cell), 2 * NEAR + 1), NEAR)
     needed = np.maximum(floor, SHARE * _enlarged(peaks, cell, height, width))
     mask = strength > needed
     average = _enlarged(_smooth(small, window), cell, height, width)
@@ -101,7 +101,7 @@ def _noise(values: Array, apart: int) -> float:
     return float(np.median(steps)) / (0.6745 * 2**0.5)
 
 
-def _cells(values: Array, size: int) -> Array:
+def highest_of_cells(values: Array, size: int) -> Array:
     """The highest value of each cell of `size` pixels."""
     height, width = values.shape
     padded = np.pad(values, ((0, -height % size), (0, -width % size)))
