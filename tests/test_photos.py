@@ -27,7 +27,7 @@ def draw(kind: str, random: np.random.Generator) -> Image.Image:
     if kind == "ball":
         pen.ellipse((x, y, x + size, y + size), fill=color)
     else:
-        for step in range(0, 60, 8):
+        for step in range(x % 8, 60, 6 + size % 7):  # else all fences would be near-duplicates
             pen.line((0, step, 80, step), fill=color, width=3)
     return photo
 
