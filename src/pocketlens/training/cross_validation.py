@@ -131,11 +131,11 @@ def choose_head(
     return replace(best, images=torch.from_numpy(some))
 
 
-def clearly_lower(losses: Tensor, than: Tensor) -> bool:
-    """Whether losses `(N,)` of the same images are lower by more than one standard error."""
+def clearly_lower(losses: Tensor, than: Tensor, *, errors: float = 1.0) -> bool:
+    """Whether losses `(N,)` of the same images are lower by more than so many standard errors."""
     difference = than - losses
     error = difference.std() / max(1, len(difference)) ** 0.5
-    return bool(difference.mean() > error)
+    return bool(difference.mean() > errors * error)
 
 
 def _try(
