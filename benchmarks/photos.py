@@ -140,7 +140,7 @@ def compare(files: list[Path], model: Path) -> dict[str, Any]:
     core_ml = pocketlens.load(model)
     few = files[:EMBEDDED]
     images = prepare_files(few, spec)[0]
-    embed._compute(images[:2])  # exports the backbone, which is not measured here
+    embed.compute(images[:2])  # exports the backbone, which is not measured here
 
     def in_batches(compute: Callable[[Any], object], of: Any, size: int = 16) -> None:
         for start in range(0, len(of), size):
@@ -155,7 +155,7 @@ def compare(files: list[Path], model: Path) -> dict[str, Any]:
         return DataLoader(Photos(few, spec), batch_size=16, num_workers=2)
 
     def decoded_and_embedded() -> None:
-        in_batches(embed._compute, prepare_files(few, spec)[0])
+        in_batches(embed.compute, prepare_files(few, spec)[0])
 
     return {
         "decoded": rates(
@@ -174,7 +174,7 @@ def compare(files: list[Path], model: Path) -> dict[str, Any]:
             {
                 "Pocketlens (ONNX Runtime)": (
                     len(few),
-                    lambda: in_batches(embed._compute, images),
+                    lambda: in_batches(embed.compute, images),
                 ),
                 "PyTorch": (len(few), lambda: in_batches(in_torch, images)),
                 "the run's Core ML file, float16": (
