@@ -99,6 +99,7 @@ benchmark: demo
 	$(BIN)/python benchmarks/busy.py
 	$(BIN)/python benchmarks/attacks.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/photos.py
 	$(BIN)/python benchmarks/app.py
 	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/preview.py

@@ -27,14 +27,13 @@ from pocketlens.data import Dataset
 from pocketlens.evaluation.accuracy import evaluate
 from pocketlens.evaluation.robustness import empty_scenes, photograph
 from pocketlens.evaluation.robustness.rejection import measure_rejection
-from pocketlens.recipe import list_recipes
 
 SEEDS = {"quick": 10, "classic": 3, "digits": 3, "tiny": 3, "best": 1}
 
-FLOORS = {"quick": 0.990, "classic": 0.986, "digits": 0.993, "tiny": 0.994, "best": 0.997}
+FLOORS = {"quick": 0.990, "classic": 0.986, "digits": 0.992, "tiny": 0.994, "best": 0.997}
 """Claim of each recipe: the minimum mean accuracy on the MNIST test set."""
 
-CAMERA, KEPT, FALSE = 0.98, 0.97, 0.02
+CAMERA, KEPT, FALSE = 0.975, 0.97, 0.025
 """Claims of `digits`: the accuracy on photos; and, if this share of the photos gets a label, the
 maximum share of scenes without a digit that get one."""
 
@@ -109,9 +108,9 @@ def broken_claims(name: str, found: dict[str, Any]) -> list[str]:
         wrong.append(f"{name}: clean {mean['accuracy']:.2%}, claimed {FLOORS[name]:.2%}")
     if name == "digits":
         if mean["camera_accuracy"] < CAMERA:
-            wrong.append(f"{name}: camera {mean['camera_accuracy']:.2%}, claimed {CAMERA:.0%}")
+            wrong.append(f"{name}: camera {mean['camera_accuracy']:.2%}, claimed {CAMERA:.1%}")
         if mean["false_digits"] > FALSE:
-            wrong.append(f"{name}: false digits {mean['false_digits']:.2%}, claimed {FALSE:.0%}")
+            wrong.append(f"{name}: false digits {mean['false_digits']:.2%}, claimed {FALSE:.1%}")
         wrong += [
             f"{name}: {key} {mean[key]:.2%}, claimed {most:.0%}"
             for key, most in CALIBRATION.items()
@@ -134,4 +133,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(list_recipes()))
+    main(sys.argv[1:] or list(SEEDS))

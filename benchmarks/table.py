@@ -66,6 +66,7 @@ def figures() -> str:
         f"{start['predict']:.2f} s, from the start of the process to the prediction; all of "
         f"`pocketlens run quick` takes {start['run quick']:.1f} s.",
         busy(),
+        photos(),
         "",
         runtime(),
         conformance(),
@@ -81,6 +82,22 @@ def busy() -> str:
         f"Next to two busy processes, training takes {ratios['pocketlens']['busy']:.1f} times as "
         f"long as on a quiet machine; with PyTorch's own number of threads, "
         f"{ratios['pytorch']['busy']:.1f} times."
+    )
+
+
+def photos() -> str:
+    """Two sentences: how long photos take."""
+    measured = json.loads((HERE / "photos.json").read_text())
+    run, again, rates = measured["run"], measured["run with cached features"], measured["rates"]
+    decoded = rates["decoded"]["PyTorch DataLoader"]["pocketlens_is_faster_by"]
+    embedded = rates["embedded"]["PyTorch"]["pocketlens_is_faster_by"]
+    return (
+        f"`pocketlens run photos` on {measured['photos']} photos of 1600 × 1200 pixels takes "
+        f"{duration(run['seconds'])} from the start of the process to the report, and "
+        f"{duration(again['seconds'])} when it finds their features in the cache; it needs "
+        f"{size_text(round(run['peak_megabytes'] * 1e6))} of memory. It decodes {decoded:.1f} times "
+        f"as many images per second as a PyTorch DataLoader with two workers, and computes "
+        f"features {embedded:.1f} times as fast as PyTorch."
     )
 
 
@@ -113,6 +130,8 @@ def conformance() -> str:
 
 def header(name: str) -> str:
     """The lines of a recipe's header with its measurements."""
+    if name == "photos":
+        return wrapped(photos_header())
     measured = json.loads((HERE / "recipes.json").read_text())[name]
     mean, median, seeds = measured["mean"], measured["median"], measured["seeds"]
     found = [f"{percent(mean['accuracy'])} on the MNIST test set"]
@@ -129,7 +148,22 @@ def header(name: str) -> str:
         f"trained in {duration(median['training_seconds'])} on two cores",
     ]
     of = "one seed" if seeds == 1 else f"{seeds} seeds"
-    text = f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}."
+    return wrapped(f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}.")
+
+
+def photos_header() -> str:
+    """The same for the recipe `photos`."""
+    measured = json.loads((HERE / "photos.json").read_text())
+    return (
+        f"Measured by benchmarks/photos.py: {measured['photos']} photos of 1600 × 1200 pixels take "
+        f"{duration(measured['run']['seconds'])} on two cores, from the start of the process to "
+        f"the report; {duration(measured['run with cached features']['seconds'])} when their "
+        "features are in the cache."
+    )
+
+
+def wrapped(text: str) -> str:
+    """The text as comment lines."""
     kept_together = re.sub(r"(?<=\d) ", "\u00a0", text)  # so that units stay with numbers
     lines = textwrap.fill(kept_together, WIDTH, initial_indent="# ", subsequent_indent="# ")
     return lines.replace("\u00a0", " ")
@@ -139,7 +173,7 @@ def main() -> None:
     """Write the figures into README.md and into the headers of all recipes."""
     README.write_text(BLOCK.sub(lambda _: figures(), README.read_text(encoding="utf-8")))
     measured = json.loads((HERE / "recipes.json").read_text())
-    for path in sorted(RECIPES / f"{name}.toml" for name in measured):
+    for path in sorted(RECIPES / f"{name}.toml" for name in [*measured, "photos"]):
         text = path.read_text(encoding="utf-8")
         path.write_text(HEADER.sub(lambda _, name=path.stem: header(name), text, count=1))
 
