@@ -95,8 +95,8 @@ def photos() -> str:
         f"`pocketlens run photos` on {measured['photos']} photos of 1600 × 1200 pixels takes "
         f"{duration(run['seconds'])} from the start of the process to the report, and "
         f"{duration(again['seconds'])} when it finds their features in the cache; it needs "
-        f"{size_text(round(run['peak_megabytes'] * 1e6))} of memory. It decodes {decoded:.1f} times "
-        f"as many images per second as a PyTorch DataLoader with two workers, and computes "
+        f"{size_text(round(run['peak_megabytes'] * 1e6))} of memory. It decodes {decoded:.1f} "
+        f"times as many images per second as a PyTorch DataLoader with two workers, and computes "
         f"features {embedded:.1f} times as fast as PyTorch."
     )
 
