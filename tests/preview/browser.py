@@ -151,7 +151,7 @@ def wait_for_answer(page: Page) -> None:
 
 
 def label(page: Page, panel: str = "draw") -> Locator:
-    return page.locator(f"#{panel} .card .label")
+    return page.locator(f"#{panel} .card:not(.number) .label")
 
 
 def draw(page: Page, pad: str, strokes: Sequence[Sequence[tuple[float, float]]]) -> None:
