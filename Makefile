@@ -15,7 +15,7 @@ endif
 
 help:
 	@echo "make quick      train digits in seconds: Core ML file, Xcode project, report"
-	@echo "make demo       the digit recognizer for a camera, in three minutes"
+	@echo "make demo       the digit recognizer for a camera, in a few minutes"
 	@echo "make test       the tests"
 	@echo "make test-slow  the tests that take long"
 	@echo "make test-oldest  the runtime and conversion with the oldest supported packages"

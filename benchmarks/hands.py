@@ -2,7 +2,6 @@
 
     python benchmarks/hands.py runs/digits   # a run folder or a Core ML file; writes nothing
     python benchmarks/hands.py --seeds 3     # trains `digits` with each seed; writes hands.json
-    python benchmarks/hands.py --seeds 3 --recipe digits-large
 
 No recipe is trained on these images. They are in the data folder (`POCKETLENS_DATA`), as
 `semeion/semeion.npz` and `optdigits/optdigits.npz`, made from the UCI Machine Learning Repository's
