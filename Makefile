@@ -107,9 +107,14 @@ benchmark: demo
 	$(BIN)/python benchmarks/table.py
 
 # Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'
-conformance: $(VENV)/.installed
+CLASSIC := build/conformance
+$(CLASSIC)/.installed: conformance/classic.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
-	$(BIN)/python conformance/run.py $(CONFORMANCE)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(CLASSIC) -r $<
+	@touch $@
+
+conformance: $(CLASSIC)/.installed
+	PYTHONPATH=$(abspath $(CLASSIC)) $(BIN)/python conformance/run.py $(CONFORMANCE)
 
 # TensorFlow needs older versions of NumPy and protobuf than the project, and Python 3.11.
 TENSORFLOW := .venv-tensorflow
