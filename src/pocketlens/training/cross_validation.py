@@ -18,16 +18,15 @@ from pocketlens.data.dataset import spread
 from pocketlens.errors import OptionError
 from pocketlens.networks.backbone import Backbone
 from pocketlens.recipe import Recipe
-from pocketlens.training.logistic import Linear, folds, held_out_logits
+from pocketlens.training.logistic import Linear, held_out_logits, repeated_folds
 
 __all__ = ["Trial", "block_sizes", "choose_head", "clearly_lower", "finite", "head_rows"]
 
 STRENGTHS = tuple(10 ** (-exponent / 2) for exponent in range(2, 10))
 """Strengths of the penalty that are tried, on features of norm 1: 0.1 to 0.00003."""
 
-FOLDS = 5
-REPEATED = 400
-"""With fewer images, the cross-validation is repeated, to depend less on the folds."""
+REPETITIONS = 3
+"""Of the cross-validation, at most."""
 
 MOST_VALIDATED = 2_000
 """With more images, the strength is chosen on this many, or three per class if that is more; the
@@ -99,11 +98,7 @@ def choose_head(
     some = np.arange(len(labels))
     if len(some) > (most := max(MOST_VALIDATED, 3 * classes)):
         some = np.sort(spread(labels.numpy(), most, seed=recipe.seed))
-    repeats = max(1, min(3, REPEATED // len(some)))
-    splits = [
-        list(folds(labels[some], groups[some], FOLDS, seed=recipe.seed + number))
-        for number in range(repeats)
-    ]
+    splits = repeated_folds(labels[some], groups[some], most=REPETITIONS, seed=recipe.seed)
     if not splits[0]:
         raise OptionError(
             "every class has only one image (or one burst) to train on; "

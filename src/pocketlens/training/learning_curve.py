@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -10,16 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketlens.history import LearningCurve
-from pocketlens.training.logistic import fit_head, folds
+from pocketlens.training.logistic import FOLDS, fit_head, repeated_folds
 
 __all__ = ["learning_curve"]
 
 COUNTS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)
 """Images per class of the points before the last one."""
 
-FOLDS = 5
-REPEATED = 400
-"""With fewer images, each point is a mean over several choices, up to four."""
+REPETITIONS = 4
+"""With few images, each point is a mean over at most so many choices."""
 
 MOST_ROWS = 600
 """Points with more images than this are left out: each would take as long as all before it."""
@@ -80,12 +80,8 @@ def _points(
     right: dict[int, list[Tensor]] = {}
     used: dict[int, list[int]] = {}
     random = np.random.default_rng(seed)
-    repeats = max(1, min(4, REPEATED // len(labels)))
-    splits = [
-        split
-        for number in range(repeats)
-        for split in folds(labels, groups, FOLDS, seed=seed + number)
-    ]
+    repeated = repeated_folds(labels, groups, most=REPETITIONS, seed=seed)
+    splits = list(chain.from_iterable(repeated))
     for train, held in splits:
         own = torch.from_numpy(random.permutation(train.numpy()))
         ranks = _ranks(labels[own].numpy())

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "FOLDS",
     "Blocks",
     "Linear",
     "Problem",
@@ -22,6 +23,7 @@ __all__ = [
     "held_out_logits",
     "one_thread_if_small",
     "parts",
+    "repeated_folds",
 ]
 
 LARGE = 20_000_000
@@ -40,6 +42,10 @@ all rows of many photos."""
 STEPS, ROUGH_STEPS = 100, 30
 """The most steps of L-BFGS, for the final head and in cross-validation, where each strength starts
 from the solution of the one before."""
+
+FOLDS = 5
+REPEATED = 400
+"""With fewer images, a cross-validation is repeated, to depend less on the folds."""
 
 RISEN = 1.05
 """Weaker penalties are not tried once the held-out loss is this many times the lowest one."""
@@ -276,6 +282,21 @@ def folds(
         held = np.flatnonzero(fold == number)
         if len(held):
             yield torch.from_numpy(np.flatnonzero(fold != number)), torch.from_numpy(held)
+
+
+def repeated_folds(
+    labels: Tensor, groups: NDArray[np.int64], *, most: int, seed: int
+) -> list[list[tuple[Tensor, Tensor]]]:
+    """The folds of a cross-validation, and of its repetitions if there are few images.
+
+    Args:
+        labels: `(N,)` int64.
+        groups: See `folds`.
+        most: The most repetitions.
+        seed: Chooses the folds.
+    """
+    count = max(1, min(most, REPEATED // len(labels)))
+    return [list(folds(labels, groups, FOLDS, seed=seed + number)) for number in range(count)]
 
 
 def held_out_logits(
