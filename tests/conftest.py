@@ -68,7 +68,7 @@ def bars_test() -> Dataset:
 def bars_recipe() -> Recipe:
     """The quick recipe for `bars`; about half a second of training.
 
-    In float32, so that results do not depend on whether the processor has matrix units.
+    In float32, so that results do not depend on whether the processor multiplies bfloat16.
     """
     settings = ["input.height=12", "input.width=12", "name=bars", "data.validation=0.2"]
     settings += ["network={name='strided', channels=[4, 8]}"]

@@ -156,10 +156,9 @@ def test_keras_tells_all_layers_inside_a_model() -> None:
     assert model.name not in names
 
 
-def test_pytorch_tells_whether_there_are_matrix_units() -> None:
+def test_pytorch_tells_whether_the_cpu_multiplies_bfloat16() -> None:
     cpus = Path("/proc/cpuinfo")
     if not cpus.exists():
         pytest.skip("only Linux lists the flags of the CPU")
-    if not compat.has_matrix_units():
-        return
-    assert "amx_tile" in cpus.read_text()
+    flags = cpus.read_text()
+    assert compat.multiplies_bfloat16() == ("amx_tile" in flags or "avx512_bf16" in flags)

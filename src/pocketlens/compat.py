@@ -24,10 +24,10 @@ __all__ = [
     "coremltools_progress_bars",
     "coremltools_proto",
     "coremltools_writes_programs",
-    "has_matrix_units",
     "keras_constants_of",
     "keras_layers_of",
     "keras_operation_of",
+    "multiplies_bfloat16",
 ]
 
 # coremltools logs these through the standard logger, without codes to filter by. Apple's runtime
@@ -143,11 +143,11 @@ def keras_layers_of(model: Any) -> list[Any]:
     return list(model._flatten_layers(include_self=False, recursive=True))
 
 
-def has_matrix_units() -> bool:
-    """Whether the CPU has matrix units for bfloat16 (Intel AMX).
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions that multiply bfloat16 numbers: Intel AMX or AVX-512 BF16.
 
     PyTorch has no public function for this.
     """
     import torch
 
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

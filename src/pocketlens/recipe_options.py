@@ -80,7 +80,7 @@ class TrainingOptions:
         start: A run folder or weights file to start from instead of random weights; it must have
             the same network, input and classes. Empty for none.
         precision: Arithmetic during training: `float32`, `bfloat16` (autocast), or `auto`, which
-            is bfloat16 on devices with matrix units for it.
+            is bfloat16 on devices that have instructions for it.
         channels_last: Store activations as NHWC, which is faster on CPUs and tensor cores.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda` or `mps`.
     """

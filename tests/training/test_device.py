@@ -24,12 +24,16 @@ def test_an_explicit_precision_is_used() -> None:
     assert not use_bfloat16("float32", CPU, strided(), BLANK)
 
 
-@pytest.mark.parametrize("available", [True, False])
-def test_auto_uses_bfloat16_if_there_are_matrix_units(
-    available: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("amx", "avx512", "expected"),
+    [(True, False, True), (False, True, True), (False, False, False)],
+)
+def test_auto_uses_bfloat16_where_the_cpu_multiplies_it(
+    amx: bool, avx512: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: available)
-    assert use_bfloat16("auto", CPU, strided(), BLANK) is available
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert use_bfloat16("auto", CPU, strided(), BLANK) is expected
     assert not use_bfloat16("auto", torch.device("mps"), strided(), BLANK)
 
 

@@ -14,6 +14,7 @@ from pocketlens.data import Dataset
 from pocketlens.image import InputSpec
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.training import loop, train
+from pocketlens.training.batches import Batch
 from pocketlens.training.teacher import Teacher, head_inputs, shrink, teacher_recipe
 
 
@@ -114,10 +115,10 @@ def test_ctrl_c_while_the_teacher_trains_interrupts_the_training(
     recipe = load_recipe(bars_recipe, ["training.teacher=1"])
     inner = loop._Loop.step
 
-    def stop(this: loop._Loop, *args: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def stop(this: loop._Loop, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         if this.recipe.name.startswith("teacher of"):
             raise KeyboardInterrupt
-        return inner(this, *args)
+        return inner(this, batch)
 
     monkeypatch.setattr(loop._Loop, "step", stop)
     training = train(recipe, bars_train, folder=tmp_path)

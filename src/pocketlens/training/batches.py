@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,9 @@ __all__ = ["Batch", "Batches"]
 
 KEPT_BYTES, KEPT_BATCHES = 1 << 28, 64
 """Most memory and most batches that are kept for repetition."""
+
+AUGMENTING = 0.35
+"""Time to augment a batch, as a share of the time for its gradients (`camera`, recipe `digits`)."""
 
 EMPTY_FRAMES = 1000
 """Frames of the class `nothing` to choose thresholds on."""
@@ -42,6 +45,8 @@ class Batches:
 
     Attributes:
         classes: The classes of the data, and `nothing` if the recipe has frames of it.
+        other: The thread that augments the next batch, while an epoch runs and if there is one. It
+            has time for more.
     """
 
     def __init__(self, recipe: Recipe, data: Dataset, device: torch.device) -> None:
@@ -54,6 +59,7 @@ class Batches:
         self.images = _tensor(data.channels_first(), device)
         self.labels = _tensor(data.labels, device)
         self.threads = torch.get_num_threads()
+        self.other: Executor | None = None
 
     @property
     def steps(self) -> int:
@@ -78,7 +84,7 @@ class Batches:
         again = self.recipe.training.echo - 1
         kept: list[Batch] = []
         fresh = self._fresh(seed, order)
-        for batch in _ahead(fresh, self.augmenting) if self._overlaps else fresh:
+        for batch in self._ahead(fresh) if self._overlaps else fresh:
             yield batch
             room = min(KEPT_BATCHES, max(1, KEPT_BYTES // batch[0].nbytes)) * again
             kept += [batch] * again
@@ -140,8 +146,16 @@ class Batches:
     @property
     def augmenting(self) -> int:
         """How many of PyTorch's threads augment the next batch while a step is computed."""
-        # About the share of the time that augmenting takes.
-        return max(1, round(self.threads / 3)) if self._overlaps else 0
+        return self.threads // 2 if self._overlaps else 0
+
+    @property
+    def second_share(self) -> float:
+        """The share of a batch whose gradients the second thread has the time to compute."""
+        second = self.augmenting
+        first = self.threads - second
+        # Both threads finish at the same time. With an echo, it augments fewer batches.
+        augmenting = AUGMENTING / self.recipe.training.echo
+        return max(0.0, (second - augmenting * first) / self.threads) if second else 0.0
 
     @property
     def _fresh_steps(self) -> int:
@@ -158,6 +172,22 @@ class Batches:
             )
             yield frames, labels, F.pad(index, (0, len(labels) - len(index)), value=-1)
 
+    def _ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; the thread `other` makes each while the one before is trained on."""
+        threads, theirs = torch.get_num_threads(), self.augmenting
+        with ThreadPoolExecutor(1) as other:
+            self.other = other
+            try:
+                other.submit(torch.set_num_threads, theirs).result()
+                torch.set_num_threads(max(1, threads - theirs))
+                coming = other.submit(next, batches, None)
+                while (batch := coming.result()) is not None:
+                    coming = other.submit(next, batches, None)
+                    yield batch
+            finally:
+                self.other = None
+                torch.set_num_threads(threads)
+
     def _augmented(
         self, images: Tensor, labels: Tensor, empty: int, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
@@ -167,21 +197,6 @@ class Batches:
             label = self.classes.index(NOTHING)
             labels = torch.cat([labels, labels.new_full((added,), label)])
         return frames, labels
-
-
-def _ahead(batches: Iterator[Batch], theirs: int) -> Iterator[Batch]:
-    """The same batches; a second thread computes each while the one before is trained on."""
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(1) as other:
-        try:
-            other.submit(torch.set_num_threads, theirs).result()
-            torch.set_num_threads(max(1, threads - theirs))
-            coming = other.submit(next, batches, None)
-            while (batch := coming.result()) is not None:
-                coming = other.submit(next, batches, None)
-                yield batch
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _pop_random(kept: list[Batch], order: torch.Generator) -> Batch:

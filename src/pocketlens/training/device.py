@@ -8,7 +8,7 @@ import platform
 import torch
 from torch import Tensor, nn
 
-from pocketlens.compat import has_matrix_units
+from pocketlens.compat import multiplies_bfloat16
 from pocketlens.errors import TrainingError
 
 __all__ = ["choose_device", "keep_freed_memory", "use_bfloat16"]
@@ -44,9 +44,9 @@ def choose_device(name: str) -> torch.device:
 def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image: Tensor) -> bool:
     """Whether to train under bfloat16 autocast, given `training.precision` of a recipe.
 
-    `auto` is float32 on hardware without matrix units for bfloat16 (CUDA before Ampere, CPUs
-    without Intel AMX), where it is emulated and slower; and where PyTorch computes wrong gradients
-    on a CPU, see `_narrow`.
+    `auto` is float32 on hardware that emulates bfloat16, which is slower (CUDA before Ampere, CPUs
+    without Intel AMX or AVX-512 BF16); and where PyTorch computes wrong gradients on a CPU, see
+    `_narrow`.
 
     Args:
         precision: `auto`, `bfloat16` or `float32`.
@@ -61,7 +61,7 @@ def use_bfloat16(precision: str, device: torch.device, network: nn.Module, image
         return False
     if device.type == "cpu":
         if precision == "auto":
-            return has_matrix_units() and not _narrow(network, image)
+            return multiplies_bfloat16() and not _narrow(network, image)
         if _narrow(network, image):
             raise TrainingError(
                 "training.precision 'bfloat16' gives wrong gradients on a CPU for a convolution "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pocketlens.files import remove_leftovers
 from pocketlens.history import Epoch, Step, write_history
 from pocketlens.locking import owned
 from pocketlens.recipe import Recipe, load_recipe
-from pocketlens.recognizer import Recognizer, planes
+from pocketlens.recognizer import Recognizer
 from pocketlens.run_contents import RECIPE, restart, run_command
 from pocketlens.training.batches import Batch, Batches
 from pocketlens.training.calibration import calibrate
@@ -37,11 +37,12 @@ from pocketlens.training.checkpoint import (
 from pocketlens.training.checks import check_data
 from pocketlens.training.device import choose_device, keep_freed_memory, use_bfloat16
 from pocketlens.training.frozen import train_on_features
+from pocketlens.training.gradients import Gradients
 from pocketlens.training.network import build_network
 from pocketlens.training.random_state import restored_random_state, seed_generators
 from pocketlens.training.result import Training
 from pocketlens.training.schedule import SCHEDULES, make_optimizer
-from pocketlens.training.teacher import Teacher, head_inputs, shrink, teacher_recipe
+from pocketlens.training.teacher import Teacher, shrink, teacher_recipe
 from pocketlens.training.threads import Threads
 
 __all__ = ["train"]
@@ -183,6 +184,14 @@ class _Loop:
             teacher = Teacher(teacher_recipe(recipe), len(data.classes), self.network)
             self.teacher = teacher.to(device)
             parts.append(self.teacher.projection)
+        self.gradients = Gradients(
+            self.network,
+            self.options,
+            recipe.input,
+            teacher=self.teacher,
+            class_weights=self.class_weights,
+            bfloat16=self.bfloat16,
+        )
         self.optimizer = make_optimizer(self.options, parts)
         self.validation_tensors = self.batches.validation_frames(validation)
         self.validation = validation
@@ -212,14 +221,15 @@ class _Loop:
         seen, rate, train_loss, reported = 0, 0.0, 0.0, started
         self.network.train()
         self.threads.follow()
+        self.gradients.begin_epoch(divide=self.batches.second_share > 0)
         self.running = self.batches.epoch(number)
-        for step, (images, labels, sources) in enumerate(self.running, start=1):
+        for step, batch in enumerate(self.running, start=1):
             self.threads.follow(self.batches.augmenting)
             rate = self.set_rate((number - 1) * self.steps + step - 1)
-            loss, hits = self.step(images, labels, sources)
-            loss_sum += loss * len(labels)
+            loss, hits = self.step(batch)
+            loss_sum += loss * len(batch[1])
             correct += hits
-            seen += len(labels)
+            seen += len(batch[1])
             now = time.perf_counter()
             if now - reported < REPORT_SECONDS and step < self.steps:
                 continue
@@ -295,34 +305,11 @@ class _Loop:
             group["lr"] = self.options.learning_rate * share
         return self.options.learning_rate * share
 
-    def step(self, images: Tensor, labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Train on a batch; return mean negative log-likelihood and number of correct labels."""
-        x = planes(images, self.recipe.input)
-        if self.options.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        inputs: AbstractContextManager[list[Tensor]] = (
-            nullcontext([]) if self.teacher is None else head_inputs(self.network)
-        )
-        with (
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
-            inputs as features,
-        ):
-            logits = self.network(x)
-        logits = logits.float()
-        loss = F.cross_entropy(
-            logits,
-            labels,
-            weight=self.class_weights,
-            label_smoothing=self.options.label_smoothing,
-        )
-        if self.teacher is not None:
-            loss = loss + self.options.teacher * self.teacher.loss(features[0], sources)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call] # PyTorch does not annotate it
+        found = self.gradients.compute(batch, self.batches.other, self.batches.second_share)
         self.optimizer.step()
-        # Reported without label smoothing, so that it compares with the validation loss.
-        detached = logits.detach()
-        return F.cross_entropy(detached, labels), (detached.argmax(1) == labels).sum()
+        return found
 
     def validate(self) -> tuple[float | None, float | None]:
         """Mean negative log-likelihood and accuracy on the validation images; None without any."""
