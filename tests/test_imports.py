@@ -33,8 +33,8 @@ INSIDE = {
         "common", "mil", "neural_network", "lowered", "program", "network",
     ],
     "evaluation": [
-        "chance", "accuracy", "parity", "assignment", "reading_changes", "reading_search",
-        "readings", "robustness",
+        "arrays", "array_files", "chance", "accuracy", "parity", "assignment", "reading_changes",
+        "reading_search", "readings", "robustness",
     ],
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pocketlens.conversion import checking, convert, lowerings
+from pocketlens.conversion import checking, convert, lowerings, torch_source
 from pocketlens.coreml import load
 from pocketlens.errors import CheckFailedError, ConversionError, UnsupportedOp
 from pocketlens.image import InputSpec
@@ -175,7 +175,7 @@ def test_a_network_with_random_outputs_is_refused(tmp_path: Path) -> None:
 def test_the_network_is_the_same_after_the_check(tmp_path: Path) -> None:
     network = Sharp()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with checking._disturbed(network, 0):
+    with torch_source.disturbed(network, 0):
         assert not torch.equal(network.first.weight, before["first.weight"])
         torch.testing.assert_close(network.first.weight, before["first.weight"])
     for name, value in network.state_dict().items():

@@ -389,6 +389,7 @@ def test_a_missing_keras_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setitem(sys.modules, "keras", None)
     before = os.environ.get("KERAS_BACKEND")
     with pytest.raises(MissingExtraError, match=r"'keras'.* pip install '\.\[keras\]'"):
+        (tmp_path / "m.keras").touch()
         convert(tmp_path / "m.keras", tmp_path / "m", labels=DIGITS, input_spec=InputSpec(6, 6))
     assert os.environ.get("KERAS_BACKEND") == before
 

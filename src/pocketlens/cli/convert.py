@@ -14,6 +14,7 @@ from pocketlens.cli.inputs import (
     assumed_text,
     is_core_ml,
     is_run,
+    is_source,
     refuse_options,
     takes_input_options,
 )
@@ -23,7 +24,9 @@ from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
 if TYPE_CHECKING:
-    from pocketlens.conversion import KerasPredictor
+    from pocketlens.conversion import ArraySource
+    from pocketlens.evaluation import Parity
+    from pocketlens.evaluation.arrays import ArrayParity
     from pocketlens.prediction import Predictor
 
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
         "pocketlens convert model.keras --labels labels.txt --scale 1/255 --out Digits.mlpackage",
         "pocketlens convert model.keras --labels cat,dog --color bgr --scale 1 \\",
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
+        "pocketlens convert model.pt2 --out Forecast.mlpackage   # arrays in, arrays out",
         "pocketlens convert Foreign.mlpackage --color rgb --out Mended.mlpackage",
     )
 )
@@ -47,7 +51,7 @@ def convert(
     *,
     told: InputOptions,
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH, if the Keras model accepts any size.")
+        str | None, typer.Option(help="HEIGHTxWIDTH, if the model accepts any size.")
     ] = None,
     author: Annotated[str, typer.Option(help="The author, as Xcode shows it.")] = "",
     license: Annotated[str, typer.Option(help="The license, as Xcode shows it.")] = "",  # noqa: A002
@@ -65,25 +69,28 @@ def convert(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a run or a Keras 3 model, or mend a Core ML file.
+    """Convert a run or a model of another framework, or mend a Core ML file.
 
-    Of a Core ML file, only its input and its labels can be changed.
+    A model with --labels that takes an image becomes a classifier of images; any other has arrays
+    as inputs and outputs. Of a Core ML file, only its input and its labels can be changed.
 
     The file is written only if it computes what its source computes: it runs here on test images
     first. If not, exit 1. With --data, it is also compared with its source on these images, and
     exit 1 if it would read them better in another color order, scale or order of labels.
     """
-    from pocketlens.conversion import ModelMetadata
+    from pocketlens.conversion import ArraySource, ModelMetadata, SourceOptions, open_source
     from pocketlens.conversion import convert as make
+    from pocketlens.conversion.verifying import verify_arrays
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation import find_readings
     from pocketlens.evaluation.parity import verify
+    from pocketlens.heads import check_meaning
     from pocketlens.run_folder import read_run
 
     metadata: ModelMetadata | None = ModelMetadata(author, license, model_version, description)
-    run = read_run(model) if is_run(model) else None
-    source: Predictor
+    run = read_run(model) if not is_source(model) and is_run(model) else None
+    source: Predictor | ArraySource
     if run:
         from pocketlens.recognizer import Recognizer
 
@@ -118,7 +125,16 @@ def convert(
         source, target = told.applied(load(model, time_limit=default_time_limit())), out
         metadata = None
     else:
-        source = _keras_source(model, told, size)
+        source = open_source(
+            model,
+            SourceOptions(
+                labels=None if (names := told.names()) is None else tuple(names),
+                values=told.values(),
+                assume=True,
+                sizes=_sizes(size),
+                head=check_meaning(told.head),
+            ),
+        )
         target = out or model.with_suffix("")
     path = make(
         source,
@@ -132,25 +148,29 @@ def convert(
     if not check and data is None:
         note(f"{path} was not compared with its source")
 
-    parity, reading = None, None
-    if data is not None:
+    parity: Parity | ArrayParity | None = None
+    reading = None
+    if isinstance(source, ArraySource):
+        parity = None if data is None else verify_arrays(source, path, data)
+    elif data is not None:
         made = load(path, time_limit=default_time_limit())
         images = test_set(run, data, made.input_spec)
         parity = verify(source, made, images)
         reading = find_readings(made, images)
     if json:
         found = {"parity": parity and parity.to_dict(), "reading": reading and reading.to_dict()}
-        print_json({"model": str(path), "assumed": list(source.input_spec.assumed), **found})
+        print_json({"model": str(path), "assumed": _assumed(source), **found})
     else:
         say(f"wrote {path}")
         for line in () if run else _input_lines(source):
             say(line)
-        if parity and reading:
+        if parity:
             # The reading has found the same warning on fewer images.
-            for each in (parity, replace(reading, warning=None)):
-                say(*str(each).split("\n"))
+            for each in (parity, reading and replace(reading, warning=None)):
+                say(*str(each).split("\n")) if each else None
         else:
-            data_of = () if run else ("--data", "SOURCE")
+            arrays = isinstance(source, ArraySource)
+            data_of = () if run else ("--data", "X.npz" if arrays else "SOURCE")
             asked = (path,) if is_core_ml(model) else (model, path)
             what = "check it" if is_core_ml(model) else "compare it with its source"
             say(f"{what}: {command_line('verify', *asked, *data_of)}")
@@ -167,42 +187,31 @@ def convert(
         raise CheckFailedError(f"{path} reads these images better in another way; {mend}")
 
 
-def _input_lines(source: Predictor) -> list[str]:
-    """What is known and what is assumed about the input of a Keras model."""
-    from pocketlens.conversion import KerasPredictor, own_scaling
+def _assumed(source: Predictor | ArraySource) -> list[str]:
+    """The fields of the InputSpec that are assumed."""
+    from pocketlens.conversion import ArraySource
 
-    lines = []
-    if isinstance(source, KerasPredictor) and (own := own_scaling(source.model)):
-        lines.append(f"the model scales pixels itself, in the layer {own.layer}")
+    return [] if isinstance(source, ArraySource) else list(source.input_spec.assumed)
+
+
+def _input_lines(source: Predictor | ArraySource) -> list[str]:
+    """What is known and what is assumed about the input of a model."""
+    from pocketlens.conversion import ArraySource, ImageSource
+
+    if isinstance(source, ArraySource):
+        return [f"input {each.name}: {each.dtype} {each.expected}" for each in source.inputs]
+    lines = list(source.notes) if isinstance(source, ImageSource) else []
     if (text := assumed_text(source.input_spec)) is not None:
         lines.append(text)
     return lines
 
 
-def _keras_source(model: Path, told: InputOptions, size: str | None) -> KerasPredictor:
-    from pocketlens.conversion import (
-        KerasPredictor,
-        assumed_input,
-        image_shape,
-        load_keras,
-    )
-
-    network = load_keras(model)
-    names = told.names()
-    if names is None:
+def _sizes(size: str | None) -> tuple[tuple[int, int], ...]:
+    """The sizes of images in an option such as `224x224`, or `224x224,320x320`."""
+    try:
+        pairs = [each.split("x") for each in size.lower().split(",")] if size else []
+        return tuple((int(height), int(width)) for height, width in pairs)
+    except ValueError as error:
         raise OptionError(
-            f"{model} has no class names; add --labels FILE (one per line) or --labels a,b,c"
-        )
-    values = told.values()
-    height, width, channels = image_shape(network)
-    if size is not None:
-        try:
-            height, width = (int(side) for side in size.lower().split("x"))
-        except ValueError as error:
-            raise OptionError(
-                f"--size must be HEIGHTxWIDTH, such as 28x28; received: {size!r}"
-            ) from error
-    if height is None or width is None:
-        raise OptionError(f"{model} accepts any input size; add --size HEIGHTxWIDTH")
-    spec = assumed_input(network, height, width, channels, **values)
-    return KerasPredictor(network, names, spec, head=told.head)
+            f"--size must be HEIGHTxWIDTH, such as 28x28; received: {size!r}"
+        ) from error

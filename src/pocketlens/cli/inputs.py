@@ -33,6 +33,7 @@ __all__ = [
     "core_ml_file",
     "is_core_ml",
     "is_run",
+    "is_source",
     "owner",
     "refuse_options",
     "takes_input_options",
@@ -245,6 +246,18 @@ def is_run(path: Path) -> bool:
         here = f", such as {', '.join(map(str, runs[:3]))}" if runs else ""
         raise OptionError(f"{path} has no {RECIPE}, so it is not a run folder; {expected}{here}")
     return False
+
+
+def is_source(path: Path) -> bool:
+    """Whether `path` is a file or a folder that only `convert` and `verify` read.
+
+    Those that cannot be converted are among them: opening them says why.
+    """
+    if is_core_ml(path) or not path.exists() or (path / RECIPE).is_file():
+        return False
+    from pocketlens.conversion.sources import is_source_file
+
+    return is_source_file(path)
 
 
 def is_core_ml(path: Path) -> bool:

@@ -13,7 +13,9 @@ from pocketlens.cli.inputs import (
     InputOptions,
     assumed_text,
     core_ml_file,
+    is_core_ml,
     is_run,
+    is_source,
     owner,
     takes_input_options,
 )
@@ -22,6 +24,7 @@ from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
 if TYPE_CHECKING:
+    from pocketlens.coreml import CoreMLModel
     from pocketlens.evaluation import Reading
     from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
@@ -31,13 +34,16 @@ if TYPE_CHECKING:
     example=(
         "pocketlens verify runs/quick",
         "pocketlens verify model.keras Digits.mlpackage --data mnist",
+        "pocketlens verify model.pt2 Forecast.mlpackage --data X.npz",
         "pocketlens verify Half.mlpackage Full.mlpackage --data mnist",
         "pocketlens verify Foreign.mlmodel --data photos     # is it read in the right way?",
     )
 )
 @takes_input_options()
 def verify(
-    model: Annotated[Path, typer.Argument(help="A run folder, a Core ML file or a .keras file.")],
+    model: Annotated[
+        Path, typer.Argument(help="A run folder, a Core ML file, or the file of a model.")
+    ],
     other: Annotated[
         Path | None, typer.Argument(help="A Core ML file or a run folder; default: the run's.")
     ] = None,
@@ -48,6 +54,14 @@ def verify(
     mean_difference: Annotated[
         float, typer.Option(help="Largest accepted mean |Δp|.", min=0)
     ] = 5e-3,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Of arrays: largest accepted difference, as a share of the largest number; "
+            "default: 0.01.",
+            min=0,
+        ),
+    ] = None,
     *,
     told: InputOptions,
     json: Json = False,
@@ -60,15 +74,26 @@ def verify(
     With --data, it also asks whether another reading of the images would be better: another color
     order, scale or order of labels, inverted or turned images. If so, exit 1. The options for the
     input apply to both models.
+
+    A model that takes arrays is compared on --data X.npz, X.npy, X.csv or a folder of these;
+    without it, on made-up arrays.
     """
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation import Readings, Tolerance, find_readings
     from pocketlens.evaluation import verify as compare
 
-    run = owner(model)
-    alone = not is_run(model) and other is None
-    if alone and (data is None or model.suffix == ".keras"):
+    source = is_source(model)
+    if other is not None and not told.given and (source or is_core_ml(model)):
+        second_file = load(core_ml_file(other), time_limit=default_time_limit())
+        if second_file.interface.image is None:
+            _verify_arrays(model, second_file, data, agreement, tolerance, json=json)
+            return
+    if tolerance is not None:
+        raise OptionError("--tolerance is for models that take arrays; remove it")
+    run = None if source else owner(model)
+    alone = other is None and (source or not is_run(model))
+    if alone and (data is None or source):
         raise OptionError(
             f"{model} is not a run folder; pass a second model to compare with, and data: "
             + command_line("verify", model, "OTHER", "--data", "SOURCE")
@@ -76,10 +101,11 @@ def verify(
     file = core_ml_file(other or model)
     given = load(file, time_limit=default_time_limit())
     second = told.applied(given)
-    owned = run if is_run(model) or data else None
+    run_given = not source and is_run(model)
+    owned = run if run_given or data else None
     images = test_set(owned, data, second.input_spec)
     found = None
-    if other is not None or is_run(model):
+    if other is not None or run_given:
         first = _source(model, told, second)
         limits = Tolerance(agreement, mean_difference)
         # A model that crops in another way gets images of its own.
@@ -113,6 +139,27 @@ def verify(
         raise CheckFailedError(f"{file} reads these images better in another way; {mend}")
 
 
+def _verify_arrays(
+    model: Path,
+    file: CoreMLModel,
+    data: str | None,
+    agreement: float,
+    tolerance: float | None,
+    *,
+    json: bool,
+) -> None:
+    """Compare models from arrays to arrays."""
+    from pocketlens.conversion.verifying import verify_arrays
+
+    found = verify_arrays(model, file, data, tolerance=tolerance, agreement=agreement)
+    if json:
+        print_json(found.to_dict())
+    else:
+        say(*str(found).split("\n"))
+    if not found.passed:
+        raise CheckFailedError(f"{model} and {file.path} do not agree within the tolerance")
+
+
 def _mending(
     file: Path, told: InputOptions, better: Reading, given: Predictor, second: Predictor
 ) -> str:
@@ -129,15 +176,22 @@ def _mending(
 
 def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
     """The model to compare with, reading its images as the options say."""
+    if is_source(model):
+        from pocketlens.conversion import ArraySource, SourceOptions, open_source
+
+        # Such a file has no class names and no crop; the Core ML file made from it has both.
+        options = SourceOptions(labels=second.classes, input_spec=second.input_spec)
+        source = open_source(model, options)
+        if isinstance(source, ArraySource):
+            raise OptionError(
+                f"{model} takes arrays and the Core ML file an image; expected the Core ML file "
+                "that was made from it"
+            )
+        return source
     if is_run(model):
         from pocketlens.recognizer import Recognizer
 
         return told.applied(Recognizer.load(model))
-    if model.suffix == ".keras":
-        from pocketlens.conversion import KerasPredictor
-
-        # A Keras file has no class names and no crop; the Core ML file made from it has both.
-        return KerasPredictor(model, second.classes, second.input_spec)
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
 

@@ -1,80 +1,51 @@
-"""Conversion of a Recognizer, a PyTorch module or a Keras 3 model to a Core ML file.
+"""Conversion of trained models to Core ML files: Recognizers, PyTorch, Keras and others.
 
-A Core ML file can be written again with another input or other labels.
+`sources` lists what can be converted. A Core ML file can be written again with another input or
+other labels.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args, runtime_checkable
+from typing import Any, cast, get_args
 
-from pocketlens.conversion.from_keras import (
-    KerasPredictor,
-    image_shape,
-    is_keras_model,
-    load_keras,
-)
-from pocketlens.conversion.keras_input import assumed_input, own_scaling, scaling_warning
+from pocketlens.conversion.from_keras import KerasPredictor, image_shape, load_keras
+from pocketlens.conversion.keras_input import assumed_input, own_scaling
 from pocketlens.conversion.labels import read_labels
-from pocketlens.conversion.metadata import ModelMetadata, describe
+from pocketlens.conversion.metadata import ModelMetadata
 from pocketlens.conversion.package import Format, check_target, write_model
-from pocketlens.conversion.probes import noise_images
+from pocketlens.conversion.source_kinds import ArraySource, ImageSource, Precision, SourceOptions
+from pocketlens.conversion.sources import open_source
 from pocketlens.coreml import CoreMLModel
-from pocketlens.errors import ConversionError, OptionError, did_you_mean
+from pocketlens.errors import OptionError, did_you_mean
 from pocketlens.files import temporary_folder
-from pocketlens.heads import Head, Meaning, check_meaning, find_head
+from pocketlens.heads import check_meaning
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Thresholds
-
-if TYPE_CHECKING:
-    from torch import nn
-    from torch.export import ExportedProgram
-
-    from pocketlens.conversion.from_torch import Precision
 
 __all__ = [
     "FORMATS",
     "PRECISIONS",
+    "ArraySource",
+    "ImageSource",
     "KerasPredictor",
     "ModelMetadata",
+    "SourceOptions",
     "assumed_input",
     "convert",
     "image_shape",
     "load_keras",
+    "open_source",
     "own_scaling",
     "read_labels",
 ]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 Labels = Sequence[str] | str | os.PathLike[str]
-
-
-@runtime_checkable
-class TrainedClassifier(Protocol):
-    """The attributes of a Recognizer that `convert` reads; its network returns logits."""
-
-    network: nn.Module
-    classes: tuple[str, ...]
-    input_spec: InputSpec
-    temperature: float
-    thresholds: Thresholds
-
-
-class _Source(NamedTuple):
-    network: nn.Module  # on the CPU, in evaluation mode
-    head: Head
-    temperature: float
-    labels: tuple[str, ...]
-    input_spec: InputSpec
-    thresholds: Thresholds | None = None
-    program: ExportedProgram | None = None
 
 
 def convert(
@@ -87,6 +58,7 @@ def convert(
     labels: Labels | None = None,
     input_spec: InputSpec | None = None,
     head: str | None = None,
+    inputs: Any = None,
     check: bool = True,
     force: bool = False,
 ) -> Path:
@@ -136,7 +108,11 @@ def convert(
     """
     target, kind = _target(Path(path), format)
     if isinstance(model, CoreMLModel):
-        _reject_own(labels, input_spec, check_meaning(head), "a CoreMLModel")
+        if labels is not None or input_spec is not None or head is not None or inputs is not None:
+            raise OptionError(
+                "a CoreMLModel has its own labels and InputSpec; leave out labels, input_spec, "
+                "head and inputs"
+            )
         if precision != "float16" or metadata is not None or not check:
             raise OptionError(
                 "the network of a Core ML file is not converted again: leave out precision, "
@@ -148,33 +124,30 @@ def convert(
         return target
     arithmetic = cast("Precision", _checked("precision", precision, PRECISIONS))
     check_target(target, force=force)
-    source = _source(model, labels, input_spec, check_meaning(head))
-    from pocketlens.conversion.exporting import append, core_ops, export, undefined_order
-    from pocketlens.conversion.from_torch import classified, to_core_ml
-
-    program = source.program or export(source.network, source.input_spec)
-    program = append(core_ops(program), classified(source.head, source.temperature))
-    if warning := undefined_order(program):
-        warnings.warn(warning, stacklevel=2)
+    source = model
+    if not isinstance(model, (ArraySource, ImageSource)):
+        names = None if labels is None else read_labels(labels)
+        source = open_source(
+            model,
+            SourceOptions(
+                labels=names, input_spec=input_spec, head=check_meaning(head), inputs=inputs
+            ),
+        )
 
     def model_in(precision: Precision, folder: Path) -> tuple[Any, Path | None]:
         folder.mkdir()
-        spec, weights = to_core_ml(
-            program,
-            labels=source.labels,
-            input_spec=source.input_spec,
-            format=kind,
-            precision=precision,
-            folder=folder,
-        )
-        about = metadata or ModelMetadata()
-        describe(spec, about, source.labels, source.input_spec, source.thresholds)
+        spec, weights = source.to_core_ml(format=kind, precision=precision, folder=folder)
+        source.describe(spec, metadata or ModelMetadata())
         return spec, weights
 
     with temporary_folder() as folder:
         spec, weights = model_in(arithmetic, folder / "given")
+        for warning in source.warnings:
+            warnings.warn(warning, stacklevel=2)
         if check:
-            _check(spec, weights, source, program, arithmetic, model_in, folder / target.name)
+            half = arithmetic == "float16" and source.halves
+            for note in _check(spec, weights, source, half, model_in, folder / target.name):
+                warnings.warn(note, stacklevel=2)
         write_model(spec, weights, target, force=force)
     return target
 
@@ -182,31 +155,24 @@ def convert(
 def _check(
     spec: Any,
     weights: Path | None,
-    source: _Source,
-    program: ExportedProgram,
-    precision: Precision,
+    source: ImageSource | ArraySource,
+    half: bool,
     model_in: Callable[[Precision, Path], tuple[Any, Path | None]],
     file: Path,
-) -> None:
-    from pocketlens.conversion.checking import Reference, check_file
-
+) -> list[str]:
     def in_float32() -> Path:
         exact = file.with_name(f"exact.{file.name}")
         write_model(*model_in("float32", file.with_name("exact")), exact, force=False)
         return exact
 
     write_model(spec, weights, file, force=False)
-    reference = Reference(
-        source.network,
-        program,
-        source.head,
-        source.temperature,
-        source.input_spec,
-        source.labels,
-    )
-    half = precision == "float16"
-    for note in check_file(file, reference, half=half, in_float32=in_float32):
-        warnings.warn(note, stacklevel=3)
+    if isinstance(source, ImageSource):
+        from pocketlens.conversion.checking import check_file
+
+        return check_file(file, source, half=half, in_float32=in_float32)
+    from pocketlens.conversion.array_checking import check_array_file
+
+    return check_array_file(file, source, half=half, in_float32=in_float32)
 
 
 def _target(path: Path, format: str | None) -> tuple[Path, Format]:  # noqa: A002
@@ -232,98 +198,3 @@ def _checked(option: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise OptionError(f"{option} {value!r} is not known; {did_you_mean(str(value), known)}")
     return value
-
-
-def _source(
-    model: Any, labels: Labels | None, input_spec: InputSpec | None, head: Meaning | None
-) -> _Source:
-    if isinstance(model, TrainedClassifier):
-        _reject_own(labels, input_spec, head, "a Recognizer")
-        return _from_recognizer(model)
-    if isinstance(model, KerasPredictor):
-        _reject_own(labels, input_spec, head, "a KerasPredictor")
-        return _from_keras(model)
-    if isinstance(model, (str, os.PathLike)) or is_keras_model(model):
-        names, spec = _required(labels, input_spec, "a Keras model")
-        return _from_keras(KerasPredictor(model, names, spec, head=head))
-    if _is_torch_module(model):
-        names, spec = _required(labels, input_spec, "a PyTorch module")
-        return _from_module(model, names, spec, head)
-    raise OptionError(
-        f"an object of type {type(model).__module__}.{type(model).__qualname__} cannot be "
-        "converted; expected a Recognizer, a PyTorch module, a Keras 3 model or the path of a "
-        ".keras file"
-    )
-
-
-def _from_module(
-    model: nn.Module, labels: tuple[str, ...], input_spec: InputSpec, said: Meaning | None
-) -> _Source:
-    from pocketlens.conversion.endings import ending_of
-    from pocketlens.conversion.exporting import export, frozen_copy
-    from pocketlens.conversion.from_torch import outputs_of
-    from pocketlens.conversion.torch_input import torch_scaling_warning
-
-    network = frozen_copy(model)
-    outputs = outputs_of(network, noise_images(input_spec), input_spec)
-    program = export(network, input_spec)
-    if warning := torch_scaling_warning(program, input_spec):
-        warnings.warn(warning, stacklevel=4)
-    head = find_head(outputs, ending_of(program), labels, "the network", said)
-    return _Source(network, head, 1.0, labels, input_spec, program=program)
-
-
-def _from_keras(model: KerasPredictor) -> _Source:
-    if warning := scaling_warning(model.model, model.input_spec):
-        warnings.warn(warning, stacklevel=4)
-    return _Source(model.network(), model.head, 1.0, model.classes, model.input_spec)
-
-
-def _from_recognizer(model: TrainedClassifier) -> _Source:
-    from pocketlens.conversion.exporting import frozen_copy
-    from pocketlens.conversion.from_torch import outputs_of
-
-    temperature = model.temperature
-    if not (
-        isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature > 0
-    ):
-        raise ConversionError(
-            f"the temperature of the Recognizer is {temperature!r}; expected a number above 0"
-        )
-    names = read_labels(model.classes)
-    network = frozen_copy(model.network)
-    outputs = outputs_of(network, noise_images(model.input_spec), model.input_spec)
-    head = find_head(outputs, "linear", names, "the network")
-    return _Source(network, head, float(temperature), names, model.input_spec, model.thresholds)
-
-
-def _reject_own(
-    labels: Labels | None, input_spec: InputSpec | None, head: Meaning | None, what: str
-) -> None:
-    if labels is not None or input_spec is not None:
-        raise OptionError(
-            f"{what} has its own labels and InputSpec; leave out labels and input_spec"
-        )
-    if head is not None:
-        raise OptionError(f"it is known what the outputs of {what} are; leave out head")
-
-
-def _required(
-    labels: Labels | None, input_spec: InputSpec | None, what: str
-) -> tuple[tuple[str, ...], InputSpec]:
-    if labels is None:
-        raise OptionError(
-            f"{what} does not contain class names; pass labels: a list of names, or a text file "
-            "with one name per line (--labels FILE)"
-        )
-    if input_spec is None:
-        raise OptionError(
-            f"{what} does not say how pixels become its input; pass input_spec, such as "
-            "InputSpec(28, 28, 'gray', scale=1 / 255)"
-        )
-    return read_labels(labels), input_spec
-
-
-def _is_torch_module(model: Any) -> bool:
-    torch = sys.modules.get("torch")  # without it, no object can be a PyTorch module
-    return torch is not None and isinstance(model, torch.nn.Module)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from pocketlens.conversion.differences import first_difference, first_overflow
-from pocketlens.conversion.from_torch import outputs_of
 from pocketlens.conversion.probes import probe_images
+from pocketlens.conversion.source_kinds import ImageSource
 from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.errors import (
@@ -23,46 +18,18 @@ from pocketlens.errors import (
     ModelFileError,
     UnsupportedModelError,
 )
-from pocketlens.heads import Head, probabilities_of
-from pocketlens.image import InputSpec
+from pocketlens.heads import Head
 
-__all__ = ["Reference", "check_file"]
+__all__ = ["NO_CHECK", "check_file", "loaded", "run_error"]
 
-_NO_CHECK = "pass check=False (--no-check) to write the file anyway"
+NO_CHECK = "pass check=False (--no-check) to write the file anyway"
 
 SHOWN_DRIFT = 0.02
 """From this change of a probability on, rounding to float16 is worth a note."""
 
 
-class Reference(NamedTuple):
-    """What a file is compared with.
-
-    Attributes:
-        network: From `pixel * scale + bias`, `(N, C, H, W)`, to its outputs.
-        program: The same as a graph of core ops, followed by the head.
-        head: The meaning of the outputs.
-        temperature: Divides logits.
-        input_spec: How an image becomes the input.
-        labels: The class names.
-    """
-
-    network: nn.Module
-    program: torch.export.ExportedProgram
-    head: Head
-    temperature: float
-    input_spec: InputSpec
-    labels: tuple[str, ...]
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities `(N, K)` as PyTorch computes them."""
-        outputs = outputs_of(self.network, images, self.input_spec)
-        if self.head in ("logits", "logit"):
-            outputs = outputs / np.float32(self.temperature)
-        return probabilities_of(outputs, self.head)
-
-
 def check_file(
-    file: Path, reference: Reference, *, half: bool, in_float32: Callable[[], Path]
+    file: Path, reference: ImageSource, *, half: bool, in_float32: Callable[[], Path]
 ) -> list[str]:
     """Check that a Core ML file computes what its source computes.
 
@@ -90,7 +57,7 @@ def check_file(
     if not len(images):
         raise CheckFailedError(
             f"the network returns no finite number for any test image, so the Core ML file cannot "
-            f"be compared with it; {_NO_CHECK}"
+            f"be compared with it; {NO_CHECK}"
         )
     got = _predicted(file, images)
     if half:
@@ -105,7 +72,7 @@ def check_file(
 
 def _check_exact(
     file: Path,
-    reference: Reference,
+    reference: ImageSource,
     images: NDArray[np.uint8],
     names: tuple[str, ...],
     want: NDArray[np.float32],
@@ -123,30 +90,34 @@ def _check_exact(
         return
     worst = int(unexplained.argmax())
     label = int(np.abs(got[worst] - want[worst]).argmax())
-    found = first_difference(
-        reference.program, _loaded(file), images[worst], reference.input_spec, want[worst]
-    )
+    found = reference.first_difference(loaded(file), images[worst], want[worst])
     raise CheckFailedError(
         f"the converted file differs from its source: for {names[worst]}, the probability of "
-        f"{reference.labels[label]!r} is {got[worst, label]:.4g} instead of "
+        f"{reference.classes[label]!r} is {got[worst, label]:.4g} instead of "
         f"{want[worst, label]:.4g}; {found}; nothing was written; write that part of the network "
-        f"with other ops, or {_NO_CHECK}"
+        f"with other ops, or {NO_CHECK}"
     )
 
 
-def _loaded(file: Path) -> CoreMLModel:
+def loaded(file: Path) -> CoreMLModel:
+    """A Core ML file as it runs here."""
     return load(file, time_limit=default_time_limit())
 
 
 def _predicted(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     try:
-        return _loaded(file).probabilities(images)
+        return loaded(file).probabilities(images)
     except (UnsupportedModelError, ModelFileError, FeatureError) as error:
-        reason = str(error).removeprefix(f"{file}: ").removeprefix(f"{file} ")
-        raise CheckFailedError(
-            f"the converted file cannot run here, so it cannot be compared with its source: "
-            f"{reason}; nothing was written; {_NO_CHECK}"
-        ) from error
+        raise run_error(file, error) from error
+
+
+def run_error(file: Path, error: Exception) -> CheckFailedError:
+    """The error for a file that cannot run here."""
+    reason = str(error).removeprefix(f"{file}: ").removeprefix(f"{file} ")
+    return CheckFailedError(
+        "the converted file cannot run here, so it cannot be compared with its source: "
+        f"{reason}; nothing was written; {NO_CHECK}"
+    )
 
 
 def _exactness(
@@ -186,48 +157,19 @@ def _close_in_float16(want: NDArray[np.float32], got: NDArray[np.float32]) -> bo
 
 
 def _noise(
-    reference: Reference, images: NDArray[np.uint8], want: NDArray[np.float32]
+    reference: ImageSource, images: NDArray[np.uint8], want: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """How far the source itself moves, in the same units, if its weights are rounded otherwise."""
     moved = np.zeros(len(images))
     for seed in range(3):
-        with _disturbed(reference.network, seed):
-            other = reference.probabilities(images)
+        other = reference.moved(images, seed)
         moved = np.maximum(moved, _exactness(reference.head, want, other))
     return moved
 
 
-@contextmanager
-def _disturbed(network: nn.Module, seed: int) -> Iterator[None]:
-    """Within: each weight is changed by a rounding error, as is each pixel."""
-    random = torch.Generator().manual_seed(seed)
-
-    def shaken(value: torch.Tensor) -> torch.Tensor:
-        return value * (1 + 3e-7 * torch.randn(value.shape, generator=random))
-
-    def shake_input(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return tuple(map(shaken, inputs))
-
-    weights = {
-        id(each): each
-        for each in (*network.parameters(), *network.buffers())
-        if each.is_floating_point()
-    }
-    before = [each.detach().clone() for each in weights.values()]
-    hook = network.register_forward_pre_hook(shake_input)
-    try:
-        for each in weights.values():
-            each.data.copy_(shaken(each.data))
-        yield
-    finally:
-        hook.remove()
-        for each, old in zip(weights.values(), before, strict=True):
-            each.data.copy_(old)
-
-
 def _drift(
     file: Path,
-    reference: Reference,
+    reference: ImageSource,
     images: NDArray[np.uint8],
     want: NDArray[np.float32],
     got: NDArray[np.float32],
@@ -235,11 +177,11 @@ def _drift(
     """What rounding to float16 changes."""
     finite = np.isfinite(got).all(axis=1)
     if not finite.all():
-        found = first_overflow(_loaded(file), images[int(finite.argmin())], reference.program)
+        found = reference.first_overflow(loaded(file), images[int(finite.argmin())])
         raise CheckFailedError(
             "float16 is too small for this network: the converted file returns values that are "
             f"not finite for {int((~finite).sum())} of {len(images)} test images{found}; nothing "
-            f"was written; use precision float32 (--precision float32), or {_NO_CHECK}"
+            f"was written; use precision float32 (--precision float32), or {NO_CHECK}"
         )
     change = np.abs(got - want).max(axis=1)
     ranked = np.sort(want, axis=1)
@@ -253,7 +195,7 @@ def _drift(
     if others > len(images) / 4:
         raise CheckFailedError(
             f"float16 is too coarse for this network: {text}; nothing was written; use precision "
-            f"float32 (--precision float32), or {_NO_CHECK}"
+            f"float32 (--precision float32), or {NO_CHECK}"
         )
     if change.max() <= SHOWN_DRIFT:
         return []

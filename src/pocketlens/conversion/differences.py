@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
-from pocketlens.conversion.exporting import input_planes
-from pocketlens.conversion.metadata import IMAGE_FEATURE
+from pocketlens.conversion.exporting import all_inputs
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.coreml import CoreMLModel
-from pocketlens.image import InputSpec
 
 __all__ = ["first_difference", "first_overflow"]
 
@@ -31,9 +30,9 @@ _TOLERANCE = 1e-4
 def first_difference(
     program: torch.export.ExportedProgram,
     model: CoreMLModel,
-    image: NDArray[np.uint8],
-    input_spec: InputSpec,
-    probabilities: NDArray[np.float32],
+    inputs: list[Tensor],
+    features: Mapping[str, Any],
+    outputs: Sequence[NDArray[Any]],
 ) -> str:
     """The first op whose tensor differs between PyTorch and the Core ML file, as a sentence.
 
@@ -43,14 +42,17 @@ def first_difference(
     Args:
         program: The program that was converted.
         model: The Core ML file, in float32.
-        image: An image `(H, W, C)` uint8 for which the outputs differ.
-        input_spec: How it becomes the input.
-        probabilities: What the network itself computes for it, `(K,)`.
+        inputs: Inputs of the program for which the outputs differ.
+        features: The same as inputs of the Core ML file.
+        outputs: What the network itself computes for them.
     """
-    wanted = _values(program, input_planes(input_spec, image))
-    if _error(probabilities, list(wanted.values())[-1].reshape(-1)) > _TOLERANCE:
-        return "PyTorch's export of the network differs from the network already"
-    tensors = _tensors(model, image)
+    wanted = _values(program, inputs)
+    exported = {node.name: value for node, value in wanted.items()}
+    for name, output in zip(program.graph_signature.user_outputs, outputs, strict=True):
+        value = exported.get(name)  # not an op if it is an input
+        if value is not None and _error(output.reshape(-1), value.reshape(-1)) > _TOLERANCE:
+            return "PyTorch's export of the network differs from the network already"
+    tensors = _tensors(model, features)
     errors: dict[fx.Node, float] = {}
     for node, value in wanted.items():
         got = tensors.get(node.name)
@@ -80,11 +82,11 @@ def first_difference(
 
 
 def first_overflow(
-    model: CoreMLModel, image: NDArray[np.uint8], program: torch.export.ExportedProgram
+    model: CoreMLModel, features: Mapping[str, Any], program: torch.export.ExportedProgram
 ) -> str:
     """The first tensor of the file that has values that are not finite, as a part of a sentence."""
     nodes = {node.name: node for node in program.graph.nodes}
-    for name, value in _tensors(model, image).items():
+    for name, value in _tensors(model, features).items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             node = nodes.get(name.removesuffix("_cast_fp16"))
             return f", first at op '{op_name(node)}'{place_of(node)}" if node else ""
@@ -115,9 +117,8 @@ def _error(want: NDArray[Any], got: NDArray[Any]) -> float:
     return float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
 
 
-def _values(program: torch.export.ExportedProgram, planes: Tensor) -> dict[fx.Node, NDArray[Any]]:
+def _values(program: torch.export.ExportedProgram, inputs: list[Tensor]) -> dict[fx.Node, Any]:
     """The tensor of each op, as PyTorch computes it."""
-    module = program.graph_module
     values: dict[fx.Node, NDArray[Any]] = {}
 
     class Recorder(fx.Interpreter):
@@ -128,23 +129,11 @@ def _values(program: torch.export.ExportedProgram, planes: Tensor) -> dict[fx.No
                 values[n] = first.detach().cpu().numpy()
             return result
 
-    signature = program.graph_signature
-    given: list[Any] = []
-    for spec in signature.input_specs:
-        if spec.target is None:
-            given.append(planes)
-        elif spec.target in program.state_dict:
-            given.append(program.state_dict[spec.target])
-        else:
-            given.append(program.constants[spec.target])
     with torch.no_grad():
-        Recorder(module).run(*given)
+        Recorder(program.graph_module).run(*all_inputs(program, inputs))
     return values
 
 
-def _tensors(model: CoreMLModel, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    from PIL import Image
-
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    results = model.run({IMAGE_FEATURE: picture}, intermediate=True)
+def _tensors(model: CoreMLModel, features: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    results = model.run(features, intermediate=True)
     return {name: value for name, value in results.items() if isinstance(value, np.ndarray)}

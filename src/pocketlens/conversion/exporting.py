@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from pocketlens.errors import ConversionError
 from pocketlens.image import InputSpec
 
 __all__ = [
+    "all_inputs",
     "append",
     "core_ops",
     "export",
@@ -123,6 +124,19 @@ def core_ops(program: torch.export.ExportedProgram) -> torch.export.ExportedProg
         lower(program)
     _rewrite_for_coremltools(program)
     return program
+
+
+def all_inputs(program: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> list[Any]:
+    """The arguments of a program's graph: weights and constants, and the inputs of the user."""
+    given, rest = [], list(inputs)
+    for spec in program.graph_signature.input_specs:
+        if spec.target is None:
+            given.append(rest.pop(0))
+        elif spec.target in program.state_dict:
+            given.append(program.state_dict[spec.target])
+        else:
+            given.append(program.constants[spec.target])
+    return given
 
 
 def append(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +25,15 @@ from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABI
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
+from pocketlens.conversion.source_kinds import Precision
 from pocketlens.errors import ConversionError, OutputError
 from pocketlens.heads import Head
 from pocketlens.image import InputSpec
 
-__all__ = ["Precision", "classified", "outputs_of", "to_core_ml"]
+__all__ = ["classified", "image_input", "outputs_of", "to_core_ml"]
 
 _MAX_RANK = 5
 """Of a tensor in Core ML."""
-
-Precision: TypeAlias = Literal["float16", "float32"]
 
 
 def classified(head: Head, temperature: float) -> Callable[[Tensor], Tensor]:
@@ -55,22 +54,24 @@ def classified(head: Head, temperature: float) -> Callable[[Tensor], Tensor]:
 
 def to_core_ml(
     program: torch.export.ExportedProgram,
+    inputs: Callable[[Any], list[Any]],
     *,
-    labels: Sequence[str],
-    input_spec: InputSpec,
     format: Format,  # noqa: A002 - the word of the command line
     precision: Precision,
     folder: Path,
+    labels: Sequence[str] = (),
+    outputs: Sequence[str] = (),
 ) -> tuple[Any, Path | None]:
     """Convert an exported network to a Core ML model.
 
     Args:
-        program: From the planes of one image, see `exporting.export`, to probabilities `(1, K)`.
-        labels: The class names.
-        input_spec: How an image becomes the network's input.
+        program: In core ops; of a classifier, to probabilities `(1, K)`.
+        inputs: Returns the inputs in terms of coremltools, which is its argument.
         format: `mlpackage` or `mlmodel`.
         precision: Of the arithmetic (`mlpackage`) or of the weights (`mlmodel`).
         folder: An empty folder for the weights file.
+        labels: The class names of a classifier.
+        outputs: The names of the outputs of any other model.
 
     Returns:
         The `Model` message, and the path of its weights file; None if it has none.
@@ -86,26 +87,17 @@ def to_core_ml(
             "on Windows; convert on Linux, macOS or in WSL, or use --format mlmodel"
         )
     ct = import_coremltools()
-    one = one_scale(input_spec)
-    image = ct.ImageType(
-        name=IMAGE_FEATURE,
-        shape=(1, input_spec.channels, input_spec.height, input_spec.width),
-        color_layout={
-            "gray": ct.colorlayout.GRAYSCALE,
-            "rgb": ct.colorlayout.RGB,
-            "bgr": ct.colorlayout.BGR,
-        }[input_spec.color],
-        scale=input_spec.scale[0] if one else 1.0,
-        bias=_bias(input_spec) if one else None,
-    )
     options = _target(ct, format, precision, folder)
+    if labels:
+        options["classifier_config"] = ct.ClassifierConfig(list(labels))
+    else:
+        options["outputs"] = [ct.TensorType(name=name) for name in outputs]
     with quiet() as notes:
         try:
             converted = ct.convert(
                 program,
                 source="pytorch",
-                inputs=[image],
-                classifier_config=ct.ClassifierConfig(list(labels)),
+                inputs=inputs(ct),
                 skip_model_load=True,
                 **options,
             )
@@ -121,6 +113,22 @@ def to_core_ml(
     spec = converted.get_spec()
     weights = Path(converted.weights_dir or "") / "weight.bin"
     return spec, weights if weights.is_file() else None
+
+
+def image_input(ct: Any, input_spec: InputSpec) -> Any:
+    """The image as input, in terms of coremltools."""
+    one = one_scale(input_spec)
+    return ct.ImageType(
+        name=IMAGE_FEATURE,
+        shape=(1, input_spec.channels, input_spec.height, input_spec.width),
+        color_layout={
+            "gray": ct.colorlayout.GRAYSCALE,
+            "rgb": ct.colorlayout.RGB,
+            "bgr": ct.colorlayout.BGR,
+        }[input_spec.color],
+        scale=input_spec.scale[0] if one else 1.0,
+        bias=_bias(input_spec) if one else None,
+    )
 
 
 def _target(ct: Any, format: Format, precision: Precision, folder: Path) -> dict[str, Any]:  # noqa: A002
@@ -154,6 +162,8 @@ def _tidy_neural_network(ct: Any, converted: Any, precision: Precision) -> Any:
         spec = halved.get_spec() if isinstance(halved, ct.models.MLModel) else halved
     else:
         spec = converted.get_spec()
+    if spec.WhichOneof("Type") != "neuralNetworkClassifier":
+        return spec
     # The same names and the same order of outputs as in an ML Program.
     current = spec.description.predictedProbabilitiesName
     ct.utils.rename_feature(spec, current, PROBABILITIES_FEATURE)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pocketlens.errors import OptionError
+from pocketlens.evaluation.arrays import ArrayModel
 from pocketlens.image import INPUT_SPEC_KEY, InputSpec
 from pocketlens.prediction import NOTHING, THRESHOLDS_KEY, Thresholds
 
@@ -18,6 +19,7 @@ __all__ = [
     "VERSION_KEY",
     "ModelMetadata",
     "describe",
+    "describe_arrays",
 ]
 
 IMAGE_FEATURE = "image"
@@ -86,16 +88,41 @@ def describe(
     }
     for feature in (*description.input, *description.output):
         feature.shortDescription = texts[feature.name]
+    about = _write(description, metadata, _model_text(labels))
+    about.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
+    if thresholds:
+        about.userDefined[THRESHOLDS_KEY] = thresholds.to_json()
+
+
+def describe_arrays(model: Any, metadata: ModelMetadata, source: ArrayModel) -> None:
+    """Write metadata and feature descriptions to a model from arrays to arrays.
+
+    Args:
+        model: The `Model` message, changed in place. Descriptions that it has are kept.
+        metadata: Author, license, version and description.
+        source: What it was converted from.
+    """
+    description = model.description
+    shapes = {each.name: f"{each.dtype} {each.expected}" for each in source.inputs}
+    texts = {name: f"The array {shape}." for name, shape in shapes.items()}
+    texts[source.label] = _label_text(tuple(map(str, source.labels)))
+    texts[source.probabilities] = "The probability of each class, from 0 to 1, by class."
+    for feature in (*description.input, *description.output):
+        feature.shortDescription = feature.shortDescription or texts.get(feature.name, "")
+    inputs, outputs = (", ".join(names) for names in (shapes, source.outputs))
+    _write(description, metadata, f"Computes {outputs} from {inputs}.")
+
+
+def _write(description: Any, metadata: ModelMetadata, default: str) -> Any:
+    """Write the metadata; the date of conversion is removed."""
     about = description.metadata
     about.author = metadata.author
     about.license = metadata.license
     about.versionString = metadata.version
-    about.shortDescription = metadata.description or _model_text(labels)
+    about.shortDescription = metadata.description or default
     about.userDefined.pop("com.github.apple.coremltools.conversion_date", None)
-    about.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
-    if thresholds:
-        about.userDefined[THRESHOLDS_KEY] = thresholds.to_json()
     about.userDefined[VERSION_KEY] = version("pocketlens")
+    return about
 
 
 def _image_text(spec: InputSpec) -> str:

@@ -48,6 +48,8 @@ def quiet() -> Iterator[Notes]:
             # PyTorch and coremltools each use something of their own that is deprecated.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             warnings.filterwarnings("ignore", "Function _TORCH_OPS_REGISTRY", DeprecationWarning)
+            # The flattened weights of recurrent layers; they are constants at inference.
+            warnings.filterwarnings("ignore", r"The tensor attributes? self\.", UserWarning)
             for module, name, bar in coremltools_progress_bars():
                 stack.enter_context(_replaced(module, name, partial(bar, disable=True)))
             yield notes

@@ -157,7 +157,7 @@ def test_predict_uses_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"pocketlens.{module}.load", stand_in)
     with pytest.raises(Loaded):
         predict("m.mlmodel", np.zeros((1, 1), np.uint8))
-    from pocketlens.conversion.checking import _loaded
+    from pocketlens.conversion.checking import loaded
 
     with pytest.raises(Loaded):
-        _loaded(A)
+        loaded(A)

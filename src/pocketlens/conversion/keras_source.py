@@ -1,0 +1,57 @@
+"""A Keras 3 model as a source of a Core ML file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlens.conversion.from_keras import KerasPredictor, image_shape, load_keras
+from pocketlens.conversion.keras_input import assumed_input, own_scaling, scaling_warning
+from pocketlens.conversion.required import reject_own, required, sized
+from pocketlens.conversion.source_kinds import SourceOptions
+from pocketlens.conversion.torch_source import TorchSource
+
+__all__ = ["KerasSource", "open_keras", "open_predictor"]
+
+
+class KerasSource(TorchSource):
+    """A classifier whose probabilities Keras computes; PyTorch's export of it is converted."""
+
+    def __init__(self, predictor: KerasPredictor) -> None:
+        super().__init__(
+            predictor.network(), predictor.head, predictor.classes, predictor.input_spec
+        )
+        self.predictor = predictor
+        if own := own_scaling(predictor.model):
+            self.notes = (f"the model scales pixels itself, in the layer {own.layer}",)
+        if warning := scaling_warning(predictor.model, predictor.input_spec):
+            self.warnings = (warning,)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities `(N, K)` as Keras computes them."""
+        return self.predictor.with_input(
+            color=self.input_spec.color, scale=self.input_spec.scale, bias=self.input_spec.bias
+        ).probabilities(images)
+
+
+def open_predictor(model: KerasPredictor, options: SourceOptions) -> KerasSource:
+    """A KerasPredictor as a source."""
+    reject_own(options, "a KerasPredictor")
+    return KerasSource(model)
+
+
+def open_keras(model: Path | Any, options: SourceOptions) -> KerasSource:
+    """A `.keras` file or a model in memory as a source; see `open_source`."""
+    network = load_keras(model) if isinstance(model, Path) else model
+    what = str(model) if isinstance(model, Path) else "a Keras model"
+    if options.labels is not None and options.input_spec is None and options.assume:
+        height, width, channels = image_shape(network)
+        height, width = sized(options, height, width, what)
+        spec = assumed_input(network, height, width, channels, **options.values)
+        options = replace(options, input_spec=spec)
+    labels, spec = required(options, what)
+    return KerasSource(KerasPredictor(network, labels, spec, head=options.head))

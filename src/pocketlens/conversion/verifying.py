@@ -1,0 +1,111 @@
+"""Compare a Core ML file from arrays to arrays with its source, on data of the user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pocketlens.conversion.array_checking import HALF_TOLERANCE, made_up_cases
+from pocketlens.conversion.array_probes import probe_arrays
+from pocketlens.conversion.core_ml_arrays import CoreMLArrays
+from pocketlens.conversion.labels import read_labels
+from pocketlens.conversion.source_kinds import ArraySource, SourceOptions
+from pocketlens.conversion.sources import open_source
+from pocketlens.coreml import CoreMLModel, load
+from pocketlens.coreml.file.time_limit import default_time_limit
+from pocketlens.errors import OptionError
+from pocketlens.evaluation.array_files import load_arrays
+from pocketlens.evaluation.arrays import (
+    ArrayModel,
+    ArrayParity,
+    Arrays,
+    compare_arrays,
+    split_cases,
+)
+
+__all__ = ["verify_arrays"]
+
+
+def verify_arrays(
+    source: Any,
+    model: CoreMLModel | str | os.PathLike[str],
+    data: Arrays | str | os.PathLike[str] | None = None,
+    *,
+    inputs: Any = None,
+    labels: Any = None,
+    tolerance: float | None = None,
+    agreement: float = 0.999,
+) -> ArrayParity:
+    """Compare a Core ML file that takes arrays with the model that it was converted from.
+
+    Args:
+        source: What `convert` takes, the path of a file or a model in memory; or another Core ML
+            file.
+        model: The Core ML file.
+        data: An array for each input by its name; or the path of an `.npz`, `.npy` or `.csv` file
+            or of a folder of them. None: made-up arrays.
+        inputs: As in `convert`.
+        labels: As in `convert`.
+        tolerance: The largest difference allowed, as a share of the largest number of an output;
+            by default 0.01, which rounding to float16 needs, and less for models that are not
+            rounded.
+        agreement: The smallest share of equal labels allowed, in [0, 1].
+
+    Raises:
+        OptionError: The source is an image classifier: compare it with `verify`.
+        DataError: The data cannot be read, or do not fit the model.
+        ConversionError: As in `convert`.
+    """
+    file = model if isinstance(model, CoreMLModel) else _loaded(model)
+    first = _opened(source, inputs, labels)
+    second = CoreMLArrays(file, rows=first.rows)
+    if tolerance is None:
+        exact = isinstance(first, ArraySource) and not first.halves
+        tolerance = first.tolerance if exact else HALF_TOLERANCE  # type: ignore[attr-defined]
+    cases = _cases(first, data)
+    found = compare_arrays(
+        first, second, cases, tolerance=tolerance, agreement=agreement, made_up=data is None
+    )
+    if found.passed or not isinstance(first, ArraySource):
+        return found
+    return replace(found, note=first.first_difference(file, _worst_case(first, second, cases)))
+
+
+def _opened(source: Any, inputs: Any, labels: Any) -> ArrayModel:
+    if isinstance(source, ArrayModel):
+        return source
+    if isinstance(source, (str, os.PathLike)) and Path(source).suffix in (".mlpackage", ".mlmodel"):
+        source = _loaded(source)
+    if isinstance(source, CoreMLModel):
+        return CoreMLArrays(source, rows=True)
+    names = None if labels is None else read_labels(labels)
+    opened = open_source(source, SourceOptions(inputs=inputs, labels=names))
+    if not isinstance(opened, ArraySource):
+        raise OptionError("the source classifies images; compare it with verify and a Dataset")
+    return opened
+
+
+def _loaded(path: str | os.PathLike[str]) -> CoreMLModel:
+    return load(path, time_limit=default_time_limit())
+
+
+def _cases(model: ArrayModel, data: Arrays | str | os.PathLike[str] | None) -> list[Arrays]:
+    if data is None:
+        if isinstance(model, ArraySource):
+            return made_up_cases(model)
+        return [arrays for _, arrays in probe_arrays(model.inputs)]
+    sets = [dict(data)] if isinstance(data, Mapping) else load_arrays(data, model.inputs)
+    return [case for each in sets for case in split_cases(model, each)]
+
+
+def _worst_case(first: ArrayModel, second: ArrayModel, cases: list[Arrays]) -> Arrays:
+    """The arrays of the run that differs most."""
+
+    def distance(case: Arrays) -> float:
+        found = compare_arrays(first, second, [case])
+        return max(each.share if each.equal is None else 1 - each.equal for each in found.outputs)
+
+    return max(cases, key=distance)
