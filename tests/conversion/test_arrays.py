@@ -123,12 +123,12 @@ def test_regression_and_classes(kind: str, precision: str, tmp_path: Path) -> No
 
 
 def test_a_wrong_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = TorchArrays.run
+    original = TorchArrays._named
 
-    def wrong(self: TorchArrays, arrays: Any) -> Any:
-        return {name: value + 0.5 for name, value in original(self, arrays).items()}
+    def wrong(self: TorchArrays, outputs: Any) -> Any:
+        return {name: value + 0.5 for name, value in original(self, outputs).items()}
 
-    monkeypatch.setattr(TorchArrays, "run", wrong)
+    monkeypatch.setattr(TorchArrays, "_named", wrong)
     for precision in ("float16", "float32"):
         with pytest.raises(CheckFailedError, match=r"for .*, the output 'mean' has .* instead of"):
             convert(Tokens(), tmp_path / "m", inputs=INPUTS, precision=precision)

@@ -78,12 +78,15 @@ def verify(
     A model that takes arrays is compared on --data X.npz, X.npy, X.csv or a folder of these;
     without it, on made-up arrays.
     """
+    from pocketlens.conversion.sources import kind_of_file
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation import Readings, Tolerance, find_readings
     from pocketlens.evaluation import verify as compare
 
     source = is_source(model)
+    if source:
+        kind_of_file(model)
     if other is not None and not told.given and (source or is_core_ml(model)):
         second_file = load(core_ml_file(other), time_limit=default_time_limit())
         if second_file.interface.image is None:

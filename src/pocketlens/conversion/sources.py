@@ -35,7 +35,7 @@ from pocketlens.conversion.source_kinds import ArraySource, ImageSource, SourceO
 from pocketlens.errors import ConversionError, OptionError, instead_of_file, missing_package
 from pocketlens.files import first_bytes
 
-__all__ = ["KINDS", "REFUSED", "Kind", "Refused", "is_source_file", "open_source"]
+__all__ = ["KINDS", "REFUSED", "Kind", "Refused", "is_source_file", "kind_of_file", "open_source"]
 
 
 class Kind(NamedTuple):
@@ -175,7 +175,7 @@ def open_source(model: Any, options: SourceOptions | None = None) -> ImageSource
     options = options or SourceOptions()
     if isinstance(model, (str, Path)) or hasattr(model, "__fspath__"):
         path = Path(model)
-        return _kind_of_file(path).open(path, options)
+        return kind_of_file(path).open(path, options)
     for kind in KINDS:
         if kind.is_object(model):
             return kind.open(model, options)
@@ -192,7 +192,12 @@ def is_source_file(path: Path) -> bool:
     return any(_ends(path, ending) for ending in known)
 
 
-def _kind_of_file(path: Path) -> Kind:
+def kind_of_file(path: Path) -> Kind:
+    """The kind of source that a file is, by its name.
+
+    Raises:
+        ConversionError: It does not exist, or cannot be converted; the message says what to do.
+    """
     # The longest ending counts: `model.keras.json` is not a `.json`.
     rows = [(ending, kind) for kind in KINDS for ending in kind.endings if _ends(path, ending)]
     if rows:
