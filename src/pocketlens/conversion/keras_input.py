@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,15 @@ from pocketlens.compat import keras_constants_of, keras_layers_of
 from pocketlens.errors import printable
 from pocketlens.image import InputSpec
 
-__all__ = ["FAR", "RAW", "OwnScaling", "assumed_input", "own_scaling", "scaling_warning"]
+__all__ = [
+    "FAR",
+    "RAW",
+    "OwnScaling",
+    "assumed_input",
+    "assumed_spec",
+    "own_scaling",
+    "scaling_warning",
+]
 
 RAW = 0.05
 """A layer that multiplies by less than this expects pixels from 0 to 255, not from 0 to 1."""
@@ -61,15 +69,33 @@ def assumed_input(model: Any, height: int, width: int, channels: int, **known: A
     Raises:
         OptionError: A field of the wrong type or out of range.
     """
+    return assumed_spec(height, width, channels, own_scaling(model) is not None, known)
+
+
+def assumed_spec(
+    height: int, width: int, channels: int, scales: bool, known: Mapping[str, Any]
+) -> InputSpec:
+    """An InputSpec of which some fields are known; the others are marked as assumed.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        channels: 1 or 3.
+        scales: Whether the model scales pixels itself.
+        known: The fields that are known.
+
+    Raises:
+        OptionError: A field of the wrong type or out of range.
+    """
+    known = dict(known)
     assumed: list[str] = []
     if "color" not in known:
         known["color"] = "gray" if channels == 1 else "rgb"
         assumed += ["color"] if channels == 3 else []
     if "scale" not in known:
-        own = own_scaling(model)
-        known["scale"] = 1.0 if own else 1 / 255
-        assumed += [] if own else ["scale"]
-        if own and "bias" not in known:
+        known["scale"] = 1.0 if scales else 1 / 255
+        assumed += [] if scales else ["scale"]
+        if scales and "bias" not in known:
             known["bias"] = 0.0
     return InputSpec.assuming(height, width, known.pop("color"), **known, assumed=tuple(assumed))
 

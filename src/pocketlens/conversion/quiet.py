@@ -50,6 +50,8 @@ def quiet() -> Iterator[Notes]:
             warnings.filterwarnings("ignore", "Function _TORCH_OPS_REGISTRY", DeprecationWarning)
             # The flattened weights of recurrent layers; they are constants at inference.
             warnings.filterwarnings("ignore", r"The tensor attributes? self\.", UserWarning)
+            # It bounds a repeated op by infinities, which float16 does not have.
+            warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
             for module, name, bar in coremltools_progress_bars():
                 stack.enter_context(_replaced(module, name, partial(bar, disable=True)))
             yield notes

@@ -91,6 +91,7 @@ KINDS: tuple[Kind, ...] = (
         (".keras",),
         _instance_of("keras", "Model"),
     ),
+    Kind("a program of torch.export", "from_pt2:open_program", (".pt2",)),
     Kind("a PyTorch module", "from_module:open_module", (), _instance_of("torch.nn", "Module")),
 )
 

@@ -136,7 +136,7 @@ class TorchArrays(ArraySource):
         self.outputs = tuple(
             f"{name}_out" if name in taken else name for name in outputs_of_program(program)
         )
-        self._example = example
+        self.example = example
         self._program: torch.export.ExportedProgram | None = None
         self.head: Head | None = None
         if options.labels is not None:
@@ -222,10 +222,10 @@ class TorchArrays(ArraySource):
     def probes(self) -> list[Probe]:
         """Made-up inputs, and those that the program was exported with."""
         probes = probe_arrays(self.inputs)
-        if self._example is not None:
+        if self.example is not None:
             arrays = {
                 each.name: value.detach().cpu().numpy().astype(each.dtype)
-                for each, value in zip(self.inputs, self._example, strict=True)
+                for each, value in zip(self.inputs, self.example, strict=True)
             }
             probes.insert(0, ("the example of the export", arrays))
         return probes

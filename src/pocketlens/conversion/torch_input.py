@@ -13,9 +13,17 @@ from pocketlens.conversion.keras_input import FAR, RAW
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.image import InputSpec
 
-__all__ = ["torch_scaling_warning"]
+__all__ = ["torch_own_scaling", "torch_scaling_warning"]
 
 _SAME = {"clone", "contiguous", "permute", "to", "_to_copy", "flip"}
+
+
+def torch_own_scaling(program: torch.export.ExportedProgram) -> str | None:
+    """The op, with its layer, with which a network scales pixels itself; None if there is none."""
+    for node, constants in _first_ops(program):
+        if _scales(op_name(node), [float(value.abs().max()) for value in constants]):
+            return f"op '{op_name(node)}'{place_of(node)}"
+    return None
 
 
 def torch_scaling_warning(
@@ -30,14 +38,12 @@ def torch_scaling_warning(
     # With a scale for each channel, the program itself begins with that of the InputSpec.
     if not one_scale(input_spec) or abs(input_spec.scale[0]) > RAW:
         return None
-    for node, constants in _first_ops(program):
-        if _scales(op_name(node), [float(value.abs().max()) for value in constants]):
-            return (
-                f"the network scales pixels itself, at op '{op_name(node)}'{place_of(node)}, and "
-                f"the InputSpec scales them by {input_spec.scale[0]:.4g} before: they are scaled "
-                "twice; use scale 1 and bias 0"
-            )
-    return None
+    if (own := torch_own_scaling(program)) is None:
+        return None
+    return (
+        f"the network scales pixels itself, at {own}, and the InputSpec scales them by "
+        f"{input_spec.scale[0]:.4g} before: they are scaled twice; use scale 1 and bias 0"
+    )
 
 
 def _scales(op: str, sizes: list[float]) -> bool:

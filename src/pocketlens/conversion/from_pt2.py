@@ -1,0 +1,122 @@
+"""`.pt2` files of `torch.export`: classifiers of images, and models from arrays to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export.graph_signature import OutputKind
+
+from pocketlens.conversion.exporting import all_inputs
+from pocketlens.conversion.keras_input import assumed_spec
+from pocketlens.conversion.places import op_name, place_of
+from pocketlens.conversion.pt2 import load_pt2
+from pocketlens.conversion.required import sized
+from pocketlens.conversion.source_kinds import SourceOptions
+from pocketlens.conversion.torch_arrays import TorchArrays
+from pocketlens.conversion.torch_input import torch_own_scaling
+from pocketlens.conversion.torch_source import TorchSource, image_source
+from pocketlens.errors import ConversionError, OptionError
+
+__all__ = ["ProgramNetwork", "open_program"]
+
+
+def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArrays:
+    """A `.pt2` file of `torch.export.save` as a source; see `open_source`.
+
+    With labels, and one image `(N, C, H, W)` as its input, it classifies images.
+
+    Raises:
+        ConversionError: See `pt2.load_pt2`; or it was exported in training mode.
+    """
+    program = load_pt2(path)
+    _check_inference(path, program)
+    source = TorchArrays(program, replace(options, labels=None), _examples(program))
+    shape = source.inputs[0].shape if len(source.inputs) == 1 else ()
+    image = len(shape) == 4 and shape[1] in (1, 3) and source.inputs[0].dtype == "float32"
+    if options.input_spec is None and (options.labels is None or not (options.assume and image)):
+        return source if options.labels is None else TorchArrays(program, options, source.example)
+    if not image:
+        raise OptionError(
+            f"{path} takes {', '.join(f'{each.name} {each.expected}' for each in source.inputs)}, "
+            "not one image (N, channels, height, width) with 1 or 3 channels; leave out the "
+            "InputSpec"
+        )
+    if shape[0] not in (1, None):
+        raise ConversionError(
+            f"{path} was exported for batches of {shape[0]} images; export it with an example of "
+            "one image, or with a batch of any size"
+        )
+    notes: tuple[str, ...] = ()
+    if options.input_spec is None:
+        own = torch_own_scaling(program)
+        notes = (f"the network scales pixels itself, at {own}",) if own else ()
+        sides = [side if isinstance(side, int) else None for side in shape[2:]]
+        height, width = sized(options, sides[0], sides[1], str(path))
+        channels = 1 if shape[1] == 1 else 3
+        spec = assumed_spec(height, width, channels, own is not None, options.values)
+        options = replace(options, input_spec=spec)
+    found = image_source(ProgramNetwork(program).eval(), options, str(path))
+    found.notes = notes
+    return found
+
+
+def _examples(program: torch.export.ExportedProgram) -> list[Tensor] | None:
+    """The inputs that a program was exported with, if all of them are tensors."""
+    leaves = _leaves(program.example_inputs or ())
+    names = program.graph_signature.user_inputs
+    if len(leaves) != len(names) or not all(isinstance(each, Tensor) for each in leaves):
+        return None
+    return leaves
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """The values in tuples, lists and dictionaries, in the order of PyTorch."""
+    if isinstance(tree, Mapping):
+        tree = tree.values()
+    elif not isinstance(tree, (tuple, list)):
+        return [tree]
+    return [leaf for each in tree for leaf in _leaves(each)]
+
+
+def _check_inference(path: Path, program: torch.export.ExportedProgram) -> None:
+    """Refuse a program in training mode: it drops values at random."""
+    training = {
+        torch.ops.aten.dropout.default: 2,
+        torch.ops.aten.batch_norm.default: 5,
+        torch.ops.aten.feature_dropout.default: 2,
+        torch.ops.aten.alpha_dropout.default: 2,
+    }
+    for node in program.graph.nodes:
+        at = training.get(node.target)
+        if at is not None and len(node.args) > at and node.args[at] is True:
+            raise ConversionError(
+                f"{path} was exported in training mode (op {op_name(node)!r}{place_of(node)}); "
+                "call network.eval() before torch.export.export, and save it again"
+            )
+
+
+class ProgramNetwork(nn.Module):
+    """A program with one input and one output as a module."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        super().__init__()
+        self.inner = program.graph_module
+        values = all_inputs(program, [torch.empty(0)])
+        specs = program.graph_signature.input_specs
+        self._at = next(at for at, spec in enumerate(specs) if spec.target is None)
+        values.pop(self._at)
+        self.values = nn.ParameterList(nn.Parameter(each.data, False) for each in values)
+        kinds = [spec.kind for spec in program.graph_signature.output_specs]
+        self._outputs = [at for at, kind in enumerate(kinds) if kind == OutputKind.USER_OUTPUT]
+
+    def forward(self, image: Tensor) -> Any:
+        """The output of the program; if it has several, a tuple."""
+        values = list(self.values)
+        results = fx.Interpreter(self.inner).run(*values[: self._at], image, *values[self._at :])
+        outputs = tuple(results[at] for at in self._outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
