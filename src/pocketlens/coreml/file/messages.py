@@ -30,14 +30,14 @@ SMALL, SAMPLE = 256, 32
 """Of the messages below 256 bytes, one in 32 is looked into, chosen at random."""
 
 
-def messages_in(data: bytes, most: int) -> int:
-    """About how many messages the specification `data` has, or lists that take as much.
+def messages_in(data: bytes, most: int, root: Any = None) -> int:
+    """About how many messages `data` has, or lists that take as much.
 
-    Counting stops above `most`.
+    Counting stops above `most`. `root` is the descriptor of the whole; None for a specification.
     """
     if len(data) <= FREE:
         return 0
-    descriptor = generated("Model_pb2").Model.DESCRIPTOR
+    descriptor = root or generated("Model_pb2").Model.DESCRIPTOR
     fields: dict[str, tuple[dict[int, Any], dict[int, float]]] = {}
     choose = random.SystemRandom().random  # a file cannot know which messages are looked into
     count = 0.0

@@ -1,0 +1,276 @@
+"""A prepared ONNX network as a Core ML program, through the package onnx2coreml."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketlens.compat import COREMLTOOLS_WRITE_FAILED, coremltools_writes_programs
+from pocketlens.conversion.from_onnx.preparing import Prepared
+from pocketlens.conversion.from_onnx.reading import node_text
+from pocketlens.conversion.package import Format
+from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
+from pocketlens.errors import ConversionError, OutputError, missing_package, printable
+
+__all__ = ["known_ops", "to_core_ml"]
+
+SHOWN = 8
+"""How many ops without a lowering a message names, and how many nodes of each."""
+
+_TARGETS = ("iOS16", "iOS17", "iOS18")
+
+
+def known_ops() -> frozenset[str]:
+    """The ONNX ops that have a lowering.
+
+    Raises:
+        MissingExtraError: onnx2coreml is not installed.
+    """
+    import_converter()
+    from pocketlens.conversion.from_onnx.lowerings import LIBRARY, LOWERINGS
+
+    return frozenset((*LIBRARY, *LOWERINGS))
+
+
+def import_converter() -> Any:
+    """The package onnx2coreml."""
+    import_coremltools()
+    try:
+        import onnx2coreml
+    except ModuleNotFoundError as error:
+        raise missing_package(error, purpose="converting an ONNX network") from error
+    return onnx2coreml
+
+
+def check_coverage(prepared: Prepared) -> None:
+    """Raise ConversionError if nodes have ops without a lowering; the message names them all."""
+    known = known_ops()
+    missing: dict[str, list[str]] = defaultdict(list)
+    for node in prepared.model.graph.node:
+        key = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+        if key not in known:
+            missing[key].append(node.name or f"of '{node.output[0]}'")
+    if not missing:
+        return
+    listed = []
+    for op, nodes in sorted(missing.items()):
+        shown = ", ".join(map(printable, nodes[:SHOWN]))
+        more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""
+        listed.append(f"{printable(op)} ({len(nodes)} node{'s' * (len(nodes) > 1)}: {shown}{more})")
+    custom = any("." in op for op in missing)
+    flow = set(missing) & {"If", "Loop", "Scan", "SequenceMap"}
+    way = (
+        "ops of other packages are not part of ONNX: export the network again without them "
+        "(without ONNX Runtime's optimizations)"
+        if custom
+        else "export the network again without branches and loops, with fixed shapes"
+        if flow
+        else "replace these parts of the network, or cut the network before them and compute the "
+        "rest in the app"
+    )
+    raise ConversionError(f"Core ML has no counterpart for: {'; '.join(listed)}; {way}")
+
+
+def to_core_ml(
+    prepared: Prepared,
+    *,
+    format: Format,  # noqa: A002 - the word of the command line
+    half: bool,
+    folder: Path,
+    labels: Sequence[str] = (),
+    image: str | None = None,
+    color: str = "rgb",
+) -> tuple[Any, Path | None]:
+    """Convert a prepared network to a Core ML model.
+
+    Args:
+        prepared: The network; with `labels`, it has one output, probabilities `(1, K)`.
+        format: `mlpackage` or `mlmodel`.
+        half: Whether to compute (`mlpackage`) or store the weights (`mlmodel`) in float16.
+        folder: An empty folder for the weights file.
+        labels: The class names of a classifier.
+        image: The input that is an image, `(1, C, H, W)`; None without one.
+        color: Its colors: `gray`, `rgb` or `bgr`.
+
+    Returns:
+        The `Model` message, and the path of its weights file; None if it has none.
+
+    Raises:
+        ConversionError: A node cannot be converted; the message names it and its op.
+        OutputError: The temporary folder cannot be written.
+    """
+    if format == "mlpackage" and not coremltools_writes_programs():
+        raise ConversionError(
+            "this build of coremltools cannot write ML Programs: its native library is missing, as "
+            "on Windows; convert on Linux, macOS or in WSL, or use --format mlmodel"
+        )
+    ct = import_coremltools()
+    check_coverage(prepared)
+    options: dict[str, Any] = {"convert_to": "neuralnetwork"}
+    target = ct.target.iOS16
+    if format == "mlpackage":
+        options = {
+            "convert_to": "mlprogram",
+            "minimum_deployment_target": target,
+            "compute_precision": ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+            "package_dir": str(folder / "converted.mlpackage"),
+        }
+    if labels:
+        options["classifier_config"] = ct.ClassifierConfig(list(labels))
+    if image is not None:
+        layouts = {
+            "gray": ct.colorlayout.GRAYSCALE,
+            "rgb": ct.colorlayout.RGB,
+            "bgr": ct.colorlayout.BGR,
+        }
+        shape = next(
+            tuple(dim.dim_value for dim in each.type.tensor_type.shape.dim)
+            for each in prepared.model.graph.input
+            if each.name == image
+        )
+        options["inputs"] = [ct.ImageType(name=image, shape=shape, color_layout=layouts[color])]
+    with quiet():
+        program = _program(prepared, target)
+        try:
+            converted = ct.convert(program, source="milinternal", skip_model_load=True, **options)
+        except Exception as error:  # coremltools raises exceptions of any type
+            if isinstance(error, OSError) or COREMLTOOLS_WRITE_FAILED in str(error):
+                raise OutputError(
+                    f"the temporary folder {folder} cannot be written: {first_line(error)}; free "
+                    "some space, or set TMPDIR to another folder"
+                ) from error
+            raise ConversionError(
+                f"coremltools cannot convert the network: {first_line(error)}; try --format "
+                f"{'mlmodel' if format == 'mlpackage' else 'mlpackage'}, or export the network "
+                "again with other ops"
+            ) from error
+    if format == "mlmodel":
+        from pocketlens.conversion.from_torch import tidy_neural_network
+
+        return tidy_neural_network(ct, converted, half=half, classifier=bool(labels)), None
+    weights = Path(converted.weights_dir or "") / "weight.bin"
+    return converted.get_spec(), weights if weights.is_file() else None
+
+
+def _program(prepared: Prepared, target: Any) -> Any:
+    """The network in coremltools' own form."""
+    package = import_converter()
+    from pocketlens.conversion.from_onnx.lowerings import LOWERINGS
+
+    converter = package.Converter()
+    for op, lowering in LOWERINGS.items():
+        converter.register(op)(_adapted(op, lowering, prepared))
+    _check_library(prepared)
+    try:
+        return converter.to_mil(prepared.model, target=target, fuse=False)
+    except package.Onnx2CoreMLError as error:
+        raise ConversionError(f"onnx2coreml cannot convert the network: {_text(error)}") from error
+
+
+def _check_library(prepared: Prepared) -> None:
+    """Refuse attributes that onnx2coreml would ignore."""
+    from pocketlens.conversion.from_onnx.lowerings import LIBRARY, LOWERINGS
+
+    for node in prepared.model.graph.node:
+        if node.op_type in LIBRARY and node.op_type not in LOWERINGS:
+            for attribute in node.attribute:
+                if attribute.name not in LIBRARY[node.op_type]:
+                    raise ConversionError(_refusal(node, attribute.name))
+
+
+def _refusal(node: Any, attribute: str) -> str:
+    return (
+        f"{node_text(node)} sets {printable(attribute)}, which has no counterpart in Core ML; "
+        "export the network again without it"
+    )
+
+
+def _adapted(op: str, lowering: Callable[..., Any], prepared: Prepared) -> Callable[..., Any]:
+    """A lowering in the form that onnx2coreml calls: with its context and the node."""
+    from pocketlens.conversion.from_onnx.lowerings import IGNORED
+
+    parameters = inspect.signature(lowering).parameters
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+
+    def lower(context: Any, node: Any) -> list[Any]:
+        import onnx
+
+        given: dict[str, Any] = {}
+        for attribute in node.attribute:
+            if attribute.name in IGNORED.get(op, ()):
+                continue
+            known = parameters.get(attribute.name)
+            if not open_ended and (known is None or known.kind is not known.KEYWORD_ONLY):
+                raise ConversionError(_refusal(node, attribute.name))
+            given[attribute.name] = _value(onnx.helper.get_attribute_value(attribute))
+        if "outputs" in parameters:
+            given["outputs"] = len(node.output)
+        if "op" in parameters:
+            given["op"] = op
+        if "types" in parameters:
+            given["types"] = [_kind(prepared, name) for name in node.input]
+        inputs = [context.values_map[name] if name else None for name in node.input]
+        try:
+            made = lowering(*inputs, **given)
+        except ConversionError as error:
+            raise ConversionError(f"{node_text(node)} cannot be converted: {error}") from error
+        except OutputError:
+            raise
+        except Exception as error:  # coremltools' builder raises exceptions of any type
+            raise ConversionError(
+                f"{node_text(node)} cannot be converted: {first_line(error)}; export the network "
+                "again with other ops"
+            ) from error
+        results = list(made) if isinstance(made, (tuple, list)) else [made]
+        if extra := [name for name in list(node.output)[len(results) :] if name]:
+            raise ConversionError(
+                f"{node_text(node)} has the output '{extra[0]}', which has no counterpart in Core "
+                "ML; export the network without it"
+            )
+        results = results[: len(node.output)]
+        results += [None] * (len(node.output) - len(results))
+        taken = {id(value) for value in context.values_map.values()}
+        return [
+            _named(value, name, taken) for value, name in zip(results, node.output, strict=True)
+        ]
+
+    return lower
+
+
+def _named(value: Any, name: str, taken: set[int]) -> Any:
+    """A result under the name that it has in the network."""
+    from pocketlens.conversion.from_onnx.lowerings.registry import mb
+
+    if value is None or not name:
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return mb.const(val=value, name=name)
+    if id(value) in taken or value.op is None or value.op.op_type == "const":
+        return mb.identity(x=value, name=name)
+    value.set_name(name)
+    return value
+
+
+def _value(value: Any) -> Any:
+    return (
+        value.decode(errors="replace")
+        if isinstance(value, bytes)
+        else ([_value(each) for each in value] if isinstance(value, (list, tuple)) else value)
+    )
+
+
+def _kind(prepared: Prepared, name: str) -> int:
+    """ONNX's number of the type that a tensor has in the file; 0 if it is not known."""
+    import onnx
+
+    dtype = prepared.types.get(name)
+    return 0 if dtype is None else int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def _text(error: Exception) -> str:
+    return printable(" ".join(str(error).split()))[:300]
