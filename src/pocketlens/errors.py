@@ -81,6 +81,7 @@ EXTRAS = {
     "transformers": "hf",
     "keras": "keras",
     "matplotlib": "train",
+    "onnx2coreml": "onnx",
     "torch": "train",
     **dict.fromkeys(
         ("cryptography", "httptools", "segno", "starlette", "uvicorn", "websockets"), "preview"

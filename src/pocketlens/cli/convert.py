@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         "pocketlens convert model.keras --labels labels.txt --scale 1/255 --out Digits.mlpackage",
         "pocketlens convert model.keras --labels cat,dog --color bgr --scale 1 \\",
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
+        "pocketlens convert model.onnx --shape input=1,3,224,224 --out Depth.mlpackage",
         "pocketlens convert model.pt2 --out Forecast.mlpackage   # arrays in, arrays out",
         "pocketlens convert Foreign.mlpackage --color rgb --out Mended.mlpackage",
     )
@@ -52,6 +53,13 @@ def convert(
     told: InputOptions,
     size: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH, if the model accepts any size.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=SIZES, such as input=1,3,224,224: the shape of an input of an ONNX file "
+            "that is not fixed; may be repeated."
+        ),
     ] = None,
     author: Annotated[str, typer.Option(help="The author, as Xcode shows it.")] = "",
     license: Annotated[str, typer.Option(help="The license, as Xcode shows it.")] = "",  # noqa: A002
@@ -98,6 +106,7 @@ def convert(
             f"{model} is a run folder, and its recipe sets its input and classes; remove them",
             **vars(told),
             size=size,
+            shape=shape,
         )
 
         source = Recognizer.load(model)
@@ -114,6 +123,7 @@ def convert(
             f"{model} is a Core ML file, whose network is not converted again; remove them",
             precision=None if precision == "float16" else precision,
             size=size,
+            shape=shape,
             author=author or None,
             license=license or None,
             model_version=model_version or None,
@@ -133,6 +143,7 @@ def convert(
                 assume=True,
                 sizes=_sizes(size),
                 head=check_meaning(told.head),
+                inputs=_shapes(shape),
             ),
         )
         target = out or model.with_suffix("")
@@ -204,6 +215,22 @@ def _input_lines(source: Predictor | ArraySource) -> list[str]:
     if (text := assumed_text(source.input_spec)) is not None:
         lines.append(text)
     return lines
+
+
+def _shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]] | None:
+    """The shapes in options such as `input=1,3,224,224`, by name; None without any."""
+    found = {}
+    for text in texts or ():
+        name, equals, sizes = text.rpartition("=")
+        try:
+            found[name] = tuple(int(size) for size in sizes.split(","))
+        except ValueError:
+            equals = ""
+        if not name or not equals:
+            raise OptionError(
+                f"--shape must be NAME=SIZES, such as input=1,3,224,224; received: {text!r}"
+            )
+    return found or None
 
 
 def _sizes(size: str | None) -> tuple[tuple[int, int], ...]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import io
 import re
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,8 @@ from pocketlens.compat import (
     coremltools_writes_programs,
 )
 from pocketlens.conversion.exporting import one_scale
-from pocketlens.conversion.metadata import IMAGE_FEATURE, LABEL_FEATURE, PROBABILITIES_FEATURE
+from pocketlens.conversion.metadata import IMAGE_FEATURE
+from pocketlens.conversion.neural_network import tidy_neural_network
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
@@ -109,7 +107,7 @@ def to_core_ml(
                 ) from error
             raise ConversionError(_failure(error, notes.failed_op, program)) from error
         if format == "mlmodel":
-            return _tidy_neural_network(ct, converted, precision), None
+            return tidy_neural_network(ct, converted, precision), None
     spec = converted.get_spec()
     weights = Path(converted.weights_dir or "") / "weight.bin"
     return spec, weights if weights.is_file() else None
@@ -146,32 +144,6 @@ def _target(ct: Any, format: Format, precision: Precision, folder: Path) -> dict
 def _bias(input_spec: InputSpec) -> float | list[float]:
     # For gray, coremltools needs a number; a list of one number fails for a NeuralNetwork.
     return input_spec.bias[0] if input_spec.color == "gray" else list(input_spec.bias)
-
-
-def _tidy_neural_network(ct: Any, converted: Any, precision: Precision) -> Any:
-    if precision == "float16":
-        halve = ct.models.neural_network.quantization_utils.quantize_weights
-        try:
-            with redirect_stdout(io.StringIO()):  # it prints a line for every layer
-                halved = halve(converted, 16)
-        except Exception as error:  # coremltools raises no more specific type
-            raise ConversionError(
-                f"coremltools cannot convert the weights to float16: {first_line(error)}; use "
-                "precision float32"
-            ) from error
-        spec = halved.get_spec() if isinstance(halved, ct.models.MLModel) else halved
-    else:
-        spec = converted.get_spec()
-    if spec.WhichOneof("Type") != "neuralNetworkClassifier":
-        return spec
-    # The same names and the same order of outputs as in an ML Program.
-    current = spec.description.predictedProbabilitiesName
-    ct.utils.rename_feature(spec, current, PROBABILITIES_FEATURE)
-    outputs = sorted(spec.description.output, key=lambda output: output.name != LABEL_FEATURE)
-    copies = [copy.deepcopy(output) for output in outputs]
-    del spec.description.output[:]
-    spec.description.output.extend(copies)
-    return spec
 
 
 def outputs_of(

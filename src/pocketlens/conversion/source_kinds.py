@@ -41,7 +41,8 @@ class SourceOptions:
             classifier needs an `input_spec`.
         sizes: The sizes of the image, (height, width), the first one the usual one.
         head: What the outputs are, if the model does not show it.
-        inputs: Of a model in memory that takes arrays, what its inputs are.
+        inputs: Of a model in memory that takes arrays, what its inputs are. Of an ONNX file, a
+            shape for each input whose sizes are not fixed, by its name.
     """
 
     labels: tuple[str, ...] | None = None

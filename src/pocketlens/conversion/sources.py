@@ -92,6 +92,7 @@ KINDS: tuple[Kind, ...] = (
         _instance_of("keras", "Model"),
     ),
     Kind("a program of torch.export", "from_pt2:open_program", (".pt2",)),
+    Kind("an ONNX network", "from_onnx:open_onnx", (".onnx",)),
     Kind("a PyTorch module", "from_module:open_module", (), _instance_of("torch.nn", "Module")),
 )
 

@@ -60,6 +60,9 @@ def verify_arrays(
         ConversionError: As in `convert`.
     """
     file = model if isinstance(model, CoreMLModel) else _loaded(model)
+    if inputs is None and str(source).lower().endswith(".onnx"):
+        # The sizes that were given when the file was made.
+        inputs = {each.name: each.shape for each in file.interface.inputs if each.shape}
     first = _opened(source, inputs, labels)
     second = CoreMLArrays(file, rows=first.rows)
     if tolerance is None:

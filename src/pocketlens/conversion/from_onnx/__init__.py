@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ from pocketlens.conversion.from_onnx.image import (
     layout_of,
     with_pixels,
 )
-from pocketlens.conversion.from_onnx.preparing import Prepared, prepare
+from pocketlens.conversion.from_onnx.preparing import Prepared, identifier, prepare
 from pocketlens.conversion.from_onnx.program import known_ops, to_core_ml
 from pocketlens.conversion.from_onnx.reading import read_onnx
 from pocketlens.conversion.from_onnx.running import Runner
@@ -53,11 +54,14 @@ def open_onnx(model: Path, options: SourceOptions) -> OnnxArrays | OnnxClassifie
     budget = Budget()
     network = read_onnx(model, budget)
     shapes = options.inputs or {}
-    if not isinstance(shapes, dict):
+    if not isinstance(shapes, Mapping):
         raise OptionError(
-            f"inputs of an ONNX file are shapes by name, such as {{'input': (1, 3, 224, 224)}}; "
-            f"received: {shapes!r}"
+            "inputs of an ONNX file must be shapes by name, such as "
+            f"{{'input': (1, 3, 224, 224)}}; received: {shapes!r}"
         )
+    # The names may be those in the Core ML file, such as `input_1` for `input.1`.
+    known_names = {identifier(each.name): each.name for each in network.graph.input}
+    shapes = {known_names.get(identifier(name), name): shape for name, shape in shapes.items()}
     classifies = options.labels is not None or options.input_spec is not None
     if classifies:
         return _classifier(model, network, shapes, options, budget, known)
@@ -211,7 +215,7 @@ class OnnxClassifier(ImageSource):
 def _classifier(
     path: Path,
     network: Any,
-    shapes: dict[str, Any],
+    shapes: Mapping[str, Any],
     options: SourceOptions,
     budget: Budget,
     known: frozenset[str],

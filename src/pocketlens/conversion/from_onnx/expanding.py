@@ -4,40 +4,57 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocketlens.conversion.from_onnx.reading import MAX_NODES
+from pocketlens.conversion.from_onnx.reading import MAX_NODES, ONNX_DOMAINS
 from pocketlens.errors import ConversionError, printable
 
-__all__ = ["expanded", "upgraded"]
+__all__ = ["expanded", "upgraded", "version_of"]
 
 OLDEST = 13
 """Older networks are brought to this version of ONNX's ops first; the lowerings expect it."""
 
 
+def version_of(model: Any) -> int:
+    """The version of ONNX's own ops that a network uses.
+
+    Raises:
+        ConversionError: It uses none of them.
+    """
+    for each in model.opset_import:
+        if each.domain in ONNX_DOMAINS:
+            return int(each.version)
+    raise ConversionError(
+        "the network uses none of ONNX's own ops, only those of "
+        f"{', '.join(printable(each.domain) for each in model.opset_import)}; export it again "
+        "without them"
+    )
+
+
 def upgraded(model: Any) -> Any:
     """The network with ops of the version `OLDEST` or newer."""
-    import onnx
+    import onnx.version_converter
 
-    versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
-    if versions[0] >= OLDEST:
+    version = version_of(model)
+    if version >= OLDEST:
         return model
     try:
         return onnx.version_converter.convert_version(model, OLDEST)
     except Exception as error:  # it raises no more specific type
         raise ConversionError(
-            f"ONNX cannot bring the network from version {versions[0]} of its ops to {OLDEST}: "
+            f"ONNX cannot bring the network from version {version} of its ops to {OLDEST}: "
             f"{printable(' '.join(str(error).split())[-200:])}; export it again with opset 17"
         ) from error
 
 
 def expanded(model: Any, keep: frozenset[str]) -> Any:
-    """The network without the ops that ONNX itself defines by others and that have no lowering."""
-    import onnx
+    """The network without ops that have no lowering, where ONNX defines them by others."""
+    import onnx.defs
+    import onnx.inliner
 
-    version = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    version = version_of(model)
     for _ in range(8):  # functions of functions
         ids = set()
         for node in model.graph.node:
-            if node.domain not in ("", "ai.onnx") or node.op_type in keep:
+            if node.domain not in ONNX_DOMAINS or node.op_type in keep:
                 continue
             schema = onnx.defs.get_schema(node.op_type, version)
             if schema.has_function or schema.has_context_dependent_function:

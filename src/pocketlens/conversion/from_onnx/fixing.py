@@ -46,6 +46,8 @@ def fix_shapes(model: Any, shapes: Mapping[str, Sequence[int]]) -> list[str]:
             for _ in wanted:
                 kind.shape.dim.add()
         dims = list(kind.shape.dim)
+        if not dims and wanted is not None and tuple(wanted) == (1,):
+            wanted = ()  # Core ML's shape of a single number
         if wanted is not None and len(wanted) != len(dims):
             raise OptionError(
                 f"the input '{printable(each.name)}' has {len(dims)} dimensions; received the "

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from pocketlens.conversion.metadata import IMAGE_FEATURE, PROBABILITIES_FEATURE
+from pocketlens.conversion.metadata import IMAGE_FEATURE
 from pocketlens.errors import ConversionError, OptionError, printable
 from pocketlens.heads import Head
 from pocketlens.image import InputSpec
@@ -19,8 +19,8 @@ Layout: TypeAlias = Literal["channels-first", "channels-last", "plane", "flat"]
 IMAGE, PROBABILITIES = "the image of Pocketlens", "the probabilities of Pocketlens"
 """The names of the input and the output in the network; no file has them by chance."""
 
-FEATURES = {IMAGE: IMAGE_FEATURE, PROBABILITIES: PROBABILITIES_FEATURE}
-"""The same -> those in the Core ML file."""
+FEATURES = {IMAGE: IMAGE_FEATURE, PROBABILITIES: "probabilities"}
+"""The same -> those in the Core ML file; coremltools itself uses `classLabel_probs`."""
 
 
 def image_shape(entry: Any) -> tuple[int | None, int | None, int]:
@@ -75,7 +75,7 @@ def layout_of(entry: Any, spec: InputSpec) -> tuple[Layout, tuple[int, ...]]:
     shown = ", ".join("any" if side is None else str(side) for side in dims)
     raise OptionError(
         f"the input '{printable(entry.name)}' has the shape ({shown}); the InputSpec has "
-        f"{spec.shape} (height, width, channels); set its height, width and color to fit the network"
+        f"{spec.shape} (height, width, channels); set its height, width and color to fit"
     )
 
 
@@ -114,10 +114,14 @@ def with_pixels(model: Any, layout: Layout, spec: InputSpec, head: Head) -> Any:
         return name
 
     if any(scale != 1 for scale in spec.scale):
-        factor = constant("scale of Pocketlens", np.array(spec.scale, np.float32).reshape(1, -1, 1, 1))
+        factor = constant(
+            "scale of Pocketlens", np.array(spec.scale, np.float32).reshape(1, -1, 1, 1)
+        )
         last = add(before, "Mul", [last, factor])
     if any(spec.bias):
-        offset = constant("bias of Pocketlens", np.array(spec.bias, np.float32).reshape(1, -1, 1, 1))
+        offset = constant(
+            "bias of Pocketlens", np.array(spec.bias, np.float32).reshape(1, -1, 1, 1)
+        )
         last = add(before, "Add", [last, offset])
     if layout in ("channels-last", "flat"):
         last = add(before, "Transpose", [last], perm=[0, 2, 3, 1])

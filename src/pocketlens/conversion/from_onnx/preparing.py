@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.conversion.from_onnx.expanding import expanded, upgraded
-from pocketlens.conversion.from_onnx.reading import charge, node_text
+from pocketlens.conversion.from_onnx.coverage import check_coverage
+from pocketlens.conversion.from_onnx.expanding import expanded, upgraded, version_of
+from pocketlens.conversion.from_onnx.reading import ONNX_DOMAINS, charge, node_text
 from pocketlens.coreml.file.budget import Budget
 from pocketlens.coreml.graph.inference import MAX_TENSOR_BYTES
 from pocketlens.errors import ConversionError, printable
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "identifier", "prepare"]
 
 MAX_RANK = 5
 """Of an input or output of a Core ML model."""
@@ -81,21 +82,29 @@ def prepare(
     Raises:
         ConversionError: The network has something that Core ML cannot express.
     """
-    return _Preparation(expanded(upgraded(model), keep), budget, names or {}).run()
+    model = expanded(upgraded(model), keep)
+    check_coverage(model.graph.node, keep | FOLDED | {"Dropout"})
+    prepared = _Preparation(model, budget, names or {}).run()
+    check_coverage(prepared.model.graph.node, keep)
+    return prepared
+
+
+def identifier(name: str) -> str:
+    """A name with other characters than letters, digits and `_` replaced, as Core ML wants it."""
+    base = re.sub(r"\W", "_", name, flags=re.ASCII) or "tensor"
+    return f"_{base}" if base[0].isdigit() else base
 
 
 class _Preparation:
     """One walk over the nodes of a network."""
 
     def __init__(self, model: Any, budget: Budget, names: Mapping[str, str]) -> None:
-        import onnx
+        import onnx.shape_inference
 
         self.onnx = onnx
         self.source = model
         self.budget = budget
-        self.version = next(
-            each.version for each in model.opset_import if each.domain in ("", "ai.onnx")
-        )
+        self.version = version_of(model)
         self.imports = [onnx.helper.make_operatorsetid("", self.version)]
         self.ir_version = max(model.ir_version, 8)
         self.types: dict[str, Any] = {}  # by the name in the file: TypeProto
@@ -140,8 +149,7 @@ class _Preparation:
     def _named(self, name: str) -> str:
         """The name of a tensor in the Core ML model."""
         if name not in self.result.tensors:
-            base = re.sub(r"\W", "_", name, flags=re.ASCII) or "tensor"
-            base = f"_{base}" if base[0].isdigit() else base
+            base = identifier(name)
             unique, number = base, 0
             while unique in self.taken:
                 number += 1
@@ -246,7 +254,7 @@ class _Preparation:
         """Add a node, or compute what it makes."""
         onnx = self.onnx
         known = self._infer(node)
-        plain = node.domain in ("", "ai.onnx")
+        plain = node.domain in ONNX_DOMAINS
         if plain and node.op_type in ("Identity", "Dropout") and self._passes(node):
             self.types[node.output[0]] = known.get(node.output[0], self.types.get(node.input[0]))
             if node.input[0] in self.constants:
@@ -283,7 +291,7 @@ class _Preparation:
     def _infer(self, node: Any) -> dict[str, Any]:
         """The types of a node's outputs, by their names in the file."""
         onnx = self.onnx
-        if node.domain not in ("", "ai.onnx") or any(
+        if node.domain not in ONNX_DOMAINS or any(
             name and name not in self.types for name in node.input
         ):
             return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,12 @@ import numpy as np
 from pocketlens.compat import COREMLTOOLS_WRITE_FAILED, coremltools_writes_programs
 from pocketlens.conversion.from_onnx.preparing import Prepared
 from pocketlens.conversion.from_onnx.reading import node_text
+from pocketlens.conversion.neural_network import tidy_neural_network
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError, OutputError, missing_package, printable
 
 __all__ = ["known_ops", "to_core_ml"]
-
-SHOWN = 8
-"""How many ops without a lowering a message names, and how many nodes of each."""
-
-_TARGETS = ("iOS16", "iOS17", "iOS18")
 
 
 def known_ops() -> frozenset[str]:
@@ -45,35 +40,6 @@ def import_converter() -> Any:
     except ModuleNotFoundError as error:
         raise missing_package(error, purpose="converting an ONNX network") from error
     return onnx2coreml
-
-
-def check_coverage(prepared: Prepared) -> None:
-    """Raise ConversionError if nodes have ops without a lowering; the message names them all."""
-    known = known_ops()
-    missing: dict[str, list[str]] = defaultdict(list)
-    for node in prepared.model.graph.node:
-        key = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-        if key not in known:
-            missing[key].append(node.name or f"of '{node.output[0]}'")
-    if not missing:
-        return
-    listed = []
-    for op, nodes in sorted(missing.items()):
-        shown = ", ".join(map(printable, nodes[:SHOWN]))
-        more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""
-        listed.append(f"{printable(op)} ({len(nodes)} node{'s' * (len(nodes) > 1)}: {shown}{more})")
-    custom = any("." in op for op in missing)
-    flow = set(missing) & {"If", "Loop", "Scan", "SequenceMap"}
-    way = (
-        "ops of other packages are not part of ONNX: export the network again without them "
-        "(without ONNX Runtime's optimizations)"
-        if custom
-        else "export the network again without branches and loops, with fixed shapes"
-        if flow
-        else "replace these parts of the network, or cut the network before them and compute the "
-        "rest in the app"
-    )
-    raise ConversionError(f"Core ML has no counterpart for: {'; '.join(listed)}; {way}")
 
 
 def to_core_ml(
@@ -110,7 +76,6 @@ def to_core_ml(
             "on Windows; convert on Linux, macOS or in WSL, or use --format mlmodel"
         )
     ct = import_coremltools()
-    check_coverage(prepared)
     options: dict[str, Any] = {"convert_to": "neuralnetwork"}
     target = ct.target.iOS16
     if format == "mlpackage":
@@ -150,9 +115,8 @@ def to_core_ml(
                 "again with other ops"
             ) from error
     if format == "mlmodel":
-        from pocketlens.conversion.from_torch import tidy_neural_network
-
-        return tidy_neural_network(ct, converted, half=half, classifier=bool(labels)), None
+        precision = "float16" if half else "float32"
+        return tidy_neural_network(ct, converted, precision), None
     weights = Path(converted.weights_dir or "") / "weight.bin"
     return converted.get_spec(), weights if weights.is_file() else None
 

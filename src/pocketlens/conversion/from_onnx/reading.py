@@ -13,7 +13,7 @@ from pocketlens.coreml.file.messages import MESSAGE_BYTES, messages_in
 from pocketlens.errors import ConversionError, ModelFileError, instead_of_file, printable
 from pocketlens.files import open_nofollow, read_limited
 
-__all__ = ["MAX_FILE_BYTES", "MAX_NODES", "inner_graphs", "node_text", "read_onnx"]
+__all__ = ["MAX_FILE_BYTES", "MAX_NODES", "ONNX_DOMAINS", "charge", "node_text", "read_onnx"]
 
 MAX_FILE_BYTES = 2**31 - 1
 """Of the file and of all its external data: protobuf's own limit for one message."""
@@ -35,7 +35,8 @@ def read_onnx(path: str | Path, budget: Budget) -> Any:
         ConversionError: The file cannot be read, is damaged, cut short or unsafe, or has something
             that no Core ML file can have; the message names the tensor or node.
     """
-    import onnx
+    import onnx.checker
+    import onnx.inliner
     from google.protobuf.message import DecodeError
 
     path = Path(path)
@@ -71,12 +72,31 @@ def read_onnx(path: str | Path, budget: Budget) -> Any:
     for graph in (model.graph, *inner_graphs(model.graph)):
         _sort(graph, path)
     try:
-        onnx.checker.check_model(model)
+        _check(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ConversionError(
             f"{path} is not valid ONNX: {_line(error)}; export it again"
         ) from error
     return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def _check(model: Any) -> None:
+    """Check a network by ONNX's own rules, but for shapes that are left out or wrong.
+
+    ONNX Runtime does without the shapes of outputs, and they are inferred here.
+    """
+    import onnx.checker
+
+    ports = [each.type.tensor_type for each in (*model.graph.input, *model.graph.output)]
+    bare = [each for each in ports if not each.HasField("shape")]
+    for each in bare:
+        each.shape.SetInParent()
+    try:
+        onnx.checker.check_model(model)
+    finally:
+        for each in (*bare, *(each.type.tensor_type for each in model.graph.output)):
+            each.ClearField("shape")
+        del model.graph.value_info[:]
 
 
 def charge(budget: Budget, size: int, what: str) -> None:
