@@ -17,14 +17,17 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import re
 import sys
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +88,17 @@ def op_of(case: Any) -> str:
         return "expanded into other ops"
     node = case.model.graph.node[0]
     return f"{node.domain}.{node.op_type}" if node.domain else str(node.op_type)
+
+
+@functools.cache
+def _by_name() -> dict[str, Any]:
+    warnings.filterwarnings("ignore")  # of the tests' own numbers, such as overflows
+    return {case.name: case for case in cases()}
+
+
+def run_named(name: str) -> Result:
+    """Convert and run the test of a name."""
+    return run_case(_by_name()[name])
 
 
 def run_case(case: Any) -> Result:
@@ -278,16 +292,18 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--match", default="*", help="a pattern for the names of the tests")
     parser.add_argument("--sample", type=float, default=1.0, help="the share to run, 0 to 1")
     parser.add_argument("--seed", type=int, default=0, help="the seed of the sample")
-    parser.add_argument("--results", type=Path, help="a file to keep results between runs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--results", type=Path, help="a file to keep results between runs; failed tests run again"
+    )
     return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
-    warnings.filterwarnings("ignore")  # of the tests' own numbers, such as overflows
     from onnx.backend.test.loader import load_model_tests
 
-    every = cases()
+    every = list(_by_name().values())
     total = len(load_model_tests(kind="node"))
     chosen = [
         case
@@ -299,17 +315,18 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.results and options.results.exists():
         for line in options.results.read_text(encoding="utf-8").splitlines():
             name, outcome, reason = json.loads(line)
-            kept[name] = Result(outcome, reason)
-    results: dict[str, Result] = {}
-    for number, case in enumerate(chosen, 1):
-        known = kept.get(case.name)
-        results[case.name] = known or run_case(case)
-        if known is None and options.results:
-            one = results[case.name]
-            with options.results.open("a", encoding="utf-8") as log:
-                log.write(json.dumps([case.name, one.outcome, one.reason]) + "\n")
-        if number % 200 == 0:
-            print(f"{number} of {len(chosen)} tests", flush=True)
+            if outcome != "failed":
+                kept[name] = Result(outcome, reason)
+    results = {case.name: kept[case.name] for case in chosen if case.name in kept}
+    todo = [case.name for case in chosen if case.name not in results]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for name, result in zip(todo, pool.map(run_named, todo, chunksize=8), strict=True):
+            results[name] = result
+            if options.results:
+                with options.results.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps([name, result.outcome, result.reason]) + "\n")
+            if len(results) % 200 == 0:
+                print(f"{len(results)} of {len(chosen)} tests", flush=True)
     table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
     lines = unexpected(results, table)
     if len(chosen) == len(every):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pocketlens.coreml.file.budget import Budget
 from pocketlens.errors import CheckFailedError, ConversionError, OptionError
 from pocketlens.image import InputSpec
 
-SPEC = InputSpec(12, 12, "rgb", scale=1 / 255, bias=(-0.5, -0.4, -0.3))
+SPEC = InputSpec(12, 12, "rgb", scale=(1 / 255,) * 3, bias=(-0.5, -0.4, -0.3))
 X: Any = [("x", FLOAT, [1, 4])]
 Y: Any = [("y", FLOAT, [1, 4])]
 
@@ -76,7 +77,7 @@ def without_values() -> Any:
     return model
 
 
-UNSAFE = {
+UNSAFE: dict[str, tuple[Callable[[], Any], str]] = {
     "circle": (
         lambda: network([node("Add", "x b", "a", name="n"), node("Relu", "a", "b")], X, Y),
         "'n' (op Add) needs its own result: the network has a circle",
@@ -303,7 +304,7 @@ def test_a_classifier_of_images(
 def reference(path: Path, image: Any, channels_last: bool) -> Any:
     import onnxruntime
 
-    scaled = image / np.float32(255) + np.float32([-0.5, -0.4, -0.3])
+    scaled = image / np.float32(255) + np.array([-0.5, -0.4, -0.3], np.float32)
     planes = scaled[None] if channels_last else scaled.transpose(2, 0, 1)[None]
     session = onnxruntime.InferenceSession(str(path))
     return session.run(None, {"x": planes.astype(np.float32)})[0][0]

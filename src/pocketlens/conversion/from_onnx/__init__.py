@@ -265,7 +265,8 @@ def _scores(
     runner: Runner, layout: Layout, spec: InputSpec, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     results = [runner.run(each)[runner.outputs[0]] for each in _given(runner, layout, spec, images)]
-    scores = np.concatenate([np.atleast_1d(each) for each in results]).astype(np.float32)
+    joined = np.concatenate([np.atleast_1d(each) for each in results])
+    scores: NDArray[np.float32] = joined.astype(np.float32)
     if scores.ndim > 2 and all(side == 1 for side in scores.shape[2:]):
         scores = scores.reshape(scores.shape[:2])
     return scores

@@ -51,6 +51,7 @@ def expanded(model: Any, keep: frozenset[str]) -> Any:
     import onnx.inliner
 
     version = version_of(model)
+    stuck: set[tuple[str, str]] = set()
     for _ in range(8):  # functions of functions
         ids = set()
         for node in model.graph.node:
@@ -59,17 +60,18 @@ def expanded(model: Any, keep: frozenset[str]) -> Any:
             schema = onnx.defs.get_schema(node.op_type, version)
             if schema.has_function or schema.has_context_dependent_function:
                 ids.add((node.domain, node.op_type))
-        if not ids:
-            return model
-        before = len(model.graph.node)
-        model = onnx.inliner.inline_selected_functions(
-            model, sorted(ids), exclude=False, inline_schema_functions=True
-        )
+        if not ids - stuck:
+            break
+        for each in sorted(ids - stuck):
+            try:
+                model = onnx.inliner.inline_selected_functions(
+                    model, [each], exclude=False, inline_schema_functions=True
+                )
+            except RuntimeError:  # it fails for some optional inputs that are left out
+                stuck.add(each)
         if len(model.graph.node) > MAX_NODES:
             raise ConversionError(
                 f"the network has {len(model.graph.node)} nodes, with its functions expanded; "
                 f"expected at most {MAX_NODES}"
             )
-        if len(model.graph.node) == before:
-            return model
     return model

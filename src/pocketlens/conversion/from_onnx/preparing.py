@@ -6,7 +6,6 @@ ONNX's own inference, are charged to the budget, and what only depends on consta
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,31 +16,16 @@ from numpy.typing import NDArray
 
 from pocketlens.conversion.from_onnx.coverage import check_coverage
 from pocketlens.conversion.from_onnx.expanding import expanded, upgraded, version_of
+from pocketlens.conversion.from_onnx.folding import FOLDED, fold
 from pocketlens.conversion.from_onnx.reading import ONNX_DOMAINS, charge, node_text
+from pocketlens.conversion.from_onnx.tensor_types import check_size, known_type
 from pocketlens.coreml.file.budget import Budget
-from pocketlens.coreml.graph.inference import MAX_TENSOR_BYTES
 from pocketlens.errors import ConversionError, printable
 
 __all__ = ["Prepared", "identifier", "prepare"]
 
 MAX_RANK = 5
 """Of an input or output of a Core ML model."""
-
-FOLDED = frozenset(
-    (
-        *("Constant", "ConstantOfShape", "Shape", "Size", "Range", "EyeLike", "Identity", "Cast"),
-        *("CastLike", "Abs", "Add", "Ceil", "Div", "Exp", "Floor", "Log", "Max", "Min", "Mod"),
-        *("Mul", "Neg", "Pow", "Reciprocal", "Round", "Sign", "Sqrt", "Sub", "Sum", "Clip"),
-        *("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or"),
-        *("Xor", "Where", "IsNaN", "IsInf", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"),
-        *("ReduceMean", "ReduceSumSquare", "ReduceL2", "ArgMax", "ArgMin", "CumSum", "OneHot"),
-        *("Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Pad"),
-        *("Reshape", "ScatterElements", "ScatterND", "Slice", "Split", "Squeeze", "Tile"),
-        *("Transpose", "Trilu", "Unsqueeze", "DequantizeLinear", "QuantizeLinear", "BitShift"),
-        *("BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "NonZero"),
-    )
-)
-"""Ops that are computed here if all their inputs are constants: they take time with their size."""
 
 FLOATS = {"float32", "float64"}
 INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
@@ -118,7 +102,9 @@ class _Preparation:
         helper, graph = self.onnx.helper, self.source.graph
         weights = {each.name for each in graph.initializer}
         for tensor in graph.initializer:
-            self._constant(tensor.name, self.onnx.numpy_helper.to_array(tensor), "the weight")
+            value = self.onnx.numpy_helper.to_array(tensor)
+            charge(self.budget, value.nbytes, f"the weight '{printable(tensor.name)}'")
+            self._constant(tensor.name, value)
         # Inputs and outputs first: they keep their names, others give way.
         inputs = [each for each in graph.input if each.name not in weights]
         for each in inputs:
@@ -182,7 +168,7 @@ class _Preparation:
     def _input(self, each: Any) -> Any:
         """Declare an input in a type that Core ML has, and convert it to its own type."""
         onnx = self.onnx
-        dtype, shape = self._known_type(each.name, each.type)
+        dtype, shape = known_type(each.name, each.type)
         if dtype.name not in FLOATS | INTEGERS | {"float16"}:
             raise ConversionError(
                 f"the input '{printable(each.name)}' is of the type {dtype.name}; Core ML has "
@@ -228,7 +214,7 @@ class _Preparation:
         if outer != inner:  # an input, a constant or a tensor that has another name already
             self._add("Identity", [inner], outer)
         self.result.outputs[name] = outer
-        dtype, shape = self._known_type(name, self.types.get(name))
+        dtype, shape = known_type(name, self.types.get(name))
         if len(shape) > MAX_RANK:
             raise ConversionError(
                 f"the output '{printable(name)}' has {len(shape)} dimensions; Core ML allows at "
@@ -263,11 +249,14 @@ class _Preparation:
                 self.aliases[node.output[0]] = self._operand(node.input[0])
             return
         self.types.update(known)
-        if plain and self._fold(node):
+        made = fold(node, self.types, self.constants, self.version, self.budget) if plain else None
+        if made is not None:
+            for name, value in made.items():
+                self._constant(name, value)
             return
         for name in filter(None, node.output):
             if name in known:
-                dtype, shape = self._known_type(name, known[name], unknown=True)
+                dtype, shape = known_type(name, known[name], unknown=True)
                 self._charge(node_text(node), dtype, shape)
                 self.result.types[self._named(name)] = dtype
             self.result.nodes[self._named(name)] = node_text(node)
@@ -320,59 +309,10 @@ class _Preparation:
             ) from error
         return inferred
 
-    def _fold(self, node: Any) -> bool:
-        """Compute what a node makes if that follows from constants and known shapes."""
-        if any(attribute.HasField("g") for attribute in node.attribute):
-            return False
-        given = [name for name in node.input if name]
-        if node.op_type in ("Shape", "Size"):
-            shape = self._shape(self.types.get(given[0]))
-            if shape is None:
-                return False
-            if node.op_type == "Size":
-                value = np.array(math.prod(shape), np.int64)
-            else:
-                said = {each.name: each.i for each in node.attribute}
-                value = np.array(shape[said.get("start", 0) : said.get("end")], np.int64)
-            self._constant(node.output[0], value, node_text(node))
-            return True
-        shaped = node.op_type == "EyeLike" and self._shape(self.types.get(given[0])) is not None
-        if not shaped and not all(name in self.constants for name in given):
-            return False
-        outputs = [name for name in node.output if name]
-        for name in outputs:
-            dtype, sides = self._known_type(name, self.types.get(name), unknown=True)
-            bound = [MAX_TENSOR_BYTES // dtype.itemsize if side is None else side for side in sides]
-            if None in sides and node.op_type == "NonZero":
-                bound = [sides[0], self.constants[given[0]].size]
-            self._check(node_text(node), dtype, bound)
-        if node.op_type not in FOLDED:
-            return False
-        from onnx.reference import ReferenceEvaluator
-
-        feed = {name: self.constants[name] for name in given if name in self.constants}
-        if shaped:
-            sides = self._shape(self.types[given[0]]) or ()
-            feed = {given[0]: np.broadcast_to(np.float32(0), sides)}
-        with np.errstate(all="ignore"):
-            try:
-                results = ReferenceEvaluator(node, opsets={"": self.version}).run(None, feed)
-            except Exception as error:  # the evaluator raises exceptions of any type
-                raise ConversionError(
-                    f"{node_text(node)} cannot be computed: {type(error).__name__}: "
-                    f"{printable(' '.join(str(error).split()))[:200]}"
-                ) from error
-        for name, value in zip(node.output, results, strict=False):
-            if name:
-                self._constant(name, np.asarray(value), node_text(node))
-        return True
-
-    def _constant(self, name: str, value: NDArray[Any], what: str) -> None:
-        onnx = self.onnx
-        charge(self.budget, value.nbytes, what if "node" in what else f"{what} '{printable(name)}'")
+    def _constant(self, name: str, value: NDArray[Any]) -> None:
+        code = self.onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
         self.constants[name] = value
-        code = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-        self.types[name] = onnx.helper.make_tensor_type_proto(code, value.shape)
+        self.types[name] = self.onnx.helper.make_tensor_type_proto(code, value.shape)
 
     def _narrow(self, value: NDArray[Any]) -> NDArray[Any]:
         """A constant in a type that Core ML computes with."""
@@ -384,47 +324,8 @@ class _Preparation:
             ).astype(np.int32)
         return value.astype(np.float32) if value.dtype == np.float64 else value
 
-    def _known_type(
-        self, name: str, kind: Any, *, unknown: bool = False
-    ) -> tuple[np.dtype[Any], list[Any]]:
-        """The element type and the sizes of a tensor, None for unknown ones if `unknown`."""
-        tensor = kind.tensor_type if kind is not None else None
-        if tensor is None or not tensor.elem_type:
-            raise ConversionError(
-                f"the type of the tensor '{printable(name)}' cannot be inferred; Core ML needs it"
-            )
-        dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-        sizes: list[Any] = [
-            each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim
-        ]
-        if not unknown and (None in sizes or not tensor.HasField("shape")):
-            raise ConversionError(
-                f"the size of '{printable(name)}' depends on the values of the inputs; Core ML "
-                "needs fixed sizes here; export the network with fixed shapes"
-            )
-        return dtype, sizes
-
-    def _shape(self, kind: Any) -> tuple[int, ...] | None:
-        if kind is None or not kind.tensor_type.HasField("shape"):
-            return None
-        sizes = [
-            each.dim_value if each.HasField("dim_value") else None
-            for each in kind.tensor_type.shape.dim
-        ]
-        return None if None in sizes else tuple(int(size or 0) for size in sizes)
-
-    def _check(self, what: str, dtype: np.dtype[Any], shape: Sequence[int | None]) -> int:
-        sides = [side for side in shape if side is not None]
-        size = math.prod(max(1, side) for side in sides) * dtype.itemsize
-        if any(side < 0 for side in sides) or size > MAX_TENSOR_BYTES:
-            raise ConversionError(
-                f"{what} would make a tensor {dtype}{list(shape)}; expected at most "
-                f"{MAX_TENSOR_BYTES} bytes"
-            )
-        return size
-
     def _charge(self, what: str, dtype: np.dtype[Any], shape: Sequence[int | None]) -> None:
-        charge(self.budget, self._check(what, dtype, shape), what)
+        charge(self.budget, check_size(what, dtype, shape), what)
 
     def _drop_unused(self, needed: set[str]) -> None:
         """Remove the nodes whose results nobody uses."""
