@@ -1,0 +1,1 @@
+"""Classic models: scikit-learn, XGBoost and LightGBM, as Core ML's classic model types."""

@@ -1,0 +1,110 @@
+"""LightGBM: text models, and models in memory."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pocketlens.conversion.classic.answers import Answer, Answers
+from pocketlens.conversion.classic.boosted import add_boosted, answers_of, own_answer
+from pocketlens.conversion.classic.building import Built, columns_for, damaged, labels_for
+from pocketlens.conversion.classic.chain import Chain
+from pocketlens.conversion.classic.estimators import name_of
+from pocketlens.conversion.classic.lightgbm_models import LightGBMModel, read_text
+from pocketlens.conversion.classic.rows import Rows
+from pocketlens.errors import ConversionError, OptionError
+
+__all__ = ["build_lightgbm", "build_lightgbm_object"]
+
+
+def build_lightgbm_object(
+    model: Any, *, labels: Sequence[str] | None = None, inputs: Any = None
+) -> Built:
+    """Convert a Booster, or a model such as LGBMClassifier.
+
+    Args:
+        model: The model.
+        labels: Other names for its classes, in their order.
+        inputs: `array` or `columns`, see `columns_for`.
+
+    Raises:
+        ConversionError: It is not fitted, or Core ML cannot express it.
+        OptionError: The labels or inputs do not fit.
+    """
+    classes, booster = None, model
+    if name_of(model) != "Booster":
+        if not model.__sklearn_is_fitted__():
+            raise ConversionError(
+                f"{name_of(model)} is not fitted; call its fit(X, y) before you convert it"
+            )
+        booster = model.booster_
+        classes = getattr(model, "classes_", None)
+    content = booster.model_to_string().encode()
+    return build_lightgbm(content, name_of(model), labels=labels, inputs=inputs, classes=classes)
+
+
+def build_lightgbm(
+    content: bytes,
+    what: str,
+    *,
+    labels: Sequence[str] | None = None,
+    inputs: Any = None,
+    classes: Any = None,
+) -> Built:
+    """Convert a text.
+
+    Args:
+        content: The text.
+        what: What messages call it.
+        labels: Names for its classes, in their order; else they are `classes`, or 0, 1, 2 ...
+        inputs: `array` or `columns`, see `columns_for`.
+        classes: The classes that the labels were in training.
+
+    Raises:
+        ConversionError: It is damaged, or Core ML cannot express it.
+        OptionError: The labels or inputs do not fit.
+    """
+
+    def build() -> Built:
+        model = read_text(content, what)
+        chain = Chain(columns_for(model.names, model.width, inputs), model.width)
+        if model.classes:
+            known = classes if classes is not None else range(model.classes)
+            chain.labels = labels_for(known, labels, what)
+            if len(chain.labels) != model.classes:
+                raise ConversionError(f"{what} has {model.classes} classes; its object has others")
+        elif labels is not None:
+            raise OptionError(f"{what} is no classifier; leave out the labels")
+        for column, numbers in model.ranges.items():
+            if column < model.width:
+                chain.interesting[column] = [np.asarray(numbers, np.float64)]
+        add_boosted(chain, chain.rows, model.margins)
+        task = model.margins.task
+        return Built(chain.built(task), chain, task, _answer(content, model))
+
+    return damaged(build, what)
+
+
+def _answer(content: bytes, model: LightGBMModel) -> Answer:
+    """What LightGBM answers; without it, what the text says by a computation of our own."""
+    try:
+        lightgbm = importlib.import_module("lightgbm")
+    except ModuleNotFoundError:
+        return own_answer(model.margins)
+    booster = lightgbm.Booster(model_str=content.decode())
+
+    def answer(rows: Rows) -> Answers:
+        table = np.stack(rows, axis=1)
+        raw = booster.predict(table, raw_score=True).reshape(len(table), -1)
+        out = np.asarray(booster.predict(table), np.float64)
+        if model.margins.link == "binary":
+            shares = np.stack([1 - out, out], axis=1)
+            return Answers(shares.argmax(1), shares)
+        if model.margins.task == "classifier":
+            return Answers(answers_of(raw, model.margins.link).classes, out)
+        return Answers(values=out)
+
+    return answer
