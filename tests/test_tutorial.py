@@ -128,6 +128,11 @@ def test_the_guide_to_your_own_model(tmp_path: Path) -> None:
     model = pocketlens.load(tmp_path / "CupOrSpoon.mlpackage")
     assert model.classes == ("cup", "spoon")
     assert model.input_spec.shape == (64, 64, 3)
+    side = pocketlens.load(tmp_path / "Side.mlmodel")
+    assert side.labels == ("left", "right")
+    assert side.kind == "tree ensemble (classifier)"
+    for name in ("Boosted", "Light"):
+        assert pocketlens.load(tmp_path / f"{name}.mlmodel").classes == ("left", "right")
 
 
 @pytest.mark.slow

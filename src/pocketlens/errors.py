@@ -82,6 +82,8 @@ EXTRAS = {
     "keras": "keras",
     "matplotlib": "train",
     "onnx2coreml": "onnx",
+    "skops": "sklearn",
+    "sklearn": "sklearn",
     "torch": "train",
     **dict.fromkeys(
         ("cryptography", "httptools", "segno", "starlette", "uvicorn", "websockets"), "preview"

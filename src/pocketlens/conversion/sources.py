@@ -74,6 +74,12 @@ def _instance_of(module: str, name: str) -> Callable[[Any], bool]:
     return test
 
 
+def _one_of(*classes: tuple[str, str]) -> Callable[[Any], bool]:
+    """A test for one of several classes, see `_instance_of`."""
+    tests = [_instance_of(*each) for each in classes]
+    return lambda model: any(test(model) for test in tests)
+
+
 KINDS: tuple[Kind, ...] = (
     Kind(
         "a Recognizer",
@@ -93,6 +99,24 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("a program of torch.export", "from_pt2:open_program", (".pt2",)),
     Kind("an ONNX network", "from_onnx:open_onnx", (".onnx",)),
+    Kind(
+        "an XGBoost model",
+        "classic.source:open_xgboost",
+        (".ubj", ".json"),
+        _one_of(("xgboost.core", "Booster"), ("xgboost.sklearn", "XGBModel")),
+    ),
+    Kind(
+        "a LightGBM model",
+        "classic.source:open_lightgbm",
+        (".txt", ".lgb"),
+        _one_of(("lightgbm.basic", "Booster"), ("lightgbm.sklearn", "LGBMModel")),
+    ),
+    Kind(
+        "a scikit-learn model",
+        "classic.source:open_sklearn",
+        (".skops",),
+        _instance_of("sklearn.base", "BaseEstimator"),
+    ),
     Kind("a PyTorch module", "from_module:open_module", (), _instance_of("torch.nn", "Module")),
 )
 

@@ -123,6 +123,7 @@ class Chain:
         labels: The labels of a classifier.
         interesting: For some columns, numbers at which the model's answer may change.
         categories: For some columns, the values that the model knows.
+        approximate: Whether it has an exponential function.
     """
 
     names: tuple[str, ...] | None
@@ -131,6 +132,7 @@ class Chain:
     strings: set[int] = field(default_factory=set)
     interesting: dict[int, list[Floats]] = field(default_factory=dict)
     categories: dict[int, list[Any]] = field(default_factory=dict)
+    approximate: bool = False
     _stages: list[Any] = field(default_factory=list)
     _vectors: dict[tuple[int, ...], Vector] = field(default_factory=dict)
 
@@ -345,6 +347,7 @@ class Chain:
         (x / n + 1)^n with n = 2^26 differs from it by x² / 2n, relatively: below 1e-8 for |x| < 1,
         7e-7 for |x| = 10.
         """
+        self.approximate = True
         message = self.stage("supportVectorRegressor", [(number, "double")], {output: "double"})
         self.last.predictedFeatureName = output
         kernel = message.kernel.polyKernel

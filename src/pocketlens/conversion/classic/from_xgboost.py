@@ -26,7 +26,7 @@ from pocketlens.conversion.classic.xgboost_models import (
     read_document,
     read_model,
 )
-from pocketlens.errors import ConversionError, OptionError
+from pocketlens.errors import ConversionError, DataError, OptionError
 
 __all__ = ["build_xgboost", "build_xgboost_object"]
 
@@ -164,12 +164,15 @@ def _answer(content: bytes, model: XGBoostModel, missing: float, rounds: int | N
         table = np.stack(rows, axis=1)
         if not np.isnan(missing):
             table = np.where(table == missing, np.nan, table)
-        data = xgboost.DMatrix(
-            table,
-            feature_names=booster.feature_names,
-            feature_types=booster.feature_types,
-            enable_categorical=True,
-        )
+        try:
+            data = xgboost.DMatrix(
+                table,
+                feature_names=booster.feature_names,
+                feature_types=booster.feature_types,
+                enable_categorical=True,
+            )
+        except xgboost.core.XGBoostError as error:
+            raise DataError(f"XGBoost cannot process these rows: {error}") from error
         used = _iterations(booster, rounds)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

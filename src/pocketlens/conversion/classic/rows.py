@@ -18,7 +18,13 @@ UNKNOWN = "no such text"
 
 
 def made_up_rows(
-    chain: Chain, count: int, seed: int, *, missing: bool = False, unknown: bool = False
+    chain: Chain,
+    count: int,
+    seed: int,
+    *,
+    missing: bool = False,
+    unknown: bool = False,
+    infinite: bool = False,
 ) -> Rows:
     """Rows for a model.
 
@@ -31,6 +37,7 @@ def made_up_rows(
         seed: The same seed gives the same rows.
         missing: Whether some numbers are NaN.
         unknown: Whether some categories are not those of the model.
+        infinite: Whether some numbers are infinite.
     """
     random = np.random.default_rng(seed)
     columns: Rows = []
@@ -47,6 +54,9 @@ def made_up_rows(
                 values = np.where(other, values + random.choice([0.5, -0.25, 1e6], count), values)
         else:
             values = _numbers(random, chain.interesting.get(column, []), count)
+        if infinite:
+            ends = random.choice([np.inf, -np.inf], count)
+            values = np.where(random.random(count) < 0.05, ends, values)
         if missing:
             values = np.where(random.random(count) < 0.1, np.nan, values)
         columns.append(values)

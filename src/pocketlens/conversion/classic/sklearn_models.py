@@ -195,14 +195,15 @@ def columns_of(columns: Any, names: Sequence[str], width: int) -> list[int]:
             "the ColumnTransformer chooses columns by a function; list them instead"
         )
     if isinstance(columns, slice):
+        everything = list(range(width))
         if isinstance(columns.start, str) or isinstance(columns.stop, str):
             start = 0 if columns.start is None else list(names).index(columns.start)
             stop = width if columns.stop is None else list(names).index(columns.stop) + 1
-            return list(range(start, stop))[:: columns.step]
-        return list(range(width)[columns])
+            return everything[start : stop : columns.step]
+        return everything[columns]
     listed = np.atleast_1d(np.asarray(columns))
     if listed.dtype == bool:
-        return np.flatnonzero(listed).tolist()
+        return [int(each) for each in np.flatnonzero(listed)]
     found = [
         list(names).index(each) if isinstance(each, str) else int(each) for each in listed.tolist()
     ]

@@ -147,7 +147,7 @@ def _check_array(stream: Any, size: int, path: Path) -> None:
     needed = dtype.itemsize
     for length in shape:
         needed *= length
-    if dtype.hasobject or not 0 <= needed <= size:
+    if dtype.hasobject or not 0 <= needed <= size - stream.tell():
         raise ConversionError(f"{path} has a damaged array: it says {shape} of {dtype}")
 
 

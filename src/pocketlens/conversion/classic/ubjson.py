@@ -11,7 +11,7 @@ from pocketlens.errors import ConversionError
 __all__ = ["read_ubjson"]
 
 MAX_DEPTH = 64
-MAX_VALUES = 2**26
+MAX_VALUES = 2**24
 """The most values outside typed arrays: Python's objects take many times the memory of bytes."""
 
 NUMBERS = {
@@ -101,6 +101,8 @@ class _Reader:
             count = self._length(self.take(1))
         if (kind and count is None) or (count is not None and count < 0):
             raise self.error("has a type without a length")
+        if kind in CONSTANTS:  # values without a byte, so any number of them
+            raise self.error("has an array of constants")
         return kind, count
 
     def _array(self, depth: int) -> Any:

@@ -44,6 +44,9 @@ LOGIT = ("binary:logistic", "reg:logistic", "binary:logitraw")
 
 MOST_CLASSES = 2**16
 
+MAX_CONTAINERS = 2**22
+"""The most lists and objects in JSON: an empty list takes two bytes in a file, and 56 in memory."""
+
 
 @dataclass(frozen=True)
 class XGBoostModel:
@@ -75,6 +78,8 @@ def read_document(content: bytes, what: str) -> Mapping[str, Any]:
     if content[:1] == b"{" and content[1:2] in (b"i", b"U", b"I", b"l", b"L", b"$", b"#"):
         document = read_ubjson(content, what)
     else:
+        if content.count(b"[") + content.count(b"{") > MAX_CONTAINERS:
+            raise ConversionError(f"{what} has more than {MAX_CONTAINERS} lists and objects")
         try:
             document = json.loads(content)
         except (ValueError, RecursionError) as error:
