@@ -13,7 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pocketlens.conversion import checking, convert, lowerings, torch_source
+from pocketlens.conversion import (
+    SourceOptions,
+    checking,
+    convert,
+    lowerings,
+    open_source,
+    torch_source,
+)
 from pocketlens.coreml import load
 from pocketlens.errors import CheckFailedError, ConversionError, UnsupportedOp
 from pocketlens.image import InputSpec
@@ -180,6 +187,31 @@ def test_the_network_is_the_same_after_the_check(tmp_path: Path) -> None:
         torch.testing.assert_close(network.first.weight, before["first.weight"])
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+class Subtracting(nn.Module):
+    """A bias that is subtracted, as some write batch normalization; coremltools negates it."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(3, 4, 3, bias=False), nn.Linear(4, 3)
+        self.register_buffer("mean", torch.rand(1, 4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(torch.relu(self.first(x) - self.mean).mean((2, 3)))
+        return logits
+
+
+def test_the_network_is_the_same_after_the_conversion(tmp_path: Path) -> None:
+    network = Subtracting()
+    source = open_source(network, SourceOptions(labels=("a", "b", "c"), input_spec=SPEC))
+    assert isinstance(source, torch_source.TorchSource)
+    convert(source, tmp_path / "m", precision="float32")
+    for name, value in source.network.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name])
 
 
 class Scaling(nn.Module):

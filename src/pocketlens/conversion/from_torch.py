@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def to_core_ml(
         options["classifier_config"] = ct.ClassifierConfig(list(labels))
     else:
         options["outputs"] = [ct.TensorType(name=name) for name in outputs]
-    with quiet() as notes:
+    with quiet() as notes, _copied_weights(program):
         try:
             converted = ct.convert(
                 program,
@@ -111,6 +112,25 @@ def to_core_ml(
     spec = converted.get_spec()
     weights = Path(converted.weights_dir or "") / "weight.bin"
     return spec, weights if weights.is_file() else None
+
+
+@contextmanager
+def _copied_weights(program: torch.export.ExportedProgram) -> Iterator[None]:
+    """Within: the program has copies of its weights, because coremltools changes some in place.
+
+    For `conv(x) - bias`, it negates the bias, which is that of the network.
+    """
+    stores: tuple[dict[str, Any], ...] = (program.state_dict, program.constants)
+    originals = [dict(store) for store in stores]
+    for store in stores:
+        store.update(
+            {name: each.clone() for name, each in store.items() if isinstance(each, Tensor)}
+        )
+    try:
+        yield
+    finally:
+        for store, original in zip(stores, originals, strict=True):
+            store.update(original)
 
 
 def image_input(ct: Any, input_spec: InputSpec) -> Any:

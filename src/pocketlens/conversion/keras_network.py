@@ -17,39 +17,39 @@ __all__ = ["KerasNetwork"]
 
 
 class KerasNetwork(nn.Module):
-    """A network from planes `(N, C, H, W)` to the outputs of a Keras model; it shares the weights.
+    """A network from tensors to the outputs of a Keras model; it shares the weights.
 
     Args:
         keras: The package Keras.
         model: The model.
-        arranged: From planes to the layout of the model's input.
+        arranged: From the tensors, such as planes `(N, C, H, W)`, to the model's input.
     """
 
-    def __init__(self, keras: Any, model: Any, arranged: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, keras: Any, model: Any, arranged: Callable[..., Any]) -> None:
         super().__init__()
         self.model = model
         self._keras = keras
         self._arranged = arranged
         self._inert: set[int] | None = None
 
-    def forward(self, planes: Tensor) -> Tensor:
+    def forward(self, *given: Tensor, **named: Tensor) -> Any:
         """The outputs of the model, as at inference."""
         # Keras creates constants on its default device, which may not be the CPU.
         with self._keras.device("cpu"), ExitStack() as stack:
             if torch.compiler.is_exporting():
                 for layer in keras_layers_of(self.model):
                     stack.enter_context(_named(layer, inert=id(layer) in (self._inert or ())))
-            outputs: Tensor = self.model(self._arranged(planes), training=False)
-        return outputs
+            return self.model(self._arranged(*given, **named), training=False)
 
-    def find_inert_layers(self, planes: Tensor) -> None:
+    def find_inert_layers(self, *given: Tensor, **named: Tensor) -> None:
         """Note which layers with random numbers return their input: they are left out of an export.
 
         At inference these do nothing, but some draw random numbers nevertheless, or use ops that
         cannot be exported.
 
         Args:
-            planes: Inputs of the network, which the model processes once.
+            given: Inputs of the network, which the model processes once.
+            named: The same by name.
         """
         inert: dict[int, bool] = {}
         layers = [layer for layer in keras_layers_of(self.model) if self._is_random(layer)]
@@ -58,7 +58,7 @@ class KerasNetwork(nn.Module):
         with ExitStack() as stack, torch.no_grad():
             for layer in layers:
                 stack.enter_context(_compared(layer, inert))
-            self(planes)
+            self(*given, **named)
         self._inert = {number for number, same in inert.items() if same}
 
     def _is_random(self, layer: Any) -> bool:

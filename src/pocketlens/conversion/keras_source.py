@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.conversion.from_keras import KerasPredictor, image_shape, load_keras
+from pocketlens.conversion.keras_arrays import KerasArrays
 from pocketlens.conversion.keras_input import assumed_input, own_scaling, scaling_warning
 from pocketlens.conversion.required import reject_own, required, sized
 from pocketlens.conversion.source_kinds import SourceOptions
 from pocketlens.conversion.torch_source import TorchSource
 
-__all__ = ["KerasSource", "open_keras", "open_predictor"]
+__all__ = ["KerasSource", "open_keras", "open_predictor", "source_of"]
 
 
 class KerasSource(TorchSource):
@@ -44,10 +45,27 @@ def open_predictor(model: KerasPredictor, options: SourceOptions) -> KerasSource
     return KerasSource(model)
 
 
-def open_keras(model: Path | Any, options: SourceOptions) -> KerasSource:
+def open_keras(model: Path | Any, options: SourceOptions) -> KerasSource | KerasArrays:
     """A `.keras` file or a model in memory as a source; see `open_source`."""
     network = load_keras(model) if isinstance(model, Path) else model
     what = str(model) if isinstance(model, Path) else "a Keras model"
+    return source_of(network, options, what)
+
+
+def source_of(network: Any, options: SourceOptions, what: str) -> KerasSource | KerasArrays:
+    """A Keras model in memory as a source.
+
+    With labels and an image as its input, it classifies images.
+
+    Args:
+        network: The model.
+        options: What is said about it.
+        what: How it is called in messages.
+    """
+    if options.input_spec is None and (
+        options.inputs is not None or options.labels is None or not _takes_image(network)
+    ):
+        return KerasArrays(network, options)
     if options.labels is not None and options.input_spec is None and options.assume:
         height, width, channels = image_shape(network)
         height, width = sized(options, height, width, what)
@@ -55,3 +73,10 @@ def open_keras(model: Path | Any, options: SourceOptions) -> KerasSource:
         options = replace(options, input_spec=spec)
     labels, spec = required(options, what)
     return KerasSource(KerasPredictor(network, labels, spec, head=options.head))
+
+
+def _takes_image(network: Any) -> bool:
+    """Whether a model has one input in the shape of an image; a flat vector is none."""
+    inputs: list[Any] = list(getattr(network, "inputs", None) or [])
+    sides: list[int | None] = list(inputs[0].shape)[1:] if len(inputs) == 1 else []
+    return len(sides) == 2 or (len(sides) == 3 and bool({sides[0], sides[-1]} & {1, 3}))

@@ -97,6 +97,11 @@ KINDS: tuple[Kind, ...] = (
         (".keras",),
         _instance_of("keras", "Model"),
     ),
+    Kind(
+        "a model of Keras 2, TensorFlow.js or Teachable Machine",
+        "keras_legacy:open_legacy",
+        (".h5", ".hdf5", "model.json", ".zip", "keras_model.h5/", "model.json/"),
+    ),
     Kind("a program of torch.export", "from_pt2:open_program", (".pt2",)),
     Kind("an ONNX network", "from_onnx:open_onnx", (".onnx",)),
     Kind(
@@ -214,7 +219,10 @@ def open_source(model: Any, options: SourceOptions | None = None) -> ImageSource
 
 def is_source_file(path: Path) -> bool:
     """Whether the path is that of a file, or a folder, that can be converted or is refused."""
-    known = (*_endings(), *(ending for row in REFUSED for ending in row.endings))
+    known = (
+        *(ending for kind in KINDS for ending in kind.endings),
+        *(ending for row in REFUSED for ending in row.endings),
+    )
     return any(_ends(path, ending) for ending in known)
 
 

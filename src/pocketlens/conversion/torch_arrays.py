@@ -130,8 +130,8 @@ class TorchArrays(ArraySource):
         example: Sequence[Tensor] | None = None,
     ) -> None:
         self.exported = program
-        self._inputs = program_inputs(program)
-        self.inputs = tuple(each.feature for each in self._inputs)
+        self.program_inputs = program_inputs(program)
+        self.inputs = tuple(each.feature for each in self.program_inputs)
         taken = {each.name for each in self.inputs}
         self.outputs = tuple(
             f"{name}_out" if name in taken else name for name in outputs_of_program(program)
@@ -176,7 +176,7 @@ class TorchArrays(ArraySource):
         return {self.label: labels, self.probabilities: probabilities}
 
     def _outputs(self, arrays: Arrays, seed: int | None = None) -> list[NDArray[Any]]:
-        given = all_inputs(self.exported, self._tensors(arrays))
+        given = all_inputs(self.exported, self.tensors(arrays))
         if seed is not None:
             random = torch.Generator().manual_seed(seed)
             given = [_shaken(each, random) for each in given]
@@ -195,10 +195,11 @@ class TorchArrays(ArraySource):
             if kind == OutputKind.USER_OUTPUT
         ]
 
-    def _tensors(self, arrays: Arrays) -> list[Tensor]:
+    def tensors(self, arrays: Arrays) -> list[Tensor]:
+        """The inputs as PyTorch takes them."""
         return [
             torch.from_numpy(np.ascontiguousarray(arrays[each.feature.name])).to(each.dtype)
-            for each in self._inputs
+            for each in self.program_inputs
         ]
 
     def to_core_ml(
@@ -211,7 +212,7 @@ class TorchArrays(ArraySource):
         """See `from_torch.to_core_ml`."""
         return to_core_ml(
             self.program,
-            lambda ct: [_core_ml_input(ct, each) for each in self._inputs],
+            lambda ct: [_core_ml_input(ct, each) for each in self.program_inputs],
             labels=tuple(map(str, self.labels)),
             outputs=() if self.labels else self.outputs,
             format=format,
@@ -238,7 +239,7 @@ class TorchArrays(ArraySource):
         """The first op whose tensor differs, and its layer."""
         want = self.run(arrays)
         outputs = [want[self.probabilities]] if self.head else list(want.values())
-        return first_difference(self.program, model, self._tensors(arrays), dict(arrays), outputs)
+        return first_difference(self.program, model, self.tensors(arrays), dict(arrays), outputs)
 
 
 def _shaken(value: Any, random: torch.Generator) -> Any:
