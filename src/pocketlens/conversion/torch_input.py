@@ -21,7 +21,7 @@ _SAME = {"clone", "contiguous", "permute", "to", "_to_copy", "flip"}
 def torch_own_scaling(program: torch.export.ExportedProgram) -> str | None:
     """The op, with its layer, with which a network scales pixels itself; None if there is none."""
     for node, constants in _first_ops(program):
-        if _scales(op_name(node), [float(value.abs().max()) for value in constants]):
+        if _scales(op_name(node), [float(value.detach().abs().max()) for value in constants]):
             return f"op '{op_name(node)}'{place_of(node)}"
     return None
 
