@@ -153,11 +153,18 @@ def test_concepts_are_left_out_where_they_mislead(
     assert with_concepts.choice.options["concepts"] is True
     monkeypatch.setattr(cross_validation, "clearly_lower", lambda *_: True)
     without = pocketlens.train(recipe, patches(8)).recognizer
-    assert without.choice
-    assert without.choice.options["concepts"] is False
-    assert not [name for name in without.network.state_dict() if "concepts.weight" in name]
-    asked = recipe.replace(network={"backbone": "squares", "concepts": True})
-    assert pocketlens.train(asked, patches(8)).recognizer.choice.options["concepts"] is True  # type: ignore[union-attr]
+    assert isinstance(without.network, Backbone)
+    assert without.network.rejection is not None
+    head, far_and_near = without.network.head.weight, without.network.rejection.weights
+    assert head[:, :24].any()
+    assert not head[:, 24:].any()
+    assert far_and_near[0, 4] < 0  # they still tell pictures of something else
+    assert far_and_near[1, 4] == 0
+    asked = recipe.replace(network={"backbone": "squares", "concepts": False})
+    never = pocketlens.train(asked, patches(8)).recognizer
+    assert never.choice
+    assert never.choice.options["concepts"] is False
+    assert not [name for name in never.network.state_dict() if "concepts.weight" in name]
 
 
 def test_many_images_have_prototypes(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

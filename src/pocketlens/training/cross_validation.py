@@ -18,7 +18,13 @@ from pocketlens.data.dataset import spread
 from pocketlens.errors import OptionError
 from pocketlens.networks.backbone import Backbone
 from pocketlens.recipe import Recipe
-from pocketlens.training.logistic import Linear, held_out_logits, repeated_folds
+from pocketlens.training.logistic import (
+    REPEATED,
+    Linear,
+    folds,
+    held_out_logits,
+    repeated_folds,
+)
 
 __all__ = ["Trial", "block_sizes", "choose_head", "clearly_lower", "finite", "head_rows"]
 
@@ -27,6 +33,10 @@ STRENGTHS = tuple(10 ** (-exponent / 2) for exponent in range(2, 10))
 
 REPETITIONS = 3
 """Of the cross-validation, at most."""
+
+LAST_FOLDS = 15
+"""Folds of the held-out logits if there are at most `REPEATED` images: so their heads are trained
+on nearly as many images as the final one, and limits that are fitted to them suit it, too."""
 
 MOST_VALIDATED = 2_000
 """With more images, the strength is chosen on this many, or three per class if that is more; the
@@ -49,7 +59,7 @@ class Trial:
         losses: One for each image that was held out, a mean over the repetitions.
         splits: The folds of `logits`, as indices into `images`.
         head: The final head, if the last blocks of the backbone were trained together with it.
-        by_fold: What the head receives, `(N, D)`, by the backbone of each fold; empty if all folds
+        by_fold: Features and concepts `(N, F + C)` by the backbone of each fold; empty if all folds
             have the same one.
     """
 
@@ -123,7 +133,32 @@ def choose_head(
         )
         if clearly_lower(without.losses, best.losses):
             best = without
+    if len(some) <= REPEATED:
+        best = _last(recipe, network, rows[some, : best.views], labels[some], groups[some], best)
     return replace(best, images=torch.from_numpy(some))
+
+
+def _last(
+    recipe: Recipe,
+    network: Backbone,
+    rows: Tensor,
+    labels: Tensor,
+    groups: NDArray[np.int64],
+    best: Trial,
+) -> Trial:
+    """The best trial, with held-out logits of more folds."""
+    x = head_rows(network, rows, best.concepts)
+    splits = list(folds(labels, groups, LAST_FOLDS, seed=recipe.seed))
+    logits = held_out_logits(
+        x,
+        labels,
+        best.logits.shape[1],
+        [best.strength],
+        [splits],
+        sizes=block_sizes(network, x, best.concepts),
+        balanced=recipe.training.class_weights == "balanced",
+    )
+    return replace(best, logits=logits[0, 0], splits=splits)
 
 
 def clearly_lower(losses: Tensor, than: Tensor, *, errors: float = 1.0) -> bool:

@@ -76,8 +76,8 @@ class Tuned:
     Args:
         trial: The held-out logits and the folds, with the final head and with what each fold's own
             backbone gives.
-        rows: What the head receives of the images, `(N, 1, D)`, by the new backbone.
-        far: The same of generated scenes, `(M, D)`.
+        rows: Features and concepts of the images, `(N, 1, F + C)`, by the new backbone.
+        far: The same of generated scenes, `(M, F + C)`.
     """
 
     trial: Trial
@@ -243,10 +243,8 @@ class _Tail:
         self.steps = -(-len(which) // self.options.batch_size)
 
     def _rows(self, layers: _Layers, x: Tensor) -> Tensor:
-        """What the head receives `(N, D)`, of what the first layers give."""
+        """Features and concepts `(N, F + C)`, of what the first layers give."""
         features = pooled(layers.last(x.float()))
-        if not self.concepts:
-            return features
         return torch.cat([features, self.network.known_concepts(features)], 1)
 
     @torch.no_grad()
@@ -254,6 +252,11 @@ class _Tail:
         """The same without derivatives, by default by the averaged weights."""
         own = layers or self.average
         return torch.cat([self._rows(own, part) for part in torch.split(x, TOGETHER)])
+
+    def logits(self, layers: _Layers, rows: Tensor) -> Tensor:
+        """Logits `(N, K)` of features and concepts."""
+        found: Tensor = layers.head(head_rows(self.network, rows, self.concepts))
+        return found
 
     def epoch(self, number: int, threads: Threads) -> Iterator[tuple[int, float, float]]:
         """Train one epoch; after each step: its images, learning rate and loss."""
@@ -284,7 +287,7 @@ class _Tail:
         other = torch.from_numpy(random.permutation(len(some)))
         share = float(random.beta(MIXED, MIXED))
         mixed = share * shown + (1 - share) * shown[other]
-        logits = self.layers.head(self._rows(self.layers, mixed))
+        logits = self.logits(self.layers, self._rows(self.layers, mixed))
         total = torch.zeros(())
         for part, own in ((share, some), (1 - share, some[other])):
             each = F.cross_entropy(logits, self.labels[own], reduction="none")
@@ -339,7 +342,7 @@ def _held_out(
     """Logits `(N, K)` of each image by the training that did not have it; NaN without one."""
     found = torch.full((len(labels), classes), torch.nan)
     for tail, (_, held) in zip(tails, splits, strict=True):
-        found[held] = tail.average.linear(tail.rows(tail.views[held, 0]))
+        found[held] = tail.logits(tail.average, tail.rows(tail.views[held, 0])).detach()
     return found
 
 

@@ -143,7 +143,7 @@ def train_on_features(
                 callback.note(str(gained))
     with one_thread_if_small(rows):
         fitted = _fit(recipe, network, rows, labels, far, best)
-    recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), best, fitted)
+    recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), fitted)
     logits, own = finite(best.logits / fitted.temperature, labels[best.images])
     loss, accuracy = _of_head(fitted.head, head_rows(network, rows[:, 0], best.concepts), labels)
     seconds = time.perf_counter() - started
@@ -202,6 +202,8 @@ def _curve(
             sizes=block_sizes(network, x, best.concepts),
             balanced=recipe.training.class_weights == "balanced",
             groups=groups[images.numpy()],
+            share=sum(len(train) for train, _ in best.splits)
+            / (len(best.splits) * len(best.images)),
             seed=recipe.seed,
         )
 
@@ -277,7 +279,7 @@ def _fit(
     used = [number for number, (_, held) in enumerate(splits) if len(held)]
     by_fold = [Pictures(each, network.width) for each in best.by_fold]
     count = int((labels < known).sum())
-    pictures = Pictures(x[:count, 0], network.width)
+    pictures = Pictures(rows[:count, 0], network.width)
     rejection, odds = fit_rejection(
         Known(
             pictures.some(best.images[of_class]),
@@ -288,12 +290,13 @@ def _fit(
             best.strength,
             temperature,
             balanced,
+            best.concepts,
             [by_fold[number].some(best.images[of_class]) for number in used if by_fold],
         ),
         pictures,
         labels[:count],
         Linear(head.weight[:known], head.bias[:known]),
-        far=Pictures(head_rows(network, far, best.concepts), network.width),
+        far=Pictures(far, network.width),
         seed=recipe.seed,
     )
     size = inside[:, :known].logsumexp(1, keepdim=True)
@@ -312,10 +315,10 @@ def _fit(
 
 
 def _recognizer(
-    recipe: Recipe, network: Backbone, classes: tuple[str, ...], best: Trial, fitted: Fitted
+    recipe: Recipe, network: Backbone, classes: tuple[str, ...], fitted: Fitted
 ) -> Recognizer:
     """The finished network, with everything that was fitted."""
-    options: dict[str, Any] = {**recipe.network.options, "concepts": best.concepts}
+    options: dict[str, Any] = {**recipe.network.options, "concepts": network.concepts}
     options |= getattr(network.backbone, "options", {})
     options["prototypes"], _ = fitted.rejection.prototypes.shape
     options["dimensions"], _ = fitted.rejection.whitening.shape
@@ -323,12 +326,15 @@ def _recognizer(
     choice = Choice(recipe.network.name, options)
     final = networks.build(choice, recipe.input, len(classes))
     assert isinstance(final, Backbone)
+    # A head that does not use the concepts has weights of 0: they still tell what is far.
+    weight = fitted.head.weight
+    weight = F.pad(weight, (0, final.head.in_features - weight.shape[1]))
     assert final.rejection is not None
     own = final.backbone.state_dict()
     weights = network.backbone.state_dict()
     final.backbone.load_state_dict({name: weights[name] for name in own})
     final.rejection.load_state_dict(fitted.rejection.state_dict())
-    final.head.load_state_dict({"weight": fitted.head.weight, "bias": fitted.head.bias})
+    final.head.load_state_dict({"weight": weight, "bias": fitted.head.bias})
     return Recognizer(final, choice, classes, recipe.input, thresholds=fitted.thresholds)
 
 

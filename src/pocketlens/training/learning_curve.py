@@ -35,6 +35,7 @@ def learning_curve(
     sizes: Sequence[int],
     balanced: bool,
     groups: NDArray[np.int64],
+    share: float = 1 - 1 / FOLDS,
     seed: int = 0,
 ) -> LearningCurve:
     """Accuracy of heads that are trained on 1, 2, 3, 5, … images of each class.
@@ -50,6 +51,7 @@ def learning_curve(
         sizes: Columns of each block of `x`; see `logistic.Blocks`.
         balanced: See `logistic.class_weights`.
         groups: `(N,)`: images with the same number are never on both sides.
+        share: Of the images, that the heads of `held_out` were trained on.
         seed: Chooses the folds and the images.
     """
     known = held_out.isfinite().all(1)
@@ -59,7 +61,7 @@ def learning_curve(
         own = known & (labels == label)  # an only image was never held out, so it is not known
         recalls.append(float(right[own].float().mean()) if own.any() else 0.0)
     points = _points(x, labels, len(classes), strength, sizes, balanced, groups, seed)
-    whole = (1 - 1 / FOLDS) * len(labels) / len(classes)
+    whole = share * len(labels) / len(classes)
     points = [(images, accuracy) for images, accuracy in points if images < 0.9 * whole]
     points.append((whole, float(right[known].float().mean())))
     images, accuracies = zip(*points, strict=True)

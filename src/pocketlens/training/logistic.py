@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 __all__ = [
     "FOLDS",
+    "REPEATED",
     "Blocks",
     "Linear",
     "Problem",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -19,7 +18,8 @@ from torch.nn import functional as F
 
 from pocketlens.data.dataset import spread
 from pocketlens.networks.backbone import Rejection
-from pocketlens.training.logistic import Linear, Problem, class_weights, fit_head
+from pocketlens.training.limits import CONCEPT_SIGN, LOGIT_SIGNS, for_far, for_near
+from pocketlens.training.logistic import Linear, fit_head
 
 __all__ = ["MAX_PROTOTYPES", "Known", "Pictures", "fit_rejection"]
 
@@ -38,9 +38,6 @@ SHRINKAGE, TUNED_SHRINKAGE = 0.1, 1.0
 """Share of the mean variance that is added to each variance, because images are few. It is larger
 where the backbone was trained on the images, which draws those of a class together."""
 
-KEPT, KEPT_FROM_FAR = 0.975, 0.985
-"""Share of the known images, held out, that each of the two functions takes for known."""
-
 NOISE = 0.01
 """The least deviation of a feature that means anything, as a share of its usual size. Rounding to
 float16 in the layers of a backbone changes features by about a tenth of that."""
@@ -48,27 +45,17 @@ float16 in the layers of a backbone changes features by about a tenth of that.""
 LEFT_OUT = 12
 """The most classes that play the unknown; a random choice of them if there are more."""
 
-STRENGTH = 1e-3
 ROUNDS = 8
 TOGETHER = 20_000_000
 """Differences to the classes' means that are computed at a time."""
 
-SLACK, LEAST_FAR = 0.3, 0.05
-"""Where known and unknown images are far apart, the limit is this share of the gap away from the
-known ones: they vary more than a few images show, and not every unknown one is that far. The gap
-ends where this share of the unknown images begins."""
-
-FAR_SIGNS = (0, 3)
-"""The signs that tell pictures of something else altogether: the two distances. The logits say
-little about such pictures, and the generated scenes are not like what a camera will see."""
-
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures as the head sees them.
+    """Pictures as the backbone sees them.
 
     Args:
-        rows: What the head receives, `(N, F + C)`: features, then concepts, if it uses them.
+        rows: `(N, F + C)`: features, then concepts, if the backbone has them.
         width: Number of features, `F`.
     """
 
@@ -84,12 +71,6 @@ class Pictures:
     def concepts(self) -> Tensor:
         """`(N, C)`; `(N, 0)` without concepts."""
         return self.rows[:, self.width :]
-
-    @property
-    def sizes(self) -> list[int]:
-        """Columns of each block of the rows."""
-        blocks = [self.width, self.rows.shape[1] - self.width]
-        return [size for size in blocks if size]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,6 +94,7 @@ class Known:
         strength: Strength of the penalty of the head.
         temperature: Divides the logits of a head.
         balanced: See `class_weights`.
+        concepts: Whether the heads use the concepts.
         by_split: The N pictures as the backbone of each of the `splits` sees them; empty if all
             have the same backbone.
     """
@@ -125,12 +107,26 @@ class Known:
     strength: float
     temperature: float
     balanced: bool
+    concepts: bool
     by_split: Sequence[Pictures] = ()
 
     @property
     def shrinkage(self) -> float:
         """See `SHRINKAGE`."""
         return TUNED_SHRINKAGE if self.by_split else SHRINKAGE
+
+    def seen(self, pictures: Pictures) -> Tensor:
+        """What the head receives of pictures, `(N, D)`."""
+        return pictures.rows if self.concepts else pictures.features
+
+    @property
+    def near_signs(self) -> list[int]:
+        """The signs that tell other pictures of the same kind."""
+        signs = [0, *LOGIT_SIGNS, 3]
+        if self.classes == 2:  # the logits of a single class, which is left of two, say nothing
+            signs = [0, 3]
+        # Where concepts mislead the head, they would mislead here, too.
+        return [*signs, CONCEPT_SIGN] if self.concepts else signs
 
 
 def fit_rejection(
@@ -150,78 +146,15 @@ def fit_rejection(
     module = _stored(pictures, labels, known.shrinkage)
     every = _signs_of_known(known)
     inside = every[every.isfinite().all(1)]
-    scenes = _signs(module, far, head(far.rows))
+    scenes = _signs(module, far, head(known.seen(far)))
     random = np.random.default_rng(seed)
     left_out = random.permutation(known.classes)[:LEFT_OUT].tolist()
     near = torch.cat([_signs_of_left_out(known, label) for label in left_out])
-    # The logits of a single class, which is left of two, say nothing.
-    signs = range(inside.shape[1]) if known.classes > 2 else (0, *range(3, inside.shape[1]))
-    functions = _fit(inside, scenes, FAR_SIGNS, far=True), _fit(inside, near, signs, far=False)
-    weights, bias = zip(*functions, strict=True)
-    module.weights.copy_(torch.stack(weights))
-    module.bias.copy_(torch.stack(bias))
+    weights, bias = for_far(inside, scenes)
+    functions = (weights, bias), for_near(inside, near, known.near_signs, inside @ weights + bias)
+    module.weights.copy_(torch.stack([weights for weights, _ in functions]))
+    module.bias.copy_(torch.stack([bias for _, bias in functions]))
     return module, (every @ module.weights.T + module.bias).amax(1)
-
-
-def _fit(
-    inside: Tensor, unknown: Tensor, signs: Sequence[int], *, far: bool
-) -> tuple[Tensor, Tensor]:
-    """One function of the signs, above 0 for unknown images: coefficients `(S,)` and bias.
-
-    Args:
-        inside: `(N, S)`, of known images.
-        unknown: `(M, S)`, of unknown images; together, both kinds weigh the same.
-        signs: Those to use.
-        far: Whether the unknown images are of another kind altogether. Then hardly any known image
-            need be lost. Otherwise the share `KEPT` of the known ones is kept.
-    """
-    weights = _coefficients(inside, unknown, signs)
-    known, other = inside @ weights, unknown @ weights
-    share = KEPT_FROM_FAR if far else KEPT
-    bound = _upper_bound(known, share, len(signs))
-    gap = torch.quantile(other, LEAST_FAR) - bound
-    return weights, -(bound + SLACK * gap.clamp(min=0))
-
-
-def _upper_bound(values: Tensor, share: float, fitted: int) -> Tensor:
-    """A bound that a share of further values stays below, from values `(N,)`.
-
-    The quantile, but at least the prediction bound of a normal distribution: the largest of few
-    values is too low a bound for those to come, above all if the function was fitted to them.
-
-    Args:
-        values: Of known images.
-        share: The share of further values.
-        fitted: How many coefficients were fitted on these images.
-    """
-    n = len(values)
-    z = NormalDist().inv_cdf(share)
-    freedom = max(n - 1 - fitted, 1)
-    spread = z * (1 + (z * z + 1) / (4 * freedom)) * (1 + (1 + fitted) / n) ** 0.5
-    return torch.maximum(torch.quantile(values, share), values.mean() + spread * values.std())
-
-
-def _coefficients(inside: Tensor, unknown: Tensor, signs: Sequence[int]) -> Tensor:
-    """Coefficients `(S,)` of the signs, none above 0: a sign may only speak for a known image.
-
-    A sign that would speak the other way, by chance, is left out.
-    """
-    rows = torch.cat([inside, unknown])
-    labels = torch.cat([torch.full((len(part),), at) for at, part in enumerate((inside, unknown))])
-    weights = class_weights(labels, 2, balanced=True)
-    mean, deviation = rows.mean(0), rows.std(0).clamp(min=1e-6)
-    used = [*signs]
-    coefficients = torch.zeros(rows.shape[1])
-    while used:
-        x = ((rows - mean) / deviation)[:, used]
-        linear = Problem(x, labels, 2, weights).solve(STRENGTH)
-        found = (linear.weight[1] - linear.weight[0]) / deviation[used]
-        if bool((found <= 0).all()):
-            coefficients[used] = found
-            return coefficients
-        used.remove(used[int((found * deviation[used]).argmax())])
-    coefficients[0] = -1.0  # nothing tells them apart: the similarity is the safest sign
-    return coefficients
 
 
 def _signs(module: Rejection, pictures: Pictures, logits: Tensor) -> Tensor:
@@ -360,12 +293,15 @@ def _signs_of_left_out(known: Known, label: int) -> Tensor:
     labels = known.labels[rest]
     labels = labels - (labels > label).long()
     kept, left_out = known.pictures.some(rest), known.pictures.some(out)
+    rows = known.seen(kept)
+    blocks = [kept.width, rows.shape[1] - kept.width]
     head = fit_head(
-        kept.rows,
+        rows,
         labels,
         known.classes - 1,
         known.strength,
-        sizes=kept.sizes,
+        sizes=[size for size in blocks if size],
         balanced=known.balanced,
     ).divided(known.temperature)
-    return _signs(_stored(kept, labels, known.shrinkage), left_out, head(left_out.rows))
+    logits = head(known.seen(left_out))
+    return _signs(_stored(kept, labels, known.shrinkage), left_out, logits)
