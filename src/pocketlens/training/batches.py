@@ -137,8 +137,8 @@ class Batches:
     def _overlaps(self) -> bool:
         """Whether a second thread augments the next batch while the current one is trained on.
 
-        Two threads gain little on the gradients of a small network: on two cores, one thread that
-        augments and one that trains process as many frames per second as both threads on each task.
+        OpenMP gains little on the gradients of a small network. One thread that trains and one that
+        augments, and then computes gradients of its own (`Gradients`), are faster.
         """
         works = self.device.type == "cpu" and self.threads > 1
         return works and self.augmentation.costly

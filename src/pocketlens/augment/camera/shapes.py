@@ -327,18 +327,18 @@ def _letter_paths(device: torch.device) -> Tensor:
 
 
 KINDS: tuple[tuple[Callable[[Tensor, Random], Tensor], float], ...] = (
-    (_blank, 0.11),
-    (_scrambled, 0.07),
+    (_blank, 0.08),
+    (_scrambled, 0.06),
     (_partial, 0.05),
-    (_scribble, 0.05),
-    (_tangle, 0.05),
+    (_scribble, 0.04),
+    (_tangle, 0.04),
     (_lines, 0.05),
-    (_letter, 0.1),
-    (_sign, 0.33),
+    (_letter, 0.09),
+    (_sign, 0.43),
     (_blob, 0.04),
-    (_polygon, 0.05),
+    (_polygon, 0.04),
     (_finger, 0.03),
-    (_pattern, 0.04),
+    (_pattern, 0.03),
     (_tiles, 0.03),
 )
 """Each kind and its share of the frames without a digit; the shares sum to 1."""

@@ -3,8 +3,8 @@
 A network that sees a list of signs learns the list. So most signs are invented, composed as scripts
 are: one to four strokes (straight, bent, curled, wavy, or a ring), which start anywhere or at
 an earlier stroke, and dots. Those that look like a digit are left out, by comparison with many
-drawn digits. Letters and symbols come from the fonts that Matplotlib contains; the lists below have
-none that people also write as a digit.
+drawn digits, and so are those letters of less known scripts. Letters and symbols come from the
+fonts that Matplotlib contains; `LETTERS` and `SYMBOLS` have none that people also write as a digit.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["sign_drawings"]
 
-INVENTED, PRINTED, WORDS = 2000, 600, 200
-"""How many drawings of each kind are made, before invented signs like a digit are left out."""
+INVENTED, PRINTED, FOREIGN, WORDS = 2400, 600, 500, 200
+"""How many drawings of each kind are made, before signs like a digit are left out: invented signs,
+letters and symbols, letters of `SCRIPTS`, words."""
 
 FONTS = ("DejaVuSans", "DejaVuSerif", "DejaVuSans-Oblique", "DejaVuSansMono-Bold", "STIXGeneral")
 LETTERS = (
     "ACDEFHJKLMNPRTUVWXYadefhkmnprtuvwxyΓΔΛΞΠΣΦΨΩαβγεκλμνξπυφχψωБДЖИЙКЛФЦШЩЪЫЮЯвдёжийклмнцшщыюя"
 )
+SCRIPTS = ((0x0E81, 0x0EB0), (0x07CA, 0x07EB), (0x1401, 0x166D))
+"""Code points of Lao, N'Ko and Canadian syllabics, from each first to before each second one."""
+
 SYMBOLS = "#%&@*+=?<>~^$£€¥¶±×÷√∑∞≠≤≥←↑→↓∀∃∈∩∪▲△◆★"
 
 STEPS = 24
@@ -39,8 +43,18 @@ STEPS = 24
 ACROSS = 12
 """Drawings are compared at this height and width."""
 
-ALIKE = 0.8
+ALIKE = 0.93
 """From this similarity (a cosine) to some drawn digit on, a sign is left out."""
+
+NARROW = 0.45
+"""Ink that is narrower, as a share of its longer side, is not stretched to a square."""
+
+BLUR = 0.7
+"""Deviation of the blur of compared drawings, in their pixels."""
+
+STEEP, THIN = 55, 0.16
+"""A straight line: up to this angle from the vertical, in degrees; its deviation across, as a share
+of that along."""
 
 DIGITS = 1500
 """How many drawn digits the signs are compared with."""
@@ -56,10 +70,13 @@ def sign_drawings(side: int) -> Tensor:
     They are the same in every process. The first call takes about two seconds.
     """
     random = np.random.default_rng(0)
-    invented = np.stack([_boxed(_sketch(random), side) for _ in range(INVENTED)])
-    letters = [1] * PRINTED + random.integers(2, 6, WORDS).tolist()
-    printed = np.stack([_boxed(_printed(random, count), side) for count in letters])
-    drawings = np.concatenate([invented[_likeness(invented) < ALIKE], printed])
+    unknown = [_sketch(random) for _ in range(INVENTED)]
+    unknown += [_printed(random, font, letter) for font, letter in _foreign(random, FOREIGN)]
+    strange = np.stack([_boxed(drawing, side) for drawing in unknown])
+    lengths = [1] * PRINTED + random.integers(2, 6, WORDS).tolist()
+    known = [_printed(random, *_text(random, length)) for length in lengths]
+    printed = np.stack([_boxed(drawing, side) for drawing in known])
+    drawings = np.concatenate([strange[_likeness(strange) < ALIKE], printed])
     return torch.from_numpy(drawings)
 
 
@@ -116,26 +133,45 @@ def _sketch(random: np.random.Generator) -> Array:
     return np.asarray(board)
 
 
-def _printed(random: np.random.Generator, letters: int) -> Array:
-    """A letter or symbol, or a word."""
+def _text(random: np.random.Generator, length: int) -> tuple[str, str]:
+    """A font, and a letter, a symbol or a word in it."""
+    signs = LETTERS if length > 1 or random.random() < 0.8 else SYMBOLS
+    text = "".join(signs[random.integers(len(signs))] for _ in range(length))
+    return FONTS[random.integers(len(FONTS))], text
+
+
+def _foreign(random: np.random.Generator, count: int) -> list[tuple[str, str]]:
+    """A font and a letter of `SCRIPTS` in it, `count` times."""
+    from matplotlib.ft2font import FT2Font
+
+    name = FONTS[0]
+    there = FT2Font(str(_font_file(name))).get_charmap()
+    letters = [chr(code) for first, end in SCRIPTS for code in range(first, end) if code in there]
+    return [(name, letters[random.integers(len(letters))]) for _ in range(count)]
+
+
+def _printed(random: np.random.Generator, font: str, text: str) -> Array:
+    """A text, drawn with a font."""
     from PIL import Image, ImageDraw
 
-    signs = LETTERS if letters > 1 or random.random() < 0.8 else SYMBOLS
-    text = "".join(signs[random.integers(len(signs))] for _ in range(letters))
-    board = Image.new("L", (44 * (letters + 1), 76))
+    board = Image.new("L", (44 * (len(text) + 1), 76))
     middle = board.width / 2, board.height / 2
-    font = _font(FONTS[random.integers(len(FONTS))])
     bold = int(random.integers(3))
-    ImageDraw.Draw(board).text(middle, text, 255, font, anchor="mm", stroke_width=bold)
+    ImageDraw.Draw(board).text(middle, text, 255, _font(font), anchor="mm", stroke_width=bold)
     return np.asarray(board)
+
+
+def _font_file(name: str) -> Path:
+    import matplotlib
+
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
 
 
 @lru_cache(maxsize=8)
 def _font(name: str) -> ImageFont.FreeTypeFont:
-    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf"), 48)
+    return ImageFont.truetype(_font_file(name), 48)
 
 
 def _boxed(drawing: Array, side: int) -> Array:
@@ -153,32 +189,50 @@ def _boxed(drawing: Array, side: int) -> Array:
 
 
 def _likeness(drawings: Array) -> NDArray[np.float32]:
-    """The largest similarity `(M,)` of each drawing to a drawn digit, from 0 to 1."""
+    """The largest similarity `(M,)` of each drawing to a drawn digit, from 0 to 1.
+
+    The larger of two: with the ink at its own proportions, and stretched to a square. A steep
+    straight line is a 1.
+    """
     from pocketlens.data.strokes import draw_strokes
 
     digits = draw_strokes(population="world", count=DIGITS).images[..., 0]
-    mine, theirs = _described(drawings), _described(digits)
-    return np.concatenate([(part @ theirs.T).max(1) for part in np.array_split(mine, 20)])
+    largest = np.array([_is_steep_line(drawing) for drawing in drawings], np.float32)
+    for stretched in (False, True):
+        mine, theirs = (_described(each, stretched=stretched) for each in (drawings, digits))
+        alike = np.concatenate([(part @ theirs.T).max(1) for part in np.array_split(mine, 20)])
+        largest = np.maximum(largest, alike)
+    return largest
 
 
-def _described(drawings: Array) -> NDArray[np.float32]:
-    """Rows of unit length `(M, F)`: coarse drawings, the ink fitted to a square."""
+def _described(drawings: Array, *, stretched: bool) -> NDArray[np.float32]:
+    """Rows of unit length `(M, F)`: coarse, blurred drawings, the ink fitted to a square."""
     from PIL import Image
 
-    rows = []
-    for drawing in drawings:
+    rows = np.zeros((len(drawings), ACROSS + 4, ACROSS + 4), np.float32)
+    for row, drawing in zip(rows, drawings, strict=True):
         high, wide = np.flatnonzero(drawing.any(1)), np.flatnonzero(drawing.any(0))
         ink = Image.fromarray(drawing).crop((wide[0], high[0], wide[-1] + 1, high[-1] + 1))
+        longer = max(ink.size)
         # A narrow sign stays narrow, or every bar would fill the square.
-        size = [max(length, 0.4 * max(ink.size)) for length in ink.size]
-        box = [round(ACROSS * length / max(size)) for length in size]
-        board = Image.new("L", (ACROSS + 2, ACROSS + 2))
-        board.paste(
-            ink.resize(box, Image.Resampling.BOX),
-            ((ACROSS + 2 - box[0]) // 2, (ACROSS + 2 - box[1]) // 2),
-        )
-        rows.append(np.asarray(board, np.float32).ravel())
-    table = np.sqrt(np.stack(rows))
+        fills = stretched and min(ink.size) >= NARROW * longer
+        size = (longer, longer) if fills else [max(side, NARROW * longer) for side in ink.size]
+        box = [round(ACROSS * side / longer) for side in size]
+        top, left = ((ACROSS + 4 - side) // 2 for side in reversed(box))
+        row[top : top + box[1], left : left + box[0]] = ink.resize(box, Image.Resampling.BOX)
+    apart = np.subtract.outer(np.arange(ACROSS + 4), np.arange(ACROSS + 4))
+    blur = np.exp(-(apart**2) / (2 * BLUR**2)).astype(np.float32)
+    table = np.sqrt(blur @ rows @ blur).reshape(len(rows), -1)
     lengths = np.linalg.norm(table, axis=1, keepdims=True)
     described: NDArray[np.float32] = table / lengths
     return described
+
+
+def _is_steep_line(drawing: Array) -> bool:
+    """Whether the ink is about one straight line, nearer to the vertical than `STEEP`."""
+    rows, columns = np.nonzero(drawing > 127)
+    if len(rows) < 2:
+        return False
+    (across, along), ways = np.linalg.eigh(np.cov(np.stack([columns, rows])))
+    right, down = np.abs(ways[:, 1])
+    return bool(across < THIN**2 * along and math.degrees(math.atan2(right, down)) < STEEP)
