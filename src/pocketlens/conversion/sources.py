@@ -46,12 +46,15 @@ class Kind(NamedTuple):
         opens: The module in this package and its function that opens it.
         endings: Those of its files, in lower case.
         is_object: Whether an object in memory is one; imports nothing.
+        begins: What its files begin with, without spaces; a kind that says so comes before others
+            with the same ending.
     """
 
     name: str
     opens: str
     endings: tuple[str, ...] = ()
     is_object: Callable[[Any], bool] = lambda _: False
+    begins: bytes = b""
 
     def open(self, model: Any, options: SourceOptions) -> ImageSource | ArraySource:
         """Open a file or an object of this kind."""
@@ -109,6 +112,7 @@ KINDS: tuple[Kind, ...] = (
         "classic.source:open_xgboost",
         (".ubj", ".json"),
         _one_of(("xgboost.core", "Booster"), ("xgboost.sklearn", "XGBModel")),
+        begins=b'{"learner"',
     ),
     Kind(
         "a LightGBM model",
@@ -239,7 +243,9 @@ def kind_of_file(path: Path) -> Kind:
             raise ConversionError(f"{path} does not exist; expected {rows[0][1].name}")
         if path.is_file() and (instead := instead_of_file(first_bytes(path))) is not None:
             raise ConversionError(f"{path} {instead}")
-        return max(rows, key=lambda row: len(row[0]))[1]
+        begin = b"".join(first_bytes(path).split())
+        sure = [kind for _, kind in rows if kind.begins and begin.startswith(kind.begins)]
+        return sure[0] if sure else max(rows, key=lambda row: len(row[0]))[1]
     for row in REFUSED:
         if any(_ends(path, ending) for ending in row.endings):
             raise ConversionError(f"{path} is {row.what}; {row.way}")

@@ -16,9 +16,10 @@ import pytest
 
 from classic_models import data
 from pocketlens.conversion import ModelMetadata, convert, open_source
+from pocketlens.conversion.classic.source import ClassicSource
 from pocketlens.conversion.classic.ubjson import read_ubjson
 from pocketlens.conversion.source_kinds import SourceOptions
-from pocketlens.conversion.sources import is_source_file
+from pocketlens.conversion.sources import KINDS, Kind, is_source_file
 from pocketlens.coreml import load
 from pocketlens.errors import ConversionError, OptionError, PocketlensError
 
@@ -262,6 +263,16 @@ def ubj(value: Any) -> bytes:
 
 def _length(text: str) -> bytes:
     return b"L" + struct.pack(">q", len(text)) + text.encode()
+
+
+def test_a_file_of_json_is_xgboost_if_it_begins_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Kind("something else", "nowhere:nothing", ("model.json",))
+    monkeypatch.setattr("pocketlens.conversion.sources.KINDS", (other, *KINDS))
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(booster_document(), indent=2))
+    assert isinstance(open_source(path), ClassicSource)
 
 
 def test_ubjson() -> None:
