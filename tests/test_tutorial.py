@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,8 +124,29 @@ def test_the_guide_to_the_preview(folder: Path, preview: str) -> None:
     assert printed.strip() in {*"0123456789", "None"}  # a label, or none that is sure
 
 
+def write_teachable_machine(path: Path) -> None:
+    """An export of Teachable Machine with a small network."""
+    from keras2 import write_h5
+    from pocketlens.conversion import from_keras
+
+    layers = from_keras._import_keras().layers
+    image = layers.Input((32, 32, 3), name="input_1")
+    pooled = layers.GlobalAveragePooling2D(name="pool")(image)
+    scores = layers.Dense(2, activation="softmax", name="dense_Dense1")(pooled)
+    model = from_keras._import_keras().Model(image, scores, name="model1")
+    write_h5(path.with_name("keras_model.h5"), model)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(path.with_name("keras_model.h5"), "keras_model.h5")
+        archive.writestr("labels.txt", "0 cup\n1 spoon\n")
+
+
 def test_the_guide_to_your_own_model(tmp_path: Path) -> None:
-    run(script("guides/your_own_model.md"), tmp_path)
+    write_teachable_machine(tmp_path / "converted_keras.zip")
+    printed = run(script("guides/your_own_model.md"), tmp_path)
+    assert printed.count("parity passed in 1 run on your data") == 1
+    assert printed.count("parity passed in 5 runs on your data") == 1
+    assert pocketlens.load(tmp_path / "Teachable.mlpackage").classes == ("cup", "spoon")
+    assert pocketlens.load(tmp_path / "Cups.mlpackage").classes == ("cup", "spoon")
     model = pocketlens.load(tmp_path / "CupOrSpoon.mlpackage")
     assert model.classes == ("cup", "spoon")
     assert model.input_spec.shape == (64, 64, 3)

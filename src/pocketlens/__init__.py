@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pocketlens.conversion import KerasPredictor as KerasPredictor
     from pocketlens.conversion import ModelMetadata as ModelMetadata
     from pocketlens.conversion import convert as convert
+    from pocketlens.conversion import verify_arrays as verify_arrays
     from pocketlens.coreml import ChosenMeaning as ChosenMeaning
     from pocketlens.coreml import CoreMLModel as CoreMLModel
     from pocketlens.coreml import Feature as Feature
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     from pocketlens.evaluation import evaluate as evaluate
     from pocketlens.evaluation import find_readings as find_readings
     from pocketlens.evaluation import verify as verify
+    from pocketlens.evaluation.arrays import ArrayInput as ArrayInput
+    from pocketlens.evaluation.arrays import ArrayParity as ArrayParity
+    from pocketlens.evaluation.arrays import OutputDifference as OutputDifference
     from pocketlens.evaluation.robustness import Rejection as Rejection
     from pocketlens.evaluation.robustness import Score as Score
     from pocketlens.evaluation.robustness import Share as Share
@@ -105,6 +109,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AppOptions": "recipe_options",
+    "ArrayInput": "evaluation.arrays",
+    "ArrayParity": "evaluation.arrays",
     "Calibration": "evaluation",
     "CalibrationBin": "evaluation",
     "Callback": "callbacks",
@@ -139,6 +145,7 @@ _HOME = {
     "ModelOptions": "recipe_options",
     "Number": "numbers",
     "OpSupport": "coreml",
+    "OutputDifference": "evaluation.arrays",
     "Parity": "evaluation",
     "PocketlensError": "errors",
     "Prediction": "prediction",
@@ -186,11 +193,14 @@ _HOME = {
     "serve_preview": "preview",
     "train": "training",
     "verify": "evaluation",
+    "verify_arrays": "conversion",
     "write_report": "report",
 }
 
 __all__ = [
     "AppOptions",
+    "ArrayInput",
+    "ArrayParity",
     "Calibration",
     "CalibrationBin",
     "Callback",
@@ -224,6 +234,7 @@ __all__ = [
     "ModelOptions",
     "Number",
     "OpSupport",
+    "OutputDifference",
     "Parity",
     "PocketlensError",
     "Prediction",
@@ -272,6 +283,7 @@ __all__ = [
     "serve_preview",
     "train",
     "verify",
+    "verify_arrays",
     "write_report",
 ]
 

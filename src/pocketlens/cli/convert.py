@@ -86,9 +86,14 @@ def convert(
     first. If not, exit 1. With --data, it is also compared with its source on these images, and
     exit 1 if it would read them better in another color order, scale or order of labels.
     """
-    from pocketlens.conversion import ArraySource, ModelMetadata, SourceOptions, open_source
+    from pocketlens.conversion import (
+        ArraySource,
+        ModelMetadata,
+        SourceOptions,
+        open_source,
+        verify_arrays,
+    )
     from pocketlens.conversion import convert as make
-    from pocketlens.conversion.verifying import verify_arrays
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation import find_readings

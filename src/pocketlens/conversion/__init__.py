@@ -19,6 +19,7 @@ from pocketlens.conversion.metadata import ModelMetadata
 from pocketlens.conversion.package import Format, check_target, write_model
 from pocketlens.conversion.source_kinds import ArraySource, ImageSource, Precision, SourceOptions
 from pocketlens.conversion.sources import open_source
+from pocketlens.conversion.verifying import verify_arrays
 from pocketlens.coreml import CoreMLModel
 from pocketlens.errors import OptionError, did_you_mean
 from pocketlens.files import temporary_folder
@@ -40,6 +41,7 @@ __all__ = [
     "open_source",
     "own_scaling",
     "read_labels",
+    "verify_arrays",
 ]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -62,22 +64,25 @@ def convert(
     check: bool = True,
     force: bool = False,
 ) -> Path:
-    """Convert a classifier to a Core ML file.
+    """Convert a trained model to a Core ML file.
 
-    Before the file gets its name, it runs here on a few test images and is compared with the model
-    that it comes from.
+    Before the file gets its name, it runs here on test images or made-up arrays and is compared
+    with the model that it comes from. The same weights always give the same bytes.
 
-    The Core ML model has one input, the image `image` in the size and colors of the InputSpec,
-    which it scales itself, and two outputs, `classLabel` and `classLabel_probs`. The same weights
-    always give the same bytes.
+    A classifier of images has one input, the image `image` in the size and colors of the InputSpec,
+    which it scales itself, and two outputs, `classLabel` and `classLabel_probs`. Any other model
+    has arrays as inputs and outputs, with the names of the source.
 
     Args:
-        model: A `Recognizer` or a `KerasPredictor`; or the path of a `.keras` file, a Keras 3 model
-            on the torch backend, or a PyTorch module that takes float32 `(N, C, H, W)`,
-            `pixel * scale + bias`. Its outputs may be logits or probabilities, one per class; or,
-            for two classes, a single logit or probability of the second one. They are
-            probabilities if the network computes them with a softmax or sigmoid. Or a `CoreMLModel`
-            that `with_input` changed: its file is written again and reads its images in that way.
+        model: A file: `.pt2` of `torch.export`, `.keras`, `.h5` of Keras 2, an export of Teachable
+            Machine, `.onnx`, `.skops`, or a model of XGBoost or LightGBM. Or a model in memory: a
+            `Recognizer`, a `KerasPredictor`, a Keras 3 model on the torch backend, a PyTorch module
+            that takes float32 `(N, C, H, W)`, `pixel * scale + bias`, or arrays; a model of
+            scikit-learn, XGBoost or LightGBM. The outputs of a classifier may be logits or
+            probabilities, one per class; or, for two classes, a single logit or probability of the
+            second one. They are probabilities if the network computes them with a softmax or
+            sigmoid. Or a `CoreMLModel` that `with_input` changed: its file is written again and
+            reads its images in that way.
         path: The output file. A name without the suffix `.mlpackage` or `.mlmodel` gets that of the
             format.
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
@@ -86,12 +91,17 @@ def convert(
             in a NeuralNetwork. A `CoreMLModel` keeps its own, and its metadata.
         metadata: Author, license, version and description in the file.
         labels: Class names in the order of the outputs, or the path of a text file with one name
-            per line. Required, except for a `Recognizer` or a `KerasPredictor`.
-        input_spec: How an image becomes the network's input. Required, except for a `Recognizer` or
-            a `KerasPredictor`.
+            per line. A classifier of images needs them, except for a `Recognizer`, a
+            `KerasPredictor` or an export of Teachable Machine.
+        input_spec: How an image becomes the network's input. A classifier of images needs it, with
+            the same exceptions.
         head: `logits` or `probabilities`: what the outputs are, if the network does not show it.
             Not for a `Recognizer` or a `KerasPredictor`.
-        check: Compare the file with its source. If false, do so later, with `evaluation.verify`.
+        inputs: What a PyTorch module takes that works with arrays, in the order of `forward` or by
+            the names of its parameters: an example of each, or an `ArrayInput` whose sizes may be
+            open. Of a Keras model, if it takes other sizes than it says.
+        check: Compare the file with its source. If false, do so later, with `verify` or, for
+            arrays, `verify_arrays`.
         force: Replace an output that exists.
 
     Returns:
@@ -104,7 +114,7 @@ def convert(
         ConversionError: The model cannot be converted; the message names the op, if one failed.
         CheckFailedError: The file would differ from its source by more than rounding explains; the
             message names the first op that differs, and its layer. Or it cannot run here.
-        MissingExtraError: PyTorch or Keras is not installed.
+        MissingExtraError: The package of the model is not installed.
     """
     target, kind = _target(Path(path), format)
     if isinstance(model, CoreMLModel):

@@ -25,9 +25,9 @@ __all__ = [
     "split_cases",
 ]
 
-Size: TypeAlias = "int | tuple[int, ...] | None"
-Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
-Pair: TypeAlias = "tuple[NDArray[Any], NDArray[Any]]"
+Size: TypeAlias = int | tuple[int, ...] | None
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+Pair: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True)
