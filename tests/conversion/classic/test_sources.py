@@ -268,6 +268,7 @@ def _length(text: str) -> bytes:
 def test_a_file_of_json_is_xgboost_if_it_begins_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_xgboost(monkeypatch)
     other = Kind("something else", "nowhere:nothing", ("model.json",))
     monkeypatch.setattr("pocketlens.conversion.sources.KINDS", (other, *KINDS))
     path = tmp_path / "model.json"
