@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from pocketlens.evaluation.accuracy import Evaluation, evaluate
 from pocketlens.evaluation.parity import Parity
 from pocketlens.evaluation.robustness import Rejection, Score, Share, SuiteResult, Table
 from pocketlens.files import size_text
+from pocketlens.history import FineTuning
 from pocketlens.recipe import load_recipe
 from pocketlens.report import write_report
 from pocketlens.report.page import duration_text, milliseconds_text
@@ -262,6 +264,21 @@ def test_without_validation_nothing_is_said_to_be_fitted_on_it(run: Path) -> Non
     text = read(run).text
     assert "images for training, none for validation, and" in text
     assert "Without validation images, the last epoch was kept, and the confidence is not" in text
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_the_accuracy_of_a_fine_tuning_is_said_once(run: Path, pays: bool) -> None:
+    (run / "recipe.toml").write_text(load_recipe("photos-fine").to_toml())
+    change(run / "data.json", validation=0)
+    gained = FineTuning(pays, 10, 0.214, 0.144, 0.932, 0.955)
+    change(run / "metrics.json", fine_tuning=asdict(gained))
+    text = read(run).text
+    assert text.count(str(gained)) == 1
+    assert ("head and last blocks" in text) is pays
+    assert ("its last blocks and the head were trained, too, for 10 epochs." in text) is pays
+    assert ("Only the head was trained" in text) is not pays
+    assert ("In cross-validation, models that were trained on the other images" in text) is not pays
+    assert "The confidence is calibrated on " in text
 
 
 def test_texts_from_the_run_are_escaped(run: Path, evaluation: Evaluation) -> None:

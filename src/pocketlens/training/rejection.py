@@ -26,7 +26,7 @@ __all__ = ["MAX_PROTOTYPES", "Known", "Pictures", "fit_rejection"]
 MAX_PROTOTYPES = 512
 """With more training images, they are represented by this many cluster centers."""
 
-SUMMARIZED = 8_000
+SUMMARIZED = 4_000
 """With more images, or ten per class if that is more, the cluster centers, the whitening and the
 means are those of this many."""
 
@@ -46,7 +46,7 @@ LEFT_OUT = 12
 """The most classes that play the unknown; a random choice of them if there are more."""
 
 ROUNDS = 8
-TOGETHER = 20_000_000
+TOGETHER = 4_000_000
 """Differences to the classes' means that are computed at a time."""
 
 
