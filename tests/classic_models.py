@@ -89,6 +89,18 @@ def _piped(*steps: Step, target: str = "texts", rows: str = "rows") -> Any:
     return fitted
 
 
+def _with(path: str, **options: Any) -> Any:
+    """A model of another library behind a scaler."""
+
+    def fitted() -> Any:
+        pipeline = importlib.import_module("sklearn.pipeline").make_pipeline
+        scaler = _class("sklearn.preprocessing.StandardScaler")()
+        model = _class(path)(n_estimators=6, n_jobs=1, **options)
+        return pipeline(scaler, model).fit(data().gaps, data().binary)
+
+    return fitted
+
+
 def _columns() -> Any:
     compose = importlib.import_module("sklearn.compose")
     pipeline = importlib.import_module("sklearn.pipeline").make_pipeline
@@ -223,6 +235,8 @@ def _boosted() -> Iterator[Case]:
     for name in ("reg:squarederror", "count:poisson", "reg:gamma", "reg:tweedie"):
         made = _xgboost(regressor, "positive", objective=name)
         yield Case(xgb, name, made, missing=True)
+    scaled = _with("xgboost.XGBClassifier")
+    yield Case(xgb, "in a Pipeline", scaled, missing=True)
     yield Case(xgb, "random forest", _xgboost("XGBRFClassifier", "texts"), missing=True)
     yield Case(xgb, "base_score", _xgboost(classifier, base_score=0.3), missing=True)
     light, classifier, regressor = "LightGBM", "LGBMClassifier", "LGBMRegressor"
@@ -237,6 +251,8 @@ def _boosted() -> Iterator[Case]:
     }
     for name, options in variants.items():
         yield Case(light, name, _lightgbm(classifier, rows="gaps", **options), missing=True)
+    scaled = _with("lightgbm.LGBMClassifier", verbose=-1)
+    yield Case(light, "in a Pipeline", scaled, missing=True)
     one_vs_all = _lightgbm(classifier, "texts", objective="multiclassova")
     yield Case(light, "multiclassova", one_vs_all, missing=True)
     sets = {"max_cat_to_onehot": 1, "min_data_per_group": 5, "cat_smooth": 1}

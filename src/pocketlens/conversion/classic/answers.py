@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.conversion.classic.estimators import vectorizer_of
 from pocketlens.conversion.classic.rows import Rows
-from pocketlens.conversion.classic.sklearn_models import vectorizer_of
 from pocketlens.errors import DataError
 
 __all__ = ["Answer", "Answers", "as_table", "sklearn_answer"]

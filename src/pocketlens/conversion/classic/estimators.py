@@ -9,12 +9,18 @@ import numpy as np
 from pocketlens.conversion.classic.chain import Floats
 from pocketlens.errors import ConversionError
 
-__all__ = ["matrix", "name_of", "numbers"]
+__all__ = ["matrix", "name_of", "numbers", "vectorizer_of"]
 
 
 def name_of(model: Any) -> str:
     """The class of an estimator, as its users know it."""
     return type(model).__name__
+
+
+def vectorizer_of(model: Any) -> Any:
+    """The DictVectorizer that a model begins with, or None."""
+    first = model.steps[0][1] if name_of(model) == "Pipeline" else model
+    return first if name_of(first) == "DictVectorizer" else None
 
 
 def numbers(values: Any, shape: tuple[int, ...], what: str) -> Floats:

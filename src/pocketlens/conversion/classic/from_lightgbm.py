@@ -11,13 +11,13 @@ import numpy as np
 from pocketlens.conversion.classic.answers import Answer, Answers
 from pocketlens.conversion.classic.boosted import add_boosted, answers_of, own_answer
 from pocketlens.conversion.classic.building import Built, columns_for, damaged, labels_for
-from pocketlens.conversion.classic.chain import Chain
+from pocketlens.conversion.classic.chain import Chain, Value
 from pocketlens.conversion.classic.estimators import name_of
 from pocketlens.conversion.classic.lightgbm_models import LightGBMModel, read_text
 from pocketlens.conversion.classic.rows import Rows
 from pocketlens.errors import ConversionError, OptionError
 
-__all__ = ["build_lightgbm", "build_lightgbm_object"]
+__all__ = ["add_lightgbm", "build_lightgbm", "build_lightgbm_object"]
 
 
 def build_lightgbm_object(
@@ -86,6 +86,21 @@ def build_lightgbm(
         return Built(chain.built(task), chain, task, _answer(content, model))
 
     return damaged(build, what)
+
+
+def add_lightgbm(chain: Chain, value: Value, model: Any) -> None:
+    """Add a fitted model such as LGBMClassifier, the last step of a Pipeline.
+
+    Raises:
+        ConversionError: Core ML cannot express it.
+    """
+    read = read_text(model.booster_.model_to_string().encode(), name_of(model))
+    if value.width != read.width or len(chain.labels) != read.classes:
+        raise ConversionError(
+            f"the LightGBM model takes {read.width} columns and has {read.classes} classes; it "
+            f"gets {value.width} columns and {len(chain.labels)} labels"
+        )
+    add_boosted(chain, value, read.margins)
 
 
 def _answer(content: bytes, model: LightGBMModel) -> Answer:

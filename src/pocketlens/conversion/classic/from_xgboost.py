@@ -28,7 +28,7 @@ from pocketlens.conversion.classic.xgboost_models import (
 )
 from pocketlens.errors import ConversionError, DataError, OptionError
 
-__all__ = ["build_xgboost", "build_xgboost_object"]
+__all__ = ["add_xgboost", "build_xgboost", "build_xgboost_object"]
 
 TOLERANCE = 1e-6
 """XGBoost adds float32 numbers: sums of many trees differ by more."""
@@ -109,13 +109,7 @@ def build_xgboost(
             chain.labels = labels_for(range(model.classes), labels, what)
         elif labels is not None:
             raise OptionError(f"{what} is no classifier; leave out the labels")
-        value: Value = chain.rows
-        if not np.isnan(missing):
-            value = chain.replaced(value, missing, np.full(model.width, np.nan))
-        if model.weights is None:
-            add_boosted(chain, value, model.margins)
-        else:
-            _add_linear(chain, value, model)
+        _add(chain, chain.rows, model, missing)
         task = model.margins.task
         count = len(model.margins.trees)
         return Built(
@@ -128,6 +122,32 @@ def build_xgboost(
         )
 
     return damaged(build, what)
+
+
+def add_xgboost(chain: Chain, value: Value, model: Any) -> None:
+    """Add a fitted model such as XGBClassifier, the last step of a Pipeline.
+
+    Raises:
+        ConversionError: Core ML cannot express it.
+    """
+    content = bytes(model.get_booster().save_raw("ubj"))
+    read = read_model(read_document(content, name_of(model)), _rounds(model))
+    missing = np.nan if model.missing is None else float(model.missing)
+    _add(chain, value, read, missing)
+
+
+def _add(chain: Chain, value: Value, model: XGBoostModel, missing: float) -> None:
+    if value.width != model.width or len(chain.labels) != model.classes:
+        raise ConversionError(
+            f"the XGBoost model takes {model.width} columns and has {model.classes} classes; it "
+            f"gets {value.width} columns and {len(chain.labels)} labels"
+        )
+    if not np.isnan(missing):
+        value = chain.replaced(value, missing, np.full(model.width, np.nan))
+    if model.weights is None:
+        add_boosted(chain, value, model.margins)
+    else:
+        _add_linear(chain, value, model)
 
 
 def _add_linear(chain: Chain, value: Value, model: XGBoostModel) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from pocketlens.conversion.classic.chain import TRANSFORMED, Chain, Value
 from pocketlens.conversion.classic.estimators import name_of
+from pocketlens.conversion.classic.from_lightgbm import add_lightgbm
+from pocketlens.conversion.classic.from_xgboost import add_xgboost
 from pocketlens.conversion.classic.sklearn_bayes import BAYES
 from pocketlens.conversion.classic.sklearn_encoding import ENCODING
 from pocketlens.conversion.classic.sklearn_linear import LINEAR
@@ -22,9 +24,7 @@ __all__ = [
     "add_estimator",
     "add_transformed",
     "columns_of",
-    "is_sklearn",
     "task_of",
-    "vectorizer_of",
 ]
 
 PREDICTORS: dict[str, Callable[[Chain, Value, Any], None]] = {
@@ -34,6 +34,12 @@ PREDICTORS: dict[str, Callable[[Chain, Value, Any], None]] = {
     **BAYES,
 }
 TRANSFORMERS: dict[str, Callable[[Chain, Value, Any], Value]] = {**PREPROCESSING, **ENCODING}
+
+LIBRARIES: dict[str, Callable[[Chain, Value, Any], None]] = {
+    "xgboost": add_xgboost,
+    "lightgbm": add_lightgbm,
+}
+"""Packages whose models may be the last step of a Pipeline."""
 
 INSTEAD = {
     "CalibratedClassifierCV": "convert the classifier inside it, or use LogisticRegression",
@@ -68,9 +74,8 @@ SUPPORTED: tuple[str, ...] = tuple(sorted((*PREDICTORS, *TRANSFORMERS, *COMPOSED
 """The classes that are converted."""
 
 
-def is_sklearn(model: Any) -> bool:
-    """Whether the object is an estimator of scikit-learn."""
-    return type(model).__module__.partition(".")[0] == "sklearn"
+def _package(model: Any) -> str:
+    return type(model).__module__.partition(".")[0]
 
 
 def task_of(model: Any) -> Literal["classifier", "regressor", "transformer"]:
@@ -82,7 +87,7 @@ def task_of(model: Any) -> Literal["classifier", "regressor", "transformer"]:
     if name_of(model) == "Pipeline":
         steps = [each for _, each in model.steps if each not in (None, "passthrough")]
         return task_of(steps[-1]) if steps else "transformer"
-    if name_of(model) in PREDICTORS:
+    if name_of(model) in PREDICTORS or _package(model) in LIBRARIES:
         return "classifier" if hasattr(model, "classes_") else "regressor"
     if name_of(model) in TRANSFORMERS or name_of(model) in COMPOSED:
         return "transformer"
@@ -100,6 +105,9 @@ def add_estimator(chain: Chain, value: Value, model: Any) -> Value | None:
         ConversionError: The model is damaged.
     """
     kind = name_of(model)
+    if _package(model) in LIBRARIES:
+        LIBRARIES[_package(model)](chain, value, model)
+        return None
     if kind == "Pipeline":
         return _pipeline(chain, value, model)
     if kind == "ColumnTransformer":
@@ -178,12 +186,6 @@ def _union(chain: Chain, value: Value, model: Any) -> Value:
     return chain.joined(parts)
 
 
-def vectorizer_of(model: Any) -> Any:
-    """The DictVectorizer that a model begins with, or None."""
-    first = model.steps[0][1] if name_of(model) == "Pipeline" else model
-    return first if name_of(first) == "DictVectorizer" else None
-
-
 def columns_of(columns: Any, names: Sequence[str], width: int) -> list[int]:
     """The positions of columns that are given as in ColumnTransformer.
 
@@ -227,5 +229,4 @@ def _unknown(model: Any) -> ConversionError:
     instead = INSTEAD.get(kind)
     if instead is None:
         instead = did_you_mean(kind, SUPPORTED)
-    module = type(model).__module__.partition(".")[0]
-    return ConversionError(f"{kind} ({module}) cannot be converted to Core ML; {instead}")
+    return ConversionError(f"{kind} ({_package(model)}) cannot be converted to Core ML; {instead}")
