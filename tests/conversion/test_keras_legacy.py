@@ -14,10 +14,13 @@ import pytest
 
 from command_line import error_of, output_of
 from keras2 import config_of, weights_of, write_h5, write_tfjs
-from pocketlens.conversion import from_keras, keras_legacy
-from pocketlens.conversion.keras_legacy import load_legacy, stored
+from keras_cases import ROWS
+from keras_cases import model as row_model
+from pocketlens.conversion import from_keras
+from pocketlens.conversion.keras_legacy import load_legacy
 from pocketlens.coreml import load
 from pocketlens.errors import ConversionError
+from sampling import sampled
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -213,6 +216,69 @@ def test_the_order_of_weights_is_that_of_their_names(keras: Any, tmp_path: Path)
     np.testing.assert_allclose(run(load_legacy(path), x), run(model, x), atol=1e-6)
 
 
+ELSEWHERE = {
+    **dict.fromkeys(("LSTM(sequences, hard sigmoid)", "Activation(hard_sigmoid)"), "see above"),
+    **dict.fromkeys(("Lambda", "TorchModuleWrapper"), "refused"),
+    "RandomShear": "Keras 3 alone has it",
+    "Equalization": "calls functions of Keras 3 between the layers",
+}
+"""Rows that mean something else in Keras 2, or cannot be in such a file."""
+
+
+def legacy_rows() -> list[str]:
+    called = ("Attention(causal", "MultiHead", "Masking(", "GroupQuery")  # with other arguments
+    return [name for name in ROWS if name not in ELSEWHERE and not name.startswith(called)]
+
+
+@pytest.mark.parametrize("name", sampled(legacy_rows(), 2, seed=2))
+def test_every_layer_is_the_same_in_an_h5_file(name: str, keras: Any, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(3)
+    model = row_model(keras, name)
+    x = np.random.default_rng(7).uniform(-2, 2, (3, 12, 12, 3)).astype(np.float32)
+    found = load_legacy(write_h5(tmp_path / "m.h5", model))
+    np.testing.assert_allclose(run(found, x), run(model, x), atol=1e-5)
+
+
+def test_calls_with_other_arguments(keras: Any, tmp_path: Path) -> None:
+    """TFOpLambda with a constant and with a tensor; attention with a value."""
+    x = keras.Input((4, 3), name="x")
+    attended = keras.layers.MultiHeadAttention(2, 3, name="heads")(x, x)
+    model = varied(keras.Model(x, attended, name="net"))
+    config = config_of(model)
+    layers = config["config"]["layers"]
+    (layers[1]["inbound_nodes"],) = ([[["x", 0, 0, {"value": ["x", 0, 0]}]]],)
+    for name, value in (("multiply", 2.0), ("subtract", ["x", 0, 0])):
+        stored = {"name": f"tf.math.{name}", "function": f"math.{name}", "dtype": "float32"}
+        before = config["config"]["output_layers"][0][0]
+        node = [before, 0, 0, {"y": value, "name": None}]
+        layers.append(
+            {"class_name": "TFOpLambda", "config": stored, "name": stored["name"],
+             "inbound_nodes": [node]}
+        )  # fmt: skip
+        config["config"]["output_layers"] = [[stored["name"], 0, 0]]
+    given = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    found = load_legacy(write_h5(tmp_path / "m.h5", model, config))
+    np.testing.assert_allclose(run(found, given), 2 * run(model, given) - given, atol=1e-5)
+    layers[-1]["config"]["function"] = "signal.fft"
+    with pytest.raises(ConversionError, match=r"'tf.math.subtract' .* calls TensorFlow's 'signal"):
+        load_legacy(write_h5(tmp_path / "n.h5", model, config))
+
+
+NETWORKS = (
+    "MobileNet", "MobileNetV2", "DenseNet121", "EfficientNetB0", "ResNet50", "VGG16", "Xception",
+    "InceptionV3", "NASNetMobile", "ResNet50V2",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_of_keras_applications(name: str, keras: Any, tmp_path: Path) -> None:
+    model = getattr(keras.applications, name)(weights=None, classes=3, input_shape=(75, 75, 3))
+    x = np.random.default_rng(0).random((2, 75, 75, 3), np.float32) * 255
+    found = load_legacy(write_h5(tmp_path / "m.h5", model))
+    np.testing.assert_allclose(run(found, x), run(model, x), atol=1e-5)
+
+
 # --- files that cannot be used
 
 
@@ -345,6 +411,3 @@ def test_archives_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("../keras_model.h5", bytes(10_001))
     assert "when unpacked; expected at most 10.0 KB" in error_of("convert", path)
-
-
-assert keras_legacy and stored

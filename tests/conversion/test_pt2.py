@@ -21,6 +21,7 @@ from pocketlens.conversion import convert, pt2
 from pocketlens.conversion.verifying import verify_arrays
 from pocketlens.coreml import load
 from pocketlens.errors import ConversionError, OptionError
+from pocketlens.evaluation.arrays import ArrayInput
 from pocketlens.image import InputSpec
 
 PROGRAM, WEIGHTS = "m/models/model.json", "m/data/weights/model_weights_config.json"
@@ -276,3 +277,52 @@ def test_damaged_and_large_files(
     monkeypatch.setattr(pt2, "MAX_PT2_BYTES", 1000)
     with pytest.raises(ConversionError, match="expected at most 1.0 KB"):
         convert(saved, tmp_path / "out")
+
+
+# --- images of several sizes, arrays of several sizes
+
+
+def test_images_of_several_sizes(tmp_path: Path) -> None:
+    network = image_network().eval()
+    sides = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(network, (torch.zeros(1, 3, 24, 24),), dynamic_shapes=(sides,))
+    torch.export.save(program, tmp_path / "m.pt2")
+    words = ["convert", tmp_path / "m.pt2", "--labels", "a,b,c", "--precision", "float32"]
+    assert "accepts any input size; add --size" in error_of(*words)
+    output_of(*words, "--size", "24x24,32x40", "-o", tmp_path / "M")
+    spec = InputSpec(24, 24, "rgb")  # scale 1/255
+    options: dict[str, Any] = {"labels": list("abc"), "precision": "float32"}
+    sizes = ((24, 24), (32, 40))
+    convert(network, tmp_path / "N.mlmodel", input_spec=spec, sizes=sizes, **options)
+    for name in ("M.mlpackage", "N.mlmodel"):
+        model = load(tmp_path / name)
+        assert set(model.interface.inputs[0].shapes) == set(sizes)
+        for height, width in sizes:
+            image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+            planes = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            with torch.no_grad():
+                want = network(planes).softmax(1)[0].tolist()
+            got = model.run({"image": image})["classLabel_probs"]
+            assert list(got.values()) == pytest.approx(want, abs=1e-5)
+    with pytest.raises(OptionError, match=r"sizes are 9x9, 12x12; expected .*24x24, among them"):
+        convert(network, tmp_path / "O", input_spec=spec, sizes=((9, 9), (12, 12)), **options)
+
+
+class Pooled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x).mean((2, 3))
+
+
+def test_arrays_of_several_sizes(tmp_path: Path) -> None:
+    inputs = [ArrayInput("x", (1, 2, (8, 12), (8, 10)))]
+    path = convert(Pooled(), tmp_path / "m", inputs=inputs, precision="float32")
+    model = load(path)
+    assert set(model.interface.inputs[0].shapes) == {(1, 2, 8, 8), (1, 2, 12, 10)}
+    x = np.random.default_rng(0).normal(size=(1, 2, 12, 10)).astype(np.float32)
+    want = np.maximum(x, 0).mean((2, 3))
+    np.testing.assert_allclose(model.run({"x": x})["output"], want, atol=1e-6)
+    assert verify_arrays(Pooled(), path, {"x": x}, inputs=inputs).passed
+    with pytest.raises(OptionError, match="expected as many sizes in each dimension"):
+        convert(Pooled(), path, inputs=[ArrayInput("x", (1, 2, (8, 12), None))], force=True)
+    with pytest.raises(OptionError, match=r"a size is for a classifier of images; pass labels"):
+        convert(Pooled(), path, inputs=inputs, sizes=((8, 8),), force=True)

@@ -52,7 +52,8 @@ def convert(
     *,
     told: InputOptions,
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH, if the model accepts any size.")
+        str | None,
+        typer.Option(help="HEIGHTxWIDTH, if the model accepts any size; several with commas."),
     ] = None,
     shape: Annotated[
         list[str] | None,

@@ -61,6 +61,7 @@ def convert(
     input_spec: InputSpec | None = None,
     head: str | None = None,
     inputs: Any = None,
+    sizes: Sequence[tuple[int, int]] = (),
     check: bool = True,
     force: bool = False,
 ) -> Path:
@@ -100,6 +101,8 @@ def convert(
         inputs: What a PyTorch module takes that works with arrays, in the order of `forward` or by
             the names of its parameters: an example of each, or an `ArrayInput` whose sizes may be
             open. Of a Keras model, if it takes other sizes than it says.
+        sizes: Several sizes of the image, (height, width), that the file takes, if the network
+            takes any; that of the InputSpec, which is the usual one, among them.
         check: Compare the file with its source. If false, do so later, with `verify` or, for
             arrays, `verify_arrays`.
         force: Replace an output that exists.
@@ -118,10 +121,10 @@ def convert(
     """
     target, kind = _target(Path(path), format)
     if isinstance(model, CoreMLModel):
-        if labels is not None or input_spec is not None or head is not None or inputs is not None:
+        if sizes or any(each is not None for each in (labels, input_spec, head, inputs)):
             raise OptionError(
                 "a CoreMLModel has its own labels and InputSpec; leave out labels, input_spec, "
-                "head and inputs"
+                "head, inputs and sizes"
             )
         if precision != "float16" or metadata is not None or not check:
             raise OptionError(
@@ -140,7 +143,11 @@ def convert(
         source = open_source(
             model,
             SourceOptions(
-                labels=names, input_spec=input_spec, head=check_meaning(head), inputs=inputs
+                labels=names,
+                input_spec=input_spec,
+                sizes=tuple(sizes),
+                head=check_meaning(head),
+                inputs=inputs,
             ),
         )
 

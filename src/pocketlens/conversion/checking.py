@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.conversion.metadata import IMAGE_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.probes import probe_images
 from pocketlens.conversion.source_kinds import ImageSource
 from pocketlens.coreml import CoreMLModel, load
@@ -49,6 +50,8 @@ def check_file(
         CheckFailedError: The file differs; the message names the first op that does and its layer.
             Or the file cannot run here.
     """
+    for size in reference.sizes:
+        _check_size(file, reference, size, half=half)
     images, names = probe_images(reference.input_spec)
     want = reference.probabilities(images)
     # The network itself may fail on a flat image.
@@ -68,6 +71,26 @@ def check_file(
         return _drift(file, reference, images, want, got)
     _check_exact(file, reference, images, names, want)
     return []
+
+
+def _check_size(file: Path, reference: ImageSource, size: tuple[int, int], *, half: bool) -> None:
+    """Check that the file computes the same for images of another size that it takes."""
+    other = reference.of_size(size)
+    images, names = probe_images(other.input_spec)
+    model = loaded(file)
+    for image, name in zip(images[-6:], names[-6:], strict=True):
+        want = other.probabilities(image[None])[0]
+        try:
+            scores = model.run({IMAGE_FEATURE: image})[PROBABILITIES_FEATURE]
+        except (UnsupportedModelError, ModelFileError, FeatureError) as error:
+            raise run_error(file, error) from error
+        worst = max(abs(scores[each] - p) for each, p in zip(other.classes, want, strict=True))
+        if not worst <= (0.05 if half else 1e-3):
+            raise CheckFailedError(
+                f"the converted file differs from its source for images of {size[0]}x{size[1]}: "
+                f"for {name}, by up to {worst:.2g}; nothing was written; convert it for one size, "
+                f"or {NO_CHECK}"
+            )
 
 
 def _check_exact(

@@ -71,22 +71,28 @@ def input_planes(input_spec: InputSpec, image: Any) -> Tensor:
     return torch.from_numpy(input_spec.network_input(image[None]))
 
 
-def export(network: nn.Module, input_spec: InputSpec) -> torch.export.ExportedProgram:
+def export(
+    network: nn.Module, input_spec: InputSpec, *, any_size: bool = False
+) -> torch.export.ExportedProgram:
     """Export a network for one image; the program still has PyTorch's own ops.
 
     Args:
         network: A module on the CPU, in evaluation mode, from `pixel * scale + bias`,
             `(1, C, H, W)`, to its outputs.
         input_spec: How an image becomes its input. Pixels enter if each channel has its own scale.
+        any_size: Whether the image may have another height and width.
 
     Raises:
         ConversionError: PyTorch cannot export the network.
     """
     module = network if one_scale(input_spec) else Scaled(network, input_spec).eval()
     example = torch.zeros(1, input_spec.channels, input_spec.height, input_spec.width)
+    sides = dict.fromkeys((2, 3), torch.export.Dim.DYNAMIC)
     with quiet(), torch.no_grad(), fx.traceback.preserve_node_meta():
         try:
-            return torch.export.export(Named(module), (example,))
+            return torch.export.export(
+                Named(module), (example,), dynamic_shapes={"image": sides} if any_size else None
+            )
         except Exception as error:  # the network's own code runs here
             raise ConversionError(
                 f"PyTorch cannot export the network{_where(error)}: {first_line(error)}; expected "

@@ -62,7 +62,8 @@ def open_module(model: nn.Module, options: SourceOptions) -> TorchSource | Torch
                 "of torch.export"
             ) from error
     known = all(given is not None for _, given in features)
-    return TorchArrays(program, options, example if known else None)
+    sizes = {each.name: each.shape for each, _ in features}
+    return TorchArrays(program, options, example if known else None, sizes)
 
 
 def _features(network: nn.Module, inputs: Any) -> list[tuple[ArrayInput, Any]]:

@@ -35,11 +35,12 @@ def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArray
     """
     program = load_pt2(path)
     _check_inference(path, program)
-    source = TorchArrays(program, replace(options, labels=None), _examples(program))
+    example = _examples(program)
+    source = TorchArrays(program, SourceOptions(), example)
     shape = source.inputs[0].shape if len(source.inputs) == 1 else ()
     image = len(shape) == 4 and shape[1] in (1, 3) and source.inputs[0].dtype == "float32"
     if options.input_spec is None and (options.labels is None or not (options.assume and image)):
-        return source if options.labels is None else TorchArrays(program, options, source.example)
+        return TorchArrays(program, options, example)
     if not image:
         raise OptionError(
             f"{path} takes {', '.join(f'{each.name} {each.expected}' for each in source.inputs)}, "

@@ -133,12 +133,16 @@ def _copied_weights(program: torch.export.ExportedProgram) -> Iterator[None]:
             store.update(original)
 
 
-def image_input(ct: Any, input_spec: InputSpec) -> Any:
-    """The image as input, in terms of coremltools."""
+def image_input(ct: Any, input_spec: InputSpec, sizes: Sequence[tuple[int, int]] = ()) -> Any:
+    """The image as input, in terms of coremltools; in one of several sizes if they are given."""
     one = one_scale(input_spec)
+    shape: Any = (1, input_spec.channels, input_spec.height, input_spec.width)
+    if sizes:
+        shapes = [(*shape[:2], *size) for size in sizes]
+        shape = ct.EnumeratedShapes(shapes=shapes, default=shape)
     return ct.ImageType(
         name=IMAGE_FEATURE,
-        shape=(1, input_spec.channels, input_spec.height, input_spec.width),
+        shape=shape,
         color_layout={
             "gray": ct.colorlayout.GRAYSCALE,
             "rgb": ct.colorlayout.RGB,

@@ -67,7 +67,7 @@ class KerasArrays(TorchArrays):
                     "takes inputs of any size, give them a fixed one: inputs={'name': array}"
                 ) from error
         self.network = network
-        super().__init__(program, options)
+        super().__init__(program, options, sizes={each.name: each.shape for each in features})
 
     def _outputs(self, arrays: Arrays, seed: int | None = None) -> list[NDArray[Any]]:
         if seed is not None:

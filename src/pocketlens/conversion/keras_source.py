@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ __all__ = ["KerasSource", "open_keras", "open_predictor", "source_of"]
 class KerasSource(TorchSource):
     """A classifier whose probabilities Keras computes; PyTorch's export of it is converted."""
 
-    def __init__(self, predictor: KerasPredictor) -> None:
+    def __init__(self, predictor: KerasPredictor, sizes: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(
-            predictor.network(), predictor.head, predictor.classes, predictor.input_spec
+            predictor.network(),
+            predictor.head,
+            predictor.classes,
+            predictor.input_spec,
+            sizes=sizes,
         )
         self.predictor = predictor
         if own := own_scaling(predictor.model):
@@ -34,6 +39,8 @@ class KerasSource(TorchSource):
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities `(N, K)` as Keras computes them."""
+        if self.input_spec.shape != self.predictor.input_spec.shape:
+            return super().probabilities(images)
         return self.predictor.with_input(
             color=self.input_spec.color, scale=self.input_spec.scale, bias=self.input_spec.bias
         ).probabilities(images)
@@ -72,7 +79,8 @@ def source_of(network: Any, options: SourceOptions, what: str) -> KerasSource | 
         spec = assumed_input(network, height, width, channels, **options.values)
         options = replace(options, input_spec=spec)
     labels, spec = required(options, what)
-    return KerasSource(KerasPredictor(network, labels, spec, head=options.head))
+    predictor = KerasPredictor(network, labels, spec, head=options.head)
+    return KerasSource(predictor, options.sizes)
 
 
 def _takes_image(network: Any) -> bool:

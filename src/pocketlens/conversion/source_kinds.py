@@ -98,9 +98,11 @@ class ImageSource(Predictor, _Source):
     Attributes:
         head: What its outputs are.
         notes: What the model shows about its input, for the user to read.
+        sizes: All sizes that the image may have, (height, width), if there are several.
     """
 
     head: Head
+    sizes: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
 
     def __init__(
@@ -136,6 +138,10 @@ class ImageSource(Predictor, _Source):
         other._input_spec = other_input(self.input_spec, values)
         other._classes = renamed(self.classes, labels)
         return other
+
+    def of_size(self, size: tuple[int, int]) -> ImageSource:  # noqa: ARG002
+        """The same model for images of another of its `sizes`, (height, width)."""
+        return self
 
     def describe(self, spec: Any, metadata: ModelMetadata) -> None:
         """Write metadata, feature descriptions, InputSpec and thresholds to a model."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from pocketlens.conversion.package import Format
 from pocketlens.conversion.quiet import first_line
 from pocketlens.conversion.source_kinds import ArraySource, Precision, SourceOptions
 from pocketlens.coreml import CoreMLModel
-from pocketlens.errors import ConversionError
-from pocketlens.evaluation.arrays import ArrayInput, Arrays
+from pocketlens.errors import ConversionError, OptionError
+from pocketlens.evaluation.arrays import ArrayInput, Arrays, Size
 from pocketlens.heads import Head, find_head, probabilities_of
 
 __all__ = ["ProgramInput", "TorchArrays", "outputs_of_program", "program_inputs"]
@@ -118,6 +118,9 @@ class TorchArrays(ArraySource):
         program: As `torch.export` makes it.
         options: What is said about it. With labels, its only output are the scores of the classes.
         example: Inputs that it was exported with, if they are known.
+        sizes: The shapes of its inputs by name, where they are known better than from the program:
+            one of several sizes in place of any. The first of each dimension belong together, and
+            so on.
 
     Raises:
         ConversionError: Its inputs or outputs are not tensors that Core ML has.
@@ -128,9 +131,14 @@ class TorchArrays(ArraySource):
         program: torch.export.ExportedProgram,
         options: SourceOptions,
         example: Sequence[Tensor] | None = None,
+        sizes: Mapping[str, tuple[Size, ...]] | None = None,
     ) -> None:
+        if options.sizes:
+            raise OptionError("a size is for a classifier of images; pass labels, too (--labels)")
         self.exported = program
-        self.program_inputs = program_inputs(program)
+        self.program_inputs = tuple(
+            _sized(each, (sizes or {}).get(each.feature.name)) for each in program_inputs(program)
+        )
         self.inputs = tuple(each.feature for each in self.program_inputs)
         taken = {each.name for each in self.inputs}
         self.outputs = tuple(
@@ -248,7 +256,31 @@ def _shaken(value: Any, random: torch.Generator) -> Any:
     return value * (1 + 3e-7 * torch.randn(value.shape, generator=random))
 
 
+def _sized(each: ProgramInput, shape: tuple[Size, ...] | None) -> ProgramInput:
+    """The input with a list of sizes in place of any size."""
+    if shape is None or not any(isinstance(size, tuple) for size in shape):
+        return each
+    counts = {len(size) for size in shape if isinstance(size, tuple)}
+    if None in shape or len(counts) > 1 or min(counts) < 2:
+        raise OptionError(
+            f"the input {each.feature.name!r} has the shape {shape}; expected as many sizes in "
+            "each dimension that has several, at least two, and no dimension of any size beside"
+        )
+    return replace(each, feature=replace(each.feature, shape=shape))
+
+
 def _core_ml_input(ct: Any, each: ProgramInput) -> Any:
+    given = each.feature.shape
+    if several := [size for size in given if isinstance(size, tuple)]:
+        shapes = [
+            [size[number] if isinstance(size, tuple) else size for size in given]
+            for number in range(len(several[0]))
+        ]
+        return ct.TensorType(
+            name=each.feature.name,
+            shape=ct.EnumeratedShapes(shapes=shapes, default=shapes[0]),
+            dtype=np.dtype(each.feature.dtype).type,
+        )
     shape = [
         ct.RangeDim(*each.limits[axis]) if size is None else size
         for axis, size in enumerate(each.feature.shape)

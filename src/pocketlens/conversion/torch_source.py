@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +39,7 @@ from pocketlens.conversion.required import reject_own, required
 from pocketlens.conversion.source_kinds import ImageSource, Precision, SourceOptions
 from pocketlens.conversion.torch_input import torch_scaling_warning
 from pocketlens.coreml import CoreMLModel
-from pocketlens.errors import ConversionError
+from pocketlens.errors import ConversionError, OptionError
 from pocketlens.heads import Head, find_head, probabilities_of
 from pocketlens.image import InputSpec
 from pocketlens.prediction import Thresholds
@@ -56,6 +58,7 @@ class TorchSource(ImageSource):
         temperature: Divides logits.
         thresholds: When a label is shown; None: not said.
         program: The network as `exporting.export` makes it, if that is done already.
+        sizes: All sizes that the image may have, (height, width), if there are several.
     """
 
     def __init__(
@@ -68,12 +71,20 @@ class TorchSource(ImageSource):
         temperature: float = 1.0,
         thresholds: Thresholds | None = None,
         program: torch.export.ExportedProgram | None = None,
+        sizes: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__(labels, input_spec, head, thresholds)
+        self.sizes = several_sizes(sizes, input_spec)
         self.network = network
         self.temperature = temperature
         self._exported = program
         self._program: torch.export.ExportedProgram | None = None
+
+    def of_size(self, size: tuple[int, int]) -> TorchSource:
+        """The same network for images of another of its sizes, (height, width)."""
+        other = copy.copy(self)
+        other._input_spec = replace(self.input_spec, height=size[0], width=size[1])
+        return other
 
     def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Self:
         """A copy that shares the network; see `Predictor.with_input`."""
@@ -85,7 +96,9 @@ class TorchSource(ImageSource):
     def program(self) -> torch.export.ExportedProgram:
         """The network in core ops, followed by the head: to probabilities `(1, K)`."""
         if self._program is None:
-            program = self._exported or export(self.network, self.input_spec)
+            program = self._exported or export(
+                self.network, self.input_spec, any_size=bool(self.sizes)
+            )
             self._program = append(core_ops(program), classified(self.head, self.temperature))
             if warning := undefined_order(self._program):
                 self.warnings = (*self.warnings, warning)
@@ -110,7 +123,7 @@ class TorchSource(ImageSource):
         """See `from_torch.to_core_ml`."""
         return to_core_ml(
             self.program,
-            lambda ct: [image_input(ct, self.input_spec)],
+            lambda ct: [image_input(ct, self.input_spec, self.sizes)],
             labels=self.classes,
             format=format,
             precision=precision,
@@ -136,6 +149,26 @@ class TorchSource(ImageSource):
         return first_overflow(model, {IMAGE_FEATURE: image}, self.program)
 
 
+def several_sizes(
+    sizes: Sequence[tuple[int, int]], input_spec: InputSpec
+) -> tuple[tuple[int, int], ...]:
+    """The sizes of an image if there are several; the one of the InputSpec is the usual one.
+
+    Raises:
+        OptionError: A size is not positive, or that of the InputSpec is not among them.
+    """
+    found = tuple(dict.fromkeys(sizes))
+    if len(found) < 2:
+        return ()
+    usual = (input_spec.height, input_spec.width)
+    if usual not in found or min(min(size) for size in found) < 1:
+        raise OptionError(
+            f"sizes are {', '.join(f'{height}x{width}' for height, width in found)}; expected "
+            f"positive numbers, and the size of the InputSpec, {usual[0]}x{usual[1]}, among them"
+        )
+    return found
+
+
 def image_source(network: nn.Module, options: SourceOptions, what: str) -> TorchSource:
     """A network, on the CPU and in evaluation mode, that classifies images, as a source.
 
@@ -145,9 +178,10 @@ def image_source(network: nn.Module, options: SourceOptions, what: str) -> Torch
     """
     labels, input_spec = required(options, what)
     outputs = outputs_of(network, noise_images(input_spec), input_spec)
-    program = export(network, input_spec)
+    sizes = several_sizes(options.sizes, input_spec)
+    program = export(network, input_spec, any_size=bool(sizes))
     head = find_head(outputs, ending_of(program), labels, "the network", options.head)
-    source = TorchSource(network, head, labels, input_spec, program=program)
+    source = TorchSource(network, head, labels, input_spec, program=program, sizes=sizes)
     if warning := torch_scaling_warning(program, input_spec):
         source.warnings = (warning,)
     return source

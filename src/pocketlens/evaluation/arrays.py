@@ -19,6 +19,7 @@ __all__ = [
     "ArrayParity",
     "Arrays",
     "OutputDifference",
+    "Size",
     "compare_arrays",
     "difference",
     "label_difference",

@@ -43,6 +43,7 @@ _NO_EFFECT = {
     "virtual_batch_size", "adjustment", "activity_regularizer", "optional", "synchronized",
 }  # fmt: skip
 """What does not change the outputs at inference, or is set in another way."""
+_NOT_PASSED = ("seed", "stateful", "activity_regularizer")
 _ENDINGS = ("_initializer", "_regularizer", "_constraint")
 _ACTIVATIONS = ("activation", "recurrent_activation")
 
@@ -83,7 +84,10 @@ class LayerMaker:
             raise ConversionError(f"{what} cannot be made: {_line(error)}") from error
 
     def _class(self, kind: str) -> Any:
-        cls = vars(self._keras.layers).get(_RENAMED.get(kind, kind))
+        found, name = vars(self._keras.layers), _RENAMED.get(kind, kind)
+        cls = found.get(name)
+        if cls is None:  # some are public under another name than their own
+            cls = next((c for c in found.values() if getattr(c, "__name__", "") == name), None)
         layer = self._keras.layers.Layer
         return cls if isinstance(cls, type) and issubclass(cls, layer) else None
 
@@ -97,10 +101,12 @@ class LayerMaker:
         values: dict[str, Any] = {}
         for key, value in config.items():
             name = _ARGUMENTS.get(kind, {}).get(key, key)
-            if key in _NO_EFFECT or key.endswith(_ENDINGS):
+            if key in _NOT_PASSED or key.endswith(_ENDINGS):
                 continue
             if name in known and name not in base:
                 values[name] = self._value(key, value, what, depth)
+            elif key in _NO_EFFECT:
+                continue
             elif value not in (None, False, "", [], {}) and (key, value) != ("groups", 1):
                 raise ConversionError(
                     f"{what} has the field {printable(key)!r} with the value "
