@@ -95,7 +95,7 @@ def table() -> str:
             continue
         rows, worst = found["rows"], found["worst"]
         labels = "–" if not found["labels"] else f"{100 * found['equal'] / rows:.4g} %"
-        number = "–" if worst is None else f"{worst:.0e}"
+        number = "–" if worst is None else f"{worst:.0e}" if worst else "0"
         lines.append(f"| {case.library} | {case.name} | {rows:,} | {labels} | {number} |")
     return "\n".join([*lines, "<!-- /classic -->"])
 
