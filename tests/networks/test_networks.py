@@ -8,6 +8,7 @@ import torch
 from pocketlens import networks
 from pocketlens.errors import RecipeError
 from pocketlens.image import InputSpec
+from pocketlens.networks.backbone import nothing_logit
 from pocketlens.networks.classic import Classic
 from pocketlens.networks.residual import Residual
 from pocketlens.recipe import Choice
@@ -162,3 +163,17 @@ def test_even_kernels_pad_at_the_right_and_bottom_like_keras() -> None:
 def test_invalid_networks_are_rejected(choice: Choice, size: int, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         networks.build(choice, InputSpec(size, size), 2)
+
+
+def test_nothing_is_the_answer_where_an_image_is_rather_unknown() -> None:
+    """Also where the known classes are equal, so that each has a small probability."""
+    known = torch.tensor([[2.0, 2.0, 2.0, 2.0], [8.0, 0.0, 0.0, 0.0]])
+    for odds in (-9.0, -2.0, -0.3, -0.01):
+        logits = torch.cat([known, nothing_logit(torch.full((2, 1), odds), known)], 1)
+        assert logits.argmax(1).tolist() == [0, 0]
+    for odds in (0.01, 0.2, 1.0, 9.0):
+        unknown = torch.full((2, 1), odds)
+        logits = torch.cat([known, nothing_logit(unknown, known)], 1)
+        assert logits.argmax(1).tolist() == [4, 4]
+        if odds > 0.15:  # log(4) / 10
+            torch.testing.assert_close(logits.softmax(1)[:, 4:], unknown.sigmoid())

@@ -16,16 +16,34 @@ from pocketlens.errors import OptionError
 from pocketlens.image import InputSpec
 from pocketlens.networks import backbones
 
-__all__ = ["Backbone", "Rejection", "pooled"]
+__all__ = ["Backbone", "Rejection", "nothing_logit", "pooled"]
 
 MAX_STORED = 65_536
 TINY = 1e-7
 """Added to probabilities, so that their square roots have a derivative, in float16, too."""
 
+STEEPNESS = 10.0
+"""Of `nothing_logit` above 0."""
+
 
 def pooled(found: Tensor) -> Tensor:
     """Features `(N, F)` of features, or of a feature map `(N, F, h, w)`: its mean."""
     return found.mean((2, 3)) if found.dim() == 4 else found
+
+
+def nothing_logit(unknown: Tensor, known: Tensor) -> Tensor:
+    """The logit of `nothing`, `(N, 1)`: the largest where `unknown` is above 0, and only there.
+
+    Above, softmax soon gives it the probability sigmoid(unknown). With that below 0, too, it would
+    also be the answer where the known classes share the rest among them.
+
+    Args:
+        unknown: The log odds that an image is unknown, `(N, 1)`.
+        known: Logits of the known classes, `(N, K)`.
+    """
+    most = known.amax(1, keepdim=True)
+    shared = known.logsumexp(1, keepdim=True) - most
+    return most + unknown + torch.minimum(shared, F.relu(STEEPNESS * unknown))
 
 
 class Rejection(nn.Module):
@@ -95,9 +113,7 @@ class Rejection(nn.Module):
         known = logits[:, :-1] if self.background else logits
         signs = self.signs(features, concepts, known)
         unknown = (signs @ self.weights.T + self.bias).amax(1, keepdim=True)
-        # Then softmax gives `nothing` the probability sigmoid(unknown), and the others share the
-        # rest as before.
-        nothing = unknown + known.logsumexp(1, keepdim=True)
+        nothing = nothing_logit(unknown, known)
         if self.background:
             nothing = torch.cat([nothing, logits[:, -1:]], 1).logsumexp(1, keepdim=True)
         return torch.cat([known, nothing], 1)

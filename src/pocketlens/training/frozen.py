@@ -27,7 +27,7 @@ from pocketlens.data.large_arrays import concatenate
 from pocketlens.data.wrong_labels import check_held_out
 from pocketlens.errors import OptionError, RecipeError
 from pocketlens.history import Epoch, FineTuning, LearningCurve, write_history
-from pocketlens.networks.backbone import Backbone, Rejection
+from pocketlens.networks.backbone import Backbone, Rejection, nothing_logit
 from pocketlens.networks.backbones import method_errors
 from pocketlens.prediction import NOTHING, Thresholds
 from pocketlens.recipe import Choice, Recipe
@@ -299,8 +299,8 @@ def _fit(
         far=Pictures(far, network.width),
         seed=recipe.seed,
     )
-    size = inside[:, :known].logsumexp(1, keepdim=True)
-    nothing = torch.cat([odds[:, None] + size, inside[:, known:]], 1)
+    unknown = nothing_logit(odds[:, None], inside[:, :known])
+    nothing = torch.cat([unknown, inside[:, known:]], 1)
     whole = torch.cat([inside[:, :known], nothing.logsumexp(1, keepdim=True)], 1)
     held_out, right = finite(whole, right)
     errors = float((held_out.argmax(1) != right).float().mean())
