@@ -210,6 +210,8 @@ def _all() -> Iterator[Case]:
     yield Case(sk, "SelectKBest, Normalizer, forest", _piped(*steps, forest))
     standard: Step = ("preprocessing.StandardScaler", {})
     linear: Step = ("linear_model.LogisticRegression", {})
+    constant: Step = ("impute.SimpleImputer", {"strategy": "constant", "fill_value": -1})
+    yield Case(sk, "SimpleImputer, constant", _piped(constant, forest, rows="gaps"), missing=True)
     yield Case(sk, "StandardScaler, forest", _piped(standard, forest))
     powers = ("preprocessing.PolynomialFeatures", {"degree": 2})
     yield Case(sk, "PolynomialFeatures, linear", _piped(powers, linear))

@@ -180,6 +180,13 @@ def test_columns_are_inputs_if_the_model_knows_their_names() -> None:
     assert [each.name for each in array.inputs] == ["input"]  # type: ignore[union-attr]
 
 
+def test_a_pipeline_may_begin_with_a_step_that_does_nothing(tmp_path: Path) -> None:
+    pipeline = sklearn("pipeline.Pipeline")([("nothing", "passthrough"), ("tree", tree())])
+    source = open_source(pipeline.fit(data().rows, data().binary))
+    path = convert(source, tmp_path / "Model.mlmodel")
+    assert load(path).kind == "tree ensemble (classifier)"
+
+
 def single() -> Any:
     return tree(np.zeros(300, int))
 

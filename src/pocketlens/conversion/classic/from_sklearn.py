@@ -46,8 +46,9 @@ def _build(model: Any, task: Task, labels: Sequence[str] | None, inputs: Any) ->
         names = vectorizer.feature_names_
         width = len(names)
     else:
-        width = int(model.n_features_in_)
-        names = getattr(model, "feature_names_in_", None)
+        first = _first(model)
+        width = int(first.n_features_in_)
+        names = getattr(first, "feature_names_in_", None)
     chain = Chain(columns_for(names, width, inputs), width)
     if task == "classifier":
         classes = model.classes_
@@ -64,6 +65,22 @@ def _build(model: Any, task: Task, labels: Sequence[str] | None, inputs: Any) ->
     outputs = [each.name for each in spec.description.output]
     answer = sklearn_answer(model, task, probabilities=PROBABILITIES in outputs)
     return Built(spec, chain, task, answer, _tolerance(model, len(chain.labels)))
+
+
+def _first(model: Any) -> Any:
+    """The step that gets the input: it knows how many columns there are.
+
+    Raises:
+        ConversionError: No step knows it.
+    """
+    steps = [each for _, each in model.steps] if name_of(model) == "Pipeline" else [model]
+    found = next((each for each in steps if hasattr(each, "n_features_in_")), None)
+    if found is None:
+        raise ConversionError(
+            f"{name_of(model)} does not know how many columns it takes, such as one with a kernel "
+            "that is a function; train it with one of the kernels linear, rbf, poly and sigmoid"
+        )
+    return found if name_of(found) != "Pipeline" else _first(found)
 
 
 def _tolerance(model: Any, classes: int) -> float:

@@ -87,6 +87,8 @@ def simple_imputer(chain: Chain, value: Value, model: Any) -> Value:
         )
     replaced = model.missing_values
     filled = np.asarray(model.statistics_)
+    if filled.dtype == object and all(isinstance(each, (int, float)) for each in filled):
+        filled = filled.astype(np.float64)  # those of strategy="constant"
     gone = replaced is None or replaced != replaced
     if gone and isinstance(value, Columns) and all(isinstance(each, str) for each in filled):
         return value  # texts, of which none is missing in Core ML
