@@ -130,6 +130,44 @@ def screen(random: Random) -> Image.Image:
     return image
 
 
+def face(random: Random) -> Image.Image:
+    """Simple drawings of the same thing: thin lines."""
+    image = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(image)
+    x, y, size, mouth = (int(v) for v in random.integers((110, 110, 70, 20), (146, 146, 105, 50)))
+    draw.ellipse((x - size, y - size, x + size, y + size), outline=(20, 20, 20), width=4)
+    for side in (-1, 1):
+        eye, across, up = (int(v) for v in random.integers((5, 20, 10), (12, 40, 40)))
+        at = (x + side * across, y - up)
+        draw.ellipse((at[0] - eye, at[1] - eye, at[0] + eye, at[1] + eye), fill=(20, 20, 20))
+    start, end = (int(v) for v in random.integers((0, 140), (40, 180)))
+    draw.arc((x - mouth, y, x + mouth, y + mouth), start, end, fill=(20, 20, 20), width=4)
+    return image
+
+
+def mug(random: Random) -> Image.Image:
+    """Simple drawings of the same thing: one plain color."""
+    image = Image.new("RGB", (256, 256), (250, 250, 250))
+    draw, color = ImageDraw.Draw(image), tuple(int(v) for v in random.integers(0, 256, 3))
+    x, y, a, b = (int(v) for v in random.integers((50, 40, 60, 80), (90, 90, 110, 140)))
+    handle, width = (int(v) for v in random.integers((20, 8), (45, 16)))
+    draw.ellipse((x + a - 22, y + b / 4, x + a + handle, y + b * 0.75), outline=color, width=width)
+    draw.rounded_rectangle((x, y, x + a, y + b), 12, fill=color)
+    return image
+
+
+def bars(random: Random) -> Image.Image:
+    """Charts that differ in the heights of their bars."""
+    image = Image.new("RGB", (320, 240), "white")
+    draw, count = ImageDraw.Draw(image), int(random.integers(4, 9))
+    color = tuple(int(v) for v in random.integers(30, 200, 3))
+    draw.line((30, 10, 30, 220, 310, 220), fill="black", width=2)
+    for at in range(count):
+        left, width, height = 35 + at * 270 / count, 190 / count, random.uniform(10, 200)
+        draw.rectangle((left, 220 - height, left + width, 219), fill=color)
+    return image
+
+
 def plain(random: Random) -> Image.Image:
     return Image.new("RGB", (256, 256), tuple(int(v) for v in random.integers(0, 256, 3)))
 
@@ -144,6 +182,9 @@ KINDS: dict[str, Callable[[Random], Image.Image]] = {
     "product": product,
     "night": night,
     "screen": screen,
+    "face": face,
+    "mug": mug,
+    "bars": bars,
 }
 
 
@@ -216,6 +257,15 @@ def near_duplicates(count: int, folder: Path | None, random: Random) -> dict[str
         if photos and photos.is_dir():
             paths = sorted(photos.rglob("*.jpg"))
             sets[photos.name] = [Image.open(path).convert("RGB") for path in paths]
+    quickdraw = Path(os.environ.get("POCKETLENS_DATA", "")) / "quickdraw" / "bitmaps.npz"
+    if quickdraw.is_file():
+        with np.load(quickdraw) as bitmaps:
+            for name in bitmaps.files:
+                lines = [Image.fromarray(255 - each) for each in bitmaps[name][:count]]
+                sets[f"drawn {name}"] = [
+                    each.convert("RGB").resize((112, 112), Image.Resampling.BICUBIC)
+                    for each in lines
+                ]
     if "cats" in sets:  # more real textures: parts that do not overlap are different pictures
         places = [(x, y) for x in (0, 0.5) for y in (0, 0.5)]
         sets["parts of cats"] = [

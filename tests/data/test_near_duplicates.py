@@ -118,6 +118,46 @@ def test_cropped_and_brighter_pages_and_drawings_are_found(
     assert all(other - one == 20 for one, other in found)
 
 
+def face(seed: int) -> Image.Image:
+    """A simple drawing of a face: all are very similar."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(image)
+    x, y, size, mouth = (int(v) for v in random.integers((110, 110, 70, 20), (146, 146, 105, 50)))
+    draw.ellipse((x - size, y - size, x + size, y + size), outline="black", width=4)
+    for side in (-1, 1):
+        eye, across, up = (int(v) for v in random.integers((5, 20, 10), (12, 40, 40)))
+        center = (x + side * across, y - up)
+        draw.ellipse((*np.subtract(center, eye), *np.add(center, eye)), fill="black")
+    draw.arc((x - mouth, y, x + mouth, y + mouth), 20, 160, fill="black", width=4)
+    return image
+
+
+def mug(seed: int) -> Image.Image:
+    """A thing of one color before a white background."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(image)
+    x, y, a, b, handle = (
+        int(v) for v in random.integers((50, 40, 60, 80, 20), (90, 90, 110, 140, 45))
+    )
+    color = tuple(int(v) for v in random.integers(0, 256, 3))
+    draw.ellipse((x + a - 22, y + b / 4, x + a + handle, y + b * 0.75), outline=color, width=10)
+    draw.rounded_rectangle((x, y, x + a, y + b), 12, fill=color)
+    return image
+
+
+@pytest.mark.parametrize("make", [face, mug])
+def test_different_drawings_of_one_thing_are_no_pairs_but_copies_are(
+    make: Callable[[int], Image.Image],
+) -> None:
+    images = [make(seed) for seed in range(60)]
+    assert len(pairs(images)) <= 1
+    for change in (recompressed, ImageOps.mirror, lambda image: image.crop((0, 26, 230, 256))):
+        found = pairs([*images[:20], *map(change, images[:20])])
+        assert sum(other - one == 20 for one, other in found) >= 19
+
+
 def test_a_thing_in_another_color_is_another_one() -> None:
     colors = [(220, 30, 30), (240, 220, 30), (40, 160, 60), (30, 60, 200), (60, 60, 60)]
     things = [Image.new("RGB", (128, 128), "white") for _ in colors]

@@ -1,10 +1,10 @@
-"""Aligning two small pictures, of which one may be a crop of the other, and comparing them."""
+"""Aligning small pictures, of which one may be a crop of the other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,61 +12,52 @@ from numpy.typing import NDArray
 
 from pocketlens.data.fingerprints import Fingerprints
 
-__all__ = ["CELLS", "aligned", "cells", "correlated", "is_same", "turned"]
+__all__ = [
+    "CELLS",
+    "WHOLE",
+    "Numbers",
+    "Sums",
+    "aligned",
+    "centered",
+    "polished",
+    "product",
+    "turned",
+]
 
 Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
 
 CELLS = 24
 """The side of the grid on which pictures are compared."""
 
+WHOLE = (0.0, 1.0, 0.0, 1.0)
+"""The window that is the whole picture: left, right, top and bottom, as shares of the side."""
+
 SHIFTS = (-0.025, 0.0, 0.025)
-"""By how much a window is moved, to the side and down, to find where its alignment starts."""
+"""By how much a window is moved, to the side and down, where its alignment has not succeeded."""
 
-NEAR, LOST, ALIGNED = 0.9, 0.5, 0.999
-"""Correlations: from which on a window is not shifted before its alignment, below which aligning it
-is useless, and from which on it is aligned."""
+NEAR, LOST, ALIGNED = 0.9, 0.5, 0.9999
+"""Correlations: below which a window is shifted, below which aligning it is useless, and from which
+on it is aligned."""
 
-LEAST_GAIN = 1e-4
+LEAST_GAIN = 1e-5
 """The least gain of correlation for which a window is moved."""
 
-ROUNDS, MOST_MOVED = 6, 0.03
-"""Steps of the alignment, and the most that an edge is moved in one, as a share of the side."""
-
-NUDGE = 0.004
-"""By how much an edge is moved to see what changes."""
+FIRST_ROUNDS, ROUNDS, MOST_MOVED = 2, 8, 0.03
+"""Steps before and after the shifts, and the most that an edge is moved in one, as a share of the
+window's side."""
 
 DAMPING = 1e-3
 """Keeps edges in place that make no difference, as a share of the largest difference."""
 
-SAME, SAME_EDGES = 0.93, 0.75
-"""The least correlation of the cells, and of their differences from the cells around them."""
+FINER = (0.01, 0.005, 0.0025)
+"""By how much edges are moved at last, as shares of the side."""
 
-PLAIN = 0.4
-"""A picture in which this share of the cells has one brightness is plain, such as a drawing."""
+MOVED = ((1, 1, 0, 0), (0, 0, 1, 1), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
+"""Which edges are moved together at last: left, right, top and bottom."""
 
-PLAIN_SAME, PLAIN_EDGES = 0.98, 0.945
-"""The same for plain gray pictures: two different drawings of one thing are very similar."""
-
-COLORFUL, COLORFUL_SAME, COLORFUL_EDGES = 6.0, 0.97, 0.9
-"""The same for plain pictures with colors, and how far those are from gray on average."""
-
-PLAIN_SIDE = 0.88
-"""The least side of a crop of a plain picture: a larger drawing of a thing resembles a crop."""
-
-HOPELESS = 0.6
-"""Below this correlation, no other brightness is tried."""
-
-SAME_HUE, PLAIN_HUE = 0.5, 0.93
-"""The least agreement of the hues, in other and in plain pictures."""
-
-WHITE = 245
-"""Brighter cells have no hue that counts: there, a brighter copy has lost it."""
-
-FAINT = 8.0
-"""Colors that are hardly farther from gray than this do not count."""
-
-GAINS = (1.0, 1.15, 1.3, 1.5)
-"""How much brighter a picture is made, for the values that this cuts off."""
+EDGES = np.linspace(0, 1, CELLS + 1, dtype=np.float32)
+CENTERS = (EDGES[1:] + EDGES[:-1]) / 2
 
 
 def turned(planes: NDArray[Any], turn: int) -> NDArray[Any]:
@@ -75,242 +66,238 @@ def turned(planes: NDArray[Any], turn: int) -> NDArray[Any]:
     return np.rot90(mirrored, turn % 4, axes=(-2, -1))
 
 
-def cells(planes: NDArray[np.uint8], windows: Floats) -> Floats:
-    """The mean of each cell of a grid over a window of each picture.
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """The planes of M pictures, from which the means of any windows are made.
 
     Args:
-        planes: `(N, S, S)`.
-        windows: `(N, 4)`, left, right, top and bottom, as shares of the side.
-
-    Returns:
-        `(N, 24, 24)`, 0 to 255.
+        luma: `(M, 49, 49)`, sums of the brightness above and to the left of each pixel's corner.
+        blue: `(M, 17, 17)`, the same of Cb.
+        red: `(M, 17, 17)`, the same of Cr.
     """
-    side = planes.shape[-1]
-    # Sums over everything above and to the left of each pixel's corner.
-    sums = np.zeros((len(planes), side + 1, side + 1), np.float32)
-    np.cumsum(np.cumsum(planes, axis=1, dtype=np.float32), axis=2, out=sums[:, 1:, 1:])
-    return _cells(sums, windows)
+
+    luma: Floats
+    blue: Floats
+    red: Floats
+
+    @classmethod
+    def of(cls, pictures: Fingerprints) -> Sums:
+        """The sums of pictures."""
+        planes = (pictures.luma, pictures.chroma[:, 0], pictures.chroma[:, 1])
+        return cls(*(_summed(plane) for plane in planes))
+
+    def gray(self, pictures: Numbers, windows: Floats) -> Floats:
+        """The brightness of the cells of windows, `(N, 24, 24)`, 0 to 255.
+
+        Args:
+            pictures: `(N,)`, the number of the picture of each window.
+            windows: `(N, 4)`, left, right, top and bottom, as shares of the side.
+        """
+        return _cells(self.luma, pictures, windows)
+
+    def planes(self, pictures: Numbers, windows: Floats) -> Floats:
+        """Brightness, Cb and Cr of the cells of windows, `(N, 3, 24, 24)`, 0 to 255; see `gray`.
+
+        They are interpolated by cubic functions, more exact than those of `gray`.
+        """
+        each = (self.luma, self.blue, self.red)
+        found = [_cells(_wider(sums), pictures, windows, _cubic, 1) for sums in each]
+        return np.clip(np.stack(found, axis=1), 0, 255)
 
 
-def _cells(sums: Floats, windows: Floats) -> Floats:
-    side = sums.shape[-1] - 1
-    part = np.linspace(0, 1, CELLS + 1, dtype=np.float32)
+def _summed(planes: NDArray[np.uint8]) -> Floats:
+    count, height, width = planes.shape
+    sums = np.zeros((count, height + 1, width + 1), np.float32)
+    inner = sums[:, 1:, 1:]
+    np.cumsum(planes, axis=1, dtype=np.float32, out=inner)
+    np.cumsum(inner, axis=2, out=inner)
+    return sums
+
+
+def _wider(sums: Floats) -> Floats:
+    """Sums of planes whose border is one pixel wider: `(M, S, S)` to `(M, S + 2, S + 2)`."""
+    wider = np.empty((len(sums), sums.shape[1] + 2, sums.shape[2] + 2), np.float32)
+    wider[:, 1:-1, 1:-1] = sums
+    for at, near, far in ((0, 1, 2), (-1, -2, -3)):
+        wider[:, at, 1:-1] = 2 * wider[:, near, 1:-1] - wider[:, far, 1:-1]
+    for at, near, far in ((0, 1, 2), (-1, -2, -3)):
+        wider[:, :, at] = 2 * wider[:, :, near] - wider[:, :, far]
+    return wider
+
+
+Weights = Callable[[Floats], tuple[Floats, ...]]
+"""The shares of the points around a place, given its distance from the first one inside."""
+
+
+def _linear(at: Floats) -> tuple[Floats, ...]:
+    return 1 - at, at
+
+
+def _cubic(at: Floats) -> tuple[Floats, ...]:
+    """Source: R. Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981."""
+    square, cube = at**2, at**3
+    before, after = square - 0.5 * at - 0.5 * cube, 0.5 * cube - 0.5 * square
+    return before, 1 - 2.5 * square + 1.5 * cube, 0.5 * at + 2 * square - 1.5 * cube, after
+
+
+def _cells(
+    sums: Floats, pictures: Numbers, windows: Floats, weights: Weights = _linear, border: int = 0
+) -> Floats:
+    """The mean of each cell of windows of planes, `(N, 24, 24)`."""
+    side = sums.shape[-1] - 1 - 2 * border
     left, right, top, bottom = (windows[:, at : at + 1] for at in range(4))
-    across = (left + (right - left) * part) * side
-    down = (top + (bottom - top) * part) * side
-    column, row = (np.clip(at.astype(np.int64), 0, side - 1) for at in (across, down))
-    picture = np.arange(len(sums))[:, None]
-    rest = (down - row)[..., None]
-    lines = sums[picture, row] * (1 - rest) + sums[picture, row + 1] * rest
-    rest = (across - column)[:, None, :]
-    number, line = picture[..., None], np.arange(CELLS + 1)[None, :, None]
-    corners = lines[number, line, column[:, None, :]] * (1 - rest)
-    corners += lines[number, line, column[:, None, :] + 1] * rest
-    areas = (right - left) * (bottom - top) * (side / CELLS) ** 2
-    means: Floats = np.diff(np.diff(corners, axis=1), axis=2) / areas[..., None]
+    across, down = left + (right - left) * EDGES, top + (bottom - top) * EDGES
+    corners = _between(sums, pictures, across * side, down * side, side, weights)
+    lines = corners[:, 1:] - corners[:, :-1]
+    means: Floats = lines[..., 1:] - lines[..., :-1]
+    means /= ((right - left) * (bottom - top) * (side / CELLS) ** 2)[..., None]
     return means
 
 
-def correlated(luma: NDArray[np.uint8], other: Floats, windows: Floats) -> Floats:
-    """The correlation of the windows of pictures with the cells of others, `(N,)`."""
-    return _product(_centered(cells(luma, windows)), _centered(other))
+def _between(
+    planes: Floats, pictures: Numbers, across: Floats, down: Floats, side: int, weights: Weights
+) -> Floats:
+    """The values of planes between their points, `(N, K, K)`; `across` and `down`: `(N, K)`."""
+    width, (count, points) = planes.shape[-1], across.shape
+    row, column = (np.minimum(at.astype(np.int64), side - 1) for at in (down, across))
+    # `take` from one axis is several times as fast as an index for each axis.
+    rows, first = planes.reshape(-1, width), row + pictures[:, None] * width
+    shares = weights((down - row).astype(np.float32)[..., None])
+    lines = _mixed([np.take(rows, first + at, 0) for at in range(len(shares))], shares)
+    start = np.arange(count * points).reshape(count, points, 1) * width
+    values, places = lines.ravel(), start + column[:, None, :]
+    shares = weights((across - column).astype(np.float32)[:, None, :])
+    return _mixed([np.take(values, places + at) for at in range(len(shares))], shares)
 
 
-def aligned(luma: NDArray[np.uint8], other: Floats, windows: Floats) -> tuple[Floats, Floats]:
-    """Move the edges of each window until its part of the picture resembles the other picture most.
+def _mixed(values: list[Floats], shares: tuple[Floats, ...]) -> Floats:
+    for each, share in zip(values, shares, strict=True):
+        each *= share
+    for each in values[1:]:
+        values[0] += each
+    return values[0]
 
-    By Gauss-Newton steps on the squared difference, up to a linear change of the brightness.
-    Source: B. Lucas, T. Kanade, "An Iterative Image Registration Technique", 1981.
+
+@dataclass(frozen=True, eq=False)
+class _Goals:
+    """Pictures that windows of others are aligned with.
 
     Args:
-        luma: `(N, 48, 48)`.
-        other: The cells of the other pictures, `(N, 24, 24)`.
+        values: `(M, 576)`, their cells, centered and of length 1.
+        solution: `(M, 5, 576)`; its product with centered cells says how much of the picture is in
+            them, and of its change when an edge is moved.
+    """
+
+    values: Floats
+    solution: Floats
+
+    @classmethod
+    def of(cls, luma: NDArray[np.uint8]) -> _Goals:
+        """Of `(M, 48, 48)`."""
+        around = np.pad(luma.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
+        down = around[:, 1:-1:2] + around[:, 2:-1:2]  # (M, 24, 50), two pixels each
+        across = around[:, :, 1:-1:2] + around[:, :, 2:-1:2]  # (M, 50, 24)
+        own = (down[:, :, 1:-1:2] + down[:, :, 2:-1:2]) / 4
+        x = down[:, :, 2:-1:2] + down[:, :, 3::2] - down[:, :, :-2:2] - down[:, :, 1:-2:2]
+        y = across[:, 2:-1:2] + across[:, 3::2] - across[:, :-2:2] - across[:, 1:-2:2]
+        slopes = (x * (1 - CENTERS), x * CENTERS, y * (1 - CENTERS[:, None]), y * CENTERS[:, None])
+        columns = [own, *(each * np.float32(CELLS / 4) for each in slopes)]
+        rows = np.stack([each.reshape(len(own), -1) for each in columns], axis=1)
+        rows -= rows.mean(axis=2, keepdims=True)
+        rows /= np.maximum(np.linalg.norm(rows[:, :1], axis=2, keepdims=True), 1e-6)
+        square = (rows @ rows.transpose(0, 2, 1)).astype(np.float64)
+        most = square[:, 1:, 1:].max(axis=(1, 2))
+        for at in range(1, 5):
+            square[:, at, at] += DAMPING * most
+        square[:, 0, 0] += 1e-6
+        square += 1e-9 * np.eye(5)
+        return cls(rows[:, 0].copy(), np.linalg.inv(square).astype(np.float32) @ rows)
+
+
+def aligned(
+    sums: Sums, others: NDArray[np.uint8], pairs: Numbers, windows: Floats
+) -> tuple[Floats, Floats]:
+    """Move the edges of each window until its part of a picture resembles the other picture most.
+
+    By Gauss-Newton steps on the squared difference, up to a linear change of the brightness. Each
+    step is found on the side of the other picture, whose slopes stay the same.
+    Source: S. Baker, I. Matthews, "Lucas-Kanade 20 Years On: A Unifying Framework", 2004
+    (section 3.2, the inverse compositional algorithm).
+
+    Args:
+        sums: A pictures.
+        others: `(B, 48, 48)`, the brightness of the other ones.
+        pairs: `(N, 2)`, the number of the picture, and of the other one.
         windows: `(N, 4)`, where to start.
 
     Returns:
         `(N, 4)`, and the correlation there, `(N,)`.
     """
-    side = luma.shape[-1]
-    sums = np.zeros((len(luma), side + 1, side + 1), np.float32)
-    np.cumsum(np.cumsum(luma, axis=1, dtype=np.float32), axis=2, out=sums[:, 1:, 1:])
-    goal = _centered(other)
+    goals, (first, second) = _Goals.of(others), pairs.T
     windows = windows.copy()
-    best = _product(_centered(_cells(sums, windows)), goal)
+    own = centered(sums.gray(first, windows))
+    best = product(own, goals.values[second])
 
-    def move(some: NDArray[np.int64], moved: Floats) -> NDArray[np.int64]:
+    def move(some: Numbers, moved: Floats) -> Numbers:
         """Move some windows; returns those for which it helped."""
-        found = _product(_centered(_cells(sums[some], moved)), goal[some])
+        cells = centered(sums.gray(first[some], moved))
+        found = product(cells, goals.values[second[some]])
         helped = (found > best[some] + LEAST_GAIN) & (moved >= 0).all(1) & (moved <= 1).all(1)
-        windows[some[helped]], best[some[helped]] = moved[helped], found[helped]
-        return some[helped]
+        changed = some[helped]
+        windows[changed], own[changed], best[changed] = moved[helped], cells[helped], found[helped]
+        return changed
 
+    def step(rounds: int) -> None:
+        some = np.flatnonzero((best > LOST) & (best < ALIGNED))
+        for _ in range(rounds):
+            parts = np.einsum("nkc,nc->nk", goals.solution[second[some]], own[some])
+            moves = parts[:, 1:] / np.maximum(parts[:, :1], 0.1)  # the pictures resemble each other
+            sides = np.repeat(windows[some, 1::2] - windows[some, ::2], 2, axis=1)
+            back = np.clip(moves, -MOST_MOVED, MOST_MOVED) * sides
+            some = move(some, np.clip(windows[some] - back, 0, 1))
+
+    step(FIRST_ROUNDS)
     far = np.flatnonzero(best < NEAR)
     start = windows[far]
     for shift in [(x, x, y, y) for x in SHIFTS for y in SHIFTS if x or y]:
         move(far, start + np.array(shift, np.float32))
-    some = np.flatnonzero((best > LOST) & (best < ALIGNED))
-    for _ in range(ROUNDS):
-        if len(some):
-            step = _step(sums[some], goal[some], windows[some])
-            some = move(some, np.clip(windows[some] + step, 0, 1))
+    step(ROUNDS)
     return windows, best
 
 
-def _step(sums: Floats, goal: Floats, windows: Floats) -> Floats:
-    """The step of each edge, `(N, 4)`: goal ≈ a * cells + b + sum of c * change by an edge."""
-    own = _cells(sums, windows)
-    size = np.linalg.norm(
-        (own - own.mean(axis=(1, 2), keepdims=True)).reshape(len(own), -1), axis=1
-    )
-    columns = [own]
-    for edge in range(4):
-        nudged = windows.copy()
-        inward = np.float32(NUDGE if edge % 2 == 0 else -NUDGE)
-        nudged[:, edge] += inward
-        columns.append((_cells(sums, nudged) - own) / inward)
-    rows = np.stack([each.reshape(len(own), -1) for each in columns], axis=1)  # (N, 5, 576)
-    rows = (rows - rows.mean(axis=2, keepdims=True)) / np.maximum(size, 1e-6)[:, None, None]
-    square = rows @ rows.transpose(0, 2, 1)
-    most = square[:, 1:, 1:].max(axis=(1, 2))
-    for at in range(1, 5):
-        square[:, at, at] += DAMPING * most
-    square[:, 0, 0] += 1e-6
-    square += 1e-9 * np.eye(5, dtype=np.float32)
-    found = np.linalg.solve(square, rows @ goal[:, :, None])[:, :, 0]
-    gain = np.maximum(found[:, :1], 0.1)  # the pictures resemble each other
-    steps: Floats = np.clip(found[:, 1:] / gain, -MOST_MOVED, MOST_MOVED).astype(np.float32)
-    return steps
+def polished(sums: Sums, others: Floats, pairs: Numbers, windows: Floats) -> Floats:
+    """Windows whose edges are moved one by one, and together, as long as that helps.
 
-
-def is_same(
-    pictures: Fingerprints, others: Fingerprints, windows: Floats
-) -> tuple[NDArray[np.bool_], Floats]:
-    """Whether the window of each picture shows what the other picture shows.
-
-    Another brightness makes no difference, not even where it has cut off the brightest values: one
-    picture is made brighter in the same way, or each of its colors is given the distribution that
-    it has in the other one.
+    It is slow, but it also aligns thin lines that `aligned` has missed by a little.
 
     Args:
-        pictures: N pictures.
-        others: As many.
-        windows: `(N, 4)`, the part of each picture.
-
-    Returns:
-        `(N,)`, and their correlation `(N,)`.
+        sums: A pictures.
+        others: `(B, 24, 24)`, the brightness of the other ones.
+        pairs: `(N, 2)`, the number of the picture, and of the other one.
+        windows: `(N, 4)`, where to start.
     """
-    whole = np.tile(np.array((0, 1, 0, 1), np.float32), (len(windows), 1))
-    one, two = _colors(pictures, windows), _colors(others, whole)
-    plain = np.maximum(_plainness(one), _plainness(two)) > PLAIN
-    colorful = plain & (np.minimum(_color(pictures), _color(others)) > COLORFUL)
-    least = np.where(colorful, COLORFUL_SAME, np.where(plain, PLAIN_SAME, SAME))
-    least_edges = np.where(colorful, COLORFUL_EDGES, np.where(plain, PLAIN_EDGES, SAME_EDGES))
-    sides = np.minimum(windows[:, 1] - windows[:, 0], windows[:, 3] - windows[:, 2])
-    possible = np.flatnonzero(~plain | (sides > PLAIN_SIDE))
-    same, correlation = np.zeros(len(windows), bool), _product(_centered(one), _centered(two))
-    tones: list[Callable[[Floats, Floats], Floats]] = [_matched]
-    tones += [partial(_brighter, gain) for gain in GAINS]
-    for first, second in ((one, two), (two, one)):
-        for tone in tones:
-            some = possible[~same[possible] & (correlation[possible] > HOPELESS)]
-            if not len(some):
-                break
-            target = second[some]
-            toned = tone(first[some], target)
-            found = _product(_centered(toned), _centered(target))
-            edges = _product(*(_centered(_edges(_gray(each))) for each in (toned, target)))
-            same[some] = (found > least[some]) & (edges > least_edges[some])
-            correlation[some] = np.maximum(correlation[some], found)
-    some = np.flatnonzero(same)
-    same[some] = _hue(one[some], two[some]) > np.where(plain[some], PLAIN_HUE, SAME_HUE)
-    return same, correlation
+    first, goals, windows = pairs[:, 0], centered(others)[pairs[:, 1]], windows.copy()
+    best = product(centered(sums.gray(first, windows)), goals)
+    for size in FINER:
+        for edges in MOVED:
+            for step in (-size, size):
+                moved = np.clip(windows + np.array(edges, np.float32) * np.float32(step), 0, 1)
+                found = product(centered(sums.gray(first, moved)), goals)
+                better = found > best
+                windows[better], best[better] = moved[better], found[better]
+    return windows
 
 
-def _colors(pictures: Fingerprints, windows: Floats) -> Floats:
-    """Red, green and blue of the cells, `(N, 3, 24, 24)`."""
-    luma = cells(pictures.luma, windows)
-    blue, red = (cells(pictures.chroma[:, plane], windows) - 128 for plane in (0, 1))
-    planes = (luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue)
-    colors: Floats = np.clip(np.stack(planes, axis=1), 0, 255)
-    return colors
-
-
-def _matched(one: Floats, two: Floats) -> Floats:
-    """Colors `(N, 3, 24, 24)`, each value replaced by that of its rank in the other picture."""
-    order = np.argsort(one.reshape(len(one), 3, -1), axis=2)
-    same = np.empty(order.shape, np.float32)
-    np.put_along_axis(same, order, np.sort(two.reshape(order.shape), axis=2), axis=2)
-    return same.reshape(one.shape)
-
-
-def _brighter(gain: float, one: Floats, _: Floats) -> Floats:
-    """Colors that are made brighter, as far as they go."""
-    brighter: Floats = np.minimum(one * np.float32(gain), 255)
-    return brighter
-
-
-def _hue(one: Floats, two: Floats) -> Floats:
-    """How well the hues of colors `(N, 3, 24, 24)` agree, from -1 to 1; 1 without colors."""
-    best = np.full(len(one), -1, np.float32)
-    shown = ((_gray(one) < WHITE) & (_gray(two) < WHITE))[:, None]
-    for first, second in ((one, two), (two, one)):
-        target = (second - second.mean(axis=1, keepdims=True)) * shown
-        for gain in GAINS:
-            brighter = _brighter(gain, first, second)
-            own = (brighter - brighter.mean(axis=1, keepdims=True)) * shown
-            sums = [(a * b).sum(axis=(1, 2, 3)) for a in (own, target) for b in (a, target)]
-            counted = FAINT**2 * np.maximum(shown.sum(axis=(1, 2, 3)), 1)
-            found = (sums[1] + counted) / np.sqrt((sums[0] + counted) * (sums[2] + counted))
-            best = np.maximum(best, found)
-    return best
-
-
-def _gray(colors: Floats) -> Floats:
-    gray: Floats = np.tensordot(colors, np.array((0.299, 0.587, 0.114), np.float32), (1, 0))
-    return gray
-
-
-def _color(pictures: Fingerprints) -> Floats:
-    """How far the colors are from gray: the root of the mean square, `(N,)`."""
-    colors = pictures.chroma.reshape(len(pictures), -1).astype(np.float32) - 128
-    mean: Floats = np.sqrt((colors**2).mean(axis=1))
-    return mean
-
-
-def _plainness(colors: Floats) -> Floats:
-    """The share of the cells whose brightness is that of most cells, within 8 levels."""
-    grid = _gray(colors)
-    levels = np.clip(grid.reshape(len(grid), -1) / 8, 0, 31).astype(np.int64)
-    counts = np.zeros((len(grid), 33), np.int64)
-    np.add.at(counts, (np.arange(len(grid))[:, None], levels), 1)
-    share: Floats = ((counts[:, :-1] + counts[:, 1:]).max(axis=1) / levels.shape[1]).astype(
-        np.float32
+def centered(grid: Floats) -> Floats:
+    """Grids less their mean, as vectors `(N, …)` of length 1."""
+    flat = (grid - grid.mean(axis=(-2, -1), keepdims=True)).reshape(
+        len(grid), math.prod(grid.shape[1:])
     )
-    return share
-
-
-def _edges(grid: Floats) -> Floats:
-    """The difference of each cell `(..., 24, 24)` from the mean of the nine cells around it."""
-    padded = np.pad(grid, (*[(0, 0)] * (grid.ndim - 2), (1, 1), (1, 1)), mode="edge")
-    around = sum(
-        padded[..., down : down + CELLS, across : across + CELLS]
-        for down in range(3)
-        for across in range(3)
-    )
-    edges: Floats = grid - around / 9
-    return edges
-
-
-def _centered(grid: Floats) -> Floats:
-    return _unit(grid - grid.mean(axis=(-2, -1), keepdims=True))
-
-
-def _unit(vectors: Floats) -> Floats:
-    flat = vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
     unit: Floats = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     return unit
 
 
-def _product(one: Floats, two: Floats) -> Floats:
-    product: Floats = np.einsum("nc,nc->n", one, two)
-    return product
+def product(one: Floats, two: Floats) -> Floats:
+    """The products of vectors, `(N,)`."""
+    found: Floats = np.einsum("nc,nc->n", one, two)
+    return found

@@ -12,11 +12,13 @@ Source of the whitening: A. Hyvärinen, J. Hurri, P. Hoyer, "Natural Image Stati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.alignment import CELLS, aligned, cells, is_same, turned
+from pocketlens.data.alignment import CELLS, WHOLE, Sums, aligned, turned
+from pocketlens.data.comparison import is_same
 from pocketlens.data.fingerprints import LUMA, Fingerprints
 
 __all__ = ["Pairs", "find_near_duplicates", "group"]
@@ -49,6 +51,9 @@ PROBES, PLACES = 8, 2
 
 BLOCK = 4096
 """Pictures compared at a time, so that a block of similarities has some megabytes."""
+
+CHECKED = 256
+"""Pairs checked at a time, so that what is computed for them stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +91,8 @@ def find_near_duplicates(pictures: Fingerprints) -> Pairs:
     some = Fingerprints(pictures.luma[kept], pictures.chroma[kept])
     first, second, view = _candidates(some.luma)
     same, similarity = np.zeros(len(first), bool), np.zeros(len(first), np.float32)
-    for start in range(0, len(first), BLOCK):
-        part = slice(start, start + BLOCK)
+    for start in range(0, len(first), CHECKED):
+        part = slice(start, start + CHECKED)
         same[part], similarity[part] = _check(some, first[part], second[part], view[part])
     first, second = kept[first[same]], kept[second[same]]
     low, high = np.minimum(first, second), np.maximum(first, second)
@@ -111,17 +116,16 @@ def group(count: int, pairs: Pairs) -> NDArray[np.int64]:
     return np.array([root(index) for index in range(count)], np.int64)
 
 
-@dataclass(frozen=True)
-class _View:
+class _View(NamedTuple):
     """A part of a picture: turned by `turn` (0 to 7), then cut to (left, right, top, bottom)."""
 
     turn: int
     window: tuple[float, float, float, float]
 
 
-WHOLE = (0.0, 1.0, 0.0, 1.0)
+TURNS = 8
 VIEWS = (
-    *(_View(turn, WHOLE) for turn in range(8)),
+    *(_View(turn, WHOLE) for turn in range(TURNS)),
     *(
         _View(turn, (*across, *down))
         for turn in (0, 4)  # upright and mirrored
@@ -276,23 +280,20 @@ def _check(
     view: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], Floats]:
     """Whether the pictures of each pair show the same, and their correlation."""
-    luma, chroma = pictures.luma[first], pictures.chroma[first]
-    windows = np.empty((len(first), 4), np.float32)
-    for number in np.unique(view):
-        chosen = view == number
-        luma[chosen] = turned(luma[chosen], VIEWS[number].turn)
-        chroma[chosen] = turned(chroma[chosen], VIEWS[number].turn)
-        windows[chosen] = VIEWS[number].window
-    other = cells(pictures.luma[second], np.tile(np.array(WHOLE, np.float32), (len(second), 1)))
-    same, correlation = np.zeros(len(first), bool), np.zeros(len(first), np.float32)
-    windows, found = aligned(luma, other, windows)
+    turns, windows = (np.array(each)[view] for each in zip(*VIEWS, strict=True))
+    # Each picture is in several of the pairs.
+    ones, one = np.unique(first * TURNS + turns, return_inverse=True)
+    others, other = np.unique(second, return_inverse=True)
+    luma, chroma = pictures.luma[ones // TURNS], pictures.chroma[ones // TURNS]
+    for turn in range(1, TURNS):
+        some = ones % TURNS == turn
+        luma[some], chroma[some] = (turned(each[some], turn) for each in (luma, chroma))
+    sums, pairs = Sums.of(Fingerprints(luma, chroma)), np.stack([one, other], axis=1)
+    goals = Fingerprints(pictures.luma[others], pictures.chroma[others])
+    windows, found = aligned(sums, goals.luma, pairs, windows.astype(np.float32))
     likely = np.flatnonzero(found > ALIGNED)
-    if not len(likely):
-        return same, correlation
-    windows = windows[likely]
+    same, correlation = np.zeros(len(first), bool), np.zeros(len(first), np.float32)
     same[likely], correlation[likely] = is_same(
-        Fingerprints(luma[likely], chroma[likely]),
-        Fingerprints(pictures.luma[second[likely]], pictures.chroma[second[likely]]),
-        windows,
+        sums, Sums.of(goals), pairs[likely], windows[likely]
     )
     return same, correlation
