@@ -216,7 +216,8 @@ def _described(drawings: Array, *, stretched: bool) -> NDArray[np.float32]:
         size = (longer, longer) if fills else [max(side, NARROW * longer) for side in ink.size]
         box = [round(ACROSS * side / longer) for side in size]
         top, left = ((ACROSS + 4 - side) // 2 for side in reversed(box))
-        row[top : top + box[1], left : left + box[0]] = ink.resize(box, Image.Resampling.BOX)
+        small = np.asarray(ink.resize(box, Image.Resampling.BOX))
+        row[top : top + box[1], left : left + box[0]] = small
     apart = np.subtract.outer(np.arange(ACROSS + 4), np.arange(ACROSS + 4))
     blur = np.exp(-(apart**2) / (2 * BLUR**2)).astype(np.float32)
     table = np.sqrt(blur @ rows @ blur).reshape(len(rows), -1)
