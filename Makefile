@@ -11,7 +11,7 @@ export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
 .PHONY: help quick demo test test-slow test-oldest coverage browser check format docs benchmark \
-	conformance conformance-tensorflow fuzz fuzz-commands clean
+	conformance conformance-onnx conformance-tensorflow fuzz fuzz-commands clean
 
 help:
 	@echo "make quick      train digits in seconds: Core ML file, Xcode project, report"
@@ -26,6 +26,7 @@ help:
 	@echo "make docs       build the documentation into site/"
 	@echo "make benchmark  measure every number that README claims"
 	@echo "make conformance  run coremltools' own tests with Pocketlens as the runtime"
+	@echo "make conformance-onnx  ONNX's own node tests, converted to Core ML and run"
 	@echo "make conformance-tensorflow  those of its TensorFlow frontend, in $(TENSORFLOW)"
 	@echo "make fuzz       damaged Core ML files, for two minutes; longer: make fuzz FUZZ_SECONDS=600"
 	@echo "make fuzz-commands  every command on damaged files, for two minutes"
@@ -115,6 +116,11 @@ $(CLASSIC)/.installed: conformance/classic.txt $(VENV)/.installed
 
 conformance: $(CLASSIC)/.installed
 	PYTHONPATH=$(abspath $(CLASSIC)) $(BIN)/python conformance/run.py $(CONFORMANCE)
+	$(if $(CONFORMANCE),,$(MAKE) conformance-onnx)
+
+# ONNX's node tests, converted to Core ML; a part of them: make conformance-onnx ONNX_NODES='--sample 0.1'
+conformance-onnx: $(VENV)/.installed
+	$(BIN)/python conformance/onnx_nodes.py $(ONNX_NODES)
 
 # TensorFlow needs older versions of NumPy and protobuf than the project, and Python 3.11.
 TENSORFLOW := .venv-tensorflow

@@ -21,6 +21,7 @@ PAGES = {
     "SECURITY.md": "project/security.md",
     "CHANGELOG.md": "project/changelog.md",
     "conformance/TABLE.md": "project/conformance.md",
+    "conformance/ONNX_NODES.md": "project/conformance_onnx.md",
     "conformance/tensorflow/TABLE.md": "project/conformance_tensorflow.md",
     "fuzz/README.md": "project/fuzzing.md",
 }

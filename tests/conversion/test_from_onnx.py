@@ -221,6 +221,30 @@ def test_all_nodes_without_counterpart_are_named(tmp_path: Path) -> None:
     assert "without ONNX Runtime's optimizations" in message
 
 
+def test_the_branch_that_always_runs_takes_the_place_of_an_if() -> None:
+    def branch(op: str) -> Any:
+        made = helper.make_tensor_value_info("inner", FLOAT, None)
+        two = numpy_helper.from_array(np.float32(2), "two")
+        return helper.make_graph([node(op, "x two", "inner")], "branch", [], [made], [two])
+
+    model = network(
+        [
+            node("Size", "x", "size"),
+            node("Greater", "size limit", "large"),
+            node("If", "large", "a", then_branch=branch("Mul"), else_branch=branch("Sub")),
+            node("Not", "large", "small"),
+            node("If", "small", "b", then_branch=branch("Mul"), else_branch=branch("Sub")),
+            node("Add", "a b", "y"),
+        ],
+        X,
+        Y,
+        {"limit": np.array(3)},
+    )
+    made = prepare(model, Budget(), keep=known_ops()).model
+    assert [each.op_type for each in made.graph.node] == ["Mul", "Sub", "Add"]
+    assert len({name for each in made.graph.node for name in each.output}) == 3
+
+
 def test_an_attribute_without_counterpart_is_named(tmp_path: Path) -> None:
     model = network(
         [node("MaxPool", "x", "y i", name="pool", kernel_shape=[2, 2])],

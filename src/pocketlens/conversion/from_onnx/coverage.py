@@ -15,8 +15,8 @@ SHOWN = 8
 """How many ops without a lowering a message names, and how many nodes of each."""
 
 
-def check_coverage(nodes: Iterable[Any], known: Set[str]) -> None:
-    """Refuse nodes whose ops are not known.
+def check_coverage(nodes: Iterable[Any], known: Set[str], perhaps: Set[str] = frozenset()) -> None:
+    """Refuse nodes whose ops are not known; those of `perhaps` only together with others.
 
     Raises:
         ConversionError: There are some; the message names the ops and the nodes.
@@ -27,7 +27,7 @@ def check_coverage(nodes: Iterable[Any], known: Set[str]) -> None:
         key = node.op_type if plain else f"{node.domain}.{node.op_type}"
         if key not in known:
             missing[key].append(node.name or f"of '{node.output[0]}'")
-    if not missing:
+    if not missing.keys() - perhaps:
         return
     listed = []
     for op, nodes in sorted(missing.items()):

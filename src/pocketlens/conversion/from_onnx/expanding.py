@@ -29,6 +29,14 @@ def version_of(model: Any) -> int:
     )
 
 
+def _set_defaults(node: Any, schema: Any) -> None:
+    """Give a node the attributes that it leaves out; the inliner does not do so."""
+    given = {each.name for each in node.attribute}
+    for name, attribute in schema.attributes.items():
+        if name not in given and attribute.default_value.type:
+            node.attribute.append(attribute.default_value)
+
+
 def upgraded(model: Any) -> Any:
     """The network with ops of the version `OLDEST` or newer."""
     import onnx.version_converter
@@ -51,6 +59,9 @@ def expanded(model: Any, keep: frozenset[str]) -> Any:
     import onnx.inliner
 
     version = version_of(model)
+    copy = type(model)()
+    copy.CopyFrom(model)
+    model = copy
     stuck: set[tuple[str, str]] = set()
     for _ in range(8):  # functions of functions
         ids = set()
@@ -60,6 +71,7 @@ def expanded(model: Any, keep: frozenset[str]) -> Any:
             schema = onnx.defs.get_schema(node.op_type, version)
             if schema.has_function or schema.has_context_dependent_function:
                 ids.add((node.domain, node.op_type))
+                _set_defaults(node, schema)
         if not ids - stuck:
             break
         for each in sorted(ids - stuck):

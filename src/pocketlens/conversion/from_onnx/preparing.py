@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.conversion.from_onnx.branches import branch_of
 from pocketlens.conversion.from_onnx.coverage import check_coverage
 from pocketlens.conversion.from_onnx.expanding import expanded, upgraded, version_of
 from pocketlens.conversion.from_onnx.folding import FOLDED, fold
@@ -67,8 +68,9 @@ def prepare(
         ConversionError: The network has something that Core ML cannot express.
     """
     model = expanded(upgraded(model), keep)
-    check_coverage(model.graph.node, keep | FOLDED | {"Dropout"})
-    prepared = _Preparation(model, budget, names or {}).run()
+    known = keep | FOLDED | {"Dropout"}
+    check_coverage(model.graph.node, known, perhaps=frozenset(("If",)))
+    prepared = _Preparation(model, budget, names or {}, known).run()
     check_coverage(prepared.model.graph.node, keep)
     return prepared
 
@@ -82,12 +84,15 @@ def identifier(name: str) -> str:
 class _Preparation:
     """One walk over the nodes of a network."""
 
-    def __init__(self, model: Any, budget: Budget, names: Mapping[str, str]) -> None:
+    def __init__(
+        self, model: Any, budget: Budget, names: Mapping[str, str], known: frozenset[str]
+    ) -> None:
         import onnx.shape_inference
 
         self.onnx = onnx
         self.source = model
         self.budget = budget
+        self.known = known
         self.version = version_of(model)
         self.imports = [onnx.helper.make_operatorsetid("", self.version)]
         self.ir_version = max(model.ir_version, 8)
@@ -96,6 +101,7 @@ class _Preparation:
         self.taken = set(names.values())
         self.aliases: dict[str, str] = {}
         self.nodes: list[Any] = []
+        self.branches = 0
         self.result = Prepared(onnx.ModelProto(), tensors=dict(names))
 
     def run(self) -> Prepared:
@@ -239,8 +245,11 @@ class _Preparation:
     def _node(self, node: Any) -> None:
         """Add a node, or compute what it makes."""
         onnx = self.onnx
-        known = self._infer(node)
         plain = node.domain in ONNX_DOMAINS
+        if plain and node.op_type == "If":
+            self._branch(node)
+            return
+        known = self._infer(node)
         if plain and node.op_type in ("Identity", "Dropout") and self._passes(node):
             self.types[node.output[0]] = known.get(node.output[0], self.types.get(node.input[0]))
             if node.input[0] in self.constants:
@@ -268,6 +277,23 @@ class _Preparation:
         for at, name in enumerate(node.output):
             copy.output[at] = self._named(name) if name else ""
         self.nodes.append(copy)
+
+    def _branch(self, node: Any) -> None:
+        """Add the nodes of the branch of an If that always runs."""
+        condition = self.constants.get(node.input[0])
+        if condition is None:
+            check_coverage(self.source.graph.node, self.known)
+            check_coverage([node], self.known)
+            return
+        self.branches += 1
+        mark = f"in branch {self.branches}"
+        weights, nodes = branch_of(node, bool(condition.reshape(-1)[0]), mark)
+        for name, tensor in weights.items():
+            value = self.onnx.numpy_helper.to_array(tensor)
+            charge(self.budget, value.nbytes, f"the weight '{printable(name)}'")
+            self._constant(name, value)
+        for each in nodes:
+            self._node(each)
 
     def _passes(self, node: Any) -> bool:
         """Whether a node passes its first input on."""

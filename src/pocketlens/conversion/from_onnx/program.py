@@ -133,6 +133,9 @@ def _program(prepared: Prepared, target: Any) -> Any:
     try:
         return converter.to_mil(prepared.model, target=target, fuse=False)
     except package.Onnx2CoreMLError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ConversionError):  # one of ours, which names the node
+            raise cause from error
         raise ConversionError(f"onnx2coreml cannot convert the network: {_text(error)}") from error
 
 

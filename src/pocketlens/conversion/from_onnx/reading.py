@@ -13,7 +13,15 @@ from pocketlens.coreml.file.messages import MESSAGE_BYTES, messages_in
 from pocketlens.errors import ConversionError, ModelFileError, instead_of_file, printable
 from pocketlens.files import open_nofollow, read_limited
 
-__all__ = ["MAX_FILE_BYTES", "MAX_NODES", "ONNX_DOMAINS", "charge", "node_text", "read_onnx"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_NODES",
+    "ONNX_DOMAINS",
+    "charge",
+    "inner_graphs_of",
+    "node_text",
+    "read_onnx",
+]
 
 MAX_FILE_BYTES = 2**31 - 1
 """Of the file and of all its external data: protobuf's own limit for one message."""
@@ -187,6 +195,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def inner_graphs_of(attribute: Any) -> Iterator[Any]:
+    """The graphs inside of an attribute, at any depth."""
     for each in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
         yield each
         yield from inner_graphs(each)

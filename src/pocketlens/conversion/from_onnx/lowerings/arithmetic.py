@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -13,6 +13,7 @@ from pocketlens.conversion.from_onnx.lowerings.registry import (
     Var,
     constant,
     dtype_of,
+    ints,
     is_bool,
     is_float,
     lowers,
@@ -162,11 +163,31 @@ def spread(x: Var, shape: tuple[int, ...]) -> Var:
     return mb.tile(x=x, reps=reps)
 
 
+_BITS = {2: (8, False), 3: (8, True), 4: (16, False), 5: (16, True)}
+"""ONNX's number of a small integer type -> its bits, and whether it has negative numbers."""
+
+
 @lowers("BitShift")
-def bit_shift(x: Var, y: Var, *, direction: str) -> Var:
-    powers = np.left_shift(np.int32(1), np.arange(31, dtype=np.int32))
-    factor = mb.gather(x=powers, indices=y, axis=0)
-    return mb.mul(x=x, y=factor) if direction == "LEFT" else mb.floor_div(x=x, y=factor)
+def bit_shift(x: Var, y: Var, *, direction: str, types: Sequence[int]) -> Var:
+    by = ints(y, "Y") or []
+    if min(by) < 0 or max(by) > 30:
+        raise ConversionError(f"it shifts by {by[:4]} bits; Core ML has integers of 32 bits")
+    factor = np.left_shift(np.int32(1), np.array(by, np.int32)).reshape(sizes(y))
+    if direction == "RIGHT":
+        return mb.floor_div(x=x, y=factor)
+    shifted = mb.mul(x=x, y=factor)
+    if types[0] not in _BITS:
+        return shifted
+    bits, signed = _BITS[types[0]]
+    half = np.int32(2 ** (bits - 1) if signed else 0)
+    rest = mb.mod(x=mb.add(x=shifted, y=half), y=np.int32(2**bits))
+    return mb.sub(x=rest, y=half)
+
+
+@lowers("BitwiseNot")
+def bitwise_not(x: Var, *, types: Sequence[int]) -> Var:
+    bits, signed = _BITS.get(types[0], (32, True))
+    return mb.sub(x=np.int32(-1 if signed else 2**bits - 1), y=x)
 
 
 @lowers("CumSum")
