@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from command_line import error_of, output_of, run_command
+from onnx_networks import FLOAT, network, node, written
 from pocketlens.conversion import from_keras
 from pocketlens.coreml import load
 
@@ -51,6 +52,17 @@ def test_what_is_said_is_known(model: Path, tmp_path: Path) -> None:
     spec = load(tmp_path / "m.mlmodel").input_spec
     assert (spec.ink, spec.crop, spec.assumed) == ("dark", "fill", ())
     assert "head 'logit' is not known" in error_of(*words, "--force", "--head", "logit")
+
+
+def test_an_onnx_network_with_a_shape_of_its_own(tmp_path: Path) -> None:
+    twice = network([node("Add", "x x", "y")], [("x", FLOAT, ["N", "S"])], [("y", FLOAT, None)])
+    path, out = written(twice, tmp_path), tmp_path / "Twice.mlpackage"
+    assert "add its sizes, such as --shape x=1,224" in error_of("convert", path, "-o", out)
+    assert "--shape must be NAME=SIZES" in error_of("convert", path, "--shape", "x=a", "-o", out)
+    text = output_of("convert", path, "--shape", "x=2,3", "-o", out)
+    assert "input x: float32 (2, 3)" in text
+    np.save(tmp_path / "x.npy", np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert "parity passed in 1 run" in output_of("verify", path, out, "--data", tmp_path / "x.npy")
 
 
 def test_data_shows_a_better_reading(tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ def open_onnx(model: Path, options: SourceOptions) -> OnnxArrays | OnnxClassifie
         )
     # The names may be those in the Core ML file, such as `input_1` for `input.1`.
     known_names = {identifier(each.name): each.name for each in network.graph.input}
-    shapes = {known_names.get(identifier(name), name): shape for name, shape in shapes.items()}
+    shapes = {
+        known_names.get(identifier(name), name): getattr(shape, "shape", shape)
+        for name, shape in shapes.items()
+    }
     classifies = options.labels is not None or options.input_spec is not None
     if classifies:
         return _classifier(model, network, shapes, options, budget, known)

@@ -40,6 +40,7 @@ IGNORED = {
     "ConvInteger": {"kernel_shape"},
     "ConvTranspose": {"kernel_shape"},
     "DequantizeLinear": {"block_size", "output_dtype"},  # the scale shows them
+    "Dropout": {"seed"},
     "GroupNormalization": {"stash_type"},  # Core ML decides on the precision
     "LayerNormalization": {"stash_type"},
     "MaxPool": {"storage_order"},  # of the indices, an output that has no lowering

@@ -6,11 +6,13 @@ import numpy as np
 
 from pocketlens.conversion.from_onnx.lowerings.registry import (
     Var,
+    constant,
     lowers,
     mb,
     number,
     sizes,
 )
+from pocketlens.errors import ConversionError
 
 
 @lowers("LeakyRelu")
@@ -100,6 +102,14 @@ def hardmax(x: Var, *, axis: int = -1) -> Var:
     return mb.select(
         cond=mb.equal(x=at, y=every), a=mb.add(x=_zeros(x), y=number(x, 1)), b=_zeros(x)
     )
+
+
+@lowers("Dropout")
+def dropout(x: Var, _: Var = None, training: Var = None) -> tuple[Var, Var]:
+    """With its mask, which is true everywhere; without, the node is removed already."""
+    if training is not None and np.any(constant(training, "training_mode")):
+        raise ConversionError("it is in training mode; export the network for inference")
+    return mb.identity(x=x), np.ones(sizes(x), bool)
 
 
 def _zeros(x: Var) -> Var:

@@ -84,11 +84,8 @@ def conv_transpose(
         for full, extra, wanted in zip(reach, more, list(output_shape)[-count:], strict=True):
             total = full + extra - wanted
             half = total // 2
-            small, large = half, total - half
-            before.append(large if auto_pad == "SAME_UPPER" else small)
-            after.append(small if auto_pad == "SAME_UPPER" else large)
-        if auto_pad == "NOTSET":  # ONNX adds the odd element at the begin
-            before, after = after, before
+            before.append(half if auto_pad == "SAME_UPPER" else total - half)
+            after.append(total - half if auto_pad == "SAME_UPPER" else half)
     else:
         given = list(pads) or [0] * (2 * count)
         before, after = given[:count], given[count:]
