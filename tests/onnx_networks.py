@@ -50,27 +50,42 @@ def written(model: Any, folder: Path, name: str = "model.onnx") -> Path:
 def classifier(
     side: int = 12, *, batch: Any = "N", last: str = "", channels_last: bool = False
 ) -> Any:
-    """A convolution, a pooling and three scores; `last` is an op after them."""
+    """A convolution, a pooling and three scores.
+
+    Args:
+        side: Height and width.
+        batch: The size of the batch; 0 for a network of single images.
+        last: An op after the scores.
+        channels_last: Whether the input is `(N, H, W, 3)`.
+    """
     random = np.random.default_rng(3)
     weights = {
         "w": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
         "b": random.normal(size=4).astype(np.float32),
         "d": random.normal(size=(3, 4)).astype(np.float32),
         "e": random.normal(size=3).astype(np.float32),
+        "zero": np.zeros(1, np.int64),
     }
-    image = "x"
+    image, scores = "x", "scores" if last or batch == 0 else "y"
     nodes = []
+    if batch == 0:
+        nodes.append(node("Unsqueeze", f"{image} zero", "batched"))
+        image = "batched"
     if channels_last:
-        nodes.append(node("Transpose", "x", "planes", perm=[0, 3, 1, 2]))
+        nodes.append(node("Transpose", image, "planes", perm=[0, 3, 1, 2]))
         image = "planes"
     nodes += [
         node("Conv", f"{image} w b", "conv_out", name="conv", pads=[1, 1, 1, 1]),
         node("Relu", "conv_out", "relu_out", name="relu"),
         node("GlobalAveragePool", "relu_out", "pooled", name="pool"),
         node("Flatten", "pooled", "flat", name="flatten"),
-        node("Gemm", "flat d e", "scores" if last else "y", name="dense", transB=1),
+        node("Gemm", "flat d e", scores, name="dense", transB=1),
     ]
     if last:
-        nodes.append(node(last, "scores", "y", name="last"))
-    shape = [batch, side, side, 3] if channels_last else [batch, 3, side, side]
-    return network(nodes, [("x", FLOAT, shape)], [("y", FLOAT, [batch, 3])], weights)
+        nodes.append(node(last, scores, "final" if batch == 0 else "y", name="last"))
+        scores = "final"
+    if batch == 0:
+        nodes.append(node("Squeeze", f"{scores} zero", "y"))
+    shape = [side, side, 3] if channels_last else [3, side, side]
+    front = [] if batch == 0 else [batch]
+    return network(nodes, [("x", FLOAT, front + shape)], [("y", FLOAT, [*front, 3])], weights)

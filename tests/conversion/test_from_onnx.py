@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -308,30 +309,27 @@ def test_arrays_of_every_kind_keep_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "channels_last", "suffix"),
-    [("", False, "mlpackage"), ("Softmax", True, "mlmodel")],
+    ("last", "channels_last", "batch", "suffix"),
+    [
+        ("", False, "N", "mlpackage"),
+        ("Softmax", True, 1, "mlmodel"),
+        ("", True, 0, "mlmodel"),
+    ],
 )
 def test_a_classifier_of_images(
-    last: str,
-    channels_last: bool,
-    suffix: str,
-    tmp_path: Path,
+    last: str, channels_last: bool, batch: Any, suffix: str, tmp_path: Path
 ) -> None:
-    path = written(classifier(last=last, channels_last=channels_last), tmp_path)
-    out = convert(path, tmp_path / f"Out.{suffix}", labels=["a", "b", "c"], input_spec=SPEC)
+    model = classifier(last=last, channels_last=channels_last, batch=batch)
+    path, labels = written(model, tmp_path), ["a", "b", "c"]
+    out = convert(path, tmp_path / f"Out.{suffix}", labels=labels, input_spec=SPEC)
     image = np.random.default_rng(1).integers(0, 256, (12, 12, 3), np.uint8)
-    scores = reference(path, image, channels_last)
+    scaled = image / np.float32(255) + np.array([-0.5, -0.4, -0.3], np.float32)
+    planes = scaled if channels_last else scaled.transpose(2, 0, 1)
+    session = onnxruntime.InferenceSession(str(path))
+    given = planes if batch == 0 else planes[None]
+    scores = session.run(None, {"x": given.astype(np.float32)})[0].reshape(-1)
     wanted = scores if last else np.exp(scores) / np.exp(scores).sum()
     np.testing.assert_allclose(load(out).probabilities(image[None])[0], wanted, atol=3e-3)
-
-
-def reference(path: Path, image: Any, channels_last: bool) -> Any:
-    import onnxruntime
-
-    scaled = image / np.float32(255) + np.array([-0.5, -0.4, -0.3], np.float32)
-    planes = scaled[None] if channels_last else scaled.transpose(2, 0, 1)[None]
-    session = onnxruntime.InferenceSession(str(path))
-    return session.run(None, {"x": planes.astype(np.float32)})[0][0]
 
 
 def test_the_first_node_that_differs_is_named(

@@ -259,7 +259,7 @@ def _given(
 ) -> list[dict[str, NDArray[Any]]]:
     """The input for each image."""
     planes = spec.network_input(images)
-    if layout in ("channels-last", "flat"):
+    if layout == "channels-last":
         planes = planes.transpose(0, 2, 3, 1)
     return [{runner.inputs[0].name: each[None]} for each in planes]
 
@@ -268,8 +268,8 @@ def _scores(
     runner: Runner, layout: Layout, spec: InputSpec, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     results = [runner.run(each)[runner.outputs[0]] for each in _given(runner, layout, spec, images)]
-    joined = np.concatenate([np.atleast_1d(each) for each in results])
-    scores: NDArray[np.float32] = joined.astype(np.float32)
+    rows = [each[None] if each.ndim < 2 else each for each in results]  # without a batch
+    scores: NDArray[np.float32] = np.concatenate(rows).astype(np.float32)
     if scores.ndim > 2 and all(side == 1 for side in scores.shape[2:]):
         scores = scores.reshape(scores.shape[:2])
     return scores

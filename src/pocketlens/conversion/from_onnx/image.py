@@ -13,8 +13,8 @@ from pocketlens.image import InputSpec
 
 __all__ = ["IMAGE", "PROBABILITIES", "Layout", "image_shape", "layout_of", "with_pixels"]
 
-Layout: TypeAlias = Literal["channels-first", "channels-last", "plane", "flat"]
-"""Of the input: `(1, C, H, W)`, `(1, H, W, C)`, `(1, H, W)` or `(1, H * W * C)`."""
+Layout: TypeAlias = Literal["channels-first", "channels-last"]
+"""The order of an image's values in the input."""
 
 IMAGE, PROBABILITIES = "the image of Pocketlens", "the probabilities of Pocketlens"
 """The names of the input and the output in the network; no file has them by chance."""
@@ -31,14 +31,18 @@ def image_shape(entry: Any) -> tuple[int | None, int | None, int]:
     """
     kind = entry.type.tensor_type
     dims: list[int | None] = [dim.dim_value or None for dim in kind.shape.dim]
-    if len(dims) == 2:
-        return None, None, 1
-    if len(dims) == 3:
-        return dims[1], dims[2], 1
+    if len(dims) == 3 and 3 in (dims[0], dims[2]):  # without a batch
+        dims = [1, *dims]
     if len(dims) == 4 and dims[1] in (1, 3):
         return dims[2], dims[3], dims[1] or 3
     if len(dims) == 4 and dims[3] in (1, 3):
         return dims[1], dims[2], dims[3] or 3
+    if len(dims) == 3 and dims[0] in (None, 1):
+        return dims[1], dims[2], 1
+    if len(dims) == 2 and dims[0] not in (None, 1):
+        return dims[0], dims[1], 1
+    if len(dims) in (1, 2):  # a flat vector
+        return None, None, 1
     shown = ", ".join(str(dim.dim_value or dim.dim_param or "?") for dim in kind.shape.dim)
     raise ConversionError(
         f"the input '{printable(entry.name)}' has the shape ({printable(shown)}); expected one "
@@ -55,23 +59,26 @@ def layout_of(entry: Any, spec: InputSpec) -> tuple[Layout, tuple[int, ...]]:
     """
     dims = [dim.dim_value or None for dim in entry.type.tensor_type.shape.dim]
     h, w, c = spec.shape
-    layouts: dict[Layout, tuple[int, ...]] = {
-        "channels-first": (1, c, h, w),
-        "channels-last": (1, h, w, c),
-        "flat": (1, h * w * c),
-    }
+    layouts: list[tuple[Layout, tuple[int, ...]]] = [
+        ("channels-first", (1, c, h, w)),
+        ("channels-last", (1, h, w, c)),
+        ("channels-first", (c, h, w)),
+        ("channels-last", (h, w, c)),
+        ("channels-first", (1, c * h * w)),
+        ("channels-first", (c * h * w,)),
+    ]
     if c == 1:
-        layouts["plane"] = (1, h, w)
-    for layout, shape in layouts.items():
+        layouts += [("channels-first", (1, h, w)), ("channels-first", (h, w))]
+    for layout, shape in layouts:
         if len(shape) == len(dims) and all(
-            side in (None, given) for side, given in zip(dims[1:], shape[1:], strict=True)
+            side in (None, given) for side, given in zip(dims, shape, strict=True)
         ):
-            if dims[0] not in (None, 1):
-                raise ConversionError(
-                    f"the input '{printable(entry.name)}' takes {dims[0]} images at once; export "
-                    "the network with a batch of 1, or of any size"
-                )
             return layout, shape
+    if len(dims) == 4 and dims[0] not in (None, 1):
+        raise ConversionError(
+            f"the input '{printable(entry.name)}' takes {dims[0]} images at once; export the "
+            "network with a batch of 1, or of any size"
+        )
     shown = ", ".join("any" if side is None else str(side) for side in dims)
     raise OptionError(
         f"the input '{printable(entry.name)}' has the shape ({shown}); the InputSpec has "
@@ -123,14 +130,15 @@ def with_pixels(model: Any, layout: Layout, spec: InputSpec, head: Head) -> Any:
             "bias of Pocketlens", np.array(spec.bias, np.float32).reshape(1, -1, 1, 1)
         )
         last = add(before, "Add", [last, offset])
-    if layout in ("channels-last", "flat"):
+    if layout == "channels-last":
         last = add(before, "Transpose", [last], perm=[0, 2, 3, 1])
-    if layout in ("flat", "plane"):
+    if len(wanted) != 4:
         shape = constant("shape of Pocketlens", np.array(wanted, np.int64))
         last = add(before, "Reshape", [last, shape])
     add(before, "Cast", [last], target, to=code)
     after: list[Any] = []
-    scores = add(after, "Flatten", [graph.output[0].name], axis=1)
+    row = constant("row of Pocketlens", np.array([1, -1], np.int64))
+    scores = add(after, "Reshape", [graph.output[0].name, row])
     scores = add(after, "Cast", [scores], to=onnx.TensorProto.FLOAT)
     if head == "logits":
         add(after, "Softmax", [scores], PROBABILITIES, axis=1)
