@@ -177,8 +177,8 @@ class _Preparation:
         dtype, shape = known_type(each.name, each.type)
         if dtype.name not in FLOATS | INTEGERS | {"float16"}:
             raise ConversionError(
-                f"the input '{printable(each.name)}' is of the type {dtype.name}; Core ML has "
-                "numbers only; export the network without it"
+                f"the input '{printable(each.name)}' is of the type "
+                f"{'string' if dtype.kind == 'O' else dtype.name}; Core ML computes with numbers only; export the network without it"
             )
         if len(shape) > MAX_RANK:
             raise ConversionError(

@@ -100,7 +100,7 @@ def to_core_ml(
         )
         options["inputs"] = [ct.ImageType(name=image, shape=shape, color_layout=layouts[color])]
     with quiet():
-        program = _program(prepared, target)
+        program = _program(prepared, target, options.get("compute_precision"))
         try:
             converted = ct.convert(program, source="milinternal", skip_model_load=True, **options)
         except Exception as error:  # coremltools raises exceptions of any type
@@ -121,7 +121,7 @@ def to_core_ml(
     return converted.get_spec(), weights if weights.is_file() else None
 
 
-def _program(prepared: Prepared, target: Any) -> Any:
+def _program(prepared: Prepared, target: Any, precision: Any) -> Any:
     """The network in coremltools' own form."""
     package = import_converter()
     from pocketlens.conversion.from_onnx.lowerings import LOWERINGS
@@ -131,7 +131,7 @@ def _program(prepared: Prepared, target: Any) -> Any:
         converter.register(op)(_adapted(op, lowering, prepared))
     _check_library(prepared)
     try:
-        return converter.to_mil(prepared.model, target=target, fuse=False)
+        return converter.to_mil(prepared.model, target=target, precision=precision, fuse=False)
     except package.Onnx2CoreMLError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ConversionError):  # one of ours, which names the node

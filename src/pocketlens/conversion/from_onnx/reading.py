@@ -26,6 +26,9 @@ __all__ = [
 MAX_FILE_BYTES = 2**31 - 1
 """Of the file and of all its external data: protobuf's own limit for one message."""
 
+MAX_PORTS = 1_000
+"""How many inputs and outputs a network may have."""
+
 MAX_NODES = 20_000
 """How many nodes a network may have, with all its functions expanded."""
 
@@ -161,6 +164,12 @@ def _check_opset(model: Any, path: Path) -> None:
 
 def _check_kinds(graph: Any, path: Path) -> None:
     """Refuse what is not an ordinary tensor."""
+    weights = {each.name for each in graph.initializer}
+    ports = sum(each.name not in weights for each in graph.input) + len(graph.output)
+    if ports > MAX_PORTS:
+        raise ConversionError(
+            f"{path} has {ports} inputs and outputs; expected at most {MAX_PORTS}"
+        )
     for each in (*graph.input, *graph.output):
         kind = each.type.WhichOneof("value")
         if kind != "tensor_type":

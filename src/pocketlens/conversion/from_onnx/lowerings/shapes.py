@@ -358,6 +358,15 @@ def scatter_elements(
 
 @lowers("MatMul")
 def matmul(x: Var, y: Var) -> Var:
+    if 1 in (len(sizes(x)), len(sizes(y))):  # a vector: a row before, a column after
+        row, column = len(sizes(x)) == 1, len(sizes(y)) == 1
+        left = mb.expand_dims(x=x, axes=[0]) if row else x
+        right = mb.expand_dims(x=y, axes=[1]) if column else y
+        product = matmul(left, right)
+        kept = sizes(product)[:-2]
+        kept += [] if row else [sizes(product)[-2]]
+        kept += [] if column else [sizes(product)[-1]]
+        return reshaped(product, kept)
     if is_float(x):
         return mb.matmul(x=x, y=y)
     parts = [mb.cast(x=each, dtype="fp32") for each in (x, y)]
