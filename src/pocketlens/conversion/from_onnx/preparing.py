@@ -178,7 +178,8 @@ class _Preparation:
         if dtype.name not in FLOATS | INTEGERS | {"float16"}:
             raise ConversionError(
                 f"the input '{printable(each.name)}' is of the type "
-                f"{'string' if dtype.kind == 'O' else dtype.name}; Core ML computes with numbers only; export the network without it"
+                f"{'string' if dtype.kind == 'O' else dtype.name}; Core ML computes with numbers "
+                "only; export the network without it"
             )
         if len(shape) > MAX_RANK:
             raise ConversionError(

@@ -65,10 +65,11 @@ def _lowering(op: str) -> Any:
         rank = len(sizes(x))
         if not rank or (not given and noop_with_empty_axes):
             return alone(x)
+        over = full_axes(given or None, rank)
         if is_bool(x):
-            number_ = reduce(mb.cast(x=x, dtype="int32"), full_axes(given or None, rank), keepdims)
-            return mb.cast(x=number_, dtype="bool")
-        return reduce(x=x, axes=full_axes(given or None, rank), keep_dims=bool(keepdims))
+            counts = reduce(x=mb.cast(x=x, dtype="int32"), axes=over, keep_dims=bool(keepdims))
+            return mb.cast(x=counts, dtype="bool")
+        return reduce(x=x, axes=over, keep_dims=bool(keepdims))
 
     return lower
 
