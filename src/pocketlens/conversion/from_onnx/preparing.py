@@ -108,9 +108,7 @@ class _Preparation:
         helper, graph = self.onnx.helper, self.source.graph
         weights = {each.name for each in graph.initializer}
         for tensor in graph.initializer:
-            value = self.onnx.numpy_helper.to_array(tensor)
-            charge(self.budget, value.nbytes, f"the weight '{printable(tensor.name)}'")
-            self._constant(tensor.name, value)
+            self._weight(tensor.name, tensor)
         # Inputs and outputs first: they keep their names, others give way.
         inputs = [each for each in graph.input if each.name not in weights]
         for each in inputs:
@@ -128,7 +126,7 @@ class _Preparation:
             there = self.result.tensors.get(name, "")
             if there in used:
                 self.result.types[there] = value.dtype
-                narrow = self._narrow(value)
+                narrow = self._narrow(name, value)
                 initializers.append(self.onnx.numpy_helper.from_array(narrow, there))
         made_graph = helper.make_graph(
             self.nodes, "network", declared, outputs, initializer=initializers
@@ -290,9 +288,7 @@ class _Preparation:
         mark = f"in branch {self.branches}"
         weights, nodes = branch_of(node, bool(condition.reshape(-1)[0]), mark)
         for name, tensor in weights.items():
-            value = self.onnx.numpy_helper.to_array(tensor)
-            charge(self.budget, value.nbytes, f"the weight '{printable(name)}'")
-            self._constant(name, value)
+            self._weight(name, tensor)
         for each in nodes:
             self._node(each)
 
@@ -336,20 +332,39 @@ class _Preparation:
             ) from error
         return inferred
 
+    def _weight(self, name: str, tensor: Any) -> None:
+        try:
+            value = self.onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ConversionError(
+                f"the weight '{printable(name)}' is damaged; export or copy the network again"
+            ) from error
+        charge(self.budget, value.nbytes, f"the weight '{printable(name)}'")
+        self._constant(name, value)
+
     def _constant(self, name: str, value: NDArray[Any]) -> None:
         code = self.onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
         self.constants[name] = value
         self.types[name] = self.onnx.helper.make_tensor_type_proto(code, value.shape)
 
-    def _narrow(self, value: NDArray[Any]) -> NDArray[Any]:
+    def _narrow(self, name: str, value: NDArray[Any]) -> NDArray[Any]:
         """A constant in a type that Core ML computes with."""
+        kind = value.dtype.name
+        if kind in ("float64", "bfloat16"):
+            return value.astype(np.float32)
+        if kind in ("int4", "uint4", "int2", "uint2"):
+            return value.astype(np.int32)
+        if kind not in FLOATS | INTEGERS | {"float16"}:
+            raise ConversionError(
+                f"the constant '{printable(name)}' is of the type "
+                f"{'string' if value.dtype.kind == 'O' else kind}, which Core ML does not compute "
+                "with; export the network with float32 or float16"
+            )
         if value.dtype.kind in "iu" and value.dtype != np.int32:
-            limits = np.iinfo(np.int32)
-            return value.clip(
-                max(limits.min, np.iinfo(value.dtype).min),
-                min(limits.max, np.iinfo(value.dtype).max),
-            ).astype(np.int32)
-        return value.astype(np.float32) if value.dtype == np.float64 else value
+            own, wide = np.iinfo(value.dtype), np.iinfo(np.int32)
+            limits = max(own.min, wide.min), min(own.max, wide.max)
+            return value.clip(*limits).astype(np.int32)
+        return value
 
     def _charge(self, what: str, dtype: np.dtype[Any], shape: Sequence[int | None]) -> None:
         charge(self.budget, check_size(what, dtype, shape), what)

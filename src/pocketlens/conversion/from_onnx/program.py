@@ -137,6 +137,11 @@ def _program(prepared: Prepared, target: Any, precision: Any) -> Any:
         if isinstance(cause, ConversionError):  # one of ours, which names the node
             raise cause from error
         raise ConversionError(f"onnx2coreml cannot convert the network: {_text(error)}") from error
+    except Exception as error:  # coremltools' builder raises exceptions of any type
+        raise ConversionError(
+            f"onnx2coreml cannot convert the network: {printable(first_line(error))}; export the "
+            "network again with other ops"
+        ) from error
 
 
 def _check_library(prepared: Prepared) -> None:

@@ -197,7 +197,7 @@ def cumulative_sum(x: Var, axis: Var, *, exclusive: int = 0, reverse: int = 0) -
 
 
 _KINDS = {
-    1: "fp32", 10: "fp16", 11: "fp32", 9: "bool",
+    1: "fp32", 10: "fp16", 11: "fp32", 16: "fp32", 9: "bool",
     **dict.fromkeys((2, 3, 4, 5, 6, 7, 12, 13), "int32"),
 }  # fmt: skip
 """ONNX's number of a type -> Core ML's name of the one that it computes with."""
