@@ -149,8 +149,9 @@ def test_the_extras_are_those_of_pyproject() -> None:
     extras = project["optional-dependencies"]
     names = {
         extra: {line.partition(">")[0].replace("-", "_") for line in extras[extra]}
-        for extra in ("train", "keras", "preview", "convert", "photos", "hf")
+        for extra in ("train", "keras", "preview", "convert", "photos", "hf", "onnx", "sklearn")
     }
+    names["sklearn"] = {"sklearn" if n == "scikit_learn" else n for n in names["sklearn"]}
     assert set(EXTRAS) == set().union(*names.values())
     for package, extra in EXTRAS.items():
         assert package in names[extra]

@@ -222,3 +222,37 @@ def test_verify_of_two_core_ml_files(converted: Path, tmp_path: Path) -> None:
     assert status == 1 and "parity FAILED in 4 runs on your data" in out
     assert "do not agree within the tolerance" in error
     assert "takes images" not in error_of("verify", exact, converted, "--data", tmp_path / "no.npz")
+
+
+# --- Keras
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_keras_models_of_arrays(tmp_path: Path) -> None:
+    from pocketlens.conversion import from_keras
+
+    keras: Any = from_keras._import_keras()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    x, days = keras.Input((3,), name="x"), keras.Input((5, 2), name="days")
+    joined = layers.Concatenate()([layers.Dense(4)(x), layers.LSTM(4)(days)])
+    outputs = {"price": layers.Dense(1, name="price")(joined), "kind": layers.Dense(2)(joined)}
+    model = keras.Model({"x": x, "days": days}, outputs)
+    model.save(tmp_path / "m.keras")
+    output_of("convert", tmp_path / "m.keras", "-o", tmp_path / "M")
+    made = load(tmp_path / "M.mlpackage")
+    shapes = {each.name: each.shape for each in made.interface.inputs}
+    assert shapes == {"x": (1, 3), "days": (1, 5, 2)}
+    random = np.random.default_rng(0)
+    given = {"x": random.random((6, 3)), "days": random.random((6, 5, 2))}
+    want = model.predict(given, verbose=0)
+    got = made.run({name: value[4:5].astype(np.float32) for name, value in given.items()})
+    for name in ("price", "kind"):
+        np.testing.assert_allclose(got[name][0], want[name][4], atol=5e-3)
+    assert verify_arrays(tmp_path / "m.keras", tmp_path / "M.mlpackage", given).cases == 6
+    single = keras.Model(x, layers.Dense(2, name="out")(x))
+    convert(single, tmp_path / "N", inputs={"x": ArrayInput("x", (None, 3))})
+    assert load(tmp_path / "N.mlpackage").run({"x": given["x"]})["out"].shape == (6, 2)
+    endless = keras.Input((None, 2), name="days")
+    with pytest.raises(ConversionError, match=r"give them a fixed one, in Python: .*inputs="):
+        convert(keras.Model(endless, layers.LSTM(4)(endless)), tmp_path / "O")

@@ -314,14 +314,10 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "no weights": (layer_with(0, name="other"), "'other' .* has no weight 'kernel' in the file"),
     "class": (lambda config: config.update(class_name="Mine"), "is of the class 'Mine', which is"),
     "nothing": (lambda config: config.update(config={}), "its configuration is not that of a mo"),
-    "loop": (
-        lambda config: config["config"].update(layers=[config["config"]["layers"][0]] * 30_000),
-        "more than 20000 layers|no weight",
-    ),
 }
 
 
-@pytest.mark.parametrize("name", [name for name in REFUSED if name != "loop"])
+@pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_read_names_the_layer(name: str, keras: Any, tmp_path: Path) -> None:
     change, text = REFUSED[name]
     path = write_h5(tmp_path / "m.h5", sequential(keras, keras.layers.Dense(3, name="d")))

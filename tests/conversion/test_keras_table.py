@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_cases import NO_ROWS, REFUSED, ROWS, layer_of, model
+from keras_cases import NETWORKS, NO_ROWS, REFUSED, ROWS, layer_of, model
 from pocketlens.conversion import KerasPredictor, convert, from_keras
 from pocketlens.coreml import load
 from pocketlens.errors import CheckFailedError, ConversionError
@@ -63,6 +63,32 @@ def check(keras: Any, name: str, kind: str, folder: Path) -> None:
 @pytest.mark.parametrize("name", sampled(ROWS, 3))
 def test_every_layer_agrees_or_is_refused(name: str, keras: Any, tmp_path: Path) -> None:
     check(keras, name, "mlpackage", tmp_path)
+
+
+SMALLEST = {  # of the image: InceptionV3 and its like need 75 pixels
+    **dict.fromkeys(("InceptionResNetV2", "InceptionV3"), 75),
+    **dict.fromkeys(("NASNetLarge", "NASNetMobile", "Xception"), 71),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_of_keras_applications_agrees(name: str, keras: Any, tmp_path: Path) -> None:
+    side = SMALLEST.get(name, 32)
+    keras.utils.set_random_seed(0)
+    network = getattr(keras.applications, name)(
+        weights=None, classes=3, input_shape=(side, side, 3)
+    )
+    spec = InputSpec(side, side, "rgb", (1.0,))
+    source = KerasPredictor(network, LABELS, spec)
+    path = convert(source, tmp_path / "m", precision="float32")
+    images = np.random.default_rng(7).integers(0, 256, (3, *spec.shape), dtype=np.uint8)
+    want = source.probabilities(images)
+    np.testing.assert_allclose(load(path).probabilities(images), want, atol=1e-4)
+
+
+def test_the_list_of_networks_is_complete(keras: Any) -> None:
+    assert [name for name in dir(keras.applications) if name[0].isupper()] == sorted(NETWORKS)
 
 
 @pytest.mark.parametrize("name", sampled(ROWS, 1, seed=1))

@@ -23,8 +23,12 @@ from pocketlens.cli.shell import Json, command, print_json, say
 from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
+SHOWN = 50
+"""On about how many images the first difference is looked for."""
+
 if TYPE_CHECKING:
     from pocketlens.coreml import CoreMLModel
+    from pocketlens.data import Dataset
     from pocketlens.evaluation import Reading
     from pocketlens.image import InputSpec
     from pocketlens.prediction import Predictor
@@ -120,14 +124,21 @@ def verify(
     if data is not None or other is not None:
         asked = find_readings(second, images)
     differs = _differs(given, second)
+    where = ""
+    if found and not found.passed and not told.given:
+        where = _first_difference(first, given, images)
     if json:
         parity = found.to_dict() if found else {}
+        if where:
+            parity["first_difference"] = where
         print_json({**parity, "reading": asked and asked.to_dict(), "not_in_file": differs})
     else:
         if found and asked:  # which has found the same on fewer images
             asked = replace(asked, warning=None)
         for each in (found, asked, assumed_text(second.input_spec)):
             say(*str(each).split("\n")) if each is not None else None
+        if where:
+            say(where)
         if differs:
             say(
                 f"note: {', '.join(differs)} given here: the file itself reads its images in "
@@ -199,6 +210,23 @@ def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
     from pocketlens.coreml.file.time_limit import default_time_limit
 
     return told.applied(load(model, time_limit=default_time_limit()))
+
+
+def _first_difference(source: Predictor, model: CoreMLModel, images: Dataset) -> str:
+    """The first op of the Core ML file that differs, for the worst image; "" if not known."""
+    from pocketlens.conversion import ImageSource
+
+    some = images.images[:: max(1, len(images) // SHOWN)]
+    if not isinstance(source, ImageSource) or source.classes != model.classes:
+        return ""
+    if (
+        source.input_spec.shape != model.input_spec.shape
+        or source.input_spec.shape != some.shape[1:]
+    ):
+        return ""
+    want, got = source.probabilities(some), model.probabilities(some)
+    worst = int(abs(want - got).max(axis=1).argmax())
+    return source.first_difference(model, some[worst], want[worst])
 
 
 def _shape(spec: InputSpec) -> tuple[object, ...]:

@@ -23,8 +23,11 @@ _MOVES = {
 }  # fmt: skip
 """Ops that compute nothing."""
 
-_TOLERANCE = 1e-4
-"""The largest difference that rounding in float32 explains, as a share of the largest number."""
+_TOLERANCE, _HALF_TOLERANCE = 1e-4, 1e-2
+"""The largest difference that rounding explains, as a share of the largest number."""
+
+_HALF = "_cast_fp16"
+"""The end of the names that coremltools gives to tensors in float16."""
 
 
 def first_difference(
@@ -41,7 +44,7 @@ def first_difference(
 
     Args:
         program: The program that was converted.
-        model: The Core ML file, in float32.
+        model: The Core ML file.
         inputs: Inputs of the program for which the outputs differ.
         features: The same as inputs of the Core ML file.
         outputs: What the network itself computes for them.
@@ -53,14 +56,17 @@ def first_difference(
         if value is not None and _error(output.reshape(-1), value.reshape(-1)) > _TOLERANCE:
             return "PyTorch's export of the network differs from the network already"
     tensors = _tensors(model, features)
+    half = any(name.endswith(_HALF) for name in tensors)
+    tolerance = _HALF_TOLERANCE if half else _TOLERANCE
+    tensors = {name.removesuffix(_HALF): value for name, value in tensors.items()}
     errors: dict[fx.Node, float] = {}
     for node, value in wanted.items():
         got = tensors.get(node.name)
         if got is not None and got.size == value.size:
             errors[node] = _error(value.reshape(-1), got.reshape(-1))
-    agrees = {node: error <= _TOLERANCE for node, error in errors.items()}
+    agrees = {node: error <= tolerance for node, error in errors.items()}
     # A tensor that only has the same name does not count: later ones agree nevertheless.
-    reached = {node for node, error in errors.items() if error <= _TOLERANCE / 30}
+    reached = {node for node, error in errors.items() if error <= tolerance / 30}
     for node in reversed(wanted):
         if node in reached:
             reached.update(node.all_input_nodes)
@@ -88,7 +94,7 @@ def first_overflow(
     nodes = {node.name: node for node in program.graph.nodes}
     for name, value in _tensors(model, features).items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            node = nodes.get(name.removesuffix("_cast_fp16"))
+            node = nodes.get(name.removesuffix(_HALF))
             return f", first at op '{op_name(node)}'{place_of(node)}" if node else ""
     return ""
 

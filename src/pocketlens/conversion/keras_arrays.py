@@ -64,7 +64,8 @@ class KerasArrays(TorchArrays):
                 note = "".join(f" {each}" for each in getattr(error, "__notes__", ())[:1])
                 raise ConversionError(
                     f"PyTorch cannot export the Keras model{note}: {first_line(error)}; if it "
-                    "takes inputs of any size, give them a fixed one: inputs={'name': array}"
+                    "takes inputs of any size, give them a fixed one, in Python: "
+                    "pocketlens.convert(model, path, inputs={'name': array})"
                 ) from error
         self.network = network
         super().__init__(program, options, sizes={each.name: each.shape for each in features})
@@ -93,9 +94,9 @@ class _Network(nn.Module):
         single = not isinstance(structure, (list, tuple, dict))
 
         def arranged(**inputs: Tensor) -> Any:
+            if isinstance(structure, Mapping):  # by its own keys, in any order
+                return {key: inputs[_plain(each.name)] for key, each in structure.items()}
             values = [inputs[name] for name in names]
-            if isinstance(structure, Mapping):
-                return dict(zip(structure, values, strict=True))
             return values[0] if single and len(values) == 1 else values
 
         self.keras = KerasNetwork(_import_keras(), model, arranged)

@@ -141,7 +141,11 @@ class TorchSource(ImageSource):
         """The first op whose tensor differs, and its layer."""
         planes = input_planes(self.input_spec, image)
         return first_difference(
-            self.program, model, [planes], {IMAGE_FEATURE: image}, [probabilities]
+            self.program,
+            model,
+            [planes],
+            {model.interface.inputs[0].name: image},
+            [probabilities],
         )
 
     def first_overflow(self, model: CoreMLModel, image: NDArray[np.uint8]) -> str:

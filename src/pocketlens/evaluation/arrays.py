@@ -172,8 +172,12 @@ class ArrayParity:
         return "\n".join([head, *rows, limit, *([self.note] if self.note else [])])
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary of lists, strings and numbers for JSON."""
-        return {"passed": self.passed, **asdict(self), "outputs": [asdict(o) for o in self.outputs]}
+        """A dictionary of lists, strings and numbers for JSON; an infinite difference is None."""
+        outputs = [
+            {key: None if value == math.inf else value for key, value in asdict(each).items()}
+            for each in self.outputs
+        ]
+        return {"passed": self.passed, **asdict(self), "outputs": outputs}
 
 
 def compare_arrays(

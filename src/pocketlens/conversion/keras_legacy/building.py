@@ -15,7 +15,7 @@ from pocketlens.files import size_text
 
 __all__ = ["build"]
 
-MAX_LAYERS = 20_000
+MAX_LAYERS = 5_000
 MAX_ELEMENTS = 2**28
 """Of what a layer returns for one input."""
 
@@ -111,6 +111,8 @@ class _Builder:
         known: dict[tuple[str, int], list[Any]] = {}
         made: dict[str, Any] = {}
         waiting = []
+        if len(config["layers"]) > MAX_LAYERS:
+            raise ConversionError(f"the model has more than {MAX_LAYERS} layers")
         for each in config["layers"]:
             name = str(each.get("name", each["config"].get("name")))
             if each["class_name"] == "InputLayer":
