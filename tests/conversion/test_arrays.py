@@ -250,9 +250,6 @@ def test_keras_models_of_arrays(tmp_path: Path) -> None:
     for name in ("price", "kind"):
         np.testing.assert_allclose(got[name][0], want[name][4], atol=5e-3)
     assert verify_arrays(tmp_path / "m.keras", tmp_path / "M.mlpackage", given).cases == 6
-    single = keras.Model(x, layers.Dense(2, name="out")(x))
-    convert(single, tmp_path / "N", inputs={"x": ArrayInput("x", (None, 3))})
-    assert load(tmp_path / "N.mlpackage").run({"x": given["x"]})["out"].shape == (6, 2)
     endless = keras.Input((None, 2), name="days")
     with pytest.raises(ConversionError, match=r"give them a fixed one, in Python: .*inputs="):
         convert(keras.Model(endless, layers.LSTM(4)(endless)), tmp_path / "O")
