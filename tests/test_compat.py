@@ -53,7 +53,7 @@ def test_private_parts_are_used_in_compat_only() -> None:
     ours = [p for p in SOURCE.rglob("*.py") if "templates" not in p.parts]
     uses = {str(p.relative_to(SOURCE)): private_uses(p) for p in ours if p != PLUGIN}
     assert {path for path, found in uses.items() if found} == {"compat.py"}
-    assert len(uses["compat.py"]) == 3
+    assert len(uses["compat.py"]) == 5
 
 
 def test_every_use_is_tested_here() -> None:
@@ -162,3 +162,13 @@ def test_pytorch_tells_whether_the_cpu_multiplies_bfloat16() -> None:
         pytest.skip("only Linux lists the flags of the CPU")
     flags = cpus.read_text()
     assert compat.multiplies_bfloat16() == ("amx_tile" in flags or "avx512_bf16" in flags)
+
+
+def test_scikit_learn_tells_which_categories_are_infrequent() -> None:
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    rows = [["a"], ["a"], ["a"], ["b"], ["c"], ["c"], ["c"]]
+    encoder = preprocessing.OneHotEncoder(min_frequency=2).fit(rows)
+    mappings = compat.sklearn_infrequent(encoder)
+    assert mappings is not None
+    assert list(mappings[0]) == [0, 2, 1]
+    assert compat.sklearn_infrequent(preprocessing.OneHotEncoder().fit(rows)) is None

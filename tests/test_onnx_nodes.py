@@ -63,7 +63,7 @@ def test_a_sample_of_the_node_tests(nodes: Any) -> None:
     """Those that pass still pass."""
     every = {case.name: case for case in nodes.cases()}
     passing = sorted(every.keys() - TABLE["failed"].keys() - TABLE["unsupported"].keys())
-    chosen = random.Random(0).sample(passing, 6)
+    chosen = random.Random(0).sample(passing, 4)
     results = {name: nodes.run_case(every[name]) for name in chosen}
     assert nodes.unexpected(results, TABLE) == []
 

@@ -140,6 +140,7 @@ def write_teachable_machine(path: Path) -> None:
         archive.writestr("labels.txt", "0 cup\n1 spoon\n")
 
 
+@pytest.mark.slow  # each of its kinds of model has tests of its own
 def test_the_guide_to_your_own_model(tmp_path: Path) -> None:
     write_teachable_machine(tmp_path / "converted_keras.zip")
     printed = run(script("guides/your_own_model.md"), tmp_path)

@@ -28,6 +28,7 @@ __all__ = [
     "keras_layers_of",
     "keras_operation_of",
     "multiplies_bfloat16",
+    "sklearn_infrequent",
 ]
 
 # coremltools logs these through the standard logger, without codes to filter by. Apple's runtime
@@ -152,3 +153,13 @@ def multiplies_bfloat16() -> bool:
     import torch
 
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def sklearn_infrequent(encoder: Any) -> list[Any] | None:
+    """For each column of a fitted encoder, the number of each category's position, or None.
+
+    Categories that are infrequent share a position; None for the whole if none is. scikit-learn's
+    public `infrequent_categories_` lists them, but not which position each category has.
+    """
+    found: list[Any] | None = getattr(encoder, "_default_to_infrequent_mappings", None)
+    return found

@@ -193,7 +193,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_sizes_are_checked_before_anything_is_allocated(name: str, tmp_path: Path) -> None:
-    budget = Budget()
+    budget = Budget(1 << 29)
     model = read_onnx(written(BOMBS[name], tmp_path), budget)
     with pytest.raises(ConversionError, match=r"expected at most|of memory; the limit is"):
         prepare(model, budget, keep=known_ops())

@@ -78,7 +78,7 @@ def convert(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a run or a model of another framework, or mend a Core ML file.
+    """Convert a run or another model, or mend a Core ML file.
 
     A model with --labels that takes an image becomes a classifier of images; any other has arrays
     as inputs and outputs. Of a Core ML file, only its input and its labels can be changed.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketlens.compat import sklearn_infrequent
 from pocketlens.conversion.classic.chain import Chain, Columns, Value
 from pocketlens.conversion.classic.estimators import name_of
 from pocketlens.conversion.classic.tree_ensembles import Table, add_tables
@@ -38,7 +39,7 @@ def _one_hot(model: Any, column: int) -> tuple[dict[Any, int], int | None, int]:
     """The position of each category of a column, -1 if it is dropped; that of unknown ones; and
     the number of positions."""
     categories = list(model.categories_[column])
-    infrequent = getattr(model, "_default_to_infrequent_mappings", None)
+    infrequent = sklearn_infrequent(model)
     mapping = infrequent[column] if infrequent is not None else None
     numbers = list(range(len(categories))) if mapping is None else [int(each) for each in mapping]
     unknown = None
@@ -59,7 +60,7 @@ def ordinal_encoder(chain: Chain, value: Value, model: Any) -> Value:
     unknown: float = -1.0
     if model.handle_unknown == "use_encoded_value":
         unknown = float(model.unknown_value)
-    infrequent = getattr(model, "_default_to_infrequent_mappings", None)
+    infrequent = sklearn_infrequent(model)
     for column in range(value.width):
         mapping = infrequent[column] if infrequent is not None else None
         table: dict[Any, Row] = {}
