@@ -118,6 +118,11 @@ conformance: $(CLASSIC)/.installed
 	PYTHONPATH=$(abspath $(CLASSIC)) $(BIN)/python conformance/run.py $(CONFORMANCE)
 	$(if $(CONFORMANCE),,$(MAKE) conformance-onnx)
 
+# Suites that need none of the older packages: make conformance-sample CONFORMANCE='--suite mil-ops --sample 0.02'
+conformance-sample: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
+	$(BIN)/python conformance/run.py $(CONFORMANCE)
+
 # ONNX's node tests, converted to Core ML; a part of them: make conformance-onnx ONNX_NODES='--sample 0.1'
 conformance-onnx: $(VENV)/.installed
 	$(BIN)/python conformance/onnx_nodes.py $(ONNX_NODES)
