@@ -11,7 +11,7 @@ export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
 .PHONY: help quick demo test test-slow test-oldest coverage browser check format docs benchmark \
-	conformance conformance-onnx conformance-tensorflow fuzz fuzz-commands clean
+	conformance conformance-sample conformance-onnx conformance-tensorflow fuzz fuzz-commands clean
 
 help:
 	@echo "make quick      train digits in seconds: Core ML file, Xcode project, report"
