@@ -38,7 +38,7 @@ from pocketlens.recognizer import Recognizer
 SETS = {"semeion": 3, "optdigits": 2}
 """Each set, and the width of the margin that is added around its images, in pixels of the set."""
 
-FLOORS = {"semeion": 0.95, "optdigits": 0.965}
+FLOORS = {"semeion": 0.96, "optdigits": 0.98}
 DIGITS = tuple("0123456789")
 CONFUSED = 12
 """How many pairs of digits are listed, the most frequent first."""

@@ -30,10 +30,10 @@ from pocketlens.evaluation.robustness.rejection import measure_rejection
 
 SEEDS = {"quick": 10, "classic": 3, "digits": 3, "tiny": 3, "best": 1}
 
-FLOORS = {"quick": 0.990, "classic": 0.986, "digits": 0.992, "tiny": 0.994, "best": 0.997}
+FLOORS = {"quick": 0.990, "classic": 0.986, "digits": 0.993, "tiny": 0.994, "best": 0.997}
 """Claim of each recipe: the minimum mean accuracy on the MNIST test set."""
 
-CAMERA, KEPT, FALSE = 0.975, 0.97, 0.025
+CAMERA, KEPT, FALSE = 0.978, 0.97, 0.02
 """Claims of `digits`: the accuracy on photos; and, if this share of the photos gets a label, the
 maximum share of scenes without a digit that get one."""
 
@@ -121,6 +121,8 @@ def broken_claims(name: str, found: dict[str, Any]) -> list[str]:
 
 def main(names: list[str]) -> None:
     """Measure, write the results, and report the claims that do not hold."""
+    if unknown := [name for name in names if name not in SEEDS]:
+        raise SystemExit(f"no such recipe: {', '.join(unknown)}; one of: {', '.join(SEEDS)}")
     table = json.loads(TARGET.read_text()) if TARGET.exists() else {}
     examine = Examiner()
     wrong = []

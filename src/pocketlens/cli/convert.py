@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 )
 @takes_input_options()
 def convert(
-    model: Annotated[Path, typer.Argument(help="A run folder, a .keras file or a Core ML file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A run folder, a Core ML file, or a model of another framework."),
+    ],
     out: Out = None,
     format: Annotated[  # noqa: A002 - the option's word
         str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
