@@ -152,6 +152,7 @@ def test_verify(bars_run: Path) -> None:
     assert expected in error_of("verify", model)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_continued_by_the_command_in_the_error(
     bars_recipe: Recipe, tmp_path: Path
 ) -> None:
