@@ -79,7 +79,7 @@ SAMPLES = 64
 
 
 def shapes(images: Tensor, random: Random) -> Tensor:
-    """Planes of ink `(N, S, S)` in [0, 1], each of a random kind; `KINDS` has the probabilities.
+    """Planes of ink `(N, S, S)` in [0, 1], each of a random kind of `KINDS`.
 
     Args:
         images: `(N, S, S)` uint8 digits to cut and scramble.
@@ -341,4 +341,4 @@ KINDS: tuple[tuple[Callable[[Tensor, Random], Tensor], float], ...] = (
     (_pattern, 0.03),
     (_tiles, 0.03),
 )
-"""Each kind and its share of the frames without a digit; the shares sum to 1."""
+"""Each kind, and how often the frames without a digit are of it, relative to the others."""

@@ -9,12 +9,24 @@ import numpy as np
 from pocketlens.conversion.classic.chain import Floats
 from pocketlens.errors import ConversionError
 
-__all__ = ["matrix", "name_of", "numbers", "vectorizer_of"]
+__all__ = ["check_fitted", "matrix", "name_of", "numbers", "vectorizer_of"]
 
 
 def name_of(model: Any) -> str:
     """The class of an estimator, as its users know it."""
     return type(model).__name__
+
+
+def check_fitted(model: Any) -> None:
+    """Check a model with the methods of scikit-learn, such as XGBClassifier.
+
+    Raises:
+        ConversionError: It is not fitted.
+    """
+    if not model.__sklearn_is_fitted__():
+        raise ConversionError(
+            f"{name_of(model)} is not fitted; call its fit(X, y) before you convert it"
+        )
 
 
 def vectorizer_of(model: Any) -> Any:

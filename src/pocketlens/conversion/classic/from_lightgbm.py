@@ -12,7 +12,7 @@ from pocketlens.conversion.classic.answers import Answer, Answers
 from pocketlens.conversion.classic.boosted import add_boosted, answers_of, own_answer
 from pocketlens.conversion.classic.building import Built, columns_for, damaged, labels_for
 from pocketlens.conversion.classic.chain import Chain, Value
-from pocketlens.conversion.classic.estimators import name_of
+from pocketlens.conversion.classic.estimators import check_fitted, name_of
 from pocketlens.conversion.classic.lightgbm_models import LightGBMModel, read_text
 from pocketlens.conversion.classic.rows import Rows
 from pocketlens.errors import ConversionError, OptionError
@@ -36,10 +36,7 @@ def build_lightgbm_object(
     """
     classes, booster = None, model
     if name_of(model) != "Booster":
-        if not model.__sklearn_is_fitted__():
-            raise ConversionError(
-                f"{name_of(model)} is not fitted; call its fit(X, y) before you convert it"
-            )
+        check_fitted(model)
         booster = model.booster_
         classes = getattr(model, "classes_", None)
     content = booster.model_to_string().encode()

@@ -18,7 +18,7 @@ from pocketlens.conversion.classic.boosted import (
 )
 from pocketlens.conversion.classic.building import Built, columns_for, damaged, labels_for
 from pocketlens.conversion.classic.chain import PREDICTION, Chain, Value
-from pocketlens.conversion.classic.estimators import name_of
+from pocketlens.conversion.classic.estimators import check_fitted, name_of
 from pocketlens.conversion.classic.rows import Rows
 from pocketlens.conversion.classic.sklearn_linear import add_binary, add_softmax
 from pocketlens.conversion.classic.xgboost_models import (
@@ -50,10 +50,7 @@ def build_xgboost_object(
     """
     missing, booster = np.nan, model
     if name_of(model) != "Booster":
-        if not model.__sklearn_is_fitted__():
-            raise ConversionError(
-                f"{name_of(model)} is not fitted; call its fit(X, y) before you convert it"
-            )
+        check_fitted(model)
         booster = model.get_booster()
         if model.missing is not None:
             missing = float(model.missing)
