@@ -103,9 +103,9 @@ def test_another_seed_gives_other_weights(bars_recipe: Recipe, bars_train: Datas
 
 
 def test_the_callers_random_numbers_do_not_change(bars_recipe: Recipe, bars_train: Dataset) -> None:
-    torch.manual_seed(3)
+    torch.manual_seed(0)
     expected = torch.rand(2)
-    torch.manual_seed(3)
+    torch.manual_seed(0)
     train(bars_recipe, bars_train)
     assert torch.equal(torch.rand(2), expected)
 
@@ -265,9 +265,9 @@ def test_weights_of_classes(weights_of: str, share: float, bars_recipe: Recipe) 
     data = Dataset(np.full((100, 12, 12, 1), 90, np.uint8), labels, ("often", "rare"), "same")
     recipe = bars_recipe.replace(
         data={"validation": 0.0},
-        training={"class_weights": weights_of, "epochs": 30, "batch_size": 100},
+        training={"class_weights": weights_of, "epochs": 150, "batch_size": 100},
     )
-    torch.manual_seed(0)  # from some first weights, 30 epochs are too few
+    torch.manual_seed(0)
     linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12 * 12, 2))
     found = train(recipe, data, network=linear).recognizer.probabilities(data.images[:1])
     assert found[0, 0] == pytest.approx(share, abs=0.05)
