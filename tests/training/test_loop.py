@@ -103,9 +103,9 @@ def test_another_seed_gives_other_weights(bars_recipe: Recipe, bars_train: Datas
 
 
 def test_the_callers_random_numbers_do_not_change(bars_recipe: Recipe, bars_train: Dataset) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     expected = torch.rand(2)
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     train(bars_recipe, bars_train)
     assert torch.equal(torch.rand(2), expected)
 
