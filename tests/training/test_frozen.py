@@ -280,3 +280,26 @@ def test_labels_that_are_probably_wrong(
     assert {each["file"] for each in shown["labels"]["suspects"]} == {"blue/3.png", "red/20.png"}
     assert shown["labels"]["checked"] == 45
     assert not shown["labels_not_checked"]
+
+
+@pytest.mark.parametrize(
+    ("large", "logits", "checked"),
+    [(10**9, 10**9, 90), (0, 10**9, 90), (0, 3 * 80, 80)],
+    ids=["five heads", "two heads", "not all fit"],
+)
+def test_labels_of_many_images_are_all_checked(
+    large: int, logits: int, checked: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head is chosen on a few of them; wrong labels may be anywhere."""
+    monkeypatch.setattr(cross_validation, "MOST_VALIDATED", 30)
+    monkeypatch.setattr(cross_validation, "LARGE", large)
+    monkeypatch.setattr(cross_validation, "MOST_LOGITS", logits)
+    data = patches(30)
+    wrong = [*range(3, 90, 15)]
+    labels = data.labels.copy()
+    labels[wrong] = (labels[wrong] + 1) % 3
+    found = pocketlens.train(recipe, replace(data, labels=labels)).labels
+    assert found is not None
+    assert (found.checked, found.unchecked) == (checked, 90 - checked)
+    assert len(found.suspects) >= 3
+    assert {each.index for each in found.suspects} <= set(wrong)

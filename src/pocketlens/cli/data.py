@@ -225,6 +225,11 @@ def _print_labels(found: LabelCheck) -> None:
         say(f"    {each.file} is labeled {each.label}, but is {each.better} at {chance}")
     if count > SHOWN_LABELS:
         say(f"    and {count - SHOWN_LABELS:,} more; all: add --json")
+    if found.unchecked:
+        say(
+            f"note: {found.unchecked:,} labels were not checked: those of classes with only one "
+            "picture or burst, or more than fit into memory"
+        )
 
 
 def _augmentation(name: str) -> Augmentation:

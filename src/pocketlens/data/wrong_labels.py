@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
+from pocketlens.data.large_arrays import block_slices
 from pocketlens.errors import OptionError
 
 __all__ = ["LabelCheck", "WrongLabel", "check_held_out", "likely_wrong_labels"]
@@ -47,10 +48,13 @@ class LabelCheck:
     Args:
         checked: The number of images that a model without them was asked about.
         suspects: Those with probably wrong labels, most suspicious first.
+        unchecked: The number of images that were not checked: those of a class with only one image
+            or burst, and what is beyond the memory for very many images and classes.
     """
 
     checked: int
     suspects: tuple[WrongLabel, ...]
+    unchecked: int = 0
 
     def renamed(self, name: Callable[[Path], str]) -> LabelCheck:
         """The same with other names of the files."""
@@ -87,7 +91,7 @@ def check_held_out(
                 float(own[better]),
             )
         )
-    return LabelCheck(len(images), tuple(suspects))
+    return LabelCheck(len(images), tuple(suspects), len(data) - len(images))
 
 
 def likely_wrong_labels(
@@ -120,15 +124,15 @@ def likely_wrong_labels(
         raise OptionError(
             f"labels must be from 0 to {classes - 1}; received: {labels.min()} to {labels.max()}"
         )
-    values = probabilities.astype(np.float64)
-    own = values[np.arange(count), labels]
+    own = probabilities[np.arange(count), labels].astype(np.float64)
     sums = np.bincount(labels, weights=own, minlength=classes)
     sizes = np.bincount(labels, minlength=classes)
     # No image has the label of a class without images.
     thresholds = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
-    reached = np.where(values >= thresholds, values, -1.0)
-    best = reached.max(axis=1, initial=-1.0)
-    other = reached.argmax(axis=1) if classes else labels
+    best, other = np.full(count, -1.0), labels.copy()
+    for some in block_slices(count, 8 * classes) if classes else ():
+        reached = np.where(probabilities[some] >= thresholds, probabilities[some], -1.0)
+        best[some], other[some] = reached.max(axis=1), reached.argmax(axis=1)
     suspicious = np.flatnonzero((best >= 0) & (other != labels) & (best > own))
     order = np.argsort(own[suspicious] - best[suspicious], kind="stable")
     found: NDArray[np.int64] = suspicious[order]

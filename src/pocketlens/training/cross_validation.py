@@ -19,14 +19,26 @@ from pocketlens.errors import OptionError
 from pocketlens.networks.backbone import Backbone
 from pocketlens.recipe import Recipe
 from pocketlens.training.logistic import (
+    FOLDS,
     REPEATED,
     Linear,
     folds,
     held_out_logits,
+    parts,
     repeated_folds,
 )
+from pocketlens.training.temperature import fit_temperature
 
-__all__ = ["Trial", "block_sizes", "choose_head", "clearly_lower", "finite", "head_rows"]
+__all__ = [
+    "Trial",
+    "block_sizes",
+    "choose_head",
+    "clearly_lower",
+    "finite",
+    "head_rows",
+    "held_out_probabilities",
+    "validate_all",
+]
 
 STRENGTHS = tuple(10 ** (-exponent / 2) for exponent in range(2, 10))
 """Strengths of the penalty that are tried, on features of norm 1: 0.1 to 0.00003."""
@@ -43,7 +55,11 @@ MOST_VALIDATED = 2_000
 head is fitted on all."""
 
 LARGE = 200_000_000
-"""Above this product of images, features and classes, every second strength is tried."""
+"""Above this product of images, features and classes, every second strength is tried, and labels
+are checked by two heads instead of five: they take about twice as long as the final head."""
+
+MOST_LOGITS = 50_000_000
+"""The most held-out logits, 200 MB, that are computed to check labels."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +175,66 @@ def _last(
         balanced=recipe.training.class_weights == "balanced",
     )
     return replace(best, logits=logits[0, 0], splits=splits)
+
+
+def validate_all(
+    recipe: Recipe,
+    network: Backbone,
+    rows: Tensor,
+    labels: Tensor,
+    groups: NDArray[np.int64],
+    best: Trial,
+) -> Trial:
+    """The best trial, with held-out logits of all images.
+
+    `choose_head` validates a part of many images: enough to choose a head, but a wrong label may be
+    anywhere. If even their logits are too many, it is as many images as possible.
+
+    Args:
+        recipe: The recipe.
+        network: The backbone.
+        rows: As for `choose_head`.
+        labels: `(N,)` int64.
+        groups: As for `choose_head`.
+        best: The result of `choose_head`.
+    """
+    classes = best.logits.shape[1]
+    some = np.arange(len(labels))
+    if len(some) > (most := MOST_LOGITS // classes):
+        some = np.sort(spread(labels.numpy(), most, seed=recipe.seed))
+    if len(best.images) >= len(some):
+        return best
+    x = head_rows(network, rows[:, : best.views], best.concepts)
+    if len(some) < len(labels):
+        x, labels, groups = x[some], labels[some], groups[some]
+    count = FOLDS if x.numel() * classes <= LARGE else 2
+    splits = list(folds(labels, groups, count, seed=recipe.seed))
+    logits = held_out_logits(
+        x,
+        labels,
+        classes,
+        [best.strength],
+        [splits],
+        sizes=block_sizes(network, x, best.concepts),
+        balanced=recipe.training.class_weights == "balanced",
+    )
+    return replace(best, images=torch.from_numpy(some), logits=logits[0, 0], splits=splits)
+
+
+def held_out_probabilities(trial: Trial, labels: Tensor, classes: int) -> Tensor:
+    """The probabilities `(N, classes)` of held-out images, of the first classes.
+
+    Args:
+        trial: Its logits.
+        labels: The labels of all images.
+        classes: The number of classes without the background.
+    """
+    few = slice(None, None, max(1, len(trial.images) // MOST_VALIDATED))
+    temperature = fit_temperature(*finite(trial.logits[few], labels[trial.images[few]]))
+    found = trial.logits[:, :classes].clone()
+    for some in parts(found, classes):
+        some.copy_((some / temperature).softmax(1))
+    return found
 
 
 def clearly_lower(losses: Tensor, than: Tensor, *, errors: float = 1.0) -> bool:

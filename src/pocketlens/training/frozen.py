@@ -38,6 +38,8 @@ from pocketlens.training.cross_validation import (
     choose_head,
     finite,
     head_rows,
+    held_out_probabilities,
+    validate_all,
 )
 from pocketlens.training.features import Embedder
 from pocketlens.training.fine import check_tunable, fine_tune
@@ -125,6 +127,7 @@ def train_on_features(
     far = _rows(network, embed, scenes, mirrored=False)[:, 0]
     with one_thread_if_small(rows):
         best = choose_head(recipe, network, rows, labels, groups)
+        every = validate_all(recipe, network, rows, labels, groups, best)
     # Of the network as it is: to another one, the images that it was tuned on look too easy.
     curve = _curve(recipe, network, rows, labels, best, data.classes, groups)
     gained: FineTuning | None = None
@@ -138,6 +141,7 @@ def train_on_features(
             interrupted = True
         else:
             if tuned is not None:
+                every = tuned.trial if every is best else every
                 best, rows, far = tuned.trial, tuned.rows, tuned.far
             for callback in callbacks:
                 callback.note(str(gained))
@@ -162,9 +166,9 @@ def train_on_features(
         write_history(Path(folder), [row], parents=True)
     for callback in callbacks:
         callback.epoch(row)
-    inside = best.images < len(data)
-    held_out = (best.logits[inside, :known] / fitted.temperature).softmax(1)
-    checked = check_held_out(data, best.images[inside].numpy(), held_out.numpy())
+    inside = every.images < len(data)
+    held_out = held_out_probabilities(every, labels, known)[inside]
+    checked = check_held_out(data, every.images[inside].numpy(), held_out.numpy())
     shown = [suspect.index for suspect in checked.suspects[:SUSPECTS]]
     return Training(
         recognizer,
