@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pocketlens.data import disk_cache
 from pocketlens.training import feature_cache
 from pocketlens.training.feature_cache import FeatureCache
 
@@ -114,7 +115,7 @@ def test_a_damaged_file(damage: str, tmp_path: Path) -> None:
     else:
         path.unlink()
         with sqlite3.connect(path) as connection:
-            connection.execute("CREATE TABLE features (a, b)")
+            connection.execute("CREATE TABLE entries (a, b)")
         connection.close()
     with FeatureCache(tmp_path) as cache:
         found = cache.get(list(entries(0, 900)), WIDTH)
@@ -130,7 +131,7 @@ def test_a_damaged_file(damage: str, tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_version_is_not_touched(tmp_path: Path) -> None:
-    other = tmp_path / "features-0.sqlite"
+    other = tmp_path / "features-1.sqlite"
     other.write_bytes(b"older")
     put(tmp_path, 0, 1)
     assert other.read_bytes() == b"older"
@@ -181,17 +182,17 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
 
 
 def test_what_was_used_long_ago_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: 100 * feature_cache.DAY)
+    monkeypatch.setattr(time, "time", lambda: 100 * disk_cache.DAY)
     put(tmp_path, 0, 300)
-    monkeypatch.setattr(time, "time", lambda: 200 * feature_cache.DAY)
+    monkeypatch.setattr(time, "time", lambda: 200 * disk_cache.DAY)
     put(tmp_path, 300, 700)
     assert stored(tmp_path, 0, 10) == list(range(10))  # these are used again
     size = (tmp_path / feature_cache.NAME).stat().st_size
-    monkeypatch.setattr(feature_cache, "MAX_BYTES", size - 1)
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", size - 1)
     with FeatureCache(tmp_path) as cache:
         assert cache.problem == ""
     assert (tmp_path / feature_cache.NAME).stat().st_size < size
-    monkeypatch.setattr(feature_cache, "MAX_BYTES", size)
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", size)
     left = stored(tmp_path)
     assert len(left) == 350  # the other half
     assert not set(left) & set(range(10, 300))

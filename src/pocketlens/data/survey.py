@@ -1,17 +1,25 @@
-"""Opens every picture of a data set once, at a reduced size: what it is, and its fingerprint."""
+"""Opens every picture of a data set once, at a reduced size: what it is, and its fingerprint.
+
+What was found is kept on disk, so a second check of the same files does not open them again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Sequence
+import struct
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.fingerprints import LUMA, Fingerprints, fingerprint
+from pocketlens.data.disk_cache import DiskCache
+from pocketlens.data.fingerprints import CHROMA, LUMA, Fingerprints, fingerprint
 from pocketlens.data.near_duplicates import Pairs, find_near_duplicates
 from pocketlens.decoding import open_with_facts
 from pocketlens.errors import ImageError
@@ -24,7 +32,20 @@ TINY = 32
 MAX_KEPT = 200_000
 """The most pictures that are remembered: 600 MB."""
 
-Key = tuple[str, int, int]
+NAME = "pictures-1.sqlite"
+"""The number is the version, also of the fingerprints and of how pictures are decoded."""
+
+FACTS = struct.Struct("<II?")
+"""Width, height, and whether it is animated; the fingerprint follows."""
+
+STORED = 64
+"""Pictures that are stored at a time, so that a kill loses little."""
+
+SETTLED = 3_000_000_000
+"""Nanoseconds since the last change from which on a file is stored. The clocks of file systems go
+in steps: a file may change again right after it was read, and keep its time."""
+
+Key = tuple[str, int, int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +59,7 @@ class Picture:
         height: In pixels, as stored.
         animated: Whether it has more frames than the one that is used.
         fingerprint: `(2816,)` uint8; None if it cannot be read.
-        key: Path, size and time.
+        key: Path, device, number, size and times of the file; empty if it has changed since.
     """
 
     path: Path
@@ -47,7 +68,7 @@ class Picture:
     height: int = 0
     animated: bool = False
     fingerprint: NDArray[np.uint8] | None = None
-    key: Key = ("", 0, 0)
+    key: Key | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +89,7 @@ class Survey:
         """
         readable = self.readable
         keys = tuple(picture.key for picture in readable)
-        if keys not in _pairs:
+        if keys not in _pairs or None in keys:
             sides = np.array([min(each.width, each.height) for each in readable], np.int64)
             large = np.flatnonzero(sides >= TINY)
             every = self.fingerprints()
@@ -83,7 +104,7 @@ class Survey:
         return Fingerprints.stacked(rows)
 
 
-_pairs: dict[tuple[Key, ...], Pairs] = {}
+_pairs: dict[tuple[Key | None, ...], Pairs] = {}
 _known: dict[Key, Picture] = {}
 """What this process has opened: a run loads its training images, and then its test images."""
 
@@ -91,8 +112,8 @@ _known: dict[Key, Picture] = {}
 def survey(files: Sequence[Path], *, progress: Callable[[int, int], None] | None = None) -> Survey:
     """Open all files with as many threads as there are processors.
 
-    A file that this process has opened before, and that has the same size and time since, is not
-    opened again.
+    A file that was opened before, by this process or another one, and that has not changed since,
+    is not opened again.
 
     Args:
         files: The files.
@@ -101,29 +122,75 @@ def survey(files: Sequence[Path], *, progress: Callable[[int, int], None] | None
     Returns:
         A picture for each file; one that cannot be read has an error.
     """
-    found = []
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for done, picture in enumerate(pool.map(_open, files), start=1):
-            found.append(picture)
-            if progress:
-                progress(done, len(files))
+    keys = [_key(path) for path in files]
+    known = {key: _known[key] for key in keys if key is not None and key in _known}
+    found, new = [], {}
+    with DiskCache(NAME, "facts about pictures") as cache:
+        missing = {_digest(key): key for key in keys if key is not None and key not in known}
+        for digest, value in cache.read([*missing], SIZE).items():
+            known[missing[digest]] = _unpacked(value, missing[digest])
+        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            opened = pool.map(lambda path, key: _open(path, key, known), files, keys)
+            for done, picture in enumerate(opened, start=1):
+                found.append(picture)
+                if (key := picture.key) is not None:
+                    if len(_known) < MAX_KEPT:
+                        _known[key] = picture
+                    if key not in known and time.time_ns() - max(key[-2:]) > SETTLED:
+                        new[_digest(key)] = _packed(picture)
+                if len(new) >= STORED or done == len(files):
+                    cache.write(new)
+                    new = {}
+                if progress:
+                    progress(done, len(files))
+    if cache.problem:
+        warnings.warn(cache.problem, stacklevel=2)
     return Survey(tuple(found))
 
 
-def _open(path: Path) -> Picture:
-    try:
-        info = path.stat()
-    except OSError as error:
-        return Picture(path, f"{path} cannot be read: {error.strerror or error}")
-    key = (str(path), info.st_size, info.st_mtime_ns)
-    if (known := _known.get(key)) is not None:
-        return known
+def _open(path: Path, key: Key | None, known: Mapping[Key, Picture]) -> Picture:
+    if key is not None and key in known:
+        return replace(known[key], path=path)
     try:
         file, image = open_with_facts(path, side=2 * LUMA)
     except ImageError as error:
         return Picture(path, str(error))
     width, height = (file.width, file.height) if file.width else image.size
-    picture = Picture(path, "", width, height, file.animated, fingerprint(image), key)
-    if len(_known) < MAX_KEPT:
-        _known[key] = picture
-    return picture
+    same = key if _key(path) == key else None  # it may change while it is read
+    return Picture(path, "", width, height, file.animated, fingerprint(image), same)
+
+
+def _key(path: Path) -> Key | None:
+    """What changes when the file does; None if there is no such file.
+
+    Programs may set the time of the last change, but not that of the last change of the entry.
+    """
+    try:
+        info = path.stat()
+    except (OSError, ValueError):  # ValueError: a path with a null character
+        return None
+    times = info.st_mtime_ns, info.st_ctime_ns
+    return (str(path.absolute()), info.st_dev, info.st_ino, info.st_size, *times)
+
+
+def _digest(key: Key) -> bytes:
+    import PIL
+
+    path, *numbers = key
+    text = os.fsencode(path) + f"\0{numbers} {PIL.__version__}".encode()
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+SIZE = FACTS.size + LUMA**2 + 2 * CHROMA**2
+
+
+def _packed(picture: Picture) -> bytes:
+    assert picture.fingerprint is not None
+    facts = FACTS.pack(picture.width, picture.height, picture.animated)
+    return facts + picture.fingerprint.tobytes()
+
+
+def _unpacked(value: bytes, key: Key) -> Picture:
+    content = np.frombuffer(value, np.uint8, offset=FACTS.size)
+    width, height, animated = FACTS.unpack_from(value)
+    return Picture(Path(key[0]), "", width, height, animated, content, key)

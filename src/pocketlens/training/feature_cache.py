@@ -1,161 +1,35 @@
-"""A cache of features on disk, by content: the same image and backbone are computed only once.
-
-It is one SQLite file, so two processes may share it, and a kill leaves no half-written entry. Every
-entry can be computed again: a damaged file is replaced, and a full disk only ends the caching.
-"""
+"""A cache of features on disk, by content: the same image and backbone are computed only once."""
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.location import CACHE_VARIABLE, cache_folder
+from pocketlens.data.disk_cache import DiskCache
 
 __all__ = ["FeatureCache"]
 
-NAME = "features-1.sqlite"
-"""The number is the version: another version is another file."""
-
-MAX_BYTES = 4 << 30
-"""Above this size, the entries that were used longest ago make room."""
-
-WAIT = 30.0
-"""Seconds to wait for another process that is writing."""
-
-DAY = 86_400
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-"""SQLite's codes for a damaged file, another file, and a file without this table."""
+NAME = "features-2.sqlite"
 
 
-class FeatureCache:
-    """Features by key. A context manager.
+class FeatureCache(DiskCache):
+    """Features by key, see `DiskCache`.
 
     Args:
         folder: Where the file is; by default `cache_folder()`.
-
-    Attributes:
-        problem: Why entries are not stored, as a sentence for the user; empty if they are.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.path = (folder or cache_folder()) / NAME
-        self.problem = ""
-        self._open: sqlite3.Connection | None = None
-        self._replaced = False
-
-    def __enter__(self) -> FeatureCache:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._open = self._connect()
-        except (OSError, sqlite3.Error) as error:
-            self._recover(error)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._open is not None:
-            with suppress(sqlite3.Error):
-                self._open.close()
-            self._open = None
+        super().__init__(NAME, "features", folder)
 
     def get(self, keys: Sequence[bytes], width: int) -> dict[bytes, NDArray[np.float32]]:
         """The features `(width,)` of those keys that are stored."""
-        found: dict[bytes, NDArray[np.float32]] = {}
-        if self._open is None:
-            return found
-        try:
-            for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
-                for key in some:
-                    row = self._open.execute("SELECT value FROM features WHERE key = ?", [key])
-                    value = (row.fetchone() or (b"",))[0]
-                    if not isinstance(value, bytes):
-                        continue
-                    content, check = value[: 4 * width], value[4 * width :]
-                    if check == _check(key, content):
-                        found[key] = np.frombuffer(content, "<f4").astype(np.float32)
-                today = int(time.time() // DAY)
-                with self._open:
-                    self._open.executemany(
-                        "UPDATE features SET day = ? WHERE key = ? AND day < ?",
-                        [(today, key, today) for key in some if key in found],
-                    )
-        except sqlite3.Error as error:
-            self._recover(error)
-        return found
+        found = self.read(keys, 4 * width)
+        return {key: np.frombuffer(value, "<f4").astype(np.float32) for key, value in found.items()}
 
     def put(self, values: dict[bytes, NDArray[np.float32]]) -> None:
         """Store features; all of them or, if the disk is full, none."""
-        if self._open is None or not values:
-            return
-        today = int(time.time() // DAY)
-        contents = {key: value.astype("<f4").tobytes() for key, value in values.items()}
-        rows = [(key, value + _check(key, value), today) for key, value in contents.items()]
-        try:
-            with self._open:
-                self._open.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
-        except sqlite3.Error as error:
-            self._recover(error)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=WAIT)
-        try:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS features "
-                "(key BLOB PRIMARY KEY, value BLOB, day INTEGER) WITHOUT ROWID"
-            )
-            connection.execute("SELECT key, value, day FROM features LIMIT 1")
-            self._make_room(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Remove the half of the entries that was used longest ago, if they take too much space."""
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        if (pages - free) * size <= MAX_BYTES:
-            return
-        with connection:
-            connection.execute(
-                "DELETE FROM features WHERE key IN (SELECT key FROM features ORDER BY day "
-                "LIMIT (SELECT COUNT(*) / 2 FROM features))"
-            )
-        with suppress(sqlite3.OperationalError):  # it needs space; free pages are used again
-            connection.execute("VACUUM")
-
-    def _recover(self, error: Exception) -> None:
-        """Replace a damaged file by a new one; give up for every other reason."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in DAMAGED and not self._replaced:
-            self._replaced = True
-            self.__exit__()
-            try:
-                for path in (self.path, Path(f"{self.path}-journal")):  # else it is rolled back
-                    path.unlink(missing_ok=True)
-                self._open = self._connect()
-                return
-            except (OSError, sqlite3.Error) as again:
-                error = again
-        self._give_up(error)
-
-    def _give_up(self, error: Exception) -> None:
-        self.problem = (
-            f"features are not stored for the next run, because {self.path} cannot be used: "
-            f"{error}; to store them elsewhere, set {CACHE_VARIABLE} to a folder"
-        )
-        self.__exit__()
-
-
-def _check(key: bytes, value: bytes = b"") -> bytes:
-    """8 bytes that show whether an entry is damaged, which SQLite does not notice."""
-    return hashlib.blake2b(value, key=key[:64], digest_size=8).digest()
+        self.write({key: value.astype("<f4").tobytes() for key, value in values.items()})
