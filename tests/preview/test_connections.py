@@ -480,3 +480,24 @@ def test_few_open_files_mean_few_connections(monkeypatch: pytest.MonkeyPatch) ->
         raise AssertionError("this test sends no request")
 
     assert PreviewServer(uvicorn_config(application)).most == 32
+
+
+def test_a_client_that_comes_as_the_server_stops(caplog: pytest.LogCaptureFixture) -> None:
+    from pocketlens.preview.server import listening_socket, uvicorn_config
+
+    async def stops() -> None:
+        config = uvicorn_config(application)
+        server = PreviewServer(config)
+        server.lifespan = config.lifespan_class(config)
+        with listening_socket("127.0.0.1", 0) as sock:
+            await server.startup(sockets=[sock])
+            await asyncio.sleep(0)  # now it waits for clients
+            with socket.create_connection(sock.getsockname()):
+                # It stops before it sees that a client has come.
+                await asyncio.create_task(server.shutdown())
+
+    async def application(*_: object) -> None:
+        pass
+
+    asyncio.run(stops())
+    assert "Traceback" not in caplog.text

@@ -194,7 +194,7 @@ def test_ctrl_c_stops_it(file: Path, activity: str) -> None:
                 while True:
                     page.recv(TIMEOUT)
     assert status == 130
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     assert err.endswith("pocketlens: interrupted\n")
     assert seconds < TIMEOUT
 
@@ -217,7 +217,7 @@ def test_ctrl_c_waits_for_no_decoder(file: Path, tmp_path: Path, times: int) -> 
             time.sleep(0.05)
         status, err = preview.stop()
     assert status == 130
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     assert err.endswith("pocketlens: interrupted\n")
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in decoders))
 
@@ -261,7 +261,7 @@ def test_ctrl_c_waits_for_no_model(file: Path) -> None:
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=TIMEOUT)
     assert child.returncode == 130
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     assert err.endswith("pocketlens: interrupted\n")
 
 
@@ -360,7 +360,7 @@ def test_thousand_connections(file: Path) -> None:
         assert preview.classifies()
         status, err = preview.stop()
     assert status == 130
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
 
 
 def test_many_invalid_images(file: Path) -> None:

@@ -66,6 +66,7 @@ class PreviewServer(uvicorn.Server):
         self.own_tasks = [asyncio.create_task(task) for task in (*accepting, self._sweep())]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_without_late_clients)
         for task in self.own_tasks:
             task.cancel()
         await asyncio.gather(*self.own_tasks, return_exceptions=True)
@@ -157,6 +158,15 @@ class PreviewServer(uvicorn.Server):
                 assert isinstance(each, HttpConnection | WebSocketConnection)
                 if each.is_overdue(now):
                     each.transport.abort()
+
+
+def _without_late_clients(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print what asyncio prints, except for a client that came as `sock_accept` was cancelled.
+
+    asyncio accepts it, finds its future cancelled, and raises an error that nobody can catch.
+    """
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def _host(connection: Connection) -> str:
