@@ -16,8 +16,7 @@ from PIL import Image
 
 from pocketlens.data.populations import WORLD
 from pocketlens.data.stroke_templates import TEMPLATES
-from pocketlens.data.strokes import STEP, WORLD_HAND, _write, draw_strokes
-from pocketlens.data.strokes_path import PenPath
+from pocketlens.data.strokes import draw_strokes, draw_template
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "strokes.png"
 SIDE, COLUMNS, RANDOM_ROWS = 40, 22, 5
@@ -26,11 +25,9 @@ SIDE, COLUMNS, RANDOM_ROWS = 40, 22, 5
 def row(digit: str) -> NDArray[np.uint8]:
     """The most common templates of a digit, `(SIDE, COLUMNS * SIDE)`."""
     common = sorted(TEMPLATES[digit], key=lambda template: -template.weight(WORLD))[:COLUMNS]
-    random = np.random.default_rng(int(digit))
-    step = STEP * 28 / SIDE
     drawn = [
-        _write(PenPath.of(template, step), 1, SIDE, None, random, WORLD_HAND)[0]
-        for template in common
+        draw_template(template, 1, seed=10 * index + int(digit), side=SIDE)[0, ..., 0]
+        for index, template in enumerate(common)
     ]
     return np.hstack(drawn)
 

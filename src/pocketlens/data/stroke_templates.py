@@ -22,9 +22,11 @@ Basisschrift"; Russia, the copybooks ("propisi"); United States, "D'Nealian Hand
 forms exist, not how common each one is: the weights of `world` are our estimate.
 
 Where two readings collide, the forms keep apart. The flag of a 1 ends at least a fifth of the
-height below its top; the top bar of a 7 falls or rises by at most that much; a cross bar makes any
-of them a 7. A 9 has a closed or nearly closed ring above its leg, a 4 without an upper stem has
-none.
+height below its top, and falls at 40 degrees or more if it is longer than a third of it; the top
+bar of a 7 falls or rises by less than a fifth; a cross bar makes any of them a 7. A 9 has a closed
+or nearly closed ring above its leg, a 4 without an upper stem has none. A stem above the bow makes
+a 6, not a 0. Forms of MNIST's writers that break these rules are not drawn for `world`.
+`benchmarks/strokes_forms.py` lists the forms that a recognizer reads as another digit.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.dataset import Dataset
-from pocketlens.data.populations import MNIST, STROKES, check_population
-from pocketlens.data.stroke_templates import TEMPLATES
+from pocketlens.data.populations import MNIST, STROKES, WORLD, check_population
+from pocketlens.data.stroke_templates import TEMPLATES, StrokeTemplate
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError, did_you_mean
 
-__all__ = ["COUNTS", "draw_strokes"]
+__all__ = ["COUNTS", "draw_strokes", "draw_template"]
 
 COUNTS = {"train": 36_000, "test": 2_000}
 """How many images each split has by default."""
@@ -59,6 +59,8 @@ class Hand:
         slant: Movement of x per y, upwards to the right.
         steepest: The limits of `slant`.
         width: Logarithm of the factor of the width.
+        wobble: Deviation of the two slow waves that move all points, in percent of the height.
+        middle: Deviation of the height of the middle, where the waist of an 8 is.
         pen: Deviation of the logarithm of the pen's radius.
         radii: Radius of the thinnest and of the thickest pen.
         cut: Shares of the images whose bottom or top is cut off.
@@ -70,6 +72,8 @@ class Hand:
     slant: tuple[float, float] = (0.16, 0.23)
     steepest: tuple[float, float] = (-0.5, 0.8)
     width: tuple[float, float] = (0.1, 0.22)
+    wobble: float = 5
+    middle: float = 6
     pen: float = 0.28
     radii: tuple[float, float] = (0.6, 3.0)
     cut: tuple[float, float] = (0.07, 0.03)
@@ -82,6 +86,8 @@ WORLD_HAND = Hand(
     slant=(0.14, 0.3),
     steepest=(-0.7, 0.7),
     width=(0.04, 0.28),
+    wobble=3.5,
+    middle=4,
     pen=0.32,
     radii=(0.5, 2.4),
     cut=(0.02, 0.01),
@@ -154,16 +160,45 @@ def draw_strokes(
         chosen = random.choice(len(templates), size=len(members), p=weights / weights.sum())
         for index, template in enumerate(templates):
             mine = members[chosen == index]
-            if not len(mine):
-                continue
-            path = PenPath.of(template, STEP * SIDE / side)
-            for start in range(0, len(mine), BATCH):
-                part = mine[start : start + BATCH]
-                images[part] = _write(path, len(part), side, radius, random, hand)
+            images[mine] = _draw(template, len(mine), side, radius, random, hand)
     name = STROKES if population == MNIST else f"{STROKES}:{population}"
     return Dataset(
         images[..., np.newaxis], labels.astype(np.int64), tuple(TEMPLATES), f"{name}/{split}"
     )
+
+
+def draw_template(
+    template: StrokeTemplate,
+    count: int,
+    *,
+    population: str = WORLD,
+    seed: int = 0,
+    side: int = SIDE,
+) -> NDArray[np.uint8]:
+    """Draw one form as the hands of a population vary it: `(count, side, side, 1)`.
+
+    Raises:
+        OptionError: The population is unknown.
+    """
+    hand = MNIST_HAND if check_population(population) == MNIST else WORLD_HAND
+    return _draw(template, count, side, None, np.random.default_rng(seed), hand)[..., np.newaxis]
+
+
+def _draw(
+    template: StrokeTemplate,
+    count: int,
+    side: int,
+    radius: tuple[float, float] | None,
+    random: np.random.Generator,
+    hand: Hand,
+) -> NDArray[np.uint8]:
+    """Draw `count` images `(count, side, side)` of one template, `BATCH` at a time."""
+    path = PenPath.of(template, STEP * SIDE / side)
+    images = np.empty((count, side, side), np.uint8)
+    for start in range(0, count, BATCH):
+        part = images[start : start + BATCH]
+        part[:] = _write(path, len(part), side, radius, random, hand)
+    return images
 
 
 def _write(
@@ -172,7 +207,7 @@ def _write(
     side: int,
     radius: tuple[float, float] | None,
     random: np.random.Generator,
-    hand: Hand = MNIST_HAND,
+    hand: Hand,
 ) -> NDArray[np.uint8]:
     """Draw `count` images `(count, side, side)` from one template."""
     x, y = _trace(path, random, count, hand)
@@ -226,11 +261,12 @@ def _trace(
         along = x * _uniform(random, -0.008, 0.008, count)
         along += y * _uniform(random, -0.008, 0.008, count)
         push = _wave(along + _uniform(random, 0, 1, count))
-        x, y = x + _normal(random, 5, count) * push, y + _normal(random, 5, count) * push
+        x = x + _normal(random, hand.wobble, count) * push
+        y = y + _normal(random, hand.wobble, count) * push
     # Proportions: the middle is higher or lower, the foot wider or narrower, the stem bends.
     height = np.clip(y / 50, -1, 1)
     arch = 1 - height**2
-    y = y + _normal(random, 6, count) * arch
+    y = y + _normal(random, hand.middle, count) * arch
     x = x * (1 + np.clip(_normal(random, 0.15, count), -0.3, 0.3) * height)
     x = x + _normal(random, 4, count) * arch
     middle, spread_of_slant = hand.slant
