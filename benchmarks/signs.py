@@ -4,9 +4,11 @@
 
 No recipe is trained on these signs: scripts and fonts that the training's pictures do not contain,
 and signs invented by another generator, here: straight and curved lines between the points of a
-grid. The lists have no sign that people also read as a digit. All are photographed by the
-robustness suite, like the digits of the MNIST test set that they are compared with. Scenes are the
-suite's: surfaces, objects, light, writing too small to read.
+grid. All are photographed by the robustness suite, like the digits of the MNIST test set that they
+are compared with. Many of these signs are digits to anybody who does not know the script: an
+Armenian ken, Կ, is a 4. So the share is also given for those that are like no digit of the MNIST
+test set, by the comparison that the training's signs pass with drawn digits. Scenes are the suite's:
+surfaces, objects, light, writing too small to read.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hands import open_predictor
 from pocketlens import load_data
+from pocketlens.augment.camera.signs import ALIKE, likeness
 from pocketlens.data import Dataset
 from pocketlens.data.fit import fit_dataset
 from pocketlens.errors import OptionError
@@ -28,7 +31,7 @@ from pocketlens.evaluation.robustness import EMPTY_KINDS, empty_kind, empty_scen
 from pocketlens.prediction import NOTHING, Predictor
 
 KEPT = 0.97
-DIGITS, SIGNS, SCENES, SEED = 1000, 100, 1000, 11
+DIGITS, SIGNS, SCENES, SEED = 1000, 200, 1000, 11
 SIDE = 84
 
 SCRIPTS = {
@@ -83,15 +86,10 @@ def boxed(board: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(drawing)
 
 
-def photographed(boards: list[Image.Image], name: str) -> Dataset:
-    """The signs as drawings, as the suite's camera sees them."""
-    drawings = np.stack([boxed(board) for board in boards])[..., np.newaxis]
-    return photograph(Dataset(drawings, np.zeros(len(boards), np.int64), (name,), name), seed=SEED)
-
-
 def examine(predictor: Predictor) -> dict[str, float]:
     """The share of each kind that is refused."""
-    test = load_data("mnist", split="test").subset(slice(0, DIGITS))
+    test = load_data("mnist", split="test")
+    some = test.subset(slice(0, DIGITS))
     nothing = list(predictor.classes).index(NOTHING)
 
     def presence(data: Dataset) -> NDArray[np.float32]:
@@ -99,20 +97,28 @@ def examine(predictor: Predictor) -> dict[str, float]:
         scores: NDArray[np.float32] = 1 - predictor.probabilities(images)[:, nothing]
         return scores
 
-    limit = np.sort(presence(photograph(test, seed=SEED)))[round((1 - KEPT) * DIGITS)]
+    limit = np.sort(presence(photograph(some, seed=SEED)))[round((1 - KEPT) * DIGITS)]
     random = np.random.default_rng(SEED)
-    found = {}
-    for name, (font, letters) in SCRIPTS.items():
-        boards = [printed(font, letters, random) for _ in range(SIGNS)]
-        found[name] = float((presence(photographed(boards, name)) < limit).mean())
-    boards = [invented(random) for _ in range(2 * SIGNS)]
-    found["invented"] = float((presence(photographed(boards, "invented")) < limit).mean())
+    signs = {
+        name: [printed(font, letters, random) for _ in range(SIGNS)]
+        for name, (font, letters) in SCRIPTS.items()
+    }
+    signs["invented"] = [invented(random) for _ in range(2 * SIGNS)]
+    found, of_unlike = {}, []
+    for name, boards in signs.items():
+        drawings = np.stack([boxed(board) for board in boards])
+        data = Dataset(drawings[..., np.newaxis], np.zeros(len(boards), np.int64), (name,), name)
+        refused = presence(photograph(data, seed=SEED)) < limit
+        found[name] = float(refused.mean())
+        of_unlike.append(refused[likeness(drawings, test.images[..., 0]) < ALIKE])
     scenes = presence(empty_scenes(SCENES, seed=SEED, like=test)) < limit
     kinds = np.array([empty_kind(index, pieces=True) for index in range(SCENES)])
     for kind in EMPTY_KINDS:
         found[f"scenes: {kind}"] = float(scenes[kinds == kind].mean())
     found["natural scenes"] = float(scenes[np.isin(kinds, NATURAL)].mean())
-    found["letters and signs"] = float(np.mean([found[name] for name in (*SCRIPTS, "invented")]))
+    found["letters and signs"] = float(np.mean([found[name] for name in signs]))
+    unlike = np.concatenate(of_unlike)
+    found[f"the {len(unlike)} of them that are like no digit"] = float(unlike.mean())
     return found
 
 

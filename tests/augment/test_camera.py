@@ -20,7 +20,7 @@ from pocketlens.augment.camera.pen import draw, ridges
 from pocketlens.augment.camera.placing import inside, outside
 from pocketlens.augment.camera.sensor import _jpeg, expose
 from pocketlens.augment.camera.shapes import KINDS, shapes
-from pocketlens.augment.camera.signs import ALIKE, _likeness, sign_drawings
+from pocketlens.augment.camera.signs import ALIKE, likeness, sign_drawings
 from pocketlens.data import load_data
 from pocketlens.data.strokes import draw_strokes
 from pocketlens.errors import OptionError
@@ -291,9 +291,10 @@ def test_invented_signs_vary_and_do_not_look_like_digits() -> None:
     assert torch.equal(drawings, sign_drawings.__wrapped__(SIDE))
     assert len(drawings) > 2000
     assert len(set(drawings.flatten(1).float().mean(1).tolist())) > 1000
+    drawn = draw_strokes(population="world", count=1500).images[..., 0]
     digits = draw_strokes("test", population="world", count=300, side=SIDE).images[..., 0]
-    like = _likeness(digits)
-    signs = _likeness(drawings[: len(digits)].numpy())
+    like = likeness(digits, drawn)
+    signs = likeness(drawings[: len(digits)].numpy(), drawn)
     # Most digits that were not compared with are found to be like digits, and no sign is.
     assert (like >= ALIKE).mean() > 0.8
     assert signs.max() < ALIKE

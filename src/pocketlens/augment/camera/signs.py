@@ -22,7 +22,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from PIL import ImageFont
 
-__all__ = ["sign_drawings"]
+__all__ = ["ALIKE", "likeness", "sign_drawings"]
 
 INVENTED, PRINTED, FOREIGN, WORDS = 2600, 600, 200, 200
 """How many drawings of each kind are made, before signs like a digit are left out: invented signs,
@@ -69,6 +69,8 @@ def sign_drawings(side: int) -> Tensor:
 
     They are the same in every process. The first call takes about two seconds.
     """
+    from pocketlens.data.strokes import draw_strokes
+
     random = np.random.default_rng(0)
     unknown = [_sketch(random) for _ in range(INVENTED)]
     unknown += [_printed(random, font, letter) for font, letter in _foreign(random, FOREIGN)]
@@ -76,7 +78,8 @@ def sign_drawings(side: int) -> Tensor:
     lengths = [1] * PRINTED + random.integers(2, 6, WORDS).tolist()
     known = [_printed(random, *_text(random, length)) for length in lengths]
     printed = np.stack([_boxed(drawing, side) for drawing in known])
-    drawings = np.concatenate([strange[_likeness(strange) < ALIKE], printed])
+    digits = draw_strokes(population="world", count=DIGITS).images[..., 0]
+    drawings = np.concatenate([strange[likeness(strange, digits) < ALIKE], printed])
     return torch.from_numpy(drawings)
 
 
@@ -185,15 +188,16 @@ def _boxed(drawing: Array, side: int) -> Array:
     return np.asarray(board)
 
 
-def _likeness(drawings: Array) -> NDArray[np.float32]:
-    """The largest similarity `(M,)` of each drawing to a drawn digit, from 0 to 1.
+def likeness(drawings: Array, digits: Array) -> NDArray[np.float32]:
+    """The largest similarity `(M,)` of each drawing to one of the digits, from 0 to 1.
 
     The larger of two: with the ink at its own proportions, and stretched to a square. A steep
     straight line is a 1.
-    """
-    from pocketlens.data.strokes import draw_strokes
 
-    digits = draw_strokes(population="world", count=DIGITS).images[..., 0]
+    Args:
+        drawings: `(M, S, S)` uint8, bright on black, none of them empty.
+        digits: `(D, T, T)`, alike.
+    """
     largest = np.array([_is_steep_line(drawing) for drawing in drawings], np.float32)
     for stretched in (False, True):
         mine, theirs = (_described(each, stretched=stretched) for each in (drawings, digits))
