@@ -101,6 +101,52 @@ def drawing(seed: int) -> Image.Image:
     return image
 
 
+def screen(seed: int) -> Image.Image:
+    """Panels with lines of text, as on a screen."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (360, 240), tuple(int(v) for v in random.integers(0, 200, 3)))
+    draw = ImageDraw.Draw(image)
+    for _ in range(6):
+        x, y, a, b = (int(v) for v in random.integers((0, 0, 60, 30), (290, 190, 200, 120)))
+        draw.rectangle(
+            (x, y, x + a, y + b), fill=tuple(int(v) for v in random.integers(150, 256, 3))
+        )
+        for line in range(y + 6, y + b - 6, 9):
+            end = int(random.integers(x + 20, x + a))
+            draw.line((x + 6, line, end, line), fill=(60, 60, 70), width=3)
+    return image
+
+
+def arc(seed: int) -> Image.Image:
+    """A single line, as of a rainbow drawn by hand."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (112, 112), "white")
+    across = np.linspace(-1, 1, 12)
+    bend, lean, wobble = random.uniform(25, 50), random.normal(0, 4), random.normal(0, 1.5, 12)
+    down = 35 + bend * np.abs(across) ** random.uniform(1.6, 3.5) + lean * across + wobble
+    points = list(zip((56 + 46 * across).tolist(), down.tolist(), strict=True))
+    ImageDraw.Draw(image).line(points, fill="black", width=5, joint="curve")
+    return image
+
+
+def exposed_longer(image: Image.Image) -> Image.Image:
+    return image.point([round(255 * (value / 255) ** 0.7) for value in range(256)] * 3)
+
+
+@pytest.mark.parametrize("change", ["recompressed", "scaled", "mirrored", "brighter", "exposed"])
+def test_changed_copies_of_drawings_and_screens_are_found(change: str) -> None:
+    images = [make(seed) for make in (drawing, screen, arc, page) for seed in range(6)]
+    copies = [{**CHANGES, "exposed": exposed_longer}[change](image) for image in images]
+    found = pairs([*images, *copies])
+    assert len(found) >= 22
+    assert all(other - one == len(images) for one, other in found)
+
+
+def test_different_lines_are_no_pairs() -> None:
+    """Some differ in few cells if one of them is made brighter, or exposed longer."""
+    assert pairs([arc(seed) for seed in (2, 15, 30, 50, *range(60, 72))]) == set()
+
+
 @pytest.mark.parametrize("make", [page, drawing])
 @pytest.mark.parametrize("box", [(0.06, 0.03, 0.96, 0.93), (0.1, 0, 1, 1), None])
 def test_cropped_and_brighter_pages_and_drawings_are_found(

@@ -95,7 +95,7 @@ def is_same(sums: Sums, others: Sums, pairs: Numbers, windows: Floats) -> tuple[
     one, two = sums.planes(first, windows), all_others[second]
     correlation = product(centered(one[:, 0]), centered(two[:, 0]))
     differing = _differing_cells(one, two)
-    same = (differing == 0) & _precise(one, two)
+    same = (differing == 0) & _precise(one[:, 0], two[:, 0])
     plain = np.maximum(_plainness(one[:, 0]), _plainness(two[:, 0])) > PLAIN
 
     def compare_photos(some: Numbers) -> None:
@@ -106,7 +106,7 @@ def is_same(sums: Sums, others: Sums, pairs: Numbers, windows: Floats) -> tuple[
     some = np.flatnonzero(~same & near)
     better = polished(sums, all_others[:, 0], pairs[some], windows[some])
     one[some] = sums.planes(first[some], better)
-    same[some] = (_differing_cells(one[some], two[some]) == 0) & _precise(one[some], two[some])
+    same[some] = (_differing_cells(one[some], two[some]) == 0) & _precise(one[some, 0], two[some, 0])
     compare_photos(some[~same[some] & ~plain[some]])
     some = np.flatnonzero(~same & plain & (correlation > HOPELESS) & (differing >= BRIGHTER_CELLS))
     uncut = _colors(sums.planes(first[some], _whole(len(some))))
@@ -134,9 +134,8 @@ def _differing_cells(one: Floats, two: Floats) -> NDArray[np.int64]:
     return total
 
 
-def _precise(one: Floats, two: Floats) -> Flags:
-    """Whether the brightness of planes `(N, 3, 24, 24)` is correlated as in a copy."""
-    first, second = one[:, 0], two[:, 0]
+def _precise(first: Floats, second: Floats) -> Flags:
+    """Whether grids of brightness `(N, 24, 24)` are correlated as in a copy."""
     cells = product(centered(first), centered(second))
     edges = product(centered(_edges(first)), centered(_edges(second)))
     precise: Flags = (cells > PRECISE) & (edges > PRECISE_EDGES)
@@ -292,7 +291,7 @@ def _is_exposed_longer(one: Floats, two: Floats) -> Flags:
     copy = (noise, moved + 0.1)  # of a cell that is mixed, the mean is not the power of the mean
     differing = _differing(_gray(toned), _gray(two), contrast, copy, DIFFERENT_TONE)
     same: Flags = ~differing.any(axis=(1, 2)) & _same_hues(toned, two, np.ones(1, bool))
-    return same
+    return same & _precise(_gray(toned), _gray(two))
 
 
 def _same_hues(one: Floats, two: Floats, known: Flags) -> Flags:
