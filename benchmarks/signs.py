@@ -6,9 +6,9 @@ No recipe is trained on these signs: scripts and fonts that the training's pictu
 and signs invented by another generator, here: straight and curved lines between the points of a
 grid. All are photographed by the robustness suite, like the digits of the MNIST test set that they
 are compared with. Many of these signs are digits to anybody who does not know the script: an
-Armenian ken, Կ, is a 4. So the share is also given for those that are like no digit of the MNIST
-test set, by the comparison that the training's signs pass with drawn digits. Scenes are the suite's:
-surfaces, objects, light, writing too small to read.
+Armenian ken is a 4. So the share is also given for those that are like no digit of the MNIST
+test set, by the comparison that the training's signs pass with drawn digits. Scenes are the
+suite's: surfaces, objects, light, writing too small to read.
 """
 
 from __future__ import annotations

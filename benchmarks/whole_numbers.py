@@ -5,11 +5,12 @@
 
 The model is the Core ML file of the recipe `digits` (`pocketlens run digits`). The numbers have one
 to eight digits. Each is composed here, with a seed of its own: digits of the test set of MNIST or
-of `strokes`, with a writer's slant, spacing, sizes, tilt and an uneven baseline; then the paper,
-the light, the blur and noise of a camera, and JPEG. Nothing of it is shared with the simulation
-that the recipe trains on. A number counts only if all of its digits are read and are sure.
+of `strokes:world`, with a writer's slant, spacing, sizes, tilt and an uneven baseline; then the
+paper, the light, the blur and noise of a camera, and JPEG. Nothing of it is shared with the
+simulation that the recipe trains on. A number is right if all of its digits are; it is also sure if
+each of them would be shown as a label, without a question mark.
 
-Claim: on simple paper, at least 95 % of all numbers are read right.
+Claim: on simple paper, at least 95 % of all numbers are right.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ Random = np.random.Generator
 Paper = Callable[[Array, float, Random], Array]
 
 LENGTHS = range(1, 9)
-HANDS = ("mnist", "strokes")
+HANDS = ("mnist", "world")
 LEAST = 0.95
 
 
 def one_writer(hand: str, random: Random) -> Dataset:
     """Digits of one pen: all strokes of a number are about as thick."""
-    if hand == "strokes":
-        pen = random.uniform(0.8, 2)
+    if hand == "world":
+        pen, seed = random.uniform(0.8, 2), int(random.integers(1 << 30))
         return draw_strokes(
-            "test", seed=int(random.integers(1 << 30)), count=40, side=84, radius=(pen, pen)
+            "test", population="world", seed=seed, count=40, side=84, radius=(pen, pen)
         )
     test, thickness = mnist()
     width = np.quantile(thickness, random.uniform(0.1, 0.9))
@@ -226,6 +227,7 @@ class Trial:
     hand: str
     digits: str
     text: str
+    sure: bool
     readable: bool
 
     @property
@@ -243,16 +245,14 @@ def trials(model: Predictor, options: argparse.Namespace) -> Iterator[Trial]:
         alone = model.predict(images)
         image = photo(images, paper, random)
         found = pocketlens.read_number(model, image)
-        trial = Trial(paper, hand, digits, found.text, "".join(map(sure_label, alone)) == digits)
+        text = "".join(digit.label for digit in found.digits)
+        readable = "".join(each.label for each in alone) == digits
+        trial = Trial(paper, hand, digits, text, found.sure, readable)
         if options.pictures and not trial.right and trial.readable:
             options.pictures.mkdir(parents=True, exist_ok=True)
             name = f"{paper}-{digits}-{index}.png".replace(" ", "-")
             pocketlens.draw_number(image, found).save(options.pictures / name)
         yield trial
-
-
-def sure_label(prediction: pocketlens.Prediction) -> str:
-    return prediction.label if prediction.shown else "?"
 
 
 def share(found: Iterable[Trial]) -> dict[str, float]:
@@ -261,6 +261,7 @@ def share(found: Iterable[Trial]) -> dict[str, float]:
     readable = [trial.right for trial in every if trial.readable]
     return {
         "right": round(float(np.mean([trial.right for trial in every])), 4),
+        "right and sure": round(float(np.mean([trial.right and trial.sure for trial in every])), 4),
         "right if each digit is": round(float(np.mean(readable)), 4),
         "each digit is": round(len(readable) / len(every), 4),
     }
@@ -294,7 +295,7 @@ def main() -> None:
             length: share(t for t in found if len(t.digits) == length) for length in LENGTHS
         },
         "hands": {hand: share(t for t in found if t.hand == hand) for hand in HANDS},
-        "wrong and all sure": float(np.mean([not t.right and "?" not in t.text for t in found])),
+        "wrong and all sure": float(np.mean([t.sure and not t.right for t in found])),
     }
     if options.paper:
         print(json.dumps(result, indent=1))
