@@ -6,6 +6,7 @@ comparison, preview and serving work with either.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import unicodedata
@@ -26,6 +27,7 @@ __all__ = [
     "NOT_SURE",
     "THRESHOLDS_KEY",
     "ImageSources",
+    "PlainPredictor",
     "Prediction",
     "Predictor",
     "Remembering",
@@ -308,6 +310,45 @@ class Predictor(ABC):
             for row in self.probabilities(batch)
         ]
         return answers if several else answers[0]
+
+
+class PlainPredictor(Predictor):
+    """A predictor that has its classes, its InputSpec and its thresholds as attributes.
+
+    Args:
+        classes: The class names, in the order of the probabilities.
+        input_spec: How an image becomes the input.
+        thresholds: When a label is shown; None: nothing is said, and the defaults are used.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], input_spec: InputSpec, thresholds: Thresholds | None = None
+    ) -> None:
+        self._classes = tuple(classes)
+        self._input_spec = input_spec
+        self._thresholds = thresholds
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
+        return self._classes
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """How an image is cropped, resized and scaled for this model."""
+        return self._input_spec
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """How confident a prediction must be for its label to be shown."""
+        return self._thresholds or Thresholds()
+
+    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Self:
+        """A copy that shares the model; see `Predictor.with_input`."""
+        other = copy.copy(self)
+        other._input_spec = other_input(self.input_spec, values)
+        other._classes = renamed(self.classes, labels)
+        return other
 
 
 class Remembering(Predictor):

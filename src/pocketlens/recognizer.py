@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -29,7 +28,7 @@ from pocketlens.errors import (
 )
 from pocketlens.files import first_bytes, write_aside
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
+from pocketlens.prediction import PlainPredictor, Thresholds
 from pocketlens.recipe import Choice
 from pocketlens.run_contents import RECIPE, WEIGHTS, run_command
 
@@ -62,7 +61,7 @@ def planes(images: Tensor, input_spec: InputSpec, *, dtype: torch.dtype = torch.
     return x.mul_(scale).add_(bias)
 
 
-class Recognizer(Predictor):
+class Recognizer(PlainPredictor):
     """A trained network with its classes, input, temperature and thresholds.
 
     `train` returns one, `convert` turns it into a Core ML file, `save` and `load` store it in a
@@ -89,27 +88,10 @@ class Recognizer(Predictor):
         temperature: float = 1.0,
         thresholds: Thresholds | None = None,
     ) -> None:
+        super().__init__(classes, input_spec, thresholds)
         self.network = network.eval()
         self.choice = choice
         self.temperature = temperature
-        self._thresholds = thresholds or Thresholds()
-        self._classes = classes
-        self._input_spec = input_spec
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the probabilities."""
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        """How an image is cropped, resized and scaled for the network."""
-        return self._input_spec
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """How confident a prediction must be for its label to be shown."""
-        return self._thresholds
 
     @property
     def parameters(self) -> int:
@@ -136,13 +118,6 @@ class Recognizer(Predictor):
         scaled = self.logits(images) / self.temperature
         probabilities: NDArray[np.float32] = scaled.softmax(1).cpu().numpy()
         return probabilities
-
-    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Recognizer:
-        """A copy that shares the network; see `Predictor.with_input`."""
-        other = copy.copy(self)
-        other._input_spec = other_input(self.input_spec, values)
-        other._classes = renamed(self.classes, labels)
-        return other
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write weights, classes, InputSpec, temperature and thresholds as one safetensors file.
