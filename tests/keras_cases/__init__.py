@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_cases import images, others, sequences
 from keras_cases.case import model_with
+from keras_cases.networks import NETWORKS
 
 __all__ = ["NETWORKS", "NO_ROWS", "REFUSED", "ROWS", "layer_of", "model"]
 
@@ -20,21 +21,6 @@ REFUSED: dict[str, str] = {**images.REFUSED, **sequences.REFUSED, **others.REFUS
 
 NO_ROWS: dict[str, str] = others.NO_ROWS
 """The layers without a row, and why."""
-
-
-NETWORKS: tuple[str, ...] = (
-    *(f"ConvNeXt{size}" for size in ("Base", "Large", "Small", "Tiny", "XLarge")),
-    *(f"DenseNet{layers}" for layers in (121, 169, 201)),
-    *(f"EfficientNetB{number}" for number in range(8)),
-    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "L", "M", "S")),
-    "InceptionResNetV2",
-    "InceptionV3",
-    *("MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small"),
-    *("NASNetLarge", "NASNetMobile"),
-    *(f"ResNet{layers}{version}" for layers in (50, 101, 152) for version in ("", "V2")),
-    *("VGG16", "VGG19", "Xception"),
-)
-"""The networks of `keras.applications`."""
 
 
 def layer_of(name: str) -> str:
