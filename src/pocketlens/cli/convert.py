@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.datasets import Data, test_set
+from pocketlens.cli.datasets import Data, arrays_or_images, test_set
 from pocketlens.cli.inputs import (
     InputOptions,
     assumed_text,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
         "pocketlens convert model.onnx --shape input=1,3,224,224 --out Depth.mlpackage",
         "pocketlens convert model.pt2 --out Forecast.mlpackage   # arrays in, arrays out",
+        "pocketlens convert depth.pt2 --inputs image --scale 1/255 --out Depth.mlpackage",
+        "pocketlens convert motion.onnx --labels walk,run --inputs array --out Motion.mlpackage",
         "pocketlens convert Foreign.mlpackage --color rgb --out Mended.mlpackage",
     )
 )
@@ -65,6 +67,13 @@ def convert(
             "that is not fixed; may be repeated."
         ),
     ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="image or array: what the model takes; default: an image, if there are --labels "
+            "and the input has the shape of one."
+        ),
+    ] = None,
     author: Annotated[str, typer.Option(help="The author, as Xcode shows it.")] = "",
     license: Annotated[str, typer.Option(help="The license, as Xcode shows it.")] = "",  # noqa: A002
     model_version: Annotated[
@@ -84,7 +93,9 @@ def convert(
     """Convert a run or another model, or mend a Core ML file.
 
     A model with --labels that takes an image becomes a classifier of images; any other has arrays
-    as inputs and outputs. Of a Core ML file, only its input and its labels can be changed.
+    as inputs and outputs. With --inputs image, it takes an image and returns arrays; with --labels
+    and --inputs array, it classifies arrays. Of a Core ML file, only its input and its labels can
+    be changed.
 
     The file is written only if it computes what its source computes: it runs here on test images
     first. If not, exit 1. With --data, it is also compared with its source on these images, and
@@ -116,6 +127,7 @@ def convert(
             **vars(told),
             size=size,
             shape=shape,
+            inputs=inputs,
         )
 
         source = Recognizer.load(model)
@@ -133,6 +145,7 @@ def convert(
             precision=None if precision == "float16" else precision,
             size=size,
             shape=shape,
+            inputs=inputs,
             author=author or None,
             license=license or None,
             model_version=model_version or None,
@@ -153,6 +166,7 @@ def convert(
                 sizes=_sizes(size),
                 head=check_meaning(told.head),
                 inputs=_shapes(shape),
+                takes=_taken(inputs),
             ),
         )
         target = out or model.with_suffix("")
@@ -171,7 +185,8 @@ def convert(
     parity: Parity | ArrayParity | None = None
     reading = None
     if isinstance(source, ArraySource):
-        parity = None if data is None else verify_arrays(source, path, data)
+        given = arrays_or_images(data, source.input_spec)
+        parity = None if data is None else verify_arrays(source, path, given)
     elif data is not None:
         made = load(path, time_limit=default_time_limit())
         images = test_set(run, data, made.input_spec)
@@ -189,7 +204,7 @@ def convert(
             for each in (parity, reading and replace(reading, warning=None)):
                 say(*str(each).split("\n")) if each else None
         else:
-            arrays = isinstance(source, ArraySource)
+            arrays = isinstance(source, ArraySource) and source.input_spec is None
             data_of = () if run else ("--data", "X.npz" if arrays else "SOURCE")
             asked = (path,) if is_core_ml(model) else (model, path)
             what = "check it" if is_core_ml(model) else "compare it with its source"
@@ -209,21 +224,34 @@ def convert(
 
 def _assumed(source: Predictor | ArraySource) -> list[str]:
     """The fields of the InputSpec that are assumed."""
-    from pocketlens.conversion import ArraySource
-
-    return [] if isinstance(source, ArraySource) else list(source.input_spec.assumed)
+    spec = source.input_spec
+    return [] if spec is None else list(spec.assumed)
 
 
 def _input_lines(source: Predictor | ArraySource) -> list[str]:
     """What is known and what is assumed about the input of a model."""
     from pocketlens.conversion import ArraySource, ImageSource
 
+    lines = list(source.notes) if isinstance(source, (ArraySource, ImageSource)) else []
+    spec = source.input_spec
     if isinstance(source, ArraySource):
-        return [f"input {each.name}: {each.dtype} {each.expected}" for each in source.inputs]
-    lines = list(source.notes) if isinstance(source, ImageSource) else []
-    if (text := assumed_text(source.input_spec)) is not None:
+        lines += [
+            f"input {each.name}: an image of {spec.height}x{spec.width}"
+            if spec is not None
+            else f"input {each.name}: {each.dtype} {each.expected}"
+            for each in source.inputs
+        ]
+        lines.append(f"output{'s' * (len(source.outputs) > 1)}: {', '.join(source.outputs)}")
+    if spec is not None and (text := assumed_text(spec)) is not None:
         lines.append(text)
     return lines
+
+
+def _taken(inputs: str | None) -> str | None:
+    """The option `--inputs`, checked."""
+    from pocketlens.conversion.source_kinds import SourceOptions
+
+    return SourceOptions.said(inputs).takes
 
 
 def _shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +42,23 @@ def source_name(data: str) -> str:
         return data
     is_table = path.suffix.lower() == ".csv" and not path.is_dir()
     return f"{CSV if is_table else FOLDER}{path.absolute()}"
+
+
+def arrays_or_images(data: str | None, input_spec: InputSpec | None) -> Any:
+    """What `--data` is for a model whose outputs are arrays.
+
+    Args:
+        data: The option.
+        input_spec: How an image becomes the only input; None if the inputs are arrays.
+
+    Returns:
+        The path of a file of arrays, or the test images by the name of the input; None for None.
+    """
+    from pocketlens.conversion.metadata import IMAGE_FEATURE
+
+    if data is None or input_spec is None or Path(data).suffix.lower() in (".npz", ".npy"):
+        return data
+    return {IMAGE_FEATURE: test_set(None, data, input_spec).images}
 
 
 def test_set(

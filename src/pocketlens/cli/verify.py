@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.datasets import Data, test_set
+from pocketlens.cli.datasets import Data, arrays_or_images, test_set
 from pocketlens.cli.inputs import (
     InputOptions,
     assumed_text,
@@ -80,7 +81,8 @@ def verify(
     input apply to both models.
 
     A model that takes arrays is compared on --data X.npz, X.npy, X.csv or a folder of these;
-    without it, on made-up arrays.
+    without it, on made-up arrays. So is one that takes an image and returns arrays; its data may
+    be images, too.
     """
     from pocketlens.conversion.sources import kind_of_file
     from pocketlens.coreml import load
@@ -91,10 +93,13 @@ def verify(
     source = is_source(model)
     if source:
         kind_of_file(model)
-    if other is not None and not told.given and (source or is_core_ml(model)):
+    if other is not None and told.given in ((), ("--labels",)) and (source or is_core_ml(model)):
         second_file = load(core_ml_file(other), time_limit=default_time_limit())
-        if second_file.interface.image is None:
-            _verify_arrays(model, second_file, data, agreement, tolerance, json=json)
+        # A Core ML file with an image and no classes may get them by --labels.
+        plain = not second_file.classes and not told.given
+        if second_file.interface.image is None or plain:
+            names = told.names()
+            _verify_arrays(model, second_file, data, names, agreement, tolerance, json=json)
             return
     if tolerance is not None:
         raise OptionError("--tolerance is for models that take arrays; remove it")
@@ -157,15 +162,20 @@ def _verify_arrays(
     model: Path,
     file: CoreMLModel,
     data: str | None,
+    labels: Sequence[str] | None,
     agreement: float,
     tolerance: float | None,
     *,
     json: bool,
 ) -> None:
-    """Compare models from arrays to arrays."""
+    """Compare models whose outputs are arrays."""
     from pocketlens.conversion.verifying import verify_arrays
 
-    found = verify_arrays(model, file, data, tolerance=tolerance, agreement=agreement)
+    spec = None if file.interface.image is None else file.input_spec
+    given = arrays_or_images(data, spec)
+    found = verify_arrays(
+        model, file, given, labels=labels, tolerance=tolerance, agreement=agreement
+    )
     if json:
         print_json(found.to_dict())
     else:

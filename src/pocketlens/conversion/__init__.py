@@ -72,7 +72,8 @@ def convert(
 
     A classifier of images has one input, the image `image` in the size and colors of the InputSpec,
     which it scales itself, and two outputs, `classLabel` and `classLabel_probs`. Any other model
-    has arrays as inputs and outputs, with the names of the source.
+    has arrays as inputs and outputs, with the names of the source; or, with `inputs="image"`, the
+    image `image` as its input.
 
     Args:
         model: A file: `.pt2` of `torch.export`, `.keras`, `.h5` of Keras 2, an export of Teachable
@@ -93,14 +94,17 @@ def convert(
         metadata: Author, license, version and description in the file.
         labels: Class names in the order of the outputs, or the path of a text file with one name
             per line. A classifier of images needs them, except for a `Recognizer`, a
-            `KerasPredictor` or an export of Teachable Machine.
-        input_spec: How an image becomes the network's input. A classifier of images needs it, with
-            the same exceptions.
+            `KerasPredictor`, an export of Teachable Machine or of `pocketlens onnx`.
+        input_spec: How an image becomes the network's input. A model that takes an image needs it,
+            with the same exceptions.
         head: `logits` or `probabilities`: what the outputs are, if the network does not show it.
             Not for a `Recognizer` or a `KerasPredictor`.
         inputs: What a PyTorch module takes that works with arrays, in the order of `forward` or by
             the names of its parameters: an example of each, or an `ArrayInput` whose sizes may be
-            open. Of a Keras model, if it takes other sizes than it says.
+            open. Of a Keras model, if it takes other sizes than it says. Of an ONNX file, shapes by
+            name. `image`: the only input is an image although there are no labels, as for depth or
+            an embedding. `array`: it is an array although it has the shape of an image, or although
+            a table has names of columns.
         sizes: Several sizes of the image, (height, width), that the file takes, if the network
             takes any; that of the InputSpec, which is the usual one, among them.
         check: Compare the file with its source. If false, do so later, with `verify` or, for
@@ -142,12 +146,12 @@ def convert(
         names = None if labels is None else read_labels(labels)
         source = open_source(
             model,
-            SourceOptions(
+            SourceOptions.said(
+                inputs,
                 labels=names,
                 input_spec=input_spec,
                 sizes=tuple(sizes),
                 head=check_meaning(head),
-                inputs=inputs,
             ),
         )
 

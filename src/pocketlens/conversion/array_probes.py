@@ -62,6 +62,8 @@ def _made_up(each: ArrayInput, kind: str, number: int, random: np.random.Generat
         return np.full(shape, kind == "ones").astype(dtype)
     if dtype.kind == "b":
         return random.random(shape) < 0.5
+    if each.dtype == "uint8":  # pixels
+        return random.integers(0, 256, shape).astype(dtype)
     if dtype.kind in "iu":
         return random.integers(0, 3 if kind == "small numbers" else 10, shape).astype(dtype)
     numbers = random.normal(size=shape)

@@ -26,7 +26,7 @@ class CoreMLArrays(ArrayModel):
             takes one row at a time, each row is a run.
 
     Raises:
-        FeatureError: An input is neither an array nor a number nor a text.
+        FeatureError: An input is not an array, a number, a text or an image of whole pixels.
     """
 
     def __init__(self, model: CoreMLModel, *, rows: bool = False) -> None:
@@ -69,10 +69,11 @@ class CoreMLArrays(ArrayModel):
 def _input(model: CoreMLModel, feature: Feature) -> ArrayInput:
     if feature.kind in _SCALARS:
         return ArrayInput(feature.name, (None, 1), _SCALARS[feature.kind])
-    if feature.kind != "array":
+    image = feature.kind == "image" and feature.color in ("gray", "rgb", "bgr")
+    if feature.kind != "array" and not image:
         raise FeatureError(
             f"{model.path}: the input {feature.name!r} is of the kind {feature.kind}; expected an "
-            "array, a number or a text"
+            "array, a number, a text or an image of 8 bits"
         )
     shape: tuple[Any, ...] = feature.shape
     if feature.shapes:
@@ -82,6 +83,8 @@ def _input(model: CoreMLModel, feature: Feature) -> ArrayInput:
         )
     elif feature.ranges:
         shape = tuple(low if low == high else None for low, high in feature.ranges)
+    if image:
+        return ArrayInput(feature.name, (1, *shape, feature.channels), "uint8")
     return ArrayInput(feature.name, shape, feature.dtype or "float32")
 
 
@@ -90,6 +93,8 @@ def _fits(feature: Feature, array: NDArray[Any]) -> bool:
 
 
 def _row(feature: Feature, array: NDArray[Any], number: int) -> Any:
+    if feature.kind == "image":
+        return array[number]
     row = array[number : number + 1]
     if feature.kind in _SCALARS:
         return row.reshape(()).item() if row.size == 1 else row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import sys
@@ -35,12 +34,20 @@ from pocketlens.heads import (
     probabilities_of,
 )
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor, other_input, renamed
+from pocketlens.prediction import PlainPredictor
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["KerasPredictor", "Layout", "image_shape", "is_keras_model", "load_keras"]
+__all__ = [
+    "KerasPredictor",
+    "Layout",
+    "arranged",
+    "image_shape",
+    "is_keras_model",
+    "layout_of",
+    "load_keras",
+]
 
 Layout: TypeAlias = Literal["channels-last", "channels-first", "plane", "flat"]
 """Shape of one image in the model's input: `(H, W, C)`, `(C, H, W)`, `(H, W)` or `(H * W * C,)`."""
@@ -48,7 +55,7 @@ Layout: TypeAlias = Literal["channels-last", "channels-first", "plane", "flat"]
 _BATCH = 256
 
 
-class KerasPredictor(Predictor):
+class KerasPredictor(PlainPredictor):
     """A Keras 3 classifier whose predictions Keras itself computes.
 
     Args:
@@ -75,8 +82,7 @@ class KerasPredictor(Predictor):
         head: str | None = None,
     ) -> None:
         said = check_meaning(head)
-        self._classes = read_labels(labels)
-        self._input_spec = input_spec
+        super().__init__(read_labels(labels), input_spec)
         keras = _import_keras()
         if isinstance(model, (str, os.PathLike)):
             model = _load(keras, Path(model))
@@ -88,20 +94,14 @@ class KerasPredictor(Predictor):
         self.model = model
         self._keras = keras
         _check_device(model)
-        self.layout = _layout(model, input_spec)
+        if len(outputs := getattr(model, "outputs", None) or ()) > 1:
+            raise ConversionError(
+                f"the Keras model has {len(outputs)} outputs; expected one score per class"
+            )
+        self.layout = layout_of(model, input_spec)
         outputs = self._outputs(noise_images(input_spec))
         ending = self._ending() if said is None else "unknown"
         self.head: Head = find_head(outputs, ending, self._classes, "the Keras model", said)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the probabilities."""
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        """How an image is cropped, resized and scaled for this model."""
-        return self._input_spec
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities `(N, K)` of images `(N, H, W, C)` uint8 that already fit `input_spec`."""
@@ -109,20 +109,13 @@ class KerasPredictor(Predictor):
             return np.empty((0, len(self._classes)), np.float32)
         return probabilities_of(self._outputs(images), self.head)
 
-    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> KerasPredictor:
-        """A copy that shares the model; see `Predictor.with_input`."""
-        other = copy.copy(self)
-        other._input_spec = other_input(self.input_spec, values)
-        other._classes = renamed(self.classes, labels)
-        return other
-
     def network(self) -> nn.Module:
         """A PyTorch network from `(N, C, H, W)` to the model's outputs; it shares the weights."""
         import torch
 
         from pocketlens.conversion.keras_network import KerasNetwork
 
-        network = KerasNetwork(_import_keras(), self.model, partial(_arranged, layout=self.layout))
+        network = KerasNetwork(_import_keras(), self.model, partial(arranged, layout=self.layout))
         noise = self._input_spec.network_input(noise_images(self._input_spec, 1))
         network.find_inert_layers(torch.from_numpy(noise))
         return network.eval()
@@ -140,7 +133,7 @@ class KerasPredictor(Predictor):
         import torch
 
         planes = torch.from_numpy(self._input_spec.network_input(images))
-        inputs = _arranged(planes, layout=self.layout).numpy()
+        inputs = arranged(planes, layout=self.layout).numpy()
         with self._keras.device("cpu"):
             try:
                 outputs = self.model.predict(inputs, batch_size=_BATCH, verbose=0)
@@ -174,7 +167,7 @@ def image_shape(model: Any) -> tuple[int | None, int | None, int]:
     keras = _import_keras()
     if isinstance(model, (str, os.PathLike)):
         model = _load(keras, Path(model))
-    inputs = _single(model)
+    inputs = _inputs(model)
     shape = tuple(inputs[0].shape)[1:] if inputs else (None, None, None)
     if len(shape) == 1:
         return None, None, 1
@@ -284,21 +277,24 @@ def _check_device(model: Any) -> None:
         )
 
 
-def _single(model: Any) -> Any:
-    """The model's inputs, None if they are unknown; several inputs or outputs are an error."""
+def _inputs(model: Any) -> Any:
+    """The model's inputs, None if they are unknown; several are an error."""
     inputs = getattr(model, "inputs", None)
-    outputs = getattr(model, "outputs", None)
-    for what, features in (("inputs", inputs), ("outputs", outputs)):
-        if features is not None and len(features) > 1:
-            raise ConversionError(
-                f"the Keras model has {len(features)} {what}; expected one: an image as input, and "
-                "one score per class as output"
-            )
+    if inputs is not None and len(inputs) > 1:
+        raise ConversionError(
+            f"the Keras model has {len(inputs)} inputs; expected one, an image; without labels, it "
+            "becomes a model from arrays to arrays"
+        )
     return inputs
 
 
-def _layout(model: Any, spec: InputSpec) -> Layout:
-    inputs = _single(model)
+def layout_of(model: Any, spec: InputSpec) -> Layout:
+    """How the only input of a model holds an image.
+
+    Raises:
+        ConversionError: It has several inputs, or one that does not fit the InputSpec.
+    """
+    inputs = _inputs(model)
     if not inputs:
         # A subclass of keras.Model, or a model not built yet; running it shows whether it fits.
         return "channels-last"
@@ -321,7 +317,7 @@ def _layout(model: Any, spec: InputSpec) -> Layout:
     )
 
 
-def _arranged(planes: Any, *, layout: Layout) -> Any:
+def arranged(planes: Any, *, layout: Layout) -> Any:
     """A tensor of planes `(N, C, H, W)`, in the layout of the model."""
     if layout == "channels-first":
         return planes

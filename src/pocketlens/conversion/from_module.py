@@ -13,8 +13,10 @@ from torch import Tensor, fx, nn
 from pocketlens.conversion.array_probes import probe_arrays
 from pocketlens.conversion.exporting import frozen_copy
 from pocketlens.conversion.quiet import first_line, quiet
+from pocketlens.conversion.required import takes_image
 from pocketlens.conversion.source_kinds import SourceOptions
 from pocketlens.conversion.torch_arrays import TorchArrays
+from pocketlens.conversion.torch_images import TorchImages
 from pocketlens.conversion.torch_source import TorchSource, image_source
 from pocketlens.errors import ConversionError, OptionError
 from pocketlens.evaluation.arrays import ArrayInput
@@ -25,16 +27,21 @@ __all__ = ["open_module"]
 def open_module(model: nn.Module, options: SourceOptions) -> TorchSource | TorchArrays:
     """An `nn.Module` as a source; see `open_source`. It is copied.
 
-    With `inputs`, it takes arrays; else it classifies images.
+    With `inputs`, it takes arrays; with labels, it classifies images; else it takes images.
     """
     network = frozen_copy(model)
     if options.inputs is None:
-        if options.labels is None and options.input_spec is None:
+        silent = options.labels is None and options.input_spec is None and options.takes is None
+        if silent or options.takes == "array":
             raise OptionError(
                 "what the PyTorch module takes is not known; for images, pass labels and "
                 "input_spec; for arrays, pass inputs, such as inputs=[numpy.zeros((1, 3))]"
             )
+        if takes_image(options, True, "a PyTorch module") and options.labels is None:
+            return TorchImages(network, options, "a PyTorch module")
         return image_source(network, options, "a PyTorch module")
+    if options.sizes:
+        raise OptionError("a size is for a classifier of images; pass labels, too (--labels)")
     if options.input_spec is not None:
         raise OptionError("pass input_spec for a classifier of images, or inputs for arrays")
     features = _features(network, options.inputs)

@@ -12,12 +12,13 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import OutputKind
 
 from pocketlens.conversion.exporting import all_inputs
-from pocketlens.conversion.keras_input import assumed_spec
+from pocketlens.conversion.pixel_scaling import assumed_spec
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.conversion.pt2 import load_pt2
-from pocketlens.conversion.required import sized
+from pocketlens.conversion.required import sized, takes_image
 from pocketlens.conversion.source_kinds import SourceOptions
-from pocketlens.conversion.torch_arrays import TorchArrays
+from pocketlens.conversion.torch_arrays import TorchArrays, outputs_of_program
+from pocketlens.conversion.torch_images import NamedOutputs, TorchImages
 from pocketlens.conversion.torch_input import torch_own_scaling
 from pocketlens.conversion.torch_source import TorchSource, image_source
 from pocketlens.errors import ConversionError, OptionError
@@ -28,7 +29,8 @@ __all__ = ["ProgramNetwork", "open_program"]
 def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArrays:
     """A `.pt2` file of `torch.export.save` as a source; see `open_source`.
 
-    With labels, and one image `(N, C, H, W)` as its input, it classifies images.
+    With labels, and one image `(N, C, H, W)` as its input, it classifies images. Without labels,
+    the input is an image if `takes` says so.
 
     Raises:
         ConversionError: See `pt2.load_pt2`; or it was exported in training mode.
@@ -39,13 +41,13 @@ def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArray
     source = TorchArrays(program, SourceOptions(), example)
     shape = source.inputs[0].shape if len(source.inputs) == 1 else ()
     image = len(shape) == 4 and shape[1] in (1, 3) and source.inputs[0].dtype == "float32"
-    if options.input_spec is None and (options.labels is None or not (options.assume and image)):
+    if not takes_image(options, options.assume and image, str(path)):
         return TorchArrays(program, options, example)
     if not image:
         raise OptionError(
             f"{path} takes {', '.join(f'{each.name} {each.expected}' for each in source.inputs)}, "
             "not one image (N, channels, height, width) with 1 or 3 channels; leave out the "
-            "InputSpec"
+            "InputSpec, and inputs='image' (--inputs image)"
         )
     if shape[0] not in (1, None):
         raise ConversionError(
@@ -53,7 +55,7 @@ def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArray
             "one image, or with a batch of any size"
         )
     notes: tuple[str, ...] = ()
-    if options.input_spec is None:
+    if options.input_spec is None and options.assume:
         own = torch_own_scaling(program)
         notes = (f"the network scales pixels itself, at {own}",) if own else ()
         sides = [side if isinstance(side, int) else None for side in shape[2:]]
@@ -61,7 +63,13 @@ def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArray
         channels = 1 if shape[1] == 1 else 3
         spec = assumed_spec(height, width, channels, own is not None, options.values)
         options = replace(options, input_spec=spec)
-    found = image_source(ProgramNetwork(program).eval(), options, str(path))
+    network = ProgramNetwork(program).eval()
+    found: TorchSource | TorchImages
+    if options.labels is None:
+        named = NamedOutputs(network, outputs_of_program(program)).eval()
+        found = TorchImages(named, options, str(path))
+    else:
+        found = image_source(network, options, str(path))
     found.notes = notes
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from pocketlens.conversion.array_probes import probe_arrays
-from pocketlens.conversion.from_keras import _import_keras
+from pocketlens.conversion.from_keras import _import_keras, arranged, layout_of
 from pocketlens.conversion.keras_network import KerasNetwork
+from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.quiet import first_line, quiet
 from pocketlens.conversion.source_kinds import SourceOptions
 from pocketlens.conversion.torch_arrays import TorchArrays
 from pocketlens.errors import ConversionError, OptionError
 from pocketlens.evaluation.arrays import ArrayInput, Arrays
+from pocketlens.image import InputSpec
 
-__all__ = ["KerasArrays"]
+__all__ = ["KerasArrays", "image_network"]
 
 
 class KerasArrays(TorchArrays):
@@ -85,26 +88,29 @@ class KerasArrays(TorchArrays):
         return [each.detach().cpu().numpy() for each in outputs.values()]
 
 
-class _Network(nn.Module):
-    """The model with inputs and outputs by name."""
+def image_network(model: Any, input_spec: InputSpec) -> nn.Module:
+    """A network from planes `(N, C, H, W)` to the outputs of a model by name.
 
-    def __init__(self, model: Any, names: list[str]) -> None:
+    Raises:
+        ConversionError: The input of the model is not an image that fits the InputSpec.
+    """
+    network = _Outputs(model, partial(arranged, layout=layout_of(model, input_spec)))
+    noise = input_spec.network_input(noise_images(input_spec, 1))
+    network.keras.find_inert_layers(torch.from_numpy(noise))
+    return network.eval()
+
+
+class _Outputs(nn.Module):
+    """The model with outputs by name."""
+
+    def __init__(self, model: Any, arrange: Callable[..., Any]) -> None:
         super().__init__()
-        structure = getattr(model, "input", None)  # a tensor, or several in some structure
-        single = not isinstance(structure, (list, tuple, dict))
-
-        def arranged(**inputs: Tensor) -> Any:
-            if isinstance(structure, Mapping):  # by its own keys, in any order
-                return {key: inputs[_plain(each.name)] for key, each in structure.items()}
-            values = [inputs[name] for name in names]
-            return values[0] if single and len(values) == 1 else values
-
-        self.keras = KerasNetwork(_import_keras(), model, arranged)
+        self.keras = KerasNetwork(_import_keras(), model, arrange)
         self._names = [_plain(name) for name in getattr(model, "output_names", None) or []]
 
-    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+    def forward(self, *given: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """The outputs by name."""
-        result = self.keras(**inputs)
+        result = self.keras(*given, **inputs)
         if isinstance(result, Mapping):
             return {_plain(name): value for name, value in result.items()}
         values = list(result) if isinstance(result, (list, tuple)) else [result]
@@ -112,6 +118,22 @@ class _Network(nn.Module):
         if len(names) != len(values) or len(set(names)) < len(names):
             names = [f"output_{n}" for n in range(len(values))] if len(values) > 1 else ["output"]
         return dict(zip(names, values, strict=True))
+
+
+class _Network(_Outputs):
+    """The model with inputs and outputs by name."""
+
+    def __init__(self, model: Any, names: list[str]) -> None:
+        structure = getattr(model, "input", None)  # a tensor, or several in some structure
+        single = not isinstance(structure, (list, tuple, dict))
+
+        def structured(**inputs: Tensor) -> Any:
+            if isinstance(structure, Mapping):  # by its own keys, in any order
+                return {key: inputs[_plain(each.name)] for key, each in structure.items()}
+            values = [inputs[name] for name in names]
+            return values[0] if single and len(values) == 1 else values
+
+        super().__init__(model, structured)
 
 
 def _features(model: Any, given: Any) -> list[ArrayInput]:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pocketlens.compat import keras_constants_of, keras_layers_of
+from pocketlens.conversion.pixel_scaling import (
+    FAR,
+    RAW,
+    assumed_spec,
+    double_scaling,
+    scales_pixels,
+)
 from pocketlens.errors import printable
 from pocketlens.image import InputSpec
 
-__all__ = [
-    "FAR",
-    "RAW",
-    "OwnScaling",
-    "assumed_input",
-    "assumed_spec",
-    "own_scaling",
-    "scaling_warning",
-]
+__all__ = ["OwnScaling", "assumed_input", "own_scaling", "scaling_warning"]
 
-RAW = 0.05
-"""A layer that multiplies by less than this expects pixels from 0 to 255, not from 0 to 1."""
-
-FAR = 1.5
-"""A larger mean is that of pixels from 0 to 255, not of numbers from 0 to 1."""
+_ARITHMETIC = {
+    "Add": "add", "Divide": "div", "Multiply": "mul", "Subtract": "sub", "TrueDivide": "div"
+}  # fmt: skip
+"""Keras's operation -> its short name."""
 
 
 class OwnScaling(NamedTuple):
@@ -72,44 +70,12 @@ def assumed_input(model: Any, height: int, width: int, channels: int, **known: A
     return assumed_spec(height, width, channels, own_scaling(model) is not None, known)
 
 
-def assumed_spec(
-    height: int, width: int, channels: int, scales: bool, known: Mapping[str, Any]
-) -> InputSpec:
-    """An InputSpec of which some fields are known; the others are marked as assumed.
-
-    Args:
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
-        channels: 1 or 3.
-        scales: Whether the model scales pixels itself.
-        known: The fields that are known.
-
-    Raises:
-        OptionError: A field of the wrong type or out of range.
-    """
-    known = dict(known)
-    assumed: list[str] = []
-    if "color" not in known:
-        known["color"] = "gray" if channels == 1 else "rgb"
-        assumed += ["color"] if channels == 3 else []
-    if "scale" not in known:
-        known["scale"] = 1.0 if scales else 1 / 255
-        assumed += [] if scales else ["scale"]
-        if scales and "bias" not in known:
-            known["bias"] = 0.0
-    return InputSpec.assuming(height, width, known.pop("color"), **known, assumed=tuple(assumed))
-
-
 def scaling_warning(model: Any, input_spec: InputSpec) -> str | None:
     """What is wrong if the InputSpec scales pixels that the model scales again; else None."""
     own = own_scaling(model)
-    if own is None or max(map(abs, input_spec.scale)) > RAW:
+    if own is None:
         return None
-    return (
-        f"the Keras model scales pixels itself, in the layer {own.layer}, and the InputSpec scales "
-        f"them by {input_spec.scale[0]:.4g} before: they are scaled twice; use scale 1 and bias 0 "
-        "(--scale 1)"
-    )
+    return double_scaling("the Keras model", f"in the layer {own.layer}", input_spec)
 
 
 def _first_operations(model: Any) -> Iterator[Any]:
@@ -142,10 +108,9 @@ def _scales_pixels(operation: Any) -> bool:
         return _size(_number(operation, "mean")) > FAR
     if kind == "BatchNormalization":
         return _size(_number(operation, "moving_mean")) > FAR
-    if kind in ("TrueDivide", "Divide", "Multiply", "Add", "Subtract"):
+    if kind in _ARITHMETIC:
         sizes = [_size(value) for value in keras_constants_of(operation) if _is_number(value)]
-        # A division by 255, a factor of 1/255, or a mean of pixels from 0 to 255.
-        return any(size < RAW if kind == "Multiply" else size > 1 / RAW for size in sizes)
+        return scales_pixels(_ARITHMETIC[kind], sizes)
     return kind == "Lambda" and _slope(operation) < RAW
 
 

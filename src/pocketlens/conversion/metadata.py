@@ -94,23 +94,30 @@ def describe(
         about.userDefined[THRESHOLDS_KEY] = thresholds.to_json()
 
 
-def describe_arrays(model: Any, metadata: ModelMetadata, source: ArrayModel) -> None:
+def describe_arrays(
+    model: Any, metadata: ModelMetadata, source: ArrayModel, input_spec: InputSpec | None = None
+) -> None:
     """Write metadata and feature descriptions to a model from arrays to arrays.
 
     Args:
         model: The `Model` message, changed in place. Descriptions that it has are kept.
         metadata: Author, license, version and description.
         source: What it was converted from.
+        input_spec: How an image becomes its only input; None if the inputs are arrays.
     """
     description = model.description
     shapes = {each.name: f"{each.dtype} {each.expected}" for each in source.inputs}
     texts = {name: f"The array {shape}." for name, shape in shapes.items()}
+    if input_spec is not None:
+        texts[IMAGE_FEATURE] = _image_text(input_spec)
     texts[source.label] = _label_text(tuple(map(str, source.labels)))
     texts[source.probabilities] = "The probability of each class, from 0 to 1, by class."
     for feature in (*description.input, *description.output):
         feature.shortDescription = feature.shortDescription or texts.get(feature.name, "")
     inputs, outputs = (", ".join(names) for names in (shapes, source.outputs))
-    _write(description, metadata, f"Computes {outputs} from {inputs}.")
+    about = _write(description, metadata, f"Computes {outputs} from {inputs}.")
+    if input_spec is not None:
+        about.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
 
 
 def _write(description: Any, metadata: ModelMetadata, default: str) -> Any:

@@ -5,28 +5,37 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.conversion.array_probes import Probe, probe_arrays
-from pocketlens.conversion.metadata import ModelMetadata, describe, describe_arrays
+from pocketlens.conversion.metadata import (
+    IMAGE_FEATURE,
+    ModelMetadata,
+    describe,
+    describe_arrays,
+)
 from pocketlens.conversion.package import Format
+from pocketlens.conversion.probes import probe_images
 from pocketlens.coreml import CoreMLModel
-from pocketlens.evaluation.arrays import ArrayModel, Arrays
+from pocketlens.errors import OptionError, did_you_mean
+from pocketlens.evaluation.arrays import ArrayInput, ArrayModel, Arrays
 from pocketlens.heads import Head, Meaning
 from pocketlens.image import InputSpec
-from pocketlens.prediction import Predictor, Thresholds, other_input, renamed
+from pocketlens.prediction import PlainPredictor, Thresholds
 
-__all__ = ["ArraySource", "ImageSource", "Precision", "SourceOptions"]
+__all__ = ["TAKES", "ArraySource", "ImageSource", "Precision", "SourceOptions"]
 
 Precision: TypeAlias = Literal["float16", "float32"]
+
+TAKES = ("image", "array", "columns")
+"""What an input may be said to be."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class SourceOptions:
         head: What the outputs are, if the model does not show it.
         inputs: Of a model in memory that takes arrays, what its inputs are. Of an ONNX file, a
             shape for each input whose sizes are not fixed, by its name.
+        takes: What the only input is: `image` or `array`; of a table, `array` or `columns`. None:
+            an image if there are labels and it has the shape of one.
     """
 
     labels: tuple[str, ...] | None = None
@@ -52,6 +63,20 @@ class SourceOptions:
     sizes: tuple[tuple[int, int], ...] = ()
     head: Meaning | None = None
     inputs: Any = None
+    takes: str | None = None
+
+    @classmethod
+    def said(cls, inputs: Any, **others: Any) -> SourceOptions:
+        """The options of a caller for whom `inputs` may be `image` or `array`, too.
+
+        Raises:
+            OptionError: `inputs` is another text.
+        """
+        if not isinstance(inputs, str):
+            return cls(inputs=inputs, **others)
+        if inputs not in TAKES:
+            raise OptionError(f"inputs {inputs!r} is not known; {did_you_mean(inputs, TAKES)}")
+        return cls(takes=inputs, **others)
 
 
 class _Source(ABC):
@@ -60,10 +85,12 @@ class _Source(ABC):
     Attributes:
         halves: Whether the precision float16 changes the file.
         warnings: What to warn of when it is converted.
+        notes: What the model shows about its input, or what was assumed, for the user to read.
     """
 
     halves: bool = True
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def to_core_ml(
@@ -89,7 +116,7 @@ class _Source(ABC):
         """Write the texts for a reader into the `Model` message."""
 
 
-class ImageSource(Predictor, _Source):
+class ImageSource(PlainPredictor, _Source):
     """An image classifier; `probabilities` are computed by the source itself.
 
     Its Core ML model has the image `image` as input, and the outputs `classLabel` and
@@ -97,13 +124,11 @@ class ImageSource(Predictor, _Source):
 
     Attributes:
         head: What its outputs are.
-        notes: What the model shows about its input, for the user to read.
         sizes: All sizes that the image may have, (height, width), if there are several.
     """
 
     head: Head
     sizes: tuple[tuple[int, int], ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -112,32 +137,8 @@ class ImageSource(Predictor, _Source):
         head: Head,
         thresholds: Thresholds | None = None,
     ) -> None:
-        self._classes = tuple(labels)
-        self._input_spec = input_spec
-        self._thresholds = thresholds
+        super().__init__(labels, input_spec, thresholds)
         self.head = head
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the probabilities."""
-        return self._classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        """How an image is cropped, resized and scaled for this model."""
-        return self._input_spec
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """When its label is shown."""
-        return self._thresholds or Thresholds()
-
-    def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Self:
-        """A copy that shares the model; see `Predictor.with_input`."""
-        other = copy.copy(self)
-        other._input_spec = other_input(self.input_spec, values)
-        other._classes = renamed(self.classes, labels)
-        return other
 
     def of_size(self, size: tuple[int, int]) -> ImageSource:  # noqa: ARG002
         """The same model for images of another of its `sizes`, (height, width)."""
@@ -179,24 +180,50 @@ class ArraySource(ArrayModel, _Source):
     """A model from arrays to arrays; `run` computes its outputs by the source itself.
 
     Its Core ML model has inputs and outputs of the same names; a classifier has its `label` and, as
-    a dictionary, its `probabilities` among the outputs.
+    a dictionary, its `probabilities` among the outputs. Its only input may be an image: then it is
+    `image`, here an array `(1, H, W, C)` uint8 of pixels.
 
     Attributes:
         tolerance: The largest difference in float32, as a share of the largest number.
+        input_spec: How an image becomes the only input; None if the inputs are arrays.
+        sizes: All sizes that the image may have, (height, width), if there are several.
     """
 
     tolerance: float = 1e-4
+    input_spec: InputSpec | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    def take_images(self, input_spec: InputSpec, sizes: Sequence[tuple[int, int]] = ()) -> None:
+        """Make an image the only input."""
+        self.input_spec, self.sizes = input_spec, tuple(sizes)
+        height, width = zip(*sizes, strict=True) if sizes else input_spec.shape[:2]
+        shape = (1, height, width, input_spec.channels)
+        self.inputs = (ArrayInput(IMAGE_FEATURE, shape, "uint8"),)
+
+    def features(self, arrays: Arrays) -> dict[str, Any]:
+        """The arrays of one run, as inputs of the Core ML file."""
+        if self.input_spec is None:
+            return dict(arrays)
+        return {IMAGE_FEATURE: arrays[IMAGE_FEATURE][0]}
 
     def describe(self, spec: Any, metadata: ModelMetadata) -> None:
         """Write metadata and feature descriptions to a model."""
-        describe_arrays(spec, metadata, self)
+        describe_arrays(spec, metadata, self, self.input_spec)
 
     def probes(self) -> list[Probe]:
         """Inputs with which the file is compared before it is written, each with its name.
 
         Those that the source itself cannot process are left out.
         """
-        return probe_arrays(self.inputs)
+        if self.input_spec is None:
+            return probe_arrays(self.inputs)
+        return [
+            (name, {IMAGE_FEATURE: image[None]})
+            for height, width in self.sizes or [self.input_spec.shape[:2]]
+            for image, name in zip(
+                *probe_images(replace(self.input_spec, height=height, width=width)), strict=True
+            )
+        ]
 
     def moved(self, arrays: Arrays, seed: int) -> dict[str, NDArray[Any]]:  # noqa: ARG002
         """The outputs if each number is changed by a rounding error.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
-from pocketlens.conversion.array_probes import Probe, probe_arrays
+from pocketlens.conversion.array_probes import Probe
 from pocketlens.conversion.differences import first_difference
 from pocketlens.conversion.endings import ending_of
 from pocketlens.conversion.exporting import all_inputs, append, core_ops, undefined_order
@@ -133,8 +133,6 @@ class TorchArrays(ArraySource):
         example: Sequence[Tensor] | None = None,
         sizes: Mapping[str, tuple[Size, ...]] | None = None,
     ) -> None:
-        if options.sizes:
-            raise OptionError("a size is for a classifier of images; pass labels, too (--labels)")
         self.exported = program
         self.program_inputs = tuple(
             _sized(each, (sizes or {}).get(each.feature.name)) for each in program_inputs(program)
@@ -220,7 +218,7 @@ class TorchArrays(ArraySource):
         """See `from_torch.to_core_ml`."""
         return to_core_ml(
             self.program,
-            lambda ct: [_core_ml_input(ct, each) for each in self.program_inputs],
+            self.core_ml_inputs,
             labels=tuple(map(str, self.labels)),
             outputs=() if self.labels else self.outputs,
             format=format,
@@ -228,9 +226,13 @@ class TorchArrays(ArraySource):
             folder=folder,
         )
 
+    def core_ml_inputs(self, ct: Any) -> list[Any]:
+        """The inputs in terms of coremltools."""
+        return [_core_ml_input(ct, each) for each in self.program_inputs]
+
     def probes(self) -> list[Probe]:
         """Made-up inputs, and those that the program was exported with."""
-        probes = probe_arrays(self.inputs)
+        probes = super().probes()
         if self.example is not None:
             arrays = {
                 each.name: value.detach().cpu().numpy().astype(each.dtype)
@@ -247,7 +249,9 @@ class TorchArrays(ArraySource):
         """The first op whose tensor differs, and its layer."""
         want = self.run(arrays)
         outputs = [want[self.probabilities]] if self.head else list(want.values())
-        return first_difference(self.program, model, self.tensors(arrays), dict(arrays), outputs)
+        return first_difference(
+            self.program, model, self.tensors(arrays), self.features(arrays), outputs
+        )
 
 
 def _shaken(value: Any, random: torch.Generator) -> Any:

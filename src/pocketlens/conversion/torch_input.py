@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, fx
 
 from pocketlens.conversion.exporting import one_scale
-from pocketlens.conversion.keras_input import FAR, RAW
+from pocketlens.conversion.pixel_scaling import FAR, double_scaling, scales_pixels
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.image import InputSpec
 
 __all__ = ["torch_own_scaling", "torch_scaling_warning"]
 
+_ARITHMETIC = {"divide": "div", "multiply": "mul", "subtract": "sub"}
 _SAME = {"clone", "contiguous", "permute", "to", "_to_copy", "flip"}
 
 
@@ -36,22 +37,15 @@ def torch_scaling_warning(
         input_spec: How pixels become its input.
     """
     # With a scale for each channel, the program itself begins with that of the InputSpec.
-    if not one_scale(input_spec) or abs(input_spec.scale[0]) > RAW:
+    if not one_scale(input_spec) or (own := torch_own_scaling(program)) is None:
         return None
-    if (own := torch_own_scaling(program)) is None:
-        return None
-    return (
-        f"the network scales pixels itself, at {own}, and the InputSpec scales them by "
-        f"{input_spec.scale[0]:.4g} before: they are scaled twice; use scale 1 and bias 0"
-    )
+    return double_scaling("the network", f"at {own}", input_spec)
 
 
 def _scales(op: str, sizes: list[float]) -> bool:
     if op == "batch_norm":  # trained on pixels from 0 to 255, the mean is far above 1
         return len(sizes) >= 4 and sizes[-4] > FAR  # mean, variance, momentum, eps
-    small = op in ("mul", "multiply") and any(size < RAW for size in sizes)
-    large = op in ("div", "sub", "divide", "subtract") and any(size > 1 / RAW for size in sizes)
-    return small or large
+    return scales_pixels(_ARITHMETIC.get(op, op), sizes)
 
 
 def _first_ops(program: torch.export.ExportedProgram) -> Iterator[tuple[fx.Node, list[Tensor]]]:

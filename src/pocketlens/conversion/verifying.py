@@ -12,6 +12,7 @@ from pocketlens.conversion.array_checking import HALF_TOLERANCE, made_up_cases
 from pocketlens.conversion.array_probes import probe_arrays
 from pocketlens.conversion.core_ml_arrays import CoreMLArrays
 from pocketlens.conversion.labels import read_labels
+from pocketlens.conversion.metadata import PROBABILITIES_FEATURE
 from pocketlens.conversion.source_kinds import ArraySource, SourceOptions
 from pocketlens.conversion.sources import open_source
 from pocketlens.coreml import CoreMLModel, load
@@ -39,16 +40,17 @@ def verify_arrays(
     tolerance: float | None = None,
     agreement: float = 0.999,
 ) -> ArrayParity:
-    """Compare a Core ML file that takes arrays with the model that it was converted from.
+    """Compare a Core ML file with arrays as outputs with the model that it was converted from.
 
     Args:
         source: What `convert` takes, the path of a file or a model in memory; or another Core ML
             file.
         model: The Core ML file.
-        data: An array for each input by its name; or the path of an `.npz`, `.npy` or `.csv` file
-            or of a folder of them. None: made-up arrays.
-        inputs: As in `convert`.
-        labels: As in `convert`.
+        data: An array for each input by its name; of an image, `(N, H, W, C)` uint8 that fits the
+            InputSpec. Or the path of an `.npz`, `.npy` or `.csv` file or of a folder of them. None:
+            made-up arrays or images.
+        inputs: As in `convert`; by default what the file takes.
+        labels: As in `convert`; by default those of the file, if the source has none.
         tolerance: The largest difference allowed, as a share of the largest number of an output;
             by default 0.01, which rounding to float16 needs, and less for models that are not
             rounded.
@@ -60,10 +62,7 @@ def verify_arrays(
         ConversionError: As in `convert`.
     """
     file = model if isinstance(model, CoreMLModel) else _loaded(model)
-    if inputs is None and str(source).lower().endswith(".onnx"):
-        # The sizes that were given when the file was made.
-        inputs = {each.name: each.shape for each in file.interface.inputs if each.shape}
-    first = _opened(source, inputs, labels)
+    first = _opened(source, file, inputs, labels)
     second = CoreMLArrays(file, rows=first.rows)
     if tolerance is None:
         exact = isinstance(first, ArraySource) and not first.halves
@@ -77,18 +76,47 @@ def verify_arrays(
     return replace(found, note=first.first_difference(file, _worst_case(first, second, cases)))
 
 
-def _opened(source: Any, inputs: Any, labels: Any) -> ArrayModel:
+def _opened(source: Any, file: CoreMLModel, inputs: Any, labels: Any) -> ArrayModel:
     if isinstance(source, ArrayModel):
         return source
     if isinstance(source, (str, os.PathLike)) and Path(source).suffix in (".mlpackage", ".mlmodel"):
         source = _loaded(source)
     if isinstance(source, CoreMLModel):
         return CoreMLArrays(source, rows=True)
-    names = None if labels is None else read_labels(labels)
-    opened = open_source(source, SourceOptions(inputs=inputs, labels=names))
+    options = _options(source, file, inputs, None if labels is None else read_labels(labels))
+    opened = open_source(source, options)
+    if isinstance(opened, ArraySource) and options.labels is None and _numbered(opened, file):
+        opened = open_source(source, replace(options, labels=file.classes))
     if not isinstance(opened, ArraySource):
         raise OptionError("the source classifies images; compare it with verify and a Dataset")
     return opened
+
+
+def _options(
+    source: Any, file: CoreMLModel, inputs: Any, labels: tuple[str, ...] | None
+) -> SourceOptions:
+    """What was said about the source when the file was made, as far as the file shows it."""
+    options = SourceOptions.said(inputs, labels=labels)
+    network = PROBABILITIES_FEATURE in (each.name for each in file.interface.outputs)
+    if labels is None and network:
+        options = replace(options, labels=file.classes)
+    if (image := file.interface.image) is not None:
+        sizes = tuple((height, width) for height, width in image.shapes)
+        return replace(options, takes="image", input_spec=file.input_spec, sizes=sizes)
+    onnx = str(source).lower().endswith(".onnx")
+    if options.takes is None and (network or onnx):
+        options = replace(options, takes="array")
+    if options.inputs is None and onnx:
+        shapes = {each.name: each.shape for each in file.interface.inputs if each.shape}
+        options = replace(options, inputs=shapes)
+    return options
+
+
+def _numbered(source: ArraySource, file: CoreMLModel) -> bool:
+    """Whether the classes are numbers in the source, and have names in the file."""
+    numbers = all(isinstance(each, int) for each in source.labels)
+    named = all(isinstance(each, str) for each in file.labels)
+    return bool(source.labels) and numbers and named and len(source.labels) == len(file.labels)
 
 
 def _loaded(path: str | os.PathLike[str]) -> CoreMLModel:

@@ -143,7 +143,7 @@ def open_sklearn(model: Any, options: SourceOptions) -> ClassicSource:
 
     _check_options(options)
     estimator = read_skops(model) if isinstance(model, Path) else model
-    return ClassicSource(build_estimator(estimator, labels=options.labels, inputs=options.inputs))
+    return ClassicSource(build_estimator(estimator, labels=options.labels, inputs=options.takes))
 
 
 def open_xgboost(model: Any, options: SourceOptions) -> ClassicSource:
@@ -178,17 +178,19 @@ def _opened(
 ) -> ClassicSource:
     _check_options(options)
     if not isinstance(model, Path):
-        return ClassicSource(from_object(model, labels=options.labels, inputs=options.inputs))
+        return ClassicSource(from_object(model, labels=options.labels, inputs=options.takes))
     try:
         content = read_limited(model, MAX_BYTES)
     except OSError as error:
         raise ConversionError(f"{model} cannot be read: {error.strerror}") from error
     return ClassicSource(
-        from_content(content, str(model), labels=options.labels, inputs=options.inputs)
+        from_content(content, str(model), labels=options.labels, inputs=options.takes)
     )
 
 
 def _check_options(options: SourceOptions) -> None:
+    if options.inputs is not None:
+        raise OptionError(f"inputs is {options.inputs!r}; a model of tables takes: array, columns")
     if options.input_spec is not None or options.values or options.sizes or options.head:
         raise OptionError(
             "a model of tables has no image as its input; leave out the input_spec, scale, color, "

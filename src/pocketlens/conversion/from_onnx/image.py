@@ -1,17 +1,28 @@
-"""An ONNX network that classifies images: its input from pixels, its scores to probabilities."""
+"""The ends of an ONNX network: pixels as its input, probabilities as its output."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketlens.conversion.metadata import IMAGE_FEATURE
 from pocketlens.errors import ConversionError, OptionError, printable
 from pocketlens.heads import Head
 from pocketlens.image import InputSpec
 
-__all__ = ["IMAGE", "PROBABILITIES", "Layout", "image_shape", "layout_of", "with_pixels"]
+__all__ = [
+    "FEATURES",
+    "IMAGE",
+    "PROBABILITIES",
+    "Layout",
+    "Picture",
+    "image_shape",
+    "inputs_of",
+    "layout_of",
+    "with_ends",
+]
 
 Layout: TypeAlias = Literal["channels-first", "channels-last"]
 """The order of an image's values in the input."""
@@ -46,8 +57,8 @@ def image_shape(entry: Any) -> tuple[int | None, int | None, int]:
     shown = ", ".join(str(dim.dim_value or dim.dim_param or "?") for dim in kind.shape.dim)
     raise ConversionError(
         f"the input '{printable(entry.name)}' has the shape ({printable(shown)}); expected one "
-        "image with 1 or 3 channels, such as (1, 3, 224, 224); without --labels, the network "
-        "becomes a model from arrays to arrays"
+        "image with 1 or 3 channels, such as (1, 3, 224, 224); for arrays, leave out the image: "
+        "inputs='array' (--inputs array)"
     )
 
 
@@ -86,76 +97,119 @@ def layout_of(entry: Any, spec: InputSpec) -> tuple[Layout, tuple[int, ...]]:
     )
 
 
-def with_pixels(model: Any, layout: Layout, spec: InputSpec, head: Head) -> Any:
-    """The network from the pixels of an image, `(1, C, H, W)`, to probabilities `(1, K)`.
+class Picture(NamedTuple):
+    """The only input of a network as an image.
 
     Args:
-        model: The `ModelProto` with one input and one output.
-        layout: That of its input.
+        layout: The order of its values.
         spec: How pixels become the input.
-        head: What its output is.
     """
-    import onnx
 
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    layout: Layout
+    spec: InputSpec
+
+    def arrays(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The input for each image of `(N, H, W, C)` uint8."""
+        planes = self.spec.network_input(images)
+        if self.layout == "channels-last":
+            planes = planes.transpose(0, 2, 3, 1)
+        return [each[None] for each in planes]
+
+
+def inputs_of(graph: Any) -> list[Any]:
+    """The inputs of a graph; older files list the weights among them."""
+    weights = {each.name for each in graph.initializer}
+    return [each for each in graph.input if each.name not in weights]
+
+
+def with_ends(model: Any, picture: Picture | None, head: Head | None) -> Any:
+    """The network with pixels `(1, C, H, W)` as input, or probabilities `(1, K)` as output.
+
+    Args:
+        model: The `ModelProto`; it is not changed.
+        picture: The only input as an image; None: the inputs stay as they are.
+        head: What the only output is; None: the outputs stay as they are.
+    """
     result = type(model)()
     result.CopyFrom(model)
-    graph = result.graph
-    weights = {each.name for each in graph.initializer}
-    entry = next(each for each in graph.input if each.name not in weights)
-    code, target = entry.type.tensor_type.elem_type, entry.name
-    wanted = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
-    before: list[Any] = []
-    values: dict[str, Any] = {}
+    if picture is not None:
+        _put_pixels(result.graph, picture)
+    if head is not None:
+        _put_probabilities(result.graph, head)
+    return result
+
+
+class _Added:
+    """Nodes and constants that are put into a graph; their names are those of no file."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self.nodes: list[Any] = []
+
+    def node(self, op: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        import onnx
+
+        name = output or f"{op} {len(self.graph.node) + len(self.nodes)} of Pocketlens"
+        made = onnx.helper.make_node(op, inputs, [name], name=name, **attributes)
+        self.nodes.append(made)
+        return name
+
+    def constant(self, what: str, value: Any) -> str:
+        import onnx
+
+        name = f"{what} of Pocketlens"
+        self.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+
+def _put_pixels(graph: Any, picture: Picture) -> None:
+    import onnx
+
+    spec, added = picture.spec, _Added(graph)
+    (entry,) = inputs_of(graph)
+    kind = entry.type.tensor_type
     last = IMAGE
+    for op, name, values, neutral in (
+        ("Mul", "scale", spec.scale, 1),
+        ("Add", "bias", spec.bias, 0),
+    ):
+        if any(each != neutral for each in values):
+            array = np.array(values, np.float32).reshape(1, -1, 1, 1)
+            last = added.node(op, [last, added.constant(name, array)])
+    if picture.layout == "channels-last":
+        last = added.node("Transpose", [last], perm=[0, 2, 3, 1])
+    sides = [dim.dim_value for dim in kind.shape.dim]
+    if len(sides) != 4:
+        shape = added.constant("shape", np.array(sides, np.int64))
+        last = added.node("Reshape", [last, shape])
+    added.node("Cast", [last], entry.name, to=kind.elem_type)
+    nodes = [*added.nodes, *graph.node]
+    kept = [type(nodes[0]).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+    graph.input.remove(entry)
+    sides = [1, spec.channels, spec.height, spec.width]
+    graph.input.append(onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.FLOAT, sides))
 
-    def add(
-        nodes: list[Any], op: str, inputs: list[str], output: str = "", **attributes: Any
-    ) -> str:
-        name = output or f"{op} {len(before) + len(nodes)} of Pocketlens"
-        nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
-        return name
 
-    def constant(name: str, value: Any) -> str:
-        values[name] = np.asarray(value)
-        return name
+def _put_probabilities(graph: Any, head: Head) -> None:
+    import onnx
 
-    if any(scale != 1 for scale in spec.scale):
-        factor = constant(
-            "scale of Pocketlens", np.array(spec.scale, np.float32).reshape(1, -1, 1, 1)
-        )
-        last = add(before, "Mul", [last, factor])
-    if any(spec.bias):
-        offset = constant(
-            "bias of Pocketlens", np.array(spec.bias, np.float32).reshape(1, -1, 1, 1)
-        )
-        last = add(before, "Add", [last, offset])
-    if layout == "channels-last":
-        last = add(before, "Transpose", [last], perm=[0, 2, 3, 1])
-    if len(wanted) != 4:
-        shape = constant("shape of Pocketlens", np.array(wanted, np.int64))
-        last = add(before, "Reshape", [last, shape])
-    add(before, "Cast", [last], target, to=code)
-    after: list[Any] = []
-    row = constant("row of Pocketlens", np.array([1, -1], np.int64))
-    scores = add(after, "Reshape", [graph.output[0].name, row])
-    scores = add(after, "Cast", [scores], to=onnx.TensorProto.FLOAT)
+    added, code = _Added(graph), onnx.TensorProto.FLOAT
+    (output,) = graph.output
+    row = added.constant("row", np.array([1, -1], np.int64))
+    scores = added.node("Reshape", [output.name, row])
+    scores = added.node("Cast", [scores], to=code)
     if head == "logits":
-        add(after, "Softmax", [scores], PROBABILITIES, axis=1)
+        added.node("Softmax", [scores], PROBABILITIES, axis=1)
     elif head == "probabilities":
-        add(after, "Identity", [scores], PROBABILITIES)
+        added.node("Identity", [scores], PROBABILITIES)
     else:
         if head == "logit":
-            scores = add(after, "Sigmoid", [scores])
-        one = constant("one of Pocketlens", np.ones((1, 1), np.float32))
-        first = add(after, "Sub", [one, scores])
-        add(after, "Concat", [first, scores], PROBABILITIES, axis=1)
-    nodes = [*before, *graph.node, *after]
-    kept = [type(graph.node[0]).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:], graph.input[:], graph.output[:]
-    graph.node.extend(kept)
-    sides = [1, spec.channels, spec.height, spec.width]
-    graph.input.append(helper.make_tensor_value_info(IMAGE, onnx.TensorProto.FLOAT, sides))
-    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, None))
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
-    return result
+            scores = added.node("Sigmoid", [scores])
+        one = added.constant("one", np.ones((1, 1), np.float32))
+        first = added.node("Sub", [one, scores])
+        added.node("Concat", [first, scores], PROBABILITIES, axis=1)
+    graph.node.extend(added.nodes)
+    graph.output.remove(output)
+    graph.output.append(onnx.helper.make_tensor_value_info(PROBABILITIES, code, None))

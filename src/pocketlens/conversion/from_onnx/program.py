@@ -49,8 +49,7 @@ def to_core_ml(
     half: bool,
     folder: Path,
     labels: Sequence[str] = (),
-    image: str | None = None,
-    color: str = "rgb",
+    color: str | None = None,
 ) -> tuple[Any, Path | None]:
     """Convert a prepared network to a Core ML model.
 
@@ -60,8 +59,8 @@ def to_core_ml(
         half: Whether to compute (`mlpackage`) or store the weights (`mlmodel`) in float16.
         folder: An empty folder for the weights file.
         labels: The class names of a classifier.
-        image: The input that is an image, `(1, C, H, W)`; None without one.
-        color: Its colors: `gray`, `rgb` or `bgr`.
+        color: The colors of the only input, an image `(1, C, H, W)`: `gray`, `rgb` or `bgr`; None
+            if the inputs are arrays.
 
     Returns:
         The `Model` message, and the path of its weights file; None if it has none.
@@ -87,18 +86,17 @@ def to_core_ml(
         }
     if labels:
         options["classifier_config"] = ct.ClassifierConfig(list(labels))
-    if image is not None:
+    if color is not None:
         layouts = {
             "gray": ct.colorlayout.GRAYSCALE,
             "rgb": ct.colorlayout.RGB,
             "bgr": ct.colorlayout.BGR,
         }
-        shape = next(
-            tuple(dim.dim_value for dim in each.type.tensor_type.shape.dim)
-            for each in prepared.model.graph.input
-            if each.name == image
-        )
-        options["inputs"] = [ct.ImageType(name=image, shape=shape, color_layout=layouts[color])]
+        (image,) = prepared.model.graph.input
+        shape = tuple(dim.dim_value for dim in image.type.tensor_type.shape.dim)
+        options["inputs"] = [
+            ct.ImageType(name=image.name, shape=shape, color_layout=layouts[color])
+        ]
     with quiet():
         program = _program(prepared, target, options.get("compute_precision"))
         try:

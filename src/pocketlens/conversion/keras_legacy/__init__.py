@@ -20,7 +20,7 @@ from pocketlens.conversion.keras_legacy.teachable import (
     labels_beside,
     unpacked,
 )
-from pocketlens.conversion.keras_source import KerasSource, source_of
+from pocketlens.conversion.keras_source import KerasImages, KerasSource, source_of
 from pocketlens.conversion.source_kinds import SourceOptions
 from pocketlens.errors import ConversionError
 from pocketlens.image import InputSpec
@@ -40,7 +40,7 @@ def load_legacy(path: Path) -> Any:
     return build(keras, stored)
 
 
-def open_legacy(path: Path, options: SourceOptions) -> KerasSource | KerasArrays:
+def open_legacy(path: Path, options: SourceOptions) -> KerasSource | KerasArrays | KerasImages:
     """A model of Keras 2, tf.keras, TensorFlow.js or Teachable Machine as a source.
 
     A folder or a zip archive is an export of Teachable Machine. So is a file with such an export's
@@ -51,7 +51,8 @@ def open_legacy(path: Path, options: SourceOptions) -> KerasSource | KerasArrays
             return open_legacy(model, options)
     network = load_legacy(path)
     labels = labels_beside(path)
-    if labels is None or options.input_spec is not None or options.inputs is not None:
+    said = options.input_spec or options.inputs or options.takes
+    if labels is None or said is not None:
         return source_of(network, options, str(path))
     if options.labels is None:
         options = replace(options, labels=labels)

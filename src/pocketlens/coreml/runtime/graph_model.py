@@ -36,6 +36,7 @@ from pocketlens.coreml.runtime.session import Session
 from pocketlens.coreml.runtime.state import State
 from pocketlens.errors import FeatureError, ModelFileError, with_article
 from pocketlens.heads import Ending
+from pocketlens.image import INPUT_SPEC_KEY
 from pocketlens.prediction import by_name
 
 __all__ = ["GraphModel"]
@@ -171,7 +172,11 @@ class GraphModel(CoreMLModel):
         )
 
     def _onnx(self) -> bytes:
-        content: bytes = onnx_model(self._lowered.graph).SerializeToString()
+        model = onnx_model(self._lowered.graph)
+        if self._declared_spec is not None:  # the network itself scales pixels
+            spec = self._declared_spec.with_values(scale=1.0, bias=0.0)
+            model.metadata_props.add(key=INPUT_SPEC_KEY, value=spec.to_json())
+        content: bytes = model.SerializeToString()
         return content
 
     def _feed(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
