@@ -64,6 +64,7 @@ class Hand:
         pen: Deviation of the logarithm of the pen's radius.
         radii: Radius of the thinnest and of the thickest pen.
         cut: Shares of the images whose bottom or top is cut off.
+        gaps: Share of the images with gaps in the ink.
         filling: Share of the images that are stretched until they (nearly) fill the box in both
             directions, as digits in the fields of a form and in many scanned sets are.
     """
@@ -77,6 +78,7 @@ class Hand:
     pen: float = 0.28
     radii: tuple[float, float] = (0.6, 3.0)
     cut: tuple[float, float] = (0.07, 0.03)
+    gaps: float = 0.03
     filling: float = 0
 
 
@@ -91,6 +93,7 @@ WORLD_HAND = Hand(
     pen=0.32,
     radii=(0.5, 2.4),
     cut=(0.02, 0.01),
+    gaps=0.01,
     filling=0.3,
 )
 """The slant is at most 35 degrees."""
@@ -213,7 +216,7 @@ def _write(
     x, y = _trace(path, random, count, hand)
     if hand.filling:
         x, y = _filling(x, y, random, hand.filling)
-    down = _down(path, y, random, hand.cut)
+    down = _down(path, y, random, hand)
     # While the pen is up, its samples are set to the first point where it was down: no extra ink.
     first = (down.argmax(axis=0), np.arange(count))
     x, y = np.where(down, x, x[first]), np.where(down, y, y[first])
@@ -289,25 +292,22 @@ def _filling(x: Array, y: Array, random: np.random.Generator, share: float) -> t
     return x * factor.clip(1, MOST_FILLING), y * (1 / factor).clip(1, MOST_FILLING)
 
 
-def _down(
-    path: PenPath, y: Array, random: np.random.Generator, often: tuple[float, float]
-) -> NDArray[np.bool_]:
+def _down(path: PenPath, y: Array, random: np.random.Generator, hand: Hand) -> NDArray[np.bool_]:
     """Where the pen leaves ink, `(S, N)`: not at missing ends, in gaps or beyond the paper."""
     count = y.shape[1]
     # Half of all strokes' ends are missing, at most about a tenth of the path.
     down = (path.along >= _normal(random, 0.04, count)) & (
         path.along <= 1 - _normal(random, 0.04, count)
     )
-    # Gaps in the ink, in 3 % of the images.
-    gap = np.where(random.random(count) < 0.03, _uniform(random, -0.2, 0.9, count), 2)
+    gap = np.where(random.random(count) < hand.gaps, _uniform(random, -0.2, 0.9, count), 2)
     beats, phase = _uniform(random, 2, 14, count), _uniform(random, 0, 1, count)
     down &= _wave(beats * path.along + phase) <= gap
     # Cut off by the field of the form, as in many of MNIST's images.
     low, high = y.min(axis=0), y.max(axis=0)
     kind = random.random(count)
     cut = (high - low) * _uniform(random, 0.03, 0.2, count)
-    down &= (y <= high - cut) | (kind > often[0])
-    down &= (y >= low + 0.6 * cut) | (kind < 1 - often[1])
+    down &= (y <= high - cut) | (kind > hand.cut[0])
+    down &= (y >= low + 0.6 * cut) | (kind < 1 - hand.cut[1])
     return down
 
 
