@@ -64,17 +64,15 @@ OLDEST_RUNTIME := tests/coreml/file tests/coreml/classic tests/coreml/runtime/te
 	tests/coreml/ops/test_refused.py tests/test_image.py tests/test_prediction.py tests/test_files.py \
 	tests/test_recipe.py
 OLDEST_CONVERSION := tests/coreml tests/conversion --ignore tests/conversion/test_from_keras.py
-OLDEST_INSTALL := $(OLDEST)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints-oldest.txt
-$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
-	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST_INSTALL) -e . pytest pytest-xdist
+$(OLDEST)/.installed $(OLDEST)-convert/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints-oldest.txt \
+		pytest pytest-xdist -e '.$(if $(findstring convert,$@),[convert])'
 	@touch $@
 
-test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pip uninstall --yes --quiet torch
+test-oldest: $(OLDEST)/.installed $(OLDEST)-convert/.installed
 	$(OLDEST)/bin/python -m pytest -n logical --dist loadfile $(OLDEST_RUNTIME)
-	$(OLDEST_INSTALL) -e '.[convert]'
-	$(OLDEST)/bin/python -m pytest -n logical --dist loadfile $(OLDEST_CONVERSION)
+	$(OLDEST)-convert/bin/python -m pytest -n logical --dist loadfile $(OLDEST_CONVERSION)
 
 # In Debian's Chromium, which must be installed; axe-core is downloaded from npm.
 browser: $(VENV)/.installed
@@ -154,4 +152,4 @@ fuzz-commands: $(VENV)/.installed
 	$(BIN)/python -W ignore fuzz/commands.py --seconds $(FUZZ_SECONDS) --seeds $$(date +%s) 1000000
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(TENSORFLOW) runs site build
+	rm -rf $(VENV) $(OLDEST) $(OLDEST)-convert $(TENSORFLOW) runs site build
