@@ -22,7 +22,7 @@ ORDER = [
     "augment",
     "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "app", "preview",
-    "report", "stages", "naming", "pipeline", "finetuning", "cli",
+    "report", "stages", "naming", "pipeline", "finetuning", "compression", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.

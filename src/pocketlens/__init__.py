@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from pocketlens.app import check_app as check_app
     from pocketlens.app import create_app as create_app
     from pocketlens.callbacks import Callback as Callback
+    from pocketlens.compression import Candidate as Candidate
+    from pocketlens.compression import Compressed as Compressed
+    from pocketlens.compression import compress as compress
     from pocketlens.conversion import KerasPredictor as KerasPredictor
     from pocketlens.conversion import ModelMetadata as ModelMetadata
     from pocketlens.conversion import convert as convert
     from pocketlens.conversion import verify_arrays as verify_arrays
+    from pocketlens.conversion.compression.measuring import Measured as Measured
     from pocketlens.coreml import ChosenMeaning as ChosenMeaning
     from pocketlens.coreml import CoreMLModel as CoreMLModel
     from pocketlens.coreml import Feature as Feature
@@ -114,10 +118,12 @@ _HOME = {
     "Calibration": "evaluation",
     "CalibrationBin": "evaluation",
     "Callback": "callbacks",
+    "Candidate": "compression",
     "Check": "run_folder",
     "Choice": "recipe_options",
     "ClassScore": "evaluation",
     "ChosenMeaning": "coreml",
+    "Compressed": "compression",
     "CoreMLModel": "coreml",
     "Corrected": "finetuning",
     "DataCheck": "data.check",
@@ -139,6 +145,7 @@ _HOME = {
     "Interface": "coreml",
     "KerasPredictor": "conversion",
     "LearningCurve": "history",
+    "Measured": "conversion.compression.measuring",
     "Metrics": "run_folder",
     "Mistake": "evaluation",
     "ModelMetadata": "conversion",
@@ -169,6 +176,7 @@ _HOME = {
     "check_app": "app",
     "check_data": "data.check",
     "check_labels": "training.label_check",
+    "compress": "compression",
     "convert": "conversion",
     "correct": "finetuning",
     "create_app": "app",
@@ -204,10 +212,12 @@ __all__ = [
     "Calibration",
     "CalibrationBin",
     "Callback",
+    "Candidate",
     "Check",
     "Choice",
     "ChosenMeaning",
     "ClassScore",
+    "Compressed",
     "CoreMLModel",
     "Corrected",
     "DataCheck",
@@ -228,6 +238,7 @@ __all__ = [
     "KerasPredictor",
     "LabelCheck",
     "LearningCurve",
+    "Measured",
     "Metrics",
     "Mistake",
     "ModelMetadata",
@@ -259,6 +270,7 @@ __all__ = [
     "check_app",
     "check_data",
     "check_labels",
+    "compress",
     "convert",
     "correct",
     "create_app",
@@ -292,6 +304,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "convert": "convert",
+    "compress": "compress",
     "inspect": "inspect",
     "ops": "ops",
     "onnx": "export_onnx",

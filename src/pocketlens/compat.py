@@ -20,6 +20,7 @@ __all__ = [
     "COREMLTOOLS_FAILED_OP",
     "COREMLTOOLS_UNSUPPORTED_NODE",
     "COREMLTOOLS_WRITE_FAILED",
+    "coremltools_at_version",
     "coremltools_converts",
     "coremltools_progress_bars",
     "coremltools_proto",
@@ -113,6 +114,17 @@ def coremltools_writes_programs() -> bool:
     found = importlib.util.find_spec("coremltools")
     folders = (found.submodule_search_locations or []) if found else []
     return any(list(Path(folder).glob("libmilstoragepython*")) for folder in folders)
+
+
+def coremltools_at_version(model: Any, version: int) -> Any:
+    """An ML Program of coremltools, written again for a newer specification version.
+
+    coremltools does this when it compresses a model; the public API has no other way than to
+    convert the source again, which may not be at hand.
+    """
+    from coremltools.models.utils import _apply_graph_pass
+
+    return _apply_graph_pass(model, [], spec_version=version, skip_model_load=True)
 
 
 def keras_operation_of(tensor: Any) -> Any:

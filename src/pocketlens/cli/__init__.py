@@ -15,6 +15,7 @@ with one_line_failures():
         train,
         evaluate,
         convert,
+        compress,
         inspect,
         ops,
         onnx,

@@ -24,7 +24,17 @@ from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import ModelFileError, UnsupportedModelError
 from pocketlens.files import size_on_disk
 
-__all__ = ["BLOB_TYPES", "MAX_SPECIFICATION", "ModelFile", "open_model", "unpack"]
+__all__ = [
+    "BLOB_TYPES",
+    "BLOB_VERSION",
+    "HEADER_BYTES",
+    "MAX_SPECIFICATION",
+    "METADATA_BYTES",
+    "SENTINEL",
+    "ModelFile",
+    "open_model",
+    "unpack",
+]
 
 MAX_SPECIFICATION = 10
 """The newest supported specification version: iOS 26, Core ML 9."""

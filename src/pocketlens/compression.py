@@ -1,0 +1,545 @@
+"""`compress`: write a Core ML file again, as small as a loss of accuracy allows.
+
+Candidates are written by `conversion.compression`, measured as files, and chosen on images that the
+result is not reported on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pocketlens.commands import command
+from pocketlens.conversion.compression import Compressor
+from pocketlens.conversion.compression.encodings import Palette, assign
+from pocketlens.conversion.compression.kinds import KINDS, Kind, by_name
+from pocketlens.conversion.compression.measuring import Measured, measure, milliseconds
+from pocketlens.conversion.compression.upgrading import IOS18, upgrade
+from pocketlens.conversion.package import check_target
+from pocketlens.coreml import CoreMLModel, load
+from pocketlens.coreml.file.time_limit import default_time_limit
+from pocketlens.data import Dataset, load_data
+from pocketlens.data.file_sources import FileSource
+from pocketlens.data.folder import find_parts
+from pocketlens.errors import (
+    CheckFailedError,
+    ConversionError,
+    DataError,
+    OptionError,
+    RunError,
+)
+from pocketlens.evaluation.accuracy import percent
+from pocketlens.files import aside, size_on_disk, size_text, temporary_folder
+from pocketlens.prediction import Remembering
+from pocketlens.run_contents import RECIPE, WEIGHTS, run_command
+from pocketlens.run_folder import Run, read_run
+
+if TYPE_CHECKING:
+    from pocketlens.training.batches import Batch
+
+__all__ = ["Candidate", "Compressed", "compress"]
+
+LARGE = 96 * 96
+"""Pixels of the input from which images are large, as photos are."""
+
+CHOOSING = {False: 4000, True: 400}
+"""The most images to choose on, of small and of large images."""
+
+REPORTED = {False: 10_000, True: 1000}
+"""The most images to report on."""
+
+LEARNED_FROM = {False: 60_000, True: 1600}
+"""The number of images that palettes are learned from, repeated if there are fewer."""
+
+BATCH = {False: 256, True: 16}
+"""Images per step of the learning, at most."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that was measured.
+
+    Args:
+        kind: The kind of compression; `original` for the file itself.
+        text: What that is, in a few words.
+        ios: The first iOS version that can run the file.
+        bytes: Its size on disk; of a package, of all files in it.
+        smaller: How many times smaller it is than the original.
+        chosen_on: On the images for the choice.
+        reported_on: On the images for the report.
+        loss: Percentage points of accuracy that it loses on the images for the choice.
+        reported_loss: The same on the images for the report.
+        milliseconds: Median time of one image on this computer.
+        within: Whether `loss` is within the budget.
+    """
+
+    kind: str
+    text: str
+    ios: int
+    bytes: int
+    smaller: float
+    chosen_on: Measured
+    reported_on: Measured
+    loss: float
+    reported_loss: float
+    milliseconds: float
+    within: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary for JSON."""
+        return {
+            **vars(self),
+            "chosen_on": self.chosen_on.to_dict(),
+            "reported_on": self.reported_on.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """The result of `compress`.
+
+    Args:
+        original: The file itself.
+        candidates: All candidates, the smallest first.
+        chosen: The kind that was written; None if no candidate is within the budget.
+        path: The file that was written; None without one.
+        max_loss: The budget, in percentage points of accuracy.
+        notes: What the user should know.
+    """
+
+    original: Candidate
+    candidates: tuple[Candidate, ...]
+    chosen: str | None
+    path: Path | None
+    max_loss: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Candidate | None:
+        """The candidate that was written."""
+        return next((each for each in self.candidates if each.kind == self.chosen), None)
+
+    def __str__(self) -> str:
+        rows = [self.original, *self.candidates]
+        width = max(len(each.kind) for each in rows)
+        lines = [
+            f"{'':2}{'kind':{width}} {'iOS':>4} {'size':>9} {'smaller':>8}  {'loss':>6}  "
+            f"{'accuracy (95 % interval)':30} {'agreement':>9} {'max |Δp|':>9} {'ms':>7}"
+        ]
+        for each in rows:
+            mark = ">" if each.kind == self.chosen else " "
+            lines.append(
+                f"{mark:2}{each.kind:{width}} {each.ios:>4} {size_text(each.bytes):>9} "
+                f"{each.smaller:>7.2f}×  {each.loss:>6.2f}  {each.reported_on!s:30} "
+                f"{percent(each.reported_on.agreement):>9} "
+                f"{each.reported_on.max_difference:>9.3f} {each.milliseconds:>7.2f}"
+            )
+        lines.append(
+            f"loss: percentage points on the {self.original.chosen_on.images:,} images for the "
+            f"choice, at most {self.max_loss:g}; accuracy, agreement and |Δp| with the original: "
+            f"on {self.original.reported_on.images:,} other images; ms: per image, here"
+        )
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary for JSON."""
+        return {
+            "original": self.original.to_dict(),
+            "candidates": [each.to_dict() for each in self.candidates],
+            "chosen": self.chosen,
+            "path": None if self.path is None else str(self.path),
+            "max_loss": self.max_loss,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images that a compression needs."""
+
+    choosing: Dataset
+    reporting: Dataset
+    training: Dataset | None
+    notes: tuple[str, ...]
+
+
+def compress(
+    model: str | Path,
+    out: str | Path | None = None,
+    *,
+    max_loss: float = 0.3,
+    data: str | None = None,
+    kinds: Sequence[str] | None = None,
+    ios: int | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Compressed:
+    """Write a Core ML image classifier again, as small as a loss of accuracy allows.
+
+    Every kind of compression is tried: the candidate is written as a file, loaded, and measured on
+    validation images. The smallest one whose accuracy is at most `max_loss` percentage points below
+    that of the original is written, with the same labels, InputSpec and thresholds. Test images
+    only report what it is worth; nothing is chosen on them.
+
+    Kinds: `linear-8` (8-bit numbers with a scale per channel), `palette-8`, `-6`, `-4` and `-2`
+    (tables of 256, 64, 16 or 4 numbers), `mixed-4` (16 numbers for large weights, 256 for small
+    ones), `pruned-50` and `-75` (the smallest numbers are 0), and for a run `trained-4` and `-2`
+    (palettes that are learned with its training data). In files for iOS 18 also `grouped-4` and
+    `-2` (a table for 16 channels) and `pruned-50-palette-4` and `pruned-75-palette-4`.
+
+    Args:
+        model: A run folder, or a Core ML file: an ML Program (`.mlpackage`), or a neural network
+            (`.mlmodel`), which has linear numbers and palettes only.
+        out: The file to write, with the suffix of the original; default: beside the original, with
+            `-small` added to its name.
+        max_loss: The budget in percentage points of accuracy, from 0 to 100.
+        data: The source of the images, such as `mnist` or `folder:photos`. A folder without
+            `train` and `test` is divided: one half chooses, the other reports. A run has its own;
+            its training images choose if it kept none for validation.
+        kinds: The kinds to try, by name; default: all that the file can have.
+        ios: The first iOS version that the result has to run on. 18 allows kinds that need it;
+            default: that of the file.
+        force: Replace an output that exists.
+        progress: Called with the name of each candidate before it is made.
+
+    Returns:
+        All candidates, measured; `path` is None, and nothing is written, if none is within budget.
+
+    Raises:
+        OptionError: An invalid argument; or a file without `data`.
+        ConversionError: The file cannot be compressed.
+        RunError: The run has no Core ML file yet.
+        DataError: The images cannot be loaded, or have other classes.
+        OutputExistsError, OutputError: As in `convert`.
+        CheckFailedError: The file that was written does not give the same as its candidate.
+    """
+    _check_budget(max_loss)
+    asked = None if kinds is None else by_name(kinds)
+    run, path = _file(Path(model))
+    target = Path(out) if out else path.with_name(f"{path.stem}-small{path.suffix}")
+    if target.suffix != path.suffix:
+        raise OptionError(
+            f"the output {target.name} must end in {path.suffix}, as {path.name} does; rename it "
+            f"to {target.stem}{path.suffix}"
+        )
+    if target.exists() and target.resolve() == path.resolve():
+        raise OptionError(f"{target} is the file to compress; choose another --out")
+    check_target(target, force=force)
+    plain = Compressor(path)
+    original = load(path, time_limit=default_time_limit())
+    if not original.classes or original.interface.image is None:
+        raise ConversionError(
+            f"{path} is not an image classifier, so its accuracy cannot be measured; expected one "
+            "image as input and class labels"
+        )
+    _check_ios(ios, plain, path)
+    modern = bool(ios and ios >= IOS18 and plain.ios < IOS18 and not plain.is_network)
+    tried = _possible(asked, plain, run, path, modern=modern)
+    images = _images(run, data, original, path)
+    with temporary_folder() as folder:
+        upgraded = Compressor(upgrade(path, folder)) if modern else plain
+        made: list[tuple[Kind, int, Path]] = []
+        for kind in tried:
+            progress(kind.name)
+            place = folder / f"{kind.name}{path.suffix}"
+            if kind.bits is None:
+                used = plain if plain.can(kind) else upgraded
+                made.append((kind, max(used.ios, plain.ios), used.write(place, kind)))
+            elif (learned := _learned(kind, plain, run, images, folder, place)) is not None:
+                made.append((kind, plain.ios, learned))
+        rows = _measured(path, plain.ios, made, original, images, max_loss)
+        candidates = tuple(sorted(rows[1:], key=lambda each: (each.bytes, each.kind)))
+        best = next((each for each in candidates if each.within and each.smaller > 1), None)
+        if best is not None:
+            file = next(place for kind, _, place in made if kind.name == best.kind)
+            _put(file, target, original, images, force=force)
+    notes = [*images.notes]
+    if best is not None and best.reported_loss > max_loss:
+        notes.append(
+            f"on the {best.reported_on.images} test images {best.kind} loses "
+            f"{best.reported_loss:.2f} percentage points, more than {max_loss:g}"
+        )
+    return Compressed(
+        rows[0],
+        candidates,
+        best.kind if best else None,
+        target if best else None,
+        float(max_loss),
+        tuple(notes),
+    )
+
+
+def _check_budget(max_loss: object) -> None:
+    number = isinstance(max_loss, (int, float)) and not isinstance(max_loss, bool)
+    if not number or not 0 <= float(max_loss) <= 100:  # type: ignore[arg-type]  # NaN fails, too
+        raise OptionError(
+            f"max_loss (--max-loss) is in percentage points of accuracy, from 0 to 100, such as "
+            f"0.3; received: {max_loss!r}"
+        )
+
+
+def _file(model: Path) -> tuple[Run | None, Path]:
+    """The run, if there is one, and its Core ML file."""
+    if not (model / RECIPE).is_file():
+        if (model.absolute().parent / RECIPE).is_file():
+            run = read_run(model.absolute().parent)
+            if run.model is not None and run.model.resolve() == model.resolve():
+                return run, model
+        return None, model
+    run = read_run(model)
+    if run.model is None:
+        raise RunError(
+            f"{model} has no Core ML model yet; resume the run with: "
+            f"{run_command(model, '--resume')}"
+        )
+    return run, run.model
+
+
+def _check_ios(ios: int | None, plain: Compressor, path: Path) -> None:
+    if ios is None:
+        return
+    if not isinstance(ios, int) or ios < plain.ios:
+        raise OptionError(
+            f"ios (--ios) is {ios}, but {path} needs iOS {plain.ios} already; leave it out, or "
+            f"pass {max(IOS18, plain.ios)}"
+        )
+
+
+def _possible(
+    asked: Sequence[Kind] | None, plain: Compressor, run: Run | None, path: Path, *, modern: bool
+) -> list[Kind]:
+    """The kinds to try.
+
+    Raises:
+        OptionError: One that is asked for is not possible.
+    """
+    found = []
+    for kind in KINDS.values() if asked is None else asked:
+        reason = None
+        if plain.is_network and not kind.networks:
+            reason = (
+                f"{path} is a neural network (.mlmodel), which has only "
+                f"{', '.join(each.name for each in KINDS.values() if each.networks)}; convert the "
+                "model again with --format mlpackage"
+            )
+        elif not plain.can(kind) and not modern:
+            reason = f"it needs iOS {kind.ios}, and {path} is for iOS {plain.ios}; add --ios 18"
+        elif kind.bits is not None and (run is None or not (run.folder / WEIGHTS).is_file()):
+            reason = "it is learned with training data; pass a run folder instead of a file"
+        if reason is None:
+            found.append(kind)
+        elif asked is not None:
+            raise OptionError(f"'{kind.name}' is not possible: {reason}")
+    return found
+
+
+def _images(run: Run | None, data: str | None, original: CoreMLModel, path: Path) -> _Images:
+    """The images for the choice, for the report, and for learning.
+
+    Raises:
+        OptionError: There are none.
+        DataError: They cannot be loaded.
+    """
+    spec = original.input_spec
+    large = spec.height * spec.width > LARGE
+    notes: list[str] = []
+    training: Dataset | None = None
+    if run is not None:
+        try:
+            whole = run.load("train")
+            rest, held = whole.split(run.recipe.data.validation, seed=run.recipe.seed)
+            own = (whole if run.on_features else rest), run.load("test")
+        except DataError as error:
+            if data is None:
+                again = command("compress", path, "--data", "SOURCE")
+                raise DataError(f"{error}; to compress with other images: {again}") from error
+        else:
+            training = own[0]
+    if data is not None:
+        choosing, reporting = _other_images(data, original)
+    elif run is None:
+        raise OptionError(
+            f"{path} contains no images to measure the loss on; add them with --data: "
+            + command("compress", path, "--data", "SOURCE")
+        )
+    else:
+        choosing, reporting = _with_frames(run, held), own[1]
+        if run.on_features or not len(held):
+            choosing = own[0]
+            notes.append("the run kept no images for validation: its training images choose")
+    return _Images(
+        _some(choosing, CHOOSING[large]), _some(reporting, REPORTED[large]), training, tuple(notes)
+    )
+
+
+def _with_frames(run: Run, held: Dataset) -> Dataset:
+    """The validation images; of a run with empty scenes, augmented frames of them, too.
+
+    They are the images that the training chooses its best epoch on.
+    """
+    if not run.recipe.data.nothing or run.on_features or not len(held):
+        return held
+    import torch
+
+    from pocketlens.training.batches import Batches
+
+    batches = Batches(run.recipe, held, torch.device("cpu"))
+    frames, labels = batches.validation_frames(held)
+    shown = frames.permute(0, 2, 3, 1).contiguous().numpy()
+    return Dataset(shown, labels.numpy(), batches.classes, name=held.name)
+
+
+def _other_images(source: str, original: CoreMLModel) -> tuple[Dataset, Dataset]:
+    files = FileSource.parse(source)
+    spec = original.input_spec
+    if files is not None and "all" in find_parts(files, complete=False):
+        whole = load_data(source, split="all", input_spec=spec)
+        rest, held = whole.split(0.5, seed=0)
+        return held, rest
+    return tuple(load_data(source, split=split, input_spec=spec) for split in ("train", "test"))  # type: ignore[return-value]  # two
+
+
+def _some(images: Dataset, most: int) -> Dataset:
+    """At most so many of the images, chosen at random, always the same ones."""
+    if len(images) <= most:
+        return images
+    chosen = np.random.default_rng(0).permutation(len(images))[:most]
+    return images.subset(np.sort(chosen))
+
+
+def _learned(
+    kind: Kind,
+    plain: Compressor,
+    run: Run | None,
+    images: _Images,
+    folder: Path,
+    place: Path,
+) -> Path | None:
+    """A candidate whose palettes are learned; None if the weights are not found in the network.
+
+    Raises:
+        ConversionError: The Core ML file of the trained network has other numbers.
+    """
+    assert run is not None  # noqa: PT018 - only runs have such kinds
+    assert kind.bits is not None
+    if images.training is None:
+        return None
+    from pocketlens.conversion.compression.learning import learn
+    from pocketlens.recognizer import Recognizer
+
+    widths = dict.fromkeys((each.key for each in plain.weights), kind.bits)
+    batches, steps = _batches(run, images.training)
+    found = learn(Recognizer.load(run.folder), plain.weights, widths, batches, steps)
+    if found is None:
+        return None
+    from pocketlens.conversion import convert
+
+    check = run.recipe.model
+    whole = convert(
+        found.recognizer,
+        folder / f"learned-{kind.name}{place.suffix}",
+        precision=check.precision,
+        check=False,
+        force=True,
+    )
+    trained = Compressor(whole)
+    trained.file.spec.description.CopyFrom(plain.file.spec.description)
+    encodings = {}
+    for weight in trained.weights:
+        table = found.tables.get(weight.name)
+        if table is None:
+            encoded = kind.encode(weight)
+            if encoded is not None:
+                encodings[weight.key] = encoded
+            continue
+        palette = Palette(assign(weight.array, table), table[None], kind.bits)
+        size = np.abs(weight.array).max()
+        if not np.allclose(palette.dense(), weight.array, rtol=0, atol=2e-3 * float(size)):
+            raise ConversionError(
+                f"{whole}: the weight {weight.name} has other numbers than its palette"
+            )
+        encodings[weight.key] = palette
+    return trained.write(place, kind, encodings)
+
+
+def _batches(run: Run, training: Dataset) -> tuple[Iterator[Batch], int]:
+    """Batches of the run's training images, augmented as in its training; and how many."""
+    import torch
+
+    from pocketlens.data import training_images
+    from pocketlens.training.batches import Batches
+
+    recipe = run.recipe
+    large = recipe.input.height * recipe.input.width > LARGE
+    size = max(2, min(BATCH[large], recipe.training.batch_size, len(training)))
+    recipe = recipe.replace(training={"batch_size": size})
+    if not run.on_features:
+        training = training_images(training, recipe.data, input_spec=recipe.input, seed=recipe.seed)
+    batches = Batches(recipe, training, torch.device("cpu"))
+    epochs = (batches.epoch(number) for number in itertools.count(1))
+    return itertools.chain.from_iterable(epochs), math.ceil(LEARNED_FROM[large] / size)
+
+
+def _measured(
+    path: Path,
+    ios: int,
+    made: Sequence[tuple[Kind, int, Path]],
+    original: CoreMLModel,
+    images: _Images,
+    max_loss: float,
+) -> list[Candidate]:
+    """The original and all candidates, measured."""
+    reference = Remembering(original)
+    files = [("original", "", ios, path), *((k.name, k.text, v, p) for k, v, p in made)]
+    models = [original, *(load(p, time_limit=default_time_limit()) for *_, p in files[1:])]
+    times = milliseconds(models, images.choosing)
+    size = size_on_disk(path)
+    rows: list[Candidate] = []
+    for (name, text, version, file), model, time in zip(files, models, times, strict=True):
+        used = reference if model is original else model
+        chosen = measure(used, reference, images.choosing)
+        reported = measure(used, reference, images.reporting)
+        first = rows[0] if rows else None
+        loss = 100 * (first.chosen_on.accuracy - chosen.accuracy) if first else 0.0
+        told = 100 * (first.reported_on.accuracy - reported.accuracy) if first else 0.0
+        rows.append(
+            Candidate(
+                name,
+                text,
+                version,
+                size_on_disk(file),
+                size / size_on_disk(file),
+                chosen,
+                reported,
+                round(loss, 9),
+                round(told, 9),
+                time,
+                round(loss, 9) <= max_loss,
+            )
+        )
+    return rows
+
+
+def _put(
+    file: Path, target: Path, original: CoreMLModel, images: _Images, *, force: bool
+) -> None:
+    """Copy the chosen candidate to its place, after one more check that it is complete."""
+    import shutil
+
+    with aside(target, force=force) as new:
+        if file.is_dir():
+            shutil.copytree(file, new)
+        else:
+            shutil.copyfile(file, new)
+    written, candidate = load(target), load(file)
+    some = np.asarray(images.choosing.images[:20])
+    same = np.array_equal(written.probabilities(some), candidate.probabilities(some))
+    kept = ("classes", "input_spec", "thresholds")
+    if not same or any(getattr(written, name) != getattr(original, name) for name in kept):
+        raise CheckFailedError(f"{target} does not give the same as the candidate that was chosen")

@@ -1,0 +1,220 @@
+"""Learn the palettes of a network with its training data.
+
+The network is trained for a short time with the numbers of its palettes in place of its weights, to
+give the same probabilities as before (distillation: Hinton, Vinyals and Dean, "Distilling the
+Knowledge in a Neural Network", 2015). The gradients pass through to the weights (Bengio, Léonard
+and Courville, "Estimating or Propagating Gradients Through Stochastic Neurons", 2013), and the
+tables are fitted again every few steps. Statistics of batch normalization stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from pocketlens.conversion.compression.encodings import fit_table
+from pocketlens.conversion.compression.weights import Weight
+from pocketlens.conversion.exporting import frozen_copy
+from pocketlens.recognizer import Recognizer, planes
+from pocketlens.training.batches import Batch
+
+__all__ = ["Learned", "learn"]
+
+LEARNING_RATE = 1e-3
+REFIT = 10
+"""After so many steps, the tables are fitted again."""
+
+FIXED = 0.75
+"""After this share of the steps, the tables stay as they are."""
+
+SAME = 0.01
+"""The largest difference of a weight in the file and in the network, as a share of its size."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A network whose weights have only the numbers of their palettes.
+
+    Args:
+        recognizer: The network, with everything else of the original.
+        tables: The sorted table of each weight in the Core ML file, by the weight's name.
+    """
+
+    recognizer: Recognizer
+    tables: dict[str, NDArray[Any]]
+
+
+@dataclass
+class _Place:
+    """Where a weight of the file is in the network."""
+
+    weight: Weight
+    module: nn.Module
+    name: str
+    scale: Tensor
+    """Per output channel: what conversion multiplies the weight with (batch normalization)."""
+
+
+class _Palette(nn.Module):
+    """Replaces each weight by the nearest number of the table, in units of the Core ML file."""
+
+    table: Tensor
+    scale: Tensor
+
+    def __init__(self, table: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table)
+        self.register_buffer("scale", scale)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight with the numbers of the table; its gradient passes through."""
+        with torch.no_grad():
+            middle = (self.table[1:] + self.table[:-1]) / 2
+            nearest = self.table[torch.bucketize(weight * self.scale, middle)] / self.scale
+        return weight + (nearest - weight).detach()
+
+
+def learn(
+    recognizer: Recognizer,
+    weights: Sequence[Weight],
+    widths: Mapping[str, int],
+    batches: Iterable[Batch],
+    steps: int,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Learned | None:
+    """Learn palettes for the weights of a recognizer's Core ML file.
+
+    Args:
+        recognizer: The trained network; it does not change.
+        weights: The weights in its Core ML file.
+        widths: Bits per index, by the key of a weight.
+        batches: Training images, at least `steps` batches.
+        steps: Number of steps.
+        progress: Called after each step.
+
+    Returns:
+        The result; None if no weight of the file is found in the network.
+    """
+    teacher = frozen_copy(recognizer.network)
+    student = frozen_copy(recognizer.network)
+    places = _places(weights, student)
+    if not places:
+        return None
+    palettes = []
+    student.requires_grad_(False)
+    for place in places:
+        table = fit_table(place.weight.array, widths[place.weight.key])
+        palette = _Palette(_tensor(table), place.scale)
+        getattr(place.module, place.name).requires_grad_(True)
+        parametrize.register_parametrization(place.module, place.name, palette)
+        palettes.append(palette)
+    for name, parameter in student.named_parameters():
+        if name.endswith("bias"):
+            parameter.requires_grad_(True)
+    _train(recognizer, teacher, student, list(zip(places, palettes, strict=True)), batches, steps, progress)
+    tables = {}
+    for place, palette in zip(places, palettes, strict=True):
+        parametrize.remove_parametrizations(place.module, place.name, leave_parametrized=True)
+        tables[place.weight.name] = palette.table.numpy().astype(place.weight.array.dtype)
+    made = Recognizer(
+        student,
+        recognizer.choice,
+        recognizer.classes,
+        recognizer.input_spec,
+        temperature=recognizer.temperature,
+        thresholds=recognizer.thresholds,
+    )
+    return Learned(made, tables)
+
+
+def _train(
+    recognizer: Recognizer,
+    teacher: nn.Module,
+    student: nn.Module,
+    palettes: Sequence[tuple[_Place, _Palette]],
+    batches: Iterable[Batch],
+    steps: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    trained = [each for each in student.parameters() if each.requires_grad]
+    optimizer = torch.optim.Adam(trained, LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step, (images, _, _) in enumerate(batches):
+        if step == steps:
+            break
+        x = planes(images, recognizer.input_spec)
+        with torch.no_grad():
+            wanted = (teacher(x) / recognizer.temperature).log_softmax(1)
+        logits = (student(x) / recognizer.temperature).log_softmax(1)
+        loss = F.kl_div(logits, wanted, reduction="batchmean", log_target=True)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % REFIT == 0 and step < FIXED * steps:
+            for place, palette in palettes:
+                _refit(place, palette)
+        progress(step + 1, steps)
+
+
+def _refit(place: _Place, palette: _Palette) -> None:
+    """Move the numbers of the table to the means of the weights that they stand for."""
+    original = place.module.parametrizations[place.name].original  # type: ignore[index, union-attr]
+    numbers = (original.detach() * place.scale).numpy().astype(place.weight.array.dtype)
+    table = fit_table(numbers, _width(palette), start=palette.table.numpy(), rounds=3)
+    palette.table.copy_(_tensor(table))
+
+
+def _width(palette: _Palette) -> int:
+    return len(palette.table).bit_length() - 1
+
+
+def _tensor(table: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(table.astype(np.float32))
+
+
+def _places(weights: Sequence[Weight], network: nn.Module) -> list[_Place]:
+    """Where the weights of a file are in the network: of equal shape, and equal but for a scale."""
+    tensors = [
+        (module, name, tensor)
+        for module in network.modules()
+        for name, tensor in (
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        )
+        if tensor.ndim >= 2 and tensor.is_floating_point()
+    ]
+    found, taken = [], set()
+    for weight in weights:
+        wanted = torch.from_numpy(weight.array.astype(np.float32))
+        for module, name, tensor in tensors:
+            if tensor.shape != wanted.shape or (id(module), name) in taken:
+                continue
+            scale = _scale_between(tensor.detach(), wanted)
+            if scale is not None:
+                taken.add((id(module), name))
+                found.append(_Place(weight, module, name, scale))
+                break
+    return found
+
+
+def _scale_between(own: Tensor, wanted: Tensor) -> Tensor | None:
+    """The factor per output channel from one to the other; None if there is no such."""
+    rest = tuple(range(1, own.ndim))
+    size = own.square().sum(rest, keepdim=True)
+    scale = (own * wanted).sum(rest, keepdim=True) / size.clamp(min=1e-30)
+    differs = (own * scale - wanted).norm() > SAME * wanted.norm()
+    if differs or not bool(scale.isfinite().all()):
+        return None
+    # A channel that is multiplied by nothing may have any weights.
+    return torch.where(scale.abs() < 1e-12, torch.ones_like(scale), scale)
