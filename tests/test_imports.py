@@ -21,8 +21,9 @@ ORDER = [
     "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks", "data",
     "augment",
     "networks", "recognizer", "training", "evaluation",
-    "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "app", "preview",
-    "report", "stages", "naming", "pipeline", "finetuning", "compression", "cli",
+    "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "compression",
+    "app", "preview",
+    "report", "stages", "naming", "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.

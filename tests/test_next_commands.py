@@ -408,6 +408,24 @@ def a_converted_keras_model(world: World) -> str:
     return world.output("convert", "mein  Modell.keras", "--labels", labels, "--out", "neu.mlmodel")
 
 
+def a_file_to_compress_without_images(world: World) -> str:
+    shutil.copytree(world.model, "mein  Modell.mlpackage")
+    world.added = ["--kinds", "palette-8"]
+    return world.error("compress", "mein  Modell.mlpackage")
+
+
+def a_run_to_compress_without_its_images(world: World) -> str:
+    world.added = ["--kinds", "palette-8"]
+    shutil.copytree(world.pictures, "other")
+    world.words["SOURCE"] = "other"
+    shutil.rmtree(world.pictures)
+    return world.error("compress", world.typed)
+
+
+def an_unfinished_run_to_compress(world: World) -> str:
+    return world.error("compress", world.new_run("data"))
+
+
 def a_finished_training(world: World) -> str:
     Path("r.toml").write_text(world.recipe.to_toml())
     return world.output("train", "r.toml", "--out", world.place / "neu er")
@@ -451,6 +469,11 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "cli/recipes.py:copy": [a_copied_recipe],
     "cli/train.py:train": [a_finished_training],
     "cli/verify.py:verify": [models_to_compare],
+    "compression.py:_file": [an_unfinished_run_to_compress],
+    "compression.py:_images": [
+        a_file_to_compress_without_images,
+        a_run_to_compress_without_its_images,
+    ],
     "data/idx_loading.py:_download": [no_mnist],
     "data/idx_loading.py:load_idx_set": [no_mnist],
     "data/loading.py:_resolve_auto": [no_mnist],

@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Training": ("training", "recognizer", "callbacks", "history", "networks"),
     "Predictions": ("prediction", "numbers", "explanation"),
     "Evaluation": ("evaluation",),
-    "Core ML": ("conversion", "coreml"),
+    "Core ML": ("conversion", "coreml", "compression"),
     "App, preview, report": ("app", "preview", "report"),
     "Errors and plug-ins": ("errors", "registry"),
 }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +178,7 @@ def compress(
     kinds: Sequence[str] | None = None,
     ios: int | None = None,
     force: bool = False,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], object] = str,
 ) -> Compressed:
     """Write a Core ML image classifier again, as small as a loss of accuracy allows.
 
@@ -255,7 +255,7 @@ def compress(
                 made.append((kind, plain.ios, learned))
         rows = _measured(path, plain.ios, made, original, images, max_loss)
         candidates = tuple(sorted(rows[1:], key=lambda each: (each.bytes, each.kind)))
-        best = next((each for each in candidates if each.within and each.smaller > 1), None)
+        best = smallest_within(candidates)
         if best is not None:
             file = next(place for kind, _, place in made if kind.name == best.kind)
             _put(file, target, original, images, force=force)
@@ -273,6 +273,12 @@ def compress(
         float(max_loss),
         tuple(notes),
     )
+
+
+def smallest_within(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The smallest candidate within the budget that is smaller than the original; None without."""
+    fitting = [each for each in candidates if each.within and each.smaller > 1]
+    return min(fitting, key=lambda each: each.bytes, default=None)
 
 
 def _check_budget(max_loss: object) -> None:
@@ -426,7 +432,7 @@ def _learned(
     Raises:
         ConversionError: The Core ML file of the trained network has other numbers.
     """
-    assert run is not None  # noqa: PT018 - only runs have such kinds
+    assert run is not None  # only runs have such kinds
     assert kind.bits is not None
     if images.training is None:
         return None
@@ -526,9 +532,7 @@ def _measured(
     return rows
 
 
-def _put(
-    file: Path, target: Path, original: CoreMLModel, images: _Images, *, force: bool
-) -> None:
+def _put(file: Path, target: Path, original: CoreMLModel, images: _Images, *, force: bool) -> None:
     """Copy the chosen candidate to its place, after one more check that it is complete."""
     import shutil
 

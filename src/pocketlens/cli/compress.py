@@ -11,7 +11,6 @@ from pocketlens.cli.datasets import source_name
 from pocketlens.cli.inputs import is_core_ml, is_run
 from pocketlens.cli.shell import Force, Json, Out, command, print_json, say
 from pocketlens.cli.terminal import note
-from pocketlens.commands import command as command_line
 from pocketlens.errors import CheckFailedError, OptionError
 
 
@@ -58,8 +57,8 @@ def compress(
 
     if not is_run(model) and not is_core_ml(model):
         raise OptionError(
-            f"{model} is not a Core ML file (.mlpackage or .mlmodel); convert it first: "
-            + command_line("convert", model)
+            f"{model} is neither a run folder nor a Core ML file (.mlpackage or .mlmodel); convert "
+            "the model to Core ML first"
         )
     if figure is not None:
         check_suffix(figure)

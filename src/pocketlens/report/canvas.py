@@ -243,6 +243,18 @@ def gallery(
     return save(figure, path)
 
 
+def check_suffix(path: str | Path) -> str:
+    """The suffix of a figure's file in lower case.
+
+    Raises:
+        OptionError: It is neither `.png` nor `.svg`.
+    """
+    kind = Path(path).suffix.lower()
+    if kind not in (".png", ".svg"):
+        raise OptionError(f"a figure must be a .png or .svg file; received: {path}")
+    return kind
+
+
 def save(figure: Figure, path: str | Path) -> Path:
     """Save a figure as PNG or SVG, chosen by the path's suffix.
 
@@ -250,10 +262,7 @@ def save(figure: Figure, path: str | Path) -> Path:
         OptionError: The suffix is neither `.png` nor `.svg`.
         OutputError: The file cannot be written.
     """
-    target = Path(path)
-    kind = target.suffix.lower()
-    if kind not in (".png", ".svg"):
-        raise OptionError(f"a figure must be a .png or .svg file; received: {target}")
+    target, kind = Path(path), check_suffix(path)
     from matplotlib import rcParams
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -76,7 +76,8 @@ class Palette:
         groups = groups * len(self.table) // self.indices.shape[self.axis]
         shape = [1] * self.indices.ndim
         shape[self.axis] = -1
-        return self.table[groups.reshape(shape), self.indices]
+        found: NDArray[Any] = self.table[groups.reshape(shape), self.indices]
+        return found
 
     @property
     def bits(self) -> float:

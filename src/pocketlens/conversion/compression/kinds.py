@@ -80,7 +80,12 @@ def _rows() -> list[Kind]:
         text = f"palettes of {1 << width} numbers"
         rows.append(Kind(f"palette-{width}", text, _palette(width), networks=True))
     rows.append(
-        Kind("mixed-4", "palettes: 16 numbers for large weights, else 256", _palette(4), networks=True)
+        Kind(
+            "mixed-4",
+            "palettes: 16 numbers for large weights, else 256",
+            _palette(4),
+            networks=True,
+        )
     )
     for width in (4, 2):
         text = f"palettes of {1 << width} numbers per {GROUP} channels"
@@ -93,9 +98,7 @@ def _rows() -> list[Kind]:
         rows.append(Kind(name, more, _pruned(percent / 100, 4), ios=18))
     for width in (4, 2):
         text = f"palettes of {1 << width} numbers, learned with the training data"
-        rows.append(
-            Kind(f"trained-{width}", text, _palette(width), networks=True, bits=width)
-        )
+        rows.append(Kind(f"trained-{width}", text, _palette(width), networks=True, bits=width))
     return rows
 
 

@@ -9,7 +9,7 @@ tables are fitted again every few steps. Statistics of batch normalization stay 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +88,6 @@ def learn(
     widths: Mapping[str, int],
     batches: Iterable[Batch],
     steps: int,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Learned | None:
     """Learn palettes for the weights of a recognizer's Core ML file.
 
@@ -99,7 +97,6 @@ def learn(
         widths: Bits per index, by the key of a weight.
         batches: Training images, at least `steps` batches.
         steps: Number of steps.
-        progress: Called after each step.
 
     Returns:
         The result; None if no weight of the file is found in the network.
@@ -120,7 +117,8 @@ def learn(
     for name, parameter in student.named_parameters():
         if name.endswith("bias"):
             parameter.requires_grad_(True)
-    _train(recognizer, teacher, student, list(zip(places, palettes, strict=True)), batches, steps, progress)
+    pairs = list(zip(places, palettes, strict=True))
+    _train(recognizer, teacher, student, pairs, batches, steps)
     tables = {}
     for place, palette in zip(places, palettes, strict=True):
         parametrize.remove_parametrizations(place.module, place.name, leave_parametrized=True)
@@ -143,7 +141,6 @@ def _train(
     palettes: Sequence[tuple[_Place, _Palette]],
     batches: Iterable[Batch],
     steps: int,
-    progress: Callable[[int, int], None],
 ) -> None:
     trained = [each for each in student.parameters() if each.requires_grad]
     optimizer = torch.optim.Adam(trained, LEARNING_RATE)
@@ -164,7 +161,6 @@ def _train(
         if step % REFIT == 0 and step < FIXED * steps:
             for place, palette in palettes:
                 _refit(place, palette)
-        progress(step + 1, steps)
 
 
 def _refit(place: _Place, palette: _Palette) -> None:

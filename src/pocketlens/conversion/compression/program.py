@@ -135,8 +135,10 @@ def _rewrite(
         for inner in operation.blocks:
             _rewrite(inner, encodings, stored, modern=modern)
         encoding = encodings.get(_key(operation) or "")
-        rewritten += [operation] if encoding is None else _compressed(
-            operation, encoding, stored, modern=modern
+        rewritten += (
+            [operation]
+            if encoding is None
+            else _compressed(operation, encoding, stored, modern=modern)
         )
     copies = [type(each).FromString(each.SerializeToString()) for each in rewritten]
     del block.operations[:]

@@ -65,10 +65,9 @@ def pack(numbers: NDArray[Any], bits: int, *, highest_first: bool = False) -> by
         bits: Bits per number, 1 to 8.
         highest_first: As a neural network stores them; an ML Program starts with the lowest bit.
     """
-    order = "big" if highest_first else "little"
     rows = np.unpackbits(
         numbers.reshape(-1, 1).astype(np.uint8), axis=1, bitorder="little", count=bits
     )
     if highest_first:
-        rows = rows[:, ::-1]
-    return np.packbits(rows.reshape(-1), bitorder=order).tobytes()
+        return np.packbits(rows[:, ::-1].reshape(-1), bitorder="big").tobytes()
+    return np.packbits(rows.reshape(-1), bitorder="little").tobytes()
