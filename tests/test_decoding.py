@@ -148,6 +148,13 @@ def test_damaged_files_are_image_errors(kind: str) -> None:
             open_image(bytes(damaged), max_pixels=1_000_000)
 
 
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_of_32_bits_are_refused(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (9, 9)).save(tmp_path / "deep.tiff")
+    with pytest.raises(ImageError, match=rf"deep.tiff has mode {mode} \(32-bit gray\); expected 8"):
+        open_image(tmp_path / "deep.tiff")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")

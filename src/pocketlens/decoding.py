@@ -264,7 +264,7 @@ def _decode(file: ImageFile, name: str, max_pixels: int, use: str, side: int = 0
             if side:
                 image.draft(None, (side, side))
             image.load()
-            return _upright(image, file)
+            return _upright(image, file, name)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ImageError(f"{name} cannot be read as an image: it is damaged") from error
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
@@ -288,7 +288,7 @@ def _register_heif() -> bool:
     return True
 
 
-def _upright(image: Image.Image, file: ImageFile) -> Image.Image:
+def _upright(image: Image.Image, file: ImageFile, name: str) -> Image.Image:
     from PIL import Image
 
     orientation = file.orientation
@@ -303,7 +303,7 @@ def _upright(image: Image.Image, file: ImageFile) -> Image.Image:
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    upright = to_gray_or_rgb(image)
+    upright = to_gray_or_rgb(image, name)
     if orientation in turns:
         upright = upright.transpose(turns[orientation])
     elif upright is image and file.format != "JPEG":
@@ -314,8 +314,12 @@ def _upright(image: Image.Image, file: ImageFile) -> Image.Image:
     return upright
 
 
-def to_gray_or_rgb(image: Image.Image) -> Image.Image:
+def to_gray_or_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
     """An image as mode `L` or `RGB`; transparent parts become white.
+
+    Args:
+        image: The image.
+        name: The subject of the error message.
 
     Raises:
         ImageError: It has 32 bits per channel.
@@ -329,7 +333,7 @@ def to_gray_or_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError(
-            f"the image has mode {image.mode} (32-bit gray); expected 8 or 16 bits per channel"
+            f"{name} has mode {image.mode} (32-bit gray); expected 8 or 16 bits per channel"
         )
     if image.has_transparency_data:
         background = Image.new("RGBA", image.size, "white")

@@ -56,7 +56,7 @@ class ImageFile:
         orientation: EXIF orientation, 1 (upright) to 8.
         scans: How often the decoder goes over all pixels.
         pixels: The most pixels that are held at once, if more than `width * height`.
-        animated: Whether more frames follow the first one.
+        animated: Whether more frames or pages follow the first one.
     """
 
     format: str
@@ -342,12 +342,15 @@ def _tiff(content: bytes) -> ImageFile:
         scans = max(1, *(content.count(b"\xff\xda", at, at + length) for at, length in parts), 1)
     width, height, *sides = (tags.get(tag, (0,))[0] for tag in (WIDTH, LENGTH, *TILE_SIDES))
     orientation = tags.get(ORIENTATION, (1,))[0]
+    end = first + count * size
+    more = any(content[end : end + (8 if big else 4)])  # the place of the next page
     # The shorter list of tags is written in the place of the old one, and no page follows it.
     kept.pop(ORIENTATION, None)
     directory = struct.pack(f"{order}{count_code}", len(kept)) + b"".join(kept.values())
     directory += bytes(8 if big else 4)
     whole = content[:start] + directory + content[start + len(directory) :]
-    return ImageFile("TIFF", whole, width, height, orientation, scans, sides[0] * sides[1])
+    pixels = sides[0] * sides[1]
+    return ImageFile("TIFF", whole, width, height, orientation, scans, pixels, animated=more)
 
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")

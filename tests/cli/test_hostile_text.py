@@ -259,3 +259,11 @@ def _replace(content: Any, path: tuple[Any, ...]) -> None:
     for key in path[:-1]:
         content = content[key]
     content[path[-1]] = ALL
+
+
+def test_a_class_is_one_line_of_the_table(tmp_path: Path) -> None:
+    for name in ("two\nlines", "[red]x", "plain"):
+        (tmp_path / name).mkdir()
+    _, out, _ = clean("data", "check", tmp_path, status=1)
+    rows = [line.split() for line in out.splitlines()[1:4]]
+    assert rows == [["[red]x", "0"], ["plain", "0"], ["two\\nlines", "0"]]

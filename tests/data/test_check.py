@@ -166,6 +166,7 @@ FOUND: list[tuple[str, Callable[[Path], list[str]]]] = [
     ("animated", lambda photos: animate(photos, "gif")),
     ("animated", lambda photos: animate(photos, "webp")),
     ("animated", lambda photos: animate(photos, "png")),
+    ("animated", lambda photos: animate(photos, "tiff")),
     ("tiny", tiny),
     ("odd_shape", long),
     ("similar_class_names", similar_names),

@@ -182,6 +182,7 @@ def _print_check(found: DataCheck) -> None:
     from rich.table import Table
 
     from pocketlens.cli.terminal import console
+    from pocketlens.errors import printable
 
     splits = [*found.counts]
     names = list(dict.fromkeys(name for each in found.counts.values() for name in each))
@@ -190,7 +191,9 @@ def _print_check(found: DataCheck) -> None:
     for split in splits:
         table.add_column("images" if split == "all" else split, justify="right")
     for name in names[:SHOWN_CLASSES]:
-        table.add_row(name, *(f"{found.counts[split].get(name, 0):,}" for split in splits))
+        table.add_row(
+            printable(name), *(f"{found.counts[split].get(name, 0):,}" for split in splits)
+        )
     terminal = console()
     terminal.print(table)
     if len(names) > SHOWN_CLASSES:

@@ -55,7 +55,7 @@ PROBLEMS: dict[Kind, str] = {
 NOTES: dict[Kind, str] = {
     "copies": "are identical to others of their class; they stay in one split",
     "near_duplicates": "show nearly the same as others of their class; they stay in one split",
-    "animated": "are animated; only the first frame is used",
+    "animated": "have several frames or pages; only the first one is used",
     "tiny": f"have a side below {TINY} pixels",
     "odd_shape": f"are more than {ODD_SHAPE:g} times as long as wide; a crop loses much of them",
     "imbalance": f"the largest class has more than {IMBALANCE:g} times as many as the smallest",

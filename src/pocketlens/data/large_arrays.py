@@ -30,7 +30,7 @@ __all__ = [
     "take",
 ]
 
-IN_MEMORY = 512 << 20
+IN_MEMORY = 128 << 20
 """The most bytes of prepared images that are kept in memory."""
 
 BLOCK = 16 << 20

@@ -129,7 +129,7 @@ def load_data(
 ) -> Dataset:
     """Load labeled images.
 
-    Images of a folder or CSV file that need more than 512 MB are kept in a file in the cache folder
+    Images of a folder or CSV file that need more than 128 MB are kept in a file in the cache folder
     (`POCKETLENS_CACHE`, else the user's) instead of in memory.
 
     Args:
