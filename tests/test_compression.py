@@ -14,9 +14,9 @@ import pytest
 
 import pocketlens
 from command_line import error_of, run_command
-from pocketlens import compression
-from pocketlens.compression import Candidate, Compressed, compress
+from pocketlens.compression import compress
 from pocketlens.conversion.compression.measuring import Measured
+from pocketlens.conversion.compression.results import Candidate, Compressed, smallest_within
 from pocketlens.coreml import inspect, load
 from pocketlens.errors import ConversionError, DataError, OutputExistsError
 from pocketlens.files import size_on_disk
@@ -80,10 +80,10 @@ def candidate(kind: str, size: int, loss: float, **changes: Any) -> Candidate:
 
 def test_the_choice() -> None:
     rows = [candidate("a", 100, 5.0), candidate("b", 200, 0.3), candidate("c", 300, 0.0)]
-    assert compression.smallest_within(rows) == rows[1]
+    assert smallest_within(rows) == rows[1]
     larger = candidate("d", 1100, 0.0)
-    assert compression.smallest_within([rows[0], larger]) is None
-    assert compression.smallest_within([]) is None
+    assert smallest_within([rows[0], larger]) is None
+    assert smallest_within([]) is None
 
 
 def test_nothing_is_written_without_a_candidate(bars_run: Path, tmp_path: Path) -> None:

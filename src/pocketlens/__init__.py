@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pocketlens.app import check_app as check_app
     from pocketlens.app import create_app as create_app
     from pocketlens.callbacks import Callback as Callback
-    from pocketlens.compression import Candidate as Candidate
-    from pocketlens.compression import Compressed as Compressed
     from pocketlens.compression import compress as compress
     from pocketlens.conversion import KerasPredictor as KerasPredictor
     from pocketlens.conversion import ModelMetadata as ModelMetadata
     from pocketlens.conversion import convert as convert
     from pocketlens.conversion import verify_arrays as verify_arrays
     from pocketlens.conversion.compression.measuring import Measured as Measured
+    from pocketlens.conversion.compression.results import Candidate as Candidate
+    from pocketlens.conversion.compression.results import Compressed as Compressed
     from pocketlens.coreml import ChosenMeaning as ChosenMeaning
     from pocketlens.coreml import CoreMLModel as CoreMLModel
     from pocketlens.coreml import Feature as Feature
@@ -118,12 +118,12 @@ _HOME = {
     "Calibration": "evaluation",
     "CalibrationBin": "evaluation",
     "Callback": "callbacks",
-    "Candidate": "compression",
+    "Candidate": "conversion.compression.results",
     "Check": "run_folder",
     "Choice": "recipe_options",
     "ClassScore": "evaluation",
     "ChosenMeaning": "coreml",
-    "Compressed": "compression",
+    "Compressed": "conversion.compression.results",
     "CoreMLModel": "coreml",
     "Corrected": "finetuning",
     "DataCheck": "data.check",

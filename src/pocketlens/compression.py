@@ -6,21 +6,20 @@ result is not reported on.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pocketlens.commands import command
 from pocketlens.conversion.compression import Compressor
-from pocketlens.conversion.compression.encodings import Palette, assign
 from pocketlens.conversion.compression.kinds import KINDS, Kind, by_name
-from pocketlens.conversion.compression.measuring import Measured, measure, milliseconds
-from pocketlens.conversion.compression.upgrading import IOS18, upgrade
+from pocketlens.conversion.compression.measuring import measure, milliseconds
+from pocketlens.conversion.compression.results import Candidate, Compressed, smallest_within
+from pocketlens.conversion.compression.upgrading import upgrade
 from pocketlens.conversion.package import check_target
 from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.time_limit import default_time_limit
@@ -34,14 +33,13 @@ from pocketlens.errors import (
     OptionError,
     RunError,
 )
-from pocketlens.evaluation.accuracy import percent
-from pocketlens.files import aside, size_on_disk, size_text, temporary_folder
+from pocketlens.files import aside, size_on_disk, temporary_folder
 from pocketlens.prediction import Remembering
 from pocketlens.run_contents import RECIPE, WEIGHTS, run_command
 from pocketlens.run_folder import Run, read_run
 
 if TYPE_CHECKING:
-    from pocketlens.training.batches import Batch
+    pass
 
 __all__ = ["Candidate", "Compressed", "compress"]
 
@@ -53,110 +51,6 @@ CHOOSING = {False: 4000, True: 400}
 
 REPORTED = {False: 10_000, True: 1000}
 """The most images to report on."""
-
-LEARNED_FROM = {False: 60_000, True: 1600}
-"""The number of images that palettes are learned from, repeated if there are fewer."""
-
-BATCH = {False: 256, True: 16}
-"""Images per step of the learning, at most."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A file that was measured.
-
-    Args:
-        kind: The kind of compression; `original` for the file itself.
-        text: What that is, in a few words.
-        ios: The first iOS version that can run the file.
-        bytes: Its size on disk; of a package, of all files in it.
-        smaller: How many times smaller it is than the original.
-        chosen_on: On the images for the choice.
-        reported_on: On the images for the report.
-        loss: Percentage points of accuracy that it loses on the images for the choice.
-        reported_loss: The same on the images for the report.
-        milliseconds: Median time of one image on this computer.
-        within: Whether `loss` is within the budget.
-    """
-
-    kind: str
-    text: str
-    ios: int
-    bytes: int
-    smaller: float
-    chosen_on: Measured
-    reported_on: Measured
-    loss: float
-    reported_loss: float
-    milliseconds: float
-    within: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON."""
-        return {
-            **vars(self),
-            "chosen_on": self.chosen_on.to_dict(),
-            "reported_on": self.reported_on.to_dict(),
-        }
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """The result of `compress`.
-
-    Args:
-        original: The file itself.
-        candidates: All candidates, the smallest first.
-        chosen: The kind that was written; None if no candidate is within the budget.
-        path: The file that was written; None without one.
-        max_loss: The budget, in percentage points of accuracy.
-        notes: What the user should know.
-    """
-
-    original: Candidate
-    candidates: tuple[Candidate, ...]
-    chosen: str | None
-    path: Path | None
-    max_loss: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def best(self) -> Candidate | None:
-        """The candidate that was written."""
-        return next((each for each in self.candidates if each.kind == self.chosen), None)
-
-    def __str__(self) -> str:
-        rows = [self.original, *self.candidates]
-        width = max(len(each.kind) for each in rows)
-        lines = [
-            f"{'':2}{'kind':{width}} {'iOS':>4} {'size':>9} {'smaller':>8}  {'loss':>6}  "
-            f"{'accuracy (95 % interval)':30} {'agreement':>9} {'max |Δp|':>9} {'ms':>7}"
-        ]
-        for each in rows:
-            mark = ">" if each.kind == self.chosen else " "
-            lines.append(
-                f"{mark:2}{each.kind:{width}} {each.ios:>4} {size_text(each.bytes):>9} "
-                f"{each.smaller:>7.2f}×  {each.loss:>6.2f}  {each.reported_on!s:30} "
-                f"{percent(each.reported_on.agreement):>9} "
-                f"{each.reported_on.max_difference:>9.3f} {each.milliseconds:>7.2f}"
-            )
-        lines.append(
-            f"loss: percentage points on the {self.original.chosen_on.images:,} images for the "
-            f"choice, at most {self.max_loss:g}; accuracy, agreement and |Δp| with the original: "
-            f"on {self.original.reported_on.images:,} other images; ms: per image, here"
-        )
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON."""
-        return {
-            "original": self.original.to_dict(),
-            "candidates": [each.to_dict() for each in self.candidates],
-            "chosen": self.chosen,
-            "path": None if self.path is None else str(self.path),
-            "max_loss": self.max_loss,
-            "notes": list(self.notes),
-        }
 
 
 @dataclass(frozen=True)
@@ -238,28 +132,29 @@ def compress(
             f"{path} is not an image classifier, so its accuracy cannot be measured; expected one "
             "image as input and class labels"
         )
-    _check_ios(ios, plain, path)
-    modern = bool(ios and ios >= IOS18 and plain.ios < IOS18 and not plain.is_network)
-    tried = _possible(asked, plain, run, path, modern=modern)
+    allowed = plain.ios if ios is None else ios
+    if not isinstance(allowed, int) or allowed < plain.ios:
+        raise OptionError(
+            f"ios (--ios) is {ios}, but {path} needs iOS {plain.ios} already; leave it out, or "
+            f"pass {max(18, plain.ios)}"
+        )
+    tried = _possible(asked, plain, run, path, allowed)
     images = _images(run, data, original, path)
+    notes = [*images.notes]
     with temporary_folder() as folder:
-        upgraded = Compressor(upgrade(path, folder)) if modern else plain
-        made: list[tuple[Kind, int, Path]] = []
-        for kind in tried:
-            progress(kind.name)
-            place = folder / f"{kind.name}{path.suffix}"
-            if kind.bits is None:
-                used = plain if plain.can(kind) else upgraded
-                made.append((kind, max(used.ios, plain.ios), used.write(place, kind)))
-            elif (learned := _learned(kind, plain, run, images, folder, place)) is not None:
-                made.append((kind, plain.ios, learned))
+        made = _made(tried, plain, run, images, folder, progress)
+        missing = [
+            kind.name for kind in tried if kind.name not in {each.name for each, _, _ in made}
+        ]
+        if missing:
+            why = "the run's training images" if images.training is None else "the run's weights"
+            notes.append(f"{', '.join(missing)} left out: {why} are not those of {path}")
         rows = _measured(path, plain.ios, made, original, images, max_loss)
         candidates = tuple(sorted(rows[1:], key=lambda each: (each.bytes, each.kind)))
         best = smallest_within(candidates)
         if best is not None:
             file = next(place for kind, _, place in made if kind.name == best.kind)
             _put(file, target, original, images, force=force)
-    notes = [*images.notes]
     if best is not None and best.reported_loss > max_loss:
         notes.append(
             f"on the {best.reported_on.images} test images {best.kind} loses "
@@ -275,10 +170,36 @@ def compress(
     )
 
 
-def smallest_within(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The smallest candidate within the budget that is smaller than the original; None without."""
-    fitting = [each for each in candidates if each.within and each.smaller > 1]
-    return min(fitting, key=lambda each: each.bytes, default=None)
+def _made(
+    kinds: Sequence[Kind],
+    plain: Compressor,
+    run: Run | None,
+    images: _Images,
+    folder: Path,
+    progress: Callable[[str], object],
+) -> list[tuple[Kind, int, Path]]:
+    """The candidates: kind, first iOS version and file; without those that cannot be learned."""
+    newer: dict[int, Compressor] = {}
+    found: list[tuple[Kind, int, Path]] = []
+    for kind in kinds:
+        progress(kind.name)
+        place = folder / f"{kind.name}{plain.file.path.suffix}"
+        used = plain
+        if not plain.can(kind):
+            if kind.ios not in newer:
+                newer[kind.ios] = Compressor(upgrade(plain.file.path, kind.ios, folder))
+            used = newer[kind.ios]
+        if kind.bits is None:
+            found.append((kind, plain.needs(kind), used.write(place, kind)))
+            continue
+        if run is None or images.training is None:
+            continue
+        from pocketlens.conversion.compression.learning import write_learned
+
+        recipe = run.recipe
+        if write_learned(place, kind, plain, run.folder, recipe, images.training):
+            found.append((kind, plain.needs(kind), place))
+    return found
 
 
 def _check_budget(max_loss: object) -> None:
@@ -293,11 +214,8 @@ def _check_budget(max_loss: object) -> None:
 def _file(model: Path) -> tuple[Run | None, Path]:
     """The run, if there is one, and its Core ML file."""
     if not (model / RECIPE).is_file():
-        if (model.absolute().parent / RECIPE).is_file():
-            run = read_run(model.absolute().parent)
-            if run.model is not None and run.model.resolve() == model.resolve():
-                return run, model
-        return None, model
+        folder = model.absolute().parent
+        return (read_run(folder) if (folder / RECIPE).is_file() else None), model
     run = read_run(model)
     if run.model is None:
         raise RunError(
@@ -307,41 +225,37 @@ def _file(model: Path) -> tuple[Run | None, Path]:
     return run, run.model
 
 
-def _check_ios(ios: int | None, plain: Compressor, path: Path) -> None:
-    if ios is None:
-        return
-    if not isinstance(ios, int) or ios < plain.ios:
-        raise OptionError(
-            f"ios (--ios) is {ios}, but {path} needs iOS {plain.ios} already; leave it out, or "
-            f"pass {max(IOS18, plain.ios)}"
-        )
-
-
 def _possible(
-    asked: Sequence[Kind] | None, plain: Compressor, run: Run | None, path: Path, *, modern: bool
+    asked: Sequence[Kind] | None, plain: Compressor, run: Run | None, path: Path, allowed: int
 ) -> list[Kind]:
     """The kinds to try.
 
     Raises:
-        OptionError: One that is asked for is not possible.
+        OptionError: One that is asked for is not possible, or none is.
     """
-    found = []
+    found: list[Kind] = []
+    first = ""
     for kind in KINDS.values() if asked is None else asked:
-        reason = None
+        reason = ""
+        needed = plain.needs(kind)
         if plain.is_network and not kind.networks:
             reason = (
                 f"{path} is a neural network (.mlmodel), which has only "
                 f"{', '.join(each.name for each in KINDS.values() if each.networks)}; convert the "
                 "model again with --format mlpackage"
             )
-        elif not plain.can(kind) and not modern:
-            reason = f"it needs iOS {kind.ios}, and {path} is for iOS {plain.ios}; add --ios 18"
+        elif needed > allowed:
+            reason = f"it needs iOS {needed}, and {path} is for iOS {plain.ios}; add --ios {needed}"
         elif kind.bits is not None and (run is None or not (run.folder / WEIGHTS).is_file()):
             reason = "it is learned with training data; pass a run folder instead of a file"
-        if reason is None:
+        if not reason:
             found.append(kind)
-        elif asked is not None:
-            raise OptionError(f"'{kind.name}' is not possible: {reason}")
+            continue
+        first = first or f"'{kind.name}' is not possible: {reason}"
+        if asked is not None:
+            raise OptionError(first)
+    if not found:
+        raise OptionError(first)
     return found
 
 
@@ -419,79 +333,6 @@ def _some(images: Dataset, most: int) -> Dataset:
     return images.subset(np.sort(chosen))
 
 
-def _learned(
-    kind: Kind,
-    plain: Compressor,
-    run: Run | None,
-    images: _Images,
-    folder: Path,
-    place: Path,
-) -> Path | None:
-    """A candidate whose palettes are learned; None if the weights are not found in the network.
-
-    Raises:
-        ConversionError: The Core ML file of the trained network has other numbers.
-    """
-    assert run is not None  # only runs have such kinds
-    assert kind.bits is not None
-    if images.training is None:
-        return None
-    from pocketlens.conversion.compression.learning import learn
-    from pocketlens.recognizer import Recognizer
-
-    widths = dict.fromkeys((each.key for each in plain.weights), kind.bits)
-    batches, steps = _batches(run, images.training)
-    found = learn(Recognizer.load(run.folder), plain.weights, widths, batches, steps)
-    if found is None:
-        return None
-    from pocketlens.conversion import convert
-
-    check = run.recipe.model
-    whole = convert(
-        found.recognizer,
-        folder / f"learned-{kind.name}{place.suffix}",
-        precision=check.precision,
-        check=False,
-        force=True,
-    )
-    trained = Compressor(whole)
-    trained.file.spec.description.CopyFrom(plain.file.spec.description)
-    encodings = {}
-    for weight in trained.weights:
-        table = found.tables.get(weight.name)
-        if table is None:
-            encoded = kind.encode(weight)
-            if encoded is not None:
-                encodings[weight.key] = encoded
-            continue
-        palette = Palette(assign(weight.array, table), table[None], kind.bits)
-        size = np.abs(weight.array).max()
-        if not np.allclose(palette.dense(), weight.array, rtol=0, atol=2e-3 * float(size)):
-            raise ConversionError(
-                f"{whole}: the weight {weight.name} has other numbers than its palette"
-            )
-        encodings[weight.key] = palette
-    return trained.write(place, kind, encodings)
-
-
-def _batches(run: Run, training: Dataset) -> tuple[Iterator[Batch], int]:
-    """Batches of the run's training images, augmented as in its training; and how many."""
-    import torch
-
-    from pocketlens.data import training_images
-    from pocketlens.training.batches import Batches
-
-    recipe = run.recipe
-    large = recipe.input.height * recipe.input.width > LARGE
-    size = max(2, min(BATCH[large], recipe.training.batch_size, len(training)))
-    recipe = recipe.replace(training={"batch_size": size})
-    if not run.on_features:
-        training = training_images(training, recipe.data, input_spec=recipe.input, seed=recipe.seed)
-    batches = Batches(recipe, training, torch.device("cpu"))
-    epochs = (batches.epoch(number) for number in itertools.count(1))
-    return itertools.chain.from_iterable(epochs), math.ceil(LEARNED_FROM[large] / size)
-
-
 def _measured(
     path: Path,
     ios: int,
@@ -533,17 +374,19 @@ def _measured(
 
 
 def _put(file: Path, target: Path, original: CoreMLModel, images: _Images, *, force: bool) -> None:
-    """Copy the chosen candidate to its place, after one more check that it is complete."""
-    import shutil
-
+    """Copy the chosen candidate to its place; before it gets its name, it is loaded and checked."""
+    some = np.asarray(images.choosing.images[:20])
+    wanted = load(file).probabilities(some)
     with aside(target, force=force) as new:
         if file.is_dir():
             shutil.copytree(file, new)
         else:
             shutil.copyfile(file, new)
-    written, candidate = load(target), load(file)
-    some = np.asarray(images.choosing.images[:20])
-    same = np.array_equal(written.probabilities(some), candidate.probabilities(some))
-    kept = ("classes", "input_spec", "thresholds")
-    if not same or any(getattr(written, name) != getattr(original, name) for name in kept):
-        raise CheckFailedError(f"{target} does not give the same as the candidate that was chosen")
+        written = load(new)
+        same = np.array_equal(written.probabilities(some), wanted)
+        kept = ("classes", "input_spec", "thresholds")
+        if not same or any(getattr(written, name) != getattr(original, name) for name in kept):
+            raise CheckFailedError(
+                f"{target} would not give the same as the candidate that was chosen; nothing was "
+                "written"
+            )

@@ -48,7 +48,7 @@ def files(
     source = make_recognizer(SPEC)
     found = {"mlmodel": convert(source, folder / "m.mlmodel", check=False)}
     found["ios16"] = convert(source, folder / "m.mlpackage", check=False)
-    found["ios18"] = upgrade(found["ios16"], folder)
+    found["ios18"] = upgrade(found["ios16"], 18, folder)
     return found
 
 

@@ -9,7 +9,7 @@ from pocketlens.files import size_text
 from pocketlens.report.canvas import BLUE, INK, MUTED, ORANGE, new_figure, save, style
 
 if TYPE_CHECKING:
-    from pocketlens.compression import Compressed
+    from pocketlens.conversion.compression.results import Compressed
 
 __all__ = ["draw_compression"]
 

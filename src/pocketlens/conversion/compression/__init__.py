@@ -25,6 +25,9 @@ __all__ = ["Compressor"]
 FIRST_IOS = {1: 11, 2: 11, 3: 12, 4: 13, 5: 14, 6: 15, 7: 16, 8: 17, 9: 18, 10: 26}
 """The first iOS version for each specification version."""
 
+PROGRAM_IOS = {5: 15, 6: 16, 7: 17, 8: 18, 9: 26}
+"""The iOS version of each opset of an ML Program."""
+
 
 class Compressor:
     """Writes smaller versions of a Core ML file.
@@ -84,9 +87,18 @@ class Compressor:
         """The first iOS version that can run the file."""
         return FIRST_IOS[self.file.spec.specificationVersion]
 
+    def needs(self, kind: Kind) -> int:
+        """The first iOS version that can run the file with a kind of compression.
+
+        A program whose own operations are of an older version must be written again for it.
+        """
+        return self.ios if self.is_network else max(self.ios, kind.ios)
+
     def can(self, kind: Kind) -> bool:
         """Whether the file can have a kind of compression as it is."""
-        return kind.networks if self.is_network else kind.ios <= max(self.ios, 16)
+        if self.is_network:
+            return kind.networks
+        return kind.ios <= PROGRAM_IOS[program.opset_of(self.file)]
 
     def write(
         self, target: Path, kind: Kind, encodings: Mapping[str, Encoding] | None = None

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pocketlens.conversion.compression.encodings import (
     Encoding,
     encode_linear,
@@ -141,6 +143,8 @@ def encode(kind: Kind, weights: Sequence[Weight]) -> Mapping[str, Encoding]:
     widths = mixed_widths(weights) if kind.name == "mixed-4" else {}
     found = {}
     for each in weights:
+        if not np.isfinite(each.array).all():
+            continue
         encoding = _palette(widths[each.key])(each) if widths else kind.encode(each)
         if encoding is not None and _is_smaller(encoding, each):
             found[each.key] = encoding

@@ -9,8 +9,11 @@ tables are fitted again every few steps. Statistics of batch normalization stay 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +23,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from pocketlens.conversion.compression.encodings import fit_table
+from pocketlens.conversion import convert
+from pocketlens.conversion.compression import Compressor
+from pocketlens.conversion.compression.encodings import Encoding, Palette, assign, fit_table
+from pocketlens.conversion.compression.kinds import Kind, encode
 from pocketlens.conversion.compression.weights import Weight
 from pocketlens.conversion.exporting import frozen_copy
+from pocketlens.data import Dataset, training_images
+from pocketlens.errors import ConversionError
+from pocketlens.recipe import Recipe
 from pocketlens.recognizer import Recognizer, planes
-from pocketlens.training.batches import Batch
+from pocketlens.training.batches import Batch, Batches
 
-__all__ = ["Learned", "learn"]
+__all__ = ["Learned", "learn", "write_learned"]
+
+LARGE = 96 * 96
+"""Pixels of the input from which images are large, as photos are."""
+
+IMAGES = {False: 60_000, True: 1600}
+"""The number of images that palettes are learned from, repeated if there are fewer."""
+
+BATCH = {False: 256, True: 16}
+"""Images per step, at most."""
 
 LEARNING_RATE = 1e-3
 REFIT = 10
@@ -35,8 +53,81 @@ REFIT = 10
 FIXED = 0.75
 """After this share of the steps, the tables stay as they are."""
 
+ROUNDING = 2e-3
+"""How far a weight of the new file may be from its table, as a share of the largest weight."""
+
 SAME = 0.01
 """The largest difference of a weight in the file and in the network, as a share of its size."""
+
+
+def write_learned(
+    target: Path,
+    kind: Kind,
+    plain: Compressor,
+    folder: Path,
+    recipe: Recipe,
+    training: Dataset,
+) -> bool:
+    """Write a candidate whose palettes are learned.
+
+    Args:
+        target: The file to write.
+        kind: The kind of compression, with `bits`.
+        plain: The file to compress.
+        folder: The run folder, with the trained network.
+        recipe: The recipe of the run.
+        training: Its training images.
+
+    Returns:
+        Whether it was written; if not, the weights of the file are not those of the network.
+
+    Raises:
+        ConversionError: The new file has other numbers than the tables.
+    """
+    assert kind.bits is not None
+    recognizer = Recognizer.load(folder)
+    widths = dict.fromkeys((each.key for each in plain.weights), kind.bits)
+    batches, steps = _batches(recipe, training)
+    found = learn(recognizer, plain.weights, widths, batches, steps)
+    if found is None:
+        return False
+    whole = convert(
+        found.recognizer,
+        target.with_name(f"learned-{target.name}"),
+        precision=recipe.model.precision,
+        check=False,  # it is compared with the original file
+        force=True,
+    )
+    trained = Compressor(whole)
+    trained.file.spec.description.CopyFrom(plain.file.spec.description)
+    encodings: dict[str, Encoding] = {}
+    for weight in trained.weights:
+        table = found.tables.get(weight.name)
+        if table is None:
+            encodings |= encode(kind, [weight])
+            continue
+        palette = Palette(assign(weight.array, table), table[None], kind.bits)
+        largest = float(np.abs(weight.array).max())
+        if not np.allclose(palette.dense(), weight.array, rtol=0, atol=ROUNDING * largest):
+            raise ConversionError(
+                f"{plain.file.path}: the weight {weight.name} has other numbers than the table "
+                "that was learned for it"
+            )
+        encodings[weight.key] = palette
+    trained.write(target, kind, encodings)
+    return True
+
+
+def _batches(recipe: Recipe, training: Dataset) -> tuple[Iterator[Batch], int]:
+    """Batches of the run's training images, augmented as in its training; and how many."""
+    large = recipe.input.height * recipe.input.width > LARGE
+    size = max(2, min(BATCH[large], recipe.training.batch_size, len(training)))
+    recipe = recipe.replace(training={"batch_size": size})
+    if not recipe.training.on_features:
+        training = training_images(training, recipe.data, input_spec=recipe.input, seed=recipe.seed)
+    batches = Batches(recipe, training, torch.device("cpu"))
+    epochs = (batches.epoch(number) for number in itertools.count(1))
+    return itertools.chain.from_iterable(epochs), math.ceil(IMAGES[large] / size)
 
 
 @dataclass(frozen=True)

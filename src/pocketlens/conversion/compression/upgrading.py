@@ -1,4 +1,4 @@
-"""Write an ML Program again for iOS 18, which has more kinds of compressed weights."""
+"""Write an ML Program again for a newer iOS, which has more kinds of compressed weights."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pocketlens.conversion.package import write_model
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError
 
-__all__ = ["IOS18", "upgrade"]
+__all__ = ["upgrade"]
 
-IOS18 = 18
-SPECIFICATION = 9
-"""The specification version of iOS 18."""
+SPECIFICATIONS = {16: 7, 18: 9}
+"""The specification version of each iOS version that brought compressed weights."""
 
 
-def upgrade(path: Path, folder: Path) -> Path:
-    """The same program for iOS 18, in `folder`.
+def upgrade(path: Path, ios: int, folder: Path) -> Path:
+    """The same program for a newer iOS version, 16 or 18, in `folder`.
 
     Raises:
         ConversionError: coremltools cannot write it.
@@ -26,15 +25,15 @@ def upgrade(path: Path, folder: Path) -> Path:
     with quiet():
         try:
             model = ct.models.MLModel(str(path), skip_model_load=True)
-            made = coremltools_at_version(model, SPECIFICATION)
+            made = coremltools_at_version(model, SPECIFICATIONS[ios])
         except Exception as error:  # coremltools raises exceptions of any type
             raise ConversionError(
-                f"coremltools cannot write {path} for iOS {IOS18}: {first_line(error)}; leave out "
+                f"coremltools cannot write {path} for iOS {ios}: {first_line(error)}; leave out "
                 "--ios"
             ) from error
     spec = made.get_spec()
     spec.description.CopyFrom(model.get_spec().description)
     weights = Path(made.weights_dir) / "weight.bin"
-    target = folder / f"ios{IOS18}.mlpackage"
+    target = folder / f"ios{ios}.mlpackage"
     write_model(spec, weights if weights.is_file() else None, target, force=True)
     return target
