@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketlens.data import survey as module
+from pocketlens.data.fingerprints import Fingerprints
+from pocketlens.data.near_duplicates import Pairs, find_near_duplicates
 from pocketlens.data.survey import Survey, survey
 from pocketlens.decoding import open_with_facts
 
@@ -148,3 +150,35 @@ def test_a_cache_that_cannot_be_used_is_said(
     path.mkdir()
     with pytest.warns(UserWarning, match="facts about pictures are not stored for the next run"):
         assert facts(in_new_process(files, monkeypatch)) == first
+
+
+def test_pictures_are_compared_once(
+    files: list[Path], opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(files[0], files[0].with_name("copy.png"))
+    files = [*files, files[0].with_name("copy.png")]
+    compared: list[int] = []
+
+    def counted(pictures: Fingerprints) -> Pairs:
+        compared.append(len(pictures))
+        return find_near_duplicates(pictures)
+
+    monkeypatch.setattr(f"{module.__name__}.find_near_duplicates", counted)
+
+    def pairs() -> list[tuple[int, int, float]]:
+        monkeypatch.setattr(module, "_pairs", {})
+        found = in_new_process(files, monkeypatch).near_duplicates()
+        columns = (found.first, found.second, found.similarity)
+        return list(zip(*(each.tolist() for each in columns), strict=True))
+
+    first = pairs()
+    assert [pair[:2] for pair in first] == [(0, 4)]
+    assert pairs() == first
+    assert compared == [5]
+    shutil.copy(files[1], files[4])
+    assert [pair[:2] for pair in pairs()] == [(1, 4)]
+    assert compared == [5, 5]
+    monkeypatch.setattr(module, "SETTLED", 10**15)
+    files = files[:4]
+    assert pairs() == pairs() == []
+    assert compared == [5, 5, 4, 4]

@@ -62,8 +62,8 @@ class DiskCache:
                 self._open.close()
             self._open = None
 
-    def read(self, keys: Sequence[bytes], size: int) -> dict[bytes, bytes]:
-        """The values of those keys that are stored with `size` bytes."""
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that are stored."""
         found: dict[bytes, bytes] = {}
         if self._open is None:
             return found
@@ -75,7 +75,7 @@ class DiskCache:
                     value = (row.fetchone() or (b"",))[0]
                     if not isinstance(value, bytes):
                         continue
-                    content, check = value[:size], value[size:]
+                    content, check = value[:-CHECK], value[-CHECK:]
                     if check == _check(key, content):
                         found[key] = content
                 today = int(time.time() // DAY)
@@ -153,6 +153,9 @@ class DiskCache:
         self.__exit__()
 
 
-def _check(key: bytes, value: bytes = b"") -> bytes:
-    """8 bytes that show whether an entry is damaged, which SQLite does not notice."""
-    return hashlib.blake2b(value, key=key[:64], digest_size=8).digest()
+CHECK = 8
+
+
+def _check(key: bytes, value: bytes) -> bytes:
+    """Bytes that show whether an entry is damaged, which SQLite does not notice."""
+    return hashlib.blake2b(value, key=key[:64], digest_size=CHECK).digest()

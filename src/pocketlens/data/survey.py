@@ -1,6 +1,7 @@
 """Opens every picture of a data set once, at a reduced size: what it is, and its fingerprint.
 
-What was found is kept on disk, so a second check of the same files does not open them again.
+What was found is kept on disk, so a second check of the same files does not open them again, nor
+compare them.
 """
 
 from __future__ import annotations
@@ -33,10 +34,14 @@ MAX_KEPT = 200_000
 """The most pictures that are remembered: 600 MB."""
 
 NAME = "pictures-1.sqlite"
-"""The number is the version, also of the fingerprints and of how pictures are decoded."""
+"""The number is the version, also of how pictures are decoded and compared."""
+
+WHAT = "facts about pictures"
 
 FACTS = struct.Struct("<II?")
 """Width, height, and whether it is animated; the fingerprint follows."""
+
+PAIR = np.dtype([("first", "<i8"), ("second", "<i8"), ("similarity", "<f4")])
 
 STORED = 64
 """Pictures that are stored at a time, so that a kill loses little."""
@@ -88,15 +93,37 @@ class Survey:
         Pictures with a side below `TINY` are in no pair: too little of them can be compared.
         """
         readable = self.readable
-        keys = tuple(picture.key for picture in readable)
-        if keys not in _pairs or None in keys:
-            sides = np.array([min(each.width, each.height) for each in readable], np.int64)
-            large = np.flatnonzero(sides >= TINY)
-            every = self.fingerprints()
-            found = find_near_duplicates(Fingerprints(every.luma[large], every.chroma[large]))
+        keys = tuple(picture.key for picture in readable if picture.key is not None)
+        if len(keys) < len(readable):
+            return self._pairs()
+        if keys not in _pairs:
             _pairs.clear()  # only the last data set is remembered
-            _pairs[keys] = Pairs(large[found.first], large[found.second], found.similarity)
+            _pairs[keys] = self._stored_pairs(keys)
         return _pairs[keys]
+
+    def _stored_pairs(self, keys: Sequence[Key]) -> Pairs:
+        every = hashlib.blake2b(b"pairs", digest_size=16)
+        for key in keys:
+            every.update(_digest(key))
+        with DiskCache(NAME, WHAT) as cache:
+            if (stored := cache.read([every.digest()]).get(every.digest())) is not None:
+                rows = np.frombuffer(stored, PAIR)
+                return Pairs(*(rows[name].copy() for name in ("first", "second", "similarity")))
+            found = self._pairs()
+            if all(map(_is_settled, keys)):
+                rows = np.empty(len(found.first), PAIR)
+                rows["first"], rows["second"] = found.first, found.second
+                rows["similarity"] = found.similarity
+                cache.write({every.digest(): rows.tobytes()})
+        return found
+
+    def _pairs(self) -> Pairs:
+        readable = self.readable
+        sides = np.array([min(each.width, each.height) for each in readable], np.int64)
+        large = np.flatnonzero(sides >= TINY)
+        every = self.fingerprints()
+        found = find_near_duplicates(Fingerprints(every.luma[large], every.chroma[large]))
+        return Pairs(large[found.first], large[found.second], found.similarity)
 
     def fingerprints(self) -> Fingerprints:
         """The fingerprints of the readable pictures."""
@@ -104,7 +131,7 @@ class Survey:
         return Fingerprints.stacked(rows)
 
 
-_pairs: dict[tuple[Key | None, ...], Pairs] = {}
+_pairs: dict[tuple[Key, ...], Pairs] = {}
 _known: dict[Key, Picture] = {}
 """What this process has opened: a run loads its training images, and then its test images."""
 
@@ -125,9 +152,9 @@ def survey(files: Sequence[Path], *, progress: Callable[[int, int], None] | None
     keys = [_key(path) for path in files]
     known = {key: _known[key] for key in keys if key is not None and key in _known}
     found, new = [], {}
-    with DiskCache(NAME, "facts about pictures") as cache:
+    with DiskCache(NAME, WHAT) as cache:
         missing = {_digest(key): key for key in keys if key is not None and key not in known}
-        for digest, value in cache.read([*missing], SIZE).items():
+        for digest, value in cache.read([*missing]).items():
             known[missing[digest]] = _unpacked(value, missing[digest])
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
             opened = pool.map(lambda path, key: _open(path, key, known), files, keys)
@@ -136,7 +163,7 @@ def survey(files: Sequence[Path], *, progress: Callable[[int, int], None] | None
                 if (key := picture.key) is not None:
                     if len(_known) < MAX_KEPT:
                         _known[key] = picture
-                    if key not in known and time.time_ns() - max(key[-2:]) > SETTLED:
+                    if key not in known and _is_settled(key):
                         new[_digest(key)] = _packed(picture)
                 if len(new) >= STORED or done == len(files):
                     cache.write(new)
@@ -171,6 +198,10 @@ def _key(path: Path) -> Key | None:
         return None
     times = info.st_mtime_ns, info.st_ctime_ns
     return (str(path.absolute()), info.st_dev, info.st_ino, info.st_size, *times)
+
+
+def _is_settled(key: Key) -> bool:
+    return time.time_ns() - max(key[-2:]) > SETTLED
 
 
 def _digest(key: Key) -> bytes:

@@ -27,8 +27,11 @@ class FeatureCache(DiskCache):
 
     def get(self, keys: Sequence[bytes], width: int) -> dict[bytes, NDArray[np.float32]]:
         """The features `(width,)` of those keys that are stored."""
-        found = self.read(keys, 4 * width)
-        return {key: np.frombuffer(value, "<f4").astype(np.float32) for key, value in found.items()}
+        return {
+            key: np.frombuffer(value, "<f4").astype(np.float32)
+            for key, value in self.read(keys).items()
+            if len(value) == 4 * width
+        }
 
     def put(self, values: dict[bytes, NDArray[np.float32]]) -> None:
         """Store features; all of them or, if the disk is full, none."""
