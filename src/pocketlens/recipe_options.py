@@ -114,7 +114,8 @@ class ModelOptions:
     Args:
         name: File name without the suffix.
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (neural network).
-        precision: Type of the weights and, in an ML Program, also of the arithmetic.
+        precision: Type of the weights and, in an ML Program, also of the arithmetic. `mixed`, for
+            an ML Program: float16, except for the ops that need float32.
         author: Author, shown by Xcode.
         license: License, shown by Xcode.
         version: Version, shown by Xcode.
@@ -123,7 +124,7 @@ class ModelOptions:
 
     name: str = "Recognizer"
     format: Literal["mlpackage", "mlmodel"] = "mlpackage"
-    precision: Literal["float16", "float32"] = "float16"
+    precision: Literal["float16", "float32", "mixed"] = "float16"
     author: str = "Made with Pocketlens"
     license: str = "MIT"
     version: str = "1.0"

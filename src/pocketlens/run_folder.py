@@ -115,7 +115,7 @@ class Check:
         file: Name of the Core ML file, inside the run folder.
         file_bytes: Its size in bytes.
         format: `mlpackage` or `mlmodel`.
-        precision: `float16` or `float32`.
+        precision: `float16`, `float32` or `mixed`.
         milliseconds_per_image: Median time of one prediction on this computer.
         load_seconds: Time to load the file.
         parity: The comparison.

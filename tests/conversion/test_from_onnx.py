@@ -375,5 +375,5 @@ def test_functions_and_old_ops_are_expressed_by_others(tmp_path: Path) -> None:
         prepared = prepare(each, Budget(), keep=known_ops())
         folder = tmp_path / str(each.opset_import[0].version)
         folder.mkdir()
-        spec, _ = to_core_ml(prepared, format="mlpackage", half=False, folder=folder)
+        spec, _ = to_core_ml(prepared, format="mlpackage", precision="float32", folder=folder)
         assert [output.name for output in spec.description.output] == ["y"]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         "pocketlens convert model.keras --labels cat,dog --color bgr --scale 1 \\",
         "    --bias=-103.939,-116.779,-123.68 --data folder:photos",
         "pocketlens convert model.onnx --shape input=1,3,224,224 --out Depth.mlpackage",
+        "pocketlens convert model.pt2 --precision mixed --data X.npz --out Forecast.mlpackage",
         "pocketlens convert model.pt2 --out Forecast.mlpackage   # arrays in, arrays out",
         "pocketlens convert depth.pt2 --inputs image --scale 1/255 --out Depth.mlpackage",
         "pocketlens convert motion.onnx --labels walk,run --inputs array --out Motion.mlpackage",
@@ -53,7 +54,10 @@ def convert(
     format: Annotated[  # noqa: A002 - the option's word
         str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
+    precision: Annotated[
+        str,
+        typer.Option(help="float16, float32 or mixed: float16, except for ops that need float32."),
+    ] = "float16",
     *,
     told: InputOptions,
     size: Annotated[
@@ -98,8 +102,11 @@ def convert(
     be changed.
 
     The file is written only if it computes what its source computes: it runs here on test images
-    first. If not, exit 1. With --data, it is also compared with its source on these images, and
-    exit 1 if it would read them better in another color order, scale or order of labels.
+    first. If not, exit 1. A note names the ops that float16 spoils; with --precision mixed, they
+    compute in float32, those that need it on --data or else on made-up data.
+
+    With --data, it is also compared with its source on these images, and exit 1 if it would read
+    them better in another color order, scale or order of labels.
     """
     from pocketlens.conversion import (
         ArraySource,
@@ -170,12 +177,18 @@ def convert(
             ),
         )
         target = out or model.with_suffix("")
+    given: Any = None
+    if isinstance(source, ArraySource):
+        given = arrays_or_images(data, source.input_spec)
+    elif data is not None and not is_core_ml(model):
+        given = test_set(run, data, source.input_spec)
     path = make(
         source,
         target,
         format=format,
         precision=precision,
         metadata=metadata,
+        data=given,
         check=check,
         force=force,
     )
@@ -185,20 +198,24 @@ def convert(
     parity: Parity | ArrayParity | None = None
     reading = None
     if isinstance(source, ArraySource):
-        given = arrays_or_images(data, source.input_spec)
         parity = None if data is None else verify_arrays(source, path, given)
     elif data is not None:
         made = load(path, time_limit=default_time_limit())
-        images = test_set(run, data, made.input_spec)
+        images = given or test_set(run, data, made.input_spec)
         parity = verify(source, made, images)
         reading = find_readings(made, images)
     if json:
         found = {"parity": parity and parity.to_dict(), "reading": reading and reading.to_dict()}
-        print_json({"model": str(path), "assumed": _assumed(source), **found})
+        kept = _float32_ops(path)
+        print_json({"model": str(path), "assumed": _assumed(source), "float32_ops": kept, **found})
     else:
         say(f"wrote {path}")
         for line in () if run else _input_lines(source):
             say(line)
+        for op, reason in _float32_ops(path).items():
+            say(f"in float32: '{op}': {reason}")
+        if precision == "mixed" and not _float32_ops(path):
+            say("in float32: nothing needs it, so all of the file is in float16")
         if parity:
             # The reading has found the same warning on fewer images.
             for each in (parity, reading and replace(reading, warning=None)):
@@ -220,6 +237,14 @@ def convert(
             else f"convert it again with --force {better.options}"
         )
         raise CheckFailedError(f"{path} reads these images better in another way; {mend}")
+
+
+def _float32_ops(path: Path) -> dict[str, str]:
+    """The ops that the file keeps in float32 by `--precision mixed`, and why."""
+    from pocketlens.conversion.precision.mixed import kept_ops
+    from pocketlens.coreml import inspect
+
+    return kept_ops(inspect(path)["metadata"]["user"])
 
 
 def _assumed(source: Predictor | ArraySource) -> list[str]:

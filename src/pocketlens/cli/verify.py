@@ -28,6 +28,7 @@ SHOWN = 50
 """On about how many images the first difference is looked for."""
 
 if TYPE_CHECKING:
+    from pocketlens.conversion.precision.findings import Float16Check
     from pocketlens.coreml import CoreMLModel
     from pocketlens.data import Dataset
     from pocketlens.evaluation import Reading
@@ -83,10 +84,15 @@ def verify(
     A model that takes arrays is compared on --data X.npz, X.npy, X.csv or a folder of these;
     without it, on made-up arrays. So is one that takes an image and returns arrays; its data may
     be images, too.
+
+    It also says which ops of the Core ML file compute something else in float16 than in float32;
+    that is no failure. --json has the range of each op, too.
     """
+    from pocketlens.conversion.precision.checking import float16_risks
     from pocketlens.conversion.sources import kind_of_file
     from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.coreml.runtime.emulation import runs_as_graph
     from pocketlens.evaluation import Readings, Tolerance, find_readings
     from pocketlens.evaluation import verify as compare
 
@@ -100,6 +106,11 @@ def verify(
         if second_file.interface.image is None or plain:
             names = told.names()
             _verify_arrays(model, second_file, data, names, agreement, tolerance, json=json)
+            return
+    elif other is None and not told.given and is_core_ml(model):
+        only = load(core_ml_file(model), time_limit=default_time_limit())
+        if only.interface.image is None and runs_as_graph(only):
+            _check_arrays(only, data, json=json)
             return
     if tolerance is not None:
         raise OptionError("--tolerance is for models that take arrays; remove it")
@@ -132,11 +143,19 @@ def verify(
     where = ""
     if found and not found.passed and not told.given:
         where = _first_difference(first, given, images)
+    risks = float16_risks(second, images, layers=json)
     if json:
         parity = found.to_dict() if found else {}
         if where:
             parity["first_difference"] = where
-        print_json({**parity, "reading": asked and asked.to_dict(), "not_in_file": differs})
+        print_json(
+            {
+                **parity,
+                "reading": asked and asked.to_dict(),
+                "not_in_file": differs,
+                "float16": risks and risks.to_dict(),
+            }
+        )
     else:
         if found and asked:  # which has found the same on fewer images
             asked = replace(asked, warning=None)
@@ -144,6 +163,7 @@ def verify(
             say(*str(each).split("\n")) if each is not None else None
         if where:
             say(where)
+        _say_risks(risks, file)
         if differs:
             say(
                 f"note: {', '.join(differs)} given here: the file itself reads its images in "
@@ -169,6 +189,7 @@ def _verify_arrays(
     json: bool,
 ) -> None:
     """Compare models whose outputs are arrays."""
+    from pocketlens.conversion.precision.checking import float16_risks
     from pocketlens.conversion.verifying import verify_arrays
 
     spec = None if file.interface.image is None else file.input_spec
@@ -176,12 +197,39 @@ def _verify_arrays(
     found = verify_arrays(
         model, file, given, labels=labels, tolerance=tolerance, agreement=agreement
     )
+    risks = float16_risks(file, given, layers=json)
     if json:
-        print_json(found.to_dict())
+        print_json({**found.to_dict(), "float16": risks and risks.to_dict()})
     else:
         say(*str(found).split("\n"))
+        _say_risks(risks, file.path)
     if not found.passed:
         raise CheckFailedError(f"{model} and {file.path} do not agree within the tolerance")
+
+
+def _check_arrays(file: CoreMLModel, data: str | None, *, json: bool) -> None:
+    """What float16 does to a model from arrays to arrays, without its source."""
+    from pocketlens.conversion.precision.checking import check_float16
+
+    found = check_float16(file, data, layers=json)
+    if json:
+        print_json({"float16": found.to_dict()})
+    else:
+        say(*str(found).split("\n"))
+        _say_step(found, file.path)
+
+
+def _say_risks(risks: Float16Check | None, file: Path) -> None:
+    """The ops that float16 spoils, if there are any, and what to do."""
+    if risks and not risks.passed:
+        say(*str(risks).split("\n"))
+        _say_step(risks, file)
+
+
+def _say_step(risks: Float16Check, file: Path) -> None:
+    if not risks.passed:
+        form = "" if file.suffix == ".mlpackage" else "--format mlpackage "
+        say(f"convert it again with {form}--precision mixed, or --precision float32")
 
 
 def _mending(

@@ -17,7 +17,8 @@ from pocketlens.conversion.keras_input import assumed_input, own_scaling
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import ModelMetadata
 from pocketlens.conversion.package import Format, check_target, write_model
-from pocketlens.conversion.source_kinds import ArraySource, ImageSource, Precision, SourceOptions
+from pocketlens.conversion.precision.mixed import Mixed, Precision
+from pocketlens.conversion.source_kinds import ArraySource, ImageSource, SourceOptions
 from pocketlens.conversion.sources import open_source
 from pocketlens.conversion.verifying import verify_arrays
 from pocketlens.coreml import CoreMLModel
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+PRECISIONS = ("float16", "float32", "mixed")
 
 Labels = Sequence[str] | str | os.PathLike[str]
 
@@ -62,6 +63,7 @@ def convert(
     head: str | None = None,
     inputs: Any = None,
     sizes: Sequence[tuple[int, int]] = (),
+    data: Any = None,
     check: bool = True,
     force: bool = False,
 ) -> Path:
@@ -90,7 +92,9 @@ def convert(
         format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
             later). None: according to the suffix of `path`, `mlpackage` without one.
         precision: `float16` or `float32`: of the arithmetic in an ML Program, of the stored weights
-            in a NeuralNetwork. A `CoreMLModel` keeps its own, and its metadata.
+            in a NeuralNetwork. `mixed`, for an ML Program only: float16, except for the ops that
+            need float32 on `data`; `inspect` lists them, under `org.pocketlens.float32_ops`. A
+            `CoreMLModel` keeps its own, and its metadata.
         metadata: Author, license, version and description in the file.
         labels: Class names in the order of the outputs, or the path of a text file with one name
             per line. A classifier of images needs them, except for a `Recognizer`, a
@@ -107,6 +111,8 @@ def convert(
             a table has names of columns.
         sizes: Several sizes of the image, (height, width), that the file takes, if the network
             takes any; that of the InputSpec, which is the usual one, among them.
+        data: On what the need for float32 is found, as in `check_float16`: images that fit the
+            InputSpec, or arrays. None: made-up ones.
         check: Compare the file with its source. If false, do so later, with `verify` or, for
             arrays, `verify_arrays`.
         force: Replace an output that exists.
@@ -139,7 +145,13 @@ def convert(
 
         mend(model, target, force=force)
         return target
-    arithmetic = cast("Precision", _checked("precision", precision, PRECISIONS))
+    _checked("precision", precision, PRECISIONS)
+    if precision == "mixed" and kind == "mlmodel":
+        raise OptionError(
+            "precision mixed is for an ML Program: in a NeuralNetwork (.mlmodel), the device "
+            "decides in which precision each layer computes; use --format mlpackage, or "
+            "--precision float32"
+        )
     check_target(target, force=force)
     source = model
     if not isinstance(model, (ArraySource, ImageSource)):
@@ -155,45 +167,77 @@ def convert(
             ),
         )
 
+    if precision == "mixed" and not source.halves:
+        raise OptionError(
+            "precision mixed is for networks: this model computes with float64 in any case; leave "
+            "out the precision"
+        )
+
     def model_in(precision: Precision, folder: Path) -> tuple[Any, Path | None]:
         folder.mkdir()
         spec, weights = source.to_core_ml(format=kind, precision=precision, folder=folder)
         source.describe(spec, metadata or ModelMetadata())
+        if isinstance(precision, Mixed):
+            precision.describe(spec)
         return spec, weights
 
     with temporary_folder() as folder:
-        spec, weights = model_in(arithmetic, folder / "given")
+        file = folder / target.name
+        chosen: Precision = "float32" if precision == "float32" else "float16"
+        samples = None
+        if precision == "mixed":
+            from pocketlens.conversion.precision.choosing import chosen_ops, samples_of
+
+            exact = folder / f"float32.{target.name}"
+            write_model(*model_in("float32", folder / "float32"), exact, force=False)
+            if check:
+                _check(exact, source, False, model_in)
+            chosen = chosen_ops(exact, source, data)
+            samples = None if data is None else samples_of(source, data)
+        spec, weights = model_in(chosen, folder / "given")
         for warning in source.warnings:
             warnings.warn(warning, stacklevel=2)
+        if check or precision == "mixed":
+            write_model(spec, weights, file, force=False)
         if check:
-            half = arithmetic == "float16" and source.halves
-            for note in _check(spec, weights, source, half, model_in, folder / target.name):
+            half = chosen != "float32" and source.halves
+            finer = "precision mixed or float32 (--precision mixed)"
+            if precision == "mixed" or kind == "mlmodel":
+                finer = "precision float32 (--precision float32)"
+            for note in _check(file, source, half, model_in, finer, samples):
+                warnings.warn(note, stacklevel=2)
+        may_round = source.halves and (chosen != "float32" or kind == "mlmodel")
+        if may_round and (check or precision == "mixed"):
+            from pocketlens.conversion.precision.choosing import check_half
+
+            for note in check_half(file, source, data, chosen):
                 warnings.warn(note, stacklevel=2)
         write_model(spec, weights, target, force=force)
     return target
 
 
 def _check(
-    spec: Any,
-    weights: Path | None,
+    file: Path,
     source: ImageSource | ArraySource,
     half: bool,
     model_in: Callable[[Precision, Path], tuple[Any, Path | None]],
-    file: Path,
+    finer: str = "",
+    data: Any = None,
 ) -> list[str]:
     def in_float32() -> Path:
         exact = file.with_name(f"exact.{file.name}")
         write_model(*model_in("float32", file.with_name("exact")), exact, force=False)
         return exact
 
-    write_model(spec, weights, file, force=False)
     if isinstance(source, ImageSource):
         from pocketlens.conversion.checking import check_file
 
-        return check_file(file, source, half=half, in_float32=in_float32)
+        return check_file(file, source, half=half, in_float32=in_float32, finer=finer, data=data)
     from pocketlens.conversion.array_checking import check_array_file
 
-    return check_array_file(file, source, half=half, in_float32=in_float32)
+    return check_array_file(
+        file, source, half=half, in_float32=in_float32, finer=finer, data=data or ()
+    )
 
 
 def _target(path: Path, format: str | None) -> tuple[Path, Format]:  # noqa: A002

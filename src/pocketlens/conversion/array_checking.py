@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.conversion.checking import NO_CHECK, loaded, run_error
+from pocketlens.conversion.array_probes import LARGE
+from pocketlens.conversion.checking import (
+    FLOAT32,
+    NO_CHECK,
+    loaded,
+    run_error,
+)
 from pocketlens.conversion.core_ml_arrays import CoreMLArrays
 from pocketlens.conversion.source_kinds import ArraySource
 from pocketlens.errors import (
@@ -41,17 +47,23 @@ class _Case(NamedTuple):
     want: Outputs
 
 
-def made_up_cases(source: ArraySource) -> list[Arrays]:
-    """The made-up inputs of a source that it can process itself.
+def made_up_cases(source: ArraySource, *, large: bool = True) -> list[Arrays]:
+    """The made-up inputs of a source that it can process itself, with large numbers or without.
 
     Raises:
         ConversionError: It can process none of them.
     """
-    return [case.arrays for case in _cases(source)]
+    return [case.arrays for case in _cases(source) if large or case.name != LARGE]
 
 
 def check_array_file(
-    file: Path, source: ArraySource, *, half: bool, in_float32: Callable[[], Path]
+    file: Path,
+    source: ArraySource,
+    *,
+    half: bool,
+    in_float32: Callable[[], Path],
+    finer: str = FLOAT32,
+    data: Sequence[Arrays] = (),
 ) -> list[str]:
     """Check that a Core ML file computes what its source computes.
 
@@ -63,6 +75,8 @@ def check_array_file(
         source: What it was converted from.
         half: Whether the file has float16 arithmetic or weights.
         in_float32: Converts the same source in float32 and returns the path.
+        finer: The precisions to advise if rounding to float16 changes much.
+        data: Arrays of the user for some runs, in place of made-up ones.
 
     Returns:
         Notes for the user: what rounding to float16 changes, if it is much.
@@ -71,7 +85,8 @@ def check_array_file(
         CheckFailedError: The file differs, or cannot run here.
         ConversionError: The source cannot process any made-up input.
     """
-    cases = _cases(source)
+    cases = [_Case(f"run {at}", each, source.run(each)) for at, each in enumerate(data, 1)]
+    cases = cases or _cases(source)
     if not half:
         _check_exact(file, source, cases)
         return []
@@ -80,7 +95,9 @@ def check_array_file(
     if all(_share(each) <= HALF_TOLERANCE for each in worst):
         return []
     _check_exact(in_float32(), source, cases)
-    return _drift(source, cases, got, worst)
+    if all(_share(each) <= max(HALF_TOLERANCE, _noise_of(source, cases, each)) for each in worst):
+        return []
+    return _drift(source, cases, got, worst, finer)
 
 
 def _cases(source: ArraySource) -> list[_Case]:
@@ -181,6 +198,10 @@ def _noise(source: ArraySource, case: _Case, name: str) -> float:
     return max(difference(name, [(case.want[name], each)]).share for each in moved)
 
 
+def _noise_of(source: ArraySource, cases: Sequence[_Case], each: OutputDifference) -> float:
+    return max(10 * _noise(source, case, each.name) for case in cases)
+
+
 def _text(name: str, want: NDArray[Any], got: NDArray[Any], found: OutputDifference) -> str:
     """Where two arrays differ most, in words."""
     a, b = want.reshape(-1), got.reshape(-1)
@@ -199,6 +220,7 @@ def _drift(
     cases: Sequence[_Case],
     got: Sequence[Outputs],
     worst: Sequence[OutputDifference],
+    finer: str,
 ) -> list[str]:
     """What rounding to float16 changes."""
     spoiled = [
@@ -211,7 +233,7 @@ def _drift(
             if each[name].shape == case.want[name].shape
         )
     ]
-    advice = f"nothing was written; use precision float32 (--precision float32), or {NO_CHECK}"
+    advice = f"nothing was written; use {finer}, or {NO_CHECK}"
     if spoiled:
         raise CheckFailedError(
             "float16 is too small for this model: the converted file returns values of "
@@ -230,5 +252,5 @@ def _drift(
         )
     return [
         f"rounding to float16 changes {what}; in float32 the file agrees with its source: "
-        "--precision float32"
+        f"use {finer}"
     ]

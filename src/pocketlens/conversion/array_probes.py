@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from pocketlens.errors import ConversionError
 from pocketlens.evaluation.arrays import ArrayInput
 
-__all__ = ["MAX_ELEMENTS", "Probe", "probe_arrays"]
+__all__ = ["LARGE", "MAX_ELEMENTS", "Probe", "probe_arrays"]
 
 Probe: TypeAlias = "tuple[str, dict[str, NDArray[Any]]]"
 
 MAX_ELEMENTS = 2**28
 """The largest made-up array."""
+
+LARGE = "large numbers"
 
 _ANY = (2, 1, 5)
 """The sizes that are tried where any size is allowed."""
@@ -31,7 +33,7 @@ def probe_arrays(inputs: Sequence[ArrayInput]) -> list[Probe]:
     Raises:
         ConversionError: An input is too large, or takes texts.
     """
-    kinds = ("random numbers", "zeros", "ones", "large numbers", "small numbers", "numbers above 0")
+    kinds = ("random numbers", "zeros", "ones", LARGE, "small numbers", "numbers above 0")
     sizes = max(
         (len(size) for each in inputs for size in each.shape if isinstance(size, tuple)), default=0
     )
@@ -69,4 +71,4 @@ def _made_up(each: ArrayInput, kind: str, number: int, random: np.random.Generat
     numbers = random.normal(size=shape)
     if kind == "numbers above 0":
         numbers = np.abs(numbers)
-    return (numbers * {"large numbers": 30.0, "small numbers": 1e-3}.get(kind, 1.0)).astype(dtype)
+    return (numbers * {LARGE: 30.0, "small numbers": 1e-3}.get(kind, 1.0)).astype(dtype)

@@ -21,16 +21,24 @@ from pocketlens.errors import (
 )
 from pocketlens.heads import Head
 
-__all__ = ["NO_CHECK", "check_file", "loaded", "run_error"]
+__all__ = ["FLOAT32", "NO_CHECK", "check_file", "loaded", "run_error"]
 
 NO_CHECK = "pass check=False (--no-check) to write the file anyway"
+
+FLOAT32 = "precision float32 (--precision float32)"
 
 SHOWN_DRIFT = 0.02
 """From this change of a probability on, rounding to float16 is worth a note."""
 
 
 def check_file(
-    file: Path, reference: ImageSource, *, half: bool, in_float32: Callable[[], Path]
+    file: Path,
+    reference: ImageSource,
+    *,
+    half: bool,
+    in_float32: Callable[[], Path],
+    finer: str = FLOAT32,
+    data: NDArray[np.uint8] | None = None,
 ) -> list[str]:
     """Check that a Core ML file computes what its source computes.
 
@@ -42,6 +50,8 @@ def check_file(
         reference: Its source.
         half: Whether the file has float16 arithmetic or weights.
         in_float32: Converts the same network in float32 and returns the path.
+        finer: The precisions to advise if rounding to float16 changes much.
+        data: Images of the user, in place of the probe images.
 
     Returns:
         Notes for the user: what rounding to float16 changes, if it is much.
@@ -53,6 +63,8 @@ def check_file(
     for size in reference.sizes:
         _check_size(file, reference, size, half=half)
     images, names = probe_images(reference.input_spec)
+    if data is not None:
+        images, names = data, tuple(f"image {number}" for number in range(1, len(data) + 1))
     want = reference.probabilities(images)
     # The network itself may fail on a flat image.
     kept = [index for index, row in enumerate(want) if np.isfinite(row).all()]
@@ -68,7 +80,7 @@ def check_file(
             return []
         exact = in_float32()
         _check_exact(exact, reference, images, names, want)
-        return _drift(file, reference, images, want, got)
+        return _drift(file, reference, images, want, got, finer)
     _check_exact(file, reference, images, names, want)
     return []
 
@@ -196,6 +208,7 @@ def _drift(
     images: NDArray[np.uint8],
     want: NDArray[np.float32],
     got: NDArray[np.float32],
+    finer: str,
 ) -> list[str]:
     """What rounding to float16 changes."""
     finite = np.isfinite(got).all(axis=1)
@@ -204,7 +217,7 @@ def _drift(
         raise CheckFailedError(
             "float16 is too small for this network: the converted file returns values that are "
             f"not finite for {int((~finite).sum())} of {len(images)} test images{found}; nothing "
-            f"was written; use precision float32 (--precision float32), or {NO_CHECK}"
+            f"was written; use {finer}, or {NO_CHECK}"
         )
     change = np.abs(got - want).max(axis=1)
     ranked = np.sort(want, axis=1)
@@ -217,9 +230,9 @@ def _drift(
     )
     if others > len(images) / 4:
         raise CheckFailedError(
-            f"float16 is too coarse for this network: {text}; nothing was written; use precision "
-            f"float32 (--precision float32), or {NO_CHECK}"
+            f"float16 is too coarse for this network: {text}; nothing was written; "
+            f"use {finer}, or {NO_CHECK}"
         )
     if change.max() <= SHOWN_DRIFT:
         return []
-    return [f"{text}; in float32 the file agrees with its source: --precision float32"]
+    return [f"{text}; in float32 the file agrees with its source: use {finer}"]

@@ -55,6 +55,13 @@ class CoreMLArrays(ArrayModel):
         ]
         return {name: np.concatenate([run[name] for run in runs]) for name in self.outputs}
 
+    def features(self, arrays: Arrays) -> dict[str, Any]:
+        """What `CoreMLModel.run` takes, of arrays for one run; of several rows, the first one."""
+        declared = self.model.interface.inputs
+        if all(_fits(feature, arrays[feature.name]) for feature in declared):
+            return dict(arrays)
+        return {each.name: _row(each, arrays[each.name], 0) for each in declared}
+
     def _output(self, results: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         found = {}
         for name in self.outputs:

@@ -23,8 +23,8 @@ from pocketlens.conversion.metadata import IMAGE_FEATURE
 from pocketlens.conversion.neural_network import tidy_neural_network
 from pocketlens.conversion.package import Format
 from pocketlens.conversion.places import op_name, place_of
+from pocketlens.conversion.precision.mixed import Precision, compute_precision
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
-from pocketlens.conversion.source_kinds import Precision
 from pocketlens.errors import ConversionError, OutputError
 from pocketlens.heads import Head
 from pocketlens.image import InputSpec
@@ -108,7 +108,7 @@ def to_core_ml(
                 ) from error
             raise ConversionError(_failure(error, notes.failed_op, program)) from error
         if format == "mlmodel":
-            return tidy_neural_network(ct, converted, precision), None
+            return tidy_neural_network(ct, converted, str(precision)), None
     spec = converted.get_spec()
     weights = Path(converted.weights_dir or "") / "weight.bin"
     return spec, weights if weights.is_file() else None
@@ -156,11 +156,10 @@ def image_input(ct: Any, input_spec: InputSpec, sizes: Sequence[tuple[int, int]]
 def _target(ct: Any, format: Format, precision: Precision, folder: Path) -> dict[str, Any]:  # noqa: A002
     if format == "mlmodel":
         return {"convert_to": "neuralnetwork"}
-    computed = {"float16": ct.precision.FLOAT16, "float32": ct.precision.FLOAT32}
     return {
         "convert_to": "mlprogram",
         "minimum_deployment_target": ct.target.iOS16,
-        "compute_precision": computed[precision],
+        "compute_precision": compute_precision(ct, precision),
         "package_dir": str(folder / "converted.mlpackage"),
     }
 

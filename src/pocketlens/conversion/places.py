@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import torch
 from torch import fx
 
 from pocketlens.errors import printable
 
-__all__ = ["KERAS_LAYER", "op_name", "place_of"]
+__all__ = ["KERAS_LAYER", "op_name", "place_in", "place_of"]
 
 KERAS_LAYER = "keras layer"
 """The key, in a node's annotations, of the Keras layer that it is part of."""
@@ -28,6 +29,17 @@ def place_of(node: fx.Node) -> str:
     layer = _layer(node)
     line = _line(node.meta.get("stack_trace") or "")
     return printable(f"{layer}{line}")
+
+
+def place_in(program: torch.export.ExportedProgram, op: str) -> str:
+    """`place_of` the node that an op of the Core ML file was named after; "" if there is none.
+
+    The name of an op that is a part of a node begins like that of the node.
+    """
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "call_function"}
+    base = re.sub(r"_cast_fp16(_\d+)?$", "", op).strip("_")
+    found = [name for name in nodes if base == name or base.startswith(f"{name}_")]
+    return place_of(nodes[max(found, key=len)]) if found else ""
 
 
 def _layer(node: fx.Node) -> str:

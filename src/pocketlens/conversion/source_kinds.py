@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from pocketlens.conversion.metadata import (
     describe_arrays,
 )
 from pocketlens.conversion.package import Format
+from pocketlens.conversion.precision.mixed import Precision
 from pocketlens.conversion.probes import probe_images
 from pocketlens.coreml import CoreMLModel
 from pocketlens.errors import OptionError, did_you_mean
@@ -31,8 +32,6 @@ from pocketlens.image import InputSpec
 from pocketlens.prediction import PlainPredictor, Thresholds
 
 __all__ = ["TAKES", "ArraySource", "ImageSource", "Precision", "SourceOptions"]
-
-Precision: TypeAlias = Literal["float16", "float32"]
 
 TAKES = ("image", "array", "columns")
 """What an input may be said to be."""
@@ -110,6 +109,13 @@ class _Source(ABC):
         Raises:
             ConversionError: It cannot be converted.
         """
+
+    def place(self, op: str) -> str:  # noqa: ARG002 - subclasses use it
+        """The layer and line that an op of the Core ML file comes from, as the end of a sentence.
+
+        "" if they are not known.
+        """
+        return ""
 
     @abstractmethod
     def describe(self, spec: Any, metadata: ModelMetadata) -> None:

@@ -20,6 +20,7 @@ from pocketlens.conversion.exporting import all_inputs, append, core_ops, undefi
 from pocketlens.conversion.from_torch import classified, to_core_ml
 from pocketlens.conversion.metadata import LABEL_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.package import Format
+from pocketlens.conversion.places import place_in
 from pocketlens.conversion.quiet import first_line
 from pocketlens.conversion.source_kinds import ArraySource, Precision, SourceOptions
 from pocketlens.coreml import CoreMLModel
@@ -240,6 +241,10 @@ class TorchArrays(ArraySource):
             }
             probes.insert(0, ("the example of the export", arrays))
         return probes
+
+    def place(self, op: str) -> str:
+        """The layer and the line of an op of the Core ML file."""
+        return place_in(self.program, op)
 
     def moved(self, arrays: Arrays, seed: int) -> dict[str, NDArray[Any]]:
         """The outputs with each weight and each input changed by a rounding error."""

@@ -34,6 +34,7 @@ from pocketlens.conversion.from_torch import (
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import IMAGE_FEATURE
 from pocketlens.conversion.package import Format
+from pocketlens.conversion.places import place_in
 from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.required import reject_own, required
 from pocketlens.conversion.source_kinds import ImageSource, Precision, SourceOptions
@@ -129,6 +130,10 @@ class TorchSource(ImageSource):
             precision=precision,
             folder=folder,
         )
+
+    def place(self, op: str) -> str:
+        """The layer and the line of an op of the Core ML file."""
+        return place_in(self.program, op)
 
     def moved(self, images: NDArray[np.uint8], seed: int) -> NDArray[np.float32]:
         """The probabilities with each weight and each pixel changed by a rounding error."""

@@ -37,6 +37,7 @@ class ModelStages(Work):
             format=model.format,
             precision=model.precision,
             metadata=ModelMetadata(model.author, model.license, model.version, model.description),
+            data=self.test_set if model.precision == "mixed" else None,
             # Of large images it takes ten seconds, and `verify` compares more of them.
             check=not self.large,
             force=True,

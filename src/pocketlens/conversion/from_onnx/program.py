@@ -14,6 +14,7 @@ from pocketlens.conversion.from_onnx.preparing import Prepared
 from pocketlens.conversion.from_onnx.reading import node_text
 from pocketlens.conversion.neural_network import tidy_neural_network
 from pocketlens.conversion.package import Format
+from pocketlens.conversion.precision.mixed import Precision, compute_precision
 from pocketlens.conversion.quiet import first_line, import_coremltools, quiet
 from pocketlens.errors import ConversionError, OutputError, missing_package, printable
 
@@ -46,7 +47,7 @@ def to_core_ml(
     prepared: Prepared,
     *,
     format: Format,  # noqa: A002 - the word of the command line
-    half: bool,
+    precision: Precision,
     folder: Path,
     labels: Sequence[str] = (),
     color: str | None = None,
@@ -56,7 +57,7 @@ def to_core_ml(
     Args:
         prepared: The network; with `labels`, it has one output, probabilities `(1, K)`.
         format: `mlpackage` or `mlmodel`.
-        half: Whether to compute (`mlpackage`) or store the weights (`mlmodel`) in float16.
+        precision: Of the arithmetic (`mlpackage`) or of the weights (`mlmodel`).
         folder: An empty folder for the weights file.
         labels: The class names of a classifier.
         color: The colors of the only input, an image `(1, C, H, W)`: `gray`, `rgb` or `bgr`; None
@@ -81,7 +82,7 @@ def to_core_ml(
         options = {
             "convert_to": "mlprogram",
             "minimum_deployment_target": target,
-            "compute_precision": ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+            "compute_precision": compute_precision(ct, precision),
             "package_dir": str(folder / "converted.mlpackage"),
         }
     if labels:
@@ -98,7 +99,7 @@ def to_core_ml(
             ct.ImageType(name=image.name, shape=shape, color_layout=layouts[color])
         ]
     with quiet():
-        program = _program(prepared, target, options.get("compute_precision"))
+        program = _program(prepared, target, saturate=precision == "float16")
         try:
             converted = ct.convert(program, source="milinternal", skip_model_load=True, **options)
         except Exception as error:  # coremltools raises exceptions of any type
@@ -113,15 +114,14 @@ def to_core_ml(
                 "again with other ops"
             ) from error
     if format == "mlmodel":
-        precision = "float16" if half else "float32"
-        return tidy_neural_network(ct, converted, precision), None
+        return tidy_neural_network(ct, converted, str(precision)), None
     weights = Path(converted.weights_dir or "") / "weight.bin"
     return converted.get_spec(), weights if weights.is_file() else None
 
 
-def _program(prepared: Prepared, target: Any, precision: Any) -> Any:
-    """The network in coremltools' own form."""
-    package = import_converter()
+def _program(prepared: Prepared, target: Any, *, saturate: bool) -> Any:
+    """The network in coremltools' own form, its constants within the range of float16 if asked."""
+    ct, package = import_coremltools(), import_converter()
     from pocketlens.conversion.from_onnx.lowerings import LOWERINGS
 
     converter = package.Converter()
@@ -129,7 +129,12 @@ def _program(prepared: Prepared, target: Any, precision: Any) -> Any:
         converter.register(op)(_adapted(op, lowering, prepared))
     _check_library(prepared)
     try:
-        return converter.to_mil(prepared.model, target=target, precision=precision, fuse=False)
+        return converter.to_mil(
+            prepared.model,
+            target=target,
+            precision=ct.precision.FLOAT16 if saturate else ct.precision.FLOAT32,
+            fuse=False,
+        )
     except package.Onnx2CoreMLError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ConversionError):  # one of ours, which names the node

@@ -150,7 +150,7 @@ class OnnxArrays(ArraySource):
         return to_core_ml(
             self.prepared,
             format=format,
-            half=precision == "float16",
+            precision=precision,
             folder=folder,
             labels=tuple(map(str, self.labels)),
             color=None if self.picture is None else self.picture.spec.color,
@@ -225,7 +225,7 @@ class OnnxClassifier(ImageSource):
         return to_core_ml(
             self.prepared,
             format=format,
-            half=precision == "float16",
+            precision=precision,
             folder=folder,
             labels=self.classes,
             color=self.input_spec.color,

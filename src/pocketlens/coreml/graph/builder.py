@@ -74,6 +74,7 @@ class Graph:
         stops: The name of each node that fails to stop a run -> the message for it.
         place: The operation of the Core ML model that new tensors are named after.
         what: The same operation in words, for messages.
+        kinds: The name of each operation -> its kind, such as `conv`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Graph:
         self._named: dict[str, Value] = {}
         self.place = ""
         self.what = "the model"
+        self.kinds: dict[str, str] = {}
         self._depth = 0
         self._numbers = itertools.count()
         self._scopes = itertools.count()
@@ -224,7 +226,7 @@ class Graph:
         names = [name if i == 0 else self._names.unique(f"{name}.{i}") for i in range(outputs)]
         self._unnamed.update(names)
         results = [Value(each, STRING, None) for each in names]
-        return Node(op, domain, name, inputs, results, attributes)
+        return Node(op, domain, name, inputs, results, attributes, self.place)
 
     def input(self, name: str, dtype: Any, shape: Shape) -> Value:
         """Declare an input of the model.
@@ -312,12 +314,13 @@ class Graph:
             return value
         return self.Transpose(value, perm=list(perm))
 
-    def scope(self, name: str, what: str) -> None:
+    def scope(self, name: str, what: str, kind: str = "") -> None:
         """Name the tensors that are added from now on after the operation `name`.
 
         Args:
             name: Its name.
             what: The operation in words, such as `the op fill 'y'`.
+            kind: Its kind, such as `fill`; empty for what is no operation of the model.
 
         Raises:
             ModelFileError: Nested loops have translated operations too often.
@@ -328,6 +331,8 @@ class Graph:
                 "translated; expected fewer loops inside of loops"
             )
         self.place, self.what = name, what
+        if kind:
+            self.kinds[name] = kind
 
     def bind(self, name: str, value: Value) -> None:
         """Register `value` under the name that it has in the Core ML model.

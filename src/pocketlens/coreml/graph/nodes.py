@@ -123,9 +123,12 @@ Message: TypeAlias = Any  # a protobuf message from the file
 
 
 class Node:
-    """One operator of the graph with its inputs, outputs and attributes."""
+    """One operator of the graph with its inputs, outputs and attributes.
 
-    __slots__ = ("attributes", "domain", "inputs", "name", "op", "outputs")
+    `place` is the operation of the Core ML model that it computes a part of.
+    """
+
+    __slots__ = ("attributes", "domain", "inputs", "name", "op", "outputs", "place")
 
     def __init__(
         self,
@@ -135,6 +138,7 @@ class Node:
         inputs: list[Value | None],
         outputs: list[Value],
         attributes: dict[str, Any],
+        place: str = "",
     ) -> None:
         self.op = op
         self.domain = domain
@@ -142,6 +146,7 @@ class Node:
         self.inputs = inputs
         self.outputs = outputs
         self.attributes = attributes
+        self.place = place
 
     def proto(self) -> onnx.NodeProto:
         return helper.make_node(

@@ -191,7 +191,9 @@ class _Reader:
         kind = each.WhichOneof("layer")
         what = f"the layer '{each.name}' ({kind})"
         with located_errors(self.file, what):
-            self.graph.scope(each.name or kind, what)
+            function = each.activation.WhichOneof("NonlinearityType")
+            exact_kind = function if kind == "activation" and function else kind
+            self.graph.scope(each.name or kind, what, exact_kind)
             lowering = lookup("neural_network", kind)
             inputs = [self._tensor(name) for name in each.input]
             fields = {

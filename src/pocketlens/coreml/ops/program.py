@@ -149,7 +149,7 @@ class _Reader:
     def operation(self, operation: Any) -> None:
         what = f"the op {operation.type} '{_title(operation)}'"
         with located_errors(self.file, what):
-            self.graph.scope(_title(operation), what)
+            self.graph.scope(_title(operation), what, operation.type)
             names = [each.name for each in operation.outputs]
             if operation.type == "const":
                 if len(names) != 1:

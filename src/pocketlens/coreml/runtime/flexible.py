@@ -72,12 +72,17 @@ class FlexibleModel(CoreMLModel):
     def _run_once(
         self, inputs: Mapping[str, Any], *, state: Any, intermediate: bool
     ) -> dict[str, Any]:
+        return self.model_for(inputs).run(inputs, state=state, intermediate=intermediate)
+
+    def model_for(self, inputs: Mapping[str, Any]) -> CoreMLModel:
+        """The model for the shapes of these inputs."""
         inputs = self._given(inputs)
-        shapes = tuple(
-            _shape(inputs[each.name], each) if each.name in inputs else each.shape
-            for each in self._features
+        return self._model(
+            tuple(
+                _shape(inputs[each.name], each) if each.name in inputs else each.shape
+                for each in self._features
+            )
         )
-        return self._model(shapes).run(inputs, state=state, intermediate=intermediate)
 
     def _probabilities_in_graph(self) -> tuple[Graph, Value] | None:
         return self._default_model()._probabilities_in_graph()

@@ -200,7 +200,11 @@ class CoreMLModel(Predictor):
 
     def outputs_for(self, image: NDArray[np.uint8]) -> dict[str, Any]:
         """What `run` returns for a prepared image `(H, W, C)`, read as `with_input` says."""
-        return self.run({self.interface.inputs[0].name: self._picture(image)})
+        return self.run(self.features_for(image))
+
+    def features_for(self, image: NDArray[np.uint8]) -> dict[str, Any]:
+        """What `run` takes for a prepared image `(H, W, C)`, read as `with_input` says."""
+        return {self.interface.inputs[0].name: self._picture(image)}
 
     def _picture(self, image: NDArray[np.uint8]) -> NDArray[Any] | Planes:
         """An image `(H, W, C)` as `run` takes it: unchanged, unless `with_input` changed it."""

@@ -78,7 +78,7 @@ class SequenceModel(CoreMLModel):
             batch = max(array.shape[1] for array in sequences.values())
             for name in features.keys() - sequences:  # such as the initial state of a sequence
                 sequences[name] = _as_one_step(inputs.get(name), features[name], batch)
-        model = self._model(sequences) if sequences else self._one_step()
+        model = self._model(sequences) if sequences else self.one_step()
         results = model.run({**inputs, **sequences}, state=state, intermediate=intermediate)
         for feature in self.interface.outputs:
             if feature.kind == "array":
@@ -87,13 +87,14 @@ class SequenceModel(CoreMLModel):
         return results
 
     def _ending(self, output: str) -> Ending:
-        return self._one_step()._ending(output)
+        return self.one_step()._ending(output)
 
     def _onnx(self) -> bytes:
-        return self._one_step()._onnx()
+        return self.one_step()._onnx()
 
     @one_line_errors()
-    def _one_step(self) -> CoreMLModel:
+    def one_step(self) -> CoreMLModel:
+        """The network for arrays of the declared shapes, without Seq and Batch."""
         if isinstance(self._declared, ModelFileError):
             raise FeatureError(
                 f"{self.path} does not run with the declared shapes, without Seq and Batch in "

@@ -82,6 +82,7 @@ class Session:
         outputs: Sequence[Value] | None = None,
         *,
         threads: int = 0,
+        write: Callable[..., Any] = onnx_model,
     ) -> None:
         """Load the graph.
 
@@ -90,6 +91,7 @@ class Session:
             graph: The finished graph.
             outputs: The session's outputs; the graph's outputs by default.
             threads: How many threads one run uses; 0: as many as there are processors.
+            write: Turns the graph into an ONNX model, as `onnx_model` does.
 
         Raises:
             ModelFileError: ONNX Runtime cannot run the graph, with its passes or without.
@@ -101,7 +103,7 @@ class Session:
         self._threads = threads
         # ONNX Runtime uses the weights in place, so they are kept here.
         self._weights: dict[str, NDArray[Any]] = {}
-        self._model = onnx_model(graph, outputs, apart=self._weights).SerializeToString()
+        self._model = write(graph, outputs, apart=self._weights).SerializeToString()
         if len(self._model) > MAX_ONNX_BYTES:
             raise UnsupportedModelError(
                 f"{file.path} has {len(self._model)} bytes as an ONNX graph; "
