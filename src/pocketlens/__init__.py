@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from pocketlens.conversion.compression.measuring import Measured as Measured
     from pocketlens.conversion.compression.results import Candidate as Candidate
     from pocketlens.conversion.compression.results import Compressed as Compressed
+    from pocketlens.conversion.precision.checking import check_float16 as check_float16
+    from pocketlens.conversion.precision.findings import Float16Check as Float16Check
+    from pocketlens.conversion.precision.findings import Float16Finding as Float16Finding
+    from pocketlens.conversion.precision.findings import LayerRange as LayerRange
     from pocketlens.coreml import ChosenMeaning as ChosenMeaning
     from pocketlens.coreml import CoreMLModel as CoreMLModel
     from pocketlens.coreml import Feature as Feature
@@ -140,10 +144,13 @@ _HOME = {
     "Explanation": "explanation",
     "Feature": "coreml",
     "Finding": "data.check",
+    "Float16Check": "conversion.precision.findings",
+    "Float16Finding": "conversion.precision.findings",
     "Histogram": "evaluation",
     "InputSpec": "image",
     "Interface": "coreml",
     "KerasPredictor": "conversion",
+    "LayerRange": "conversion.precision.findings",
     "LearningCurve": "history",
     "Measured": "conversion.compression.measuring",
     "Metrics": "run_folder",
@@ -175,6 +182,7 @@ _HOME = {
     "TrainingOptions": "recipe_options",
     "check_app": "app",
     "check_data": "data.check",
+    "check_float16": "conversion.precision.checking",
     "check_labels": "training.label_check",
     "compress": "compression",
     "convert": "conversion",
@@ -232,11 +240,14 @@ __all__ = [
     "Feature",
     "Finding",
     "FineTuning",
+    "Float16Check",
+    "Float16Finding",
     "Histogram",
     "InputSpec",
     "Interface",
     "KerasPredictor",
     "LabelCheck",
+    "LayerRange",
     "LearningCurve",
     "Measured",
     "Metrics",
@@ -269,6 +280,7 @@ __all__ = [
     "WrongLabel",
     "check_app",
     "check_data",
+    "check_float16",
     "check_labels",
     "compress",
     "convert",

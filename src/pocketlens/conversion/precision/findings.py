@@ -30,7 +30,8 @@ class Float16Finding:
             `cancellation` (large numbers whose difference is small), `rounding`, `order` (numbers
             become equal, and another one is the largest), or `neural engine` (a published fault of
             Apple's Neural Engine, which does not happen here).
-        smallest, largest: The range of what it takes and computes, in float32.
+        smallest: The smallest number that it takes or computes, in float32.
+        largest: The largest one.
         change: By how much the model's outputs change if only this op computes in float16, as a
             share of the largest number, of probabilities as a difference; infinite if one is no
             longer a number. None for what happens on a device only.
@@ -74,7 +75,8 @@ class LayerRange:
     Args:
         op: Its name in the Core ML file.
         kind: Its kind.
-        smallest, largest: The range of its results in float32.
+        smallest: Its smallest result in float32.
+        largest: Its largest result.
         above: The share of its results above 65,504, which become infinite in float16.
         zeroed: The share of its results that are not 0 but become 0 in float16.
         drift: The largest difference between float32 and float16, all ops before it in float16,
