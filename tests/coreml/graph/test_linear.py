@@ -77,9 +77,9 @@ def translated(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     count = [0]
     scope = Graph.scope
 
-    def counted(graph: Graph, name: str, what: str) -> None:
+    def counted(graph: Graph, name: str, what: str, kind: str = "") -> None:
         count[0] += 1
-        scope(graph, name, what)
+        scope(graph, name, what, kind)
 
     monkeypatch.setattr(Graph, "scope", counted)
     return lambda: count[0]
