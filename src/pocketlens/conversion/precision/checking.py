@@ -72,7 +72,10 @@ def float16_risks(model: CoreMLModel, data: Any, *, layers: bool = False) -> Flo
 
 def _features(model: CoreMLModel, data: Any) -> Features:
     """The inputs of a few runs, from data of the user; made up if it is None."""
-    if model.interface.image is not None or hasattr(data, "images"):
+    only_image = model.interface.image is not None and len(model.interface.inputs) == 1
+    if hasattr(data, "images") or (
+        only_image and not isinstance(data, (Mapping, str, os.PathLike))
+    ):
         if data is None:
             images, _ = probe_images(model.input_spec)
         else:
