@@ -20,7 +20,7 @@ help:
 	@echo "make test-slow  the tests that take long"
 	@echo "make test-oldest  the runtime and conversion with the oldest supported packages"
 	@echo "make coverage   the tests, and how much of the code they run"
-	@echo "make browser    the tests of the preview page, in Chromium"
+	@echo "make browser    the tests of the pages, in Chromium"
 	@echo "make check      ruff and mypy"
 	@echo "make format     format the code"
 	@echo "make docs       build the documentation into site/"
@@ -76,7 +76,7 @@ test-oldest: $(OLDEST)/.installed $(OLDEST)-convert/.installed
 
 # In Debian's Chromium, which must be installed; axe-core is downloaded from npm.
 browser: $(VENV)/.installed
-	$(PYTEST) -m browser tests/preview
+	$(PYTEST) -m browser tests/preview tests/web tests/web
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ ORDER = [
     "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "compression",
     "app", "preview",
-    "report", "stages", "naming", "pipeline", "finetuning", "cli",
+    "web", "report", "stages", "naming", "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.
@@ -43,6 +43,7 @@ INSIDE = {
 ONLY = {
     "coreml": {"compat", "errors", "files", "heads", "image", "prediction"},
     "app": {"commands", "errors", "files", "image", "locking", "prediction", "coreml"},
+    "web": {"commands", "errors", "files", "image", "prediction", "coreml", "app"},
 }
 
 

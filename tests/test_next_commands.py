@@ -238,6 +238,11 @@ def a_folder_that_is_no_app(world: World) -> str:
     return world.error("app", "--check", "empty")
 
 
+def a_folder_that_is_no_website(world: World) -> str:
+    Path("empty").mkdir()
+    return world.error("web", "--check", "empty")
+
+
 def problems_of_an_app(world: World, change: Callable[[Path], object]) -> str:
     """What `app --check` prints after a change."""
     folder = Path("my  app")
@@ -454,7 +459,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "app/check.py:_write_again": [an_app_with_other_fixtures],
     "app/check.py:check_app": [a_folder_that_is_no_app],
     "app/check_files.py:check_files": [an_app_without_a_file],
-    "app/create.py:_not_a_classifier": [
+    "app/create.py:not_a_classifier": [
         a_model_that_is_no_classifier,
         a_model_without_class_names,
     ],
@@ -496,6 +501,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "training/loop.py:_Loop.diverged": [a_diverged_training],
     "training/loop.py:_Loop.record": [a_full_disk],
     "training/loop.py:_Loop.restore": [a_checkpoint_of_another_network],
+    "web/listing.py:read_listing": [a_folder_that_is_no_website],
 }
 """For each function that composes a command: how it comes to print it."""
 

@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Predictions": ("prediction", "numbers", "explanation"),
     "Evaluation": ("evaluation",),
     "Core ML": ("conversion", "coreml", "compression"),
-    "App, preview, report": ("app", "preview", "report"),
+    "App, web, preview, report": ("app", "web", "preview", "report"),
     "Errors and plug-ins": ("errors", "registry"),
 }
 

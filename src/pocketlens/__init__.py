@@ -114,6 +114,8 @@ if TYPE_CHECKING:
     from pocketlens.training import Training as Training
     from pocketlens.training import train as train
     from pocketlens.training.label_check import check_labels as check_labels
+    from pocketlens.web import check_site as check_site
+    from pocketlens.web import create_web as create_web
 
 _HOME = {
     "AppOptions": "recipe_options",
@@ -184,10 +186,12 @@ _HOME = {
     "check_data": "data.check",
     "check_float16": "conversion.precision.checking",
     "check_labels": "training.label_check",
+    "check_site": "web",
     "compress": "compression",
     "convert": "conversion",
     "correct": "finetuning",
     "create_app": "app",
+    "create_web": "web",
     "download_data": "data",
     "draw_number": "numbers",
     "evaluate": "evaluation",
@@ -282,10 +286,12 @@ __all__ = [
     "check_data",
     "check_float16",
     "check_labels",
+    "check_site",
     "compress",
     "convert",
     "correct",
     "create_app",
+    "create_web",
     "download_data",
     "draw_number",
     "evaluate",
@@ -325,6 +331,7 @@ COMMANDS = {
     "preview": "serve_preview",
     "verify": "verify",
     "app": "create_app",
+    "web": "create_web",
     "report": "write_report",
     "correct": "correct",
     "recipes list": "list_recipes",
@@ -333,10 +340,12 @@ COMMANDS = {
     "data check": "check_data",
     "data download": "download_data",
 }
-"""The function of each command. If a subpackage (`app`, `preview`, `report`) or a library (`onnx`)
-has the name of the command, the function has a verb in front."""
+"""The function of each command. If a subpackage (such as `app`) or a library (`onnx`) has the name
+of the command, the function has a verb in front."""
 
-_SUBPACKAGES = ("app", "coreml", "data", "errors", "evaluation", "networks", "preview", "report")
+_SUBPACKAGES = (
+    *("app", "coreml", "data", "errors", "evaluation", "networks", "preview", "report", "web"),
+)
 """Subpackages that work as attributes after `import pocketlens`."""
 
 

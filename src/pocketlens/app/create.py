@@ -19,7 +19,7 @@ from pocketlens.errors import AppError, UnsupportedModelError, with_article
 from pocketlens.image import ImageSource, InputSpec, prepare
 from pocketlens.prediction import THRESHOLDS_KEY, Predictor, Thresholds
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "not_a_classifier"]
 
 CUSTOM_CODE = {
     "custom": "custom layer",
@@ -99,7 +99,7 @@ def create_app(
     shown = [Image.fromarray(prepare(each, PICTURE)) for each in pictures[:MAX_PICTURES]]
     description = inspect(file)
     if [feature["type"] for feature in description["inputs"]] != ["image"]:
-        raise AppError(_not_a_classifier(file, description))
+        raise AppError(not_a_classifier(file, description))
     model = _told(_model(file, description), options)
     spec = replace(spec, ios=oldest_ios(description["specification_version"]))
     contents = app_contents(
@@ -151,7 +151,7 @@ def _model(file: Path, description: Mapping[str, Any]) -> Described:
         if model.classes:
             warnings.warn(reason, stacklevel=3)
     if not model.classes:
-        raise AppError(_not_a_classifier(file, description))
+        raise AppError(not_a_classifier(file, description))
     return model
 
 
@@ -164,7 +164,9 @@ def _told(model: Described, options: Mapping[str, str]) -> Described:
     return model.with_input(**values) if values else model
 
 
-def _not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
+def not_a_classifier(file: Path, description: Mapping[str, Any]) -> str:
+    """Why a file is no image classifier, and what to do."""
+
     def listed(features: Sequence[Mapping[str, Any]]) -> str:
         return ", ".join(f"{feature['name']} ({feature['type']})" for feature in features)
 

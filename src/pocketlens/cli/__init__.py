@@ -24,6 +24,7 @@ with one_line_failures():
         preview,
         verify,
         app,
+        web,
         report,
         correct,
     )

@@ -12,7 +12,7 @@
  * @property {string} verdict The label to show, `nothing` or `not sure`.
  * @property {[string, number][]} top Classes and probabilities, most probable first.
  * @property {number} milliseconds
- * @property {{width: number, height: number, channels: number, data: string}|null} seen
+ * @property {{width: number, height: number, channels: number, data: string|Uint8Array}|null} seen
  */
 
 /** The models: `{models: [{name, classes, input, thresholds}], corrections}`. */

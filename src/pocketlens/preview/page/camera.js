@@ -1,7 +1,7 @@
 import { byId } from "./dom.js";
+import { SEEN, STILL } from "./frames.js";
 import { Guides } from "./guides.js";
 import { Results } from "./results.js";
-import { SEEN, STILL } from "./socket.js";
 
 /** Frames are reduced to this height or width in pixels before they are sent. */
 const MAX_SIDE = 640;
@@ -15,9 +15,7 @@ const MESSAGES = {
   off: "The camera is off.",
   asking: "Allow camera access in your browser.",
   ended: "The camera has stopped. Is it still connected?",
-  insecure:
-    "Browsers allow the camera only on pages from the same computer or over HTTPS. For a phone, " +
-    "start the preview with --lan.",
+  insecure: "Browsers allow the camera only on pages from the same computer or over HTTPS.",
   NotAllowedError:
     "Camera access is blocked. Allow it with the icon next to the page's address, or in the " +
     "system's privacy settings. Then start the camera again.",
@@ -54,6 +52,7 @@ export function camera({ models, live, corrections, announceResult }) {
 
   function showOff(state) {
     byId("camera-status").textContent = MESSAGES[state] ?? state;
+    byId("camera-help").hidden = state !== "insecure";
     byId("camera-off").hidden = false;
     byId("camera-start").hidden = state === "asking" || state === "insecure";
   }
@@ -96,6 +95,8 @@ export function camera({ models, live, corrections, announceResult }) {
     results.clear(HINT);
     setFrozen(false);
     setMirror(track.getSettings().facingMode === "user");
+    byId("torch").hidden = !track.getCapabilities?.().torch;
+    byId("torch").ariaPressed = "false";
     video.hidden = tools.hidden = guides.element.hidden = false;
     byId("camera-off").hidden = true;
     const devices = await navigator.mediaDevices.enumerateDevices();
@@ -123,7 +124,11 @@ export function camera({ models, live, corrections, announceResult }) {
   function classify(flags) {
     const thisAttempt = attempt;
     live.send({
-      getImage: grab,
+      getImage: async () => {
+        const image = grab();
+        return image && new Promise((resolve) => image.toBlob(resolve, "image/jpeg", QUALITY));
+      },
+      getCanvas: grab,
       flags: flags | (results.wantsSeen ? SEEN : 0),
       onAnswer(answer, image) {
         if (thisAttempt !== attempt) return;
@@ -133,15 +138,16 @@ export function camera({ models, live, corrections, announceResult }) {
     });
   }
 
-  /** The current video frame as JPEG; null if there is none. */
+  /** The current video frame; null if there is none. */
   function grab() {
     const { videoWidth: width, videoHeight: height } = video;
-    if (!stream || !width) return Promise.resolve(null);
+    if (!stream || !width) return null;
     const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
-    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-    return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    return canvas;
   }
 
   function nextFrame(callback) {
@@ -167,6 +173,11 @@ export function camera({ models, live, corrections, announceResult }) {
   function setMirror(value) {
     byId("mirror").ariaPressed = String(value);
     video.classList.toggle("mirrored", value);
+  }
+
+  async function setTorch(on) {
+    await stream.getVideoTracks()[0].applyConstraints({ advanced: [{ torch: on }] });
+    byId("torch").ariaPressed = String(on);
   }
 
   function switchCamera(devices) {
@@ -201,6 +212,7 @@ export function camera({ models, live, corrections, announceResult }) {
   byId("mirror").addEventListener("click", ({ target }) =>
     setMirror(target.ariaPressed !== "true"),
   );
+  byId("torch").addEventListener("click", ({ target }) => setTorch(target.ariaPressed !== "true"));
   byId("switch-camera").addEventListener("click", async () =>
     switchCamera(await navigator.mediaDevices.enumerateDevices()),
   );

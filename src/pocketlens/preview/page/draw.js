@@ -1,7 +1,7 @@
 import { byId } from "./dom.js";
+import { DRAWN, SEEN, STILL } from "./frames.js";
 import { Pad } from "./pad.js";
 import { Results } from "./results.js";
-import { DRAWN, SEEN, STILL } from "./socket.js";
 
 const HINT = "Draw something";
 
@@ -29,6 +29,7 @@ export function draw({ models, live, corrections, announceResult, announceStatus
     }
     live.send({
       getImage: () => pad.png(),
+      getCanvas: () => pad.canvas(),
       flags: STILL | DRAWN[ink] | (results.wantsSeen ? SEEN : 0),
       onAnswer(answer, image) {
         if (!active || pad.isEmpty) return;

@@ -90,13 +90,22 @@ export class Pad {
   }
 
   /**
+   * The current drawing as pixels; null if the canvas is empty.
+   * @returns {HTMLCanvasElement|null}
+   */
+  canvas() {
+    if (this.isEmpty) return null;
+    paint(this.#image.getContext("2d", { willReadFrequently: true }), SIDE, this.#strokes, this.#ink);
+    return this.#image;
+  }
+
+  /**
    * The current drawing as PNG; null if the canvas is empty.
    * @returns {Promise<Blob|null>}
    */
-  png() {
-    if (this.isEmpty) return Promise.resolve(null);
-    paint(this.#image.getContext("2d"), SIDE, this.#strokes, this.#ink);
-    return new Promise((resolve) => this.#image.toBlob(resolve, "image/png"));
+  async png() {
+    const canvas = this.canvas();
+    return canvas && new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
   #begin(point) {

@@ -101,7 +101,7 @@ export class Card {
   show(result, { seen, rate, image, ink, live }) {
     if (!live && this.#explained?.image !== image) this.#close();
     this.#explained = { image, label: result.top[0][0], ...(ink ? { ink } : {}) };
-    this.#why.hidden = false;
+    this.#why.hidden = !api.explain;
     this.#label.textContent = result.verdict;
     this.#label.className = labelClass(result.shown);
     this.#confidence.textContent = result.confidence === null ? "" : percent(result.confidence);
@@ -244,7 +244,8 @@ export function percent(probability) {
 
 /** Draw the model's input; one pixel of the canvas for each pixel. */
 function paintPixels(canvas, { width, height, channels, data }) {
-  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const isText = typeof data === "string"; // base64, from a server
+  const bytes = isText ? Uint8Array.from(atob(data), (character) => character.charCodeAt(0)) : data;
   const image = new ImageData(width, height);
   for (let pixel = 0; pixel < width * height; pixel++) {
     for (let channel = 0; channel < 3; channel++) {

@@ -3,12 +3,6 @@ import { Bridge } from "./bridge.js";
 /** Milliseconds before the first, second, ... attempt to reconnect. */
 const DELAYS = [500, 1000, 2000, 4000, 8000, 15000];
 
-/** Flags of a frame: a still image; send the model's input pixels. */
-export const STILL = 1;
-export const SEEN = 2;
-/** A drawing in dark or light lines: each model gets it in its own ink. */
-export const DRAWN = { dark: 4, light: 8 };
-
 /**
  * @typedef {object} Connection The state of a connection.
  * @property {"connecting"|"open"|"waiting"|"closed"} state
@@ -110,12 +104,7 @@ export class ReconnectingSocket {
   };
 }
 
-/**
- * @typedef {object} Frame
- * @property {() => Promise<Blob|null>} getImage Called when the frame is sent; null to skip it.
- * @property {number} flags
- * @property {(answer: any, image: Blob) => void} onAnswer
- */
+/** @typedef {import("./frames.js").Frame} Frame */
 
 /** Sends frames to the models: one at a time, and of waiting frames only the newest. */
 export class Live {

@@ -1,7 +1,8 @@
 import * as api from "../api.js";
 import { byId, showNotice } from "../dom.js";
 import { Pad } from "../pad.js";
-import { ReconnectingSocket, STILL } from "../socket.js";
+import { STILL } from "../frames.js";
+import { ReconnectingSocket } from "../socket.js";
 
 /** Milliseconds between two drawings; the server needs the same label several times in a row. */
 const INTERVAL = 100;

@@ -1,0 +1,97 @@
+"""`pocketlens web`: write a website that runs a model in the browser, or check one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketlens.cli.inputs import (
+    InputOptions,
+    assumed_text,
+    core_ml_file,
+    refuse_options,
+    takes_input_options,
+)
+from pocketlens.cli.shell import Force, Json, command, print_json, say
+from pocketlens.errors import CheckFailedError, OptionError
+
+
+@command(
+    example=(
+        "pocketlens web Digits.mlpackage --out site --name Digits",
+        "pocketlens web runs/cats -o site --picture tiger.jpg --picture cat.jpg",
+        "pocketlens web --check site",
+    )
+)
+@takes_input_options("ink", "crop")
+def web(
+    file: Annotated[
+        Path | None, typer.Argument(help="A Core ML image classifier or a run folder.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write.")] = None,
+    name: Annotated[str | None, typer.Option(help="The page's title, such as 'My Cats'.")] = None,
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture for the icon; repeatable, up to four; default: a letter."),
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Check the website in this folder instead.")
+    ] = None,
+    *,
+    told: InputOptions,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write a website that runs a Core ML model on any phone, or check such a website.
+
+    The model runs in the browser: nothing is sent anywhere. Any web server can serve the folder,
+    such as python -m http.server --directory site. The camera and the use offline need an https://
+    address, or localhost.
+    """
+    from pocketlens.coreml import inspect
+    from pocketlens.files import size_text
+    from pocketlens.image import InputSpec
+    from pocketlens.web import check_site, create_web
+    from pocketlens.web.check import site_sizes
+
+    if check is not None:
+        if file is not None:
+            raise OptionError(f"pass either a Core ML file or --check {check}")
+        refuse_options(
+            "--check only reads a website; remove them",
+            out=out,
+            name=name,
+            force=force,
+            picture=picture or None,
+            **vars(told),
+        )
+        problems, sizes = check_site(check), site_sizes(check)
+        if json:
+            print_json({"folder": str(check), "problems": problems, "bytes": sizes})
+        else:
+            say(*(problems or [f"{check}: no problems found; {_sizes(sizes)}"]))
+        if problems:
+            raise CheckFailedError(f"{check}: {len(problems)} problem(s) found")
+        return
+    if file is None or out is None:
+        raise OptionError("web needs a Core ML file and --out FOLDER, or --check FOLDER")
+    file = core_ml_file(file)
+    folder = create_web(
+        file, out, name=name, ink=told.ink, crop=told.crop, pictures=picture or (), force=force
+    )
+    sizes = site_sizes(folder)
+    if json:
+        print_json({"folder": str(folder), "bytes": sizes})
+        return
+    say(f"wrote {folder} (page {size_text(sizes['page'])}, model {size_text(sizes['model'])})")
+    spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told.values())
+    if text := assumed_text(spec):
+        say(text)
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    from pocketlens.files import size_text
+
+    return f"page {size_text(sizes['page'])}, model {size_text(sizes['model'])}"

@@ -1,0 +1,60 @@
+"""`site.json`: the files of a website that Pocketlens has written, and their hashes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pocketlens.commands import command
+from pocketlens.errors import AppError
+from pocketlens.files import read_limited
+
+__all__ = ["LISTING", "MODEL", "Listing", "read_listing"]
+
+LISTING = "site.json"
+MODEL = "model.bin"
+MAX_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a website.
+
+    Args:
+        version: Changes with every file.
+        files: The SHA-256 of each file, by its path.
+    """
+
+    version: str
+    files: dict[str, str]
+
+
+def read_listing(folder: Path) -> Listing:
+    """Read the `site.json` of a website. Paths are checked: the file is untrusted.
+
+    Raises:
+        AppError: It is missing or damaged.
+    """
+    path = folder / LISTING
+    try:
+        values = json.loads(read_limited(path, MAX_BYTES))
+        files = {_inside(name): str(value) for name, value in values["files"].items()}
+        return Listing(str(values["version"]), files)
+    except FileNotFoundError as error:
+        raise AppError(
+            f"{folder} is not a website written by Pocketlens: it has no {LISTING}; to write one, "
+            f"in another folder: {command('web', 'MODEL', '-o', 'FOLDER')}"
+        ) from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise AppError(
+            f"{path} is damaged ({error}); expected the list of files that Pocketlens wrote; write "
+            "the website again, to another folder"
+        ) from error
+
+
+def _inside(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
+        raise ValueError(f"path outside of the folder: {name[:80]!r}")
+    return name

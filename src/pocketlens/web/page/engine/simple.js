@@ -1,0 +1,257 @@
+/** Steps that are plain loops. Like the others, each first plans and then returns its function. */
+
+const UNARY = {
+  abs: Math.abs,
+  ceil: Math.ceil,
+  cos: Math.cos,
+  erf,
+  exp: Math.exp,
+  floor: Math.floor,
+  log: Math.log,
+  neg: (x) => -x,
+  reciprocal: (x) => 1 / x,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  sign: Math.sign,
+  sin: Math.sin,
+  softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  sqrt: Math.sqrt,
+  square: (x) => x * x,
+  tanh: Math.tanh,
+};
+
+/** With one or two numbers, `alpha` and `beta`. */
+const UNARY_WITH = {
+  elu: (x, alpha) => (x < 0 ? alpha * Math.expm1(x) : x),
+  hardsigmoid: (x, alpha, beta) => Math.min(1, Math.max(0, alpha * x + beta)),
+  hardswish: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)),
+  leaky: (x, alpha) => (x < 0 ? alpha * x : x),
+};
+
+const BINARY = {
+  add: (a, b) => a + b,
+  div: (a, b) => a / b,
+  max: Math.max,
+  min: Math.min,
+  mul: (a, b) => a * b,
+  pow: Math.pow,
+  prelu: (a, b) => (a < 0 ? a * b : a),
+  sub: (a, b) => a - b,
+};
+
+/** @param {object} step `kind`, `x`, `out`; `alpha`, `beta`. */
+export function unary(step, context) {
+  const { kind, alpha = 0, beta = 0 } = step;
+  const [plain, given] = [UNARY[kind], UNARY_WITH[kind]];
+  if (!plain && !given) throw new Error(`The model file has the unknown function ${kind}.`);
+  const { count } = context.tensors[step.out];
+  return () => {
+    const [x, out] = addresses(step, context, ["x", "out"]);
+    const { values } = context;
+    if (plain) {
+      return () => {
+        for (let i = 0; i < count; i++) values[out + i] = plain(values[x + i]);
+      };
+    }
+    return () => {
+      for (let i = 0; i < count; i++) values[out + i] = given(values[x + i], alpha, beta);
+    };
+  };
+}
+
+/** @param {object} step `kind`, `a`, `b`, `out`; `shape`, `strides` of `a` and of `b`. */
+export function binary(step, context) {
+  const apply = BINARY[step.kind];
+  if (!apply) throw new Error(`The model file has the unknown function ${step.kind}.`);
+  const { shape, strides: [left, right] } = step;
+  return () => {
+    const [a, b, out] = addresses(step, context, ["a", "b", "out"]);
+    const { values } = context;
+    let to = 0;
+    const rows = { 
+      add(i, j, n, di, dj) {
+        for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] + values[j];
+      },
+      mul(i, j, n, di, dj) {
+        for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] * values[j];
+      },
+    };
+    const row = rows[step.kind] ?? ((i, j, n, di, dj) => {
+      for (; n > 0; n--, i += di, j += dj) values[to++] = apply(values[i], values[j]);
+    });
+    return () => {
+      to = out;
+      walk(shape, left, right, a, b, row);
+    };
+  };
+}
+
+/**
+ * Copies elements, in any order: what transposes, slices, joins, pads and repeats.
+ * @param {object} step `x`, `out`; `shape`, `from` and `to` (the first elements), `from_strides`,
+ *     `to_strides`; `fill`, a number that all of `out` has first.
+ */
+export function move(step, context) {
+  const { shape, fill } = step;
+  const { count } = context.tensors[step.out];
+  return () => {
+    const [x, out] = addresses(step, context, ["x", "out"]);
+    const { values } = context;
+    const row = (i, j, n, di, dj) => {
+      if (di === 1 && dj === 1) values.copyWithin(j, i, i + n);
+      else for (; n > 0; n--, i += di, j += dj) values[j] = values[i];
+    };
+    return () => {
+      if (fill !== undefined) values.fill(fill, out, out + count);
+      walk(shape, step.from_strides, step.to_strides, x + step.from, out + step.to, row);
+    };
+  };
+}
+
+/**
+ * @param {object} step `kind` (`max`, `average`), `x`, `out`; `channels`, `size`, `kernel`,
+ *     `strides`, `dilations`, `pads` (top, left), `out_size`; `divisors`: for `average`, by how
+ *     much the sum of each position is divided, or null for the number of pixels inside the image.
+ */
+export function pool(step, context) {
+  const { channels, size: [height, width], kernel, strides, dilations, pads } = step;
+  const [rows, columns] = step.out_size;
+  const isMax = step.kind === "max";
+  return () => {
+    const [x, out] = addresses(step, context, ["x", "out"]);
+    const { values } = context;
+    return () => {
+      let to = out;
+      for (let channel = 0; channel < channels; channel++) {
+        const plane = x + channel * height * width;
+        for (let row = 0; row < rows; row++) {
+          for (let column = 0; column < columns; column++) {
+            let result = isMax ? -Infinity : 0;
+            let count = 0;
+            for (let i = 0; i < kernel[0]; i++) {
+              const y = row * strides[0] - pads[0] + i * dilations[0];
+              if (y < 0 || y >= height) continue;
+              for (let j = 0; j < kernel[1]; j++) {
+                const at = column * strides[1] - pads[1] + j * dilations[1];
+                if (at < 0 || at >= width) continue;
+                const value = values[plane + y * width + at];
+                result = isMax ? Math.max(result, value) : result + value;
+                count++;
+              }
+            }
+            const divisor = step.divisors ? step.divisors[row * columns + column] : count;
+            values[to++] = isMax ? result : result / divisor;
+          }
+        }
+      }
+    };
+  };
+}
+
+const REDUCE = {
+  l1: [0, (sum, x) => sum + Math.abs(x)],
+  l2: [0, (sum, x) => sum + x * x, Math.sqrt],
+  max: [-Infinity, Math.max],
+  mean: [0, (sum, x) => sum + x, (sum, count) => sum / count],
+  min: [Infinity, Math.min],
+  prod: [1, (product, x) => product * x],
+  sum: [0, (sum, x) => sum + x],
+  sum_square: [0, (sum, x) => sum + x * x],
+};
+
+/**
+ * @param {object} step `kind`, `x`, `out`; `outer`, `outer_strides`: the result's shape;
+ *     `inner`, `inner_strides`: what becomes one number.
+ */
+export function reduce(step, context) {
+  const found = REDUCE[step.kind];
+  if (!found) throw new Error(`The model file has the unknown function ${step.kind}.`);
+  const [start, add, finish = (sum) => sum] = found;
+  const { outer, outer_strides: strides, inner, inner_strides: steps } = step;
+  const count = inner.reduce((product, size) => product * size, 1);
+  return () => {
+    const [x, out] = addresses(step, context, ["x", "out"]);
+    const { values } = context;
+    let [to, result] = [0, 0];
+    const one = (i, _, n, di) => {
+      for (; n > 0; n--, i += di) result = add(result, values[i]);
+    };
+    const row = (i, _, n, di) => {
+      for (; n > 0; n--, i += di) {
+        result = start;
+        walk(inner, steps, steps, i, i, one);
+        values[to++] = finish(result, count);
+      }
+    };
+    return () => {
+      to = out;
+      walk(outer, strides, strides, x, x, row);
+    };
+  };
+}
+
+/** @param {object} step `x`, `out`; `outer`, `count`, `inner`; `log`. */
+export function softmax(step, context) {
+  const { outer, count, inner, log } = step;
+  return () => {
+    const [x, out] = addresses(step, context, ["x", "out"]);
+    const { values } = context;
+    return () => {
+      for (let i = 0; i < outer; i++) {
+        for (let j = 0; j < inner; j++) {
+          const start = i * count * inner + j;
+          let largest = -Infinity;
+          for (let k = 0; k < count; k++) {
+            largest = Math.max(largest, values[x + start + k * inner]);
+          }
+          let sum = 0;
+          for (let k = 0; k < count; k++) sum += Math.exp(values[x + start + k * inner] - largest);
+          for (let k = 0; k < count; k++) {
+            const value = values[x + start + k * inner] - largest;
+            values[out + start + k * inner] = log ? value - Math.log(sum) : Math.exp(value) / sum;
+          }
+        }
+      }
+    };
+  };
+}
+
+/** Where tensors start, as indices of float32 values. */
+function addresses(step, { tensors }, names) {
+  return names.map((name) => tensors[step[name]].at / 4);
+}
+
+/** Call `row(i, j, n, di, dj)` for all rows of the last dimension of two strided arrays. */
+function walk(shape, left, right, i, j, row) {
+  const last = shape.length - 1;
+  if (last < 0) {
+    row(i, j, 1, 0, 0);
+    return;
+  }
+  const n = shape[last];
+  if (last === 0) {
+    row(i, j, n, left[0], right[0]);
+    return;
+  }
+  const index = new Array(last).fill(0);
+  for (;;) {
+    row(i, j, n, left[last], right[last]);
+    let axis = last - 1;
+    while (axis >= 0) {
+      i += left[axis];
+      j += right[axis];
+      if (++index[axis] < shape[axis]) break;
+      i -= left[axis] * shape[axis];
+      j -= right[axis] * shape[axis];
+      index[axis--] = 0;
+    }
+    if (axis < 0) return;
+  }
+}
+
+/** Abramowitz and Stegun 7.1.26: the error is below 1.5e-7. */
+function erf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const polynomial =
+    t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return Math.sign(x) * (1 - polynomial * Math.exp(-x * x));
+}

@@ -1,0 +1,65 @@
+import * as api from "./api.js";
+import { camera } from "./camera.js";
+import { byId, create, showNotice } from "./dom.js";
+import { draw } from "./draw.js";
+import { Live } from "./live.js";
+import { keepOffline } from "./offline.js";
+import { photo } from "./photo.js";
+import { tabs } from "./tabs.js";
+
+/** This page saves no images, so there is nothing to choose. */
+const corrections = {
+  picker: () => ({ element: create("span", { hidden: true }), setImage() {} }),
+};
+
+async function main() {
+  let recognizer;
+  try {
+    recognizer = await api.recognizer();
+  } catch (error) {
+    showNotice(byId("error"), error.message);
+    byId("connection").textContent = "";
+    return;
+  }
+  show(recognizer);
+  const line = byId("connection");
+  line.dataset.state = "open";
+  line.textContent = "Ready";
+  let isOld = false;
+  const isOffline = await keepOffline(() => {
+    isOld = true;
+    line.textContent = "A new version is there; close this page and open it again";
+  });
+  if (isOffline && !isOld) line.textContent = "Ready, also offline";
+}
+
+/** @param {import("./recognizer.js").Recognizer} recognizer */
+function show(recognizer) {
+  const line = byId("connection");
+  const live = new Live(recognizer, (busy) => (line.dataset.busy = String(busy)));
+  const views = {};
+  let current = null;
+  const showTab = tabs(document.querySelector("[role=tablist]"), (name) => {
+    if (name === current) return;
+    views[current]?.leave();
+    live.reset();
+    current = name;
+    views[name].enter();
+    history.replaceState(null, "", `#${name}`);
+  });
+  const shared = {
+    models: [recognizer.description],
+    live,
+    corrections,
+    announceResult: (text) => (byId("result-announcement").textContent = text),
+    announceStatus: (text) => (byId("status-announcement").textContent = text),
+    showTab,
+  };
+  Object.assign(views, { draw: draw(shared), camera: camera(shared), photo: photo(shared) });
+  const requested = location.hash.slice(1);
+  // Nobody draws photos.
+  const first = recognizer.description.input.color === "gray" ? "draw" : "photo";
+  showTab(Object.hasOwn(views, requested) ? requested : first);
+}
+
+main();

@@ -1,0 +1,103 @@
+import { Decision } from "./decision.js";
+
+/** How many classes an answer lists. */
+const TOP = 10;
+
+/** The model of this page, which runs in a worker. */
+export class Recognizer {
+  /** What `recognizer.json` says: name, classes, input, thresholds, background. */
+  description;
+  #worker;
+  #decision;
+  #number = 0;
+  #waiting = new Map();
+
+  static async load() {
+    if (typeof WebAssembly === "undefined") {
+      throw new Error("This browser has no WebAssembly. Open the page in a newer one.");
+    }
+    const recognizer = new Recognizer();
+    await recognizer.#load();
+    return recognizer;
+  }
+
+  async #load() {
+    const [description, network, kernels] = await Promise.all([
+      content("recognizer.json").then((response) => response.json()),
+      content("model.bin").then((response) => response.arrayBuffer()),
+      content("kernels.wasm").then((response) => response.arrayBuffer()),
+    ]);
+    if (!WebAssembly.validate(kernels)) {
+      throw new Error("This browser has no SIMD in WebAssembly. Open the page in a newer one.");
+    }
+    this.description = description;
+    this.#decision = this.#newDecision();
+    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.#worker.addEventListener("message", ({ data }) => this.#onAnswer(data));
+    this.#worker.addEventListener("error", () => this.#fail("The model's worker has stopped."));
+    await this.#ask({ network, kernels, input: description.input }, [network, kernels]);
+  }
+
+  /** Start again with the smoothing. */
+  reset() {
+    this.#decision = this.#newDecision();
+  }
+
+  /**
+   * @param {ImageData} image
+   * @param {object} options
+   * @param {boolean} options.still A single image, without smoothing.
+   * @returns {Promise<import("./api.js").Result>}
+   */
+  async classify({ data, width, height }, { still }) {
+    const decision = still ? this.#newDecision({ still }) : this.#decision;
+    const image = { data, width, height };
+    const { pixels, probabilities, milliseconds } = await this.#ask({ image }, [data.buffer]);
+    const { name, classes, input } = this.description;
+    const order = Array.from(classes.keys()).sort((i, j) => probabilities[j] - probabilities[i]);
+    return {
+      name,
+      ...decision.add(probabilities),
+      top: order.slice(0, TOP).map((i) => [classes[i], probabilities[i]]),
+      milliseconds,
+      seen: { ...input, channels: input.color === "gray" ? 1 : 3, data: pixels },
+    };
+  }
+
+  #newDecision(options) {
+    const { classes, background, thresholds } = this.description;
+    return new Decision(classes, background, thresholds, options);
+  }
+
+  #ask(request, transferred) {
+    const id = ++this.#number;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, ...request }, transferred);
+    });
+  }
+
+  #onAnswer({ id, error, ...answer }) {
+    const { resolve, reject } = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error) reject(new Error(error));
+    else resolve(answer);
+  }
+
+  #fail(message) {
+    for (const { reject } of this.#waiting.values()) reject(new Error(message));
+    this.#waiting.clear();
+  }
+}
+
+/** One of the site's files. */
+async function content(path) {
+  let response;
+  try {
+    response = await fetch(path);
+  } catch (error) {
+    throw new Error(`${path} cannot be loaded. Are you online?`, { cause: error });
+  }
+  if (!response.ok) throw new Error(`${path} cannot be loaded: status ${response.status}.`);
+  return response;
+}

@@ -1,0 +1,252 @@
+"""Create a website from a Core ML file."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pocketlens.app.artwork import ICON_SIZE, MAX_PICTURES, icon, png
+from pocketlens.app.create import not_a_classifier
+from pocketlens.app.names import AppSpec, suggest_name
+from pocketlens.app.spec import RecognizerSpec
+from pocketlens.errors import AppError, OutputExistsError, UnsupportedModelError
+from pocketlens.files import aside, refuse_existing
+from pocketlens.image import ImageSource, InputSpec, prepare
+from pocketlens.web.kernels import kernels
+from pocketlens.web.listing import LISTING, MODEL, read_listing
+
+__all__ = ["create_web"]
+
+OWN = Path(__file__).parent / "page"
+SHARED = Path(__file__).parent.parent / "preview" / "page"
+SHARED_FILES = (
+    "camera.js",
+    "crop.js",
+    "dom.js",
+    "draw.js",
+    "frames.js",
+    "guides.js",
+    "number.js",
+    "pad.js",
+    "photo.css",
+    "photo.js",
+    "results.js",
+    "style.css",
+    "tabs.js",
+)
+"""The files of the preview's page that the site uses as they are."""
+
+WORKER = "sw.js"
+ICONS = {"icon-192.png": 192, "icon-512.png": 512, "apple-touch-icon.png": 180}
+THEMES = {"light": "#f4f6f9", "dark": "#0e131c"}  # the backgrounds of style.css
+
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'; media-src 'self' blob:; worker-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'"
+)
+"""The Content-Security-Policy: only the site's own files, and images that the page creates."""
+
+
+def create_web(
+    file: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    ink: str | None = None,
+    crop: str | None = None,
+    pictures: Sequence[ImageSource] = (),
+    force: bool = False,
+) -> Path:
+    """Write a website that runs a Core ML image classifier in the browser.
+
+    The folder is complete: any web server can serve it, under any path. Nothing is sent anywhere;
+    after the first visit over HTTPS the page also works offline.
+
+    Args:
+        file: A `.mlpackage` or `.mlmodel` with one image input and a class label as output.
+        folder: The folder to write.
+        name: The page's title, at most 40 letters, digits, spaces and common punctuation. Default:
+            derived from the file name.
+        ink: The lines of drawings, `dark` or `light`. Default: as the file says.
+        crop: How images are cropped: `center-crop`, `fit` or `fill`. Default: as the file says.
+        pictures: Up to four pictures for the icon: paths, Pillow images or arrays. Default: the
+            icon has the first letter of the name.
+        force: Overwrite a website that was written to this folder before. Files that you added are
+            kept.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OptionError: An invalid name, ink or crop.
+        ImageError: A picture cannot be read.
+        AppError: The file is not an image classifier.
+        UnsupportedOp: The page's engine lacks an op of the model.
+        UnsupportedModelError: The model cannot run in the browser for another reason.
+        OutputExistsError: The folder exists, and `force` is False or the folder is not a website
+            written by Pocketlens.
+        OutputError: The folder cannot be written.
+        ModelFileError: The file is damaged.
+    """
+    from PIL import Image
+
+    file, folder = Path(file), Path(folder)
+    title = AppSpec(suggest_name(file.name) if name is None else name).title
+    if not force:
+        refuse_existing(folder)
+    kept = _added_files(folder) if force else []
+    shown = [
+        Image.fromarray(prepare(each, InputSpec(ICON_SIZE, ICON_SIZE, "rgb")))
+        for each in pictures[:MAX_PICTURES]
+    ]
+    spec, network = _model(file, title, ink=ink, crop=crop)
+    contents = _contents(spec, network, shown)
+    with aside(folder, force=force) as new:
+        for path in kept:
+            _copy(folder / path, new / path)
+        for name, content in contents.items():
+            target = new / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    return folder
+
+
+def _model(
+    file: Path, title: str, *, ink: str | None, crop: str | None
+) -> tuple[RecognizerSpec, bytes]:
+    """What the page knows of the model, and the model for the page's engine."""
+    from pocketlens.coreml import inspect, load
+    from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.coreml.graph.export import onnx_model
+    from pocketlens.web.network import network_file
+
+    model = load(file, time_limit=default_time_limit())
+    kinds = [feature.kind for feature in model.interface.inputs]
+    if kinds != ["image"] or not model.classes:
+        raise AppError(not_a_classifier(file, inspect(file)))
+    told = {key: value for key, value in (("ink", ink), ("crop", crop)) if value is not None}
+    if told:
+        model = model.with_input(**told)
+    within = model._probabilities_in_graph()
+    if within is None:
+        raise UnsupportedModelError(
+            f"{file} ({model.kind}) cannot run in the browser: it does not run as one ONNX graph; "
+            "expected an ML Program or a neural network"
+        )
+    graph, value = within
+    return RecognizerSpec.of(title, model), network_file(onnx_model(graph, [value]), str(file))
+
+
+def _contents(spec: RecognizerSpec, network: bytes, pictures: Sequence[object]) -> dict[str, bytes]:
+    """All files of the site, by path."""
+    from PIL import Image
+
+    image = icon(spec.name[0].upper(), pictures=pictures)  # type: ignore[arg-type]
+    files = {name: (SHARED / name).read_bytes() for name in SHARED_FILES}
+    files |= {
+        path.relative_to(OWN).as_posix(): path.read_bytes() for path in sorted(OWN.rglob("*.js"))
+    }
+    files |= {
+        name: png(image.resize((side, side), Image.Resampling.LANCZOS))
+        for name, side in ICONS.items()
+    }
+    files |= {
+        "index.html": _page(spec.name).encode(),
+        "manifest.webmanifest": _manifest(spec.name).encode(),
+        "recognizer.json": spec.to_json().encode(),
+        "kernels.wasm": kernels(),
+        MODEL: network,
+    }
+    worker = files.pop(WORKER)
+    hashes = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
+    version = hashlib.sha256(json.dumps(hashes).encode() + worker).hexdigest()[:16]
+    head = f'const VERSION = "{version}";\nconst FILES = {json.dumps(hashes, indent=1)};\n\n'
+    files[WORKER] = head.encode() + worker
+    hashes[WORKER] = hashlib.sha256(files[WORKER]).hexdigest()
+    listing = {
+        "about": "Written by Pocketlens. With --force, only these files are replaced.",
+        "version": version,
+        "files": dict(sorted(hashes.items())),
+    }
+    return files | {LISTING: (json.dumps(listing, indent=1) + "\n").encode()}
+
+
+def _page(title: str) -> str:
+    """The preview's page without its parts that need a server, and with the site's own."""
+    text = (SHARED / "index.html").read_text(encoding="utf-8")
+    text = re.sub(r"[ \t]*<!-- preview -->.*?<!-- /preview -->\n?", "", text, flags=re.DOTALL)
+    text = re.sub(r"[ \t]*<!-- web\n(.*?)[ \t]*/web -->\n?", r"\1", text, flags=re.DOTALL)
+    text = re.sub(r'<section id="corrections".*?</section>\n', "", text, flags=re.DOTALL)
+    name = html.escape(title)
+    text = text.replace('<h1 id="title"></h1>', f'<h1 id="title">{name}</h1>')
+    text = text.replace(">Connecting</p>", ">Loading the model</p>")
+    head = "\n".join(
+        f"  {line}"
+        for line in (
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+            '<meta name="referrer" content="no-referrer">',
+            *(
+                f'<meta name="theme-color" content="{color}" '
+                f'media="(prefers-color-scheme: {scheme})">'
+                for scheme, color in THEMES.items()
+            ),
+            f"<title>{name}</title>",
+            '<link rel="icon" href="icon-192.png" type="image/png">',
+            '<link rel="apple-touch-icon" href="apple-touch-icon.png">',
+            '<link rel="manifest" href="manifest.webmanifest">',
+        )
+    )
+    viewport = re.search(r'  <meta name="viewport"[^\n]*\n', text)
+    assert viewport
+    return text[: viewport.end()] + head + "\n" + text[viewport.end() :]
+
+
+def _manifest(title: str) -> str:
+    """The web app manifest, with which the page is installed to the home screen."""
+    values = {
+        "name": title,
+        "short_name": title,
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": THEMES["light"],
+        "theme_color": THEMES["light"],
+        "icons": [
+            {"src": name, "sizes": f"{side}x{side}", "type": "image/png"}
+            for name, side in ICONS.items()
+        ],
+    }
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
+def _added_files(folder: Path) -> list[str]:
+    """What a person has added to the website in this folder, such as `CNAME` or `.git`.
+
+    Raises:
+        OutputExistsError: The folder has something else than a website.
+    """
+    if not os.path.lexists(folder):
+        return []
+    if folder.is_symlink() or not (folder / LISTING).is_file():
+        raise OutputExistsError(
+            f"{folder} was not written by Pocketlens (it has no {LISTING}), so --force does not "
+            "change it; choose another folder"
+        )
+    written: Mapping[str, object] = read_listing(folder).files
+    tops = {path.split("/")[0] for path in written} | {LISTING}
+    return [path.name for path in sorted(folder.iterdir()) if path.name not in tops]
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -1,0 +1,179 @@
+"""`create_web`, `check_site` and `pocketlens web`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command_line import output_of, run_command
+from pocketlens.coreml import load
+from pocketlens.errors import AppError, OptionError, OutputExistsError
+from pocketlens.web import check_site, create_web
+from pocketlens.web.site import OWN, SHARED, SHARED_FILES
+from preview.server import means_file, quarters_file
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quarters_file(tmp_path_factory.mktemp("model") / "Quarters.mlmodel")
+
+
+@pytest.fixture(scope="module")
+def site(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("web") / "site"
+    return create_web(model_file, folder, name="Ecken & Kanten")
+
+
+def test_site_is_complete(site: Path, model_file: Path) -> None:
+    assert check_site(site) == []
+    written = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    listed = set(json.loads((site / "site.json").read_text())["files"])
+    assert written == listed | {"site.json"}
+    assert json.loads((site / "recognizer.json").read_text())["classes"] == list(
+        load(model_file).classes
+    )
+    manifest = json.loads((site / "manifest.webmanifest").read_text())
+    assert manifest["name"] == "Ecken & Kanten"
+    assert manifest["start_url"] == manifest["scope"] == "./"
+    assert {icon["src"] for icon in manifest["icons"]} <= written
+
+
+def test_every_file_that_the_site_refers_to_is_there(site: Path) -> None:
+    """Also under a path of its own: no address starts with a slash or names a host."""
+    pattern = (
+        r"""(?:from |import |src=|href=|fetch\(|content\(|register\(|new URL\()["']([^"'#]+)["']"""
+    )
+    found = {
+        (path, name)
+        for path in [*site.rglob("*.js"), site / "index.html"]
+        for name in re.findall(pattern, path.read_text())
+    }
+    assert len(found) > 30
+    for path, name in found:
+        assert (path.parent / name).is_file(), f"{path.name} refers to {name}"
+    text = (site / "index.html").read_text()
+    assert "preview" not in text and "web\n" not in text and "<!--" not in text
+    assert "<title>Ecken &amp; Kanten</title>" in text
+    assert "<script" in text and not re.search(r"<script[^>]*>[^<]", text)  # none inline
+
+
+def test_modules_are_those_of_the_preview(site: Path) -> None:
+    for name in SHARED_FILES:
+        assert (site / name).read_bytes() == (SHARED / name).read_bytes()
+        assert not (OWN / name).exists(), f"{name} is a copy"
+
+
+def test_a_new_model_changes_the_version(site: Path, model_file: Path, tmp_path: Path) -> None:
+    def version(folder: Path) -> str:
+        return str(json.loads((folder / "site.json").read_text())["version"])
+
+    same = create_web(model_file, tmp_path / "same", name="Ecken & Kanten")
+    other = create_web(quarters_file(tmp_path / "M.mlmodel", idle=1), tmp_path / "other")
+    assert version(same) == version(site) != version(other)
+    assert (same / "sw.js").read_bytes() == (site / "sw.js").read_bytes()
+    assert version(site) in (site / "sw.js").read_text()
+
+
+def test_force_replaces_a_site_and_keeps_what_was_added(model_file: Path, tmp_path: Path) -> None:
+    folder = create_web(model_file, tmp_path / "site")
+    with pytest.raises(OutputExistsError, match="already exists"):
+        create_web(model_file, folder)
+    (folder / "CNAME").write_text("example.org\n")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("ref\n")
+    (folder / "main.js").write_text("changed")
+    create_web(model_file, folder, force=True)
+    assert (folder / "CNAME").read_text() == "example.org\n"
+    assert (folder / ".git" / "HEAD").read_text() == "ref\n"
+    assert check_site(folder) == []
+
+
+def test_force_does_not_replace_anything_else(model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputExistsError, match=r"was not written by Pocketlens \(it has no site"):
+        create_web(model_file, tmp_path, force=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_invalid_options(model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="unknown input.ink 'blue'"):
+        create_web(model_file, tmp_path / "a", ink="blue")
+    with pytest.raises(OptionError):
+        create_web(model_file, tmp_path / "b", name="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_no_image_classifier(tmp_path: Path) -> None:
+    file = means_file(tmp_path / "Mean.mlmodel")
+    with pytest.raises(AppError, match="is not an image classifier: it is a neural network"):
+        create_web(file, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_damaged_sites(site: Path, tmp_path: Path) -> None:
+    def damaged(name: str, content: str | None) -> list[str]:
+        folder = tmp_path / "site"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(site, folder)
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_text(content)
+        return check_site(folder)
+
+    assert damaged("model.bin", None) == [
+        "model.bin is missing; write the website again, with --force"
+    ]
+    assert damaged("pad.js", "x") == [
+        "pad.js was changed, so browsers do not keep the page offline; write it again"
+    ]
+    (changed, reason) = damaged("sw.js", "const FILES = {\n};\n")
+    assert changed.startswith("sw.js was changed")
+    assert reason == "sw.js lists other files than site.json"
+    assert "recognizer.json cannot be read: " in damaged("recognizer.json", "{}")[1]
+    for text in ("[]", "{", '{"files": {"../x": "1"}, "version": "1"}', "[" * 100_000):
+        with pytest.raises(AppError, match=r"site.json is damaged"):
+            damaged("site.json", text)
+    with pytest.raises(AppError, match="is not a website written by Pocketlens"):
+        check_site(tmp_path)
+
+
+def test_command(model_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    assert output_of("web", model_file, "-o", folder).startswith(f"wrote {folder} (page 1")
+    assert "no problems found; page 1" in output_of("web", "--check", folder)
+    (folder / "main.js").unlink()
+    status, out, _ = run_command("web", "--check", folder, "--json")
+    assert status == 1
+    assert json.loads(out)["problems"] == [
+        "main.js is missing; write the website again, with --force"
+    ]
+    found = json.loads(output_of("web", model_file, "-o", folder, "--force", "--json"))
+    assert found["folder"] == str(folder)
+    assert found["bytes"]["page"] < 300_000  # without the model; nothing else is loaded
+    for words in (
+        [],
+        [model_file],
+        [model_file, "--check", folder],
+        ["--check", folder, "--force"],
+    ):
+        status, _, err = run_command("web", *words)
+        assert status == 2, err
+
+
+def test_guide(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of the guide, in order."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(model_file, "model.mlmodel")
+    text = (Path(__file__).parents[2] / "docs" / "guides" / "web.md").read_text()
+    lines = re.findall(r"(?:^    |`)pocketlens (web .+?)(?:$|`)", text, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        output_of(*shlex.split(re.sub(r"\w+\.mlpackage", "model.mlmodel", line)))
+    (code,) = re.findall(r"`pocketlens\.(create_web\(.*?)`", text)
+    code = code.replace("Digits.mlpackage", "model.mlmodel").replace('"site"', '"other"')
+    assert check_site(eval(code, {"create_web": create_web})) == []
