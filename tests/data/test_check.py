@@ -358,6 +358,12 @@ def test_the_command(photos: Path) -> None:
         assert "is not a folder; expected a folder with" in error_of("data", "check", path)
     (photos.parent / "bare").mkdir()
     assert "has no class folders" in error_of("data", "check", photos.parent / "bare")
+    for split in ("train", "test"):  # with pictures, but no folders for them
+        (photos.parent / "bare" / split).mkdir()
+        save(photos.parent / "bare" / split / "1.png", 1)
+    error = error_of("data", "check", photos.parent / "bare")
+    assert "train and " in error
+    assert "test have no class folders; expected a folder with one" in error
 
 
 def test_errors() -> None:

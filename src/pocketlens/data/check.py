@@ -225,18 +225,19 @@ def _all_parts(source: FileSource) -> Parts:
         )
     try:
         inside = path.resolve()
-        if has_splits(path):
-            return {part: class_folders(path / part, inside) for part in ("train", "test")}
-        found = class_folders(path, inside)
+        splits = has_splits(path)
+        names = ("train", "test") if splits else ("",)
+        found = {name or ALL: class_folders(path / name, inside) for name in names}
     except OSError as error:
         raise DataError(
             f"{error.filename or path} cannot be read: {error.strerror or error}"
         ) from error
-    if not found:
+    if not any(found.values()):
+        folders = f"{path / 'train'} and {path / 'test'} have" if splits else f"{path} has"
         raise DataError(
-            f"{path} has no class folders; expected a folder with one subfolder of images per class"
+            f"{folders} no class folders; expected a folder with one subfolder of images per class"
         )
-    return {ALL: found}
+    return found
 
 
 class _Checker:
