@@ -16,7 +16,7 @@ from command_line import error_of, output_of
 from onnx_networks import classifier, written
 from pocketlens.conversion import convert, from_keras, verify_arrays
 from pocketlens.coreml import load
-from pocketlens.errors import OptionError
+from pocketlens.errors import ConversionError, OptionError
 from pocketlens.image import InputSpec
 
 SPEC = InputSpec(12, 10, "bgr", scale=(1 / 50, 1 / 60, 1 / 70), bias=(-1.0, 0.5, 0.0))
@@ -162,3 +162,39 @@ def test_what_an_input_may_be_said_to_be(tmp_path: Path) -> None:
         convert(Depth(), tmp_path / "m", inputs="image")
     with pytest.raises(OptionError, match="pass labels: .*; if it is no classifier, pass inputs="):
         convert(Depth(), tmp_path / "m", input_spec=SPEC)
+
+
+def test_a_classifier_of_arrays_with_a_batch_of_any_size(tmp_path: Path) -> None:
+    sensors = nn.Sequential(nn.Linear(6, 3)).eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(sensors, (torch.zeros(2, 6),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "m.pt2")
+    path = convert(tmp_path / "m.pt2", tmp_path / "m", labels=["a", "b", "c"])
+    assert load(path).interface.inputs[0].shape == (1, 6)
+    assert verify_arrays(tmp_path / "m.pt2", path).passed
+    for shape, text in (((8, 6), r"scores of the shape \(8, 3\)"), ((6,), "without a batch, add")):
+        torch.export.save(torch.export.export(sensors, (torch.zeros(shape),)), tmp_path / "n.pt2")
+        with pytest.raises(ConversionError, match=text):
+            convert(tmp_path / "n.pt2", tmp_path / "n", labels=["a", "b", "c"])
+
+
+def test_keras_models_with_open_sizes(tmp_path: Path) -> None:
+    keras = from_keras._import_keras()
+    layers = keras.layers
+    image = keras.Input((None, None, 3), name="image")
+    features = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    model = keras.Model(image, layers.Conv2D(2, 1)(features))
+    path = convert(model, tmp_path / "m", precision="float32")
+    x = np.random.default_rng(0).random((1, 9, 14, 3), np.float32)
+    (found,) = load(path).run({"image": x}).values()
+    np.testing.assert_allclose(found, model.predict(x, verbose=0), atol=1e-5)
+    steps = keras.Input((None, 4), name="steps")
+    recurrent = keras.Model(steps, layers.Dense(2)(layers.LSTM(5)(steps)))
+    recurrent.save(tmp_path / "r.keras")
+    out = tmp_path / "r.mlpackage"
+    error = error_of("convert", tmp_path / "r.keras", "-o", out)
+    assert "on the command line: --shape steps=1,20,4" in error
+    options = ("--shape", "steps=1,9,4", "--precision", "float32")
+    output_of("convert", tmp_path / "r.keras", *options, "-o", out)
+    assert load(out).interface.inputs[0].shape == (1, 9, 4)
+    assert "parity passed" in output_of("verify", tmp_path / "r.keras", out)

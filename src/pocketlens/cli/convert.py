@@ -26,7 +26,7 @@ from pocketlens.errors import CheckFailedError, OptionError
 if TYPE_CHECKING:
     from pocketlens.conversion import ArraySource
     from pocketlens.evaluation import Parity
-    from pocketlens.evaluation.arrays import ArrayParity
+    from pocketlens.evaluation.arrays import ArrayInput, ArrayParity
     from pocketlens.prediction import Predictor
 
 
@@ -67,8 +67,8 @@ def convert(
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=SIZES, such as input=1,3,224,224: the shape of an input of an ONNX file "
-            "that is not fixed; may be repeated."
+            help="NAME=SIZES, such as input=1,3,224,224: the shape of an input of an ONNX or "
+            "Keras file that is not fixed; may be repeated."
         ),
     ] = None,
     inputs: Annotated[
@@ -279,13 +279,15 @@ def _taken(inputs: str | None) -> str | None:
     return SourceOptions.said(inputs).takes
 
 
-def _shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]] | None:
+def _shapes(texts: list[str] | None) -> dict[str, ArrayInput] | None:
     """The shapes in options such as `input=1,3,224,224`, by name; None without any."""
+    from pocketlens.evaluation.arrays import ArrayInput
+
     found = {}
     for text in texts or ():
         name, equals, sizes = text.rpartition("=")
         try:
-            found[name] = tuple(int(size) for size in sizes.split(","))
+            found[name] = ArrayInput(name, tuple(int(size) for size in sizes.split(",")))
         except ValueError:
             equals = ""
         if not name or not equals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from pocketlens.errors import ConversionError
 from pocketlens.image import InputSpec
 
 __all__ = [
+    "ByName",
     "all_inputs",
     "append",
     "core_ops",
@@ -112,6 +114,29 @@ class Named(nn.Module):
         """The outputs of the network."""
         outputs: Tensor = self.network(image)
         return outputs
+
+
+class ByName(nn.Module):
+    """A network whose inputs have names, in a form that `torch.export` takes with open sizes.
+
+    With `**inputs` it fails if a size is open.
+
+    Args:
+        network: Takes the inputs by their names.
+        names: The names, in order.
+    """
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+
+        def forward(*given: Tensor, **named: Tensor) -> Any:
+            return network(**dict(zip(names, given, strict=False)), **named)
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(name, kind) for name in names]
+        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        self.forward = forward
 
 
 def core_ops(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:

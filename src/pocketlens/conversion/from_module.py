@@ -17,6 +17,7 @@ from pocketlens.conversion.required import takes_image
 from pocketlens.conversion.source_kinds import SourceOptions
 from pocketlens.conversion.torch_arrays import TorchArrays
 from pocketlens.conversion.torch_images import TorchImages
+from pocketlens.conversion.torch_programs import one_row
 from pocketlens.conversion.torch_source import TorchSource, image_source
 from pocketlens.errors import ConversionError, OptionError
 from pocketlens.evaluation.arrays import ArrayInput
@@ -68,7 +69,9 @@ def open_module(model: nn.Module, options: SourceOptions) -> TorchSource | Torch
                 "takes these inputs, without branches that depend on their values; see the guide "
                 "of torch.export"
             ) from error
-    known = all(given is not None for _, given in features)
+    if options.labels is not None:
+        program = one_row(program)
+    known = options.labels is None and all(given is not None for _, given in features)
     sizes = {each.name: each.shape for each, _ in features}
     return TorchArrays(program, options, example if known else None, sizes)
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.export.graph_signature import OutputKind
+from torch import Tensor
 
-from pocketlens.conversion.exporting import all_inputs
 from pocketlens.conversion.pixel_scaling import assumed_spec
 from pocketlens.conversion.places import op_name, place_of
 from pocketlens.conversion.pt2 import load_pt2
@@ -20,10 +18,11 @@ from pocketlens.conversion.source_kinds import SourceOptions
 from pocketlens.conversion.torch_arrays import TorchArrays, outputs_of_program
 from pocketlens.conversion.torch_images import NamedOutputs, TorchImages
 from pocketlens.conversion.torch_input import torch_own_scaling
+from pocketlens.conversion.torch_programs import ProgramNetwork, one_row
 from pocketlens.conversion.torch_source import TorchSource, image_source
 from pocketlens.errors import ConversionError, OptionError
 
-__all__ = ["ProgramNetwork", "open_program"]
+__all__ = ["open_program"]
 
 
 def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArrays:
@@ -41,7 +40,15 @@ def open_program(path: Path, options: SourceOptions) -> TorchSource | TorchArray
     source = TorchArrays(program, SourceOptions(), example)
     shape = source.inputs[0].shape if len(source.inputs) == 1 else ()
     image = len(shape) == 4 and shape[1] in (1, 3) and source.inputs[0].dtype == "float32"
+    if options.inputs is not None:
+        raise OptionError(
+            f"the inputs of {path} are those of its export: "
+            f"{', '.join(f'{each.name} {each.expected}' for each in source.inputs)}; leave out "
+            "inputs (--shape), or export it again"
+        )
     if not takes_image(options, options.assume and image, str(path)):
+        if options.labels is not None:
+            program, example = one_row(program), None
         return TorchArrays(program, options, example)
     if not image:
         raise OptionError(
@@ -107,25 +114,3 @@ def _check_inference(path: Path, program: torch.export.ExportedProgram) -> None:
                 f"{path} was exported in training mode (op {op_name(node)!r}{place_of(node)}); "
                 "call network.eval() before torch.export.export, and save it again"
             )
-
-
-class ProgramNetwork(nn.Module):
-    """A program with one input and one output as a module."""
-
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
-        super().__init__()
-        self.inner = program.graph_module
-        values = all_inputs(program, [torch.empty(0)])
-        specs = program.graph_signature.input_specs
-        self._at = next(at for at, spec in enumerate(specs) if spec.target is None)
-        values.pop(self._at)
-        self.values = nn.ParameterList(nn.Parameter(each.data, False) for each in values)
-        kinds = [spec.kind for spec in program.graph_signature.output_specs]
-        self._outputs = [at for at, kind in enumerate(kinds) if kind == OutputKind.USER_OUTPUT]
-
-    def forward(self, image: Tensor) -> Any:
-        """The output of the program; if it has several, a tuple."""
-        values = list(self.values)
-        results = fx.Interpreter(self.inner).run(*values[: self._at], image, *values[self._at :])
-        outputs = tuple(results[at] for at in self._outputs)
-        return outputs[0] if len(outputs) == 1 else outputs

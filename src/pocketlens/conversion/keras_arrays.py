@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from pocketlens.conversion.array_probes import probe_arrays
+from pocketlens.conversion.exporting import ByName
 from pocketlens.conversion.from_keras import _import_keras, arranged, layout_of
 from pocketlens.conversion.keras_network import KerasNetwork
 from pocketlens.conversion.probes import noise_images
@@ -58,17 +59,16 @@ class KerasArrays(TorchArrays):
             try:
                 network.keras.find_inert_layers(**example)
                 program = torch.export.export(
-                    network.eval(),
+                    ByName(network, list(example)).eval(),
                     (),
                     example,
-                    dynamic_shapes={"inputs": dynamic} if any(dynamic.values()) else None,
+                    dynamic_shapes=dynamic if any(dynamic.values()) else None,
                 )
             except Exception as error:  # the model's own code runs here
                 note = "".join(f" {each}" for each in getattr(error, "__notes__", ())[:1])
                 raise ConversionError(
-                    f"PyTorch cannot export the Keras model{note}: {first_line(error)}; if it "
-                    "takes inputs of any size, give them a fixed one, in Python: "
-                    "pocketlens.convert(model, path, inputs={'name': array})"
+                    f"PyTorch cannot export the Keras model{note}: {first_line(error)}"
+                    f"{_fixed_sizes(features)}"
                 ) from error
         self.network = network
         super().__init__(program, options, sizes={each.name: each.shape for each in features})
@@ -165,12 +165,29 @@ def _features(model: Any, given: Any) -> list[ArrayInput]:
             f"inputs are {', '.join(map(str, items))}; the Keras model takes: "
             f"{', '.join(_plain(each.name) for each in own)}"
         )
-    return [_feature(str(name), value) for name, value in items.items()]
+    types = {_plain(each.name): _dtype(each.name, each.dtype) for each in own or ()}
+    return [_feature(str(name), value, types.get(str(name))) for name, value in items.items()]
 
 
-def _feature(name: str, value: Any) -> ArrayInput:
+def _fixed_sizes(features: list[ArrayInput]) -> str:
+    """What to do about inputs of any size, as the end of an error; "" without any."""
+    open_ones = [each for each in features if None in each.shape]
+    if not open_ones:
+        return ""
+    shown = "; ".join(f"{each.name} {each.expected}" for each in open_ones)
+    sizes = ",".join(str(size or 20) for size in open_ones[0].shape)
+    return (
+        f"; its inputs have open sizes ({shown}), and recurrent layers, which Keras runs step by "
+        "step, need a fixed one; give them a fixed one, in Python: pocketlens.convert(model, path, "
+        f"inputs={{'{open_ones[0].name}': numpy.zeros(({sizes}))}}), on the command line: "
+        f"--shape {open_ones[0].name}={sizes}"
+    )
+
+
+def _feature(name: str, value: Any, dtype: str | None) -> ArrayInput:
+    """An input as it is given; of a shape alone, the model says the type."""
     if isinstance(value, ArrayInput):
-        return ArrayInput(name, value.shape, value.dtype)
+        return ArrayInput(name, value.shape, dtype or value.dtype)
     array = np.asarray(value)
     return ArrayInput(name, array.shape, _dtype(name, str(array.dtype)))
 

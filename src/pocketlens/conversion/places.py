@@ -15,7 +15,9 @@ __all__ = ["KERAS_LAYER", "op_name", "place_in", "place_of"]
 KERAS_LAYER = "keras layer"
 """The key, in a node's annotations, of the Keras layer that it is part of."""
 
-_OWN = ("", "network", "network.network")  # Pocketlens' wrappers around the network
+_OWN = ("", *(".".join(["network"] * depth) for depth in (1, 2, 3)))
+"""The paths of Pocketlens' own wrappers around the network."""
+
 _LINE = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.+)')
 
 

@@ -152,6 +152,12 @@ class TorchArrays(ArraySource):
     def _classify(self, options: SourceOptions) -> None:
         assert options.labels is not None
         scores = self._outputs(self.probes()[0][1])[0].astype(np.float32)
+        if scores.ndim < 2 or len(scores) != 1:
+            raise ConversionError(
+                f"the network returns scores of the shape {scores.shape}; a classifier of arrays "
+                f"takes one row and returns (1, {len(options.labels)}); export it for a batch of "
+                "1, or of any size; without a batch, add one in forward: scores[None]"
+            )
         self.head = find_head(
             scores, ending_of(self.exported), options.labels, "the network", options.head
         )

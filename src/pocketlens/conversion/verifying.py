@@ -104,6 +104,9 @@ def _options(
         sizes = tuple((height, width) for height, width in image.shapes)
         return replace(options, takes="image", input_spec=file.input_spec, sizes=sizes)
     onnx = str(source).lower().endswith(".onnx")
+    if options.inputs is None and str(source).lower().endswith((".keras", ".h5", ".hdf5")):
+        sizes_of = {each.name: each for each in CoreMLArrays(file).inputs}
+        options = replace(options, inputs=sizes_of)
     if options.takes is None and (network or onnx):
         options = replace(options, takes="array")
     if options.inputs is None and onnx:
