@@ -17,6 +17,7 @@ import command_page
 import notebook_page
 import recipe_page
 import repository_pages
+import sources_page
 import table_pages
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/ops.md": table_pages.ops,
     "reference/run_folder.md": table_pages.run_folder,
     "reference/errors.md": table_pages.errors,
+    "reference/sources.md": lambda: sources_page.text(ROOT),
     "notebook.md": lambda: notebook_page.text(ROOT / "docs" / "tutorial.ipynb"),
 }
 

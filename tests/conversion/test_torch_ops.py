@@ -30,6 +30,8 @@ LOWERED = (
     "hardshrink(0.5)",
     "PReLU(vectors)",
     "cumsum(-2)",
+    "zeros_like(truth values, float32)",
+    "sdpa(float mask, scale)",
     "bucketize(right)",
     "bincount free: one_hot",
     "RMSNorm((12, 12), eps=0.5)",

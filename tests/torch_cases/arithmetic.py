@@ -193,6 +193,12 @@ ROWS: dict[str, Any] = {
     "where(number)": lambda x: torch.where(x > 0, x, -3.0),
     "masked_fill": lambda x: x.masked_fill(x > 0.5, -2.0),
     "masked_fill(-inf).softmax": lambda x: x.masked_fill(x > 1, float("-inf")).softmax(3),
+    "zeros_like(truth values, float32)": lambda x: (
+        torch.zeros_like(x > 0, dtype=torch.float32).masked_fill(x > 0, -2.0) + x
+    ),
+    "full_like(integers, float32)": lambda x: (
+        torch.full_like(x.int(), 2.5, dtype=torch.float32).masked_fill(x > 0, 0.5) * x
+    ),
     "masked_fill(broadcast)": lambda x: x.masked_fill((x > 0)[:, :1], 4.0),
     "masked_scatter": lambda x: x.masked_scatter(x > 0, x.flip(2).contiguous()),
     "x[x > 0] = 1": lambda x: torch.index_put(x, (x > 0,), torch.tensor(1.0)),

@@ -190,12 +190,12 @@ class TorchArrays(ArraySource):
 
     def _outputs(self, arrays: Arrays, seed: int | None = None) -> list[NDArray[Any]]:
         given = all_inputs(self.exported, self.tensors(arrays))
+        interpreter = fx.Interpreter(self.exported.graph_module)
         if seed is not None:
-            random = torch.Generator().manual_seed(seed)
-            given = [_shaken(each, random) for each in given]
+            interpreter = _Shaking(self.exported.graph_module, seed)
         with torch.no_grad():
             try:
-                results = fx.Interpreter(self.exported.graph_module).run(*given)
+                results = interpreter.run(*given)
             except Exception as error:  # PyTorch raises exceptions of any type
                 shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
                 raise ConversionError(
@@ -253,7 +253,7 @@ class TorchArrays(ArraySource):
         return place_in(self.program, op)
 
     def moved(self, arrays: Arrays, seed: int) -> dict[str, NDArray[Any]]:
-        """The outputs with each weight and each input changed by a rounding error."""
+        """The outputs with each weight, input and result changed by a rounding error."""
         return self._named(self._outputs(arrays, seed))
 
     def first_difference(self, model: CoreMLModel, arrays: Arrays) -> str:
@@ -265,10 +265,19 @@ class TorchArrays(ArraySource):
         )
 
 
-def _shaken(value: Any, random: torch.Generator) -> Any:
-    if not isinstance(value, Tensor) or not value.is_floating_point():
-        return value
-    return value * (1 + 3e-7 * torch.randn(value.shape, generator=random))
+class _Shaking(fx.Interpreter):
+    """Runs a program with each weight, input and result changed by a rounding error."""
+
+    def __init__(self, module: torch.nn.Module, seed: int) -> None:
+        super().__init__(module)
+        self.random = torch.Generator().manual_seed(seed)
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.op == "output" or not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        share = 3e-7 if n.op == "placeholder" else 6e-8
+        return value * (1 + share * torch.randn(value.shape, generator=self.random))
 
 
 def _sized(each: ProgramInput, shape: tuple[Size, ...] | None) -> ProgramInput:

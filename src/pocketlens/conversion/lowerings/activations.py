@@ -63,3 +63,35 @@ def prelu(x: Tensor, weight: Tensor) -> Any:
         return NotImplemented
     slope = weight.reshape(-1, *(1,) * (x.ndim - 2))
     return torch.relu(x) - slope * torch.relu(-x)
+
+
+MASKED = -3e4
+"""In place of minus infinity in a mask: within float16, and e to its power is 0."""
+
+
+@lowers(aten.scaled_dot_product_attention.default)
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    # A row whose positions are all masked is 0 in PyTorch, and not a number in Core ML.
+    if (
+        attn_mask is None
+        or not attn_mask.is_floating_point()
+        or dropout_p
+        or is_causal
+        or enable_gqa
+    ):
+        return NotImplemented
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    mask = attn_mask.clamp(min=MASKED)
+    shares = torch.softmax((query * factor) @ key.transpose(-2, -1) + mask, -1)
+    seen = mask.amax(-1, keepdim=True) > MASKED / 2
+    return torch.where(seen, shares, torch.zeros_like(shares)) @ value

@@ -30,6 +30,36 @@ def rsub(x: Tensor, y: Any, alpha: float = 1) -> Any:
     return NotImplemented if alpha == 1 else y - alpha * x
 
 
+# coremltools ignores `dtype`: zeros like truth values are truth values, not numbers.
+
+
+@lowers(aten.zeros_like.default)
+def zeros_like(x: Tensor, *, dtype: torch.dtype | None = None, **_: Any) -> Any:
+    return (
+        NotImplemented
+        if dtype in (None, x.dtype)
+        else torch.zeros_like(aten._to_copy.default(x, dtype=dtype))
+    )
+
+
+@lowers(aten.ones_like.default)
+def ones_like(x: Tensor, *, dtype: torch.dtype | None = None, **_: Any) -> Any:
+    return (
+        NotImplemented
+        if dtype in (None, x.dtype)
+        else torch.ones_like(aten._to_copy.default(x, dtype=dtype))
+    )
+
+
+@lowers(aten.full_like.default)
+def full_like(x: Tensor, value: float, *, dtype: torch.dtype | None = None, **_: Any) -> Any:
+    return (
+        NotImplemented
+        if dtype in (None, x.dtype)
+        else torch.full_like(aten._to_copy.default(x, dtype=dtype), value)
+    )
+
+
 @lowers(aten.clamp.Tensor)
 def clamp(x: Tensor, least: Tensor | None = None, most: Tensor | None = None) -> Tensor:
     x = x if least is None else torch.maximum(x, least)
