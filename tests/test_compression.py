@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import pocketlens
 from command_line import error_of, run_command
@@ -20,6 +21,7 @@ from pocketlens.conversion.compression.results import Candidate, Compressed, sma
 from pocketlens.coreml import inspect, load
 from pocketlens.errors import ConversionError, DataError, OutputExistsError
 from pocketlens.files import size_on_disk
+from pocketlens.recognizer import Recognizer
 from pocketlens.run_folder import read_run
 
 
@@ -68,6 +70,24 @@ def test_learned_palettes_are_in_the_file(bars_run: Path, tmp_path: Path) -> Non
     assert trained.bytes == pytest.approx(plain.bytes, rel=0.05)
     assert trained.chosen_on.accuracy >= plain.chosen_on.accuracy
     assert trained.chosen_on.max_difference < plain.chosen_on.max_difference
+
+
+def test_a_neural_network_beside_its_run(bars_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(bars_run, tmp_path / "run")
+    file = pocketlens.convert(Recognizer.load(run), run / "Other.mlmodel")
+    found = compress(file, max_loss=100, kinds=["trained-2", "linear-8"])
+    assert found.path == run / "Other-small.mlmodel"
+    assert [each.kind for each in found.candidates] == ["trained-2", "linear-8"]
+    assert {each.ios for each in found.candidates} == {found.original.ios}
+    assert inspect(found.path)["compressed"]["palettized"] >= 1
+    other = Recognizer.load(run)
+    with torch.no_grad():
+        for parameter in other.network.parameters():
+            parameter.copy_(torch.randn(parameter.shape))
+    strange = pocketlens.convert(other, run / "Strange.mlmodel", check=False)
+    found = compress(strange, max_loss=100, kinds=["trained-2", "linear-8"])
+    assert found.chosen == "linear-8"
+    assert found.notes[-1].startswith("trained-2 left out: the run's weights are not those of")
 
 
 def candidate(kind: str, size: int, loss: float, **changes: Any) -> Candidate:

@@ -84,7 +84,7 @@ def _rows() -> list[Kind]:
     rows.append(
         Kind(
             "mixed-4",
-            "palettes: 16 numbers for large weights, else 256",
+            "palettes of 16 numbers for large weights, of 256 for others",
             _palette(4),
             networks=True,
         )
