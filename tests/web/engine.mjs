@@ -25,6 +25,9 @@ const KINDS = {
     const pixels = prepare(image, input);
     return { pixels: Array.from(pixels), planes: Array.from(planes(pixels, input)) };
   },
+  async languages() {
+    return (await module("languages.js")).LANGUAGES;
+  },
   decision({ classes, background, thresholds, frames, still }) {
     const decision = new Decision(classes, background, thresholds, { still });
     return frames.map((frame) => decision.add(frame));

@@ -210,6 +210,9 @@ CASES: dict[str, onnx.ModelProto] = {
         ("Transpose", [weights(11, 5)], {}), ("Gemm", [weights(4, 11), 0], {"transB": 1}),
         ("ReduceSum", [1], {"keepdims": 0}), ("Mul", ["x", 2], {}),
     ),
+    "constants by an operator that the engine lacks": network(
+        ("Softsign", [weights(11)], {}), ("Mul", ["x", 0], {})
+    ),
     "residual blocks share memory": network(
         conv(8, 3, (3, 3), pads=[1, 1, 1, 1]), ("Relu", [0], {}),
         ("Conv", [1, weights(8, 8, 3, 3), weights(8)], {"pads": [1, 1, 1, 1]}),
@@ -246,7 +249,7 @@ def test_every_operator_gives_what_onnx_runtime_gives(tmp_path: Path) -> None:
                 wrong[name] = np.abs(np.array(result, np.float32) - want).max()
     assert not wrong
     tested = {node.op_type for model in CASES.values() for node in model.graph.node}
-    assert LOWERINGS.keys() - tested == {"Cast"}  # below
+    assert LOWERINGS.keys() - tested == {"Cast"}  # the next test
 
 
 def test_rounding_to_float16_is_exact(tmp_path: Path) -> None:

@@ -211,6 +211,17 @@ def test_camera_and_drawing(context: BrowserContext, host: Host) -> None:
     expect(page.locator("#draw .speed")).to_contain_text(" ms")
 
 
+def test_languages(browser: Browser, host: Host) -> None:
+    opened = browser.new_context(locale="de-AT")
+    page = opened.new_page()
+    page.goto(host.address)
+    expect(page.locator("#connection")).to_have_text("Bereit, auch offline")
+    expect(page.get_by_role("tab", name="Zeichnen")).to_be_visible()
+    expect(page.locator("#draw .label")).to_have_text("Zeichne etwas")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    opened.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(browser: Browser, host: Host, axe: str, scheme: Any, tmp_path: Path) -> None:
     opened = browser.new_context(color_scheme=scheme, bypass_csp=True)

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pocketlens.errors import AppError, OptionError, OutputExistsError
 from pocketlens.web import check_site, create_web
 from pocketlens.web.site import OWN, SHARED, SHARED_FILES
 from preview.server import means_file, quarters_file
+from web.page_modules import answers
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +179,33 @@ def test_guide(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (code,) = re.findall(r"`pocketlens\.(create_web\(.*?)`", text)
     code = code.replace("Digits.mlpackage", "model.mlmodel").replace('"site"', '"other"')
     assert check_site(eval(code, {"create_web": create_web})) == []
+
+
+class Texts(HTMLParser):
+    """The texts and labels in the body of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.feed(page[page.index("<body>") :])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {value for name, value in attrs if name == "aria-label" and value}
+
+    def handle_data(self, data: str) -> None:
+        self.found |= {" ".join(data.split())} - {""}
+
+
+def test_every_text_is_translated(site: Path, tmp_path: Path) -> None:
+    page = (site / "index.html").read_text()
+    wanted = Texts(page).found - {"Ecken & Kanten", "Z", "R", "+", "-", "0"}
+    for path in site.rglob("*.js"):
+        for text in re.findall(r"\bt`(.*?)`", path.read_text()):
+            first, *parts = re.split(r"\$\{.*?\}(?=[^)]|$)", text)
+            wanted.add(first + "".join(f"{{{i}}}{part}" for i, part in enumerate(parts)))
+    (languages,) = answers([{"kind": "languages"}], tmp_path)
+    assert languages.keys() == {"de", "fr"}
+    for texts in languages.values():
+        assert texts.keys() == wanted
+        for text, translation in texts.items():
+            assert sorted(re.findall(r"\{\d\}", text)) == sorted(re.findall(r"\{\d\}", translation))

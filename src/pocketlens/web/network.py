@@ -8,7 +8,7 @@ says float16, so the page gives the same answers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,13 +37,22 @@ def network_file(model: onnx.ModelProto, what: str) -> bytes:
         UnsupportedModelError: A size is known only at run time, or an operator is used in a way
             that the engine lacks.
     """
-    if missing := sorted({node.op_type for node in model.graph.node} - LOWERINGS.keys()):
+    if missing := sorted({node.op_type for node in _computed_nodes(model)} - LOWERINGS.keys()):
         raise UnsupportedOp(
             f"{what} cannot run in the browser: the page's engine has no "
             f"{', '.join(missing)}; it has {', '.join(sorted(LOWERINGS))}"
         )
-    writer = _Writer(model, what)
-    return writer.to_bytes()
+    return _Writer(model, what).to_bytes()
+
+
+def _computed_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """The nodes whose results depend on the network's input."""
+    constants = {"", *(each.name for each in model.graph.initializer)}
+    for node in model.graph.node:
+        if constants.issuperset(node.input):
+            constants.update(node.output)
+        else:
+            yield node
 
 
 class _Writer:

@@ -2,25 +2,26 @@ import { byId } from "./dom.js";
 import { SEEN, STILL } from "./frames.js";
 import { Guides } from "./guides.js";
 import { Results } from "./results.js";
+import { t } from "./text.js";
 
 /** Frames are reduced to this height or width in pixels before they are sent. */
 const MAX_SIDE = 640;
 /** Of the JPEG frames. */
 const QUALITY = 0.92;
 
-const HINT = "Show something to the camera";
+const HINT = t`Show something to the camera`;
 
 /** The message for each state; for errors of `getUserMedia`, the state is the error's name. */
 const MESSAGES = {
-  off: "The camera is off.",
-  asking: "Allow camera access in your browser.",
-  ended: "The camera has stopped. Is it still connected?",
-  insecure: "Browsers allow the camera only on pages from the same computer or over HTTPS.",
+  off: t`The camera is off.`,
+  asking: t`Allow camera access in your browser.`,
+  ended: t`The camera has stopped. Is it still connected?`,
+  insecure: t`Browsers allow the camera only on pages from the same computer or over HTTPS.`,
   NotAllowedError:
-    "Camera access is blocked. Allow it with the icon next to the page's address, or in the " +
-    "system's privacy settings. Then start the camera again.",
-  NotFoundError: "No camera found.",
-  NotReadableError: "Another program is using the camera. Close it, then start the camera again.",
+    t`Camera access is blocked.` + " " +
+    t`Allow it with the icon next to the page's address, or in the system's settings.`,
+  NotFoundError: t`No camera found.`,
+  NotReadableError: t`Another program is using the camera. Close it and start the camera again.`,
 };
 
 /**
@@ -72,7 +73,7 @@ export function camera({ models, live, corrections, announceResult }) {
     } catch (error) {
       if (thisAttempt !== attempt) return;
       wanted = false;
-      showOff(error.name in MESSAGES ? error.name : `The camera cannot be used: ${error.message}`);
+      showOff(error.name in MESSAGES ? error.name : t`The camera cannot be used: ${error.message}`);
       return;
     }
     if (thisAttempt !== attempt) {

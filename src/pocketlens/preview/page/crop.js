@@ -1,5 +1,6 @@
 import { create } from "./dom.js";
 import { Guides } from "./guides.js";
+import { t } from "./text.js";
 
 /** The image that the models get after a change has at most this height or width in pixels. */
 const MAX_SIDE = 1024;
@@ -54,7 +55,7 @@ export class Crop {
     this.#image = image;
     this.#options = options;
     this.#guides = new Guides(options.models);
-    this.#canvas = create("canvas", { tabIndex: 0, ariaLabel: `Photo ${options.name}` });
+    this.#canvas = create("canvas", { tabIndex: 0, ariaLabel: t`Photo ${options.name}` });
     this.#canvas.setAttribute("role", "application");
     this.#canvas.setAttribute("aria-describedby", "crop-help");
     const box = create("div", { className: "viewfinder crop" });
@@ -109,13 +110,13 @@ export class Crop {
       this.#zoomTo(this.#zoomSlider.valueAsNumber);
       this.#changed();
     });
-    this.#reset = button("Reset", "Reset the photo", () => this.#onReset());
+    this.#reset = button(t`Reset`, t`Reset the photo`, () => this.#onReset());
     return create(
       "div",
       { className: "tools" },
-      button("⟲", "Turn left", () => this.#turn(-1)),
-      button("⟳", "Turn right", () => this.#turn(1)),
-      create("label", { className: "slider" }, "Zoom ", this.#zoomSlider),
+      button("⟲", t`Turn left`, () => this.#turn(-1)),
+      button("⟳", t`Turn right`, () => this.#turn(1)),
+      create("label", { className: "slider" }, t`Zoom`, " ", this.#zoomSlider),
       this.#reset,
     );
   }
@@ -191,7 +192,7 @@ export class Crop {
   #zoomAndAnnounce(factor) {
     this.#zoomTo(this.#view.zoom * factor);
     this.#changed();
-    this.#options.announce(`Zoom ${this.#zoomSlider.getAttribute("aria-valuetext")}`);
+    this.#options.announce(t`Zoom ${this.#zoomSlider.getAttribute("aria-valuetext")}`);
   }
 
   /** @param {-1|1} quarter counterclockwise or clockwise. */
@@ -200,14 +201,14 @@ export class Crop {
     const [newX, newY] = quarter > 0 ? [1 - y, x] : [y, 1 - x];
     this.#view = { turn: (turn + quarter + 4) % 4, zoom, x: newX, y: newY };
     this.#fit();
-    this.#options.announce(`Turned to the ${quarter > 0 ? "right" : "left"}`);
+    this.#options.announce(quarter > 0 ? t`Turned to the right` : t`Turned to the left`);
     this.#options.onChange();
   }
 
   #onReset() {
     this.#view = { turn: 0, zoom: 1, x: 0.5, y: 0.5 };
     this.#fit();
-    this.#options.announce("Reset");
+    this.#options.announce(t`Reset`);
     this.#options.onChange();
   }
 

@@ -2,8 +2,9 @@ import { byId } from "./dom.js";
 import { DRAWN, SEEN, STILL } from "./frames.js";
 import { Pad } from "./pad.js";
 import { Results } from "./results.js";
+import { t } from "./text.js";
 
-const HINT = "Draw something";
+const HINT = t`Draw something`;
 
 /**
  * The tab for drawing.
@@ -44,14 +45,14 @@ export function draw({ models, live, corrections, announceResult, announceStatus
   byId("clear").addEventListener("click", () => pad.clear());
   byId("pen").addEventListener("input", ({ target }) => {
     pad.width = target.valueAsNumber / 100;
-    target.setAttribute("aria-valuetext", `${target.value} % of the canvas`);
+    target.setAttribute("aria-valuetext", t`${target.value} % of the canvas`);
   });
   document.addEventListener("keydown", (event) => {
     const undo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z";
     if (!active || !undo || isTextInput(event.target)) return;
     event.preventDefault();
     pad.undo();
-    announceStatus("Undone");
+    announceStatus(t`Undone`);
   });
 
   return {

@@ -1,3 +1,5 @@
+import { t } from "./text.js";
+
 /** The side of the image in pixels; small models need less. */
 const SIDE = 280;
 
@@ -153,7 +155,7 @@ export class Pad {
       if (!event.repeat) this.#togglePen();
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.clear();
-      this.#options.announce("Cleared");
+      this.#options.announce(t`Cleared`);
     } else {
       return;
     }
@@ -176,11 +178,11 @@ export class Pad {
     const cursor = this.#cursor;
     if (cursor.down) {
       this.#endStroke();
-      this.#options.announce("Pen up");
+      this.#options.announce(t`Pen up`);
     } else if (this.#enabled && this.#pointer === null) {
       cursor.down = cursor.visible = true;
       this.#begin([cursor.x, cursor.y]);
-      this.#options.announce("Pen down");
+      this.#options.announce(t`Pen down`);
     }
   }
 

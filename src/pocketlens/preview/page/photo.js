@@ -3,6 +3,7 @@ import { Crop } from "./crop.js";
 import { byId, create, showNotice } from "./dom.js";
 import { NumberCard, boxes, numberText } from "./number.js";
 import { Card, labelClass, labelsAsText, percent } from "./results.js";
+import { t } from "./text.js";
 
 /**
  * The tab for image files: dropped anywhere on the page, pasted, or chosen.
@@ -90,7 +91,7 @@ class Photo {
     this.#file = this.#image = file;
     this.#shared = shared;
     this.#address = URL.createObjectURL(file);
-    this.#name = file.name || "Pasted image";
+    this.#name = file.name || t`Pasted image`;
     this.#thumbnail = create("img", { src: this.#address, alt: "" });
     // The server reads some formats that the browser cannot show.
     this.#thumbnail.addEventListener("error", () => this.#thumbnail.classList.add("unreadable"));
@@ -102,7 +103,7 @@ class Photo {
       { name: "photo" },
       create("summary", {}, create("div", { className: "thumbnail" }, this.#thumbnail), text),
     );
-    const ariaLabel = `Remove ${this.#name}`;
+    const ariaLabel = t`Remove ${this.#name}`;
     const remove = create("button", { className: "remove", ariaLabel }, "×");
     this.element = create("li", { className: "photo" }, this.#details, remove, this.#error);
     this.#details.addEventListener("toggle", () => this.#details.open && this.open());
@@ -141,7 +142,7 @@ class Photo {
       await image.decode();
     } catch {
       stage.replaceWith(
-        create("p", { className: "muted" }, "The browser cannot show this image."),
+        create("p", { className: "muted" }, t`The browser cannot show this image.`),
       );
       return;
     }

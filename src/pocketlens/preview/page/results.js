@@ -1,5 +1,6 @@
 import * as api from "./api.js";
 import { create } from "./dom.js";
+import { t } from "./text.js";
 
 /** How many classes have a bar. */
 const BARS = 5;
@@ -18,7 +19,7 @@ const RATE_WINDOW = 1000;
 export class Card {
   #label = create("p", { className: "label", dir: "auto" });
   #confidence = create("p", { className: "confidence muted" });
-  #bars = create("ol", { className: "bars", ariaLabel: "Most probable classes" });
+  #bars = create("ol", { className: "bars", ariaLabel: t`Most probable classes` });
   #seen = create("canvas", { className: "seen", role: "img", hidden: true });
   #speed = create("p", { className: "speed muted small" });
   #why = create("button", { className: "why-button", hidden: true, ariaExpanded: "false" }, "Why?");
@@ -107,13 +108,13 @@ export class Card {
     this.#confidence.textContent = result.confidence === null ? "" : percent(result.confidence);
     this.#showBars(result.top.slice(0, BARS), result.shown);
     const speed = [`${result.milliseconds.toFixed(1)} ms`];
-    if (rate) speed.push(`${Math.round(rate)} frames per second`);
+    if (rate) speed.push(t`${Math.round(rate)} frames per second`);
     this.#speed.textContent = speed.join(" · ");
     this.#seen.hidden = !(seen && result.seen);
     if (!this.#seen.hidden) {
       paintPixels(this.#seen, result.seen);
       const { width, height } = result.seen;
-      this.#seen.ariaLabel = `What ${this.name} sees, ${width} × ${height} pixels`;
+      this.#seen.ariaLabel = t`What ${this.name} sees, ${width} × ${height} pixels`;
     }
   }
 
@@ -153,7 +154,7 @@ export class Results {
     root.append(
       this.#error,
       create("div", { className: "cards" }, ...cards),
-      create("label", { className: "check" }, this.#switch, " Show what the model sees"),
+      create("label", { className: "check" }, this.#switch, " ", t`Show what the model sees`),
     );
   }
 

@@ -19,6 +19,7 @@
  * @property {{width: number, height: number, channels: number, data: Uint8Array}} seen
  */
 import { Recognizer } from "./recognizer.js";
+import { t } from "./text.js";
 
 /** Larger images are reduced by the browser first: some have no larger canvas. */
 const MAX_PIXELS = 16_000_000;
@@ -48,7 +49,7 @@ async function decoded(file) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch (error) {
-    throw new Error("The browser cannot read this image.", { cause: error });
+    throw new Error(t`The browser cannot read this image.`, { cause: error });
   }
   const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height)));
   const canvas = document.createElement("canvas");

@@ -1,3 +1,6 @@
+/** The verdict if no class is probable enough. */
+export const NOT_SURE = "not sure";
+
 /**
  * Decides from frame to frame which label is shown: the rule of `pocketlens.preview.smoothing`, which
  * is that of the app, too.
@@ -50,7 +53,7 @@ export class Decision {
       return { shown: label, confidence: this.average[this.shown], verdict: label };
     }
     const nothing = best === this.#background;
-    return { shown: null, confidence: null, verdict: nothing ? this.#classes[best] : "not sure" };
+    return { shown: null, confidence: null, verdict: nothing ? this.#classes[best] : NOT_SURE };
   }
 
   #isClear(best) {

@@ -6,6 +6,7 @@ import { Live } from "./live.js";
 import { keepOffline } from "./offline.js";
 import { photo } from "./photo.js";
 import { tabs } from "./tabs.js";
+import { t, translatePage } from "./text.js";
 
 /** This page saves no images, so there is nothing to choose. */
 const corrections = {
@@ -13,6 +14,7 @@ const corrections = {
 };
 
 async function main() {
+  translatePage();
   let recognizer;
   try {
     recognizer = await api.recognizer();
@@ -24,13 +26,13 @@ async function main() {
   show(recognizer);
   const line = byId("connection");
   line.dataset.state = "open";
-  line.textContent = "Ready";
+  line.textContent = t`Ready`;
   let isOld = false;
   const isOffline = await keepOffline(() => {
     isOld = true;
-    line.textContent = "A new version is there; close this page and open it again";
+    line.textContent = t`A new version is there; close this page and open it again`;
   });
-  if (isOffline && !isOld) line.textContent = "Ready, also offline";
+  if (isOffline && !isOld) line.textContent = t`Ready, also offline`;
 }
 
 /** @param {import("./recognizer.js").Recognizer} recognizer */

@@ -1,4 +1,5 @@
-import { Decision } from "./decision.js";
+import { Decision, NOT_SURE } from "./decision.js";
+import { t } from "./text.js";
 
 /** How many classes an answer lists. */
 const TOP = 10;
@@ -14,7 +15,7 @@ export class Recognizer {
 
   static async load() {
     if (typeof WebAssembly === "undefined") {
-      throw new Error("This browser has no WebAssembly. Open the page in a newer one.");
+      throw new Error(t`This browser has no WebAssembly. Open the page in a newer one.`);
     }
     const recognizer = new Recognizer();
     await recognizer.#load();
@@ -28,13 +29,13 @@ export class Recognizer {
       content("kernels.wasm").then((response) => response.arrayBuffer()),
     ]);
     if (!WebAssembly.validate(kernels)) {
-      throw new Error("This browser has no SIMD in WebAssembly. Open the page in a newer one.");
+      throw new Error(t`This browser has no SIMD in WebAssembly. Open the page in a newer one.`);
     }
     this.description = description;
     this.#decision = this.#newDecision();
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.#worker.addEventListener("message", ({ data }) => this.#onAnswer(data));
-    this.#worker.addEventListener("error", () => this.#fail("The model's worker has stopped."));
+    this.#worker.addEventListener("error", () => this.#fail(t`The model has stopped. Open the page again.`));
     await this.#ask({ network, kernels, input: description.input }, [network, kernels]);
   }
 
@@ -55,9 +56,12 @@ export class Recognizer {
     const { pixels, probabilities, milliseconds } = await this.#ask({ image }, [data.buffer]);
     const { name, classes, input } = this.description;
     const order = Array.from(classes.keys()).sort((i, j) => probabilities[j] - probabilities[i]);
+    const { shown, confidence, verdict } = decision.add(probabilities);
     return {
       name,
-      ...decision.add(probabilities),
+      shown,
+      confidence,
+      verdict: verdict === NOT_SURE ? t`not sure` : verdict,
       top: order.slice(0, TOP).map((i) => [classes[i], probabilities[i]]),
       milliseconds,
       seen: { ...input, channels: input.color === "gray" ? 1 : 3, data: pixels },
@@ -96,8 +100,8 @@ async function content(path) {
   try {
     response = await fetch(path);
   } catch (error) {
-    throw new Error(`${path} cannot be loaded. Are you online?`, { cause: error });
+    throw new Error(t`${path} cannot be loaded. Are you online?`, { cause: error });
   }
-  if (!response.ok) throw new Error(`${path} cannot be loaded: status ${response.status}.`);
+  if (!response.ok) throw new Error(t`${path} cannot be loaded: status ${response.status}.`);
   return response;
 }

@@ -28,7 +28,7 @@ function classify(image) {
   const probabilities = run(planes(pixels, input));
   const milliseconds = performance.now() - start;
   if (!probabilities.every(Number.isFinite)) {
-    throw new Error("The model's probabilities are not finite. Convert it with --precision float32.");
+    throw new Error("The probabilities are not finite; convert the model with --precision float32.");
   }
   return { pixels, probabilities, milliseconds };
 }

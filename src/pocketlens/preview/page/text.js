@@ -1,0 +1,5 @@
+/**
+ * A text of the page: t`Photo ${name}`. The preview speaks English; the website has a module with
+ * this name that translates.
+ */
+export const t = (strings, ...values) => String.raw({ raw: strings }, ...values);
