@@ -293,6 +293,40 @@ def test_a_note_names_the_fault_of_a_file_in_float16(tmp_path: Path) -> None:
         assert step in note
 
 
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("keras", marks=pytest.mark.slow)])
+def test_mixed_is_for_every_kind_of_network(tmp_path: Path, kind: str) -> None:
+    if kind == "keras":
+        keras = pytest.importorskip("keras")
+        x = keras.Input((8,), name="x")
+        exponentials = keras.ops.exp(keras.layers.Dense(16, kernel_initializer="ones")(x) * 9)
+        source: Any = keras.Model(x, keras.ops.log(exponentials + 1))
+    else:
+        from onnx import save
+
+        from onnx_networks import FLOAT, network, node
+
+        source = tmp_path / "net.onnx"
+        nodes = [
+            node("MatMul", "x w", "/a/Output:0"),
+            node("Exp", "/a/Output:0", "12"),  # names that Core ML does not have
+            node("Log", "12", "y"),
+        ]
+        weights = {"w": np.full((8, 16), 9, np.float32)}
+        save(network(nodes, [("x", FLOAT, (4, 8))], [("y", FLOAT, (4, 16))], weights), source)
+    data = {"x": (np.abs(NUMBERS) / 4).astype(np.float32)}
+    made = [
+        convert(source, tmp_path / p, precision=p, data=data, check=p == "mixed")
+        for p in ("float32", "mixed", "float16")
+    ]
+    cases = [{"x": row[None]} for row in data["x"]] if kind == "keras" else [data]
+    for case in cases:
+        want, got, _ = (np.asarray(*load(path).run(case).values()) for path in made)
+        assert np.abs(want - got).max() <= 0.01 * np.abs(want).max()
+    kept = json.loads(inspect(made[1])["metadata"]["user"][FLOAT32_OPS_KEY])
+    assert any("it computes numbers up to" in reason for reason in kept.values())
+    assert not check_float16(made[2], data).passed
+
+
 def test_what_mixed_cannot_do_is_said(tmp_path: Path) -> None:
     network = Net(torch.relu).eval()
     with pytest.raises(OptionError, match="the device decides in which precision"):
@@ -307,6 +341,7 @@ def test_what_mixed_cannot_do_is_said(tmp_path: Path) -> None:
     path = convert(network, tmp_path / "N", inputs={"x": NUMBERS}, check=False)
     with pytest.raises(DataError, match="do not fit the model"):
         check_float16(path, {"x": NUMBERS[:, :3]})
-    hopeless = Plain(lambda _, x: x * 1e6).eval()
-    with pytest.raises(CheckFailedError, match=r"not finite; .* use precision mixed or float32"):
+    hopeless = Plain(lambda _, x: torch.relu(x * 1e6) * 1e-6).eval()
+    words = r"not finite; the first op that differs is 'relu'.* use precision mixed or float32"
+    with pytest.raises(CheckFailedError, match=words):
         convert(hopeless, tmp_path / "H", inputs={"x": NUMBERS})

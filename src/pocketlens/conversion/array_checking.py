@@ -97,7 +97,7 @@ def check_array_file(
     _check_exact(in_float32(), source, cases)
     if all(_share(each) <= max(HALF_TOLERANCE, _noise_of(source, cases, each)) for each in worst):
         return []
-    return _drift(source, cases, got, worst, finer)
+    return _drift(file, source, cases, got, worst, finer)
 
 
 def _cases(source: ArraySource) -> list[_Case]:
@@ -198,6 +198,15 @@ def _noise(source: ArraySource, case: _Case, name: str) -> float:
     return max(difference(name, [(case.want[name], each)]).share for each in moved)
 
 
+def _worst_case(source: ArraySource, cases: Sequence[_Case], got: Sequence[Outputs]) -> _Case:
+    """The case whose outputs differ most."""
+    shares = [
+        max(map(_share, _worst(source, [case], [each])))
+        for case, each in zip(cases, got, strict=True)
+    ]
+    return cases[int(np.argmax(shares))]
+
+
 def _noise_of(source: ArraySource, cases: Sequence[_Case], each: OutputDifference) -> float:
     return max(10 * _noise(source, case, each.name) for case in cases)
 
@@ -216,6 +225,7 @@ def _text(name: str, want: NDArray[Any], got: NDArray[Any], found: OutputDiffere
 
 
 def _drift(
+    file: Path,
     source: ArraySource,
     cases: Sequence[_Case],
     got: Sequence[Outputs],
@@ -235,9 +245,10 @@ def _drift(
     ]
     advice = f"nothing was written; use {finer}, or {NO_CHECK}"
     if spoiled:
+        at = source.first_difference(loaded(file), _worst_case(source, cases, got).arrays)
         raise CheckFailedError(
             "float16 is too small for this model: the converted file returns values of "
-            f"{spoiled[0]!r} that are not finite; {advice}"
+            f"{spoiled[0]!r} that are not finite; {at}{'; ' if at else ''}{advice}"
         )
     (most, *_) = sorted(worst, key=lambda each: -_share(each))
     what = (

@@ -135,9 +135,9 @@ def _hard_swish(operations: Sequence[Operation], product: Operation) -> tuple[Op
     gated = dict.fromkeys(product.outputs, False)  # what is computed from y -> through a gate?
     found: list[Operation] = []
     for each in operations[operations.index(product) + 1 :]:
-        behind = {gated[name] for name in each.inputs if name in gated}
-        if not behind or each.kind not in (*GATES, *BETWEEN):
+        if each.kind not in (*GATES, *BETWEEN) or not gated.keys() >= set(each.inputs):
             continue
+        behind = {gated[name] for name in each.inputs}
         found.append(each)
         if each.kind in TIMES and len(behind) == 2:
             return tuple(found)
