@@ -88,8 +88,21 @@ def test_force_replaces_a_site_and_keeps_what_was_added(model_file: Path, tmp_pa
     (folder / "CNAME").write_text("example.org\n")
     (folder / ".git").mkdir()
     (folder / ".git" / "HEAD").write_text("ref\n")
+    (folder / "engine" / "notes.txt").write_text("mine")
+    outside = tmp_path / "outside"
+    outside.write_text("not part of the site")
+    (folder / "link").symlink_to(outside)
     (folder / "main.js").write_text("changed")
+    # A file that an older version had not written yet; it must not be written through the link.
+    listing = json.loads((folder / "site.json").read_text())
+    del listing["files"]["pad.js"]
+    (folder / "site.json").write_text(json.dumps(listing))
+    (folder / "pad.js").unlink()
+    (folder / "pad.js").symlink_to(outside)
     create_web(model_file, folder, force=True)
+    assert (folder / "engine" / "notes.txt").read_text() == "mine"
+    assert (folder / "link").is_symlink()
+    assert outside.read_text() == "not part of the site"
     assert (folder / "CNAME").read_text() == "example.org\n"
     assert (folder / ".git" / "HEAD").read_text() == "ref\n"
     assert check_site(folder) == []

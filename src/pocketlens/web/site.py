@@ -8,8 +8,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from pocketlens.app.artwork import ICON_SIZE, MAX_PICTURES, icon, png
 from pocketlens.app.create import not_a_classifier
@@ -109,8 +109,10 @@ def create_web(
     spec, network = _model(file, title, ink=ink, crop=crop)
     contents = _contents(spec, network, shown)
     with aside(folder, force=force) as new:
+        new.mkdir()
         for path in kept:
-            _copy(folder / path, new / path)
+            if not any(each == path or each.startswith(f"{path}/") for each in contents):
+                _copy(folder / path, new / path)
         for name, content in contents.items():
             target = new / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -239,9 +241,18 @@ def _added_files(folder: Path) -> list[str]:
             f"{folder} was not written by Pocketlens (it has no {LISTING}), so --force does not "
             "change it; choose another folder"
         )
-    written: Mapping[str, object] = read_listing(folder).files
-    tops = {path.split("/")[0] for path in written} | {LISTING}
-    return [path.name for path in sorted(folder.iterdir()) if path.name not in tops]
+    written = {*read_listing(folder).files, LISTING}
+    own_folders = {str(parent) for path in written for parent in PurePosixPath(path).parents}
+
+    def added(place: Path) -> Iterator[str]:
+        for path in sorted(place.iterdir()):
+            name = path.relative_to(folder).as_posix()
+            if name in own_folders and path.is_dir() and not path.is_symlink():
+                yield from added(path)
+            elif name not in written:
+                yield name
+
+    return list(added(folder))
 
 
 def _copy(source: Path, target: Path) -> None:
