@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from command_line import output_of, run_command
 from pocketlens.conversion import convert
-from pocketlens.conversion.precision.checking import check_float16
+from pocketlens.conversion.precision.checking import check_float16, float16_risks
 from pocketlens.conversion.precision.mixed import FLOAT32_OPS_KEY, Mixed
 from pocketlens.coreml import inspect, load
 from pocketlens.coreml.runtime.emulation import Emulation, graph_model
@@ -225,6 +225,25 @@ def test_an_op_in_a_loop_follows_the_loop(tmp_path: Path) -> None:
     inside = op("y", op("loop", None))
     assert not Mixed({"loop": "why"}).in_float16(inside)
     assert Mixed({"other": "why"}).in_float16(inside)
+
+
+def test_made_up_inputs_that_the_model_cannot_process_are_left_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    words = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2)).eval()  # made up: words up to 9
+    inputs = {"input": np.array([[0, 1, 2]])}
+    path = convert(words, tmp_path / "Words", inputs=inputs)
+    assert check_float16(path).cases < 5
+    assert check_float16(path, inputs).passed
+
+
+def test_a_model_that_is_too_large_is_not_checked(tmp_path: Path) -> None:
+    path = convert(Net(torch.relu).eval(), tmp_path / "N", inputs={"x": NUMBERS}, check=False)
+    small = load(path)
+    small._file.budget.limit = 100
+    assert float16_risks(load(path), None) is not None
+    assert float16_risks(small, None) is None
+    with pytest.raises(UnsupportedModelError, match="too large to compare float16 with float32"):
+        check_float16(small)
 
 
 def test_the_range_of_each_layer_is_measured(tmp_path: Path) -> None:

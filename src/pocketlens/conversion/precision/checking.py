@@ -20,7 +20,7 @@ from pocketlens.conversion.probes import probe_images
 from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.coreml.runtime.emulation import Operation, check_graph, runs_as_graph
-from pocketlens.errors import DataError
+from pocketlens.errors import DataError, FeatureError, UnsupportedModelError
 from pocketlens.evaluation.array_files import load_arrays
 from pocketlens.evaluation.arrays import ArrayModel, split_cases
 from pocketlens.image import InputSpec
@@ -52,21 +52,33 @@ def check_float16(
         layers: Whether to return the range of each op, too.
 
     Raises:
-        UnsupportedModelError: The model has no tensors, such as trees or a pipeline.
+        UnsupportedModelError: The model has no tensors, such as trees or a pipeline, or they do not
+            fit into memory.
         DataError: The data cannot be read, or do not fit the model.
         FeatureError: The model takes inputs that cannot be made up.
     """
     file = model if isinstance(model, CoreMLModel) else load(model, time_limit=default_time_limit())
     check_graph(file)
-    trials = Trials(file, _features(file, data))
+    trials = Trials(file, _features(file, data), made_up=data is None)
     return examine(trials, made_up=data is None, layers=layers)
 
 
 def float16_risks(model: CoreMLModel, data: Any, *, layers: bool = False) -> Float16Check | None:
-    """`check_float16` of a file that computes in float16, or may do so; None for any other."""
+    """`check_float16` of a file that computes in float16, or may do so.
+
+    None for any other, and if it cannot be said: the tensors do not fit into memory, or the model
+    cannot process made-up inputs.
+    """
     if not runs_as_graph(model):
         return None
-    trials = Trials(model, _features(model, data))
+    try:
+        trials = Trials(model, _features(model, data), made_up=data is None)
+    except UnsupportedModelError:
+        return None
+    except FeatureError:
+        if data is None:
+            return None
+        raise
     return examine(trials, made_up=data is None, layers=layers) if trials.as_is else None
 
 

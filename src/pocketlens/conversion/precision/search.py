@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pocketlens.coreml import CoreMLModel
 from pocketlens.coreml.runtime.emulation import Emulation, Operation, graph_model
 from pocketlens.coreml.runtime.graph_model import GraphModel
+from pocketlens.errors import FeatureError, UnsupportedModelError
 
 __all__ = ["LIMIT", "Blame", "Case", "Trials"]
 
@@ -69,24 +70,47 @@ class Trials:
     Args:
         model: An ML Program or a neural network.
         inputs: Its inputs in each case.
+        made_up: Whether those are left out that the model cannot process in float32.
         patience: How much longer than usual the search may take.
 
     Raises:
-        UnsupportedModelError: Any other model.
+        UnsupportedModelError: Any other model, or its tensors do not fit into memory.
         FeatureError: The model does not take these inputs, or takes too long.
     """
 
     def __init__(
-        self, model: CoreMLModel, inputs: Sequence[Mapping[str, Any]], *, patience: int = 1
+        self,
+        model: CoreMLModel,
+        inputs: Sequence[Mapping[str, Any]],
+        *,
+        made_up: bool = False,
+        patience: int = 1,
     ) -> None:
         emulations: dict[GraphModel, Emulation] = {}
         self.cases: list[Case] = []
+        failed: FeatureError | None = None
         for features in inputs:
-            graph = graph_model(model, features)
-            if graph not in emulations:
-                emulations[graph] = Emulation(graph)
-            emulation = emulations[graph]
-            self.cases.append(Case(features, emulation, emulation.run(features, ())))
+            try:
+                graph = graph_model(model, features)
+                emulation = emulations.setdefault(graph, Emulation(graph))
+                if not emulation.fits:
+                    raise UnsupportedModelError(
+                        f"{model.path}: its tensors are too large to compare float16 with float32"
+                    )
+                exact = emulation.run(features, ())
+            except FeatureError as error:  # such as an index that is out of range
+                if not made_up:
+                    raise
+                failed = error
+                continue
+            floats = [each for each in exact.values() if each.dtype.kind == "f"]
+            if not made_up or all(np.isfinite(each).all() for each in floats):
+                self.cases.append(Case(features, emulation, exact))
+        if not self.cases:
+            raise FeatureError(
+                f"{model.path} cannot process any made-up input"
+                f"{f': {failed}' if failed else '; its outputs are not finite'}; pass data"
+            ) from failed
         self.operations = {each.name: each for each in next(iter(emulations.values())).operations}
         self._lost = {each.name for each in self.operations.values() if each.loses_constants}
         declared = [each.name for each in self.operations.values() if each.half]
@@ -106,7 +130,7 @@ class Trials:
         }
         self._known: dict[tuple[int, tuple[str, ...]], float] = {}
         elements = max(each._lowered.graph.elements() for each in emulations)
-        self._left = int(min(MOST_RUNS, max(LEAST_RUNS, ELEMENTS // elements))) * patience
+        self._left = int(min(MOST_RUNS, max(LEAST_RUNS, ELEMENTS // max(elements, 1)))) * patience
 
     def change(self, case: Case, half: Collection[str]) -> float:
         """The change of the outputs if these ops compute in float16, as in `Float16Finding`."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pocketlens.coreml.file.time_limit import time_limited
 from pocketlens.coreml.graph import Value
 from pocketlens.coreml.graph.emulation import FLAGS, FLUSH, emulation_model, is_float, lost
+from pocketlens.coreml.graph.memory import run_bytes
 from pocketlens.coreml.graph.nodes import Node
 from pocketlens.coreml.graph.pruning import live_nodes
 from pocketlens.coreml.runtime.flexible import FlexibleModel
@@ -28,6 +29,9 @@ from pocketlens.coreml.runtime.session import Session
 from pocketlens.errors import UnsupportedModelError
 
 __all__ = ["Emulation", "Operation", "all_lost", "check_graph", "graph_model", "runs_as_graph"]
+
+COPIES = 3
+"""How many tensors stand for one of the model: as computed, rounded, and the one chosen."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ class Emulation:
         self._flags = {each.name: number for number, each in enumerate(self.operations)}
         self._declared = {each.name for each in self.operations if each.half}
         self._sessions: dict[tuple[bool, bool], Session] = {}
+
+    @property
+    def fits(self) -> bool:
+        """Whether all tensors together fit into the memory that the model may use."""
+        model = self._model
+        needed, _ = run_bytes(model._lowered.graph, self._values)
+        return COPIES * needed <= model._file.budget.limit
 
     def run(
         self,
