@@ -276,7 +276,7 @@ def _taken(inputs: str | None) -> str | None:
     """The option `--inputs`, checked."""
     from pocketlens.conversion.source_kinds import SourceOptions
 
-    return SourceOptions.said(inputs).takes
+    return SourceOptions(inputs=inputs).takes
 
 
 def _shapes(texts: list[str] | None) -> dict[str, ArrayInput] | None:

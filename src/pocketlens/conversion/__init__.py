@@ -158,8 +158,8 @@ def convert(
         names = None if labels is None else read_labels(labels)
         source = open_source(
             model,
-            SourceOptions.said(
-                inputs,
+            SourceOptions(
+                inputs=inputs,
                 labels=names,
                 input_spec=input_spec,
                 sizes=tuple(sizes),

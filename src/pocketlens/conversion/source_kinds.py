@@ -50,9 +50,12 @@ class SourceOptions:
         sizes: The sizes of the image, (height, width), the first one the usual one.
         head: What the outputs are, if the model does not show it.
         inputs: Of a model in memory that takes arrays, what its inputs are. Of an ONNX file, a
-            shape for each input whose sizes are not fixed, by its name.
+            shape for each input whose sizes are not fixed, by its name. Or what `takes` is.
         takes: What the only input is: `image` or `array`; of a table, `array` or `columns`. None:
             an image if there are labels and it has the shape of one.
+
+    Raises:
+        OptionError: `inputs` is an unknown text.
     """
 
     labels: tuple[str, ...] | None = None
@@ -64,18 +67,15 @@ class SourceOptions:
     inputs: Any = None
     takes: str | None = None
 
-    @classmethod
-    def said(cls, inputs: Any, **others: Any) -> SourceOptions:
-        """The options of a caller for whom `inputs` may be `image` or `array`, too.
-
-        Raises:
-            OptionError: `inputs` is another text.
-        """
-        if not isinstance(inputs, str):
-            return cls(inputs=inputs, **others)
-        if inputs not in TAKES:
-            raise OptionError(f"inputs {inputs!r} is not known; {did_you_mean(inputs, TAKES)}")
-        return cls(takes=inputs, **others)
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, str):
+            return
+        if self.inputs not in TAKES:
+            raise OptionError(
+                f"inputs {self.inputs!r} is not known; {did_you_mean(self.inputs, TAKES)}"
+            )
+        object.__setattr__(self, "takes", self.inputs)
+        object.__setattr__(self, "inputs", None)
 
 
 class _Source(ABC):

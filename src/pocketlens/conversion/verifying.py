@@ -96,7 +96,7 @@ def _options(
     source: Any, file: CoreMLModel, inputs: Any, labels: tuple[str, ...] | None
 ) -> SourceOptions:
     """What was said about the source when the file was made, as far as the file shows it."""
-    options = SourceOptions.said(inputs, labels=labels)
+    options = SourceOptions(inputs=inputs, labels=labels)
     network = PROBABILITIES_FEATURE in (each.name for each in file.interface.outputs)
     if labels is None and network:
         options = replace(options, labels=file.classes)

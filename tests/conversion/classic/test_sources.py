@@ -406,3 +406,28 @@ def test_pickles_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"\x80\x04")
     with pytest.raises(ConversionError, match=r"pickle.*skops\.io\.dump"):
         open_source(tmp_path / name)
+
+
+def test_a_file_is_not_read_by_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LightGBM ends the process for a text that is cut short after its trees."""
+    lightgbm, xgboost = pytest.importorskip("lightgbm"), pytest.importorskip("xgboost")
+    rows, labels = data().rows, data().binary
+    light = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(rows, labels)
+    light.booster_.save_model(tmp_path / "m.txt")
+    boosted = xgboost.XGBClassifier(n_estimators=3).fit(rows, labels)
+    boosted.save_model(tmp_path / "m.ubj")
+    text = (tmp_path / "m.txt").read_text()
+    (tmp_path / "cut.txt").write_text(text[: text.index("end of trees") + 200])
+    wants = {"m.txt": light, "cut.txt": light, "m.ubj": boosted}
+    want = {name: model.predict_proba(rows[:20]) for name, model in wants.items()}
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the library reads the file")
+
+    monkeypatch.setattr(lightgbm, "Booster", refuse)
+    monkeypatch.setattr(xgboost, "Booster", refuse)
+    for name, probabilities in want.items():
+        source = open_source(tmp_path / name)
+        assert isinstance(source, ClassicSource)
+        found = source.run({"input": rows[:20]})["classProbability"]
+        np.testing.assert_allclose(found, probabilities, atol=1e-6)

@@ -40,7 +40,9 @@ def build_lightgbm_object(
         booster = model.booster_
         classes = getattr(model, "classes_", None)
     content = booster.model_to_string().encode()
-    return build_lightgbm(content, name_of(model), labels=labels, inputs=inputs, classes=classes)
+    return build_lightgbm(
+        content, name_of(model), labels=labels, inputs=inputs, classes=classes, library=True
+    )
 
 
 def build_lightgbm(
@@ -50,6 +52,7 @@ def build_lightgbm(
     labels: Sequence[str] | None = None,
     inputs: Any = None,
     classes: Any = None,
+    library: bool = False,
 ) -> Built:
     """Convert a text.
 
@@ -59,6 +62,8 @@ def build_lightgbm(
         labels: Names for its classes, in their order; else they are `classes`, or 0, 1, 2 ...
         inputs: `array` or `columns`, see `columns_for`.
         classes: The classes that the labels were in training.
+        library: Whether LightGBM itself answers for the source. Not for a file: its reader ends the
+            process for damaged texts.
 
     Raises:
         ConversionError: It is damaged, or Core ML cannot express it.
@@ -80,7 +85,8 @@ def build_lightgbm(
                 chain.interesting[column] = [np.asarray(numbers, np.float64)]
         add_boosted(chain, chain.rows, model.margins)
         task = model.margins.task
-        return Built(chain.built(task), chain, task, _answer(content, model))
+        answer = _answer(content, model) if library else own_answer(model.margins)
+        return Built(chain.built(task), chain, task, answer)
 
     return damaged(build, what)
 
@@ -101,11 +107,8 @@ def add_lightgbm(chain: Chain, value: Value, model: Any) -> None:
 
 
 def _answer(content: bytes, model: LightGBMModel) -> Answer:
-    """What LightGBM answers; without it, what the text says by a computation of our own."""
-    try:
-        lightgbm = importlib.import_module("lightgbm")
-    except ModuleNotFoundError:
-        return own_answer(model.margins)
+    """What LightGBM answers."""
+    lightgbm = importlib.import_module("lightgbm")
     booster = lightgbm.Booster(model_str=content.decode())
 
     def answer(rows: Rows) -> Answers:
