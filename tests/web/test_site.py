@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from command_line import output_of, run_command
 from pocketlens.coreml import load
@@ -68,6 +69,16 @@ def test_modules_are_those_of_the_preview(site: Path) -> None:
     for name in SHARED_FILES:
         assert (site / name).read_bytes() == (SHARED / name).read_bytes()
         assert not (OWN / name).exists(), f"{name} is a copy"
+
+
+def test_workflow_publishes_the_folder(site: Path) -> None:
+    workflow = yaml.safe_load((site / ".github" / "workflows" / "pages.yml").read_text())
+    assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
+    steps = workflow["jobs"]["publish"]["steps"]
+    used = [step["uses"].split("@")[0] for step in steps]
+    assert used[0] == "actions/checkout" and used[-1] == "actions/deploy-pages"
+    assert steps[2]["with"] == {"path": "."}  # without .git and .github
+    assert ".github" not in (site / "sw.js").read_text()  # the page works without it
 
 
 def test_a_new_model_changes_the_version(site: Path, model_file: Path, tmp_path: Path) -> None:

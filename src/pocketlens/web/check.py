@@ -11,7 +11,14 @@ from pathlib import Path
 from pocketlens.app.spec import RecognizerSpec
 from pocketlens.errors import AppError, PocketlensError
 from pocketlens.files import read_limited
-from pocketlens.web.listing import LISTING, MODEL, Listing, read_listing
+from pocketlens.web.listing import (
+    LISTING,
+    MODEL,
+    WORKER,
+    WORKFLOW,
+    Listing,
+    read_listing,
+)
 
 __all__ = ["check_site", "site_sizes"]
 
@@ -54,7 +61,7 @@ def check_site(folder: str | os.PathLike[str]) -> list[str]:
 
 def site_sizes(folder: Path) -> dict[str, int]:
     """How many bytes a first visit loads: the model, and all other files."""
-    files = read_listing(folder).files
+    files = read_listing(folder).files.keys() - {WORKFLOW}
     sizes = {name: (folder / name).stat().st_size for name in files if (folder / name).is_file()}
     return {"model": sizes.get(MODEL, 0), "page": sum(sizes.values()) - sizes.get(MODEL, 0)}
 
@@ -78,14 +85,16 @@ def _file_problem(folder: Path, name: str, expected: str) -> str | None:
 def _worker_problems(folder: Path, listing: Listing) -> list[str]:
     """Whether the service worker stores exactly the files of this version."""
     try:
-        text = read_limited(folder / "sw.js", MAX_TEXT).decode()
+        text = read_limited(folder / WORKER, MAX_TEXT).decode()
         found = re.search(r"^const FILES = (\{.*?^\});", text, re.DOTALL | re.MULTILINE)
         if found is None:
             raise AppError("it has no list of files")
         files = json.loads(found[1])
     except FileNotFoundError:
-        return [] if "sw.js" in listing.files else ["sw.js is missing"]
+        return [] if WORKER in listing.files else [f"{WORKER} is missing"]
     except (OSError, ValueError, RecursionError, PocketlensError) as error:
-        return [f"sw.js cannot be read: {error}"]
-    expected = {name: value for name, value in listing.files.items() if name != "sw.js"}
-    return [] if files == expected else ["sw.js lists other files than site.json"]
+        return [f"{WORKER} cannot be read: {error}"]
+    expected = {
+        name: value for name, value in listing.files.items() if name not in (WORKER, WORKFLOW)
+    }
+    return [] if files == expected else [f"{WORKER} lists other files than {LISTING}"]

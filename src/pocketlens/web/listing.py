@@ -10,10 +10,14 @@ from pocketlens.commands import command
 from pocketlens.errors import AppError
 from pocketlens.files import read_limited
 
-__all__ = ["LISTING", "MODEL", "Listing", "read_listing"]
+__all__ = ["LISTING", "MODEL", "WORKER", "WORKFLOW", "Listing", "read_listing"]
 
 LISTING = "site.json"
 MODEL = "model.bin"
+WORKER = "sw.js"
+WORKFLOW = ".github/workflows/pages.yml"
+"""Publishes the folder to GitHub Pages; no part of the page."""
+
 MAX_BYTES = 1_000_000
 
 

@@ -19,7 +19,7 @@ from pocketlens.errors import AppError, OutputExistsError, UnsupportedModelError
 from pocketlens.files import aside, refuse_existing
 from pocketlens.image import ImageSource, InputSpec, prepare
 from pocketlens.web.kernels import kernels
-from pocketlens.web.listing import LISTING, MODEL, read_listing
+from pocketlens.web.listing import LISTING, MODEL, WORKER, WORKFLOW, read_listing
 
 __all__ = ["create_web"]
 
@@ -42,7 +42,6 @@ SHARED_FILES = (
 )
 """The files of the preview's page that the site uses as they are."""
 
-WORKER = "sw.js"
 ICONS = {"icon-192.png": 192, "icon-512.png": 512, "apple-touch-icon.png": 180}
 THEMES = {"light": "#f4f6f9", "dark": "#0e131c"}  # the backgrounds of style.css
 
@@ -171,7 +170,8 @@ def _contents(spec: RecognizerSpec, network: bytes, pictures: Sequence[object]) 
     version = hashlib.sha256(json.dumps(hashes).encode() + worker).hexdigest()[:16]
     head = f'const VERSION = "{version}";\nconst FILES = {json.dumps(hashes, indent=1)};\n\n'
     files[WORKER] = head.encode() + worker
-    hashes[WORKER] = hashlib.sha256(files[WORKER]).hexdigest()
+    files[WORKFLOW] = (OWN / "pages.yml").read_bytes()
+    hashes |= {path: hashlib.sha256(files[path]).hexdigest() for path in (WORKER, WORKFLOW)}
     listing = {
         "about": "Written by Pocketlens. With --force, only these files are replaced.",
         "version": version,
