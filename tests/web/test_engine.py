@@ -318,6 +318,14 @@ def test_what_the_engine_lacks_is_said(
     assert text in str(caught.value)
 
 
+def test_models_with_states_are_refused() -> None:
+    model = network(("Add", ["x", "state"], {}))
+    state = helper.make_tensor_value_info("state", onnx.TensorProto.FLOAT, [11])
+    model.graph.input.append(state)
+    with pytest.raises(UnsupportedModelError, match=r"inputs, outputs or states \(x, state, n0\)"):
+        network_file(model, "Net")
+
+
 def damage(header: Mapping[str, Any], **changes: Any) -> bytes:
     text = json.dumps({**header, **changes}).encode()
     return b"PLNET001" + struct.pack("<I", len(text)) + text

@@ -42,6 +42,12 @@ def network_file(model: onnx.ModelProto, what: str) -> bytes:
             f"{what} cannot run in the browser: the page's engine has no "
             f"{', '.join(missing)}; it has {', '.join(sorted(LOWERINGS))}"
         )
+    names = [each.name for each in (*model.graph.input, *model.graph.output)]
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        raise UnsupportedModelError(
+            f"{what} cannot run in the browser: it has several inputs, outputs or states "
+            f"({', '.join(names)}); expected one image in and probabilities out"
+        )
     return _Writer(model, what).to_bytes()
 
 
