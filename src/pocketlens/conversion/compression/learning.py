@@ -43,6 +43,9 @@ LARGE = 96 * 96
 IMAGES = {False: 60_000, True: 1600}
 """The number of images that palettes are learned from, repeated if there are fewer."""
 
+REPEATS = 20
+"""How often each image is repeated at most."""
+
 BATCH = {False: 256, True: 16}
 """Images per step, at most."""
 
@@ -127,7 +130,8 @@ def _batches(recipe: Recipe, training: Dataset) -> tuple[Iterator[Batch], int]:
         training = training_images(training, recipe.data, input_spec=recipe.input, seed=recipe.seed)
     batches = Batches(recipe, training, torch.device("cpu"))
     epochs = (batches.epoch(number) for number in itertools.count(1))
-    return itertools.chain.from_iterable(epochs), math.ceil(IMAGES[large] / size)
+    images = min(IMAGES[large], REPEATS * len(training))
+    return itertools.chain.from_iterable(epochs), math.ceil(images / size)
 
 
 @dataclass(frozen=True)
