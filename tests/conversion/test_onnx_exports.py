@@ -123,3 +123,12 @@ def test_only_texts_as_outputs_are_refused(tmp_path: Path) -> None:
     del model.graph.output[0]
     with pytest.raises(ConversionError, match="the output 'label' is a text; expected the scores"):
         open_source(written(model, tmp_path))
+
+
+def test_arrays_keep_the_names_that_images_have(tmp_path: Path) -> None:
+    ports: Any = [("image", FLOAT, ["N", 4])], [("probabilities", FLOAT, ["N", 4])]
+    path = written(network([node("Relu", "image", "probabilities")], *ports), tmp_path)
+    file = convert(path, tmp_path / "M")
+    assert [each.name for each in load(file).interface.inputs] == ["image"]
+    assert [each.name for each in load(file).interface.outputs] == ["probabilities"]
+    assert verify_arrays(path, file).passed

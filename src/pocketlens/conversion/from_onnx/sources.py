@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from pocketlens.conversion.from_onnx.differences import first_difference, first_overflow
 from pocketlens.conversion.from_onnx.endings import ending_of
-from pocketlens.conversion.from_onnx.image import FEATURES, Picture, with_ends
+from pocketlens.conversion.from_onnx.image import (
+    FEATURES,
+    IMAGE,
+    PROBABILITIES,
+    Picture,
+    with_ends,
+)
 from pocketlens.conversion.from_onnx.preparing import Prepared, prepare
 from pocketlens.conversion.from_onnx.program import to_core_ml
 from pocketlens.conversion.from_onnx.running import Runner
@@ -47,7 +53,9 @@ class Network(NamedTuple):
     def prepared(self, picture: Picture | None, head: Head | None) -> Prepared:
         """The network with other ends, see `with_ends`, ready for conversion."""
         whole = with_ends(self.model, picture, head)
-        return prepare(whole, copy(self.budget), keep=self.known, names=FEATURES)
+        used = {IMAGE: picture is not None, PROBABILITIES: head is not None}
+        names = {name: feature for name, feature in FEATURES.items() if used[name]}
+        return prepare(whole, copy(self.budget), keep=self.known, names=names)
 
     def head(
         self, runner: Runner, given: Sequence[Arrays], labels: Sequence[str], said: Meaning | None
