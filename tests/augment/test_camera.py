@@ -291,7 +291,7 @@ def test_invented_signs_vary_and_do_not_look_like_digits() -> None:
     assert torch.equal(drawings, sign_drawings.__wrapped__(SIDE))
     assert len(drawings) > 2000
     assert len(set(drawings.flatten(1).float().mean(1).tolist())) > 1000
-    drawn = draw_strokes(population="world", count=1500).images[..., 0]
+    drawn = draw_strokes(population="world", count=4000).images[..., 0]
     digits = draw_strokes("test", population="world", count=300, side=SIDE).images[..., 0]
     like = likeness(digits, drawn)
     signs = likeness(drawings[: len(digits)].numpy(), drawn)

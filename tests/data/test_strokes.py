@@ -24,7 +24,7 @@ from pocketlens.errors import OptionError
 from pocketlens.recipe import DataOptions
 from sampling import sampled
 
-INK_OF_THE_WORLD = [24946, 29859, 28629, 20272]
+INK_OF_THE_WORLD = [25039, 27780, 22010, 29911]
 VARIED = [template for templates in TEMPLATES.values() for template in templates if template.moves]
 ALL = [
     pytest.param(template, id=f"{digit}-{template.name}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALIKE", "likeness", "sign_drawings"]
 
-INVENTED, PRINTED, FOREIGN, WORDS = 2600, 600, 200, 200
+INVENTED, PRINTED, FOREIGN, WORDS = 4000, 600, 200, 200
 """How many drawings of each kind are made, before signs like a digit are left out: invented signs,
 letters and symbols, letters of `SCRIPTS`, words."""
 
@@ -56,7 +56,7 @@ STEEP, THIN = 55, 0.16
 """A straight line: up to this angle from the vertical, in degrees; its deviation across, as a share
 of that along."""
 
-DIGITS = 1500
+DIGITS = 4000
 """How many drawn digits the signs are compared with."""
 
 Array = NDArray[np.uint8]
