@@ -1,6 +1,6 @@
 """How well recipe `photos` learns few photos, and how well it answers `nothing`.
 
-python benchmarks/photos_quality.py            # writes photos_quality.json; about five minutes
+python benchmarks/photos_quality.py            # writes photos_quality.json; about fifteen minutes
 python benchmarks/photos_quality.py --quick    # fewer repetitions, writes nothing
 python benchmarks/photos_quality.py --recipe photos-fine [letters cats …]    # beside photos
 
@@ -200,6 +200,19 @@ def compare(recipe: Recipe, names: list[str]) -> None:
         (HERE / "photos_quality_fine.json").write_text(text + "\n")
 
 
+def ten_a_class(data: Dataset) -> dict[str, float]:
+    """The accuracy with ten pictures of each class, and with all, on the same held-out pictures."""
+    few, every = [], []
+    for train, held in splits(data, 4, 0):
+        ten = np.concatenate(
+            [np.flatnonzero(train.labels == k)[:10] for k in range(len(data.classes))]
+        )
+        for found, some in ((few, train.subset(ten)), (every, train)):
+            answers = trained(some, 0).probabilities(held.images)[:, :-1].argmax(1)
+            found += (answers == held.labels).tolist()
+    return {"ten": float(np.mean(few)), "all": float(np.mean(every))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -216,15 +229,7 @@ def main() -> None:
         "accuracy": {name: accuracy(data, 1 if quick else 3) for name, data in tasks.items()},
         "rejection": {name: rejection(name, data, far) for name, data in tasks.items()},
     }
-    # Ten photos of a class beside all of them, on the same held-out photos.
-    letters = tasks["letters"]
-    few, every = [], []
-    for train, held in splits(letters, 4, 0):
-        ten = np.concatenate([np.flatnonzero(train.labels == k)[:10] for k in range(len(LETTERS))])
-        for found, some in ((few, train.subset(ten)), (every, train)):
-            answers = trained(some, 0).probabilities(held.images)[:, :-1].argmax(1)
-            found += (answers == held.labels).tolist()
-    result["ten_a_class"] = {"ten": float(np.mean(few)), "all": float(np.mean(every))}
+    result["ten_a_class"] = {name: ten_a_class(tasks[name]) for name in ("letters", "symbols")}
     text = json.dumps(result, indent=2)
     print(text)
     if not quick:
