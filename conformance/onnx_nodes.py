@@ -147,7 +147,7 @@ def _predicted(model: Any, given: Mapping[str, Any]) -> list[Any]:
 
     prepared = prepare(model, Budget(), keep=known_ops())
     with temporary_folder() as folder:
-        spec, weights = to_core_ml(prepared, format="mlpackage", half=False, folder=folder)
+        spec, weights = to_core_ml(prepared, format="mlpackage", precision="float32", folder=folder)
         file = folder / "Node.mlpackage"
         write_model(spec, weights, file, force=True)
         loaded = load(file, time_limit=60)

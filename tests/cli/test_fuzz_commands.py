@@ -41,9 +41,9 @@ def fuzz(*arguments: object) -> list[dict[str, object]]:
 
 
 def test_damaged_files_end_in_a_result_or_one_error_line() -> None:
-    *findings, summary = fuzz("--seeds", 0, 12)
+    *findings, summary = fuzz("--seeds", 0, 8)
     assert findings == []
-    assert summary["trials"] == 12
+    assert summary["trials"] == 8
     # If the damage never matters, or if every file is rejected, the fuzzer tests nothing.
     for status in (0, 2):
         assert int(str(summary[f"status {status}"])) > 1

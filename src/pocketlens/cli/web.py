@@ -44,7 +44,7 @@ def web(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a website that runs a Core ML model on any phone, or check such a website.
+    """Write a website that runs a model on any phone, or check one.
 
     The model runs in the browser: nothing is sent anywhere. Any web server can serve the folder,
     such as python -m http.server --directory site. The camera and the use offline need an https://
