@@ -46,6 +46,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # `make fuzz` does more
 def test_90_seeds_have_no_findings(samples: Path) -> None:
     done = fuzz("--samples", samples, "--seeds", 1_000_000, 90)
     *findings, summary = map(json.loads, done.stdout.splitlines())
@@ -57,6 +58,7 @@ def test_90_seeds_have_no_findings(samples: Path) -> None:
     assert summary["ModelFileError"] > 30
 
 
+@pytest.mark.slow
 def test_seed_always_makes_the_same_file(samples: Path, tmp_path: Path) -> None:
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
