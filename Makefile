@@ -74,9 +74,11 @@ test-oldest: $(OLDEST)/.installed $(OLDEST)-convert/.installed
 	$(OLDEST)/bin/python -m pytest -n logical --dist loadfile $(OLDEST_RUNTIME)
 	$(OLDEST)-convert/bin/python -m pytest -n logical --dist loadfile $(OLDEST_CONVERSION)
 
-# In Debian's Chromium, which must be installed; axe-core is downloaded from npm.
+# In Debian's Chromium, which must be installed; axe-core is downloaded from npm. A part of them:
+# make browser BROWSER='browser and not slow'
+BROWSER := browser
 browser: $(VENV)/.installed
-	$(PYTEST) -m browser tests/preview tests/web tests/web
+	$(PYTEST) -m '$(BROWSER)' tests/preview tests/web
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

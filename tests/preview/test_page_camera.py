@@ -24,6 +24,7 @@ from preview.browser import (
     launch,
     wait_for_answer,
 )
+from sampling import sampled
 
 pytestmark = pytest.mark.browser
 
@@ -150,12 +151,15 @@ def hide(page: Page, *, hidden: bool) -> None:
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [
-        ("NotAllowedError", "Camera access is blocked. Allow it with"),
-        ("NotFoundError", "No camera found."),
-        ("NotReadableError", "Another program is using the camera."),
-        ("AbortError", "The camera cannot be used: test reason"),
-    ],
+    sampled(
+        [
+            ("NotAllowedError", "Camera access is blocked. Allow it with"),
+            ("NotFoundError", "No camera found."),
+            ("NotReadableError", "Another program is using the camera."),
+            ("AbortError", "The camera cannot be used: test reason"),
+        ],
+        2,
+    ),
 )
 def test_camera_errors(visit: Visit, error: str, message: str) -> None:
     script = (

@@ -27,6 +27,7 @@ from preview.browser import (
     run_preview,
 )
 from preview.server import SIDE, image_bytes, quarter, quarters_file
+from sampling import sampled
 
 pytestmark = pytest.mark.browser
 
@@ -100,7 +101,7 @@ def in_guide(page: Page) -> NDArray[np.uint8]:
     return np.array(values, np.uint8).reshape(SIDE, SIDE)
 
 
-@pytest.mark.parametrize("how", ["drop", "paste"])
+@pytest.mark.parametrize("how", sampled(["drop", "paste"], 1))
 def test_several_photos(visit: Visit, how: str, mnist_test: Dataset, tmp_path: Path) -> None:
     files = [tmp_path / f"{index}.png" for index in range(3)]
     for path, image in zip(files, mnist_test.images, strict=False):
@@ -188,11 +189,14 @@ def test_twelve_photos_fit_two_screens_of_a_phone(quarters: Visit, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("level", "verdict", "style"),
-    [
-        (0, "nothing", "label quiet"),
-        (110, "not sure", "label quiet"),  # 65 %, above `nothing` with 35 %
-        (255, "top right", "label long"),
-    ],
+    sampled(
+        [
+            (0, "nothing", "label quiet"),
+            (110, "not sure", "label quiet"),  # 65 %, above `nothing` with 35 %
+            (255, "top right", "label long"),
+        ],
+        1,
+    ),
 )
 def test_headline_is_what_the_app_shows(
     quarters: Visit, tmp_path: Path, level: int, verdict: str, style: str
@@ -206,7 +210,7 @@ def test_headline_is_what_the_app_shows(
     expect(page.locator("#photo .chosen")).to_have_count(int(verdict == "top right"))
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", sampled([390, 1280], 1))
 def test_bars_start_at_one_place(browser: Browser, tmp_path: Path, width: int) -> None:
     file = quarters_file(tmp_path / "Cats.mlmodel", names=LONG)
     with run_preview(file, "--port", 0, log=tmp_path / "log") as address:
@@ -272,7 +276,7 @@ def touch(page: Page, steps: list[list[tuple[float, float]]]) -> None:
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-@pytest.mark.parametrize("move", [by_keys, by_mouse, by_finger])
+@pytest.mark.parametrize("move", sampled([by_keys, by_mouse, by_finger], 1))
 def test_photo_is_moved_and_read_again(
     quarters: Visit, tmp_path: Path, move: Callable[[Page], None]
 ) -> None:
@@ -292,13 +296,16 @@ def test_photo_is_moved_and_read_again(
 
 @pytest.mark.parametrize(
     ("turns", "expected"),
-    [
-        (["Turn right"], "top right"),
-        (["Turn right", "Turn right"], "bottom right"),
-        (["Turn left"], "bottom left"),
-        (["r", "r", "Shift+R"], "top right"),
-        (["r", "r", "r", "r"], "top left"),
-    ],
+    sampled(
+        [
+            (["Turn right"], "top right"),
+            (["Turn right", "Turn right"], "bottom right"),
+            (["Turn left"], "bottom left"),
+            (["r", "r", "Shift+R"], "top right"),
+            (["r", "r", "r", "r"], "top left"),
+        ],
+        2,
+    ),
 )
 def test_photo_is_turned_and_read_again(
     quarters: Visit, tmp_path: Path, turns: list[str], expected: str
@@ -350,7 +357,7 @@ def by_slider(page: Page) -> None:
     expect(page.get_by_label("Zoom")).to_have_attribute("aria-valuetext", "300 %")
 
 
-@pytest.mark.parametrize("zoom", [by_wheel, by_pinch, by_plus_key, by_slider])
+@pytest.mark.parametrize("zoom", sampled([by_wheel, by_pinch, by_plus_key, by_slider], 1))
 @pytest.mark.parametrize("turned", [False, True])
 def test_frame_shows_what_the_model_sees(
     quarters: Visit, tmp_path: Path, zoom: Callable[[Page], None], *, turned: bool
