@@ -9,9 +9,9 @@ import typer
 
 from pocketlens.cli.inputs import (
     InputOptions,
-    assumed_text,
     core_ml_file,
     refuse_options,
+    say_assumed,
     takes_input_options,
 )
 from pocketlens.cli.shell import Force, Json, command, print_json, say
@@ -54,8 +54,6 @@ def app(
     `pocketlens convert FILE --color rgb --out NEW`.
     """
     from pocketlens.app import changed_files, check_app, create_app
-    from pocketlens.coreml import inspect
-    from pocketlens.image import InputSpec
 
     if check is not None:
         if file is not None:
@@ -98,6 +96,4 @@ def app(
         print_json({"app": str(folder), "project": str(project)})
     else:
         say(f"wrote {project}; to install it on a phone, see {folder / 'README.md'}")
-        spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told.values())
-        if text := assumed_text(spec):
-            say(text)
+        say_assumed(file, told)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from pocketlens.cli.shell import say
 from pocketlens.cli.terminal import note
 from pocketlens.commands import command
 from pocketlens.errors import OptionError, RunError
@@ -36,6 +37,7 @@ __all__ = [
     "is_source",
     "owner",
     "refuse_options",
+    "say_assumed",
     "takes_input_options",
 ]
 
@@ -299,3 +301,13 @@ def assumed_text(spec: InputSpec) -> str | None:
     }
     listed = ", ".join(f"{name} {value}" for name, value in values.items())
     return f"assumed, as the file does not say it: {listed}"
+
+
+def say_assumed(file: Path, told: InputOptions) -> None:
+    """Print what is still only assumed about a file's input, after what was said about it."""
+    from pocketlens.coreml import inspect
+    from pocketlens.image import InputSpec
+
+    spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told.values())
+    if text := assumed_text(spec):
+        say(text)

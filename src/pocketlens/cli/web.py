@@ -9,9 +9,9 @@ import typer
 
 from pocketlens.cli.inputs import (
     InputOptions,
-    assumed_text,
     core_ml_file,
     refuse_options,
+    say_assumed,
     takes_input_options,
 )
 from pocketlens.cli.shell import Force, Json, command, print_json, say
@@ -50,9 +50,6 @@ def web(
     such as python -m http.server --directory site. The camera and the use offline need an https://
     address, or localhost.
     """
-    from pocketlens.coreml import inspect
-    from pocketlens.files import size_text
-    from pocketlens.image import InputSpec
     from pocketlens.web import check_site, create_web
     from pocketlens.web.check import site_sizes
 
@@ -85,10 +82,8 @@ def web(
     if json:
         print_json({"folder": str(folder), "bytes": sizes})
         return
-    say(f"wrote {folder} (page {size_text(sizes['page'])}, model {size_text(sizes['model'])})")
-    spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told.values())
-    if text := assumed_text(spec):
-        say(text)
+    say(f"wrote {folder} ({_sizes(sizes)})")
+    say_assumed(file, told)
 
 
 def _sizes(sizes: dict[str, int]) -> str:

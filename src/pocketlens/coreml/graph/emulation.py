@@ -22,8 +22,7 @@ from onnx import helper, numpy_helper
 
 from pocketlens.coreml.file.budget import charge
 from pocketlens.coreml.graph.builder import Graph
-from pocketlens.coreml.graph.export import LARGE
-from pocketlens.coreml.graph.inference import IR_VERSION, OPSET
+from pocketlens.coreml.graph.export import LARGE, model_of
 from pocketlens.coreml.graph.nodes import Node, Value, onnx_type
 from pocketlens.coreml.graph.pruning import inner_graphs, live_nodes
 
@@ -100,12 +99,7 @@ def emulation_model(
         [_info(value, _wide(value)) for value in outputs],
         list(writer.constants.values()),
     )
-    return helper.make_model(
-        proto,
-        ir_version=IR_VERSION,
-        producer_name="pocketlens",
-        opset_imports=[helper.make_operatorsetid("", OPSET)],
-    )
+    return model_of(proto)
 
 
 def _wide(value: Value) -> np.dtype[Any]:

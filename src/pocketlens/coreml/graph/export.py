@@ -102,6 +102,11 @@ def onnx_model(
         [_info(value) for value in results],
         list(export.constants.values()),
     )
+    return model_of(proto)
+
+
+def model_of(proto: onnx.GraphProto) -> onnx.ModelProto:
+    """The ONNX model of a graph, in our opset."""
     return helper.make_model(
         proto,
         ir_version=IR_VERSION,
