@@ -29,9 +29,9 @@ import numpy as np
 from measure import run_recipe, write
 from pocketlens.coreml import load
 from pocketlens.data import Dataset
-from pocketlens.data.location import data_folder
 from pocketlens.errors import DataNotFoundError, OptionError
 from pocketlens.evaluation.accuracy import evaluate, percent
+from pocketlens.locations import data_folder
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.recognizer import Recognizer
 

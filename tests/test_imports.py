@@ -16,9 +16,10 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
-    "errors", "commands", "compat", "locking", "files", "json_fields", "image_files", "decoding",
-    "image", "heads", "prediction", "numbers", "toml", "recipe_options", "registry", "hub",
-    "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks", "data",
+    "errors", "commands", "compat", "locking", "files", "locations", "json_fields", "image_files",
+    "decoding", "image", "heads", "prediction", "numbers", "toml", "recipe_options", "registry",
+    "hub", "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks",
+    "data",
     "augment",
     "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "compression",
@@ -43,7 +44,7 @@ INSIDE = {
 ONLY = {
     "coreml": {"compat", "errors", "files", "heads", "image", "prediction"},
     "app": {"commands", "errors", "files", "image", "locking", "prediction", "coreml"},
-    "web": {"commands", "errors", "files", "image", "prediction", "coreml", "app"},
+    "web": {"commands", "errors", "files", "locations", "image", "prediction", "coreml", "app"},
 }
 
 

@@ -14,8 +14,8 @@ import pytest
 from pocketlens.data import load_data, resolve
 from pocketlens.data.idx_loading import missing_files
 from pocketlens.data.idx_sets import SETS
-from pocketlens.data.location import data_folder
 from pocketlens.errors import DataError, DataNotFoundError
+from pocketlens.locations import data_folder
 
 Save = Callable[[dict[str, bytes]], Path]
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

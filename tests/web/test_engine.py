@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +13,17 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from pocketlens.coreml.graph.inference import IR_VERSION, OPSET
 from pocketlens.errors import UnsupportedModelError, UnsupportedOp
+from pocketlens.web.engines import choose_engine
 from pocketlens.web.lowerings import LOWERINGS
 from pocketlens.web.network import network_file
 from pocketlens.web.program import Program
+from web.graphs import conv, floats, ints, network, rng, weights
 from web.page_modules import answers
 
-IMAGE = (1, 3, 9, 11)
 TOLERANCE = 1e-4
-
-rng = np.random.default_rng(0)
-
-
-def weights(*shape: int) -> NDArray[np.float32]:
-    return (rng.standard_normal(shape) / 3).astype(np.float32)
-
-
-def network(
-    *nodes: tuple[str, Sequence[Any], Mapping[str, Any]],
-    shape: Sequence[int] = IMAGE,
-    outputs: int = 1,
-) -> onnx.ModelProto:
-    """Nodes one after the other. Their inputs: `x` for the network's input, an index for an earlier
-    node's output, or an array for a constant."""
-    made: list[onnx.NodeProto] = []
-    constants: list[onnx.TensorProto] = []
-    for number, (op, inputs, attributes) in enumerate(nodes):
-        names = []
-        for given in inputs:
-            if isinstance(given, np.ndarray):
-                constants.append(numpy_helper.from_array(given, f"c{len(constants)}"))
-                names.append(constants[-1].name)
-            else:
-                names.append(given if isinstance(given, str) else f"n{given}")
-        results = [f"n{number}", *(f"n{number}-{i}" for i in range(1, outputs))]
-        count = len(results) if op == "Split" else 1
-        made.append(helper.make_node(op, names, results[:count], **attributes))
-    last = f"n{len(nodes) - 1}"
-    graph = helper.make_graph(
-        made,
-        "test",
-        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
-        [onnx.ValueInfoProto(name=last)],
-        constants,
-    )
-    opset = [helper.make_operatorsetid("", max(OPSET, 20))]
-    model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opset)
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    model.graph.output[0].CopyFrom(inferred.graph.output[0])
-    return model
-
-
-def conv(outputs: int, channels: int, size: Sequence[int], **attributes: Any) -> Any:
-    given = ["x", weights(outputs, channels, *size), weights(outputs)]
-    return ("Conv", given, attributes)
-
-
-def ints(*values: int) -> NDArray[np.int64]:
-    return np.array(values, np.int64)
-
-
-def floats(*values: float) -> NDArray[np.float32]:
-    return np.array(values, np.float32)
-
 
 UNARY = [
     *("Abs", "Ceil", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish"),
@@ -323,7 +268,7 @@ def test_models_with_states_are_refused() -> None:
     state = helper.make_tensor_value_info("state", onnx.TensorProto.FLOAT, [11])
     model.graph.input.append(state)
     with pytest.raises(UnsupportedModelError, match=r"inputs, outputs or states \(x, state, n0\)"):
-        network_file(model, "Net")
+        choose_engine(model, "Net", "auto", None)
 
 
 def damage(header: Mapping[str, Any], **changes: Any) -> bytes:

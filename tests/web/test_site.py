@@ -197,7 +197,7 @@ def test_guide(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shutil.copyfile(model_file, "model.mlmodel")
     text = (Path(__file__).parents[2] / "docs" / "guides" / "web.md").read_text()
     lines = re.findall(r"(?:^    |`)pocketlens (web .+?)(?:$|`)", text, re.MULTILINE)
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         output_of(*shlex.split(re.sub(r"\w+\.mlpackage", "model.mlmodel", line)))
     (code,) = re.findall(r"`pocketlens\.(create_web\(.*?)`", text)

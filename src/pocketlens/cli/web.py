@@ -36,6 +36,17 @@ def web(
         list[Path] | None,
         typer.Option(help="A picture for the icon; repeatable, up to four; default: a letter."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="What runs the model: pocketlens (small), onnxruntime (14 MB, all operators), or "
+            "auto: the small one if it can. Default: auto."
+        ),
+    ] = None,
+    engine_files: Annotated[
+        Path | None,
+        typer.Option(help="The npm package of onnxruntime-web. Default: npm downloads it."),
+    ] = None,
     check: Annotated[
         Path | None, typer.Option(help="Check the website in this folder instead.")
     ] = None,
@@ -52,6 +63,7 @@ def web(
     """
     from pocketlens.web import check_site, create_web
     from pocketlens.web.check import site_sizes
+    from pocketlens.web.listing import read_listing
 
     if check is not None:
         if file is not None:
@@ -62,6 +74,8 @@ def web(
             name=name,
             force=force,
             picture=picture or None,
+            engine=engine,
+            engine_files=engine_files,
             **vars(told),
         )
         problems, sizes = check_site(check), site_sizes(check)
@@ -76,13 +90,24 @@ def web(
         raise OptionError("web needs a Core ML file and --out FOLDER, or --check FOLDER")
     file = core_ml_file(file)
     folder = create_web(
-        file, out, name=name, ink=told.ink, crop=told.crop, pictures=picture or (), force=force
+        file,
+        out,
+        name=name,
+        ink=told.ink,
+        crop=told.crop,
+        pictures=picture or (),
+        engine=engine or "auto",
+        engine_files=engine_files,
+        force=force,
     )
-    sizes = site_sizes(folder)
+    sizes, listing = site_sizes(folder), read_listing(folder)
     if json:
-        print_json({"folder": str(folder), "bytes": sizes})
+        found = {"engine": listing.engine, "reason": listing.reason or None}
+        print_json({"folder": str(folder), "bytes": sizes, **found})
         return
-    say(f"wrote {folder} ({_sizes(sizes)})")
+    say(f"wrote {folder} ({_sizes(sizes)}, engine {listing.engine})")
+    if listing.reason:
+        say(f"the engine is {listing.engine}, because {listing.reason}")
     say_assumed(file, told)
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from pocketlens.data.location import CACHE_VARIABLE, cache_folder
+from pocketlens.locations import CACHE_VARIABLE, cache_folder
 
 __all__ = ["DiskCache"]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.data.location import CACHE_VARIABLE, cache_folder
 from pocketlens.errors import OutputError
 from pocketlens.files import size_text
+from pocketlens.locations import CACHE_VARIABLE, cache_folder
 
 __all__ = [
     "IN_MEMORY",

@@ -16,7 +16,6 @@ from pocketlens.data.download import Progress
 from pocketlens.data.file_sources import FOLDER, FileSource
 from pocketlens.data.fit import fit_dataset
 from pocketlens.data.idx_sets import DIGITS, SETS
-from pocketlens.data.location import data_folder
 from pocketlens.data.members import ALL
 from pocketlens.data.populations import STROKES, population_of
 from pocketlens.data.prepared import Decoded
@@ -29,6 +28,7 @@ from pocketlens.errors import (
     did_you_mean,
 )
 from pocketlens.image import InputSpec
+from pocketlens.locations import data_folder
 from pocketlens.recipe import DataOptions
 from pocketlens.registry import SOURCES
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlens.data.large_arrays import IN_MEMORY, block_slices, cache_error
-from pocketlens.data.location import CACHE_VARIABLE, cache_folder
 from pocketlens.errors import DataError, ImageError, OutputError
 from pocketlens.files import open_nofollow, size_on_disk
 from pocketlens.image import InputSpec, prepare
+from pocketlens.locations import CACHE_VARIABLE, cache_folder
 from pocketlens.locking import locked, owned
 
 __all__ = ["Decoded", "prepare_files"]

@@ -13,7 +13,7 @@ from pocketlens.errors import AppError, PocketlensError
 from pocketlens.files import read_limited
 from pocketlens.web.listing import (
     LISTING,
-    MODEL,
+    MODELS,
     WORKER,
     WORKFLOW,
     Listing,
@@ -49,8 +49,8 @@ def check_site(folder: str | os.PathLike[str]) -> list[str]:
         if (problem := _file_problem(folder, name, expected))
     ]
     problems += _worker_problems(folder, listing)
-    if MODEL not in listing.files:
-        problems.append(f"{MODEL} is missing in {LISTING}")
+    if listing.model is None:
+        problems.append(f"the model ({' or '.join(MODELS)}) is missing in {LISTING}")
     try:
         text = read_limited(folder / "recognizer.json", MAX_TEXT).decode()
         RecognizerSpec.from_json(text)
@@ -61,9 +61,11 @@ def check_site(folder: str | os.PathLike[str]) -> list[str]:
 
 def site_sizes(folder: Path) -> dict[str, int]:
     """How many bytes a first visit loads: the model, and all other files."""
-    files = read_listing(folder).files.keys() - {WORKFLOW}
-    sizes = {name: (folder / name).stat().st_size for name in files if (folder / name).is_file()}
-    return {"model": sizes.get(MODEL, 0), "page": sum(sizes.values()) - sizes.get(MODEL, 0)}
+    listing = read_listing(folder)
+    names = listing.files.keys() - {WORKFLOW}
+    sizes = {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
+    model = sizes.pop(listing.model or "", 0)
+    return {"model": model, "page": sum(sizes.values())}
 
 
 def _file_problem(folder: Path, name: str, expected: str) -> str | None:

@@ -10,10 +10,11 @@ from pocketlens.commands import command
 from pocketlens.errors import AppError
 from pocketlens.files import read_limited
 
-__all__ = ["LISTING", "MODEL", "WORKER", "WORKFLOW", "Listing", "read_listing"]
+__all__ = ["LISTING", "MODELS", "WORKER", "WORKFLOW", "Listing", "read_listing"]
 
 LISTING = "site.json"
-MODEL = "model.bin"
+MODELS = ("model.bin", "model.onnx")
+"""The model, in the format of the site's engine."""
 WORKER = "sw.js"
 WORKFLOW = ".github/workflows/pages.yml"
 """Publishes the folder to GitHub Pages; no part of the page."""
@@ -28,10 +29,19 @@ class Listing:
     Args:
         version: Changes with every file.
         files: The SHA-256 of each file, by its path.
+        engine: What runs the model, with its version.
+        reason: Why it is not the page's own; empty if it is, or was not asked for.
     """
 
     version: str
     files: dict[str, str]
+    engine: str = "pocketlens"
+    reason: str = ""
+
+    @property
+    def model(self) -> str | None:
+        """The path of the model; None if it is not listed."""
+        return next((name for name in MODELS if name in self.files), None)
 
 
 def read_listing(folder: Path) -> Listing:
@@ -44,7 +54,8 @@ def read_listing(folder: Path) -> Listing:
     try:
         values = json.loads(read_limited(path, MAX_BYTES))
         files = {_inside(name): str(value) for name, value in values["files"].items()}
-        return Listing(str(values["version"]), files)
+        engine = str(values.get("engine", "pocketlens"))
+        return Listing(str(values["version"]), files, engine, str(values.get("reason", "")))
     except FileNotFoundError as error:
         raise AppError(
             f"{folder} is not a website written by Pocketlens: it has no {LISTING}; to write one, "

@@ -26,10 +26,10 @@ __all__ = ["network_file"]
 
 
 def network_file(model: onnx.ModelProto, what: str) -> bytes:
-    """Write a network with one input and one output for the page's engine.
+    """Write a network for the page's engine.
 
     Args:
-        model: The ONNX model.
+        model: The ONNX model, with one input and one output.
         what: How errors call it.
 
     Raises:
@@ -41,12 +41,6 @@ def network_file(model: onnx.ModelProto, what: str) -> bytes:
         raise UnsupportedOp(
             f"{what} cannot run in the browser: the page's engine has no "
             f"{', '.join(missing)}; it has {', '.join(sorted(LOWERINGS))}"
-        )
-    names = [each.name for each in (*model.graph.input, *model.graph.output)]
-    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
-        raise UnsupportedModelError(
-            f"{what} cannot run in the browser: it has several inputs, outputs or states "
-            f"({', '.join(names)}); expected one image in and probabilities out"
         )
     return _Writer(model, what).to_bytes()
 

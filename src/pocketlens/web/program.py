@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pocketlens.web.kernels import COLUMNS, ROWS
 
-__all__ = ["Program", "Ref", "collapsed", "strides_of", "without_step"]
+__all__ = ["Program", "Ref", "collapsed", "smallest", "strides_of", "without_step"]
 
 MAGIC = b"PLNET001"
 ALIGNMENT = 16  # bytes
@@ -130,7 +130,7 @@ class Program:
             if tensor.content is None:
                 tensors.append({"count": tensor.count, "at": places[index]})
                 continue
-            stored = _smallest(tensor.content)
+            stored = smallest(tensor.content)
             content += b"\0" * (-len(content) % FLOAT)
             entry = {"count": tensor.count, "from": len(content), "type": stored.dtype.name}
             tensors.append(entry)
@@ -208,7 +208,7 @@ def collapsed(shape: Sequence[int], *strides: Sequence[int]) -> tuple[list[int],
     return sizes, found
 
 
-def _smallest(content: NDArray[np.float32]) -> NDArray[Any]:
+def smallest(content: NDArray[np.float32]) -> NDArray[Any]:
     """As little-endian float16 if every value stays the same, else as float32."""
     with np.errstate(over="ignore"):
         half = content.astype("<f2")

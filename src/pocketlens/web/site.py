@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from pocketlens.app.artwork import ICON_SIZE, MAX_PICTURES, icon, png
 from pocketlens.app.create import not_a_classifier
@@ -18,8 +19,11 @@ from pocketlens.app.spec import RecognizerSpec
 from pocketlens.errors import AppError, OutputExistsError, UnsupportedModelError
 from pocketlens.files import aside, refuse_existing
 from pocketlens.image import ImageSource, InputSpec, prepare
-from pocketlens.web.kernels import kernels
-from pocketlens.web.listing import LISTING, MODEL, WORKER, WORKFLOW, read_listing
+from pocketlens.web.engines import Engine, choose_engine
+from pocketlens.web.listing import LISTING, WORKER, WORKFLOW, read_listing
+
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["create_web"]
 
@@ -61,6 +65,8 @@ def create_web(
     ink: str | None = None,
     crop: str | None = None,
     pictures: Sequence[ImageSource] = (),
+    engine: str = "auto",
+    engine_files: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Path:
     """Write a website that runs a Core ML image classifier in the browser.
@@ -77,6 +83,11 @@ def create_web(
         crop: How images are cropped: `center-crop`, `fit` or `fill`. Default: as the file says.
         pictures: Up to four pictures for the icon: paths, Pillow images or arrays. Default: the
             icon has the first letter of the name.
+        engine: What runs the model in the browser: `pocketlens`, the page's own engine of a few
+            KB, `onnxruntime`, which is onnxruntime-web (14 MB) with all operators, or `auto`: the
+            page's own if it has all operators of the model.
+        engine_files: The npm package of onnxruntime-web, as `npm pack` writes it. Default: npm
+            downloads it if it is needed, once, to the cache folder.
         force: Overwrite a website that was written to this folder before. Files that you added are
             kept.
 
@@ -84,10 +95,10 @@ def create_web(
         The folder.
 
     Raises:
-        OptionError: An invalid name, ink or crop.
+        OptionError: An invalid name, ink, crop or engine.
         ImageError: A picture cannot be read.
-        AppError: The file is not an image classifier.
-        UnsupportedOp: The page's engine lacks an op of the model.
+        AppError: The file is not an image classifier, or onnxruntime-web cannot be downloaded.
+        UnsupportedOp: The engine is `pocketlens`, and it lacks an op of the model.
         UnsupportedModelError: The model cannot run in the browser for another reason.
         OutputExistsError: The folder exists, and `force` is False or the folder is not a website
             written by Pocketlens.
@@ -105,8 +116,8 @@ def create_web(
         Image.fromarray(prepare(each, InputSpec(ICON_SIZE, ICON_SIZE, "rgb")))
         for each in pictures[:MAX_PICTURES]
     ]
-    spec, network = _model(file, title, ink=ink, crop=crop)
-    contents = _contents(spec, network, shown)
+    spec, graph = _model(file, title, ink=ink, crop=crop)
+    contents = _contents(spec, choose_engine(graph, str(file), engine, engine_files), shown)
     with aside(folder, force=force) as new:
         new.mkdir()
         for path in kept:
@@ -121,12 +132,11 @@ def create_web(
 
 def _model(
     file: Path, title: str, *, ink: str | None, crop: str | None
-) -> tuple[RecognizerSpec, bytes]:
-    """What the page knows of the model, and the model for the page's engine."""
+) -> tuple[RecognizerSpec, onnx.ModelProto]:
+    """What the page knows of the model, and its graph."""
     from pocketlens.coreml import inspect, load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.coreml.graph.export import onnx_model
-    from pocketlens.web.network import network_file
 
     model = load(file, time_limit=default_time_limit())
     kinds = [feature.kind for feature in model.interface.inputs]
@@ -142,18 +152,16 @@ def _model(
             "expected an ML Program or a neural network"
         )
     graph, value = within
-    return RecognizerSpec.of(title, model), network_file(onnx_model(graph, [value]), str(file))
+    return RecognizerSpec.of(title, model), onnx_model(graph, [value])
 
 
-def _contents(spec: RecognizerSpec, network: bytes, pictures: Sequence[object]) -> dict[str, bytes]:
+def _contents(spec: RecognizerSpec, engine: Engine, pictures: Sequence[object]) -> dict[str, bytes]:
     """All files of the site, by path."""
     from PIL import Image
 
     image = icon(spec.name[0].upper(), pictures=pictures)  # type: ignore[arg-type]
     files = {name: (SHARED / name).read_bytes() for name in SHARED_FILES}
-    files |= {
-        path.relative_to(OWN).as_posix(): path.read_bytes() for path in sorted(OWN.rglob("*.js"))
-    }
+    files |= {path.name: path.read_bytes() for path in sorted(OWN.glob("*.js"))}
     files |= {
         name: png(image.resize((side, side), Image.Resampling.LANCZOS))
         for name, side in ICONS.items()
@@ -162,8 +170,7 @@ def _contents(spec: RecognizerSpec, network: bytes, pictures: Sequence[object]) 
         "index.html": _page(spec.name).encode(),
         "manifest.webmanifest": _manifest(spec.name).encode(),
         "recognizer.json": spec.to_json().encode(),
-        "kernels.wasm": kernels(),
-        MODEL: network,
+        **engine.files,
     }
     worker = files.pop(WORKER)
     hashes = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
@@ -175,6 +182,8 @@ def _contents(spec: RecognizerSpec, network: bytes, pictures: Sequence[object]) 
     listing = {
         "about": "Written by Pocketlens. With --force, only these files are replaced.",
         "version": version,
+        "engine": engine.name,
+        **({"reason": engine.reason} if engine.reason else {}),
         "files": dict(sorted(hashes.items())),
     }
     return files | {LISTING: (json.dumps(listing, indent=1) + "\n").encode()}

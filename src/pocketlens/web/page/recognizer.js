@@ -1,8 +1,14 @@
 import { Decision, NOT_SURE } from "./decision.js";
+import { FILES } from "./engine/run.js";
 import { t } from "./text.js";
 
 /** How many classes an answer lists. */
 const TOP = 10;
+
+/** A module whose function returns `i8x16.splat(0)`: both engines need SIMD. */
+const SIMD = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11,
+);
 
 /** The model of this page, which runs in a worker. */
 export class Recognizer {
@@ -23,20 +29,19 @@ export class Recognizer {
   }
 
   async #load() {
-    const [description, network, kernels] = await Promise.all([
-      content("recognizer.json").then((response) => response.json()),
-      content("model.bin").then((response) => response.arrayBuffer()),
-      content("kernels.wasm").then((response) => response.arrayBuffer()),
-    ]);
-    if (!WebAssembly.validate(kernels)) {
+    if (!WebAssembly.validate(SIMD)) {
       throw new Error(t`This browser has no SIMD in WebAssembly. Open the page in a newer one.`);
     }
+    const [description, ...files] = await Promise.all([
+      content("recognizer.json").then((response) => response.json()),
+      ...FILES.map((path) => content(path).then((response) => response.arrayBuffer())),
+    ]);
     this.description = description;
     this.#decision = this.#newDecision();
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.#worker.addEventListener("message", ({ data }) => this.#onAnswer(data));
     this.#worker.addEventListener("error", () => this.#fail(t`The model has stopped. Open the page again.`));
-    await this.#ask({ network, kernels, input: description.input }, [network, kernels]);
+    await this.#ask({ files, input: description.input }, files);
   }
 
   /** Start again with the smoothing. */

@@ -1,0 +1,22 @@
+/** What the engine needs of the site. */
+export const FILES = ["model.onnx", "engine/ort.wasm"];
+
+/**
+ * @param {ArrayBuffer[]} files
+ * @returns {Promise<(values: Float32Array) => Promise<Float32Array>>} computes the probabilities.
+ */
+export async function load([model, wasm]) {
+  const { env, InferenceSession, Tensor } = await import("./ort.js");
+  // One thread, in this worker: several need headers that plain web servers do not send.
+  Object.assign(env.wasm, { numThreads: 1, proxy: false, wasmBinary: wasm });
+  const session = await InferenceSession.create(new Uint8Array(model), {
+    executionProviders: ["wasm"],
+    // It would turn float weights between dequantize and quantize into int8.
+    extra: { session: { disable_quant_qdq: "1" } },
+  });
+  const [{ name, shape }] = session.inputMetadata;
+  return async (values) => {
+    const results = await session.run({ [name]: new Tensor("float32", values, shape) });
+    return results[session.outputNames[0]].data;
+  };
+}
