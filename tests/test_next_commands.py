@@ -38,7 +38,9 @@ from pocketlens.pipeline import run
 from pocketlens.recipe import Recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.run_folder import read_run
+from pocketlens.web import ort_package
 from sampling import sampled
+from web.archives import expected_archive
 
 SOURCE = Path(pocketlens.__file__).parent
 
@@ -241,6 +243,14 @@ def a_folder_that_is_no_app(world: World) -> str:
 def a_folder_that_is_no_website(world: World) -> str:
     Path("empty").mkdir()
     return world.error("web", "--check", "empty")
+
+
+def no_npm_for_the_engine(world: World) -> str:
+    """Then the user gets the package on another computer."""
+    world.patch.setenv("PATH", str(world.place))
+    said = world.error("web", f"./{world.model}", "-o", "site", "--engine", "onnxruntime")
+    expected_archive(world.patch, Path(ort_package.ARCHIVE))
+    return said
 
 
 def problems_of_an_app(world: World, change: Callable[[Path], object]) -> str:
@@ -502,6 +512,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "training/loop.py:_Loop.record": [a_full_disk],
     "training/loop.py:_Loop.restore": [a_checkpoint_of_another_network],
     "web/listing.py:read_listing": [a_folder_that_is_no_website],
+    "web/ort_package.py:_ways": [no_npm_for_the_engine],
 }
 """For each function that composes a command: how it comes to print it."""
 

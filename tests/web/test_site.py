@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from command_line import output_of, run_command
+from pocketlens import web
 from pocketlens.coreml import load
 from pocketlens.errors import AppError, OptionError, OutputExistsError
 from pocketlens.web import check_site, create_web
@@ -171,7 +172,7 @@ def test_damaged_sites(site: Path, tmp_path: Path) -> None:
 def test_command(model_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     assert output_of("web", model_file, "-o", folder).startswith(f"wrote {folder} (page 1")
-    assert "no problems found; page 1" in output_of("web", "--check", folder)
+    assert "no problems found; page 1" in output_of("web", "--check", folder, "--no-browser")
     (folder / "main.js").unlink()
     status, out, _ = run_command("web", "--check", folder, "--json")
     assert status == 1
@@ -194,6 +195,7 @@ def test_command(model_file: Path, tmp_path: Path) -> None:
 def test_guide(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the guide, in order."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(web, "find_browser", lambda: None)  # see test_running
     shutil.copyfile(model_file, "model.mlmodel")
     text = (Path(__file__).parents[2] / "docs" / "guides" / "web.md").read_text()
     lines = re.findall(r"(?:^    |`)pocketlens (web .+?)(?:$|`)", text, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,13 @@ def web(
     check: Annotated[
         Path | None, typer.Option(help="Check the website in this folder instead.")
     ] = None,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            help="With --check: whether to run the model in a headless Chromium or Chrome. "
+            "Default: if there is one."
+        ),
+    ] = None,
     *,
     told: InputOptions,
     force: Force = False,
@@ -61,7 +69,7 @@ def web(
     such as python -m http.server --directory site. The camera and the use offline need an https://
     address, or localhost.
     """
-    from pocketlens.web import check_site, create_web
+    from pocketlens.web import create_web
     from pocketlens.web.check import site_sizes
     from pocketlens.web.listing import read_listing
 
@@ -78,14 +86,10 @@ def web(
             engine_files=engine_files,
             **vars(told),
         )
-        problems, sizes = check_site(check), site_sizes(check)
-        if json:
-            print_json({"folder": str(check), "problems": problems, "bytes": sizes})
-        else:
-            say(*(problems or [f"{check}: no problems found; {_sizes(sizes)}"]))
-        if problems:
-            raise CheckFailedError(f"{check}: {len(problems)} problem(s) found")
+        _check(check, browser=browser, json=json)
         return
+    if browser is not None:
+        raise OptionError("--browser and --no-browser need --check")
     if file is None or out is None:
         raise OptionError("web needs a Core ML file and --out FOLDER, or --check FOLDER")
     file = core_ml_file(file)
@@ -109,6 +113,44 @@ def web(
     if listing.reason:
         say(f"the engine is {listing.engine}, because {listing.reason}")
     say_assumed(file, told)
+
+
+def _check(folder: Path, *, browser: bool | None, json: bool) -> None:
+    from pocketlens.web import check_site, find_browser, run_site
+    from pocketlens.web.check import site_sizes
+    from pocketlens.web.listing import read_listing
+
+    program = None if browser is False else find_browser()
+    if browser and program is None:
+        raise OptionError("--browser needs Chromium or Chrome on the PATH; none was found")
+    problems, sizes, engine = check_site(folder), site_sizes(folder), read_listing(folder).engine
+    run = run_site(folder, program) if program and not problems else None
+    if run:
+        problems += run.problems
+    if json:
+        print_json(
+            {
+                "folder": str(folder),
+                "problems": problems,
+                "bytes": sizes,
+                "engine": engine,
+                "run": asdict(run) if run else None,
+            }
+        )
+    elif problems:
+        say(*problems)
+    else:
+        say(f"{folder}: no problems found; {_sizes(sizes)}, engine {engine}")
+        if run:
+            say(
+                f"the model ran on {run.images} images in {Path(run.browser).name}: "
+                f"{run.milliseconds:.1f} ms per image; probabilities differ by at most "
+                f"{run.largest_difference:.1g} from the Core ML file's"
+            )
+        elif browser is None:
+            say("whether the model runs was not checked: Chromium or Chrome was not found")
+    if problems:
+        raise CheckFailedError(f"{folder}: {len(problems)} problem(s) found")
 
 
 def _sizes(sizes: dict[str, int]) -> str:

@@ -14,8 +14,8 @@ from pocketlens.files import read_limited
 from pocketlens.web.listing import (
     LISTING,
     MODELS,
+    NOT_LOADED,
     WORKER,
-    WORKFLOW,
     Listing,
     read_listing,
 )
@@ -62,7 +62,7 @@ def check_site(folder: str | os.PathLike[str]) -> list[str]:
 def site_sizes(folder: Path) -> dict[str, int]:
     """How many bytes a first visit loads: the model, and all other files."""
     listing = read_listing(folder)
-    names = listing.files.keys() - {WORKFLOW}
+    names = listing.files.keys() - {*NOT_LOADED}
     sizes = {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
     model = sizes.pop(listing.model or "", 0)
     return {"model": model, "page": sum(sizes.values())}
@@ -97,6 +97,6 @@ def _worker_problems(folder: Path, listing: Listing) -> list[str]:
     except (OSError, ValueError, RecursionError, PocketlensError) as error:
         return [f"{WORKER} cannot be read: {error}"]
     expected = {
-        name: value for name, value in listing.files.items() if name not in (WORKER, WORKFLOW)
+        name: value for name, value in listing.files.items() if name not in (WORKER, *NOT_LOADED)
     }
     return [] if files == expected else [f"{WORKER} lists other files than {LISTING}"]

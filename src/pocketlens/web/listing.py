@@ -10,14 +10,27 @@ from pocketlens.commands import command
 from pocketlens.errors import AppError
 from pocketlens.files import read_limited
 
-__all__ = ["LISTING", "MODELS", "WORKER", "WORKFLOW", "Listing", "read_listing"]
+__all__ = [
+    "EXAMPLES",
+    "LISTING",
+    "MODELS",
+    "NOT_LOADED",
+    "WORKER",
+    "WORKFLOW",
+    "Listing",
+    "read_listing",
+]
 
 LISTING = "site.json"
 MODELS = ("model.bin", "model.onnx")
 """The model, in the format of the site's engine."""
 WORKER = "sw.js"
 WORKFLOW = ".github/workflows/pages.yml"
-"""Publishes the folder to GitHub Pages; no part of the page."""
+"""Publishes the folder to GitHub Pages."""
+EXAMPLES = "examples.json"
+"""Images and the model's answers, for `--check`."""
+NOT_LOADED = (WORKFLOW, EXAMPLES)
+"""What is no part of the page."""
 
 MAX_BYTES = 1_000_000
 

@@ -83,16 +83,19 @@ def unpacked(content: bytes, what: str) -> dict[str, bytes]:
                     raise AppError(f"{what}: {entry.name} is no file of at most {MAX_FILE} bytes")
                 found[name] = stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise AppError(f"{what} is damaged: {error}; {_WAYS}") from error
+        raise AppError(f"{what} is damaged: {error}; {_ways()}") from error
     if missing := sorted(FILES.keys() - found.keys()):
-        raise AppError(f"{what} lacks {', '.join(FILES[name] for name in missing)}; {_WAYS}")
+        raise AppError(f"{what} lacks {', '.join(FILES[name] for name in missing)}; {_ways()}")
     return found
 
 
-_WAYS = (
-    f"to get it by hand, run this on a computer with npm: npm pack {PACKAGE}; then: "
-    f"{command('web', 'MODEL', '-o', 'FOLDER', '--engine-files', ARCHIVE)}"
-)
+def _ways() -> str:
+    """How to get the archive without npm here."""
+    options = ("--engine", "onnxruntime", "--engine-files", ARCHIVE)
+    return (
+        f"to get it by hand, run this on a computer with npm: npm pack {PACKAGE}; then: "
+        f"{command('web', 'MODEL', '-o', 'FOLDER', *options)}"
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -100,12 +103,12 @@ def _read(path: Path) -> bytes:
     try:
         content = read_limited(path, MAX_ARCHIVE)
     except OSError as error:
-        raise AppError(f"{path} cannot be read: {error.strerror}; {_WAYS}") from error
+        raise AppError(f"{path} cannot be read: {error.strerror}; {_ways()}") from error
     found = f"sha512-{base64.b64encode(hashlib.sha512(content).digest()).decode()}"
     if found != INTEGRITY:
         raise AppError(
             f"{path} is not the archive of {PACKAGE}: it has the integrity {found}; expected "
-            f"{INTEGRITY}; {_WAYS}"
+            f"{INTEGRITY}; {_ways()}"
         )
     return content
 
@@ -113,7 +116,7 @@ def _read(path: Path) -> bytes:
 def _downloaded() -> bytes:
     npm = shutil.which("npm")
     if npm is None:
-        raise AppError(f"the engine onnxruntime-web comes from npm, which is not here; {_WAYS}")
+        raise AppError(f"the engine onnxruntime-web comes from npm, which is not here; {_ways()}")
     try:
         with temporary_folder() as folder:
             done = subprocess.run(
@@ -127,9 +130,9 @@ def _downloaded() -> bytes:
             )
             if done.returncode:
                 reason = " ".join((done.stderr or done.stdout).split())[-300:]
-                raise AppError(f"npm cannot download {PACKAGE}: {reason}; {_WAYS}")
+                raise AppError(f"npm cannot download {PACKAGE}: {reason}; {_ways()}")
             return _read(folder / ARCHIVE)
     except subprocess.TimeoutExpired as error:
-        raise AppError(f"npm did not download {PACKAGE} in {TIMEOUT:.0f} s; {_WAYS}") from error
+        raise AppError(f"npm did not download {PACKAGE} in {TIMEOUT:.0f} s; {_ways()}") from error
     except OSError as error:
         raise OutputError(f"npm cannot be run in a temporary folder: {error}") from error

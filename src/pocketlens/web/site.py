@@ -20,10 +20,21 @@ from pocketlens.errors import AppError, OutputExistsError, UnsupportedModelError
 from pocketlens.files import aside, refuse_existing
 from pocketlens.image import ImageSource, InputSpec, prepare
 from pocketlens.web.engines import Engine, choose_engine
-from pocketlens.web.listing import LISTING, WORKER, WORKFLOW, read_listing
+from pocketlens.web.examples import examples
+from pocketlens.web.listing import (
+    EXAMPLES,
+    LISTING,
+    NOT_LOADED,
+    WORKER,
+    WORKFLOW,
+    read_listing,
+)
+from pocketlens.web.policy import POLICY
 
 if TYPE_CHECKING:
     import onnx
+
+    from pocketlens.coreml import CoreMLModel
 
 __all__ = ["create_web"]
 
@@ -48,13 +59,6 @@ SHARED_FILES = (
 
 ICONS = {"icon-192.png": 192, "icon-512.png": 512, "apple-touch-icon.png": 180}
 THEMES = {"light": "#f4f6f9", "dark": "#0e131c"}  # the backgrounds of style.css
-
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; media-src 'self' blob:; worker-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'"
-)
-"""The Content-Security-Policy: only the site's own files, and images that the page creates."""
 
 
 def create_web(
@@ -116,8 +120,9 @@ def create_web(
         Image.fromarray(prepare(each, InputSpec(ICON_SIZE, ICON_SIZE, "rgb")))
         for each in pictures[:MAX_PICTURES]
     ]
-    spec, graph = _model(file, title, ink=ink, crop=crop)
-    contents = _contents(spec, choose_engine(graph, str(file), engine, engine_files), shown)
+    model, graph = _model(file, ink=ink, crop=crop)
+    chosen = choose_engine(graph, str(file), engine, engine_files)
+    contents = _contents(RecognizerSpec.of(title, model), chosen, shown, examples(model, graph))
     with aside(folder, force=force) as new:
         new.mkdir()
         for path in kept:
@@ -130,10 +135,8 @@ def create_web(
     return folder
 
 
-def _model(
-    file: Path, title: str, *, ink: str | None, crop: str | None
-) -> tuple[RecognizerSpec, onnx.ModelProto]:
-    """What the page knows of the model, and its graph."""
+def _model(file: Path, *, ink: str | None, crop: str | None) -> tuple[CoreMLModel, onnx.ModelProto]:
+    """The model, and its graph from an image to probabilities."""
     from pocketlens.coreml import inspect, load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.coreml.graph.export import onnx_model
@@ -152,10 +155,12 @@ def _model(
             "expected an ML Program or a neural network"
         )
     graph, value = within
-    return RecognizerSpec.of(title, model), onnx_model(graph, [value])
+    return model, onnx_model(graph, [value])
 
 
-def _contents(spec: RecognizerSpec, engine: Engine, pictures: Sequence[object]) -> dict[str, bytes]:
+def _contents(
+    spec: RecognizerSpec, engine: Engine, pictures: Sequence[object], answers: bytes
+) -> dict[str, bytes]:
     """All files of the site, by path."""
     from PIL import Image
 
@@ -178,7 +183,8 @@ def _contents(spec: RecognizerSpec, engine: Engine, pictures: Sequence[object]) 
     head = f'const VERSION = "{version}";\nconst FILES = {json.dumps(hashes, indent=1)};\n\n'
     files[WORKER] = head.encode() + worker
     files[WORKFLOW] = (OWN / "pages.yml").read_bytes()
-    hashes |= {path: hashlib.sha256(files[path]).hexdigest() for path in (WORKER, WORKFLOW)}
+    files[EXAMPLES] = answers
+    hashes |= {path: hashlib.sha256(files[path]).hexdigest() for path in (WORKER, *NOT_LOADED)}
     listing = {
         "about": "Written by Pocketlens. With --force, only these files are replaced.",
         "version": version,

@@ -15,6 +15,7 @@
  * @property {number|null} confidence
  * @property {string} verdict The label to show, `nothing` or `not sure`.
  * @property {[string, number][]} top Classes and probabilities, most probable first.
+ * @property {Float32Array} probabilities of all classes.
  * @property {number} milliseconds
  * @property {{width: number, height: number, channels: number, data: Uint8Array}} seen
  */

@@ -68,6 +68,7 @@ export class Recognizer {
       confidence,
       verdict: verdict === NOT_SURE ? t`not sure` : verdict,
       top: order.slice(0, TOP).map((i) => [classes[i], probabilities[i]]),
+      probabilities,
       milliseconds,
       seen: { ...input, channels: input.color === "gray" ? 1 : 3, data: pixels },
     };
