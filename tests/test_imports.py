@@ -20,11 +20,11 @@ ORDER = [
     "decoding", "image", "heads", "prediction", "numbers", "toml", "recipe_options", "registry",
     "hub", "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks",
     "data",
-    "augment",
+    "augment", "naming",
     "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "compression",
-    "app", "preview",
-    "web", "report", "stages", "naming", "pipeline", "finetuning", "cli",
+    "app", "web",
+    "preview", "report", "stages", "pipeline", "finetuning", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.

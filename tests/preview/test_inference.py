@@ -111,7 +111,7 @@ def test_all_models_or_selected_models_are_run() -> None:
 
 def test_top_is_sorted_and_stable() -> None:
     row = np.array([0.2, 0.3, 0.2, 0.3, 0], np.float32)
-    result = InferenceResult("x", CLASSES, row, quarter(NOTHING)[..., None], 1.0)
+    result = InferenceResult("x", Quarters(), row, quarter(NOTHING)[..., None], 1.0)
     top = result.top(4)
     assert [name for name, _ in top] == ["top right", "bottom right", "top left", "bottom left"]
     assert len(result.top(99)) == 5

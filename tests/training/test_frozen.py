@@ -11,42 +11,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 import pocketlens
 from command_line import run_command
 from pocketlens import Callback, Dataset, Recipe, load_recipe, recipe_input
 from pocketlens.errors import OptionError, RecipeError
-from pocketlens.image import InputSpec
 from pocketlens.networks import backbones
 from pocketlens.networks.backbone import Backbone
 from pocketlens.prediction import NOTHING
 from pocketlens.recognizer import Recognizer
 from pocketlens.training import cross_validation, frozen, label_check, rejection
 from pocketlens.training.rejection import MAX_PROTOTYPES
+from small_backbone import SIZE, Squares
 
-SIZE = 16
 COLORS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
-
-
-class Squares(nn.Module):
-    """A backbone without training: mean and variation of each color in four quarters, and more."""
-
-    input_spec = InputSpec(SIZE, SIZE, "rgb", scale=(1 / 128,), bias=(-127 / 128,))
-
-    def __init__(self, input_spec: InputSpec) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.mix = nn.Conv2d(3, 24, 3, padding=1)
-        with torch.no_grad():
-            self.mix.weight.copy_(torch.randn(self.mix.weight.shape, generator=generator))
-            self.mix.bias.zero_()  # type: ignore[union-attr]
-        self.concepts = nn.Linear(24, 5)
-        with torch.no_grad():
-            self.concepts.weight.copy_(torch.randn(self.concepts.weight.shape, generator=generator))
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, 24, H, W)
-        return self.mix(x).relu()  # type: ignore[no-any-return]
 
 
 @pytest.fixture(autouse=True)

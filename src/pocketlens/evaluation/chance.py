@@ -13,10 +13,11 @@ __all__ = ["guessing", "guessing_rate", "wilson_interval"]
 Z = 1.96  # of a 95 % interval
 
 
-def wilson_interval(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(right: float, n: float, *, level: float = 0.95) -> tuple[float, float]:
     """The Wilson score interval `(low, high)` of the share `right / n` at confidence `level`.
 
-    It is valid near 0 and 1, where the textbook interval p ± z·√(p(1−p)/n) is not.
+    It is valid near 0 and 1, where the textbook interval p ± z·√(p(1−p)/n) is not. An effective
+    sample size need not be an integer.
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
     Journal of the American Statistical Association 22 (1927), 209-212.
     """

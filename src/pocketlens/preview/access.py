@@ -18,7 +18,7 @@ from typing import Protocol
 
 from starlette.datastructures import Headers
 
-__all__ = ["GUEST", "HOST", "Access", "Invitations", "Visitor"]
+__all__ = ["GUEST", "HOST", "Access", "Invitations", "NoInvitations", "Visitor"]
 
 TOKEN_BYTES = 16
 """128 bits: enough never to be guessed, and a QR code that fits into a terminal."""
@@ -68,6 +68,16 @@ class Invitations(Protocol):
 
     def duel_of_guest(self, token: str) -> str | None:
         """The code of the duel with this token."""
+
+
+class NoInvitations:
+    """A page without duels has no guests."""
+
+    def guest_token(self, code: str) -> None:
+        """None."""
+
+    def duel_of_guest(self, token: str) -> None:
+        """None."""
 
 
 class Access:

@@ -24,10 +24,42 @@ from pocketlens.preview.numbers import NumberReader
 from pocketlens.preview.openapi import description
 from pocketlens.preview.smoothing import Smoother
 
-__all__ = ["EXCEPTION_HANDLERS", "Api"]
+__all__ = ["EXCEPTION_HANDLERS", "Api", "ModelApi"]
 
 
-class Api:
+class ModelApi:
+    """What every page asks of its models.
+
+    Args:
+        pool: The models that process the images.
+    """
+
+    def __init__(self, pool: InferencePool) -> None:
+        self.pool = pool
+        self.explainer = Explainer(pool)
+
+    async def predict(self, request: Request) -> Response:
+        top, seen = _positive_integer(request, "top", TOP), _flag(request, "seen")
+        ink = _ink(request)
+        results = await self.pool.predict(await request.body(), ink=ink)
+        answers = [
+            result_to_json(each, Smoother.for_model(each.model, still=True), seen=seen, top=top)
+            for each in results
+        ]
+        return JSONResponse({"models": answers})
+
+    async def explain(self, request: Request) -> Response:
+        given = request.query_params
+        answer = await self.explainer.explain(
+            await request.body(),
+            name=given.get("model"),
+            label=given.get("label"),
+            ink=_ink(request),
+        )
+        return JSONResponse(answer)
+
+
+class Api(ModelApi):
     """The routes below `/api`.
 
     Args:
@@ -37,10 +69,9 @@ class Api:
     """
 
     def __init__(self, pool: InferencePool, duels: Duels, corrections: Corrections | None) -> None:
-        self.pool = pool
+        super().__init__(pool)
         self.duels = duels
         self.corrections = corrections
-        self.explainer = Explainer(pool)
         self.numbers = NumberReader(pool)
 
     @property
@@ -82,26 +113,6 @@ class Api:
                 else {"folder": corrections.folder.name, "classes": list(corrections.classes)},
             }
         )
-
-    async def predict(self, request: Request) -> Response:
-        top, seen = _positive_integer(request, "top", TOP), _flag(request, "seen")
-        ink = _ink(request)
-        results = await self.pool.predict(await request.body(), ink=ink)
-        smoothers = {
-            name: Smoother.for_model(model, still=True) for name, model in self.pool.models.items()
-        }
-        answers = [result_to_json(r, smoothers[r.name], seen=seen, top=top) for r in results]
-        return JSONResponse({"models": answers})
-
-    async def explain(self, request: Request) -> Response:
-        given = request.query_params
-        answer = await self.explainer.explain(
-            await request.body(),
-            name=given.get("model"),
-            label=given.get("label"),
-            ink=_ink(request),
-        )
-        return JSONResponse(answer)
 
     async def number(self, request: Request) -> Response:
         return JSONResponse(await self.numbers.read(await request.body()))

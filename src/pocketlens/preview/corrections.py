@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pocketlens.errors import OptionError, OutputError, OutputExistsError
 from pocketlens.files import open_nofollow, remove_leftovers, write_aside
+from pocketlens.preview.folder_names import folder_name_error
 
 __all__ = ["Correction", "Corrections"]
 
@@ -25,19 +26,6 @@ MAX_CORRECTIONS = 10_000
 
 MAX_STORED_BYTES = 20_000_000
 """The largest file that is returned. Stored images are smaller, but a user may add others."""
-
-MAX_NAME_BYTES = 200
-"""The longest class name that is used as a folder name, in bytes."""
-
-INVALID_CHARACTERS = set('/\\:*?"<>|') | {chr(code) for code in range(32)}
-WINDOWS_DEVICES = {
-    "aux",
-    "con",
-    "nul",
-    "prn",
-    *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)),
-}
-"""Names that Windows reserves for devices, also with an extension."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +57,7 @@ class Corrections:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise OptionError(f"{folder} is a file; expected a folder for the corrections")
-        self.classes = tuple(name for name in classes if _is_folder_name(name))
+        self.classes = tuple(name for name in classes if not folder_name_error(name))
         self.to_png = to_png
         self._lock = threading.Lock()
         self._remaining = 0
@@ -249,10 +237,3 @@ class Corrections:
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):  # it is not empty, or not there
         folder.rmdir()
-
-
-def _is_folder_name(name: str) -> bool:
-    """Whether a class name is a valid folder name on every operating system."""
-    valid = name.strip(" .") == name and not INVALID_CHARACTERS & set(name)
-    device = name.partition(".")[0].casefold() in WINDOWS_DEVICES
-    return bool(name) and valid and not device and len(name.encode()) <= MAX_NAME_BYTES

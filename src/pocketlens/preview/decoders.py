@@ -54,6 +54,8 @@ MAX_FRAME_PIXELS = 4_000_000
 CORRECTION_SIDE = 640
 """Corrections are reduced to this height or width in pixels; small networks need less."""
 
+JPEG_QUALITY = 90
+
 PROCESSES = 2
 """The most images that are decoded in other processes at the same time."""
 
@@ -132,9 +134,20 @@ class Decoders:
         Raises:
             ImageError: The image cannot be read, or exceeds a limit.
         """
+        return self._reduced(content, side, "PNG")
+
+    def to_jpeg(self, content: bytes, side: int) -> bytes:
+        """The same as a JPEG file, which is smaller and loses a little.
+
+        Raises:
+            ImageError: The image cannot be read, or exceeds a limit.
+        """
+        return self._reduced(content, side, "JPEG")
+
+    def _reduced(self, content: bytes, side: int, file_format: str) -> bytes:
         if is_cheap(content):
-            return reduced(content, side)
-        return self._ask({"reduce": side}, content)
+            return reduced(content, side, file_format)
+        return self._ask({"reduce": side, "format": file_format}, content)
 
     def close(self) -> None:
         """End all processes, also those that are decoding; further images are refused."""
@@ -267,18 +280,18 @@ def prepared(content: bytes, specs: Sequence[InputSpec], limit: Limit) -> list[N
     return found
 
 
-def reduced(content: bytes, side: int = CORRECTION_SIDE) -> bytes:
-    """A photo as a small PNG file, decoded here; see `Decoders.to_png`."""
+def reduced(content: bytes, side: int = CORRECTION_SIDE, file_format: str = "PNG") -> bytes:
+    """A photo as a small file, decoded here; see `Decoders.to_png` and `to_jpeg`."""
     image = open_image(content, max_pixels=PHOTO.max_pixels, use=PHOTO.use)
     image.thumbnail((side, side))
     file = BytesIO()
-    image.save(file, "PNG")
+    image.save(file, file_format, **({"quality": JPEG_QUALITY} if file_format == "JPEG" else {}))
     return file.getvalue()
 
 
 def _answer(request: dict[str, Any], content: bytes) -> bytes:
     if "reduce" in request:
-        return reduced(content, request["reduce"])
+        return reduced(content, request["reduce"], request["format"])
     specs = [InputSpec.from_json(text) for text in request["specs"]]
     arrays = prepared(content, specs, Limit(*request["limit"]))
     return b"".join(array.tobytes() for array in arrays)

@@ -49,11 +49,13 @@ class Explainer:
             ink: The lines of a drawing, as for `InferencePool.predict`.
 
         Raises:
-            OptionError: There is no such model or label, or too many explanations wait.
+            OptionError: There is no model, no such model or label, or too many explanations wait.
             ImageError: `content` is not a readable image, or it is too large.
             FeatureError: The model fails.
         """
         models = self.pool.models
+        if not models:
+            raise OptionError("there is no recognizer yet; train it first")
         name = next(iter(models)) if name is None else name
         if name not in models:
             raise OptionError(f"there is no model {name[:80]!r}; {did_you_mean(name, models)}")

@@ -46,17 +46,22 @@ class InferenceResult:
 
     Args:
         name: The model's name on the page.
-        classes: The model's `K` classes.
+        model: The model.
         probabilities: `(K,)` float32.
         pixels: The model's input, `(H, W, C)` uint8.
         milliseconds: How long the model ran, without decoding and resizing the image.
     """
 
     name: str
-    classes: tuple[str, ...]
+    model: Predictor
     probabilities: NDArray[np.float32]
     pixels: NDArray[np.uint8]
     milliseconds: float
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The model's `K` classes."""
+        return self.model.classes
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The `count` most probable classes with their probabilities, most probable first."""
@@ -71,7 +76,7 @@ class InferencePool:
     is processed as fast as the later ones.
 
     Args:
-        models: The models by their names on the page.
+        models: The models by their names on the page. Another dictionary may take its place later.
 
     Raises:
         FeatureError: A model is not a classifier of one image.
@@ -155,7 +160,7 @@ def _predict(
         start = time.perf_counter()
         probabilities = _probabilities(name, model, pixels)
         milliseconds = 1000 * (time.perf_counter() - start)
-        results.append(InferenceResult(name, model.classes, probabilities, pixels, milliseconds))
+        results.append(InferenceResult(name, model, probabilities, pixels, milliseconds))
     return results
 
 

@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pocketlens.errors import PocketlensError
 from pocketlens.image import Ink
+from pocketlens.prediction import Predictor
 from pocketlens.preview.decoders import FRAME
 from pocketlens.preview.inference import (
     InferencePool,
@@ -98,7 +99,7 @@ class Session:
     def __init__(self, socket: WebSocket, pool: InferencePool) -> None:
         self.socket = socket
         self.pool = pool
-        self.newest: tuple[bytes, dict[str, Smoother]] | None = None
+        self.newest: tuple[bytes, dict[Predictor, Smoother]] | None = None
         self.skipped = 0
         self.last_message = time.monotonic()
         self.frame_received = asyncio.Event()
@@ -107,9 +108,7 @@ class Session:
     def reset(self) -> None:
         # New smoothers instead of `Smoother.reset`: a frame that is being processed keeps the old
         # ones, so that it cannot influence the frames after the reset.
-        self.smoothers = {
-            name: Smoother.for_model(model) for name, model in self.pool.models.items()
-        }
+        self.smoothers: dict[Predictor, Smoother] = {}
 
     async def receive(self) -> None:
         """Keep the newest frame, until the page disconnects."""
@@ -153,12 +152,13 @@ class Session:
                 return
 
     def _to_json(
-        self, result: InferenceResult, flags: int, smoothers: dict[str, Smoother]
+        self, result: InferenceResult, flags: int, smoothers: dict[Predictor, Smoother]
     ) -> dict[str, Any]:
         if flags & STILL:
-            smoother = Smoother.for_model(self.pool.models[result.name], still=True)
-        else:
-            smoother = smoothers[result.name]
+            smoother = Smoother.for_model(result.model, still=True)
+        else:  # a page that teaches has another model from time to time
+            new = Smoother.for_model(result.model)
+            smoother = smoothers.setdefault(result.model, new)
         return result_to_json(result, smoother, seen=bool(flags & SEEN))
 
 

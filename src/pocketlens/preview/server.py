@@ -18,11 +18,21 @@ from pocketlens.prediction import Predictor
 if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
+    from pocketlens.preview.access import Invitations
     from pocketlens.preview.guard import Guard
 
-__all__ = ["Address", "create_server", "listening_socket", "serve_preview", "uvicorn_config"]
+__all__ = [
+    "Address",
+    "create_server",
+    "guarded",
+    "listening_socket",
+    "serve",
+    "serve_preview",
+    "uvicorn_config",
+]
 
 LOOPBACK = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
@@ -77,18 +87,11 @@ def create_server(
         FeatureError: A model is not a classifier of one image.
         OptionError: `corrections` is a file.
     """
-    from starlette.applications import Starlette
     from starlette.routing import Mount, WebSocketRoute
-    from starlette.staticfiles import StaticFiles
 
-    from pocketlens.preview.access import Access
-    from pocketlens.preview.api import EXCEPTION_HANDLERS, Api
-    from pocketlens.preview.bridge import BRIDGE_PATH, Bridge
-    from pocketlens.preview.connections import MAX_MESSAGE
+    from pocketlens.preview.api import Api
     from pocketlens.preview.corrections import Corrections
     from pocketlens.preview.duel.rooms import Duels
-    from pocketlens.preview.guard import Guard
-    from pocketlens.preview.held import Held
     from pocketlens.preview.inference import InferencePool
     from pocketlens.preview.live import Live
 
@@ -97,18 +100,52 @@ def create_server(
     to_png = pool.decoders.to_png
     store = None if corrections is None else Corrections(corrections, classes, to_png)
     duels = Duels(pool)
+    routes = [
+        Mount("/api", routes=Api(pool, duels, store).routes),
+        WebSocketRoute("/ws/live", Live(pool).connect),
+        WebSocketRoute("/ws/duel/{code}", duels.connect),
+    ]
+    return guarded(routes, origins=origins, token=token, invitations=duels, close=pool.close)
+
+
+def guarded(
+    routes: Sequence[BaseRoute],
+    *,
+    origins: Sequence[str],
+    token: str,
+    invitations: Invitations,
+    close: Callable[[], None],
+) -> Guard:
+    """An ASGI application with the page's files, the bridge and all limits.
+
+    Args:
+        routes: Its own requests, which come before the files of the page.
+        origins: See `create_server`.
+        token: See `create_server`.
+        invitations: The guests that may use a part of it.
+        close: Called when the server stops.
+    """
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
+
+    from pocketlens.preview.access import Access
+    from pocketlens.preview.api import EXCEPTION_HANDLERS
+    from pocketlens.preview.bridge import BRIDGE_PATH, Bridge
+    from pocketlens.preview.connections import MAX_MESSAGE
+    from pocketlens.preview.guard import Guard
+    from pocketlens.preview.held import Held
+
     held = Held()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Held]]:
         yield {"held": held}  # for the connections, see `WebSocketConnection`
-        pool.close()
+        close()
 
     application = Starlette(
         routes=[
-            Mount("/api", routes=Api(pool, duels, store).routes),
-            WebSocketRoute("/ws/live", Live(pool).connect),
-            WebSocketRoute("/ws/duel/{code}", duels.connect),
+            *routes,
             Mount(BRIDGE_PATH, routes=Bridge(MAX_MESSAGE, held).routes),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
@@ -116,7 +153,8 @@ def create_server(
         lifespan=lifespan,
     )
     address = urlsplit(origins[0])
-    access = Access(token, port=address.port or 0, secure=address.scheme == "https", duels=duels)
+    secure = address.scheme == "https"
+    access = Access(token, port=address.port or 0, secure=secure, duels=invitations)
     return Guard(application, origins, access, held)
 
 
@@ -182,6 +220,32 @@ def serve_preview(
     require(*REQUIRED_PACKAGES, purpose="the preview")
     if not models:
         raise OptionError("the preview needs at least one Core ML model")
+
+    def create(origins: Sequence[str], token: str) -> Guard:
+        return create_server(models, origins=origins, token=token, corrections=corrections)
+
+    serve(create, port=port, lan=lan, ready=ready)
+
+
+def serve(
+    create: Callable[[Sequence[str], str], Guard],
+    *,
+    port: int,
+    lan: bool,
+    ready: Callable[[Address], None] | None,
+) -> None:
+    """Serve an application until it is interrupted (Ctrl-C).
+
+    Args:
+        create: Creates it, from the addresses that serve it and the secret that opens it.
+        port: See `serve_preview`.
+        lan: See `serve_preview`.
+        ready: See `serve_preview`.
+
+    Raises:
+        OptionError: The port is in use, or this computer is not on a network.
+        KeyboardInterrupt: After Ctrl-C, when the server has stopped.
+    """
     from pocketlens.preview.accepting import MAX_CONNECTIONS, MAX_PER_ADDRESS, PreviewServer
     from pocketlens.preview.access import Access
     from pocketlens.preview.lan import local_address
@@ -192,7 +256,7 @@ def serve_preview(
         names = [host] if lan else [LOOPBACK, "localhost"]
         origins = [f"{'https' if lan else 'http'}://{name}:{port}" for name in names]
         token = Access.new_token()
-        application = create_server(models, origins=origins, token=token, corrections=corrections)
+        application = create(origins, token)
         config = uvicorn_config(application, https_host=host if lan else None)
         if ready:
             # The socket listens already: connections wait until the server accepts them.

@@ -81,7 +81,7 @@ class Embedder:
         missing: list[int] = []
         with FeatureCache() as cache:
             for block in block_slices(len(images), math.prod(images.shape[1:])):
-                some = [self._key(image) for image in in_memory(images[block])]
+                some = [self.key(image) for image in in_memory(images[block])]
                 known = cache.get(some, self.width)
                 for at, key in enumerate(some, start=len(keys)):
                     if key in known:
@@ -107,7 +107,8 @@ class Embedder:
                     callback.note(cache.problem)
         return found
 
-    def _key(self, image: NDArray[np.uint8]) -> bytes:
+    def key(self, image: NDArray[np.uint8]) -> bytes:
+        """The key of an image `(H, W, C)` in the cache."""
         return self.identity + hashlib.blake2b(image.data, digest_size=16).digest()
 
 

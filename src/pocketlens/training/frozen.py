@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pocketlens import networks
 from pocketlens.callbacks import Callback
 from pocketlens.data import Dataset
 from pocketlens.data.large_arrays import concatenate
 from pocketlens.data.wrong_labels import check_held_out
-from pocketlens.errors import OptionError, RecipeError
+from pocketlens.errors import OptionError
 from pocketlens.history import Epoch, FineTuning, LearningCurve, write_history
-from pocketlens.networks.backbone import Backbone, Rejection, nothing_logit
-from pocketlens.networks.backbones import method_errors
-from pocketlens.prediction import NOTHING, Thresholds
-from pocketlens.recipe import Choice, Recipe
-from pocketlens.recognizer import Recognizer
+from pocketlens.networks.backbone import Backbone
+from pocketlens.prediction import NOTHING
+from pocketlens.recipe import Recipe
 from pocketlens.training.cross_validation import (
     Trial,
     block_sizes,
@@ -43,13 +39,11 @@ from pocketlens.training.cross_validation import (
 )
 from pocketlens.training.features import Embedder
 from pocketlens.training.fine import check_tunable, fine_tune
+from pocketlens.training.fitted import build_recognizer, fit, frozen_network
 from pocketlens.training.learning_curve import learning_curve
-from pocketlens.training.logistic import Linear, fit_head, one_thread_if_small, parts
-from pocketlens.training.rejection import Known, Pictures, fit_rejection
+from pocketlens.training.logistic import Linear, one_thread_if_small, parts
 from pocketlens.training.result import Training
 from pocketlens.training.scenes import draw_scenes
-from pocketlens.training.temperature import fit_temperature
-from pocketlens.training.thresholds import SHOWN_WRONG, fit_thresholds
 
 __all__ = ["train_on_features"]
 
@@ -63,9 +57,6 @@ SCENES = 60
 
 SUSPECTS = 12
 """Images with probably wrong labels that are kept to be shown."""
-
-FITTED = ("prototypes", "dimensions", "background")
-"""Options of the network that are results of the training."""
 
 
 def train_on_features(
@@ -111,7 +102,7 @@ def train_on_features(
         )
     torch.manual_seed(recipe.seed)
     known = len(data.classes)
-    network = _frozen(recipe, known)
+    network = frozen_network(recipe, known)
     embed = Embedder(network, recipe.input, callbacks)
     images, labels = data.images, torch.from_numpy(data.labels)
     groups = np.arange(len(data)) if data.groups is None else data.groups
@@ -146,8 +137,8 @@ def train_on_features(
             for callback in callbacks:
                 callback.note(str(gained))
     with one_thread_if_small(rows):
-        fitted = _fit(recipe, network, rows, labels, far, best)
-    recognizer = _recognizer(recipe, network, (*data.classes, NOTHING), fitted)
+        fitted = fit(recipe, network, rows, labels, far, best, known)
+    recognizer = build_recognizer(recipe, network, (*data.classes, NOTHING), fitted)
     logits, own = finite(best.logits / fitted.temperature, labels[best.images])
     loss, accuracy = _of_head(fitted.head, head_rows(network, rows[:, 0], best.concepts), labels)
     seconds = time.perf_counter() - started
@@ -239,109 +230,6 @@ def _of_head(head: Linear, x: Tensor, labels: Tensor) -> tuple[float, float]:
     return loss / len(x), right / len(x)
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What was fitted on the features, with the best way of `choose_head`.
-
-    Args:
-        head: Logits of the classes and, if there are pictures of it, of the background; divided by
-            the temperature.
-        temperature: That number.
-        rejection: When a picture shows none of the classes.
-        thresholds: When a label is shown.
-    """
-
-    head: Linear
-    temperature: float
-    rejection: Rejection
-    thresholds: Thresholds
-
-
-def _fit(
-    recipe: Recipe, network: Backbone, rows: Tensor, labels: Tensor, far: Tensor, best: Trial
-) -> Fitted:
-    """Fit the head on all images, and everything else on the logits of held-out ones."""
-    classes = best.logits.shape[1]
-    known = network.head.out_features
-    x = head_rows(network, rows[:, : best.views], best.concepts)
-    sizes = block_sizes(network, x, best.concepts)
-    balanced = recipe.training.class_weights == "balanced"
-    every, own = x.flatten(0, 1), labels.repeat_interleave(best.views)
-    validated = labels[best.images]
-    temperature = fit_temperature(*finite(best.logits, validated))
-    head = best.head or fit_head(every, own, classes, best.strength, sizes=sizes, balanced=balanced)
-    head = head.divided(temperature)
-    logits = best.logits / temperature
-
-    of_class = validated < known  # not the background, whose images are the last ones
-    place = torch.full((len(validated),), -1)
-    place[of_class] = torch.arange(int(of_class.sum()))
-    splits = [
-        (place[train][of_class[train]], place[held][of_class[held]]) for train, held in best.splits
-    ]
-    inside, right = logits[of_class], validated[of_class]
-    used = [number for number, (_, held) in enumerate(splits) if len(held)]
-    by_fold = [Pictures(each, network.width) for each in best.by_fold]
-    count = int((labels < known).sum())
-    pictures = Pictures(rows[:count, 0], network.width)
-    rejection, odds = fit_rejection(
-        Known(
-            pictures.some(best.images[of_class]),
-            right,
-            known,
-            inside[:, :known],
-            [splits[number] for number in used],
-            best.strength,
-            temperature,
-            balanced,
-            best.concepts,
-            [by_fold[number].some(best.images[of_class]) for number in used if by_fold],
-        ),
-        pictures,
-        labels[:count],
-        Linear(head.weight[:known], head.bias[:known]),
-        far=Pictures(far, network.width),
-        seed=recipe.seed,
-    )
-    unknown = nothing_logit(odds[:, None], inside[:, :known])
-    nothing = torch.cat([unknown, inside[:, known:]], 1)
-    whole = torch.cat([inside[:, :known], nothing.logsumexp(1, keepdim=True)], 1)
-    held_out, right = finite(whole, right)
-    errors = float((held_out.argmax(1) != right).float().mean())
-    thresholds = fit_thresholds(
-        held_out.softmax(1),
-        right,
-        nothing=known,
-        empty=torch.zeros(0, known + 1),  # `present` stays at 0.5, which the rejection is fitted to
-        wrong=max(SHOWN_WRONG, errors / 2),
-    )
-    return Fitted(head, temperature, rejection, thresholds)
-
-
-def _recognizer(
-    recipe: Recipe, network: Backbone, classes: tuple[str, ...], fitted: Fitted
-) -> Recognizer:
-    """The finished network, with everything that was fitted."""
-    options: dict[str, Any] = {**recipe.network.options, "concepts": network.concepts}
-    options |= getattr(network.backbone, "options", {})
-    options["prototypes"], _ = fitted.rejection.prototypes.shape
-    options["dimensions"], _ = fitted.rejection.whitening.shape
-    options["background"] = fitted.head.weight.shape[0] == len(classes)
-    choice = Choice(recipe.network.name, options)
-    final = networks.build(choice, recipe.input, len(classes))
-    assert isinstance(final, Backbone)
-    # A head that does not use the concepts has weights of 0: they still tell what is far.
-    weight = fitted.head.weight
-    weight = F.pad(weight, (0, final.head.in_features - weight.shape[1]))
-    assert final.rejection is not None
-    own = final.backbone.state_dict()
-    weights = network.backbone.state_dict()
-    final.backbone.load_state_dict({name: weights[name] for name in own})
-    final.rejection.load_state_dict(fitted.rejection.state_dict())
-    final.head.load_state_dict({"weight": weight, "bias": fitted.head.bias})
-    return Recognizer(final, choice, classes, recipe.input, thresholds=fitted.thresholds)
-
-
 def _without_background(
     data: Dataset, background: NDArray[np.uint8] | None
 ) -> tuple[Dataset, NDArray[np.uint8] | None]:
@@ -355,23 +243,3 @@ def _without_background(
     known = data.subset(np.flatnonzero(data.labels != at))
     classes = tuple(name for name in data.classes if name != NOTHING)
     return replace(known, labels=known.labels - (known.labels > at), classes=classes), pictures
-
-
-def _frozen(recipe: Recipe, classes: int) -> Backbone:
-    """The network with its pretrained weights; with the layer of its concepts, if it has one."""
-    if errors := method_errors(recipe.training.method, recipe.network):
-        raise RecipeError(errors)
-    options = {k: v for k, v in recipe.network.options.items() if k not in FITTED}
-    try:
-        network = networks.build(
-            Choice("backbone", {"concepts": True, **options}), recipe.input, classes
-        )
-    except RecipeError:
-        if options.get("concepts"):
-            raise
-        network = networks.build(Choice("backbone", options), recipe.input, classes)
-    assert isinstance(network, Backbone)
-    load = getattr(network.backbone, "load_pretrained", None)
-    if callable(load):
-        load()
-    return network.eval()
