@@ -66,3 +66,15 @@ def ints(*values: int) -> NDArray[np.int64]:
 
 def floats(*values: float) -> NDArray[np.float32]:
     return np.array(values, np.float32)
+
+
+def resized(sizes: Sequence[float], shape: Sequence[int] = IMAGE, **attributes: Any) -> Any:
+    whole = all(isinstance(each, int) for each in sizes)
+    given = ["", ints(*sizes)] if whole else [floats(*sizes)]  # type: ignore[arg-type]
+    return network(("Resize", ["x", "", *given], attributes), shape=shape)
+
+
+def turned(outputs: int, kernel: Sequence[int], groups: int = 1, **attributes: Any) -> Any:
+    given = ["x", weights(3 * groups, outputs, *kernel), weights(outputs * groups)]
+    shape = (1, 3 * groups, *(5, 6)[-len(kernel) :])
+    return network(("ConvTranspose", given, {"group": groups, **attributes}), shape=shape)

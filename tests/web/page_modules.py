@@ -31,6 +31,7 @@ def answers(
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not on the PATH; it is needed to run the page's modules")
+    folder.mkdir(exist_ok=True)
     page = folder / "page"
     shutil.copytree(OWN, page)
     (page / "package.json").write_text('{"type": "module"}')

@@ -18,8 +18,12 @@ __all__ = [
     "gelu",
     "instance_normalization",
     "layer_normalization",
+    "lp_normalization",
+    "mean",
     "relu",
+    "selu",
     "unary",
+    "where",
 ]
 
 
@@ -44,13 +48,38 @@ def cast(s: Step) -> list[Ref]:
         return [s.program.limited(s.value(0), half=True)]
     if target in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
         return [s.value(0)]
+    if target == onnx.TensorProto.BOOL:
+        return [unary_step(s, "truth", s.value(0))]
     name = onnx.TensorProto.DataType.Name(target).lower()
-    raise s.unsupported(f"it converts to {name}; expected float16 or float32")
+    raise s.unsupported(f"it converts to {name}; expected float16, float32 or bool")
+
+
+def where(s: Step) -> list[Ref]:
+    """One of two values is 0 everywhere, so their sum is the other."""
+    condition, *given = (s.value(index) for index in range(3))
+    first, second = (
+        binary_step(s, kind, condition, each, np.broadcast_shapes(condition.shape, each.shape))
+        for kind, each in zip(("if", "unless"), given, strict=True)
+    )
+    return [binary_step(s, "add", first, second, s.shape)]
 
 
 def unary(s: Step, kind: str, **defaults: float) -> list[Ref]:
     numbers = {own: float(s.attributes.get(own, default)) for own, default in defaults.items()}
     return [unary_step(s, kind, s.value(0), **numbers)]
+
+
+def selu(s: Step) -> list[Ref]:
+    alpha = float(s.attributes.get("alpha", 1.6732631921768188))
+    return [
+        unary_step(
+            s,
+            "selu",
+            s.value(0),
+            alpha=alpha,
+            beta=float(s.attributes.get("gamma", 1.0507010221481323)),
+        )
+    ]
 
 
 def gelu(s: Step) -> list[Ref]:
@@ -77,6 +106,18 @@ def binary(s: Step, kind: str) -> list[Ref]:
         shape = np.broadcast_shapes(result.shape, other.shape)
         result = binary_step(s, kind, result, other, shape)
     return [result]
+
+
+def mean(s: Step) -> list[Ref]:
+    (total,) = binary(s, "add")
+    return [binary_step(s, "mul", total, number(1 / len(s.inputs)), s.shape)]
+
+
+def lp_normalization(s: Step) -> list[Ref]:
+    x, axis = s.value(0), int(s.attributes.get("axis", -1))
+    kind = {1: "l1", 2: "l2"}[int(s.attributes.get("p", 2))]
+    size = reduced(s, kind, x, [axis % len(x.shape)])
+    return [binary_step(s, "div", x, size, x.shape)]
 
 
 def batch_normalization(s: Step) -> list[Ref]:

@@ -7,37 +7,71 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pocketlens.web.program import Ref
-from pocketlens.web.step import Step, binary_step, number, transposed
+from pocketlens.web.program import Ref, strides_of
+from pocketlens.web.step import Step, binary_step, matmul_step, number, transposed
 
-__all__ = ["conv", "gemm", "matmul", "pool"]
+__all__ = ["conv", "conv_transpose", "gemm", "matmul", "pool"]
 
 
 def conv(s: Step) -> list[Ref]:
-    x, weights, bias = s.value(0), s.constant(1), s.constant(2)
+    x, weights = s.value(0), s.constant(1)
     window = _window(s, x, None if weights is None else weights.shape[2:])
     if weights is None:
         raise s.unsupported("it has no weights")
-    pads = window.pop("pads")
-    outputs, groups = weights.shape[0], int(s.attributes.get("group", 1))
+    return [_convolution(s, x, weights, window)]
+
+
+def conv_transpose(s: Step) -> list[Ref]:
+    """A convolution with the turned kernel of the image with zeros between its pixels."""
+    x, weights = s.value(0), s.constant(1)
+    window = _window(s, x, None if weights is None else weights.shape[2:])
+    auto = s.attributes.get("auto_pad", b"NOTSET")
+    if weights is None or "output_shape" in s.attributes or auto not in (b"NOTSET", b"VALID"):
+        raise s.unsupported("its pads are not given")
+    rank = len(x.shape) - 2
+    strides = window["strides"]
+    extra = [0] * (2 - rank) + [int(e) for e in s.attributes.get("output_padding", [0] * rank)]
+    reach = [(k - 1) * d for k, d in zip(window["kernel"], window["dilations"], strict=True)]
+    begin, end = window["pads"][:2], window["pads"][2:]
+    pads = [r - b for r, b in zip(reach, begin, strict=True)]
+    pads += [r - e + more for r, e, more in zip(reach, end, extra, strict=True)]
+    if min(pads) < 0:
+        raise s.unsupported("its pads are larger than its kernel")
+    channels, size = x.shape[1], window["size"]
+    wide = [(n - 1) * stride + 1 for n, stride in zip(size, strides, strict=True)]
+    if wide != size:
+        line = [wide[0] * wide[1], wide[1] * strides[0], strides[1]]
+        fields = {"shape": [channels, *size], "from_strides": strides_of([channels, *size])}
+        x = s.program.add(
+            "move", (1, channels, *wide), x=s.program.tensor(x), **fields, **{"from": 0},
+            to=0, to_strides=line, fill=0,
+        )  # fmt: skip
+    groups = int(s.attributes.get("group", 1))
+    kernel = weights.shape[2:]
+    parts = weights.reshape(groups, channels // groups, -1, *kernel).swapaxes(1, 2)
+    turned = np.flip(parts.reshape(-1, channels // groups, *kernel), tuple(range(2, 2 + rank)))
+    moved = window | {"size": wide, "pads": pads, "strides": [1, 1]}
+    return [_convolution(s, x, np.ascontiguousarray(turned), moved)]
+
+
+def _convolution(s: Step, x: Ref, weights: NDArray[Any], window: dict[str, Any]) -> Ref:
+    bias, outputs, groups = s.constant(2), weights.shape[0], int(s.attributes.get("group", 1))
     fields = {"weights": s.program.tensor(Ref(weights.shape, const=weights))}
     if bias is not None:
         fields["bias"] = s.program.tensor(Ref(bias.shape, const=bias))
-    return [
-        s.program.product(
-            "convolution",
-            s.shape,
-            (outputs // groups, math.prod(window["out_size"])),
-            x=s.tensor(0),
-            **fields,
-            **window,
-            pads=pads,
-            channels=x.shape[1],
-            outputs=outputs,
-            groups=groups,
-        )
-    ]
+    return s.program.product(
+        "convolution",
+        s.shape,
+        (outputs // groups, math.prod(window["out_size"])),
+        x=s.program.tensor(x),
+        **fields,
+        **window,
+        channels=x.shape[1],
+        outputs=outputs,
+        groups=groups,
+    )
 
 
 def pool(s: Step, kind: str) -> list[Ref]:
@@ -137,22 +171,5 @@ def _product(s: Step, a: Ref, b: Ref, bias: Ref | None) -> Ref:
             inner=inner, outputs=outputs,
         )  # fmt: skip
         return result if bias is None or folded else binary_step(s, "add", result, bias, s.shape)
-    a_shape = (1, *a.shape) if len(a.shape) == 1 else a.shape
-    b_shape = (*b.shape, 1) if len(b.shape) == 1 else b.shape
-    (m, inner), columns = a_shape[-2:], b_shape[-1]
-    outer = np.broadcast_shapes(a_shape[:-2], b_shape[:-2])
-    first = [
-        np.broadcast_to(
-            np.arange(math.prod(shape[:-2])).reshape(shape[:-2]) * math.prod(shape[-2:]), outer
-        ).ravel()
-        for shape in (a_shape, b_shape)
-    ]
-    batch = [
-        [int(one), int(other), index * m * columns]
-        for index, (one, other) in enumerate(zip(*first, strict=True))
-    ]
-    result = program.product(
-        "matmul", s.shape, (m, columns), a=program.tensor(a), b=program.tensor(b), rows=m,
-        inner=inner, columns=columns, batch=batch,
-    )  # fmt: skip
+    result = matmul_step(s, a, b, s.shape)
     return result if bias is None else binary_step(s, "add", result, bias, s.shape)

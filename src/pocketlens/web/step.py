@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,9 +16,12 @@ from pocketlens.web.program import Program, Ref, collapsed, strides_of
 __all__ = [
     "Lowering",
     "Step",
+    "along_axis",
     "binary_step",
     "broadcast_strides",
+    "matmul_step",
     "number",
+    "picked",
     "placed",
     "reduced",
     "transposed",
@@ -86,10 +90,18 @@ def unary_step(s: Step, kind: str, x: Ref, **numbers: float) -> Ref:
     return s.program.add("unary", x.shape, kind=kind, x=s.program.tensor(x), **numbers)
 
 
+CONSTANTS: dict[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "if": lambda condition, b: np.where(condition, b, 0),
+    "unless": lambda condition, b: np.where(condition, 0, b),
+}
+"""Of `binary_step`, for parts of an operator that are both constant."""
+
+
 def binary_step(s: Step, kind: str, a: Ref, b: Ref, shape: Sequence[int]) -> Ref:
-    if a.const is not None and b.const is not None:  # parts of an operator, such as alpha
-        compute = {"add": np.add, "mul": np.multiply}[kind]
-        array = compute(a.const, b.const).astype(np.float32)
+    if a.const is not None and b.const is not None:
+        array = CONSTANTS[kind](a.const, b.const).astype(np.float32)
         return Ref(array.shape, const=array)
     sizes, strides = collapsed(shape, *(broadcast_strides(each.shape, shape) for each in (a, b)))
     fields = {"a": s.program.tensor(a), "b": s.program.tensor(b)}
@@ -161,3 +173,46 @@ def placed(
             program.steps.append({"op": "move", **fields, "out": out.tensor})
     assert out is not None
     return Ref(tuple(shape), tensor=out.tensor, step=len(program.steps) - 1)
+
+
+def matmul_step(s: Step, a: Ref, b: Ref, shape: Sequence[int]) -> Ref:
+    """`a @ b`, as NumPy broadcasts it, in this shape."""
+    a_shape = (1, *a.shape) if len(a.shape) == 1 else a.shape
+    b_shape = (*b.shape, 1) if len(b.shape) == 1 else b.shape
+    (m, inner), columns = a_shape[-2:], b_shape[-1]
+    outer = np.broadcast_shapes(a_shape[:-2], b_shape[:-2])
+    first = [
+        np.broadcast_to(
+            np.arange(math.prod(shape[:-2])).reshape(shape[:-2]) * math.prod(shape[-2:]), outer
+        ).ravel()
+        for shape in (a_shape, b_shape)
+    ]
+    batch = [
+        [int(one), int(other), index * m * columns]
+        for index, (one, other) in enumerate(zip(*first, strict=True))
+    ]
+    return s.program.product(
+        "matmul", shape, (m, columns), a=s.program.tensor(a), b=s.program.tensor(b), rows=m,
+        inner=inner, columns=columns, batch=batch,
+    )  # fmt: skip
+
+
+def along_axis(s: Step, x: Ref, axis: int, matrix: NDArray[Any]) -> Ref:
+    """`matrix` times each column along an axis, as a matrix product."""
+    shape = [*x.shape[:axis], len(matrix), *x.shape[axis + 1 :]]
+    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    factor = np.ascontiguousarray(matrix if inner > 1 else matrix.T, np.float32)
+    weights = Ref(factor.shape, const=factor)
+    views = (outer, x.shape[axis], inner) if inner > 1 else (outer, x.shape[axis])
+    view = Ref(views, tensor=s.program.tensor(x))
+    pair = (weights, view) if inner > 1 else (view, weights)
+    return matmul_step(s, *pair, shape)
+
+
+def picked(s: Step, x: Ref, axis: int, indices: Sequence[int], shape: Sequence[int]) -> Ref:
+    """The slices of these indices along an axis, in this shape."""
+    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    return s.program.add(
+        "pick", shape, x=s.program.tensor(x), outer=outer, size=x.shape[axis], inner=inner,
+        indices=list(indices),
+    )  # fmt: skip

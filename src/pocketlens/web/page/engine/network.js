@@ -3,7 +3,7 @@
  * fixed shapes. Convolutions and matrix products run in WebAssembly, see `kernels.py`.
  */
 import { linear, convolution, matmul } from "./products.js";
-import { binary, move, pool, reduce, softmax, unary } from "./simple.js";
+import { binary, move, pick, pool, reduce, softmax, unary } from "./simple.js";
 
 const MAGIC = "PLNET001";
 const HEADER = 12;
@@ -12,7 +12,7 @@ const PAGE = 65536;
 const GUARD = PAGE;
 const MAX_BYTES = 2 ** 31;
 
-const STEPS = { binary, convolution, linear, matmul, move, pool, reduce, softmax, unary };
+const STEPS = { binary, convolution, linear, matmul, move, pick, pool, reduce, softmax, unary };
 
 /**
  * @param {ArrayBuffer} file

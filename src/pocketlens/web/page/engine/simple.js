@@ -1,41 +1,69 @@
 /** Steps that are plain loops. Like the others, each first plans and then returns its function. */
 
+/** Truth values are 1 and 0. */
 const UNARY = {
   abs: Math.abs,
+  acos: Math.acos,
+  acosh: Math.acosh,
+  asin: Math.asin,
+  asinh: Math.asinh,
+  atan: Math.atan,
+  atanh: Math.atanh,
   ceil: Math.ceil,
   cos: Math.cos,
+  cosh: Math.cosh,
   erf,
   exp: Math.exp,
   floor: Math.floor,
   log: Math.log,
+  mish: (x) => x * Math.tanh(softplus(x)),
   neg: (x) => -x,
+  not: (x) => (x ? 0 : 1),
   reciprocal: (x) => 1 / x,
+  round: halfToEven,
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
   sign: Math.sign,
   sin: Math.sin,
-  softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  sinh: Math.sinh,
+  softplus,
+  softsign: (x) => x / (1 + Math.abs(x)),
   sqrt: Math.sqrt,
   square: (x) => x * x,
+  tan: Math.tan,
   tanh: Math.tanh,
+  truth: (x) => (x ? 1 : 0),
 };
 
 /** With one or two numbers, `alpha` and `beta`. */
 const UNARY_WITH = {
+  celu: (x, alpha) => (x < 0 ? alpha * Math.expm1(x / alpha) : x),
   elu: (x, alpha) => (x < 0 ? alpha * Math.expm1(x) : x),
   hardsigmoid: (x, alpha, beta) => Math.min(1, Math.max(0, alpha * x + beta)),
   hardswish: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)),
   leaky: (x, alpha) => (x < 0 ? alpha * x : x),
+  selu: (x, alpha, beta) => beta * (x < 0 ? alpha * Math.expm1(x) : x),
+  thresholded: (x, alpha) => (x > alpha ? x : 0),
 };
 
 const BINARY = {
   add: (a, b) => a + b,
+  and: (a, b) => (a && b ? 1 : 0),
   div: (a, b) => a / b,
+  equal: (a, b) => (a === b ? 1 : 0),
+  greater: (a, b) => (a > b ? 1 : 0),
+  greater_equal: (a, b) => (a >= b ? 1 : 0),
+  if: (condition, b) => (condition ? b : 0),
+  less: (a, b) => (a < b ? 1 : 0),
+  less_equal: (a, b) => (a <= b ? 1 : 0),
   max: Math.max,
   min: Math.min,
   mul: (a, b) => a * b,
+  or: (a, b) => (a || b ? 1 : 0),
   pow: Math.pow,
   prelu: (a, b) => (a < 0 ? a * b : a),
   sub: (a, b) => a - b,
+  unless: (condition, b) => (condition ? 0 : b),
+  xor: (a, b) => (Boolean(a) === Boolean(b) ? 0 : 1),
 };
 
 /** @param {object} step `kind`, `x`, `out`; `alpha`, `beta`. */
@@ -103,6 +131,28 @@ export function move(step, context) {
     return () => {
       if (fill !== undefined) values.fill(fill, out, out + count);
       walk(shape, step.from_strides, step.to_strides, x + step.from, out + step.to, row);
+    };
+  };
+}
+
+/**
+ * Slices of some indices along an axis.
+ * @param {object} step `x`, `out`; `outer`, `size` (of the axis), `inner`, `indices`.
+ */
+export function pick({ outer, size, inner, indices, ...step }, context) {
+  return () => {
+    const [x, out] = addresses(step, context, ["x", "out"]);
+    const { values } = context;
+    return () => {
+      let to = out;
+      for (let i = 0; i < outer; i++) {
+        for (const index of indices) {
+          const from = x + (i * size + index) * inner;
+          if (inner === 1) values[to] = values[from];
+          else values.copyWithin(to, from, from + inner);
+          to += inner;
+        }
+      }
     };
   };
 }
@@ -246,6 +296,16 @@ function walk(shape, left, right, i, j, row) {
     }
     if (axis < 0) return;
   }
+}
+
+function softplus(x) {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+function halfToEven(x) {
+  const low = Math.floor(x);
+  if (x - low !== 0.5) return Math.round(x);
+  return low % 2 ? low + 1 : low;
 }
 
 /** Abramowitz and Stegun 7.1.26: the error is below 1.5e-7. */
