@@ -16,7 +16,8 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
-    "errors", "commands", "compat", "locking", "files", "locations", "json_fields", "image_files",
+    "errors", "commands", "qr_code", "compat", "locking", "files", "locations", "json_fields",
+    "image_files",
     "decoding", "image", "heads", "prediction", "numbers", "toml", "recipe_options", "registry",
     "hub", "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks",
     "data",

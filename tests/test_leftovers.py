@@ -19,9 +19,11 @@ from pocketlens.pipeline import run
 from pocketlens.recipe import load_recipe
 from pocketlens.recognizer import Recognizer
 from pocketlens.report import write_report
-from pocketlens.run_contents import CONTENTS, STAGES
+from pocketlens.run_contents import CONTENTS, stages_of
 from pocketlens.run_folder import read_run
 from pocketlens.run_state import KEPT
+
+STAGES = stages_of(load_recipe("quick"))
 
 
 @pytest.fixture

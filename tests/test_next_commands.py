@@ -27,13 +27,13 @@ from safetensors.numpy import load_file, save_file
 
 import pocketlens
 from command_line import run_command as invoke
-from pocketlens import commands, conversion
+from pocketlens import commands, conversion, web
 from pocketlens.callbacks import Callback
 from pocketlens.cli import main
 from pocketlens.coreml import load
 from pocketlens.data import idx_loading, load_data
 from pocketlens.data.idx_sets import SETS
-from pocketlens.errors import PocketlensError
+from pocketlens.errors import PocketlensError, UnsupportedOp
 from pocketlens.pipeline import run
 from pocketlens.recipe import Recipe
 from pocketlens.recognizer import Recognizer
@@ -233,6 +233,17 @@ def a_folder_of_photos_as_recipe(world: World) -> str:
     world.added = ["--set", "input.height=32", "--set", "input.width=32"]
     world.added += ["--set", "model.precision=float32"]
     return world.error("run", world.pictures)
+
+
+def a_network_that_no_website_can_run(world: World) -> str:
+    def refuse(*_: Any, **__: Any) -> Path:
+        raise UnsupportedOp("no Celu")
+
+    with world.patch.context() as patch:
+        patch.setattr(web, "create_web", refuse)
+        with pytest.raises(UnsupportedOp) as caught:
+            run(world.run / "recipe.toml", out=world.run, overrides={"web.enabled": True})
+    return str(caught.value)
 
 
 def a_folder_that_is_no_app(world: World) -> str:
@@ -501,6 +512,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "run_files.py:damaged": [a_damaged_run],
     "run_folder.py:read_run": [a_folder_that_is_no_run],
     "run_state.py:open_run": [an_unfinished_training],
+    "stages/model.py:ModelStages.web": [a_network_that_no_website_can_run],
     "stages/data.py:_noted": [a_copy_among_the_pictures],
     "stages/data.py:refuse_problems": [a_strict_run_on_a_damaged_picture],
     "stages/model.py:ModelStages._more_precise": [a_file_that_disagrees],

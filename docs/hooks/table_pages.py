@@ -22,6 +22,7 @@ RUNS = {
     "features": "runs that train on the features of a backbone",
     "files": "runs on a folder or CSV file",
     "nothing": "runs with the class `nothing`",
+    "web": "runs with `web.enabled = true`",
 }
 
 
@@ -101,8 +102,9 @@ def run_folder() -> str:
             "# What a run folder contains\n",
             "<!-- Generated from `pocketlens.run_contents`; do not edit. -->\n",
             "`pocketlens run` and `pocketlens train` write these files. `--force` removes them and "
-            "nothing else in the folder. Tensors are safetensors; everything else is JSON, TOML, "
-            "PNG, SVG or HTML. Nothing is pickled. To read a run in Python, use "
+            "nothing else in the folder; a website stays until the new one replaces it. Tensors "
+            "are safetensors; everything else is JSON, TOML, PNG, SVG or HTML. Nothing is pickled. "
+            "To read a run in Python, use "
             "`pocketlens.read_run`.\n",
             table(
                 ("Path", "Stage", "Contents", "Written by", "In a finished run"),

@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from pocketlens.recipe_options import DataOptions as DataOptions
     from pocketlens.recipe_options import ModelOptions as ModelOptions
     from pocketlens.recipe_options import TrainingOptions as TrainingOptions
+    from pocketlens.recipe_options import WebOptions as WebOptions
     from pocketlens.recognizer import Recognizer as Recognizer
     from pocketlens.report import write_report as write_report
     from pocketlens.run_folder import Check as Check
@@ -182,6 +183,7 @@ _HOME = {
     "Tolerance": "evaluation",
     "Training": "training",
     "TrainingOptions": "recipe_options",
+    "WebOptions": "recipe_options",
     "check_app": "app",
     "check_data": "data.check",
     "check_float16": "conversion.precision.checking",
@@ -281,6 +283,7 @@ __all__ = [
     "Tolerance",
     "Training",
     "TrainingOptions",
+    "WebOptions",
     "WrongLabel",
     "check_app",
     "check_data",

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 
-__all__ = ["command"]
+__all__ = ["command", "program"]
 
 
 def command(*words: str | os.PathLike[str]) -> str:
@@ -26,9 +26,12 @@ def command(*words: str | os.PathLike[str]) -> str:
         >>> command("report", Path("-1"))
         'pocketlens report ./-1'
     """
-    return _joined(
-        ["pocketlens", *(word if isinstance(word, str) else _path(word) for word in words)]
-    )
+    return program("pocketlens", *words)
+
+
+def program(*words: str | os.PathLike[str]) -> str:
+    """The same for another program, which is the first word."""
+    return _joined([word if isinstance(word, str) else _path(word) for word in words])
 
 
 def _path(path: os.PathLike[str]) -> str:

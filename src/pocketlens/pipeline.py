@@ -1,4 +1,6 @@
-"""`run`: data → train → evaluate → convert → verify → app → report, in one folder, resumable.
+"""`run`: data → train → evaluate → convert → verify → app → web → report, resumable.
+
+Only a recipe with `web.enabled` has the stage `web`.
 
 Each stage reads what the earlier ones wrote to the run folder, writes its own files, and is then
 recorded in `stages.json`. A second call continues after the last finished stage.
@@ -39,7 +41,7 @@ from pocketlens.recipe import (
 )
 from pocketlens.registry import AUGMENTATIONS, NETWORKS
 from pocketlens.report.drawer import Drawer
-from pocketlens.run_contents import DATA, STAGES
+from pocketlens.run_contents import DATA, STAGES, stages_of
 from pocketlens.run_folder import Run, read_finished, read_run
 from pocketlens.run_state import (
     complete_stages,
@@ -84,7 +86,7 @@ def run(
         resume: Continue an interrupted training from its checkpoint.
         force: Start again: remove the run in `out` first.
         strict: Stop if the check of a folder or CSV file finds a problem, see `check_data`.
-        until: The last stage to run; one of `STAGES`.
+        until: The last stage to run; one of `STAGES`. Only a recipe with `web.enabled` has `web`.
         callbacks: Called as the run proceeds.
 
     Returns:
@@ -109,6 +111,8 @@ def run(
     recipe = recipe or default_recipe(overrides)
     resolved = check(recipe, overrides, out=None if force else out)
     require(*packages_of(resolved.network), purpose=f"the recipe '{resolved.name}'")
+    if resolved.web.enabled and resolved.web.url:
+        require("segno", purpose="a QR code in the report")
     callbacks = check_callbacks(callbacks)
     asked, fitting = (
         each.training.batch_size for each in (load_recipe(recipe, overrides), resolved)
@@ -120,7 +124,7 @@ def run(
                 "training images"
             )
     folder = Path(out) if out else Path("runs") / resolved.name
-    planned = STAGES[: STAGES.index(until) + 1]
+    planned = [each for each in stages_of(resolved) if STAGES.index(each) <= STAGES.index(until)]
     with owned(folder):
         new = open_run(folder, resolved, resume=resume, force=force)
         finished = complete_stages(folder)
@@ -240,9 +244,10 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
     from pocketlens import augment, networks
     from pocketlens import data as sources
     from pocketlens.app import check_options
+    from pocketlens.web.options import check_web_options
 
-    data, network, augmentation, training, model, app = (
-        valid.get(key) for key in ("data", "network", "augment", "training", "model", "app")
+    data, network, augmentation, training, model, app, web = (
+        valid.get(key) for key in ("data", "network", "augment", "training", "model", "app", "web")
     )
     found = []
     for key, name in (("name", valid.get("name")), ("model.name", model and model.name)):
@@ -276,6 +281,8 @@ def _errors(valid: Mapping[str, Any]) -> list[str]:
             found.append(str(error))
     if app:
         found += check_options(app.name, app.bundle_id, app.team or None)
+    if web:
+        found += check_web_options(web.name or None, web.url or None)
     return found
 
 

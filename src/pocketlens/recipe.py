@@ -27,6 +27,7 @@ from pocketlens.recipe_options import (
     DataOptions,
     ModelOptions,
     TrainingOptions,
+    WebOptions,
     between,
 )
 from pocketlens.shipped_recipes import list_recipes, recipe_text
@@ -44,6 +45,7 @@ __all__ = [
     "Overrides",
     "Recipe",
     "TrainingOptions",
+    "WebOptions",
     "list_recipes",
     "load_recipe",
     "parse_override",
@@ -72,6 +74,7 @@ class Recipe:
         training: How the network is trained.
         model: The Core ML file.
         app: The Xcode project.
+        web: The website.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Recipe:
     augment: Choice = field(default_factory=lambda: Choice("none"))
     model: ModelOptions = field(default_factory=ModelOptions)
     app: AppOptions = field(default_factory=AppOptions)
+    web: WebOptions = field(default_factory=WebOptions)
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
@@ -260,7 +264,7 @@ def _set(tables: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _key_order(cls: type) -> list[str]:
     """Plain keys first, as TOML requires, then the tables in reading order."""
-    tables = ["data", "input", "network", "augment", "training", "model", "app"]
+    tables = ["data", "input", "network", "augment", "training", "model", "app", "web"]
     return [f.name for f in fields(cls) if f.name not in tables] + tables
 
 
@@ -367,7 +371,7 @@ def _converter() -> Converter:
     from pocketlens.json_fields import strict_converter
 
     converter = strict_converter()
-    for cls in (DataOptions, TrainingOptions, ModelOptions, AppOptions):
+    for cls in (DataOptions, TrainingOptions, ModelOptions, AppOptions, WebOptions):
         hints = typing.get_type_hints(cls)
         limited: Any = {
             f.name: override(struct_hook=_range_hook(converter, hints[f.name], f.metadata))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["AppOptions", "Choice", "DataOptions", "ModelOptions", "TrainingOptions", "between"]
+__all__ = [
+    "AppOptions",
+    "Choice",
+    "DataOptions",
+    "ModelOptions",
+    "TrainingOptions",
+    "WebOptions",
+    "between",
+]
 
 
 def between(low: float, high: float, *, default: Any = MISSING) -> Any:
@@ -144,3 +152,21 @@ class AppOptions:
     name: str = "Pocketlens"
     bundle_id: str = "org.example.pocketlens"
     team: str = ""
+
+
+@dataclass(frozen=True)
+class WebOptions:
+    """`[web]`: the website that runs the model in a browser.
+
+    Args:
+        enabled: Whether the run writes it.
+        name: The page's title; empty for the app's name.
+        url: The address where you will publish it, for the link and QR code in the report; empty
+            if you do not know it yet.
+        engine: What runs the model: `pocketlens`, `onnxruntime` or `auto`, see `create_web`.
+    """
+
+    enabled: bool = False
+    name: str = ""
+    url: str = ""
+    engine: Literal["auto", "pocketlens", "onnxruntime"] = "auto"

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pocketlens.commands import command
+
+if TYPE_CHECKING:
+    from pocketlens.recipe import Recipe
 
 __all__ = [
     "APP",
@@ -31,6 +34,8 @@ __all__ = [
     "STAGES",
     "STAGE_TIMES",
     "SUITE",
+    "WEB",
+    "WEB_LISTING",
     "WEIGHTS",
     "Item",
     "Stage",
@@ -39,11 +44,15 @@ __all__ = [
     "folder_beside",
     "restart",
     "run_command",
+    "stages_of",
 ]
 
-Stage = Literal["data", "train", "evaluate", "convert", "verify", "app", "report"]
-STAGES: tuple[Stage, ...] = ("data", "train", "evaluate", "convert", "verify", "app", "report")
-"""The stages of a run, in order."""
+Stage = Literal["data", "train", "evaluate", "convert", "verify", "app", "web", "report"]
+Only = Literal["any", "augmented", "epochs", "features", "files", "nothing", "web"]
+STAGES: tuple[Stage, ...] = (
+    "data", "train", "evaluate", "convert", "verify", "app", "web", "report"
+)  # fmt: skip
+"""The stages of a run, in order. Only some runs have `web`, see `stages_of`."""
 
 SETTINGS: dict[Stage, tuple[str, ...]] = {
     "data": ("seed", "data", "input", "augment"),
@@ -52,6 +61,7 @@ SETTINGS: dict[Stage, tuple[str, ...]] = {
     "convert": ("model",),
     "verify": (),
     "app": ("app",),
+    "web": ("web",),
     "report": (),
 }
 """The keys and tables of the recipe that each stage uses, besides what earlier stages wrote."""
@@ -68,6 +78,8 @@ METRICS = "metrics.json"
 PARITY = "parity.json"
 CAMERA = "camera.json"
 APP = "app"
+WEB = "web"
+WEB_LISTING = f"{WEB}/site.json"
 REPORT = "report.html"
 SUITE = "suite"
 STAGE_TIMES = "stages.json"
@@ -87,7 +99,8 @@ class Item:
             stage, or by another command.
         only: Which runs have it: `augmented` (runs with an augmentation), `epochs` (runs that train
             in epochs), `features` (runs that train on features), `files` (runs on a folder or
-            CSV file), `nothing` (runs with the class `nothing`), or `any`.
+            CSV file), `nothing` (runs with the class `nothing`), `web` (runs with a
+            website), or `any`.
         needed: Whether a finished run is incomplete without it.
         meaning: What it contains, in a few words.
     """
@@ -95,7 +108,7 @@ class Item:
     path: str
     stage: Stage | None
     meaning: str
-    only: Literal["any", "augmented", "epochs", "features", "files", "nothing"] = "any"
+    only: Only = "any"
     needed: bool = True
 
 
@@ -132,10 +145,16 @@ CONTENTS: tuple[Item, ...] = (
     Item(f"{FIGURES}/rejection.svg", "verify", "rejection of empty scenes", only="nothing"),
     Item(f"{FIGURES}/app.svg", "verify", "the app's screen, drawn", needed=False),
     Item(APP, "app", "the Xcode project"),
+    Item(WEB, "web", "the website", only="web"),
     Item(REPORT, "report", "the report"),
     Item(SUITE, None, "results of `evaluate --suite`", needed=False),
 )
 """Every file and folder of a run, except the Core ML file, whose name the recipe sets."""
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of a run of this recipe, in order."""
+    return tuple(each for each in STAGES if each != "web" or recipe.web.enabled)
 
 
 def run_command(folder: str | Path, *options: str, out: str | Path | None = None) -> str:

@@ -44,6 +44,8 @@ from pocketlens.run_contents import (
     SETTINGS,
     STAGE_TIMES,
     STAGES,
+    WEB,
+    WEB_LISTING,
     WEIGHTS,
     Stage,
 )
@@ -168,6 +170,7 @@ class Run:
         figures: The figures by file name.
         model: The Core ML file.
         app: The folder of the Xcode project.
+        web: The folder of the website.
 
     A result names the weights and the Core ML file that it was measured with, by their digest. One
     that belongs to others (because the run was trained or converted again) is left out.
@@ -188,6 +191,7 @@ class Run:
     figures: dict[str, Path]
     model: Path | None
     app: Path | None
+    web: Path | None
 
     @property
     def parity(self) -> Parity | None:
@@ -255,6 +259,7 @@ class Run:
             "features": self.on_features,
             "files": self.on_files,
             "nothing": self.knows_nothing,
+            "web": self.recipe.web.enabled,
         }
         expected = [
             item.path
@@ -267,7 +272,12 @@ class Run:
             expected.append(f"{self.recipe.model.name}.{self.recipe.model.format}")
         # Those that belong to another model are as good as missing.
         parts: dict[str, object] = {METRICS: self.metrics, PARITY: self.check, APP: self.app}
-        parts |= {CAMERA: self.camera, LEARNING_CURVE: self.curve, LABELS: self.labels}
+        parts |= {
+            WEB: self.web,
+            CAMERA: self.camera,
+            LEARNING_CURVE: self.curve,
+            LABELS: self.labels,
+        }
         lost = [
             path
             for path in expected
@@ -314,6 +324,7 @@ def read_run(folder: str | Path) -> Run:
     name = file or (check.file if check else f"{recipe.model.name}.{recipe.model.format}")
     # Only the name counts: what the report opens must be inside the run folder.
     model, app = folder / Path(name).name, folder / APP
+    listed = read_json(folder / WEB_LISTING)
     made = {"weights": digest(folder / WEIGHTS), "model": digest(model)}
     stages = dict(takewhile(lambda each: _is_current(*each, recipe, made), recorded.items()))
     # Older runs do not record what belongs together.
@@ -355,6 +366,7 @@ def read_run(folder: str | Path) -> Run:
         figures={name: path for name, path in figures.items() if _is_own_file(path)},
         model=model if model.exists() else None,
         app=app if app.is_dir() and (older or "app" in stages) else None,
+        web=folder / WEB if listed is not None and _belongs(listed, made) else None,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -30,9 +30,12 @@ from pocketlens.run_contents import (
     STAGE_TIMES,
     STAGES,
     SUITE,
+    WEB,
+    WEB_LISTING,
     WEIGHTS,
     Stage,
     run_command,
+    stages_of,
 )
 from pocketlens.run_folder import Finished, read_finished, read_run
 from pocketlens.toml import parse_toml
@@ -45,9 +48,10 @@ __all__ = [
     "write_finished",
 ]
 
-KEPT = (CHECKPOINT, HISTORY, WEIGHTS, APP)
+KEPT = (CHECKPOINT, HISTORY, WEIGHTS, APP, WEB)
 """Not removed when its stage starts again: an unfinished training continues from these, and an app
-may have files that the user has changed. They count only if they belong to the current model."""
+or a website may have files that the user has changed or added. They count only if they belong to
+the current model."""
 
 
 def open_run(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> bool:
@@ -66,6 +70,8 @@ def open_run(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> bool
     if is_run or all(map(LEFTOVER.fullmatch, names)):
         remove_leftovers(folder)
         names = {path.name for path in folder.iterdir()} - {LOCK}
+    if (folder / WEB_LISTING).is_file():  # of a run that was removed
+        names -= {WEB}
     if names and not is_run:
         raise OutputExistsError(
             f"{folder} is not empty and is not a run folder; choose another --out"
@@ -77,7 +83,8 @@ def open_run(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> bool
         write_aside(folder / RECIPE, recipe.to_toml())
         return True
     existing = read_run(folder)
-    if differences := existing.recipe.differences(recipe):
+    # Only the website and the report depend on `web`, which can so be changed later.
+    if differences := replace(existing.recipe, web=recipe.web).differences(recipe):
         raise OutputExistsError(
             f"{folder} holds a run of another recipe ({'; '.join(differences[:5])}); "
             "choose another --out, or start again with --force"
@@ -87,6 +94,8 @@ def open_run(folder: Path, recipe: Recipe, *, resume: bool, force: bool) -> bool
             f"{folder} holds an unfinished training; continue it with --resume, or start again "
             f"with --force; to continue it: {run_command(folder, '--resume')}"
         )
+    if existing.recipe != recipe:
+        write_aside(folder / RECIPE, recipe.to_toml())
     return False
 
 
@@ -120,8 +129,8 @@ def complete_stages(folder: Path) -> dict[Stage, Finished]:
     if run.metrics is not None and run.evaluation is None:
         lost = (lost - {"train"}) | {"evaluate"}  # `metrics.json` lacks only the evaluation
     recorded = read_finished(folder)
-    found = [stage for stage in STAGES if stage in run.stages]
-    return {stage: recorded[stage] for stage in takewhile(lambda each: each not in lost, found)}
+    whole = takewhile(lambda each: each in run.stages and each not in lost, stages_of(run.recipe))
+    return {stage: recorded[stage] for stage in whole}
 
 
 def write_finished(folder: Path, finished: Mapping[Stage, Finished]) -> None:
@@ -156,7 +165,8 @@ def remove_run(folder: Path) -> None:
     Raises:
         OutputError: Something cannot be removed.
     """
-    paths = [folder / item.path for item in CONTENTS if item.path != RECIPE]
+    # A website stays until the new one replaces it: it may be a repository of git.
+    paths = [folder / item.path for item in CONTENTS if item.path not in (RECIPE, WEB)]
     # The recipe goes last: if this is interrupted, the folder must still count as a run.
     _remove([*paths, *_core_ml_files(folder), folder / RECIPE])
     with suppress(OSError):  # it has files of the user

@@ -183,7 +183,7 @@ def test_new_model_at_the_next_visit(
     expect(page.locator("h1")).to_have_text("Quarters")
     names = ("eins", "zwei", "drei", "vier", "nothing")
     file = quarters_file(tmp_path / "Viertel.mlmodel", names=names)
-    create_web(file, folder, force=True)
+    create_web(file, folder, name="Viertel", force=True)
     page.reload()  # this visit still has the old version, complete, while the new one is loaded
     expect(page.locator("h1")).to_have_text("Quarters")
     expect(page.locator("#connection")).to_contain_text("A new version is there")

@@ -56,8 +56,8 @@ def preview(
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.preview import serve_preview
     from pocketlens.preview.inference import MODEL_THREADS
-    from pocketlens.preview.lan import qr_code
     from pocketlens.preview.threads import wait_for_threads
+    from pocketlens.qr_code import qr_text
 
     if len(files) > 2:
         raise OptionError(f"expected one or two Core ML models; received: {len(files)}")
@@ -81,7 +81,7 @@ def preview(
             found = {"address": address.page, "origin": address.origin, "token": address.token}
             print_json({**found, "models": names}, indent=None)
         elif lan:
-            say(*qr_code(address.page).split("\n"))
+            say(*qr_text(address.page).split("\n"))
             say(
                 "Scan the code with a phone on this network. Its browser warns about an unknown "
                 "certificate, because the certificate was created for this run: continue anyway."

@@ -26,6 +26,7 @@ TEXTS = {
     "convert": "converting to Core ML",
     "verify": "comparing the Core ML file with the network, on the test set",
     "app": "writing the Xcode project",
+    "web": "writing the website",
     "report": "writing the report",
 }
 

@@ -48,6 +48,7 @@ Force = Annotated[bool, typer.Option("--force", help="Start again: remove the ex
         "pocketlens run quick --out runs/quick",
         "pocketlens run photos --data my_photos --background my_room",
         "pocketlens run quick --out runs/long --set training.epochs=6",
+        "pocketlens run quick --set web.enabled=true       # also a website",
         "pocketlens run mine.toml --out runs/mine --resume",
     )
 )
@@ -64,7 +65,8 @@ def run(
 ) -> None:
     """Go from images to a checked Core ML file, an app and a report.
 
-    Stages: data, train, evaluate, convert, verify, app, report. Finished stages are skipped.
+    Stages: data, train, evaluate, convert, verify, app, web (only with --set web.enabled=true),
+    report. Finished stages are skipped.
     """
     settings = overrides_of(data, overrides, background)
     finished = start(
@@ -150,6 +152,7 @@ def summary(finished: Run) -> dict[str, Any]:
         "milliseconds_per_image": check.milliseconds_per_image,
         "model": str(finished.model),
         "app": str(next(app.glob("*.xcodeproj"), app)),
+        "web": str(finished.web) if finished.web else None,
         "report": str(finished.report),
     }
 
@@ -202,6 +205,7 @@ def print_summary(found: dict[str, Any]) -> None:
             f"{found['milliseconds_per_image']:.2f} ms per image here",
         ),
         ("Xcode project", found["app"]),
+        *([("Website", found["web"])] if found["web"] else []),
         ("Report", found["report"]),
     ]
     if camera := found["camera"]:

@@ -10,18 +10,22 @@ import typer
 
 from pocketlens.cli.inputs import (
     InputOptions,
+    assumed_text,
     core_ml_file,
+    is_run,
     refuse_options,
-    say_assumed,
     takes_input_options,
 )
 from pocketlens.cli.shell import Force, Json, command, print_json, say
-from pocketlens.errors import CheckFailedError, OptionError
+from pocketlens.commands import program
+from pocketlens.errors import CheckFailedError, OptionError, require
+from pocketlens.run_contents import WEB
 
 
 @command(
     example=(
         "pocketlens web Digits.mlpackage --out site --name Digits",
+        "pocketlens web runs/cats --url https://name.github.io/cats/",
         "pocketlens web runs/cats -o site --picture tiger.jpg --picture cat.jpg",
         "pocketlens web --check site",
     )
@@ -31,7 +35,10 @@ def web(
     file: Annotated[
         Path | None, typer.Argument(help="A Core ML image classifier or a run folder.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder to write; default: web, in the run folder."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The page's title, such as 'My Cats'.")] = None,
     picture: Annotated[
         list[Path] | None,
@@ -47,6 +54,9 @@ def web(
     engine_files: Annotated[
         Path | None,
         typer.Option(help="The npm package of onnxruntime-web. Default: npm downloads it."),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The address where you publish it; shown as a QR code.")
     ] = None,
     check: Annotated[
         Path | None, typer.Option(help="Check the website in this folder instead.")
@@ -65,10 +75,13 @@ def web(
 ) -> None:
     """Write a website that runs a model on any phone, or check one.
 
-    The model runs in the browser: nothing is sent anywhere. Any web server can serve the folder,
-    such as python -m http.server --directory site. The camera and the use offline need an https://
-    address, or localhost.
+    The model runs in the browser: nothing is sent anywhere. Any web server can serve the folder.
+    The camera and the use offline need an https:// address, or localhost.
     """
+    from pocketlens.app.spec import RecognizerSpec
+    from pocketlens.qr_code import qr_text
+    from pocketlens.report import write_report
+    from pocketlens.run_folder import read_run
     from pocketlens.web import create_web
     from pocketlens.web.check import site_sizes
     from pocketlens.web.listing import read_listing
@@ -84,35 +97,60 @@ def web(
             picture=picture or None,
             engine=engine,
             engine_files=engine_files,
+            url=url,
             **vars(told),
         )
         _check(check, browser=browser, json=json)
         return
     if browser is not None:
         raise OptionError("--browser and --no-browser need --check")
-    if file is None or out is None:
-        raise OptionError("web needs a Core ML file and --out FOLDER, or --check FOLDER")
-    file = core_ml_file(file)
+    run = read_run(file) if file is not None and is_run(file) else None
+    if file is None or (out is None and run is None):
+        raise OptionError(
+            "web needs a Core ML file and --out FOLDER, or a run folder, or --check FOLDER"
+        )
+    if url:
+        require("segno", purpose="--url")
+    target = out or file / WEB
+    if run and name is None and not target.exists():
+        name = run.recipe.web.name or run.recipe.app.name
+    model = core_ml_file(file)
     folder = create_web(
-        file,
-        out,
+        model,
+        target,
         name=name,
         ink=told.ink,
         crop=told.crop,
         pictures=picture or (),
         engine=engine or "auto",
         engine_files=engine_files,
+        url=url,
         force=force,
     )
+    report = write_report(file) if run and run.report and out is None else None
     sizes, listing = site_sizes(folder), read_listing(folder)
+    url = listing.options.get("url")
     if json:
-        found = {"engine": listing.engine, "reason": listing.reason or None}
-        print_json({"folder": str(folder), "bytes": sizes, **found})
+        found = {"folder": str(folder), "report": report and str(report), "url": url}
+        found |= {"engine": listing.engine, "reason": listing.reason or None}
+        print_json({**found, "bytes": sizes})
         return
     say(f"wrote {folder} ({_sizes(sizes)}, engine {listing.engine})")
     if listing.reason:
         say(f"the engine is {listing.engine}, because {listing.reason}")
-    say_assumed(file, told)
+    if report:
+        say(f"wrote {report}")
+    spec = RecognizerSpec.from_json((folder / "recognizer.json").read_text(encoding="utf-8"))
+    if text := assumed_text(spec.input):
+        say(text)
+    serve = program("python", "-m", "http.server", "--directory", folder)
+    say(f"to try it, type: {serve}", "then open http://localhost:8000")
+    if url:
+        say(*qr_text(url).split("\n"))
+        if not url.startswith("https:"):
+            say("browsers allow the camera, and the use offline, only on https:// pages")
+    else:
+        say(f"to publish it, see {folder / 'README.md'}")
 
 
 def _check(folder: Path, *, browser: bool | None, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Serving the page to a phone on the local network: address, certificate, QR code.
+"""Serving the page to a phone on the local network: address and certificate.
 
 Browsers allow the camera only on pages that come over HTTPS, or from the same computer. Therefore a
 new certificate is created for each run. The phone does not know its issuer and asks the user once.
@@ -6,7 +6,6 @@ new certificate is created for each run. The phone does not know its issuer and 
 
 from __future__ import annotations
 
-import io
 import ipaddress
 import re
 import socket
@@ -16,7 +15,7 @@ from pathlib import Path
 from pocketlens.errors import OptionError
 from pocketlens.files import write_aside
 
-__all__ = ["create_certificate", "local_address", "qr_code"]
+__all__ = ["create_certificate", "local_address"]
 
 VALIDITY = timedelta(days=7)
 """How long a certificate is valid. Each run creates a new one."""
@@ -105,12 +104,3 @@ def _computer_names() -> list[str]:
     return (
         [name, f"{name}.local"] if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name) else []
     )
-
-
-def qr_code(text: str) -> str:
-    """`text` as a QR code of block characters, for a terminal."""
-    import segno
-
-    output = io.StringIO()
-    segno.make(text, error="m").terminal(output, compact=True)
-    return output.getvalue()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketlens.commands import command
+from pocketlens.commands import command, program
 from pocketlens.errors import printable
 from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
@@ -39,6 +39,7 @@ STAGE_TITLES = {
     "convert": "convert to Core ML",
     "verify": "run and check the Core ML file",
     "app": "write the Xcode project",
+    "web": "write the website",
     "report": "write this report",
 }
 
@@ -125,6 +126,7 @@ def render(run: Run) -> str:
         stages=_stages(run),
         projects=sorted(p.name for p in run.app.glob("*.xcodeproj")) if run.app else [],
         commands=_commands(run),
+        website=_website(run),
     )
 
 
@@ -185,6 +187,8 @@ def _steps(run: Run) -> list[tuple[str, str]]:
         steps.append((run.check.file, f"{size_text(run.check.file_bytes)}, {run.check.precision}"))
     if run.app:
         steps.append((recipe.app.name, "Xcode project"))
+    if run.web:
+        steps.append((recipe.web.name or recipe.app.name, "website"))
     return steps
 
 
@@ -238,6 +242,21 @@ def _effort(run: Run) -> str:
         return plural(len(run.history), "epoch")
     tuned = run.metrics.fine_tuning if run.metrics else None
     return "head and last blocks" if tuned and tuned.pays else "head only"
+
+
+def _website(run: Run) -> dict[str, str] | None:
+    """The folder of the website, and its address with a QR code if it is known."""
+    from pocketlens.qr_code import qr_image
+    from pocketlens.web.listing import read_listing
+    from pocketlens.web.options import check_web_options
+
+    if run.web is None:
+        return None
+    url = read_listing(run.web).options.get("url", "")
+    if not url or check_web_options(url=url):  # the file may be from anybody
+        url = ""
+    serve = program("python", "-m", "http.server", "--directory", _path(run.web))
+    return {"serve": serve, "url": url, "code": qr_image(url) if url else ""}
 
 
 def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -7,10 +7,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pocketlens.errors import CheckFailedError
+from pocketlens.errors import AppError, CheckFailedError, UnsupportedModelError
 from pocketlens.files import size_on_disk
 from pocketlens.prediction import NOTHING
-from pocketlens.run_contents import APP, CAMERA, PARITY, WEIGHTS, float32_command
+from pocketlens.run_contents import (
+    APP,
+    CAMERA,
+    PARITY,
+    WEB,
+    WEIGHTS,
+    float32_command,
+    run_command,
+)
 from pocketlens.run_folder import Check, read_run
 from pocketlens.stages.work import LARGE, Work
 
@@ -25,7 +33,7 @@ LARGE_IMAGES, MOST_IMAGES = 200, 1000
 
 
 class ModelStages(Work):
-    """Convert the network, check the file, and write the app and the report."""
+    """Convert the network, check the file, and write the app, the website and the report."""
 
     def convert(self) -> None:
         from pocketlens.conversion import ModelMetadata, convert
@@ -126,8 +134,27 @@ class ModelStages(Work):
             force=(self.folder / APP).exists(),
         )
 
+    def web(self) -> None:
+        from pocketlens.web import create_web
+
+        options = self.recipe.web
+        folder = self.folder / WEB
+        try:
+            create_web(
+                self.model,
+                folder,
+                name=options.name or self.recipe.app.name,
+                url=options.url or None,
+                engine=options.engine,
+                pictures=self._pictures() if self.recipe.training.on_features else (),
+                force=folder.exists(),
+            )
+        except (AppError, UnsupportedModelError) as error:
+            without = run_command(self.folder, "--set", "web.enabled=false")
+            raise type(error)(f"{error}; to finish the run without it: {without}") from error
+
     def _pictures(self) -> list[Any]:
-        """A training image of each class, for the app's icon."""
+        """A training image of each class, for the icon of the app and the website."""
         import numpy as np
 
         labels = self.train_set.labels

@@ -15,6 +15,7 @@ __all__ = [
     "LISTING",
     "MODELS",
     "NOT_LOADED",
+    "README",
     "WORKER",
     "WORKFLOW",
     "Listing",
@@ -29,7 +30,9 @@ WORKFLOW = ".github/workflows/pages.yml"
 """Publishes the folder to GitHub Pages."""
 EXAMPLES = "examples.json"
 """Images and the model's answers, for `--check`."""
-NOT_LOADED = (WORKFLOW, EXAMPLES)
+README = "README.md"
+"""How to publish the folder."""
+NOT_LOADED = (WORKFLOW, EXAMPLES, README)
 """What is no part of the page."""
 
 MAX_BYTES = 1_000_000
@@ -42,12 +45,14 @@ class Listing:
     Args:
         version: Changes with every file.
         files: The SHA-256 of each file, by its path.
+        options: The options of `create_web` that were given, by name.
         engine: What runs the model, with its version.
         reason: Why it is not the page's own; empty if it is, or was not asked for.
     """
 
     version: str
     files: dict[str, str]
+    options: dict[str, str]
     engine: str = "pocketlens"
     reason: str = ""
 
@@ -67,8 +72,9 @@ def read_listing(folder: Path) -> Listing:
     try:
         values = json.loads(read_limited(path, MAX_BYTES))
         files = {_inside(name): str(value) for name, value in values["files"].items()}
-        engine = str(values.get("engine", "pocketlens"))
-        return Listing(str(values["version"]), files, engine, str(values.get("reason", "")))
+        options = {k: v for k, v in values.get("options", {}).items() if isinstance(v, str)}
+        engine, reason = str(values.get("engine", "pocketlens")), str(values.get("reason", ""))
+        return Listing(str(values["version"]), files, options, engine, reason)
     except FileNotFoundError as error:
         raise AppError(
             f"{folder} is not a website written by Pocketlens: it has no {LISTING}; to write one, "

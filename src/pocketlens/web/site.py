@@ -8,16 +8,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pocketlens.app.artwork import ICON_SIZE, MAX_PICTURES, icon, png
 from pocketlens.app.create import not_a_classifier
 from pocketlens.app.names import AppSpec, suggest_name
 from pocketlens.app.spec import RecognizerSpec
-from pocketlens.errors import AppError, OutputExistsError, UnsupportedModelError
-from pocketlens.files import aside, refuse_existing
+from pocketlens.errors import AppError, OptionError, OutputExistsError, UnsupportedModelError
+from pocketlens.files import aside, digest, read_limited, refuse_existing
 from pocketlens.image import ImageSource, InputSpec, prepare
 from pocketlens.web.engines import Engine, choose_engine
 from pocketlens.web.examples import examples
@@ -25,14 +25,18 @@ from pocketlens.web.listing import (
     EXAMPLES,
     LISTING,
     NOT_LOADED,
+    README,
     WORKER,
     WORKFLOW,
+    Listing,
     read_listing,
 )
+from pocketlens.web.options import check_web_options
 from pocketlens.web.policy import POLICY
 
 if TYPE_CHECKING:
     import onnx
+    from PIL import Image
 
     from pocketlens.coreml import CoreMLModel
 
@@ -57,6 +61,7 @@ SHARED_FILES = (
 )
 """The files of the preview's page that the site uses as they are."""
 
+MAX_ICON = 10_000_000  # bytes
 ICONS = {"icon-192.png": 192, "icon-512.png": 512, "apple-touch-icon.png": 180}
 THEMES = {"light": "#f4f6f9", "dark": "#0e131c"}  # the backgrounds of style.css
 
@@ -71,6 +76,7 @@ def create_web(
     pictures: Sequence[ImageSource] = (),
     engine: str = "auto",
     engine_files: str | os.PathLike[str] | None = None,
+    url: str | None = None,
     force: bool = False,
 ) -> Path:
     """Write a website that runs a Core ML image classifier in the browser.
@@ -92,14 +98,16 @@ def create_web(
             page's own if it has all operators of the model.
         engine_files: The npm package of onnxruntime-web, as `npm pack` writes it. Default: npm
             downloads it if it is needed, once, to the cache folder.
-        force: Overwrite a website that was written to this folder before. Files that you added are
-            kept.
+        url: The address where you will publish it, for the report of a run.
+        force: Overwrite a website that was written to this folder before. The name, ink, crop,
+            pictures and url keep their earlier values if they are not given. Files that you added
+            are kept.
 
     Returns:
         The folder.
 
     Raises:
-        OptionError: An invalid name, ink, crop or engine.
+        OptionError: An invalid name, ink, crop, engine or url.
         ImageError: A picture cannot be read.
         AppError: The file is not an image classifier, or onnxruntime-web cannot be downloaded.
         UnsupportedOp: The engine is `pocketlens`, and it lacks an op of the model.
@@ -112,17 +120,31 @@ def create_web(
     from PIL import Image
 
     file, folder = Path(file), Path(folder)
-    title = AppSpec(suggest_name(file.name) if name is None else name).title
     if not force:
         refuse_existing(folder)
-    kept = _added_files(folder) if force else []
+    before = _earlier(folder)
+    kept = _added_files(folder, before) if before else []
+    given = {"name": name, "ink": ink, "crop": crop, "url": url}
+    given["icon"] = "pictures" if pictures else None
+    options = dict(before.options) if before else {}
+    options |= {key: value for key, value in given.items() if value is not None}
+    options.setdefault("name", suggest_name(file.name))
+    if problems := check_web_options(options["name"], options.get("url")):
+        raise OptionError("; ".join(problems))
+    title = AppSpec(options["name"]).title
     shown = [
         Image.fromarray(prepare(each, InputSpec(ICON_SIZE, ICON_SIZE, "rgb")))
         for each in pictures[:MAX_PICTURES]
     ]
-    model, graph = _model(file, ink=ink, crop=crop)
+    model, graph = _model(file, ink=options.get("ink"), crop=options.get("crop"))
     chosen = choose_engine(graph, str(file), engine, engine_files)
-    contents = _contents(RecognizerSpec.of(title, model), chosen, shown, examples(model, graph))
+    if "icon" in options and not shown:
+        icons = {name: read_limited(folder / name, MAX_ICON) for name in ICONS}
+    else:
+        icons = _icons(title, shown)
+    about = {"options": options, "made_from": {"model": digest(file)}}
+    spec = RecognizerSpec.of(title, model)
+    contents = _contents(spec, chosen, icons, examples(model, graph), about)
     with aside(folder, force=force) as new:
         new.mkdir()
         for path in kept:
@@ -158,19 +180,28 @@ def _model(file: Path, *, ink: str | None, crop: str | None) -> tuple[CoreMLMode
     return model, onnx_model(graph, [value])
 
 
-def _contents(
-    spec: RecognizerSpec, engine: Engine, pictures: Sequence[object], answers: bytes
-) -> dict[str, bytes]:
-    """All files of the site, by path."""
+def _icons(title: str, pictures: Sequence[Image.Image]) -> dict[str, bytes]:
+    """The icon in each size, by file name."""
     from PIL import Image
 
-    image = icon(spec.name[0].upper(), pictures=pictures)  # type: ignore[arg-type]
-    files = {name: (SHARED / name).read_bytes() for name in SHARED_FILES}
-    files |= {path.name: path.read_bytes() for path in sorted(OWN.glob("*.js"))}
-    files |= {
+    image = icon(title[0].upper(), pictures=pictures)
+    return {
         name: png(image.resize((side, side), Image.Resampling.LANCZOS))
         for name, side in ICONS.items()
     }
+
+
+def _contents(
+    spec: RecognizerSpec,
+    engine: Engine,
+    icons: Mapping[str, bytes],
+    answers: bytes,
+    about: Mapping[str, Any],
+) -> dict[str, bytes]:
+    """All files of the site, by path. `about` is added to the list of files."""
+    files = {name: (SHARED / name).read_bytes() for name in SHARED_FILES}
+    files |= {path.name: path.read_bytes() for path in sorted(OWN.glob("*.js"))}
+    files |= icons
     files |= {
         "index.html": _page(spec.name).encode(),
         "manifest.webmanifest": _manifest(spec.name).encode(),
@@ -184,6 +215,7 @@ def _contents(
     files[WORKER] = head.encode() + worker
     files[WORKFLOW] = (OWN / "pages.yml").read_bytes()
     files[EXAMPLES] = answers
+    files[README] = (OWN / README).read_text(encoding="utf-8").replace("TITLE", spec.name).encode()
     hashes |= {path: hashlib.sha256(files[path]).hexdigest() for path in (WORKER, *NOT_LOADED)}
     listing = {
         "about": "Written by Pocketlens. With --force, only these files are replaced.",
@@ -191,6 +223,7 @@ def _contents(
         "engine": engine.name,
         **({"reason": engine.reason} if engine.reason else {}),
         "files": dict(sorted(hashes.items())),
+        **about,
     }
     return files | {LISTING: (json.dumps(listing, indent=1) + "\n").encode()}
 
@@ -243,20 +276,25 @@ def _manifest(title: str) -> str:
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
-def _added_files(folder: Path) -> list[str]:
-    """What a person has added to the website in this folder, such as `CNAME` or `.git`.
+def _earlier(folder: Path) -> Listing | None:
+    """The list of files of the website that was written to this folder before.
 
     Raises:
         OutputExistsError: The folder has something else than a website.
     """
     if not os.path.lexists(folder):
-        return []
+        return None
     if folder.is_symlink() or not (folder / LISTING).is_file():
         raise OutputExistsError(
             f"{folder} was not written by Pocketlens (it has no {LISTING}), so --force does not "
             "change it; choose another folder"
         )
-    written = {*read_listing(folder).files, LISTING}
+    return read_listing(folder)
+
+
+def _added_files(folder: Path, before: Listing) -> list[str]:
+    """What a person has added to the website in this folder, such as `CNAME` or `.git`."""
+    written = {*before.files, LISTING}
     own_folders = {str(parent) for path in written for parent in PurePosixPath(path).parents}
 
     def added(place: Path) -> Iterator[str]:
