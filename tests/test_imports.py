@@ -25,7 +25,7 @@ ORDER = [
     "networks", "recognizer", "training", "evaluation",
     "coreml", "explanation", "conversion", "run_files", "run_folder", "run_state", "compression",
     "app", "web",
-    "preview", "report", "stages", "pipeline", "finetuning", "cli",
+    "preview", "report", "stages", "pipeline", "finetuning", "scale", "cli",
 ]  # fmt: skip
 
 # The same inside these packages.

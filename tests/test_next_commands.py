@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -476,6 +477,25 @@ def an_unknown_source(world: World) -> str:
     return world.error("data", "show", "minst")
 
 
+def a_sweep_without_training(world: World) -> str:
+    """The search itself has tests of its own."""
+    from pocketlens.scale import sweeping
+    from pocketlens.scale.trials import Trial
+
+    found = Trial(1, {"training.weight_decay": 0.01}, "done", (1.0,), 1.0, 9, 1000, 1.0, 10)
+    world.patch.setattr(sweeping, "connected", lambda on: nullcontext())
+    world.patch.setattr(sweeping, "require", lambda *packages, purpose: None)
+    world.patch.setattr(
+        sweeping, "run_trials", lambda plan, earlier, *, finished, **_: finished(found)
+    )
+    recipe = Path("mein rezept.toml")
+    recipe.write_text(world.recipe.to_toml())
+    return world.output(
+        "sweep", recipe, "--search", "training.weight_decay=0..0.1", "--only-search",
+        "-o", "such en",
+    )  # fmt: skip
+
+
 SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "app/check.py:_write_again": [an_app_with_other_fixtures],
     "app/check.py:check_app": [a_folder_that_is_no_app],
@@ -513,6 +533,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "run_folder.py:read_run": [a_folder_that_is_no_run],
     "run_state.py:open_run": [an_unfinished_training],
     "stages/model.py:ModelStages.web": [a_network_that_no_website_can_run],
+    "scale/trials.py:run_best": [a_sweep_without_training],
     "stages/data.py:_noted": [a_copy_among_the_pictures],
     "stages/data.py:refuse_problems": [a_strict_run_on_a_damaged_picture],
     "stages/model.py:ModelStages._more_precise": [a_file_that_disagrees],

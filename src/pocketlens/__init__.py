@@ -112,6 +112,11 @@ if TYPE_CHECKING:
     from pocketlens.run_folder import Metrics as Metrics
     from pocketlens.run_folder import Run as Run
     from pocketlens.run_folder import read_run as read_run
+    from pocketlens.scale import Sweep as Sweep
+    from pocketlens.scale import read_sweep as read_sweep
+    from pocketlens.scale import sweep as sweep
+    from pocketlens.scale.search import Dimension as Dimension
+    from pocketlens.scale.trials import Trial as Trial
     from pocketlens.training import Training as Training
     from pocketlens.training import train as train
     from pocketlens.training.label_check import check_labels as check_labels
@@ -140,6 +145,7 @@ _HOME = {
     "DataSummary": "run_folder",
     "Dataset": "data",
     "Digit": "numbers",
+    "Dimension": "scale.search",
     "Disagreement": "evaluation",
     "Epoch": "history",
     "FineTuning": "history",
@@ -181,7 +187,9 @@ _HOME = {
     "Table": "evaluation.robustness",
     "Thresholds": "prediction",
     "Tolerance": "evaluation",
+    "Sweep": "scale",
     "Training": "training",
+    "Trial": "scale.trials",
     "TrainingOptions": "recipe_options",
     "WebOptions": "recipe_options",
     "check_app": "app",
@@ -210,9 +218,11 @@ _HOME = {
     "predict": "coreml",
     "read_number": "numbers",
     "read_run": "run_folder",
+    "read_sweep": "scale",
     "run": "pipeline",
     "run_suite": "evaluation.robustness",
     "serve_preview": "preview",
+    "sweep": "scale",
     "train": "training",
     "verify": "evaluation",
     "verify_arrays": "conversion",
@@ -239,6 +249,7 @@ __all__ = [
     "DataSummary",
     "Dataset",
     "Digit",
+    "Dimension",
     "Disagreement",
     "Epoch",
     "Evaluation",
@@ -278,11 +289,13 @@ __all__ = [
     "State",
     "Step",
     "SuiteResult",
+    "Sweep",
     "Table",
     "Thresholds",
     "Tolerance",
     "Training",
     "TrainingOptions",
+    "Trial",
     "WebOptions",
     "WrongLabel",
     "check_app",
@@ -311,9 +324,11 @@ __all__ = [
     "predict",
     "read_number",
     "read_run",
+    "read_sweep",
     "run",
     "run_suite",
     "serve_preview",
+    "sweep",
     "train",
     "verify",
     "verify_arrays",
@@ -337,6 +352,7 @@ COMMANDS = {
     "web": "create_web",
     "report": "write_report",
     "correct": "correct",
+    "sweep": "sweep",
     "recipes list": "list_recipes",
     "recipes show": "load_recipe",
     "data show": "load_data",

@@ -18,6 +18,7 @@
     │   ├── UnsupportedOp        an op or layer without a lowering
     │   └── UnsupportedParameter a field that the op's lowering does not support
     ├── FeatureError             an input that does not match the model's declared feature
+    ├── ClusterError             a Ray cluster that cannot be used
     ├── AppError                 an app that cannot be created from this file or these options
     └── CheckFailedError         a check ran and failed
 
@@ -37,6 +38,7 @@ from typing import Any
 __all__ = [
     "AppError",
     "CheckFailedError",
+    "ClusterError",
     "ConversionError",
     "DataError",
     "DataNotFoundError",
@@ -82,6 +84,7 @@ EXTRAS = {
     "keras": "keras",
     "matplotlib": "train",
     "onnx2coreml": "onnx",
+    **dict.fromkeys(("optuna", "ray"), "scale"),
     "skops": "sklearn",
     "sklearn": "sklearn",
     "torch": "train",
@@ -197,6 +200,10 @@ class UnsupportedParameter(UnsupportedModelError):
 
 class FeatureError(PocketlensError):
     """An input that does not match the model's declared feature."""
+
+
+class ClusterError(PocketlensError):
+    """A Ray cluster does not answer, or does not fit this installation."""
 
 
 class AppError(PocketlensError):

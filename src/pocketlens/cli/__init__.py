@@ -27,6 +27,7 @@ with one_line_failures():
         web,
         report,
         correct,
+        sweep,
     )
     from pocketlens.cli.shell import app as main
 

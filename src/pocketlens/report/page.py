@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,10 @@ from pocketlens.report.page_figures import page_figures
 from pocketlens.run_contents import CONTENTS, REPORT, float32_command, folder_beside, run_command
 from pocketlens.run_folder import Run, read_run
 
-__all__ = ["write_report"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["duration_text", "milliseconds_text", "page_environment", "write_report"]
 
 CLASS_ROWS = 40
 """The maximum number of classes in the table; beyond it, those with the lowest recall."""
@@ -86,8 +89,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     return page
 
 
-def render(run: Run) -> str:
-    """The HTML of the page."""
+def page_environment() -> Environment:
+    """What renders a page: everything is escaped, and numbers have filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -109,24 +112,33 @@ def render(run: Run) -> str:
         "setting": _value,
         "printable": printable,
     }
-    return environment.get_template("report.html").render(
-        run=run,
-        recipe=run.recipe,
-        version=version("pocketlens"),
-        resume=_resume(run),
-        steps=_steps(run),
-        tiles=_tiles(run),
-        pictures=page_figures(run),
-        classes=_class_rows(run.evaluation) if run.evaluation else [],
-        class_rows=CLASS_ROWS,
-        counted=_counted(run),
-        confusions=_confusions(run.evaluation) if run.evaluation else [],
-        declared=_declared(run),
-        settings=_settings(run),
-        stages=_stages(run),
-        projects=sorted(p.name for p in run.app.glob("*.xcodeproj")) if run.app else [],
-        commands=_commands(run),
-        website=_website(run),
+    return environment
+
+
+def render(run: Run) -> str:
+    """The HTML of the page."""
+    return (
+        page_environment()
+        .get_template("report.html")
+        .render(
+            run=run,
+            recipe=run.recipe,
+            version=version("pocketlens"),
+            resume=_resume(run),
+            steps=_steps(run),
+            tiles=_tiles(run),
+            pictures=page_figures(run),
+            classes=_class_rows(run.evaluation) if run.evaluation else [],
+            class_rows=CLASS_ROWS,
+            counted=_counted(run),
+            confusions=_confusions(run.evaluation) if run.evaluation else [],
+            declared=_declared(run),
+            settings=_settings(run),
+            stages=_stages(run),
+            projects=sorted(p.name for p in run.app.glob("*.xcodeproj")) if run.app else [],
+            commands=_commands(run),
+            website=_website(run),
+        )
     )
 
 

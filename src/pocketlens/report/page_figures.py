@@ -11,7 +11,7 @@ from pocketlens.report.canvas import plural
 from pocketlens.run_files import read_bytes
 from pocketlens.run_folder import Run
 
-__all__ = ["PageFigure", "page_figures"]
+__all__ = ["PageFigure", "data_uri", "page_figures"]
 
 MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 
@@ -152,13 +152,14 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
     )
     return {
         Path(name).stem: PageFigure(
-            name, alt, caption, _data_uri(run.figures.get(name)), name in CHARTS
+            name, alt, caption, data_uri(run.figures.get(name)), name in CHARTS
         )
         for name, alt, caption in rows
     }
 
 
-def _data_uri(path: Path | None) -> str | None:
+def data_uri(path: Path | None) -> str | None:
+    """A figure as the address of an image on the page; None if there is none."""
     if path is None:
         return None
     return f"data:{MIME[path.suffix]};base64,{base64.b64encode(read_bytes(path)).decode()}"
