@@ -28,7 +28,7 @@ __all__ = ["Dimension", "check_space", "parse_space"]
 MOST_VALUES = 1000
 """The most values of one key."""
 
-WITHOUT_EFFECT = ("name", "app", "model.name", "model.author", "model.license", "model.version",
+WITHOUT_EFFECT = ("name", "app", "web", "model.name", "model.author", "model.license", "model.version",
                   "model.description")  # fmt: skip
 """Keys and tables that change neither accuracy nor size nor speed."""
 
