@@ -151,11 +151,14 @@ def test_the_guide_to_your_own_model(tmp_path: Path) -> None:
     assert model.classes == ("cup", "spoon")
     assert model.input_spec.shape == (64, 64, 3)
     side = pocketlens.load(tmp_path / "Side.mlmodel")
+    assert isinstance(side, pocketlens.CoreMLModel)
     assert side.labels == ("left", "right")
     assert side.kind == "tree ensemble (classifier)"
     assert printed.count("parity passed in 1 run on your data") == 2
     assert pocketlens.load(tmp_path / "Motion.mlpackage").classes == ("walk", "run", "sit")
-    assert pocketlens.load(tmp_path / "Depth2.mlpackage").interface.image
+    depth = pocketlens.load(tmp_path / "Depth2.mlpackage")
+    assert isinstance(depth, pocketlens.CoreMLModel)
+    assert depth.interface.image
     for name in ("Boosted", "Light"):
         assert pocketlens.load(tmp_path / f"{name}.mlmodel").classes == ("left", "right")
 

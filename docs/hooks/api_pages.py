@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Training": ("training", "recognizer", "callbacks", "history", "networks"),
     "Predictions": ("prediction", "numbers", "explanation"),
     "Evaluation": ("evaluation",),
-    "Core ML": ("conversion", "coreml", "compression"),
+    "Core ML and Core AI": ("model_files", "conversion", "coreml", "coreai", "compression"),
     "App, web, preview, report": ("app", "web", "preview", "report"),
     "Errors and plug-ins": ("errors", "registry"),
 }

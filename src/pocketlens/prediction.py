@@ -240,7 +240,12 @@ class Predictor(ABC):
     """An image classifier.
 
     A subclass implements `classes`, `input_spec` and `probabilities`; `predict` uses them.
+
+    Attributes:
+        adaptable: Whether `with_input` can change how pixels become numbers.
     """
+
+    adaptable: bool = True
 
     @property
     @abstractmethod
@@ -342,6 +347,11 @@ class PlainPredictor(Predictor):
     def thresholds(self) -> Thresholds:
         """How confident a prediction must be for its label to be shown."""
         return self._thresholds or Thresholds()
+
+    @property
+    def said_thresholds(self) -> Thresholds | None:
+        """The same; None if nothing is said."""
+        return self._thresholds
 
     def with_input(self, *, labels: Sequence[str] | None = None, **values: Any) -> Self:
         """A copy that shares the model; see `Predictor.with_input`."""

@@ -121,7 +121,9 @@ class ModelOptions:
 
     Args:
         name: File name without the suffix.
-        format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (neural network).
+        format: `mlpackage` (ML Program, iOS 16 and later), `mlmodel` (neural network) or `aimodel`
+            (Core AI, iOS 27 and later; experimental). With `aimodel`, a Core ML file for the app is
+            written, too.
         precision: Type of the weights and, in an ML Program, also of the arithmetic. `mixed`, for
             an ML Program: float16, except for the ops that need float32.
         author: Author, shown by Xcode.
@@ -131,7 +133,7 @@ class ModelOptions:
     """
 
     name: str = "Recognizer"
-    format: Literal["mlpackage", "mlmodel"] = "mlpackage"
+    format: Literal["mlpackage", "mlmodel", "aimodel"] = "mlpackage"
     precision: Literal["float16", "float32", "mixed"] = "float16"
     author: str = "Made with Pocketlens"
     license: str = "MIT"

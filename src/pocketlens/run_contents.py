@@ -85,8 +85,8 @@ SUITE = "suite"
 STAGE_TIMES = "stages.json"
 FIGURES = "figures"
 
-MODEL_SUFFIXES = (".mlpackage", ".mlmodel")
-"""The Core ML file is named by the recipe (`model.name`); these are its suffixes."""
+MODEL_SUFFIXES = (".mlpackage", ".mlmodel", ".aimodel")
+"""The model file is named by the recipe (`model.name`); these are its suffixes."""
 
 
 @dataclass(frozen=True)

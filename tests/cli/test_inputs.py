@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import pocketlens.coreml
 from command_line import error_of, output_of, run_command
 from pocketlens.cli.inputs import InputOptions
 from pocketlens.coreml.file.time_limit import default_time_limit
@@ -177,7 +176,7 @@ def test_commands_limit_the_time_of_a_run(
         raise Loaded("loaded")
 
     assert default_time_limit() == 60
-    monkeypatch.setattr(pocketlens.coreml, "load", load)
+    monkeypatch.setattr("pocketlens.model_files.load", load)
     monkeypatch.setenv("POCKETLENS_TIME_LIMIT", "7.5")
     model = tmp_path / "m.mlmodel"
     model.write_bytes(b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -147,14 +148,25 @@ def test_every_command_on_a_damaged_installation(commands: list[list[str]], pack
 def test_the_extras_are_those_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
+    imported = {"scikit_learn": "sklearn", "coreai_core": "coreai"}
     names = {
-        extra: {line.partition(">")[0].replace("-", "_") for line in extras[extra]}
-        for extra in ("train", "keras", "preview", "convert", "photos", "hf", "onnx", "sklearn")
+        extra: {imported.get(name, name) for name in map(module_of, extras[extra])}
+        for extra in (
+            *("train", "keras", "preview", "convert", "photos", "hf", "onnx", "sklearn"),
+            *({"coreai"} & set(extras)),
+        )
     }
-    names["sklearn"] = {"sklearn" if n == "scikit_learn" else n for n in names["sklearn"]}
-    assert set(EXTRAS) == set().union(*names.values())
-    for package, extra in EXTRAS.items():
+    given = {package: extra for package, extra in EXTRAS.items() if extra in extras}
+    assert set(EXTRAS.values()) - set(extras) <= {"coreai"}
+    assert set(given) == set().union(*names.values())
+    for package, extra in given.items():
         assert package in names[extra]
+
+
+def module_of(requirement: str) -> str:
+    found = re.match(r"[\w-]+", requirement)
+    assert found
+    return found[0].replace("-", "_")
 
 
 def test_the_message_names_every_package_and_extra() -> None:

@@ -123,7 +123,7 @@ def test_a_file_that_cannot_run_here_is_not_written(
     def refuse(path: Path, **_: object) -> None:
         raise UnsupportedOp(f"{path}: the op 'conv' is not supported")
 
-    monkeypatch.setattr(checking, "load", refuse)
+    monkeypatch.setattr(checking, "opened", refuse)
     with pytest.raises(CheckFailedError, match=r"cannot run here, .*: the op 'conv' is not"):
         convert(Net(F.relu), tmp_path / "m", **OPTIONS)
     assert not list(tmp_path.iterdir())

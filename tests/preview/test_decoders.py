@@ -85,7 +85,7 @@ def test_slow_image_is_ended(pool: Decoders, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(decoders, "MAX_SECONDS", 0.05)
     with pytest.raises(ImageError, match="took more than .* to decode; save it again"):
         pool.prepare(slow(), SPECS, PHOTO)
-    assert first.process.poll() is not None
+    assert first.process.child.poll() is not None
     assert not pool._all
     monkeypatch.setattr(decoders, "MAX_SECONDS", 30.0)
     assert len(pool.prepare(encoded(SMALL, "WEBP"), SPECS, FRAME)) == 2
@@ -95,8 +95,8 @@ def test_killed_process_is_replaced(pool: Decoders) -> None:
     content = encoded(SMALL, "WEBP")
     pool.prepare(content, SPECS, FRAME)
     (first,) = pool._all
-    first.process.kill()
-    first.process.wait()
+    first.process.child.kill()
+    first.process.child.wait()
     assert len(pool.prepare(content, SPECS, FRAME)) == 2
     (second,) = pool._all
     assert second is not first
@@ -138,7 +138,7 @@ def test_close_ends_a_process_that_is_decoding(pool: Decoders) -> None:
     thread = threading.Thread(target=decode)
     thread.start()
     wait_until(lambda: pool._all)
-    processes = [decoder.process for decoder in pool._all]
+    processes = [decoder.process.child for decoder in pool._all]
     pool.close()
     thread.join(30)
     assert not thread.is_alive()

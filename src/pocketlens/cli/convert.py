@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         "pocketlens convert model.pt2 --out Forecast.mlpackage   # arrays in, arrays out",
         "pocketlens convert depth.pt2 --inputs image --scale 1/255 --out Depth.mlpackage",
         "pocketlens convert motion.onnx --labels walk,run --inputs array --out Motion.mlpackage",
+        "pocketlens convert runs/quick --format aimodel    # Core AI, experimental",
         "pocketlens convert Foreign.mlpackage --color rgb --out Mended.mlpackage",
     )
 )
@@ -52,7 +53,11 @@ def convert(
     ],
     out: Out = None,
     format: Annotated[  # noqa: A002 - the option's word
-        str | None, typer.Option(help="mlpackage or mlmodel; default: from the suffix of --out.")
+        str | None,
+        typer.Option(
+            help="mlpackage, mlmodel or aimodel (Core AI, experimental); default: from the suffix "
+            "of --out."
+        ),
     ] = None,
     precision: Annotated[
         str,
@@ -116,11 +121,11 @@ def convert(
         verify_arrays,
     )
     from pocketlens.conversion import convert as make
-    from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.evaluation import find_readings
     from pocketlens.evaluation.parity import verify
     from pocketlens.heads import check_meaning
+    from pocketlens.model_files import is_core_ai, load
     from pocketlens.run_folder import read_run
 
     metadata: ModelMetadata | None = ModelMetadata(author, license, model_version, description)
@@ -146,6 +151,11 @@ def convert(
             description or own.description,
         )
         target = out or run.folder / f"{own.name}.{format or own.format}"
+    elif is_core_ai(model):
+        raise OptionError(
+            f"{model} is a Core AI model, whose network is not converted again; pass the model "
+            "that it was made from"
+        )
     elif is_core_ml(model):
         refuse_options(
             f"{model} is a Core ML file, whose network is not converted again; remove them",
@@ -242,7 +252,7 @@ def convert(
 def _float32_ops(path: Path) -> dict[str, str]:
     """The ops that the file keeps in float32 by `--precision mixed`, and why."""
     from pocketlens.conversion.precision.mixed import kept_ops
-    from pocketlens.coreml import inspect
+    from pocketlens.model_files import inspect
 
     return kept_ops(inspect(path)["metadata"]["user"])
 

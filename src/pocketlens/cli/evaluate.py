@@ -64,8 +64,8 @@ def evaluate(
     empty scenes. The tables are printed, and written with figures to --out (default for a run: its
     folder suite/).
     """
-    from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.model_files import load
 
     if not suite:
         refuse_options(

@@ -44,12 +44,12 @@ def explain(
     the Core ML file's own last feature map; for a model without one, parts of the image are covered
     one after another. The output says which of the two was done.
     """
-    from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.explanation import METHODS
     from pocketlens.explanation import explain as find
     from pocketlens.explanation.heat import shown_picture
     from pocketlens.files import refuse_existing
+    from pocketlens.model_files import load
 
     target = out or (None if json else Path(f"{image.stem}-explained.png"))
     if target is not None and not force:

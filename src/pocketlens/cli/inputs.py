@@ -305,8 +305,8 @@ def assumed_text(spec: InputSpec) -> str | None:
 
 def say_assumed(file: Path, told: InputOptions) -> None:
     """Print what is still only assumed about a file's input, after what was said about it."""
-    from pocketlens.coreml import inspect
     from pocketlens.image import InputSpec
+    from pocketlens.model_files import inspect
 
     spec = InputSpec.from_dict(inspect(file)["input_spec"]).with_values(**told.values())
     if text := assumed_text(spec):

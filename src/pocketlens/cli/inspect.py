@@ -27,7 +27,7 @@ def inspect(
     model, including those that do not run here. Long lists are shortened; with --json, all of it.
     """
     from pocketlens.cli.description import description_lines
-    from pocketlens.coreml import inspect
+    from pocketlens.model_files import inspect
 
     description = inspect(core_ml_file(file))
     if json:

@@ -66,8 +66,8 @@ def predict(
     With --number, a model of digits reads photos of whole numbers: each line of a photo from left
     to right, the lines from top to bottom. ? stands for a digit that is not sure.
     """
-    from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.model_files import load
 
     if json and table is not None:
         raise OptionError("--json and --csv are two formats for the same results; pass one of them")

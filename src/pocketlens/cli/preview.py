@@ -52,8 +52,8 @@ def preview(
 
     The options for the input apply to both models of a comparison.
     """
-    from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.model_files import load
     from pocketlens.preview import serve_preview
     from pocketlens.preview.inference import MODEL_THREADS
     from pocketlens.preview.threads import wait_for_threads

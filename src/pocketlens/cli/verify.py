@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pocketlens.data import Dataset
     from pocketlens.evaluation import Reading
     from pocketlens.image import InputSpec
+    from pocketlens.model_files import Model
     from pocketlens.prediction import Predictor
 
 
@@ -90,11 +91,12 @@ def verify(
     """
     from pocketlens.conversion.precision.checking import float16_risks
     from pocketlens.conversion.sources import kind_of_file
-    from pocketlens.coreml import load
+    from pocketlens.coreml import CoreMLModel
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.coreml.runtime.emulation import runs_as_graph
     from pocketlens.evaluation import Readings, Tolerance, find_readings
     from pocketlens.evaluation import verify as compare
+    from pocketlens.model_files import load
 
     source = is_source(model)
     if source:
@@ -103,13 +105,13 @@ def verify(
         second_file = load(core_ml_file(other), time_limit=default_time_limit())
         # A Core ML file with an image and no classes may get them by --labels.
         plain = not second_file.classes and not told.given
-        if second_file.interface.image is None or plain:
+        if not _takes_image(second_file) or plain:
             names = told.names()
             _verify_arrays(model, second_file, data, names, agreement, tolerance, json=json)
             return
     elif other is None and not told.given and is_core_ml(model):
         only = load(core_ml_file(model), time_limit=default_time_limit())
-        if only.interface.image is None and runs_as_graph(only):
+        if isinstance(only, CoreMLModel) and not _takes_image(only) and runs_as_graph(only):
             _check_arrays(only, data, json=json)
             return
     if tolerance is not None:
@@ -143,7 +145,9 @@ def verify(
     where = ""
     if found and not found.passed and not told.given:
         where = _first_difference(first, given, images)
-    risks = float16_risks(second, images, layers=json)
+    risks = None
+    if isinstance(second, CoreMLModel):
+        risks = float16_risks(second, images, layers=json)
     if json:
         parity = found.to_dict() if found else {}
         if where:
@@ -178,9 +182,17 @@ def verify(
         raise CheckFailedError(f"{file} reads these images better in another way; {mend}")
 
 
+def _takes_image(model: Model) -> bool:
+    from pocketlens.coreml import CoreMLModel
+
+    if isinstance(model, CoreMLModel):
+        return model.interface.image is not None
+    return model.asset.input_spec is not None
+
+
 def _verify_arrays(
     model: Path,
-    file: CoreMLModel,
+    file: Model,
     data: str | None,
     labels: Sequence[str] | None,
     agreement: float,
@@ -191,13 +203,14 @@ def _verify_arrays(
     """Compare models whose outputs are arrays."""
     from pocketlens.conversion.precision.checking import float16_risks
     from pocketlens.conversion.verifying import verify_arrays
+    from pocketlens.coreml import CoreMLModel
 
-    spec = None if file.interface.image is None else file.input_spec
+    spec = file.input_spec if _takes_image(file) else None
     given = arrays_or_images(data, spec)
     found = verify_arrays(
         model, file, given, labels=labels, tolerance=tolerance, agreement=agreement
     )
-    risks = float16_risks(file, given, layers=json)
+    risks = float16_risks(file, given, layers=json) if isinstance(file, CoreMLModel) else None
     if json:
         print_json({**found.to_dict(), "float16": risks and risks.to_dict()})
     else:
@@ -264,14 +277,18 @@ def _source(model: Path, told: InputOptions, second: Predictor) -> Predictor:
         from pocketlens.recognizer import Recognizer
 
         return told.applied(Recognizer.load(model))
-    from pocketlens.coreml import load
     from pocketlens.coreml.file.time_limit import default_time_limit
+    from pocketlens.model_files import load
 
     return told.applied(load(model, time_limit=default_time_limit()))
 
 
-def _first_difference(source: Predictor, model: CoreMLModel, images: Dataset) -> str:
+def _first_difference(source: Predictor, model: Model, images: Dataset) -> str:
     """The first op of the Core ML file that differs, for the worst image; "" if not known."""
+    from pocketlens.coreml import CoreMLModel
+
+    if not isinstance(model, CoreMLModel):
+        return ""
     from pocketlens.conversion import ImageSource
 
     some = images.images[:: max(1, len(images) // SHOWN)]

@@ -1,4 +1,4 @@
-"""Conversion of trained models to Core ML files: Recognizers, PyTorch, Keras and others.
+"""Conversion of trained models to Core ML or Core AI files: Recognizers, PyTorch, Keras and others.
 
 `sources` lists what can be converted. A Core ML file can be written again with another input or
 other labels.
@@ -21,6 +21,7 @@ from pocketlens.conversion.precision.mixed import Mixed, Precision
 from pocketlens.conversion.source_kinds import ArraySource, ImageSource, SourceOptions
 from pocketlens.conversion.sources import open_source
 from pocketlens.conversion.verifying import verify_arrays
+from pocketlens.coreai import CoreAIModel
 from pocketlens.coreml import CoreMLModel
 from pocketlens.errors import OptionError, did_you_mean
 from pocketlens.files import temporary_folder
@@ -87,10 +88,12 @@ def convert(
             second one. They are probabilities if the network computes them with a softmax or
             sigmoid. Or a `CoreMLModel` that `with_input` changed: its file is written again and
             reads its images in that way.
-        path: The output file. A name without the suffix `.mlpackage` or `.mlmodel` gets that of the
-            format.
-        format: `mlpackage` (ML Program, iOS 16 and later) or `mlmodel` (NeuralNetwork, iOS 13 and
-            later). None: according to the suffix of `path`, `mlpackage` without one.
+        path: The output file. A name without the suffix `.mlpackage`, `.mlmodel` or `.aimodel`
+            gets that of the format.
+        format: `mlpackage` (ML Program, iOS 16 and later), `mlmodel` (NeuralNetwork, iOS 13 and
+            later) or, experimental, `aimodel` (Core AI, iOS 27 and later; PyTorch and Keras
+            networks only, see the guide). None: according to the suffix of `path`, `mlpackage`
+            without one.
         precision: `float16` or `float32`: of the arithmetic in an ML Program, of the stored weights
             in a NeuralNetwork. `mixed`, for an ML Program only: float16, except for the ops that
             need float32 on `data`; `inspect` lists them, under `org.pocketlens.float32_ops`. A
@@ -130,6 +133,11 @@ def convert(
         MissingExtraError: The package of the model is not installed.
     """
     target, kind = _target(Path(path), format)
+    if isinstance(model, CoreAIModel) or (kind == "aimodel" and isinstance(model, CoreMLModel)):
+        raise OptionError(
+            f"the network of {model.path} is not converted again; expected the model that it was "
+            "made from"
+        )
     if isinstance(model, CoreMLModel):
         if sizes or any(each is not None for each in (labels, input_spec, head, inputs)):
             raise OptionError(
@@ -153,6 +161,10 @@ def convert(
             "--precision float32"
         )
     check_target(target, force=force)
+    if kind == "aimodel":
+        from pocketlens.coreai.installed import require_core_ai
+
+        require_core_ai("coreai", "coreai_torch", purpose="the format aimodel")
     source = model
     if not isinstance(model, (ArraySource, ImageSource)):
         names = None if labels is None else read_labels(labels)
@@ -167,6 +179,18 @@ def convert(
             ),
         )
 
+    if kind == "aimodel":
+        from pocketlens.conversion.core_ai.converting import convert_to_core_ai
+
+        return convert_to_core_ai(
+            source,
+            target,
+            precision=precision,
+            metadata=metadata or ModelMetadata(),
+            data=data,
+            check=check,
+            force=force,
+        )
     if precision == "mixed" and not source.halves:
         raise OptionError(
             "precision mixed is for networks: this model computes with float64 in any case; leave "

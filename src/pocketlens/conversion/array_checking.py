@@ -14,9 +14,10 @@ from pocketlens.conversion.checking import (
     FLOAT32,
     NO_CHECK,
     loaded,
+    opened,
     run_error,
 )
-from pocketlens.conversion.core_ml_arrays import CoreMLArrays
+from pocketlens.conversion.model_arrays import as_arrays
 from pocketlens.conversion.source_kinds import ArraySource
 from pocketlens.errors import (
     CheckFailedError,
@@ -28,6 +29,7 @@ from pocketlens.errors import (
     UnsupportedModelError,
 )
 from pocketlens.evaluation.arrays import Arrays, OutputDifference, difference, label_difference
+from pocketlens.model_files import is_core_ai
 
 __all__ = ["HALF_TOLERANCE", "check_array_file", "made_up_cases"]
 
@@ -122,7 +124,7 @@ def _cases(source: ArraySource) -> list[_Case]:
 
 def _run(file: Path, source: ArraySource, cases: Sequence[_Case]) -> list[Outputs]:
     try:
-        model = CoreMLArrays(loaded(file), rows=source.rows)
+        model = as_arrays(opened(file), rows=source.rows)
         if missing := [name for name in source.outputs if name not in model.outputs]:
             raise CheckFailedError(
                 f"the converted file has no output {missing[0]!r}; it has: "
@@ -160,6 +162,11 @@ def _share(each: OutputDifference) -> float:
     return each.share if each.equal is None else 1 - each.equal
 
 
+def _first_difference(file: Path, source: ArraySource, case: _Case) -> str:
+    """Where a Core ML file begins to differ; of a Core AI model it is not known."""
+    return "" if is_core_ai(file) else source.first_difference(loaded(file), case.arrays)
+
+
 def _check_exact(file: Path, source: ArraySource, cases: Sequence[_Case]) -> None:
     got = _run(file, source, cases)
     for case, outputs in zip(cases, got, strict=True):
@@ -172,7 +179,7 @@ def _check_exact(file: Path, source: ArraySource, cases: Sequence[_Case]) -> Non
                 wrong = found.share > source.tolerance
             # A model that rounds, sorts or divides by almost nothing amplifies rounding errors.
             if wrong and found.share > 10 * _noise(source, case, name):
-                at = source.first_difference(loaded(file), case.arrays)
+                at = _first_difference(file, source, case)
                 raise CheckFailedError(
                     f"the converted file differs from its source: for {case.name}, "
                     f"{_text(name, want, outputs[name], found)}{'; ' if at else ''}{at}; nothing "
@@ -245,7 +252,7 @@ def _drift(
     ]
     advice = f"nothing was written; use {finer}, or {NO_CHECK}"
     if spoiled:
-        at = source.first_difference(loaded(file), _worst_case(source, cases, got).arrays)
+        at = _first_difference(file, source, _worst_case(source, cases, got))
         raise CheckFailedError(
             "float16 is too small for this model: the converted file returns values of "
             f"{spoiled[0]!r} that are not finite; {at}{'; ' if at else ''}{advice}"

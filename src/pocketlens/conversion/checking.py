@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens import model_files
 from pocketlens.conversion.metadata import IMAGE_FEATURE, PROBABILITIES_FEATURE
 from pocketlens.conversion.probes import probe_images
 from pocketlens.conversion.source_kinds import ImageSource
@@ -21,7 +23,10 @@ from pocketlens.errors import (
 )
 from pocketlens.heads import Head
 
-__all__ = ["FLOAT32", "NO_CHECK", "check_file", "loaded", "run_error"]
+if TYPE_CHECKING:
+    from pocketlens.model_files import Model
+
+__all__ = ["FLOAT32", "NO_CHECK", "check_file", "loaded", "opened", "run_error"]
 
 NO_CHECK = "pass check=False (--no-check) to write the file anyway"
 
@@ -125,7 +130,9 @@ def _check_exact(
         return
     worst = int(unexplained.argmax())
     label = int(np.abs(got[worst] - want[worst]).argmax())
-    found = reference.first_difference(loaded(file), images[worst], want[worst])
+    found = "no single op could be identified"
+    if not model_files.is_core_ai(file):
+        found = reference.first_difference(loaded(file), images[worst], want[worst])
     raise CheckFailedError(
         f"the converted file differs from its source: for {names[worst]}, the probability of "
         f"{reference.classes[label]!r} is {got[worst, label]:.4g} instead of "
@@ -139,9 +146,14 @@ def loaded(file: Path) -> CoreMLModel:
     return load(file, time_limit=default_time_limit())
 
 
+def opened(file: Path) -> Model:
+    """A Core ML or Core AI file as it runs here."""
+    return model_files.load(file, time_limit=default_time_limit())
+
+
 def _predicted(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     try:
-        return loaded(file).probabilities(images)
+        return opened(file).probabilities(images)
     except (UnsupportedModelError, ModelFileError, FeatureError) as error:
         raise run_error(file, error) from error
 
@@ -213,7 +225,9 @@ def _drift(
     """What rounding to float16 changes."""
     finite = np.isfinite(got).all(axis=1)
     if not finite.all():
-        found = reference.first_overflow(loaded(file), images[int(finite.argmin())])
+        found = ""
+        if not model_files.is_core_ai(file):
+            found = reference.first_overflow(loaded(file), images[int(finite.argmin())])
         raise CheckFailedError(
             "float16 is too small for this network: the converted file returns values that are "
             f"not finite for {int((~finite).sum())} of {len(images)} test images{found}; nothing "

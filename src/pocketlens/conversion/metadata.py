@@ -20,6 +20,7 @@ __all__ = [
     "ModelMetadata",
     "describe",
     "describe_arrays",
+    "model_text",
 ]
 
 IMAGE_FEATURE = "image"
@@ -88,7 +89,7 @@ def describe(
     }
     for feature in (*description.input, *description.output):
         feature.shortDescription = texts[feature.name]
-    about = _write(description, metadata, _model_text(labels))
+    about = _write(description, metadata, model_text(labels))
     about.userDefined[INPUT_SPEC_KEY] = input_spec.to_json()
     if thresholds:
         about.userDefined[THRESHOLDS_KEY] = thresholds.to_json()
@@ -144,6 +145,7 @@ def _label_text(labels: Sequence[str]) -> str:
     return f"{text} '{NOTHING}': none of the others is in view." if NOTHING in labels else text
 
 
-def _model_text(labels: Sequence[str]) -> str:
+def model_text(labels: Sequence[str]) -> str:
+    """What a classifier does, if nothing else is said."""
     shown = ", ".join(labels[:10])
     return f"Distinguishes {len(labels)} classes: {shown}{', …' if len(labels) > 10 else ''}."

@@ -9,12 +9,13 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from pocketlens.coreai.asset import PROGRAM, SUFFIX
 from pocketlens.errors import OutputExistsError
 from pocketlens.files import aside
 
 __all__ = ["Format", "check_target", "write_model"]
 
-Format: TypeAlias = Literal["mlpackage", "mlmodel"]
+Format: TypeAlias = Literal["mlpackage", "mlmodel", "aimodel"]
 
 _AUTHOR = "com.apple.CoreML"
 _MANIFEST = "Manifest.json"
@@ -25,18 +26,19 @@ def check_target(target: Path, *, force: bool) -> None:
 
     Args:
         target: The output.
-        force: Allow an existing Core ML file to be replaced.
+        force: Allow an existing model to be replaced.
 
     Raises:
         OutputExistsError: `target` exists and `force` is not set, or it is a folder that is not a
-            Core ML package, which is never replaced.
+            model package, which is never replaced.
     """
     if not target.exists():
         return
-    if target.is_dir() and any(target.iterdir()) and not (target / _MANIFEST).is_file():
+    core_ai = target.suffix == SUFFIX
+    kind, part = ("Core AI model", PROGRAM) if core_ai else ("Core ML package", _MANIFEST)
+    if target.is_dir() and any(target.iterdir()) and not (target / part).is_file():
         raise OutputExistsError(
-            f"{target} is a folder but not a Core ML package (it has no {_MANIFEST}); "
-            "choose another output"
+            f"{target} is a folder but not a {kind} (it has no {part}); choose another output"
         )
     if not force:
         raise OutputExistsError(f"{target} exists; choose another output or pass --force")

@@ -1,4 +1,4 @@
-"""Compare a Core ML file from arrays to arrays with its source, on data of the user."""
+"""Compare a model file from arrays to arrays with its source, on data of the user."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pocketlens.conversion.array_checking import HALF_TOLERANCE, made_up_cases
 from pocketlens.conversion.array_probes import probe_arrays
+from pocketlens.conversion.core_ai.arrays import CoreAIArrays
 from pocketlens.conversion.core_ml_arrays import CoreMLArrays
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.metadata import PROBABILITIES_FEATURE
+from pocketlens.conversion.model_arrays import as_arrays
 from pocketlens.conversion.source_kinds import ArraySource, SourceOptions
 from pocketlens.conversion.sources import open_source
-from pocketlens.coreml import CoreMLModel, load
+from pocketlens.coreai import CoreAIModel
+from pocketlens.coreml import CoreMLModel
 from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.errors import OptionError
 from pocketlens.evaluation.array_files import load_arrays
@@ -27,12 +30,17 @@ from pocketlens.evaluation.arrays import (
     split_cases,
 )
 
+if TYPE_CHECKING:
+    from pocketlens.model_files import Model
+
 __all__ = ["verify_arrays"]
+
+MODEL_FILES = (".mlpackage", ".mlmodel", ".aimodel")
 
 
 def verify_arrays(
     source: Any,
-    model: CoreMLModel | str | os.PathLike[str],
+    model: CoreMLModel | CoreAIModel | str | os.PathLike[str],
     data: Arrays | str | os.PathLike[str] | None = None,
     *,
     inputs: Any = None,
@@ -43,9 +51,9 @@ def verify_arrays(
     """Compare a Core ML file with arrays as outputs with the model that it was converted from.
 
     Args:
-        source: What `convert` takes, the path of a file or a model in memory; or another Core ML
-            file.
-        model: The Core ML file.
+        source: What `convert` takes, the path of a file or a model in memory; or another Core ML or
+            Core AI file.
+        model: The Core ML or Core AI file.
         data: An array for each input by its name; of an image, `(N, H, W, C)` uint8 that fits the
             InputSpec. Or the path of an `.npz`, `.npy` or `.csv` file or of a folder of them. None:
             made-up arrays or images.
@@ -61,9 +69,9 @@ def verify_arrays(
         DataError: The data cannot be read, or do not fit the model.
         ConversionError: As in `convert`.
     """
-    file = model if isinstance(model, CoreMLModel) else _loaded(model)
+    file = model if isinstance(model, (CoreMLModel, CoreAIModel)) else _loaded(model)
     first = _opened(source, file, inputs, labels)
-    second = CoreMLArrays(file, rows=first.rows)
+    second = as_arrays(file, rows=first.rows)
     if tolerance is None:
         exact = isinstance(first, ArraySource) and not first.halves
         tolerance = first.tolerance if exact else HALF_TOLERANCE  # type: ignore[attr-defined]
@@ -71,18 +79,18 @@ def verify_arrays(
     found = compare_arrays(
         first, second, cases, tolerance=tolerance, agreement=agreement, made_up=data is None
     )
-    if found.passed or not isinstance(first, ArraySource):
+    if found.passed or not isinstance(first, ArraySource) or isinstance(file, CoreAIModel):
         return found
     return replace(found, note=first.first_difference(file, _worst_case(first, second, cases)))
 
 
-def _opened(source: Any, file: CoreMLModel, inputs: Any, labels: Any) -> ArrayModel:
+def _opened(source: Any, file: Model, inputs: Any, labels: Any) -> ArrayModel:
     if isinstance(source, ArrayModel):
         return source
-    if isinstance(source, (str, os.PathLike)) and Path(source).suffix in (".mlpackage", ".mlmodel"):
+    if isinstance(source, (str, os.PathLike)) and Path(source).suffix in MODEL_FILES:
         source = _loaded(source)
-    if isinstance(source, CoreMLModel):
-        return CoreMLArrays(source, rows=True)
+    if isinstance(source, (CoreMLModel, CoreAIModel)):
+        return as_arrays(source, rows=True)
     options = _options(source, file, inputs, None if labels is None else read_labels(labels))
     opened = open_source(source, options)
     if isinstance(opened, ArraySource) and options.labels is None and _numbered(opened, file):
@@ -93,10 +101,12 @@ def _opened(source: Any, file: CoreMLModel, inputs: Any, labels: Any) -> ArrayMo
 
 
 def _options(
-    source: Any, file: CoreMLModel, inputs: Any, labels: tuple[str, ...] | None
+    source: Any, file: Model, inputs: Any, labels: tuple[str, ...] | None
 ) -> SourceOptions:
     """What was said about the source when the file was made, as far as the file shows it."""
     options = SourceOptions(inputs=inputs, labels=labels)
+    if isinstance(file, CoreAIModel):
+        return _core_ai_options(source, file, options)
     network = PROBABILITIES_FEATURE in (each.name for each in file.interface.outputs)
     if labels is None and network:
         options = replace(options, labels=file.classes)
@@ -115,14 +125,28 @@ def _options(
     return options
 
 
-def _numbered(source: ArraySource, file: CoreMLModel) -> bool:
+def _core_ai_options(source: Any, file: CoreAIModel, options: SourceOptions) -> SourceOptions:
+    if options.labels is None and file.classes:
+        options = replace(options, labels=file.classes)
+    if file.asset.input_spec is not None:
+        return replace(options, takes="image", input_spec=file.input_spec)
+    if options.inputs is None and str(source).lower().endswith((".keras", ".h5", ".hdf5")):
+        options = replace(options, inputs={each.name: each for each in CoreAIArrays(file).inputs})
+    return replace(options, takes="array") if options.labels is not None else options
+
+
+def _numbered(source: ArraySource, file: Model) -> bool:
     """Whether the classes are numbers in the source, and have names in the file."""
+    if isinstance(file, CoreAIModel):
+        return False
     numbers = all(isinstance(each, int) for each in source.labels)
     named = all(isinstance(each, str) for each in file.labels)
     return bool(source.labels) and numbers and named and len(source.labels) == len(file.labels)
 
 
-def _loaded(path: str | os.PathLike[str]) -> CoreMLModel:
+def _loaded(path: str | os.PathLike[str]) -> Model:
+    from pocketlens.model_files import load
+
     return load(path, time_limit=default_time_limit())
 
 

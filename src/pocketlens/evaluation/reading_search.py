@@ -140,7 +140,8 @@ class Search:
         self.predictor = predictor
         self.data = data
         self.names = np.array([data.classes[label] for label in data.labels], object)
-        self.adaptable = type(predictor).with_input is not Predictor.with_input
+        overridden = type(predictor).with_input is not Predictor.with_input
+        self.adaptable = overridden and predictor.adaptable
         self.tried = 0
 
     def best(self, given: Found) -> Found:

@@ -6,21 +6,15 @@ arrives, and have limits on time and memory. One that exceeds them is killed, an
 next file.
 
 This module is also the program of these processes (`python -m pocketlens.preview.decoders`). A
-request is a line of JSON and the file's content; so is the answer. The process ends with its input.
+request has the file's content as its bytes.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +24,7 @@ from pocketlens.decoding import decoding
 from pocketlens.errors import ImageError
 from pocketlens.image import InputSpec, decoded_side, open_image, prepare
 from pocketlens.image_files import read_image_file
+from pocketlens.processes import Answer, Process, ProcessEndedError, limit_memory, serve
 
 __all__ = [
     "CORRECTION_SIDE",
@@ -154,8 +149,8 @@ class Decoders:
         with self._lock:
             self._closed = True
             for decoder in self._all:
-                decoder.process.kill()
-                decoder.process.wait()
+                decoder.process.child.kill()
+                decoder.process.child.wait()
 
     def _ask(self, request: dict[str, Any], content: bytes) -> bytes:
         with self._free:
@@ -163,13 +158,13 @@ class Decoders:
             try:
                 answer = decoder.ask(request, content)
             except ImageError:
-                if decoder.process.poll() is None:
+                if decoder.process.alive:
                     self._give_back(decoder)
                 else:
                     self._forget(decoder)
                 raise
             except BaseException:
-                decoder.process.kill()
+                decoder.process.end()
                 self._forget(decoder)
                 raise
             self._give_back(decoder)
@@ -181,7 +176,7 @@ class Decoders:
                 raise ImageError("the preview has been stopped")
             while self._idle:
                 decoder = self._idle.pop()
-                if decoder.process.poll() is None:
+                if decoder.process.alive:
                     return decoder
                 self._all.discard(decoder)
             try:
@@ -199,7 +194,7 @@ class Decoders:
             self._idle.append(decoder)
 
     def _forget(self, decoder: _Decoder) -> None:
-        decoder.process.wait()
+        decoder.process.child.wait()
         with self._lock:
             self._all.discard(decoder)
 
@@ -208,19 +203,7 @@ class _Decoder:
     """One process."""
 
     def __init__(self) -> None:
-        import pocketlens
-
-        source = str(Path(pocketlens.__file__).parents[1])
-        paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-        # A session of its own: Ctrl-C reaches only this process, which then ends the others.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,
-        )
+        self.process = Process(__name__)
 
     def ask(self, request: dict[str, Any], content: bytes) -> bytes:
         """Send a request and wait for the answer; after an error, the process may have ended.
@@ -228,45 +211,16 @@ class _Decoder:
         Raises:
             ImageError: The image cannot be read, or exceeds a limit.
         """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        timer = threading.Timer(MAX_SECONDS, self.process.kill)
-        timer.daemon = True
-        timer.start()
         try:
-            _send(self.process.stdin, request, content)
-            answer = _receive(self.process.stdout)
-        except OSError:  # the process has ended
-            answer = None
-        finally:
-            timer.cancel()
-        if answer is None:
-            self.process.kill()
-            self.process.wait()
+            result, data = self.process.ask(request, content, seconds=MAX_SECONDS, most=MAX_MEMORY)
+        except ProcessEndedError as error:
             raise ImageError(
                 f"the image took more than {MAX_SECONDS:.0f} seconds or "
                 f"{MAX_MEMORY >> 30} GiB of memory to decode; save it again with an image editor"
-            )
-        result, data = answer
+            ) from error
         if "error" in result:
             raise ImageError(result["error"])
         return data
-
-
-def _send(stream: Any, head: dict[str, Any], data: bytes) -> None:
-    stream.write(json.dumps({**head, "size": len(data)}).encode() + b"\n")
-    stream.write(data)
-    stream.flush()
-
-
-def _receive(stream: Any) -> tuple[dict[str, Any], bytes] | None:
-    """A head and its data; None at the end of the stream."""
-    line = stream.readline()
-    if not line.endswith(b"\n"):
-        return None
-    head = json.loads(line)
-    data = stream.read(head["size"])
-    return (head, data) if len(data) == head["size"] else None
 
 
 def prepared(content: bytes, specs: Sequence[InputSpec], limit: Limit) -> list[NDArray[np.uint8]]:
@@ -297,20 +251,13 @@ def _answer(request: dict[str, Any], content: bytes) -> bytes:
     return b"".join(array.tobytes() for array in arrays)
 
 
-def main() -> None:
-    """Answer requests until the input ends."""
-    with suppress(ImportError, OSError, ValueError):  # Windows, or a system without this limit
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    while (request := _receive(sys.stdin.buffer)) is not None:
-        head, content = request
-        try:
-            result, data = {}, _answer(head, content)
-        except ImageError as error:
-            result, data = {"error": str(error)}, b""
-        _send(sys.stdout.buffer, result, data)
+def _reply(request: dict[str, Any], content: bytes) -> Answer:
+    try:
+        return {}, _answer(request, content)
+    except ImageError as error:
+        return {"error": str(error)}, b""
 
 
 if __name__ == "__main__":
-    main()
+    limit_memory(MAX_MEMORY)
+    serve(_reply)

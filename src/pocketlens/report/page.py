@@ -303,7 +303,7 @@ def _declared(run: Run) -> dict[str, Any] | None:
     """The description of the Core ML file, read from the file itself."""
     if run.model is None:
         return None
-    from pocketlens.coreml import inspect
+    from pocketlens.model_files import inspect
 
     return inspect(run.model)
 

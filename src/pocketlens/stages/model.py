@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketlens.errors import AppError, CheckFailedError, UnsupportedModelError
@@ -23,8 +24,8 @@ from pocketlens.run_folder import Check, read_run
 from pocketlens.stages.work import LARGE, Work
 
 if TYPE_CHECKING:
-    from pocketlens.coreml import CoreMLModel
     from pocketlens.data import Dataset
+    from pocketlens.prediction import Predictor
 
 __all__ = ["ModelStages"]
 
@@ -36,13 +37,15 @@ class ModelStages(Work):
     """Convert the network, check the file, and write the app, the website and the report."""
 
     def convert(self) -> None:
+        self._convert(self.model)
+
+    def _convert(self, target: Path) -> None:
         from pocketlens.conversion import ModelMetadata, convert
 
         model = self.recipe.model
         convert(
             self.recognizer,
-            self.model,
-            format=model.format,
+            target,
             precision=model.precision,
             metadata=ModelMetadata(model.author, model.license, model.version, model.description),
             data=self.test_set if model.precision == "mixed" else None,
@@ -52,9 +55,9 @@ class ModelStages(Work):
         )
 
     def verify(self) -> None:
-        from pocketlens.coreml import load
         from pocketlens.coreml.file.time_limit import default_time_limit
         from pocketlens.evaluation.parity import verify
+        from pocketlens.model_files import load
         from pocketlens.report.app_screen import draw_app_screen
 
         started = time.perf_counter()
@@ -90,7 +93,7 @@ class ModelStages(Work):
             return ""
         return f"; try float32: {float32_command(self.folder)}"
 
-    def explain(self, model: CoreMLModel) -> None:
+    def explain(self, model: Predictor) -> None:
         """Draw why images are misread, and which training images are similar to them."""
         from pocketlens.report.mistake_figures import draw_confusions, draw_explained
         from pocketlens.training.features import Embedder
@@ -107,7 +110,7 @@ class ModelStages(Work):
             self.figures / "confusions.png",
         )
 
-    def show_nothing(self, model: CoreMLModel) -> None:
+    def show_nothing(self, model: Predictor) -> None:
         """Test the Core ML file on simulated photos, and on scenes with nothing in view."""
         from pocketlens.evaluation.robustness import run_suite
         from pocketlens.report.suite_figures import draw_rejection
@@ -123,9 +126,12 @@ class ModelStages(Work):
     def app(self) -> None:
         from pocketlens.app import create_app
 
-        options = self.recipe.app
+        options, model = self.recipe.app, self.model
+        if self.recipe.model.format == "aimodel":  # Vision takes Core ML models only
+            model = model.with_suffix(".mlpackage")
+            self._convert(model)
         create_app(
-            self.model,
+            model,
             self.folder / APP,
             name=options.name,
             bundle_id=options.bundle_id,

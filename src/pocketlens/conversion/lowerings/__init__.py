@@ -12,6 +12,7 @@ from pocketlens.conversion.lowerings import (  # noqa: F401 - they register thei
     norms,
     pools,
     resizes,
+    views,
 )
 from pocketlens.conversion.lowerings.registry import LOWERINGS
 from pocketlens.conversion.lowerings.replacing import inline, lower, trace

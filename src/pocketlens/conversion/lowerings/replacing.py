@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,16 +19,23 @@ _SIZES = (32, 48)
 """Dimensions of any size are tried with these; a lowering must be the same for both."""
 
 
-def lower(program: torch.export.ExportedProgram) -> None:
+def lower(
+    program: torch.export.ExportedProgram,
+    lowerings: Mapping[Any, Callable[..., Any]] = LOWERINGS,
+) -> None:
     """Replace, in place, the nodes for whose op there is a lowering.
+
+    Args:
+        program: Whose nodes are replaced.
+        lowerings: The lowering of each op.
 
     Raises:
         ConversionError: A lowering needs the size of a dimension that may have any.
     """
     module = program.graph_module
     for node in list(module.graph.nodes):
-        if node.op == "call_function" and node.target in LOWERINGS:
-            traced = _traced(LOWERINGS[node.target], node)
+        if node.op == "call_function" and node.target in lowerings:
+            traced = _traced(lowerings[node.target], node)
             if traced is None:
                 continue
             result, name = inline(module, traced, _tensors(node), node), node.name

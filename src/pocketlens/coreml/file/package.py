@@ -243,6 +243,11 @@ def open_model(
         raise ModelFileError(
             f"{path} does not exist; expected a Core ML file (.mlpackage or .mlmodel)"
         )
+    if path.suffix.lower() == ".aimodel":
+        raise UnsupportedModelError(
+            f"{path} is a Core AI model; a Core ML file is expected here: convert its source with "
+            "--format mlpackage"
+        )
     if path.is_dir():
         message, size = _specification_of(path)
     else:
