@@ -20,7 +20,7 @@ from pocketlens.web.engines import choose_engine
 from pocketlens.web.lowerings import LOWERINGS
 from pocketlens.web.network import network_file
 from pocketlens.web.program import Program
-from web.graphs import ints, network, resized, rng, weights
+from web.graphs import floats, ints, network, resized, rng, weights
 from web.network_cases import CASES
 from web.page_modules import answers
 
@@ -75,6 +75,23 @@ def test_rounding_to_float16_is_exact(tmp_path: Path) -> None:
         want = given.astype(np.float16).astype(np.float32)
     # np.array reads the text "Infinity", which JSON has no number for.
     np.testing.assert_array_equal(np.array([float(each) for each in found], np.float32), want)
+
+
+def test_a_result_that_is_no_number_stays_one(tmp_path: Path) -> None:
+    half: Any = {"to": onnx.TensorProto.FLOAT16}
+    clipped: Any = ("Clip", [0, floats(-1).reshape(()), floats(1).reshape(())], {})
+    log: Any = ("Log", ["x"], {})
+    models = [
+        network(log, clipped),
+        network(log, ("Cast", [0], half)),
+        network(log, clipped, ("Cast", [1], half)),
+    ]
+    files = {str(number): network_file(model, "m") for number, model in enumerate(models)}
+    given = [[-1.0] * 297]
+    found = answers(
+        [{"kind": "network", "file": name, "inputs": given} for name in files], tmp_path, files
+    )
+    assert found == [[["NaN"] * 297]] * len(models)
 
 
 def test_weights_are_stored_as_float16_only_if_nothing_is_lost() -> None:

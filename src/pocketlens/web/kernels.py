@@ -9,7 +9,8 @@ in ascending order, and the last columns before the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from pocketlens.web.wasm import Function, Instruction, module
 
@@ -20,6 +21,9 @@ ROWS, COLUMNS = 4, 8
 
 LANES = 4
 VECTORS = COLUMNS // LANES
+
+Load: TypeAlias = Callable[[int], list[Instruction]]
+"""Instructions that load the inputs of a vector of outputs, by its number, into `values`."""
 
 
 def kernels() -> bytes:
@@ -128,71 +132,106 @@ def _convolve() -> Function:
     )
 
 
-def _depthwise() -> Function:
-    """A depthwise convolution of one channel, 4 outputs of a row at a time."""
-    parameters = ["x", "taps", "tap_count", "weights", "rows", "columns", "row", "stride", "out"]
-    scalars = ["tap", "w", "line", "column", "left", "o", "place"]
-    address = ("i32.add", _get("place"), ("i32.load", 0, _get("tap")))
-    together: list[Instruction] = [_set("values", ("v128.load", 0, address))]
-    apart: list[Instruction] = [
-        _set("address", address),
-        _set("values", ("v128.load32_zero", 0, _get("address"))),
-    ]
-    for lane in range(1, LANES):
-        apart += [
-            _step("address", "stride"),
-            _set("values", ("v128.load32_lane", 0, lane, _get("address"), _get("values"))),
-        ]
+EVEN = [byte for lane in range(0, 2 * LANES, 2) for byte in range(4 * lane, 4 * lane + 4)]
+"""The bytes of every other float32 of two vectors."""
 
-    def outputs(load: Sequence[Instruction]) -> list[Instruction]:
-        product = ("f32x4.mul", ("v128.load32_splat", 0, _get("w")), _get("values"))
+WIDE = 4
+"""Vectors of a row that a depthwise convolution computes at once."""
+
+
+def _depthwise() -> Function:
+    """A depthwise convolution of one channel, 16 and then 4 outputs of a row at a time."""
+    parameters = ["x", "taps", "tap_count", "weights", "rows", "columns", "row", "stride", "out"]
+    scalars = ["tap", "w", "line", "column", "left", "o", "place", "address", "next"]
+
+    def adjacent(vector: int) -> list[Instruction]:
+        return [_set("values", ("v128.load", 16 * vector, _get("address")))]
+
+    def every_other(vector: int) -> list[Instruction]:
+        halves = [("v128.load", 32 * vector + 16 * half, _get("address")) for half in range(2)]
+        return [_set("values", ("i8x16.shuffle", EVEN, *halves))]
+
+    def scattered(_: int) -> list[Instruction]:
+        lanes = [
+            _set("next", _get("address")),
+            _set("values", ("v128.load32_zero", 0, _get("next"))),
+        ]
+        for lane in range(1, LANES):
+            lanes += [
+                _step("next", "stride"),
+                _set("values", ("v128.load32_lane", 0, lane, _get("next"), _get("values"))),
+            ]
+        return lanes
+
+    def outputs(load: Load, vectors: int) -> list[Instruction]:
+        product = ("f32x4.mul", _get("weight"), _get("values"))
+        products = [
+            each
+            for v in range(vectors)
+            for each in (*load(v), _set(f"sum{v}", ("f32x4.add", _get(f"sum{v}"), product)))
+        ]
+        tap: list[Instruction] = [
+            _set("address", ("i32.add", _get("place"), ("i32.load", 0, _get("tap")))),
+            _set("weight", ("v128.load32_splat", 0, _get("w"))),
+            *products,
+            _move("tap", 4),
+            _move("w", 4),
+        ]
+        step = ("i32.mul", _get("stride"), ("i32.const", vectors * LANES))
         return [
             _set("tap", _get("taps")),
             _set("w", _get("weights")),
-            _set("sum", _get("start")),
-            *_repeat(
-                "left",
-                _get("tap_count"),
-                [
-                    *load,
-                    _set("sum", ("f32x4.add", _get("sum"), product)),
-                    _move("tap", 4),
-                    _move("w", 4),
-                ],
-            ),
-            ("v128.store", 0, _get("o"), _get("sum")),
-            _move("o", 4 * LANES),
-            _set("place", _add("place", ("i32.mul", _get("stride"), ("i32.const", LANES)))),
+            *(_set(f"sum{v}", _get("start")) for v in range(vectors)),
+            *_repeat("left", _get("tap_count"), tap),
+            *(("v128.store", 16 * v, _get("o"), _get(f"sum{v}")) for v in range(vectors)),
+            _move("o", 16 * vectors),
+            _set("place", _add("place", step)),
         ]
 
-    def image(load: Sequence[Instruction]) -> list[Instruction]:
+    def image(load: Load, wide: int = WIDE) -> list[Instruction]:
+        size = wide * LANES
+        many = ("i32.and", _get("columns"), ("i32.const", -size))
+        rest = ("i32.and", _get("columns"), ("i32.const", size - 1))
         line = [
             _set("place", _get("x")),
             _set("o", _get("out")),
-            *_repeat("column", _get("columns"), outputs(load), step=LANES),
+            *_repeat("column", many, outputs(load, wide), step=size),
+            *_repeat("column", rest, outputs(load, 1), step=LANES),
             _step("x", "row"),
             _set("out", _add("out", ("i32.mul", _get("columns"), ("i32.const", 4)))),
         ]
         return _repeat("line", _get("rows"), line)
 
-    is_adjacent = ("i32.eq", _get("stride"), ("i32.const", 4))
+    def has_stride(count: int) -> Instruction:
+        return ("i32.eq", _get("stride"), ("i32.const", 4 * count))
+
     body: list[Instruction] = [
         _set("start", ("f32x4.splat", _get("bias"))),
-        ("if", is_adjacent, image(together), image(apart)),
+        (
+            "if",
+            has_stride(1),
+            image(adjacent),
+            [("if", has_stride(2), image(every_other), image(scattered, wide=1))],
+        ),
     ]
     return Function(
         "depthwise",
         dict.fromkeys(parameters, "i32") | {"bias": "f32"},
-        dict.fromkeys([*scalars, "address"], "i32")
-        | dict.fromkeys(["sum", "start", "values"], "v128"),
+        dict.fromkeys(scalars, "i32")
+        | dict.fromkeys(["start", "values", "weight"], "v128")
+        | dict.fromkeys([f"sum{v}" for v in range(WIDE)], "v128"),
         body,
     )
 
 
 def _limit() -> Function:
-    """Limit values to [low, high], and round them to float16 if `half` is not 0."""
+    """Limit values to [low, high], then round them to float16 if `half` is not 0.
+
+    If it is 1, the limits are float16 numbers, so no result is infinite.
+    """
     each: Instruction = ("v128.load", 0, _get("x"))
-    limited = ("f32x4.min", ("f32x4.max", each, _get("lows")), _get("highs"))
+    # NaN stays NaN: of the two operands, these give the first one if a comparison is false.
+    limited = ("f32x4.pmin", ("f32x4.pmax", each, _get("lows")), _get("highs"))
 
     def values(rounding: Sequence[Instruction]) -> list[Instruction]:
         return _repeat(
@@ -207,59 +246,45 @@ def _limit() -> Function:
             step=LANES,
         )
 
+    is_bounded = ("i32.eq", _get("half"), ("i32.const", 1))
+    rounded: Instruction = (
+        "if",
+        is_bounded,
+        values(_rounding(infinite=False)),
+        values(_rounding(infinite=True)),
+    )
     body: list[Instruction] = [
         _set("lows", ("f32x4.splat", _get("low"))),
         _set("highs", ("f32x4.splat", _get("high"))),
-        ("if", _get("half"), values(_rounding()), values([])),
+        ("if", _get("half"), [rounded], values([])),
     ]
     return Function(
         "limit",
         {"x": "i32", "count": "i32", "low": "f32", "high": "f32", "half": "i32"},
-        {"left": "i32", "lows": "v128", "highs": "v128", "value": "v128", "size": "v128"},
+        {"left": "i32", **dict.fromkeys(["lows", "highs", "value", "magic", "near"], "v128")},
         body,
     )
 
 
-def _rounding() -> list[Instruction]:
+def _rounding(*, infinite: bool) -> list[Instruction]:
     """Round `value` to the nearest float16, ties to even, as IEEE 754 says.
 
-    From 2**-14 on, 13 bits of the fraction are rounded away by an integer addition. Below, the
-    spacing is 2**-24, that of float32 numbers next to 0.75. From 65520 on, the result is infinite.
+    Adding 1.5 · 2**13 times its power of two leaves as many bits of its fraction as float16 has;
+    float32 addition rounds ties to even. Below 2**-14, the spacing of float16 is that of 2**-14.
+    From 65520 on, the result is infinite. NaN stays NaN.
     """
-    magic = ("f32x4.splat", ("f32.const", 0.75))
+    power = ("v128.and", _get("value"), ("i32x4.splat", ("i32.const", 0x7F800000)))
+    spaced = ("f32x4.pmax", power, ("f32x4.splat", ("f32.const", 2.0**-14)))
     sign = ("v128.and", _get("value"), ("i32x4.splat", ("i32.const", -(2**31))))
-    odd = (
-        "v128.and",
-        ("i32x4.shr_u", _get("size"), ("i32.const", 13)),
-        ("i32x4.splat", ("i32.const", 1)),
-    )
-    up = ("i32x4.add", ("i32x4.splat", ("i32.const", 0xFFF)), odd)
-    large = (
-        "v128.and",
-        ("i32x4.add", _get("size"), up),
-        ("i32x4.splat", ("i32.const", -(1 << 13))),
-    )
-    small = ("f32x4.sub", ("f32x4.add", _get("size"), magic), magic)
-    normal = ("f32x4.ge", _get("size"), ("f32x4.splat", ("f32.const", 2.0**-14)))
-    # False for NaN, too, which stays as it is: a comparison with NaN is false.
-    finite = ("f32x4.lt", _get("size"), ("f32x4.splat", ("f32.const", 65520.0)))
-    infinite = ("f32x4.ge", _get("size"), ("f32x4.splat", ("f32.const", 65520.0)))
+    large = ("f32x4.ge", ("f32x4.abs", _get("value")), ("f32x4.splat", ("f32.const", 65520.0)))
     infinity = ("f32x4.splat", ("f32.const", math.inf))
-    rounded = ("v128.bitselect", large, small, normal)
+    near = _get("near")
     return [
-        _set("size", ("f32x4.abs", _get("value"))),
+        _set("magic", ("f32x4.mul", spaced, ("f32x4.splat", ("f32.const", 1.5 * 2**13)))),
+        _set("near", ("f32x4.sub", ("f32x4.add", _get("value"), _get("magic")), _get("magic"))),
         _set(
-            "value",
-            (
-                "v128.or",
-                sign,
-                (
-                    "v128.bitselect",
-                    rounded,
-                    ("v128.bitselect", infinity, _get("size"), infinite),
-                    finite,
-                ),
-            ),
+            "value",  # with its sign, also if it is 0 now
+            ("v128.or", sign, ("v128.bitselect", infinity, near, large) if infinite else near),
         ),
     ]
 

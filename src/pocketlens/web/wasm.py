@@ -27,6 +27,7 @@ VECTOR_MEMORY = {
     "v128.load32_zero": 0x5C,
 }
 LANE_MEMORY = {"v128.load32_lane": 0x56}  # the offset and the lane
+SHUFFLES = {"i8x16.shuffle": 0x0D}  # one immediate: the bytes of both operands to take
 
 PLAIN = {
     "i32.eqz": 0x45,
@@ -35,23 +36,21 @@ PLAIN = {
     "i32.sub": 0x6B,
     "i32.mul": 0x6C,
     "i32.and": 0x71,
+    "i32.shr_u": 0x76,
 }
 VECTOR = {
     "i32x4.splat": 0x11,
     "f32x4.splat": 0x13,
-    "f32x4.lt": 0x43,
     "f32x4.ge": 0x46,
     "v128.and": 0x4E,
     "v128.or": 0x50,
     "v128.bitselect": 0x52,
-    "i32x4.shr_u": 0xAD,
-    "i32x4.add": 0xAE,
     "f32x4.abs": 0xE0,
     "f32x4.add": 0xE4,
     "f32x4.sub": 0xE5,
     "f32x4.mul": 0xE6,
-    "f32x4.min": 0xE8,
-    "f32x4.max": 0xE9,
+    "f32x4.pmin": 0xEA,
+    "f32x4.pmax": 0xEB,
 }
 LOCALS = {"local.get": 0x20, "local.set": 0x21, "local.tee": 0x22}
 BRANCHES = {"br": 0x0C, "br_if": 0x0D}
@@ -145,6 +144,9 @@ def _encode(each: Instruction, places: Mapping[str, int], labels: list[str]) -> 
         offset, lane, *given = rest
         code = _vector_op(LANE_MEMORY[name]) + b"\x02" + _unsigned(offset)
         return operands(given) + code + bytes([lane])
+    if name in SHUFFLES:
+        taken, *given = rest
+        return operands(given) + _vector_op(SHUFFLES[name]) + bytes(taken)
     if name in VECTOR:
         return operands(rest) + _vector_op(VECTOR[name])
     return operands(rest) + bytes([PLAIN[name]])

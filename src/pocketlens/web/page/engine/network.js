@@ -11,6 +11,7 @@ const PAGE = 65536;
 /** Kernels may read past the end of a tensor by less than this. */
 const GUARD = PAGE;
 const MAX_BYTES = 2 ** 31;
+const LARGEST_HALF = 65504;
 
 const STEPS = { binary, convolution, linear, matmul, move, pick, pool, reduce, softmax, unary };
 
@@ -111,12 +112,14 @@ function plan(step, context) {
   const { low = -Infinity, high = Infinity, half } = step;
   if (low === -Infinity && high === Infinity && !half) return started;
   const { at, count } = context.tensors[step.out];
+  const isBounded = low >= -LARGEST_HALF && high <= LARGEST_HALF;
+  const rounding = half ? (isBounded ? 1 : 2) : 0;
   return () => {
     const run = started();
     const { limit } = context.kernels;
     return () => {
       run();
-      limit(at, count, low, high, half ? 1 : 0);
+      limit(at, count, low, high, rounding);
     };
   };
 }
