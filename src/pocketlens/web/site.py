@@ -58,6 +58,7 @@ SHARED_FILES = (
     "results.js",
     "style.css",
     "tabs.js",
+    "views.js",
 )
 """The files of the preview's page that the site uses as they are."""
 

@@ -26,7 +26,7 @@ const MESSAGES = {
 
 /**
  * The tab with the camera.
- * @param {import("./main.js").Shared} shared
+ * @param {import("./views.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
 export function camera({ models, live, corrections, announceResult }) {

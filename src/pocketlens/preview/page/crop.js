@@ -47,7 +47,7 @@ export class Crop {
    * @param {HTMLImageElement} image loaded.
    * @param {object} options
    * @param {string} options.name of the photo.
-   * @param {import("./main.js").Shared["models"]} options.models
+   * @param {import("./views.js").Shared["models"]} options.models
    * @param {() => void} options.onChange Called after every change.
    * @param {(text: string) => void} options.announce Announces an action to screen readers.
    */

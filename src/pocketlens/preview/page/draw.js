@@ -8,7 +8,7 @@ const HINT = t`Draw something`;
 
 /**
  * The tab for drawing.
- * @param {import("./main.js").Shared} shared
+ * @param {import("./views.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
 export function draw({ models, live, corrections, announceResult, announceStatus }) {

@@ -6,17 +6,7 @@ import { draw } from "./draw.js";
 import { duel } from "./duel/duel.js";
 import { photo } from "./photo.js";
 import { Live } from "./socket.js";
-import { tabs } from "./tabs.js";
-
-/**
- * @typedef {object} Shared What every tab receives.
- * @property {{name: string, classes: string[], input: api.Input}[]} models
- * @property {Live} live
- * @property {Corrections} corrections
- * @property {(text: string) => void} announceResult Announces a result to screen readers.
- * @property {(text: string) => void} announceStatus Announces an action to screen readers.
- * @property {(name: string) => void} showTab
- */
+import { announceStatus, showViews } from "./views.js";
 
 async function main() {
   let description;
@@ -31,42 +21,22 @@ async function main() {
   byId("models").textContent = names;
   document.title = `${names} · Pocketlens`;
 
-  const announceStatus = (text) => (byId("status-announcement").textContent = text);
-  const views = {};
-  let current = null;
-  const showTab = tabs(document.querySelector("[role=tablist]"), (name) => {
-    if (name === current) return;
-    views[current]?.leave();
-    live.reset();
-    current = name;
-    views[name].enter();
-    history.replaceState(null, "", `${name === "duel" ? location.search : "/"}#${name}`);
-  });
   let wasDisconnected = false;
   const live = new Live((connection) => {
     showConnection(connection);
     if (connection.state === "open" && wasDisconnected) reloadIfModelsChanged(description);
     wasDisconnected ||= connection.state === "waiting";
   }, showBusy);
-  const shared = {
-    models,
-    live,
-    corrections: new Corrections(description.corrections, announceStatus),
-    announceResult: (text) => (byId("result-announcement").textContent = text),
-    announceStatus,
-    showTab,
-  };
-  Object.assign(views, {
-    draw: draw(shared),
-    camera: camera(shared),
-    photo: photo(shared),
-    duel: duel(shared),
-  });
+  const corrections = new Corrections(description.corrections, announceStatus);
   const invited = new URLSearchParams(location.search).has("duel");
-  const requested = location.hash.slice(1);
-  // Nobody draws photos.
-  const first = models.every(({ input }) => input.color !== "gray") ? "photo" : "draw";
-  showTab(invited ? "duel" : requested in views ? requested : first);
+  showViews(
+    { draw, camera, photo, duel },
+    { models, live, corrections },
+    {
+      first: invited ? "duel" : "",
+      address: (name) => `${name === "duel" ? location.search : "/"}#${name}`,
+    },
+  );
 }
 
 /** After a reconnect: another preview may be running at this address now. */

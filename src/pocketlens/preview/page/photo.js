@@ -7,7 +7,7 @@ import { t } from "./text.js";
 
 /**
  * The tab for image files: dropped anywhere on the page, pasted, or chosen.
- * @param {import("./main.js").Shared} shared
+ * @param {import("./views.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
 export function photo(shared) {
@@ -85,7 +85,7 @@ class Photo {
 
   /**
    * @param {File} file
-   * @param {import("./main.js").Shared & {onRemove: () => void}} shared
+   * @param {import("./views.js").Shared & {onRemove: () => void}} shared
    */
   constructor(file, shared) {
     this.#file = this.#image = file;

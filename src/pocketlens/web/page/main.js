@@ -5,8 +5,8 @@ import { draw } from "./draw.js";
 import { Live } from "./live.js";
 import { keepOffline } from "./offline.js";
 import { photo } from "./photo.js";
-import { tabs } from "./tabs.js";
 import { t, translatePage } from "./text.js";
+import { showViews } from "./views.js";
 
 /** This page saves no images, so there is nothing to choose. */
 const corrections = {
@@ -39,29 +39,7 @@ async function main() {
 function show(recognizer) {
   const line = byId("connection");
   const live = new Live(recognizer, (busy) => (line.dataset.busy = String(busy)));
-  const views = {};
-  let current = null;
-  const showTab = tabs(document.querySelector("[role=tablist]"), (name) => {
-    if (name === current) return;
-    views[current]?.leave();
-    live.reset();
-    current = name;
-    views[name].enter();
-    history.replaceState(null, "", `#${name}`);
-  });
-  const shared = {
-    models: [recognizer.description],
-    live,
-    corrections,
-    announceResult: (text) => (byId("result-announcement").textContent = text),
-    announceStatus: (text) => (byId("status-announcement").textContent = text),
-    showTab,
-  };
-  Object.assign(views, { draw: draw(shared), camera: camera(shared), photo: photo(shared) });
-  const requested = location.hash.slice(1);
-  // Nobody draws photos.
-  const first = recognizer.description.input.color === "gray" ? "draw" : "photo";
-  showTab(Object.hasOwn(views, requested) ? requested : first);
+  showViews({ draw, camera, photo }, { models: [recognizer.description], live, corrections });
 }
 
 main();

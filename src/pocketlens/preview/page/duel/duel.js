@@ -28,7 +28,7 @@ const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 
 /**
  * The tab for the game of two players.
- * @param {import("../main.js").Shared} shared
+ * @param {import("../views.js").Shared} shared
  * @returns {{enter: () => void, leave: () => void}}
  */
 export function duel({ models, live, announceResult, announceStatus }) {
