@@ -51,6 +51,7 @@ SHARED_FILES = (
     "draw.js",
     "frames.js",
     "guides.js",
+    "images.js",
     "number.js",
     "pad.js",
     "photo.css",

@@ -1,6 +1,7 @@
 import * as api from "./api.js";
 import { Crop } from "./crop.js";
 import { byId, create, showNotice } from "./dom.js";
+import { loadImage } from "./images.js";
 import { NumberCard, boxes, numberText } from "./number.js";
 import { Card, labelClass, labelsAsText, percent } from "./results.js";
 import { t } from "./text.js";
@@ -92,9 +93,8 @@ class Photo {
     this.#shared = shared;
     this.#address = URL.createObjectURL(file);
     this.#name = file.name || t`Pasted image`;
-    this.#thumbnail = create("img", { src: this.#address, alt: "" });
-    // The server reads some formats that the browser cannot show.
-    this.#thumbnail.addEventListener("error", () => this.#thumbnail.classList.add("unreadable"));
+    this.#thumbnail = create("img", { alt: "" });
+    this.#paintThumbnail(this.#address);
     const name = create("p", { className: "file muted small", title: this.#name }, this.#name);
     const text = create("div", { className: "line" }, this.#verdicts, name);
     // Details with the same name: opening one closes the others.
@@ -137,8 +137,9 @@ class Photo {
   }
 
   async #loadStage(stage) {
-    const image = create("img", { src: this.#address });
+    let image;
     try {
+      image = await loadImage(this.#address);
       await image.decode();
     } catch {
       stage.replaceWith(
@@ -219,8 +220,18 @@ class Photo {
   #showThumbnail() {
     const old = this.#thumbnail.src;
     const whole = this.#image === this.#file;
-    this.#thumbnail.src = whole ? this.#address : URL.createObjectURL(this.#image);
+    this.#paintThumbnail(whole ? this.#address : URL.createObjectURL(this.#image));
     if (old !== this.#address) URL.revokeObjectURL(old);
+  }
+
+  /** The server reads some formats that the browser cannot show. */
+  async #paintThumbnail(address) {
+    try {
+      await loadImage(address);
+      this.#thumbnail.src = address;
+    } catch {
+      this.#thumbnail.classList.add("unreadable");
+    }
   }
 
   #dispose() {

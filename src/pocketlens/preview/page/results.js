@@ -1,6 +1,6 @@
 import * as api from "./api.js";
 import { create } from "./dom.js";
-import { t } from "./text.js";
+import { decimal, t } from "./text.js";
 
 /** How many classes have a bar. */
 const BARS = 5;
@@ -107,7 +107,7 @@ export class Card {
     this.#label.className = labelClass(result.shown);
     this.#confidence.textContent = result.confidence === null ? "" : percent(result.confidence);
     this.#showBars(result.top.slice(0, BARS), result.shown);
-    const speed = [`${result.milliseconds.toFixed(1)} ms`];
+    const speed = [`${decimal(result.milliseconds)} ms`];
     if (rate) speed.push(t`${Math.round(rate)} frames per second`);
     this.#speed.textContent = speed.join(" · ");
     this.#seen.hidden = !(seen && result.seen);
@@ -240,7 +240,7 @@ function bar() {
 
 /** @param {number} probability */
 export function percent(probability) {
-  return `${(100 * probability).toFixed(1)}\u00a0%`;
+  return `${decimal(100 * probability)}\u00a0%`;
 }
 
 /** Draw the model's input; one pixel of the canvas for each pixel. */

@@ -3,3 +3,6 @@
  * this name that translates.
  */
 export const t = (strings, ...values) => String.raw({ raw: strings }, ...values);
+
+/** A number with one decimal place. */
+export const decimal = (value) => value.toFixed(1);

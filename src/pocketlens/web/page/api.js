@@ -19,6 +19,7 @@
  * @property {number} milliseconds
  * @property {{width: number, height: number, channels: number, data: Uint8Array}} seen
  */
+import { loadImage } from "./images.js";
 import { Recognizer } from "./recognizer.js";
 import { t } from "./text.js";
 
@@ -46,6 +47,12 @@ export async function predict(image) {
 
 /** The pixels of an image file, upright. */
 async function decoded(file) {
+  const address = URL.createObjectURL(file);
+  try {
+    await loadImage(address);
+  } finally {
+    URL.revokeObjectURL(address);
+  }
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });

@@ -32,7 +32,7 @@ async function main() {
     isOld = true;
     line.textContent = t`A new version is there; close this page and open it again`;
   });
-  if (isOffline && !isOld) line.textContent = t`Ready, also offline`;
+  if (!isOld) line.textContent = isOffline ? t`Ready, also offline` : t`Ready, only online`;
 }
 
 /** @param {import("./recognizer.js").Recognizer} recognizer */

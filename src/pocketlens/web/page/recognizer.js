@@ -18,6 +18,8 @@ export class Recognizer {
   #decision;
   #number = 0;
   #waiting = new Map();
+  /** Why the worker does not answer any more. */
+  #problem = null;
 
   static async load() {
     if (typeof WebAssembly === "undefined") {
@@ -59,15 +61,16 @@ export class Recognizer {
     const decision = still ? this.#newDecision({ still }) : this.#decision;
     const image = { data, width, height };
     const { pixels, probabilities, milliseconds } = await this.#ask({ image }, [data.buffer]);
-    const { name, classes, input } = this.description;
+    const { name, classes, input, background } = this.description;
+    const label = (i) => (classes[i] === background ? t`nothing` : classes[i]);
     const order = Array.from(classes.keys()).sort((i, j) => probabilities[j] - probabilities[i]);
     const { shown, confidence, verdict } = decision.add(probabilities);
     return {
       name,
       shown,
       confidence,
-      verdict: verdict === NOT_SURE ? t`not sure` : verdict,
-      top: order.slice(0, TOP).map((i) => [classes[i], probabilities[i]]),
+      verdict: shown ?? (verdict === NOT_SURE ? t`Not sure` : t`Nothing recognized`),
+      top: order.slice(0, TOP).map((i) => [label(i), probabilities[i]]),
       probabilities,
       milliseconds,
       seen: { ...input, channels: input.color === "gray" ? 1 : 3, data: pixels },
@@ -79,7 +82,8 @@ export class Recognizer {
     return new Decision(classes, background, thresholds, options);
   }
 
-  #ask(request, transferred) {
+  async #ask(request, transferred) {
+    if (this.#problem) throw new Error(this.#problem);
     const id = ++this.#number;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -95,6 +99,7 @@ export class Recognizer {
   }
 
   #fail(message) {
+    this.#problem = message;
     for (const { reject } of this.#waiting.values()) reject(new Error(message));
     this.#waiting.clear();
   }

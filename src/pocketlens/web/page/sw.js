@@ -13,20 +13,31 @@ addEventListener("fetch", (event) => {
 async function store() {
   const cache = await caches.open(CACHE);
   try {
-    for (const [path, hash] of Object.entries(FILES)) {
-      const response = await fetch(path, { cache: "no-cache" });
-      if (!response.ok) throw new Error(`${path}: status ${response.status}`);
-      const content = await response.arrayBuffer();
-      const found = await crypto.subtle.digest("SHA-256", content);
-      const digits = Array.from(new Uint8Array(found), (byte) => byte.toString(16).padStart(2, "0"));
-      if (digits.join("") !== hash) throw new Error(`${path} is of another version`);
-      const type = response.headers.get("content-type") ?? "application/octet-stream";
-      await cache.put(path, new Response(content, { headers: { "content-type": type } }));
-    }
+    for (const [path, hash] of Object.entries(FILES)) await cache.put(path, await load(path, hash));
   } catch (error) {
     await caches.delete(CACHE);
     throw error;
   }
+}
+
+/**
+ * @param {string} path
+ * @param {string} hash The SHA-256 of its content.
+ * @returns {Promise<Response>}
+ */
+async function load(path, hash) {
+  // A server that compares dates may say that an older copy of the browser is still the same.
+  for (const cache of ["no-cache", "reload"]) {
+    const response = await fetch(path, { cache });
+    if (!response.ok) throw new Error(`${path}: status ${response.status}`);
+    const content = await response.arrayBuffer();
+    const found = await crypto.subtle.digest("SHA-256", content);
+    const digits = Array.from(new Uint8Array(found), (byte) => byte.toString(16).padStart(2, "0"));
+    if (digits.join("") !== hash) continue;
+    const type = response.headers.get("content-type") ?? "application/octet-stream";
+    return new Response(content, { headers: { "content-type": type } });
+  }
+  throw new Error(`${path} is of another version`);
 }
 
 async function replace() {

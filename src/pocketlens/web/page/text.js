@@ -13,6 +13,15 @@ export function t(strings, ...values) {
   return translated(key).replace(/\{(\d)\}/g, (_, i) => values[i]);
 }
 
+const numbers = new Intl.NumberFormat(language ?? "en", {
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+  useGrouping: false,
+});
+
+/** A number with one decimal place, as in the user's language. */
+export const decimal = (value) => numbers.format(value);
+
 /** Translate the texts and labels that stand in the page itself. */
 export function translatePage() {
   document.documentElement.lang = language ?? "en";
