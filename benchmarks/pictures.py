@@ -3,8 +3,9 @@
     python benchmarks/pictures.py runs/digits runs/quick
 
 `docs/images/preview.png` shows the preview's page with a drawing, next to the app's camera screen
-with a simulated photo; both answers are those of the first run's Core ML file. `report.png` is the
-second run's report. Needs Playwright, and Chromium on the PATH.
+with a simulated photo; both answers are those of the first run's Core ML file. `web.png` shows the
+website of the same file on a phone. `report.png` is the second
+run's report. Needs Playwright, and Chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -29,11 +33,18 @@ from pocketlens.errors import RunError
 from pocketlens.report import write_report
 from pocketlens.report.app_screen import HEIGHT, WIDTH, draw_app_screen
 from pocketlens.run_folder import Run, read_run
+from pocketlens.web import create_web
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 PAGE = (1000, 784)
 """Width and height of the page in the picture, in CSS pixels."""
+PHONE = (390, 844)
+GAP = 20
+"""Pixels between the phones of the picture."""
+PHOTO = 61
+"""The index of the test image in the website's picture."""
+WALL = "#8a9480"
 REPORT = (1200, 1500)
 SHARP = 2
 """Pixels of the picture per CSS pixel of the page."""
@@ -56,6 +67,7 @@ def main(camera: Path, quick: Path) -> None:
         picture.paste(page, (0, 0))
         picture.paste(phone, (page.width + 40, (page.height - phone.height) // 2))
         save(picture, "preview.png")
+        save(side_by_side(website(browser, run)), "web.png")
         view = browser.new_page(viewport={"width": REPORT[0], "height": REPORT[1]})
         view.goto(write_report(quick).resolve().as_uri())
         save(Image.open(io.BytesIO(view.screenshot())), "report.png")
@@ -85,6 +97,54 @@ def page_with_drawing(browser: Browser, model: Path) -> Image.Image:
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate()
+
+
+def website(browser: Browser, run: Run) -> list[Image.Image]:
+    """The run's website on a phone: with a drawing, a test image, and a picture of nothing."""
+    assert run.model
+    photos, views = run.load("test"), []
+    with tempfile.TemporaryDirectory() as place:
+        folder = create_web(run.model, Path(place) / "site", name="Digit Lens")
+        photo, wall = Path(place) / "photo.jpg", Path(place) / "wall.jpg"
+        Image.fromarray(255 - photos.images[PHOTO].squeeze()).resize((400, 400)).save(photo)
+        Image.new("RGB", (400, 400), WALL).save(wall)
+        handler = partial(QuietHandler, directory=str(folder))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            view = browser.new_page(
+                viewport={"width": PHONE[0], "height": PHONE[1]}, is_mobile=True, has_touch=True
+            )
+            view.goto(f"http://127.0.0.1:{server.server_port}/")
+            expect(view.locator("#connection")).to_have_text("Ready, also offline")
+            draw(view)
+            expect(view.locator("#draw .card .label")).to_have_text(DIGIT)
+            views.append(view.screenshot())
+            view.emulate_media(color_scheme="dark")
+            view.locator("#tab-photo").click()
+            view.locator("#files").set_input_files(photo)
+            answer = photos.classes[photos.labels[PHOTO]]
+            expect(view.locator("#photo .card .label")).to_have_text(answer)
+            views.append(view.screenshot())
+            view.emulate_media(color_scheme="light")
+            view.locator("#photo-clear").click()
+            view.locator("#files").set_input_files(wall)
+            expect(view.locator("#photo .card .label")).to_have_text("Nothing recognized")
+            views.append(view.screenshot())
+            server.shutdown()
+    return [Image.open(io.BytesIO(each)).convert("RGB") for each in views]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        pass
+
+
+def side_by_side(views: Sequence[Image.Image]) -> Image.Image:
+    width, height = views[0].size
+    picture = Image.new("RGB", (len(views) * (width + GAP) + GAP, height + 2 * GAP), GROUND)
+    for index, view in enumerate(views):
+        picture.paste(view, (GAP + index * (width + GAP), GAP))
+    return picture
 
 
 def draw(view: Page) -> None:

@@ -16,7 +16,9 @@ from command_line import output_of, run_command
 from pocketlens import web
 from pocketlens.coreml import load
 from pocketlens.errors import AppError, OptionError, OutputExistsError
+from pocketlens.recipe import load_recipe
 from pocketlens.web import check_site, create_web
+from pocketlens.web.listing import read_listing
 from pocketlens.web.site import OWN, SHARED, SHARED_FILES
 from preview.server import means_file, quarters_file
 from web.page_modules import answers
@@ -193,16 +195,25 @@ def test_command(model_file: Path, tmp_path: Path) -> None:
         assert status == 2, err
 
 
-def test_guide(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command of the guide, in order."""
+def test_guide(
+    model_file: Path, bars_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command of the guide, in order; the run is another one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(web, "find_browser", lambda: None)  # see test_running
     shutil.copyfile(model_file, "model.mlmodel")
     text = (Path(__file__).parents[2] / "docs" / "guides" / "web.md").read_text()
-    lines = re.findall(r"(?:^    |`)pocketlens (web .+?)(?:$|`)", text, re.MULTILINE)
-    assert len(lines) == 4
+    shutil.copytree(bars_run, "runs/digits")
+    (settings,) = re.findall(r"^ +pocketlens run digits --out \S+ --set (.+)$", text, re.MULTILINE)
+    assert load_recipe("digits", [settings]).web.enabled
+    lines = re.findall(r"(?:^ +|`)pocketlens (web .+?)(?:$|`)", text, re.MULTILINE)
+    assert len(lines) == 6
     for line in lines:
         output_of(*shlex.split(re.sub(r"\w+\.mlpackage", "model.mlmodel", line)))
+    site = Path("runs/digits/web")
+    assert read_listing(site).options["name"] == "Digit Lens"
+    there = re.findall(r"^ +(git .+)$", (site / "README.md").read_text(), re.MULTILINE)
+    assert re.findall(r"^ +(git .+)$", text, re.MULTILINE) == there
     (code,) = re.findall(r"`pocketlens\.(create_web\(.*?)`", text)
     code = code.replace("Digits.mlpackage", "model.mlmodel").replace('"site"', '"other"')
     assert check_site(eval(code, {"create_web": create_web})) == []
