@@ -28,10 +28,17 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
-def script(page: str) -> str:
-    """The page as one Python program; blocks of shell commands run in bash, which prints them."""
+def script(page: str, *, without: str = "\0") -> str:
+    """The page as one Python program; blocks of shell commands run in bash, which prints them.
+
+    Args:
+        page: The page, as a path in the documentation.
+        without: The heading of a section to leave out.
+    """
     lines = ["import subprocess"]
-    for language, code in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    text = re.sub(rf"^## {re.escape(without)}\n.*?(?=^## |\Z)", "", text, flags=re.M | re.S)
+    for language, code in BLOCK.findall(text):
         if language == "sh":
             lines.append(f"subprocess.run(['bash', '-euxc', {code!r}], check=True)")
         else:
@@ -95,12 +102,17 @@ def preview(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(resolve("auto").name != "mnist", reason="MNIST is not on this computer")
-def test_the_tutorial(tmp_path: Path) -> None:
-    printed = run(script("tutorial.md"), tmp_path)
+@pytest.mark.parametrize(
+    "without",
+    ["Your own photos", pytest.param("\0", marks=pytest.mark.slow)],  # test_photos.py does the same
+)
+def test_the_tutorial(tmp_path: Path, without: str) -> None:
+    printed = run(script("tutorial.md", without=without), tmp_path)
     for made in ("shown/samples.png", "runs/mine/weights.safetensors", "Digits.mlpackage",
                  "DigitsApp/Digits.xcodeproj", "runs/quick/report.html", "FromPythonApp",
-                 "runs/my-photos/report.html", "FromKeras.mlpackage"):  # fmt: skip
+                 "FromKeras.mlpackage"):  # fmt: skip
         assert (tmp_path / made).exists(), made
+    assert (tmp_path / "runs/my-photos/report.html").exists() == (without == "\0")
     assert printed.count("parity passed") == 2
     assert "epoch 1: validation accuracy 9" in printed
 
