@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from command_line import output_of, run_command
 from pocketlens import web
@@ -121,6 +122,32 @@ def test_force_replaces_a_site_and_keeps_what_was_added(model_file: Path, tmp_pa
     assert (folder / "CNAME").read_text() == "example.org\n"
     assert (folder / ".git" / "HEAD").read_text() == "ref\n"
     assert check_site(folder) == []
+
+
+def test_force_keeps_what_is_not_given(model_file: Path, tmp_path: Path) -> None:
+    def contents(*names: str) -> list[bytes]:
+        return [(folder / name).read_bytes() for name in names]
+
+    pictures, url = [Image.new("RGB", (64, 64), "red")], "https://a.example/b/"
+    icons = ("icon-192.png", "icon-512.png", "apple-touch-icon.png")
+    folder = create_web(model_file, tmp_path / "site", name="My Page", url=url, pictures=pictures)
+    drawn = contents(*icons, "index.html")
+    create_web(model_file, folder, ink="light", force=True)
+    assert contents(*icons, "index.html") == drawn
+    assert json.loads((folder / "recognizer.json").read_text())["input"]["ink"] == "light"
+    create_web(model_file, folder, url="https://c.example/", force=True)
+    options = read_listing(folder).options
+    assert options["url"] == "https://c.example/"
+    assert (options["name"], options["ink"]) == ("My Page", "light")
+    (folder / icons[0]).unlink()
+    create_web(model_file, folder, name="Other", force=True)
+    assert contents(*icons) != drawn[:3]
+    # The list of files may be from anybody.
+    listing = json.loads((folder / "site.json").read_text())
+    listing["options"] |= {"name": "<b>", "url": 5}
+    (folder / "site.json").write_text(json.dumps(listing))
+    with pytest.raises(OptionError, match="<b>"):
+        create_web(model_file, folder, force=True)
 
 
 def test_force_does_not_replace_anything_else(model_file: Path, tmp_path: Path) -> None:

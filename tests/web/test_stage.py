@@ -63,6 +63,8 @@ def test_a_finished_run_gets_a_website(folder: Path) -> None:
     assert f'<a href="{ADDRESS}">' in page
     assert "write the website" in page
     assert continued(folder)[1] == []
+    said = output_of("run", folder / "recipe.toml", "-o", folder)
+    assert f"Website{done.web}" in "".join(said.split())
 
     (done.web / "CNAME").write_text("example.org")
     assert continued(folder, name="My Bars")[1] == ["web", "report"]

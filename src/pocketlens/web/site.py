@@ -140,7 +140,7 @@ def create_web(
     ]
     model, graph = _model(file, ink=options.get("ink"), crop=options.get("crop"))
     chosen = choose_engine(graph, str(file), engine, engine_files)
-    if "icon" in options and not shown:
+    if "icon" in options and not shown and all((folder / name).is_file() for name in ICONS):
         icons = {name: read_limited(folder / name, MAX_ICON) for name in ICONS}
     else:
         icons = _icons(title, shown)
