@@ -16,7 +16,8 @@ SOURCE = Path(pocketlens.__file__).parent
 
 # A module imports only what stands before it. Packages and files by their first name.
 ORDER = [
-    "errors", "commands", "qr_code", "compat", "locking", "files", "processes", "locations",
+    "errors", "commands", "qr_code", "compat", "locking", "files", "archives", "processes",
+    "locations",
     "json_fields", "image_files",
     "decoding", "image", "heads", "prediction", "numbers", "toml", "recipe_options", "registry",
     "hub", "recipe_input", "shipped_recipes", "recipe", "run_contents", "history", "callbacks",
@@ -37,8 +38,8 @@ INSIDE = {
         "common", "mil", "neural_network", "lowered", "program", "network",
     ],
     "evaluation": [
-        "arrays", "array_files", "chance", "accuracy", "parity", "assignment", "reading_changes",
-        "reading_search", "readings", "robustness",
+        "arrays", "array_cases", "array_files", "chance", "accuracy", "parity", "assignment",
+        "reading_changes", "reading_search", "readings", "robustness",
     ],
 }  # fmt: skip
 

@@ -222,7 +222,8 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, follow: bool = Tru
     """
     flags = os.O_RDONLY if follow else _nofollow(Path(path), os.O_RDONLY)
     with open(path, "rb", opener=lambda name, _: _open_regular(name, flags)) as stream:
-        content = stream.read(limit + 1)
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(min(size, limit) + 1)  # as much is allocated
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit} bytes", os.fspath(path))
     return content

@@ -38,6 +38,7 @@ def test_the_command_says_the_same(tmp_path: Path) -> None:
 
 def test_no_file_is_of_two_kinds() -> None:
     endings = [ending for kind in KINDS for ending in kind.endings] + FILES
+    endings.remove(".keras")  # an older one is HDF5, which shows what it is
     assert len(endings) == len(set(endings))
 
 

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from pocketlens.compat import keras_layers_of
+from pocketlens.conversion.probes import probe_images
+from pocketlens.image import InputSpec
 
 __all__ = ["NETWORKS", "network", "scenes", "side_of"]
 
@@ -52,12 +54,15 @@ def network(keras: Any, name: str) -> Any:
     """A network for three classes.
 
     Its random weights are scaled layer by layer so that the outputs of each have a variance of 1
-    over images; with random weights alone, a deep network says the same of every image.
+    over images; with random weights alone, a deep network says the same of every image. The images
+    are of all kinds with which `convert` compares: a network that has never seen a flat one
+    amplifies it, and each rounding error in it, layer by layer.
     """
     side = side_of(name)
     keras.utils.set_random_seed(0)
     made = getattr(keras.applications, name)(weights=None, classes=3, input_shape=(side, side, 3))
-    images = torch.from_numpy(scenes(side, 12, 1).astype(np.float32))
+    probes, _ = probe_images(InputSpec(side, side, "rgb"))
+    images = torch.from_numpy(np.concatenate([scenes(side, 12, 1), probes]).astype(np.float32))
     with ExitStack() as stack, torch.no_grad():
         for layer in keras_layers_of(made):
             kind = type(layer).__name__

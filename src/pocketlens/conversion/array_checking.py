@@ -154,7 +154,9 @@ def _difference(
             return label_difference(name, pairs)
         return difference(name, pairs)
     except DataError as error:
-        raise CheckFailedError(f"the converted file differs from its source: {error}") from error
+        raise CheckFailedError(
+            f"the converted file differs from its source: {error}; nothing was written"
+        ) from error
 
 
 def _share(each: OutputDifference) -> float:

@@ -58,7 +58,10 @@ def _made_up(each: ArrayInput, kind: str, number: int, random: np.random.Generat
             "elements"
         )
     if each.dtype == "str":
-        raise ConversionError(f"no values can be made up for the texts of the input {each.name!r}")
+        raise ConversionError(
+            f"no values can be made up for the texts of the input {each.name!r}; "
+            "compare with --data X.csv"
+        )
     dtype = np.dtype(each.dtype)
     if kind in ("zeros", "ones"):
         return np.full(shape, kind == "ones").astype(dtype)

@@ -150,7 +150,8 @@ def core_ops(program: torch.export.ExportedProgram) -> torch.export.ExportedProg
             program = _decompose(program)
         except Exception as error:  # PyTorch raises no more specific type
             raise ConversionError(
-                f"PyTorch cannot express the network in core ops: {first_line(error)}"
+                f"PyTorch cannot express the network in core ops: {first_line(error)}; replace "
+                "that part of the network"
             ) from error
         lower(program)
     _rewrite_for_coremltools(program)

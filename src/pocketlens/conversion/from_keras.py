@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.archives import opened_zip
 from pocketlens.compat import keras_operation_of
-from pocketlens.conversion.keras_size import check_keras_size
+from pocketlens.conversion.keras_size import CONFIG, check_keras_size
 from pocketlens.conversion.labels import read_labels
 from pocketlens.conversion.probes import noise_images
 from pocketlens.conversion.quiet import first_line
@@ -255,15 +258,42 @@ def _load(keras: Any, path: Path) -> Any:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises exceptions of any type
             raise ConversionError(
-                f"Keras cannot load {path}: {_reason(error)}; if the model has layers or functions "
-                "of your own, load it in Python and call pocketlens.convert(model, …)"
+                f"Keras cannot load {path}: {_reason(error)}{_foreign_layers(path)}; if the model "
+                "has layers or functions of your own, load it in Python and call "
+                "pocketlens.convert(model, …)"
             ) from error
+
+
+def _foreign_layers(path: Path) -> str:
+    """The layers of a `.keras` file that run code which is not Keras' own, as a part of an error.
+
+    "" if there are none, or they cannot be read.
+    """
+    found: list[str] = []
+
+    def collect(value: dict[str, Any]) -> dict[str, Any]:
+        kind, config = value.get("class_name"), value.get("config")
+        own = str(value.get("module") or "keras").startswith("keras")
+        foreign = kind == "Lambda" or value.get("registered_name") or not own
+        if foreign and isinstance(config, dict) and "name" in config:
+            found.append(printable(f"{config.get('name')!r} ({kind})"))
+        return value
+
+    try:
+        with opened_zip(path) as archive:
+            json.loads(archive.read(CONFIG), object_hook=collect)
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, RecursionError):
+        return ""
+    return f", in the layer {' and '.join(found[:3])}" if found else ""
 
 
 def _reason(error: Exception) -> str:
     """Why Keras cannot load a model; it repeats the whole configuration around the reason."""
     lines = str(error).rpartition("Exception encountered: ")[2].strip().splitlines() or [""]
-    text = re.split(r" (?:Make sure|Full object config:|Please (?:ensure|register))", lines[0])[0]
+    text = re.split(
+        r"[.]? (?:This carries a|Make sure|Full object config:|Please (?:ensure|register))",
+        lines[0],
+    )[0]
     shown = text.strip().rstrip(".") or type(error).__name__
     return printable(shown if len(shown) <= 300 else f"{shown[:300]}…")
 

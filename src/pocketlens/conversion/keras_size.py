@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from pocketlens.archives import opened_zip
 from pocketlens.errors import ConversionError
 
 __all__ = ["MAX_KERAS_BYTES", "check_keras_size"]
@@ -33,7 +34,7 @@ def check_keras_size(keras: Any, path: Path) -> None:
         ConversionError: It is not a zip archive, or is too large.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             config = sizes.get(CONFIG, 0)
             if config > FREE:
@@ -48,7 +49,7 @@ def check_keras_size(keras: Any, path: Path) -> None:
                 stored = _stored_bytes(archive.read(WEIGHTS), path)
                 if stored > most:
                     raise _too_large(path, f"weights of {stored} bytes", most)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError) as error:
         raise ConversionError(
             f"{path} cannot be read as a .keras file: {error}; save or copy it again"
         ) from error
@@ -90,7 +91,10 @@ def _stored_bytes(content: bytes, path: Path) -> int:
         nonlocal total
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
-                raise ConversionError(f"{path}: the weight {name!r} is in another file")
+                raise ConversionError(
+                    f"{path}: the weight {name!r} is in another file; "
+                    "save the model again with model.save('model.keras')"
+                )
             total += (item.size or 0) * item.dtype.itemsize
 
     try:

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from pocketlens.archives import opened_zip
 from pocketlens.conversion.quiet import first_line, quiet
 from pocketlens.errors import ConversionError, printable
 from pocketlens.files import size_text
@@ -89,7 +90,7 @@ def load_pt2(path: Path) -> torch.export.ExportedProgram:
 def _checked(path: Path) -> io.BytesIO:
     """A new archive with the checked content."""
     made = io.BytesIO()
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as new:
+    with opened_zip(path) as archive, zipfile.ZipFile(made, "w") as new:
         size = sum(member.file_size for member in archive.infolist())
         if size > MAX_PT2_BYTES:
             raise _refused(
@@ -97,6 +98,8 @@ def _checked(path: Path) -> io.BytesIO:
             )
         names = archive.namelist()
         root = names[0].partition("/")[0] if names else ""
+        if f"{root}/data.pkl" in names:
+            raise _pickled(path, "everything")
         if f"{root}/{_PROGRAM}" not in names:
             raise _refused(
                 path,
@@ -152,7 +155,7 @@ def _part(path: Path, part: str, archive: zipfile.ZipFile, name: str) -> bytes |
 def _only_tensors(content: bytes) -> bool:
     """Whether a file of `torch.save` has tensors and plain values only, and is not too large."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as inner:
+        with opened_zip(io.BytesIO(content)) as inner:
             if sum(member.file_size for member in inner.infolist()) > MAX_PT2_BYTES:
                 return False
         torch.load(io.BytesIO(content), weights_only=True)

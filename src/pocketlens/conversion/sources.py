@@ -26,6 +26,7 @@ To add a kind:
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,7 @@ class Kind(NamedTuple):
         is_object: Whether an object in memory is one; imports nothing.
         begins: What its files begin with, without spaces; a kind that says so comes before others
             with the same ending.
+        again: What to do with a file that cannot be read, for errors that do not say it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Kind(NamedTuple):
     endings: tuple[str, ...] = ()
     is_object: Callable[[Any], bool] = lambda _: False
     begins: bytes = b""
+    again: str = ""
 
     def open(self, model: Any, options: SourceOptions) -> ImageSource | ArraySource:
         """Open a file or an object of this kind."""
@@ -63,7 +66,12 @@ class Kind(NamedTuple):
             opener = getattr(importlib.import_module(f"{__package__}.{module}"), function)
         except ModuleNotFoundError as error:
             raise missing_package(error, purpose=f"converting {self.name}") from error
-        source: ImageSource | ArraySource = opener(model, options)
+        try:
+            source: ImageSource | ArraySource = opener(model, options)
+        except ConversionError as error:
+            if self.again and isinstance(model, Path) and ";" not in str(error):
+                raise ConversionError(f"{error}; {self.again}") from error
+            raise
         return source
 
 
@@ -103,22 +111,26 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "a model of Keras 2, TensorFlow.js or Teachable Machine",
         "keras_legacy:open_legacy",
-        (".h5", ".hdf5", "model.json", ".zip", "keras_model.h5/", "model.json/"),
+        (".h5", ".hdf5", ".keras", "model.json", ".zip", "keras_model.h5/", "model.json/"),
+        begins=b"\x89HDF",  # TensorFlow up to 2.11 wrote HDF5 into a .keras file
+        again="save the model again where it was trained: model.save('model.keras')",
     ),
     Kind("a program of torch.export", "from_pt2:open_program", (".pt2",)),
-    Kind("an ONNX network", "from_onnx:open_onnx", (".onnx",)),
+    Kind("an ONNX network", "from_onnx:open_onnx", (".onnx",), again="export the network again"),
     Kind(
         "an XGBoost model",
         "classic.source:open_xgboost",
         (".ubj", ".json"),
         _one_of(("xgboost.core", "Booster"), ("xgboost.sklearn", "XGBModel")),
         begins=b'{"learner"',
+        again="it is damaged; save it again with Booster.save_model('model.json')",
     ),
     Kind(
         "a LightGBM model",
         "classic.source:open_lightgbm",
         (".txt", ".lgb"),
         _one_of(("lightgbm.basic", "Booster"), ("lightgbm.sklearn", "LGBMModel")),
+        again="it is damaged; save it again with Booster.save_model('model.txt')",
     ),
     Kind(
         "a scikit-learn model",
@@ -143,6 +155,9 @@ class Refused(NamedTuple):
     what: str
     way: str
 
+
+_PICKLED = re.compile(rb"\x80[\x02-\x05][(c}\]KX\x8c\x95]")
+"""What a pickle begins with: its protocol, and the first of its instructions."""
 
 _PICKLE = "which runs code from the file when it is read"
 
@@ -239,10 +254,16 @@ def kind_of_file(path: Path) -> Kind:
     # The longest ending counts: `model.keras.json` is not a `.json`.
     rows = [(ending, kind) for kind in KINDS for ending in kind.endings if _ends(path, ending)]
     if rows:
+        expected = rows[0][1].name
         if not path.exists():
-            raise ConversionError(f"{path} does not exist; expected {rows[0][1].name}")
+            raise ConversionError(f"{path} does not exist; expected {expected}")
+        if path.is_dir() and not any(ending.endswith("/") for ending, _ in rows):
+            raise ConversionError(f"{path} is a folder; expected {expected}, in a file")
+        if not path.is_dir() and not path.is_file():  # reading a pipe would wait forever
+            raise ConversionError(f"{path} is not a regular file; expected {expected}")
         if path.is_file() and (instead := instead_of_file(first_bytes(path))) is not None:
             raise ConversionError(f"{path} {instead}")
+        _refuse_pickle(path)
         begin = b"".join(first_bytes(path).split())
         sure = [kind for _, kind in rows if kind.begins and begin.startswith(kind.begins)]
         return sure[0] if sure else max(rows, key=lambda row: len(row[0]))[1]
@@ -251,11 +272,18 @@ def kind_of_file(path: Path) -> Kind:
             raise ConversionError(f"{path} is {row.what}; {row.way}")
     if not path.exists():
         raise ConversionError(f"{path} does not exist; expected the file of a model")
+    _refuse_pickle(path)
     raise ConversionError(
         f"{path} is not a file that can be converted; expected one that ends in "
         f"{', '.join(_endings())}; or load the model in Python and call "
         "pocketlens.convert(model, …)"
     )
+
+
+def _refuse_pickle(path: Path) -> None:
+    """Refuse a pickle, whatever its name is."""
+    if _PICKLED.match(first_bytes(path)):
+        raise ConversionError(f"{path} is {REFUSED[0].what}; {REFUSED[0].way}")
 
 
 def _ends(path: Path, ending: str) -> bool:

@@ -21,13 +21,13 @@ from pocketlens.coreai import CoreAIModel
 from pocketlens.coreml import CoreMLModel
 from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.errors import OptionError
+from pocketlens.evaluation.array_cases import split_cases
 from pocketlens.evaluation.array_files import load_arrays
 from pocketlens.evaluation.arrays import (
     ArrayModel,
     ArrayParity,
     Arrays,
     compare_arrays,
-    split_cases,
 )
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pocketlens.archives import opened_zip
 from pocketlens.commands import command
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress, fetch
@@ -162,9 +162,9 @@ def _fetch_archive(idx_set: IdxSet, folder: Path, progress: Progress | None) -> 
 
     def unpack(archive: Path) -> None:
         try:
-            with zipfile.ZipFile(archive) as opened:
+            with opened_zip(archive) as opened:
                 written[:] = [_unpack(opened, file, folder) for file in wanted]
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except zipfile.BadZipFile as error:
             raise DataError(f"{archive} is not the published archive: {error}") from error
 
     fetch(

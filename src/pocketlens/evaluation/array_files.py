@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.archives import opened_zip
 from pocketlens.errors import DataError
 from pocketlens.evaluation.arrays import ArrayInput
 from pocketlens.files import read_limited, size_text
@@ -73,7 +74,7 @@ def _folder(path: Path) -> list[Set]:
     sets = sorted(path.glob("*.npz"))
     single = sorted(path.glob("*.npy"))
     if len(sets) + len(single) > MAX_FILES:
-        raise DataError(f"{path} has more than {MAX_FILES} files of arrays")
+        raise DataError(f"{path} has more than {MAX_FILES} files of arrays; use a part of them")
     if bool(sets) == bool(single):
         raise DataError(
             f"{path} has {len(sets)} .npz and {len(single)} .npy files; expected .npz files, each "
@@ -90,7 +91,7 @@ def _folder(path: Path) -> list[Set]:
 
 
 def _npz(path: Path) -> Set:
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         total = 0
         for name in archive.namelist():
             with archive.open(name) as file:
@@ -101,7 +102,7 @@ def _npz(path: Path) -> Set:
             with archive.open(name) as file:
                 arrays[name.removesuffix(".npy")] = _array(file)
     if not arrays:
-        raise DataError(f"{path} has no arrays")
+        raise DataError(f"{path} has no arrays; expected one for each input of the model")
     return arrays
 
 
@@ -149,7 +150,7 @@ def _csv(path: Path, inputs: Sequence[ArrayInput]) -> Set:
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     except csv.Error as error:
-        raise DataError(f"{path} is not a CSV table: {error}") from error
+        raise DataError(f"{path} is not a CSV table: {error}; save it as CSV UTF-8") from error
     if not rows:
         raise DataError(f"{path} is empty; expected a row for each run of the model")
     header: list[str] | None = None
@@ -184,7 +185,7 @@ def _column(path: Path, each: ArrayInput, cells: Sequence[str]) -> NDArray[Any]:
 def _cell(path: Path, cell: str) -> float:
     number = _number(cell)
     if number is None:
-        raise DataError(f"{path}: {cell[:40]!r} is not a number")
+        raise DataError(f"{path}: {cell[:40]!r} is not a number; expected one in every row")
     return number
 
 

@@ -23,7 +23,6 @@ __all__ = [
     "compare_arrays",
     "difference",
     "label_difference",
-    "split_cases",
 ]
 
 Size: TypeAlias = int | tuple[int, ...] | None
@@ -194,7 +193,7 @@ def compare_arrays(
     Args:
         a: The reference, such as the source of a conversion.
         b: The model to check, such as the Core ML file.
-        cases: The inputs of each run, see `split_cases`.
+        cases: The inputs of each run, see `array_cases.split_cases`.
         tolerance: The largest difference allowed, as a share of the largest number of the output.
         agreement: The smallest share of equal labels allowed, in [0, 1].
         made_up: Whether the cases were made up.
@@ -209,7 +208,9 @@ def compare_arrays(
     if not 0 <= agreement <= 1:
         raise OptionError(f"agreement must be from 0 to 1; received: {agreement!r}")
     if not cases:
-        raise DataError("there are no arrays to compare the two models on")
+        raise DataError(
+            "there are no arrays to compare the two models on; pass some with --data X.npz"
+        )
     if missing := [name for name in a.outputs if name not in b.outputs]:
         raise DataError(
             f"the second model has no output {missing[0]!r}; it has: {', '.join(b.outputs)}; "
@@ -223,11 +224,20 @@ def compare_arrays(
             got[a.probabilities] = got[a.probabilities][..., order]
         for name in a.outputs:
             pairs[name].append((want[name], got[name]))
+    if not a.rows and not any(_has_finite(want) for name in pairs for want, _ in pairs[name]):
+        raise DataError(
+            "the first model returns no finite number for these arrays, so there is nothing to "
+            "compare; expected arrays like those that it was made for"
+        )
     found = tuple(
         label_difference(name, pairs[name]) if name == a.label else difference(name, pairs[name])
         for name in a.outputs
     )
     return ArrayParity(len(cases), found, tolerance, agreement, made_up)
+
+
+def _has_finite(values: NDArray[Any]) -> bool:
+    return values.dtype.kind != "f" or bool(np.isfinite(values).any())
 
 
 def _label_order(a: ArrayModel, b: ArrayModel) -> list[int] | None:
@@ -303,70 +313,3 @@ def _apart(want: NDArray[Any], got: NDArray[Any]) -> NDArray[np.float64]:
     apart = np.where(same, 0.0, np.inf)
     apart[finite] = np.abs(a[finite] - b[finite])
     return apart
-
-
-def split_cases(model: ArrayModel, arrays: Arrays) -> list[dict[str, NDArray[Any]]]:
-    """Arrays as the inputs of one or several runs of a model.
-
-    Arrays that the model takes as they are are one run. If its inputs have a fixed first size, such
-    as one image, arrays with several times as many rows are several runs; and a dimension of size 1
-    in front may be left out.
-
-    Args:
-        model: The model.
-        arrays: One array for each input, by name; a single array may have any name.
-
-    Raises:
-        DataError: Inputs are missing or unknown, or have a shape that the model does not take.
-    """
-    given = _named(model, arrays)
-    if _fits(model, given):
-        return [given]
-    if _fits(model, batched := {name: array[None] for name, array in given.items()}):
-        return [batched]
-    sizes = {_first(each) for each in model.inputs}
-    counts = {len(array) if array.ndim else 0 for array in given.values()}
-    (size, *others), (count, *different) = sizes, counts
-    if size and not others and not different and count and count % size == 0:
-        parts = [
-            {name: array[at : at + size] for name, array in given.items()}
-            for at in range(0, count, size)
-        ]
-        if _fits(model, parts[0]):
-            return parts
-    wanted = ", ".join(f"{each.name} {each.expected}" for each in model.inputs)
-    received = ", ".join(f"{name} {array.shape}" for name, array in given.items())
-    raise DataError(f"the arrays do not fit the model: expected {wanted}; received: {received}")
-
-
-def _named(model: ArrayModel, arrays: Arrays) -> dict[str, NDArray[Any]]:
-    names = [each.name for each in model.inputs]
-    if len(names) == 1 and len(arrays) == 1:
-        arrays = {names[0]: next(iter(arrays.values()))}
-    missing = [name for name in names if name not in arrays]
-    extra = [name for name in arrays if name not in names]
-    if missing or extra:
-        raise DataError(
-            f"expected one array for each input of the model: {', '.join(names)}; received: "
-            f"{', '.join(arrays) or 'none'}"
-        )
-    given = {}
-    for each in model.inputs:
-        array = np.asarray(arrays[each.name])
-        texts = each.dtype == "str"
-        if texts != (array.dtype.kind in "OUS"):
-            raise DataError(
-                f"the input {each.name!r} takes {'texts' if texts else 'numbers'}; received an "
-                f"array of {array.dtype}"
-            )
-        given[each.name] = array.astype(object if texts else each.dtype)
-    return given
-
-
-def _first(each: ArrayInput) -> int | None:
-    size = each.shape[0] if each.shape else None
-    return size if isinstance(size, int) else None
-
-
-def _fits(model: ArrayModel, arrays: Arrays) -> bool:
-    return all(each.allows(arrays[each.name].shape) for each in model.inputs)

@@ -54,7 +54,10 @@ def sklearn_answer(model: Any, task: str, *, probabilities: bool) -> Answer:
                     return Answers(_numbers(model.classes_, classes), shares)
                 made = model.predict(taken) if task == "regressor" else model.transform(taken)
             except ValueError as error:  # a NaN or an infinity, or an unknown category
-                raise DataError(f"the model cannot process these rows: {error}") from error
+                raise DataError(
+                    f"the model cannot process these rows: {error}; expected rows "
+                    "like those that it was trained on"
+                ) from error
         values = np.asarray(made.toarray() if hasattr(made, "toarray") else made, np.float64)
         table = values.reshape(len(values), -1)
         return Answers(values=table if task == "transformer" else table[:, 0])

@@ -86,7 +86,8 @@ def columns_for(names: Sequence[str] | None, width: int, inputs: Any) -> tuple[s
         raise OptionError(f"inputs is {inputs!r}; expected one of: {', '.join(INPUTS)}")
     if names is not None and len(names) != width:
         raise ConversionError(
-            f"the model has {len(names)} names for {width} columns; it is damaged"
+            f"the model has {len(names)} names for {width} columns; it is damaged; "
+            "save the model again"
         )
     if inputs == "columns" and names is None:
         raise OptionError(

@@ -190,7 +190,10 @@ def _answer(content: bytes, model: XGBoostModel, missing: float, rounds: int | N
                 enable_categorical=True,
             )
         except xgboost.core.XGBoostError as error:
-            raise DataError(f"XGBoost cannot process these rows: {error}") from error
+            raise DataError(
+                f"XGBoost cannot process these rows: {error}; expected rows like those "
+                "that it was trained on"
+            ) from error
         used = _iterations(booster, rounds)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -75,13 +75,19 @@ def read_text(content: bytes, what: str) -> LightGBMModel:
             f"{what} is no model of LightGBM, or is cut short: it should begin with 'tree' and "
             "have the line 'end of trees'; save it with Booster.save_model('model.txt')"
         )
-    blocks = _blocks(lines[1 : lines.index("end of trees")])
+    end = lines.index("end of trees")
+    rest = [line for line in lines[end + 1 :] if line.strip()]
+    if rest and "end of parameters" not in rest and not rest[0].startswith("pandas_categorical:"):
+        raise ConversionError(f"{what} is cut short: its parameters have no end")
+    blocks = _blocks(lines[1:end])
     head = blocks[0]
     width = int(head["max_feature_idx"]) + 1
     groups = int(head["num_tree_per_iteration"])
     link, factor, classes = _objective(head, groups)
     if len(blocks) - 1 != len(head.get("tree_sizes", "").split()):
-        raise ConversionError(f"{what} has {len(blocks) - 1} trees, and lists another number")
+        raise ConversionError(
+            f"{what} has {len(blocks) - 1} trees, and lists another number of them"
+        )
     # Random forests take the mean over iterations.
     share = 1.0
     if "average_output" in head:
@@ -128,7 +134,9 @@ def _objective(head: Mapping[str, str], groups: int) -> tuple[Link, float, int]:
     if link in ("binary", "one-vs-all"):
         factor = float(values.get("sigmoid", 1))
         if not (math.isfinite(factor) and factor > 0):
-            raise ConversionError(f"the LightGBM model has the sigmoid {factor}; it is damaged")
+            raise ConversionError(
+                f"the LightGBM model has the sigmoid {factor}; it is damaged; save the model again"
+            )
     classes = 2 if link == "binary" else int(head["num_class"])
     if link in ("softmax", "one-vs-all"):
         if not 1 <= classes <= MOST_CLASSES or classes != groups:

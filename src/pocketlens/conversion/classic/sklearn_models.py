@@ -138,7 +138,9 @@ def _pipeline(chain: Chain, value: Value, model: Any) -> Value | None:
         if step is None or isinstance(step, str):  # "passthrough"
             continue
         if result is None:
-            raise ConversionError(f"the pipeline has the step {name!r} behind its predictor")
+            raise ConversionError(
+                f"the pipeline has the step {name!r} behind its predictor; put the predictor last"
+            )
         result = add_estimator(chain, result, step)
     return result
 
@@ -156,7 +158,9 @@ def _columns(chain: Chain, value: Value, model: Any) -> Value:
             continue
         made = add_estimator(chain, chosen, transformer)
         if made is None:
-            raise ConversionError(f"the ColumnTransformer has a predictor, {name!r}")
+            raise ConversionError(
+                f"the ColumnTransformer has a predictor, {name!r}; put it behind it, in a Pipeline"
+            )
         parts.append(made)
     if not parts:
         raise ConversionError("the ColumnTransformer drops all columns; a model needs at least one")
@@ -174,14 +178,18 @@ def _is_passthrough(transformer: Any) -> bool:
 
 def _union(chain: Chain, value: Value, model: Any) -> Value:
     if model.transformer_weights:
-        raise ConversionError("FeatureUnion with transformer_weights is not supported")
+        raise ConversionError(
+            "FeatureUnion with transformer_weights is not supported; use a StandardScaler"
+        )
     parts = []
     for name, each in model.transformer_list:
         if each == "drop":
             continue
         made = value if each == "passthrough" else add_estimator(chain, value, each)
         if made is None:
-            raise ConversionError(f"the FeatureUnion has a predictor, {name!r}")
+            raise ConversionError(
+                f"the FeatureUnion has a predictor, {name!r}; put it behind it, in a Pipeline"
+            )
         parts.append(made)
     return chain.joined(parts)
 

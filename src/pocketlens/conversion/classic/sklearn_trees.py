@@ -114,7 +114,10 @@ def histogram_boosting_regressor(chain: Chain, value: Value, model: Any) -> None
         add_ensemble(chain, value, trees, base.tolist(), output=PREDICTION)
         return
     if link != "LogLink":
-        raise ConversionError(f"{name_of(model)} with loss={model.loss!r} has the link {link}")
+        raise ConversionError(
+            f"{name_of(model)} with loss={model.loss!r} has the link {link}; expected the "
+            "identity or the logarithm; train it with another loss"
+        )
     name = chain.fresh()
     add_ensemble(chain, value, trees, base.tolist(), output=name)
     chain.exponential(name, PREDICTION)
@@ -123,7 +126,7 @@ def histogram_boosting_regressor(chain: Chain, value: Value, model: Any) -> None
 def _histogram(chain: Chain, value: Value, model: Any) -> tuple[Value, list[Tree], Floats]:
     """The input, with numbers for texts; the trees; and what they are added to, [dimensions]."""
     if len(model._bin_mapper.is_categorical_) != value.width:
-        raise ConversionError(f"{name_of(model)} is damaged: it has other columns than its trees")
+        raise ConversionError(f"{name_of(model)} has other columns than its trees; train it again")
     value, categories, order = _categories(chain, value, model)
     trees = []
     for iteration in model._predictors:

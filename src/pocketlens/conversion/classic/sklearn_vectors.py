@@ -126,7 +126,8 @@ def nearest_neighbors(chain: Chain, value: Value, model: Any) -> None:
         raise ConversionError("the labels of the model's samples are damaged; train it again")
     if not 1 <= model.n_neighbors <= len(samples):
         raise ConversionError(
-            f"the model votes with {model.n_neighbors} neighbors of {len(samples)} samples"
+            f"the model votes with {model.n_neighbors} neighbors of {len(samples)} samples; "
+            "train it with fewer"
         )
     vector = chain.vector(value)
     message = chain.stage("kNearestNeighborsClassifier", vector, {})

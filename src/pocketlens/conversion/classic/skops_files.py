@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketlens.archives import opened_zip
 from pocketlens.conversion.classic.estimators import name_of
 from pocketlens.errors import ConversionError, printable
 
@@ -92,9 +93,9 @@ def _checked(path: Path) -> bytes:
     try:
         content = read_limited(path, MAX_FILE)
     except OSError as error:
-        raise ConversionError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConversionError(f"{path} cannot be read: {error.strerror}; check the path") from error
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
+        with opened_zip(io.BytesIO(content)) as file:
             members = file.infolist()
             if SCHEMA not in [each.filename for each in members]:
                 raise ConversionError(
@@ -110,7 +111,7 @@ def _checked(path: Path) -> bytes:
                 )
             for each in members:
                 _check_member(file, each, path)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except zipfile.BadZipFile as error:
         raise ConversionError(
             f"{path} is not a skops file, or is cut short: {error}; save the model with "
             "skops.io.dump(model, 'model.skops')"
@@ -121,15 +122,15 @@ def _checked(path: Path) -> bytes:
 def _check_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """Check that an array is not larger than its member: NumPy allocates what the array says."""
     if member.filename == SCHEMA and member.file_size > MAX_SCHEMA:
-        raise ConversionError(f"{path}: its {SCHEMA} has more than {MAX_SCHEMA} bytes")
+        raise _damaged(path, f"its {SCHEMA} has more than {MAX_SCHEMA} bytes")
     if member.filename.endswith(".npy"):
         with file.open(member) as stream:
             _check_array(stream, member.file_size, path)
     elif member.filename.endswith(".npz"):
-        with file.open(member) as stream, zipfile.ZipFile(io.BytesIO(stream.read())) as inside:
+        with file.open(member) as stream, opened_zip(io.BytesIO(stream.read())) as inside:
             if sum(each.file_size for each in inside.infolist()) > MAX_CONTENT:
-                raise ConversionError(
-                    f"{path}: {member.filename} has more than {MAX_CONTENT} bytes"
+                raise _damaged(
+                    path, f"{printable(member.filename)} has more than {MAX_CONTENT} bytes"
                 )
             for each in inside.infolist():
                 with inside.open(each) as array:
@@ -143,12 +144,20 @@ def _check_array(stream: Any, size: int, path: Path) -> None:
         read = form.read_array_header_1_0 if first else form.read_array_header_2_0
         shape, _, dtype = read(stream)
     except ValueError as error:
-        raise ConversionError(f"{path} has a damaged array: {error}") from error
+        raise _damaged(
+            path, f"an array has an unreadable header: {printable(str(error))[:100]}"
+        ) from error
     needed = dtype.itemsize
     for length in shape:
         needed *= length
     if dtype.hasobject or not 0 <= needed <= size - stream.tell():
-        raise ConversionError(f"{path} has a damaged array: it says {shape} of {dtype}")
+        raise _damaged(path, f"an array says that it is {shape} of {dtype}")
+
+
+def _damaged(path: Path, what: str) -> ConversionError:
+    return ConversionError(
+        f"{path} is damaged: {what}; save the model again with skops.io.dump(model, 'model.skops')"
+    )
 
 
 def _search_without_trees(model: Any) -> None:

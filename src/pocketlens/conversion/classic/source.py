@@ -182,7 +182,9 @@ def _opened(
     try:
         content = read_limited(model, MAX_BYTES)
     except OSError as error:
-        raise ConversionError(f"{model} cannot be read: {error.strerror}") from error
+        raise ConversionError(
+            f"{model} cannot be read: {error.strerror}; check the path"
+        ) from error
     return ClassicSource(
         from_content(content, str(model), labels=options.labels, inputs=options.takes)
     )

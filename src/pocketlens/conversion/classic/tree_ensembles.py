@@ -88,7 +88,7 @@ def check_tree(tree: Tree, width: int, what: str) -> Tree:
         or tree.feature.max(initial=-1) >= width
         or np.isnan(tree.threshold[inner]).any()
     ):
-        raise ConversionError(f"{what} is damaged: its nodes are not a tree")
+        raise ConversionError(f"{what} is damaged: its nodes are not a tree; save the model again")
     return tree
 
 

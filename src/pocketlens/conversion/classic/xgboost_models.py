@@ -121,7 +121,9 @@ def read_model(document: Mapping[str, Any], rounds: int | None = None) -> XGBoos
         )
     classes, width = int(parameters.get("num_class", 0)), int(parameters["num_feature"])
     if not 0 <= classes <= MOST_CLASSES:
-        raise ConversionError(f"the XGBoost model has {classes} classes; it is damaged")
+        raise ConversionError(
+            f"the XGBoost model has {classes} classes; it is damaged; save the model again"
+        )
     groups = max(classes, 1)
     link = LINKS[objective]
     base = _base(parameters, objective, groups)
@@ -144,7 +146,10 @@ def read_model(document: Mapping[str, Any], rounds: int | None = None) -> XGBoos
     if drops is not None:
         trees = [_weighted(tree, weight) for tree, weight in zip(trees, drops, strict=False)]
         if len(drops) < count:
-            raise ConversionError("the XGBoost model has fewer weights than trees; it is damaged")
+            raise ConversionError(
+                "the XGBoost model has fewer weights than trees; it is damaged; save the "
+                "model again"
+            )
     margins = Margins(trees, base, "BranchOnValueLessThan", link)
     return XGBoostModel(margins, known, width, names, categorical)
 
@@ -155,7 +160,9 @@ def _base(parameters: Mapping[str, Any], objective: str, groups: int) -> Floats:
     listed = json.loads(text) if isinstance(text, str) else text
     score = np.atleast_1d(np.asarray(listed, np.float32))
     if score.size not in (1, groups) or not np.isfinite(score).all():
-        raise ConversionError(f"the XGBoost model has the base_score {text!r}; it is damaged")
+        raise ConversionError(
+            f"the XGBoost model has the base_score {text!r}; it is damaged; save the model again"
+        )
     with np.errstate(divide="ignore"):
         if objective in LOGIT:
             score = -np.log(np.float32(1) / score - np.float32(1))
@@ -171,7 +178,9 @@ def _tree_count(learner: Mapping[str, Any], model: Mapping[str, Any], rounds: in
         rounds = int(attributes["best_iteration"]) + 1
     trees = len(model["trees"])
     if len(model["tree_info"]) != trees:
-        raise ConversionError("the XGBoost model lists other trees than it has; it is damaged")
+        raise ConversionError(
+            "the XGBoost model lists other trees than it has; it is damaged; save the model again"
+        )
     if rounds is None:
         return trees
     ends = model.get("iteration_indptr")
@@ -191,7 +200,9 @@ def _tree(tree: Mapping[str, Any], width: int, group: int, groups: int, number: 
             "'multi_output_tree'); train it with multi_strategy='one_output_per_tree'"
         )
     if not 0 <= group < groups:
-        raise ConversionError(f"{what} belongs to class {group} of {groups}; it is damaged")
+        raise ConversionError(
+            f"{what} belongs to class {group} of {groups}; it is damaged; save the model again"
+        )
     left, right = (np.asarray(tree[f"{side}_children"], np.int64) for side in ("left", "right"))
     condition = np.asarray(tree["split_conditions"], np.float32)
     leaf = left < 0
@@ -223,12 +234,16 @@ def _reachable(left: Any, right: Any, leaf: Any, what: str) -> Any:
     level = np.zeros(1 if len(left) else 0, np.int64)
     while level.size:
         if seen[level].any():
-            raise ConversionError(f"{what} is damaged: its nodes are not a tree")
+            raise ConversionError(
+                f"{what} is damaged: its nodes are not a tree; save the model again"
+            )
         seen[level] = True
         inner = level[~leaf[level]]
         level = np.concatenate([left[inner], right[inner]])
         if level.size and not 0 < level.min() <= level.max() < len(left):
-            raise ConversionError(f"{what} is damaged: its nodes are not a tree")
+            raise ConversionError(
+                f"{what} is damaged: its nodes are not a tree; save the model again"
+            )
     return np.flatnonzero(seen)
 
 
@@ -238,7 +253,9 @@ def _tests(tree: Mapping[str, Any], condition: Any) -> dict[int, Piecewise]:
     types = np.asarray(tree.get("split_type", ()), np.int64)
     nodes = [int(each) for each in tree.get("categories_nodes", ())]
     if sorted(nodes) != np.flatnonzero(types == 1).tolist():
-        raise ConversionError("the XGBoost model lacks the categories of a node; it is damaged")
+        raise ConversionError(
+            "the XGBoost model lacks the categories of a node; it is damaged; save the model again"
+        )
     everything = np.asarray(tree.get("categories", ()), np.int64)
     for node, start, size in zip(
         nodes, tree["categories_segments"], tree["categories_sizes"], strict=True
@@ -266,7 +283,9 @@ def category_test(categories: Sequence[int], *, inside_left: bool) -> Piecewise:
 
 def _weighted(tree: Tree, weight: float) -> Tree:
     if not math.isfinite(weight):
-        raise ConversionError("the XGBoost model has a weight that is not finite; it is damaged")
+        raise ConversionError(
+            "the XGBoost model has a weight that is not finite; it is damaged; save the model again"
+        )
     return replace(tree, value=tree.value * weight)
 
 
@@ -283,7 +302,7 @@ def _linear(
     if weights.size != (width + 1) * groups or not np.isfinite(weights).all():
         raise ConversionError(
             f"the XGBoost model has {weights.size} weights; expected {(width + 1) * groups} finite "
-            "ones; it is damaged"
+            "ones; it is damaged; save the model again"
         )
     rows = weights.reshape(width + 1, groups)
     # XGBoost 3 adds the first class's base_score to every class of a linear model.

@@ -79,7 +79,8 @@ def fix_shapes(model: Any, shapes: Mapping[str, Sequence[int]]) -> list[str]:
                     f"the input '{printable(each.name)}' has the shape {printable(shown)}, which "
                     f"is not fixed; add its sizes, such as --shape {printable(each.name)}="
                     + ",".join(
-                        str(d.dim_value or (1 if i == 0 else 224)) for i, d in enumerate(dims)
+                        str(d.dim_value if d.dim_value > 0 else 224 if i else 1)
+                        for i, d in enumerate(dims)
                     )
                 )
             if symbol and sizes.setdefault(symbol, size) != size:

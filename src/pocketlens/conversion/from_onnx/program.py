@@ -139,7 +139,10 @@ def _program(prepared: Prepared, target: Any, *, saturate: bool) -> Any:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ConversionError):  # one of ours, which names the node
             raise cause from error
-        raise ConversionError(f"onnx2coreml cannot convert the network: {_text(error)}") from error
+        raise ConversionError(
+            f"onnx2coreml cannot convert the network: {_text(error)}; export the network again "
+            "with other ops"
+        ) from error
     except Exception as error:  # coremltools' builder raises exceptions of any type
         raise ConversionError(
             f"onnx2coreml cannot convert the network: {printable(first_line(error))}; export the "
@@ -193,7 +196,9 @@ def _adapted(op: str, lowering: Callable[..., Any], prepared: Prepared) -> Calla
         try:
             made = lowering(*inputs, **given)
         except ConversionError as error:
-            raise ConversionError(f"{node_text(node)} cannot be converted: {error}") from error
+            text = f"{node_text(node)} cannot be converted: {error}"
+            way = "" if ";" in str(error) else "; export the network again without it"
+            raise ConversionError(text + way) from error
         except OutputError:
             raise
         except Exception as error:  # coremltools' builder raises exceptions of any type

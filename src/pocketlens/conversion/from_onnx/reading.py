@@ -135,13 +135,13 @@ def node_text(node: Any) -> str:
 
 
 def inner_graphs(graph: Any) -> Iterator[Any]:
-    """The graphs inside of the nodes of a graph, such as the branches of an If, at any depth."""
+    """The graphs inside of the nodes of a graph or function, such as the branches of an If.
+
+    At any depth.
+    """
     for node in graph.node:
         for attribute in node.attribute:
-            inner = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
-            for each in inner:
-                yield each
-                yield from inner_graphs(each)
+            yield from inner_graphs_of(attribute)
 
 
 def _check_opset(model: Any, path: Path) -> None:
@@ -170,6 +170,9 @@ def _check_kinds(graph: Any, path: Path) -> None:
         raise ConversionError(
             f"{path} has {ports} inputs and outputs; expected at most {MAX_PORTS}"
         )
+    for what, count in (("inputs", ports - len(graph.output)), ("outputs", len(graph.output))):
+        if not count:
+            raise ConversionError(f"{path} has no {what}; expected at least one; export it again")
     for each in (*graph.input, *graph.output):
         kind = each.type.WhichOneof("value")
         if kind != "tensor_type":
@@ -189,25 +192,26 @@ def _check_kinds(graph: Any, path: Path) -> None:
 
 def _tensors(model: Any) -> Iterator[Any]:
     """Every tensor in the file: weights, and attributes of nodes."""
-    yield from model.graph.initializer
-    nodes = [*model.graph.node, *(node for each in model.functions for node in each.node)]
-    for graph in inner_graphs(model.graph):
-        yield from graph.initializer
-        nodes += graph.node
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for graph in inner_graphs_of(attribute):
-                yield from graph.initializer
+    for outer in (model.graph, *model.functions):
+        for graph in (outer, *inner_graphs(outer)):
+            yield from getattr(graph, "initializer", ())  # a function has none
+            for node in graph.node:
+                for attribute in node.attribute:
+                    if attribute.HasField("t"):
+                        yield attribute.t
+                    yield from attribute.tensors
 
 
 def inner_graphs_of(attribute: Any) -> Iterator[Any]:
     """The graphs inside of an attribute, at any depth."""
-    for each in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+    for each in _graphs_of(attribute):
         yield each
         yield from inner_graphs(each)
+
+
+def _graphs_of(attribute: Any) -> list[Any]:
+    """The graphs of an attribute itself."""
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def _fill(tensor: Any, path: Path, budget: Budget) -> None:
@@ -304,7 +308,7 @@ def _check_functions(model: Any, path: Path) -> None:
             key = (node.domain, node.op_type)
             total += size(key) if key in bodies else 1
             for attribute in node.attribute:
-                total += sum(nodes(each.node) for each in inner_graphs_of(attribute))
+                total += sum(nodes(each.node) for each in _graphs_of(attribute))
         return total
 
     def size(key: tuple[str, str]) -> int:

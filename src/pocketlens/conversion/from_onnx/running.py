@@ -128,7 +128,8 @@ class Runner:
             ) from error
         except Exception as error:  # ONNX Runtime raises exceptions of its own
             raise ConversionError(
-                f"{self.path} cannot be run: {printable(first_line(error))[:300]}"
+                f"{self.path} cannot be run: {printable(first_line(error))[:300]}; export the "
+                "network again"
             ) from error
         return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}
 

@@ -182,14 +182,13 @@ def _shards(path: Path, manifest: list[dict[str, Any]]) -> list[Weight]:
     found: list[Weight] = []
     total = 0
     for part in manifest:
-        names = [str(name) for name in part["paths"]]
-        for name in names:
+        pieces: list[bytes] = []
+        for name in map(str, part["paths"]):
             if Path(name).name != name:
                 raise ConversionError(f"{path}: the weights {printable(name)!r} are not beside it")
-            total += (path.parent / name).stat().st_size
-            if total > MAX_WEIGHT_BYTES:
-                raise _too_large(path, f"weights of more than {size_text(total)}")
-        content = b"".join((path.parent / name).read_bytes() for name in names)
+            pieces.append(read_limited(path.parent / name, MAX_WEIGHT_BYTES - total))
+            total += len(pieces[-1])
+        content = b"".join(pieces)
         at = 0
         for each in part["weights"]:
             quantized = each.get("quantization")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pocketlens.archives import opened_zip
 from pocketlens.conversion.keras_legacy.stored import MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 from pocketlens.conversion.labels import MAX_LABELS_BYTES, read_labels
 from pocketlens.errors import ConversionError, printable
@@ -81,7 +82,7 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 def _extracted(path: Path, folder: Path) -> Path:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             members = {Path(each.filename).name: each for each in archive.infolist()}
             model = next((name for name in (KERAS_MODEL, TFJS_MODEL) if name in members), None)
             if model is None:
@@ -102,7 +103,7 @@ def _extracted(path: Path, folder: Path) -> Path:
                 )
             for name, each in wanted.items():
                 (folder / name).write_bytes(archive.read(each))
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError) as error:
         raise ConversionError(
             f"{path} cannot be read as a zip archive: {printable(str(error))[:200]}; download it "
             "again"

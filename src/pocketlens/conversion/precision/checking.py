@@ -21,8 +21,9 @@ from pocketlens.coreml import CoreMLModel, load
 from pocketlens.coreml.file.time_limit import default_time_limit
 from pocketlens.coreml.runtime.emulation import Operation, check_graph, runs_as_graph
 from pocketlens.errors import DataError, FeatureError, UnsupportedModelError
+from pocketlens.evaluation.array_cases import split_cases
 from pocketlens.evaluation.array_files import load_arrays
-from pocketlens.evaluation.arrays import ArrayModel, split_cases
+from pocketlens.evaluation.arrays import ArrayModel
 from pocketlens.image import InputSpec
 
 __all__ = ["cases_of", "check_float16", "examine", "fitting_images", "float16_risks", "some"]
