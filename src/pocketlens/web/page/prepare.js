@@ -45,10 +45,12 @@ export function planes(pixels, { width, height, color }) {
 function opaque({ width, height, data: rgba }, channels) {
   const count = width * height;
   const data = new Uint8Array(count * channels);
-  for (let i = 0; i < count; i++) {
-    const alpha = rgba[4 * i + 3];
-    const on = (value) => (alpha === 255 ? value : Math.round((value * alpha) / 255 + 255 - alpha));
-    const [red, green, blue] = [on(rgba[4 * i]), on(rgba[4 * i + 1]), on(rgba[4 * i + 2])];
+  for (let i = 0, at = 0; i < count; i++, at += 4) {
+    let red = rgba[at];
+    let green = rgba[at + 1];
+    let blue = rgba[at + 2];
+    const alpha = rgba[at + 3];
+    if (alpha !== 255) [red, green, blue] = [red, green, blue].map((value) => onWhite(value, alpha));
     if (channels === 1) {
       data[i] = (red * RED + green * GREEN + blue * BLUE + ROUND) >> 16;
     } else {
@@ -58,6 +60,10 @@ function opaque({ width, height, data: rgba }, channels) {
     }
   }
   return { width, height, data };
+}
+
+function onWhite(value, alpha) {
+  return Math.round((value * alpha) / 255 + 255 - alpha);
 }
 
 /** The largest part in the middle with this ratio: left, top, right, bottom. */
@@ -114,50 +120,63 @@ function isWhole({ width, height }, [left, top, right, bottom]) {
   return left === 0 && top === 0 && right === width && bottom === height;
 }
 
-/** For each output pixel: the first input pixel and the weights, as integers. */
+/**
+ * For each output pixel: the first input pixel, how many it takes, and their weights, as integers. A
+ * sum of weighted pixels fits in 32 bits.
+ */
 function weights(size, start, end, count) {
   const scale = (end - start) / count;
   const wide = Math.max(scale, 1);
-  return Array.from({ length: count }, (_, index) => {
+  const most = 2 * Math.ceil(wide) + 1;
+  const firsts = new Int32Array(count);
+  const counts = new Int32Array(count);
+  const values = new Int32Array(count * most);
+  for (let index = 0; index < count; index++) {
     const center = start + (index + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - wide + 0.5));
     const last = Math.min(size, Math.trunc(center + wide + 0.5));
-    const values = [];
+    const shares = [];
     for (let i = first; i < last; i++) {
-      values.push(Math.max(0, 1 - Math.abs((i - center + 0.5) * (1 / wide))));
+      shares.push(Math.max(0, 1 - Math.abs((i - center + 0.5) * (1 / wide))));
     }
-    const sum = values.reduce((total, value) => total + value, 0);
-    return { first, values: values.map((value) => Math.trunc(0.5 + (value / sum) * 2 ** PRECISION)) };
-  });
+    const sum = shares.reduce((total, value) => total + value, 0);
+    firsts[index] = first;
+    counts[index] = shares.length;
+    values.set(shares.map((value) => Math.trunc(0.5 + (value / sum) * 2 ** PRECISION)), index * most);
+  }
+  return { firsts, counts, values, most };
 }
 
-function horizontal({ data, width, height, channels }, count, across) {
+function horizontal({ data, width, height, channels }, count, { firsts, counts, values, most }) {
   const result = new Uint8Array(count * height * channels);
+  let to = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < count; x++) {
-      const { first, values } = across[x];
-      const from = (y * width + first) * channels;
-      const to = (y * count + x) * channels;
+      const start = (y * width + firsts[x]) * channels;
+      const end = x * most + counts[x];
       for (let channel = 0; channel < channels; channel++) {
         let sum = HALF;
-        for (let i = 0; i < values.length; i++) sum += data[from + i * channels + channel] * values[i];
-        result[to + channel] = clip(sum);
+        let from = start + channel;
+        for (let i = x * most; i < end; i++, from += channels) sum += data[from] * values[i];
+        result[to++] = clip(sum);
       }
     }
   }
   return { data: result, width: count, height, channels };
 }
 
-function vertical({ data, width, channels }, count, down) {
+function vertical({ data, width, channels }, count, { firsts, counts, values, most }) {
   const row = width * channels;
   const result = new Uint8Array(count * row);
+  const sums = new Int32Array(row);
   for (let y = 0; y < count; y++) {
-    const { first, values } = down[y];
-    for (let x = 0; x < row; x++) {
-      let sum = HALF;
-      for (let i = 0; i < values.length; i++) sum += data[(first + i) * row + x] * values[i];
-      result[y * row + x] = clip(sum);
+    sums.fill(HALF);
+    for (let i = 0; i < counts[y]; i++) {
+      const from = (firsts[y] + i) * row;
+      const weight = values[y * most + i];
+      for (let x = 0; x < row; x++) sums[x] += data[from + x] * weight;
     }
+    for (let x = 0; x < row; x++) result[y * row + x] = clip(sums[x]);
   }
   return { data: result, width, height: count, channels };
 }
