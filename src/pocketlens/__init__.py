@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from pocketlens.prediction import Predictor as Predictor
     from pocketlens.prediction import Thresholds as Thresholds
     from pocketlens.preview import serve_preview as serve_preview
+    from pocketlens.preview.teaching import teach as teach
     from pocketlens.recipe import Recipe as Recipe
     from pocketlens.recipe import list_recipes as list_recipes
     from pocketlens.recipe import load_recipe as load_recipe
@@ -225,6 +226,7 @@ _HOME = {
     "run_suite": "evaluation.robustness",
     "serve_preview": "preview",
     "sweep": "scale",
+    "teach": "preview.teaching",
     "train": "training",
     "verify": "evaluation",
     "verify_arrays": "conversion",
@@ -332,6 +334,7 @@ __all__ = [
     "run_suite",
     "serve_preview",
     "sweep",
+    "teach",
     "train",
     "verify",
     "verify_arrays",
@@ -350,6 +353,7 @@ COMMANDS = {
     "predict": "predict",
     "explain": "explain",
     "preview": "serve_preview",
+    "teach": "teach",
     "verify": "verify",
     "app": "create_app",
     "web": "create_web",

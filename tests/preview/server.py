@@ -23,6 +23,7 @@ from pocketlens.coreml.file.proto import generated
 from pocketlens.image import INPUT_SPEC_KEY, Crop, Ink, InputSpec
 from pocketlens.prediction import NOTHING, Predictor
 from pocketlens.preview.accepting import PreviewServer
+from pocketlens.preview.guard import Guard
 from pocketlens.preview.server import create_server, listening_socket, uvicorn_config
 
 TIMEOUT = 30.0
@@ -245,16 +246,27 @@ def disconnect(page: ClientConnection) -> None:
 def serving(
     models: Mapping[str, Predictor] | Predictor, *, https: bool = False, **options: Any
 ) -> Iterator[RunningServer]:
-    """Run a real server on a free port of this computer, in a thread."""
+    """Run a real preview on a free port of this computer, in a thread."""
     by_name = {"Quarters": models} if isinstance(models, Predictor) else models
+
+    def create(origins: Sequence[str]) -> Guard:
+        return create_server(by_name, origins=origins, **{"token": TOKEN, **options})
+
+    with running(create, https=https) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    create: Callable[[Sequence[str]], Guard], *, https: bool = False
+) -> Iterator[RunningServer]:
+    """Run an application on a free port of this computer, in a thread."""
     with listening_socket("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
         scheme = "https" if https else "http"
         origins = [f"{scheme}://127.0.0.1:{port}", f"{scheme}://localhost:{port}"]
-        application = create_server(by_name, origins=origins, **{"token": TOKEN, **options})
-        server = PreviewServer(
-            uvicorn_config(application, https_host="127.0.0.1" if https else None)
-        )
+        config = uvicorn_config(create(origins), https_host="127.0.0.1" if https else None)
+        server = PreviewServer(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:

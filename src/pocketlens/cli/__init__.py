@@ -22,6 +22,7 @@ with one_line_failures():
         predict,
         explain,
         preview,
+        teach,
         verify,
         app,
         web,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketlens.cli.failures import INTERRUPTED
 from pocketlens.cli.inputs import (
     InputOptions,
     core_ml_file,
     takes_input_options,
 )
-from pocketlens.cli.shell import Json, command, print_json, say
+from pocketlens.cli.serving import Lan, OpenPage, Port, announce, interruptible
+from pocketlens.cli.shell import Json, command
 from pocketlens.errors import OptionError
 
 if TYPE_CHECKING:
@@ -32,18 +31,12 @@ if TYPE_CHECKING:
 @takes_input_options()
 def preview(
     files: Annotated[list[Path], typer.Argument(help="One or two Core ML models, or run folders.")],
-    port: Annotated[
-        int, typer.Option(help="The port; 0 for any free port.", min=0, max=65535)
-    ] = 8765,
-    lan: Annotated[
-        bool, typer.Option("--lan", help="Serve on the local network, over HTTPS.")
-    ] = False,
+    port: Port = 8765,
+    lan: Lan = False,
     collect: Annotated[
         Path | None, typer.Option(help="Store corrected images in this folder.")
     ] = None,
-    open_page: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
-    ] = True,
+    open_page: OpenPage = True,
     *,
     told: InputOptions,
     as_json: Json = False,
@@ -55,9 +48,6 @@ def preview(
     from pocketlens.coreml.file.time_limit import default_time_limit
     from pocketlens.model_files import load
     from pocketlens.preview import serve_preview
-    from pocketlens.preview.inference import MODEL_THREADS
-    from pocketlens.preview.threads import wait_for_threads
-    from pocketlens.qr_code import qr_text
 
     if len(files) > 2:
         raise OptionError(f"expected one or two Core ML models; received: {len(files)}")
@@ -77,25 +67,7 @@ def preview(
     }
 
     def ready(address: Address) -> None:
-        if as_json:
-            found = {"address": address.page, "origin": address.origin, "token": address.token}
-            print_json({**found, "models": names}, indent=None)
-        elif lan:
-            say(*qr_text(address.page).split("\n"))
-            say(
-                "Scan the code with a phone on this network. Its browser warns about an unknown "
-                "certificate, because the certificate was created for this run: continue anyway."
-            )
-        if not as_json:
-            say(f"{address.page}   (press Ctrl-C to stop)", flush=True)
-        if open_page and not lan:
-            typer.launch(address.page_once)
+        announce(address, lan=lan, open_page=open_page, as_json=as_json, models=names)
 
-    try:
+    with interruptible():
         serve_preview(models, port=port, lan=lan, corrections=collect, ready=ready)
-    except KeyboardInterrupt:
-        if not wait_for_threads(MODEL_THREADS, seconds=1):
-            # ONNX Runtime would crash at Python's exit while it runs a model in a thread.
-            say("pocketlens: interrupted", error=True)
-            os._exit(INTERRUPTED)
-        raise

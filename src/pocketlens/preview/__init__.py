@@ -5,6 +5,7 @@
   `openapi.py` describes the API, and `bridge.py` replaces the WebSocket where a browser blocks it.
 - `inference.py` runs the models; `smoothing.py` decides which label is shown.
 - `corrections.py` stores corrected images.
+- `teaching/` is the server of another page, on which a recognizer is taught.
 - `duel/` is the drawing game for two players.
 - `guard.py` rejects requests from other sites and without the token (`access.py`); `accepting.py`
   limits how many connections there are, `connections.py` what each may send and how slowly;

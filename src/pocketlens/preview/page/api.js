@@ -62,7 +62,12 @@ export const correctionUrl = ({ label, name }) =>
 export const deleteCorrection = (correction) =>
   request(correctionUrl(correction), { method: "DELETE" });
 
-async function request(path, options) {
+/**
+ * Ask the server; the answer's JSON, or null if it has none.
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
+export async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);

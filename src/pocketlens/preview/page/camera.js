@@ -27,7 +27,8 @@ const MESSAGES = {
 /**
  * The tab with the camera.
  * @param {import("./views.js").Shared} shared
- * @returns {{enter: () => void, leave: () => void}}
+ * @returns {{enter: () => void, leave: () => void, image: () => Promise<Blob|null>,
+ *   pause: (value: boolean) => void}} `image` is the current frame as a JPEG file; null without one.
  */
 export function camera({ models, live, corrections, announceResult }) {
   const video = byId("video");
@@ -50,6 +51,7 @@ export function camera({ models, live, corrections, announceResult }) {
   let active = false;
   let attempt = 0;
   let frozen = false;
+  let paused = false;
 
   function showOff(state) {
     byId("camera-status").textContent = MESSAGES[state] ?? state;
@@ -118,17 +120,14 @@ export function camera({ models, live, corrections, announceResult }) {
 
   function watch(thisAttempt) {
     if (thisAttempt !== attempt) return;
-    if (!frozen) classify(0);
+    if (!frozen && !paused) classify(0);
     nextFrame(() => watch(thisAttempt));
   }
 
   function classify(flags) {
     const thisAttempt = attempt;
     live.send({
-      getImage: async () => {
-        const image = grab();
-        return image && new Promise((resolve) => image.toBlob(resolve, "image/jpeg", QUALITY));
-      },
+      getImage: image,
       getCanvas: grab,
       flags: flags | (results.wantsSeen ? SEEN : 0),
       onAnswer(answer, image) {
@@ -137,6 +136,11 @@ export function camera({ models, live, corrections, announceResult }) {
         picker.setImage(answer.error ? null : image);
       },
     });
+  }
+
+  async function image() {
+    const frame = grab();
+    return frame && new Promise((resolve) => frame.toBlob(resolve, "image/jpeg", QUALITY));
   }
 
   /** The current video frame; null if there is none. */
@@ -235,6 +239,10 @@ export function camera({ models, live, corrections, announceResult }) {
     leave() {
       active = false;
       stop();
+    },
+    image,
+    pause(value) {
+      paused = value;
     },
   };
 }

@@ -9,7 +9,8 @@ const HINT = t`Draw something`;
 /**
  * The tab for drawing.
  * @param {import("./views.js").Shared} shared
- * @returns {{enter: () => void, leave: () => void}}
+ * @returns {{enter: () => void, leave: () => void, image: () => Promise<Blob|null>,
+ *   clear: () => void}} `image` is the drawing as a PNG file; null if there is none.
  */
 export function draw({ models, live, corrections, announceResult, announceStatus }) {
   const results = new Results(byId("draw-results"), models, announceResult);
@@ -63,6 +64,8 @@ export function draw({ models, live, corrections, announceResult, announceStatus
     leave() {
       active = false;
     },
+    image: () => pad.png(),
+    clear: () => pad.clear(),
   };
 }
 

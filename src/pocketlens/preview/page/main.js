@@ -1,5 +1,6 @@
 import * as api from "./api.js";
 import { camera } from "./camera.js";
+import { showBusy, showConnection } from "./connection.js";
 import { Corrections } from "./corrections.js";
 import { byId, showNotice } from "./dom.js";
 import { draw } from "./draw.js";
@@ -47,23 +48,6 @@ async function reloadIfModelsChanged(description) {
   } catch (error) {
     showNotice(byId("error"), error.message);
   }
-}
-
-/** @param {import("./socket.js").Connection} connection */
-function showConnection({ state, milliseconds, reason }) {
-  const line = byId("connection");
-  line.dataset.state = state;
-  const seconds = Math.ceil((milliseconds ?? 0) / 1000);
-  line.textContent = {
-    connecting: "Connecting",
-    open: "Connected",
-    waiting: `${reason || "Connection lost"}; trying again in ${seconds} s`,
-  }[state];
-}
-
-/** @param {boolean} busy Whether the page waits for an answer. */
-function showBusy(busy) {
-  byId("connection").dataset.busy = String(busy);
 }
 
 main();

@@ -262,8 +262,11 @@ function numbersAsText(models) {
   return models.map((each) => `${each.name}: ${numberText(each)}`).join(", ");
 }
 
-/** Accept files that are dropped anywhere on the page. */
-function acceptDrops(add) {
+/**
+ * Accept files that are dropped anywhere on the page.
+ * @param {(files: File[], target: Element) => void} add Called with the element under the pointer.
+ */
+export function acceptDrops(add) {
   const overlay = byId("drop-overlay");
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => {
@@ -280,6 +283,6 @@ function acceptDrops(add) {
     overlay.hidden = true;
     if (!hasFiles(event)) return;
     event.preventDefault();
-    add([...event.dataTransfer.files]);
+    add([...event.dataTransfer.files], event.target);
   });
 }
