@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from pocketlens.errors import OptionError, OutputError
 from pocketlens.locking import owned
 from pocketlens.networks import backbones
 from pocketlens.prediction import NOTHING
+from pocketlens.preview import folder_names
+from pocketlens.preview.server import PAGE
+from pocketlens.preview.teaching import folder, learning, take, teacher
 from pocketlens.preview.teaching.server import create_teaching_server, teach
 from pocketlens.preview.teaching.teacher import Teacher
 from preview.server import AUTHORIZATION, TOKEN, RunningServer, frame, running, wait_until
@@ -295,6 +299,21 @@ def _in_another_thread(work: Any) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result()
+
+
+def test_the_guide_says_what_is_so() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "guides" / "teach.md").read_text("utf-8")
+    text = " ".join(text.split())
+    assert f"{folder.MAX_CLASSES} classes and {folder.MAX_EXAMPLES:,} examples" in text
+    assert f"at most {teacher.STORED_SIDE:,} pixels" in text
+    assert f"up to {take.CHECKED} of your examples" in text
+    assert f"at least {['no', 'one', 'two'][learning.LEAST]} examples" in text
+    assert f"no `{' '.join(folder_names.INVALID_CHARACTERS)}`" in text
+    page = (PAGE / "teach" / "index.html").read_text("utf-8")
+    buttons = [*re.findall(r"<button[^>]*>([^<]+)</button>", page), "Hold to record", "Add photos"]
+    buttons += ["Add the drawing", "Why?"]
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", text))
+    assert named <= set(buttons), named
 
 
 @pytest.mark.slow

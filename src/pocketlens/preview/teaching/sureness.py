@@ -126,12 +126,12 @@ def measure(
             group of `grouped`; NaN for images that were not tested.
     """
     _, counts = grouped(labels, groups)
-    tested = np.isfinite(probabilities).all(axis=1)
+    tested = np.isfinite(probabilities[:, 0])
     said = np.where(tested, np.nan_to_num(probabilities).argmax(axis=1), -1)
     right = tested & (said == labels)
     sure = []
     for label, name in enumerate(classes):
-        own = np.isin(labels, label)
+        own = labels == label
         known = counts[label] > 1
         sure.append(_sureness(name, int(counts[label]), own, own & tested, right, groups, known))
     known = all(each.accuracy is not None for each in sure)
