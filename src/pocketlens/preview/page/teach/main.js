@@ -5,7 +5,7 @@ import { byId, create, showNotice } from "../dom.js";
 import { draw } from "../draw.js";
 import { acceptDrops } from "../photo.js";
 import { Live, ReconnectingSocket } from "../socket.js";
-import { tabs } from "../tabs.js";
+import { announceStatus, showViews } from "../views.js";
 import * as api from "./api.js";
 import { ClassCard } from "./card.js";
 import { Recorder } from "./recorder.js";
@@ -25,14 +25,12 @@ let state = null;
 /** @type {Map<string, ClassCard>} */
 const cards = new Map();
 let mode = "camera";
-let views = {};
+const views = {};
 /** @type {Promise<void>|null} */
 let refreshing = null;
 let again = false;
 /** Whether the last answer is missing; the error of a change stays until the next change. */
 let lost = false;
-
-const announce = (text) => (byId("status-announcement").textContent = text);
 
 /** Ask the server for the state and show it; ends when it shows what was there at the call. */
 function refresh() {
@@ -70,7 +68,7 @@ async function change(work, done) {
     return false;
   }
   showNotice(byId("error"), null);
-  announce(done);
+  announceStatus(done);
   await refresh();
   return true;
 }
@@ -123,7 +121,7 @@ const actions = {
     const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
     const error = errors.length ? `${errors[0]}${more}` : null;
     cards.get(label)?.showStatus(`${added} added`, { error });
-    announce(`${added} photos added to ${label}`);
+    announceStatus(`${added} photos added to ${label}`);
   },
   others: (label) => state.classes.map(({ name }) => name).filter((name) => name !== label),
   change,
@@ -191,9 +189,17 @@ function showWork() {
   showNotice(byId("work-error"), state.error);
 }
 
-function setMode(name) {
-  mode = name;
-  for (const card of cards.values()) card.setMode(name);
+/** Keep a view, and show the buttons that add its images while it is open. */
+function remember(name, view) {
+  views[name] = view;
+  return {
+    ...view,
+    enter() {
+      mode = name;
+      for (const card of cards.values()) card.setMode(name);
+      view.enter();
+    },
+  };
 }
 
 async function main() {
@@ -207,25 +213,14 @@ async function main() {
   }
   const live = new Live(showConnection, showBusy);
   new ReconnectingSocket("/ws/events", { onMessage: refresh, onChange() {} });
-  const shared = {
-    models: description.models,
-    live,
-    corrections: NO_CORRECTIONS,
-    announceResult: (text) => (byId("result-announcement").textContent = text ?? ""),
-    announceStatus: announce,
-    showTab: () => {},
-  };
-  views = { camera: camera(shared), draw: draw(shared) };
-  let current = null;
-  const showTab = tabs(document.querySelector("[role=tablist]"), (name) => {
-    if (name === current) return;
-    views[current]?.leave();
-    live.reset();
-    current = name;
-    views[name].enter();
-    setMode(name);
-  });
-  showTab("camera");
+  showViews(
+    {
+      camera: (shared) => remember("camera", camera(shared)),
+      draw: (shared) => remember("draw", draw(shared)),
+    },
+    { models: description.models, live, corrections: NO_CORRECTIONS },
+    { first: location.hash === "#draw" ? "draw" : "camera" },
+  );
   byId("new-class").addEventListener("submit", async (event) => {
     event.preventDefault();
     const input = byId("new-name");
