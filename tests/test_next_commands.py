@@ -32,7 +32,7 @@ from pocketlens import commands, conversion, web
 from pocketlens.callbacks import Callback
 from pocketlens.cli import main
 from pocketlens.coreml import load
-from pocketlens.data import idx_loading, load_data
+from pocketlens.data import idx_loading, load_data, quickdraw
 from pocketlens.data.idx_sets import SETS
 from pocketlens.errors import PocketlensError, UnsupportedOp
 from pocketlens.pipeline import run
@@ -473,6 +473,16 @@ def no_mnist(world: World) -> str:
     return f"{missing} {damaged}"
 
 
+def no_drawings(world: World) -> str:
+    """Missing; then the user is online."""
+    with world.patch.context() as patch:
+        patch.setattr(quickdraw, "MIRRORS", ())
+        patch.setenv("POCKETLENS_DATA", str(world.place / "data"))
+        missing = _error(lambda: load_data("quickdraw:apple,ice cream@20"))
+    world.patch.setattr(quickdraw, "fetch", lambda *_, **__: None)
+    return missing
+
+
 def an_unknown_source(world: World) -> str:
     return world.error("data", "show", "minst")
 
@@ -523,6 +533,7 @@ SITUATIONS: dict[str, list[Callable[[World], str]]] = {
     "data/idx_loading.py:_download": [no_mnist],
     "data/idx_loading.py:load_idx_set": [no_mnist],
     "data/loading.py:_resolve_auto": [no_mnist],
+    "data/quickdraw.py:download_quickdraw": [no_drawings],
     "data/loading.py:resolve": [an_unknown_source],
     "finetuning.py:correct": [corrections_for_an_unfinished_run],
     "shipped_recipes.py:_recipe_hint": [a_folder_of_photos_as_recipe],

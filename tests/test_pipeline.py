@@ -248,7 +248,7 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         (["data.extra=strokes"], "data.extra has classes that data.source has not: 0, 1, 2, 3, 4, "
          "5, 6, 7, 8, 9; those of data.source are: lies, slants, stands"),
         (["data.nothing=0.1"], "data.nothing is 0.1, but augment 'none' cannot make frames "
-         "without a class; augmentations that can: camera"),
+         "without a class; augmentations that can: camera, warp"),
     ],
 )  # fmt: skip
 def test_settings_that_the_data_does_not_allow(

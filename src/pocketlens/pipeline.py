@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pocketlens.callbacks import Callback, check_callbacks
+from pocketlens.data.drawn_things import is_drawn
 from pocketlens.data.file_sources import FileSource
 from pocketlens.data.folder import count_images
-from pocketlens.data.loading import count_training_images
+from pocketlens.data.recipe_images import count_training_images
 from pocketlens.errors import (
     DataError,
     OptionError,
@@ -196,10 +197,12 @@ def check(
 
 
 def default_recipe(pairs: Mapping[str, Any]) -> str:
-    """`photos` for a folder or CSV file of the user, else `digits`."""
+    """`photos` for a folder or CSV file of the user, `doodles` for drawn things, else `digits`."""
     table = pairs.get("data")
     source = pairs.get("data.source") or (table.get("source") if isinstance(table, Mapping) else "")
-    return "photos" if FileSource.parse(str(source or "")) else "digits"
+    if FileSource.parse(str(source or "")):
+        return "photos"
+    return "doodles" if is_drawn(str(source or "")) else "digits"
 
 
 def _named(

@@ -197,6 +197,8 @@ SOURCES = Registry(
         "emnist-digits",
         "emnist-letters",
         "strokes",
+        "doodles",
+        "quickdraw",
         "folder",
         "csv",
     ),

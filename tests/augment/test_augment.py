@@ -67,7 +67,7 @@ def test_sample_has_images_and_frames_of_nothing() -> None:
         (
             ["augment.name=shift", "data.nothing=0.1"],
             "data.nothing is 0.1, but augment 'shift' cannot make frames without a class; "
-            "augmentations that can: camera",
+            "augmentations that can: camera, warp",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 from pocketlens.augment.warp import warp
 from pocketlens.errors import OptionError
 
-STILL = dict.fromkeys(["turn", "scale", "shift", "shear", "stretch", "elastic"], 0)
+STILL = dict.fromkeys(["turn", "scale", "smaller", "shift", "shear", "stretch", "elastic"], 0)
 
 
 def images(count: int = 20, channels: int = 1) -> Tensor:
@@ -18,7 +18,7 @@ def images(count: int = 20, channels: int = 1) -> Tensor:
 
 
 def changed(batch: Tensor, seed: int = 0, /, **options: float) -> Tensor:
-    return warp(batch, torch.Generator().manual_seed(seed), **options)
+    return warp(batch, torch.Generator().manual_seed(seed), 0, **options)
 
 
 def test_limits_of_0_do_not_change_the_images() -> None:
@@ -46,6 +46,30 @@ def test_each_option_has_an_effect_of_its_own(option: str) -> None:
     assert not torch.equal(out, bar)
     assert (out.float().sum((1, 2, 3)) > 0.5 * bar[0].float().sum()).all()  # the bar is visible
     assert (out[0] != out[1]).any()
+
+
+def test_smaller_images_are_anywhere_in_the_frame() -> None:
+    full = torch.full((200, 1, 28, 28), 255, dtype=torch.uint8)
+    out = changed(full, **(STILL | {"smaller": 1}))[:, 0] > 127
+    wide, high = out.any(1).sum(1), out.any(2).sum(1)
+    assert (wide - high).abs().max() <= 1
+    assert 10 <= wide.min() < 12  # 28 / e
+    assert 26 < wide.max() <= 28
+    left = out.any(1).float().argmax(1)
+    small = wide < 16
+    assert left[small].min() < 2  # at the left edge, and at the right one
+    assert (left + wide)[small].max() > 26
+
+
+def test_frames_of_nothing_are_scribbles_pieces_and_empty_frames() -> None:
+    out = warp(images(4), torch.Generator().manual_seed(0), 300)
+    assert out.shape == (304, 1, 28, 28)
+    ink = (out[4:] > 127).float().mean((1, 2, 3))
+    assert 0.01 < (ink == 0).float().mean() < 0.15
+    # The images are noise, so half of the pixels of a scrambled one are bright.
+    assert 0.15 < ((ink - 0.5).abs() < 0.1).float().mean() < 0.45
+    assert ((ink > 0.01) & (ink < 0.35)).float().mean() > 0.5
+    assert torch.equal(out, warp(images(4), torch.Generator().manual_seed(0), 300))
 
 
 def test_shift_is_within_its_limit() -> None:

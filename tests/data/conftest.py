@@ -99,6 +99,7 @@ class Site:
         drip: Seconds between two bytes of the headers (`drip_headers`) or of the content.
         drip_headers: Whether it is the headers that come byte by byte, without end.
         wrong_range: Whether it responds to a range request with a different range.
+        headers: More headers, by path.
         requests: Path and `Range` header of each request.
     """
 
@@ -111,6 +112,7 @@ class Site:
     drip: float = 0.0
     drip_headers: bool = False
     wrong_range: bool = False
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -133,17 +135,21 @@ class Handler(BaseHTTPRequestHandler):
         if body is None:
             self.send_error(404)
             return
-        start = 0
+        start, size = 0, len(body)
         if requested and site.ranges:
-            start = int(requested.removeprefix("bytes=").removesuffix("-"))
+            first, _, last = requested.removeprefix("bytes=").partition("-")
+            start = int(first)
+            body = body[: int(last) + 1] if last else body
             if start >= len(body):
                 self.send_error(416)
                 return
             shown = start + 1 if site.wrong_range else start
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{size}")
         else:
             self.send_response(200)
+        for name, value in site.headers.get(self.path, {}).items():
+            self.send_header(name, value)
         if site.lengths:
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()

@@ -13,6 +13,7 @@ import pytest
 import pocketlens.data as data
 from pocketlens.data import CATALOG, load_data, load_folder, resolve
 from pocketlens.data.idx_sets import SETS
+from pocketlens.data.sketches import things
 from pocketlens.data.strokes import COUNTS
 from pocketlens.errors import DataNotFoundError, OptionError, PocketlensError
 from pocketlens.image import InputSpec
@@ -52,7 +53,8 @@ def test_explicit_sources_resolve_to_themselves_without_a_warning(tmp_path: Path
         (
             "",
             "data source '' is not known; expected one of: auto, mnist, fashion-mnist, kmnist, "
-            "emnist-digits, emnist-letters, strokes, folder:PATH, csv:PATH",
+            "emnist-digits, emnist-letters, strokes, doodles, quickdraw:NAMES, folder:PATH, "
+            "csv:PATH",
         ),
     ],
 )
@@ -138,13 +140,19 @@ def test_images_have_the_requested_size_and_colors(tiny_mnist: dict[str, bytes])
 
 def test_catalog_matches_the_sources(tiny_mnist: dict[str, bytes]) -> None:
     table = {source.name: source for source in CATALOG}
-    names = ["auto", *SETS, "strokes", "folder:PATH", "csv:PATH"]
+    names = ["auto", *SETS, "strokes", "doodles", "quickdraw:NAMES", "folder:PATH", "csv:PATH"]
     assert list(table) == names
     assert {name.partition(":")[0] for name in names} == set(SOURCES.builtin)
     for name, idx_set in SETS.items():
         counts = [file.size - 8 for file in (idx_set.train[1], idx_set.test[1])]
         assert counts == [table[name].train, table[name].test] or name == "mnist"
     assert {"train": table["strokes"].train, "test": table["strokes"].test} == COUNTS
+    count = len(things())
+    assert (table["doodles"].train, table["doodles"].test) == (1000 * count, 50 * count)
+    assert (
+        f"{count} everyday things, from {things()[0]} to {things()[-1]},"
+        in table["doodles"].description
+    )
     dataset = load_data("strokes", split="test")
     assert len(dataset) == table["strokes"].test
     assert dataset.images.shape[1:] == table["strokes"].size

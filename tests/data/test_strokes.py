@@ -7,18 +7,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from pocketlens.data.loading import errors, load_data
+from pocketlens.data.loading import load_data
+from pocketlens.data.pen import STEP, _fit, _ink, _trace
 from pocketlens.data.populations import POPULATIONS, REGIONS, population_of
+from pocketlens.data.recipe_images import errors
 from pocketlens.data.stroke_templates import TEMPLATES, StrokeTemplate
-from pocketlens.data.strokes import (
-    STEP,
-    WORLD_HAND,
-    _fit,
-    _ink,
-    _trace,
-    draw_strokes,
-    draw_template,
-)
+from pocketlens.data.strokes import WORLD_HAND, draw_strokes, draw_template
 from pocketlens.data.strokes_path import PenPath
 from pocketlens.errors import OptionError
 from pocketlens.recipe import DataOptions

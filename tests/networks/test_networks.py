@@ -79,6 +79,21 @@ def test_residual_runs_three_times_in_inference_and_once_in_training() -> None:
     assert torch.allclose(torch.stack(outputs).mean(0), mean, atol=1e-6)
 
 
+def test_residual_with_one_look_runs_once() -> None:
+    torch.manual_seed(0)
+    network = networks.build(Choice("residual", {"looks": 1}), InputSpec(28, 28), 5).eval()
+    sides: list[int] = []
+    assert isinstance(network, Residual)
+    network.edges.register_forward_pre_hook(lambda _l, inputs: sides.append(inputs[0].shape[3]))
+    image = torch.rand(2, 1, 28, 28)
+    once = network(image)
+    assert sides == [28 + 2 * 2]
+    network.looks = 3
+    assert (network(image) - once).abs().max() > 1e-4
+    with pytest.raises(RecipeError, match="network.looks must be 1 or 3; received: 2"):
+        networks.build(Choice("residual", {"looks": 2}), InputSpec(28, 28), 5)
+
+
 def test_residual_does_not_amplify_noise_on_an_empty_wall() -> None:
     torch.manual_seed(0)
     network = networks.build(Choice("residual"), InputSpec(32, 32), 5).eval()

@@ -36,11 +36,11 @@ class Random:
         """The same source of randomness, for `count` frames."""
         return Random(self.generator, count, self.side)
 
-    def uniform(self, low: float, high: float) -> Tensor:
-        """`(N, 1, 1)` uniform in [low, high)."""
+    def uniform(self, low: float | Tensor, high: float | Tensor) -> Tensor:
+        """`(N, 1, 1)` uniform in [low, high); the limits may differ from frame to frame."""
         return low + (high - low) * self._rand(self.count, 1, 1)
 
-    def symmetric(self, limit: float) -> Tensor:
+    def symmetric(self, limit: float | Tensor) -> Tensor:
         """`(N, 1, 1)` uniform from -`limit` to `limit`."""
         return self.uniform(-limit, limit)
 

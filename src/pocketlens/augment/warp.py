@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pocketlens.augment._planes import Random, coordinates
+from pocketlens.augment._scribbles import scribbles
 from pocketlens.errors import OptionError
 
 __all__ = ["Variation", "placed", "warp"]
@@ -37,9 +38,11 @@ class Variation:
 def warp(
     images: Tensor,
     generator: torch.Generator,
+    empty: int = 0,
     *,
     turn: float = 10.0,
     scale: float = 0.1,
+    smaller: float = 0.0,
     shift: float = 0.1,
     shear: float = 0.15,
     stretch: float = 0.1,
@@ -50,37 +53,49 @@ def warp(
     Args:
         images: `(N, C, H, W)` uint8, square. Pixels from outside the image are black.
         generator: Source of all randomness, on the images' device.
+        empty: Number of frames of the class `nothing` to add: scribbles, scrambled drawings, empty
+            frames. For drawings in light ink on black.
         turn: Largest rotation in degrees, in both directions, from 0 to 180.
         scale: Largest change in the logarithm of the size, from 0 to 1.
+        smaller: Largest reduction of the logarithm of the size, from 0 to 2, in addition; smaller
+            images are anywhere in the frame, as on the page of someone who draws.
         shift: Largest offset along each axis, as a share of half the side, from 0 to 1.
         shear: Largest shear of x by y, from 0 to 1.
         stretch: Largest change in the logarithm of width / height, from 0 to 1.
         elastic: Largest elastic distortion, as a share of half the side, from 0 to 0.5.
 
     Returns:
-        `(N, C, H, W)` uint8.
+        `(N + empty, C, H, W)` uint8.
 
     Raises:
         OptionError: An option is out of range, or the images are not square.
     """
-    ranges = {"turn": 180, "scale": 1, "shift": 1, "shear": 1, "stretch": 1, "elastic": 0.5}
-    values = (turn, scale, shift, shear, stretch, elastic)
-    for (name, most), value in zip(ranges.items(), values, strict=True):
+    names = ("turn", "scale", "smaller", "shift", "shear", "stretch", "elastic")
+    values = (turn, scale, smaller, shift, shear, stretch, elastic)
+    for name, most, value in zip(names, (180, 1, 2, 1, 1, 1, 0.5), values, strict=True):
         if type(value) not in (int, float) or not 0 <= value <= most:
             raise OptionError(f"augment.{name} must be from 0 to {most}; received: {value!r}")
     count, _, height, width = images.shape
     if height != width:
         raise OptionError(f"augment 'warp' needs square images; received: {height} × {width}")
     random = Random(generator, count, height)
+    angle = random.symmetric(turn) * (torch.pi / 180)
+    size = random.symmetric(scale).exp_()
+    room: float | Tensor = shift
+    if smaller:
+        size = size * random.uniform(-smaller, 0).exp_()
+        room = shift + (1 - size).clamp(min=0)
     moved = placed(
         images.float(),
         random,
         Variation(shear, stretch, 0.0, elastic),
-        angle=random.symmetric(turn) * (torch.pi / 180),
-        size=random.symmetric(scale).exp_(),
-        right=random.symmetric(shift),
-        down=random.symmetric(shift),
+        angle=angle,
+        size=size,
+        right=random.symmetric(room),
+        down=random.symmetric(room),
     )
+    if empty:
+        moved = torch.cat([moved, scribbles(images.float(), random.part(empty))])
     return moved.add_(0.5).to(torch.uint8)
 
 

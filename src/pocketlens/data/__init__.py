@@ -9,12 +9,11 @@ from pocketlens.data.dataset import Dataset
 from pocketlens.data.loading import (
     Resolved,
     download_data,
-    errors,
     load_data,
     load_folder,
     resolve,
-    training_images,
 )
+from pocketlens.data.recipe_images import errors, training_images
 
 __all__ = [
     "CATALOG",

@@ -132,6 +132,33 @@ CATALOG: tuple[Source, ...] = (
         citation="",
     ),
     Source(
+        name="doodles",
+        title="built-in drawn things",
+        description="43 everyday things, from airplane to umbrella, drawn by a simulated pen in "
+        "the format of Quick, Draw!, each in several ways. doodles:apple,bee draws some of them, "
+        "doodles:all@300 draws 300 of each to train on. The seed determines the images.",
+        train=43_000,
+        test=2_150,
+        size=(28, 28, 1),
+        download_bytes=0,
+        license="MIT, like Pocketlens itself",
+        citation="",
+    ),
+    Source(
+        name="quickdraw:NAMES",
+        title="Google's Quick, Draw!",
+        description="Doodles of 345 things by players of Quick, Draw!, such as "
+        "quickdraw:apple,bee or quickdraw:all; quickdraw:all@500 takes 500 of each instead of "
+        "2,000. Every tenth one is for testing. The download is that of each thing.",
+        train=None,
+        test=None,
+        size=(28, 28, 1),
+        download_bytes=1_568_128,
+        license="CC BY 4.0 (Google)",
+        citation='D. Ha, D. Eck, "A Neural Representation of Sketch Drawings", arXiv:1704.03477, '
+        "2017",
+    ),
+    Source(
         name="folder:PATH",
         title="a folder of your own images",
         description="One folder per class. If PATH has both train and test folders, they are the "

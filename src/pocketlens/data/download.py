@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import socket
 import threading
 import time
@@ -9,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 from pocketlens.errors import DataError, DataNotFoundError, OutputError
 from pocketlens.files import open_nofollow
@@ -42,6 +46,7 @@ def fetch(
     mirrors: Sequence[str],
     limit: int,
     check: Callable[[Path], None],
+    first: int | None = None,
     progress: Progress | None = None,
     read_seconds: float = READ_SECONDS,
     total_seconds: float = TOTAL_SECONDS,
@@ -50,7 +55,8 @@ def fetch(
     """Download `name` into `folder` from the first mirror that sends the right content.
 
     An unfinished download is kept as `NAME.part`, and a later call resumes it. The file gets its
-    final name only after `check`, so a file with that name is complete.
+    final name only after `check`, so a file with that name is complete. If the server sends the md5
+    of a whole file (`x-goog-hash`, as Google's storage does), that is checked as well.
 
     Args:
         name: The file's name, on the mirrors and in `folder`.
@@ -58,13 +64,15 @@ def fetch(
         mirrors: Base URLs, tried in order.
         limit: The largest size in bytes that is accepted.
         check: Raises DataError if a file has the wrong content.
+        first: How many bytes are wanted, from the start of the file; default: all of it. If the
+            file is longer, what was received stays `NAME.part`.
         progress: Called after each chunk.
         read_seconds: How long to wait for a mirror that sends nothing.
         total_seconds: The most time for one mirror, headers and redirects included.
         rate_seconds: A mirror must send `LEAST_RATE` bytes per second on average over this time.
 
     Returns:
-        The path of the file.
+        The path of the file, or of its part.
 
     Raises:
         DataNotFoundError: No mirror sent the file; the message has the reason for each mirror.
@@ -79,12 +87,12 @@ def fetch(
     headers = {"Accept-Encoding": "identity"}
     with httpx.Client(timeout=timeout, headers=headers, follow_redirects=True) as client:
         for mirror in mirrors:
-            url = f"{mirror.rstrip('/')}/{name}"
-            transfer = _Transfer(client, url, part, limit, progress, rate_seconds)
+            url = f"{mirror.rstrip('/')}/{quote(name)}"
+            transfer = _Transfer(client, url, part, limit, first, progress, rate_seconds)
             try:
                 with _time_limit(total_seconds, transfer):
                     transfer.run(check)
-                return part.replace(folder / name)
+                return part.replace(folder / name) if transfer.whole else part
             except (httpx.HTTPError, DataError) as error:
                 late = f"it took more than {total_seconds:g} seconds" if transfer.late else ""
                 errors.append(f"{mirror}: {late or _reason(error)}")
@@ -107,6 +115,7 @@ class _Transfer:
         url: str,
         part: Path,
         limit: int,
+        first: int | None,
         progress: Progress | None,
         rate_seconds: float,
     ) -> None:
@@ -114,6 +123,9 @@ class _Transfer:
         self.url = url
         self.part = part
         self.limit = limit
+        self.first = first
+        self.whole = True
+        self.md5 = ""
         self.progress = progress
         self.rate_seconds = rate_seconds
         self.late = False
@@ -137,6 +149,8 @@ class _Transfer:
         resumed = self._size() > 0
         self._receive()
         try:
+            if self.whole and self.md5:
+                self._check_md5()
             check(self.part)
         except DataError:
             self.part.unlink(missing_ok=True)
@@ -163,7 +177,11 @@ class _Transfer:
         return None
 
     def _request(self, start: int) -> None:
-        headers = {"Range": f"bytes={start}-"} if start else {}
+        if self.first is not None and start >= self.first:
+            self.whole = False
+            return None
+        end = "" if self.first is None else self.first - 1
+        headers = {"Range": f"bytes={start}-{end}"} if start or end else {}
         traced = {"trace": self._trace}
         with self.client.stream("GET", self.url, headers=headers, extensions=traced) as response:
             if start and response.status_code == 416:  # the part is as long as the file, or longer
@@ -174,8 +192,10 @@ class _Transfer:
                 start = 0
             elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 raise DataError("the server sent a different part of the file than requested")
-            length = response.headers.get("Content-Length", "")
-            total = start + int(length) if length.isdecimal() else None
+            self.md5 = _md5_of(response.headers.get("x-goog-hash", ""))
+            total = _total(response, start)
+            wanted = total if self.first is None else min(self.first, total or self.first)
+            self.whole = wanted == total or self.first is None
             self._check_size(total or 0)
             self.part.parent.mkdir(parents=True, exist_ok=True)
             if not start:
@@ -184,6 +204,8 @@ class _Transfer:
                 file.seek(start)
                 since, received = time.monotonic(), 0
                 for piece in response.iter_raw():
+                    if not self.whole:  # the server may send all of it nevertheless
+                        piece = piece[: max(0, (wanted or 0) - start)]
                     start += len(piece)
                     received += len(piece)
                     self._check_size(start)
@@ -197,8 +219,17 @@ class _Transfer:
                         since, received = time.monotonic(), 0
                     file.write(piece)
                     if self.progress:
-                        self.progress(self.part.stem, start, total)
+                        self.progress(self.part.stem, start, wanted)
+                    if not self.whole and start == wanted:
+                        break
+                self.whole = self.whole or start < (wanted or 0)  # the file is shorter
         return None
+
+    def _check_md5(self) -> None:
+        with self.part.open("rb") as file:
+            received = hashlib.file_digest(file, "md5").hexdigest()
+        if received != self.md5:
+            raise DataError(f"the md5 of the file is {received}; expected: {self.md5}")
 
     def _check_size(self, size: int) -> None:
         if size > self.limit:
@@ -215,6 +246,22 @@ def _time_limit(seconds: float, transfer: _Transfer) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _total(response: httpx.Response, start: int) -> int | None:
+    """The size of the whole file; None if the server does not say."""
+    if response.status_code == 206:
+        size = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if size.isdecimal():
+            return int(size)
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdecimal() else None
+
+
+def _md5_of(header: str) -> str:
+    """The md5 in hexadecimal in a header such as `crc32c=..., md5=...`; empty if there is none."""
+    found = re.search(r"md5=([A-Za-z0-9+/]{22}==)", header)
+    return base64.b64decode(found[1]).hex() if found else ""
 
 
 def _reason(error: Exception) -> str:

@@ -7,20 +7,18 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from pocketlens.commands import command
 from pocketlens.data.catalog import CATALOG
 from pocketlens.data.dataset import Dataset
 from pocketlens.data.download import Progress
+from pocketlens.data.drawn_things import QUICKDRAW, DrawnThings
 from pocketlens.data.file_sources import FOLDER, FileSource
 from pocketlens.data.fit import fit_dataset
-from pocketlens.data.idx_sets import DIGITS, SETS
+from pocketlens.data.idx_sets import SETS
 from pocketlens.data.members import ALL
-from pocketlens.data.populations import STROKES, population_of
+from pocketlens.data.populations import population_of
 from pocketlens.data.prepared import Decoded
 from pocketlens.errors import (
-    DataError,
     DataNotFoundError,
     OptionError,
     OutputError,
@@ -29,24 +27,19 @@ from pocketlens.errors import (
 )
 from pocketlens.image import InputSpec
 from pocketlens.locations import data_folder
-from pocketlens.recipe import DataOptions
 from pocketlens.registry import SOURCES
 
 __all__ = [
     "SPLITS",
     "Resolved",
-    "count_training_images",
     "download_data",
-    "errors",
+    "from_plugin",
     "load_data",
     "load_folder",
     "resolve",
-    "training_images",
 ]
 
 SPLITS = ("train", "test")
-SHOWN = 12
-"""The most class names that an error message lists."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def resolve(
         progress: Called during a download.
 
     Raises:
-        OptionError: The source, or the population of strokes, is unknown.
+        OptionError: The source, the population of strokes or a thing that is drawn is unknown.
         PluginError: Several packages provide the source.
     """
     if not isinstance(source, str):
@@ -86,7 +79,8 @@ def resolve(
         )
     if source == "auto":
         return _resolve_auto(folder, progress)
-    if FileSource.parse(source) or (":" in source and population_of(source)):
+    drawn = FileSource.parse(source) or DrawnThings.parse(source)
+    if drawn or (":" in source and population_of(source)):
         return Resolved(source)
     known = [*(entry.name for entry in CATALOG), *SOURCES.plugins()]
     if not SOURCES.is_plugin(source) and (source not in known or ":" in source):
@@ -134,7 +128,9 @@ def load_data(
 
     Args:
         source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `strokes`
-            (or `strokes:world`, `strokes:REGION`), `folder:PATH` (one folder per class, see
+            (or `strokes:world`, `strokes:REGION`), `doodles` (or `doodles:apple,bee`),
+            `quickdraw:apple,bee` (or `quickdraw:all`, `quickdraw:all@500` for 500 of each),
+            `folder:PATH` (one folder per class, see
             `load_folder`), `csv:PATH` (a table with the columns path, label and optionally split;
             paths are relative to its folder and must not leave it, except with `csv-outside:PATH`),
             an installed plug-in, or `auto`: MNIST if it is on this computer or can be downloaded,
@@ -239,8 +235,14 @@ def _load(
         from pocketlens.data.strokes import draw_strokes
 
         return fit_dataset(draw_strokes(split, population=writers, seed=seed), input_spec)
+    if drawings := DrawnThings.parse(resolved.name):
+        from pocketlens.data.drawings import load_drawings
+
+        return load_drawings(
+            drawings, data_folder(folder), split, input_spec, seed=seed, progress=progress
+        )
     if SOURCES.is_plugin(resolved.name):
-        return _from_plugin(resolved.name, split, input_spec, seed)
+        return from_plugin(resolved.name, split, input_spec, seed)
     if input_spec is None:
         raise OptionError(
             f"{source} needs the size to which its images are scaled; add --size, such as "
@@ -253,7 +255,7 @@ def _load(
     return read_files(files, split, input_spec, seed=seed, strict=strict, decoded=decoded)
 
 
-def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int) -> Dataset:
+def from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int) -> Dataset:
     """Load a data source of another package (entry point group `pocketlens.sources`).
 
     It is called as `source(split, seed=..., input_spec=...)` with the split `train` or `test`, and
@@ -268,105 +270,6 @@ def _from_plugin(name: str, split: str, input_spec: InputSpec | None, seed: int)
     return fit_dataset(found, input_spec)
 
 
-def errors(options: DataOptions, *, seed: int, batch_size: int) -> list[str]:
-    """List the errors in a recipe's `[data]` that can be found without opening an image.
-
-    Args:
-        options: The table.
-        seed: The recipe's seed; it splits a folder.
-        batch_size: `training.batch_size`; there must be at least this many training images.
-
-    Returns:
-        One message per error; empty if there are none.
-    """
-    found, counts = [], []
-    sources = ((options.source, "train", seed), (options.extra, _extra_split(options), seed + 1))
-    for source, split, drawn in sources:
-        try:
-            counts.append(_training_counts(source, split, drawn) if source else {})
-        except (OptionError, DataError, PluginError) as error:
-            found.append(str(error))
-    if found:
-        return found
-    first, second = counts
-    if unknown := [name for name in second if name not in first]:
-        found.append(
-            f"data.extra has classes that data.source has not: {', '.join(unknown[:SHOWN])}; "
-            f"those of data.source are: {', '.join([*first][:SHOWN])}"
-        )
-    images = _used(options, first, second)
-    if images < batch_size:
-        found.append(
-            f"training.batch_size is at most the number of training images, {images}; "
-            f"received: {batch_size}"
-        )
-    return found
-
-
-def count_training_images(options: DataOptions, *, seed: int) -> int:
-    """About how many images `training_images` gives, at least; opens none of them.
-
-    Raises:
-        OptionError, DataError, PluginError: As `load_data`.
-    """
-    first = _training_counts(options.source, "train", seed)
-    extra = options.extra
-    second = _training_counts(extra, _extra_split(options), seed + 1) if extra else {}
-    return _used(options, first, second)
-
-
-def _used(options: DataOptions, first: dict[str, int], second: dict[str, int]) -> int:
-    """The number of training images, from those of each class in both sources."""
-    images = sum(round(options.share * (n - round(options.validation * n))) for n in first.values())
-    return images + sum(round(options.extra_share * n) for n in second.values())
-
-
-def training_images(
-    data: Dataset, options: DataOptions, *, input_spec: InputSpec, seed: int
-) -> Dataset:
-    """The images that a recipe trains on: a share of its source, plus its second source.
-
-    Args:
-        data: The source's training images, without the validation images.
-        options: The recipe's `[data]` table.
-        input_spec: The recipe's input.
-        seed: The recipe's seed.
-    """
-    if options.share < 1:
-        data = data.split(options.share, seed=seed)[1]
-    if not options.extra:
-        return data
-    # A different seed: if both sources are `strokes`, their images must differ.
-    more = load_data(
-        options.extra, split=_extra_split(options), input_spec=input_spec, seed=seed + 1
-    )
-    times, share = divmod(options.extra_share, 1)
-    data = data.joined(more.subset(np.tile(np.arange(len(more)), int(times))))
-    return data.joined(more.split(share, seed=seed)[1]) if share else data
-
-
-def _extra_split(options: DataOptions) -> str:
-    """The split of `data.extra` to train on: all of a folder, as none of it is used for testing."""
-    return ALL if FileSource.parse(options.extra) else "train"
-
-
-def _training_counts(source: str, split: str, seed: int) -> dict[str, int]:
-    """About how many images each class has, at least. Raises the same errors as `load_data`."""
-    SOURCES.is_plugin(source)  # raises PluginError if another package has the same name
-    sizes = {entry.name: entry.train for entry in CATALOG if entry.train}
-    name = source if source == "auto" else resolve(source).name
-    if files := FileSource.parse(name):
-        from pocketlens.data.folder import count_images
-
-        return count_images(files, split, seed=seed)
-    if SOURCES.is_plugin(name):  # only the images themselves tell; they are loaded again later
-        return _from_plugin(name, split, None, seed).counts
-    sizes["auto"] = min(sizes["mnist"], sizes[STROKES])
-    images = sizes[STROKES if population_of(name) else name]
-    classes = SETS[name].classes if name in SETS else DIGITS
-    return dict.fromkeys(classes, images // len(classes))
-
-
 def download_data(
     source: str,
     *,
@@ -376,7 +279,8 @@ def download_data(
     """Download the missing or damaged files of a source into the data folder.
 
     Args:
-        source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits` or `emnist-letters`.
+        source: `mnist`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters` or
+            `quickdraw:NAMES`.
         folder: The data folder; default: `POCKETLENS_DATA`, else the user's cache folder.
         progress: Called with (file name, bytes so far, total bytes or None).
 
@@ -388,6 +292,11 @@ def download_data(
         DataNotFoundError: A file could not be downloaded from any mirror.
         OutputError: The folder cannot be written to.
     """
+    drawings = DrawnThings.parse(source) if isinstance(source, str) else None
+    if drawings is not None and drawings.kind == QUICKDRAW:
+        from pocketlens.data.quickdraw import download_quickdraw
+
+        return download_quickdraw(drawings, data_folder(folder), progress=progress)
     downloadable = [entry.name for entry in CATALOG if entry.download_bytes]
     if source not in downloadable:
         raise OptionError(

@@ -44,9 +44,11 @@ __all__ = [
     "Move",
     "Point",
     "StrokeTemplate",
+    "parse_points",
+    "read_entries",
 ]
 
-Point = tuple[int, int]
+Point = tuple[float, float]
 
 MOVE = re.compile(r"([^:]+):\s*(-?\d+),(-?\d+)\s+(-?\d+),(-?\d+)")
 
@@ -88,6 +90,12 @@ class StrokeTemplate:
         mnist: How common the style is among MNIST's writers, relative to the digit's other ones.
         world: How common it is in the world.
         regions: Where it is common; empty for everywhere.
+        parts: The part that each stroke belongs to, counted from 0; empty for a single part. A part
+            is there or missing as a whole, and is of its own size, turn and place.
+        chances: How likely each part is to be there; empty if all of it always is.
+        turn: Deviation of the rotation in degrees; None for that of the hand.
+        mirrored: Whether half of the images are mirrored.
+        middle: The middle of the box that the points are written in.
     """
 
     name: str
@@ -96,6 +104,11 @@ class StrokeTemplate:
     mnist: float = 0
     world: float = 1
     regions: tuple[str, ...] = ()
+    parts: tuple[int, ...] = ()
+    chances: tuple[float, ...] = ()
+    turn: float | None = None
+    mirrored: bool = False
+    middle: Point = (35, 50)
 
     @classmethod
     def parse(cls, entry: dict[str, Any]) -> StrokeTemplate:
@@ -103,7 +116,7 @@ class StrokeTemplate:
         mnist = entry.get("mnist", 0)
         return cls(
             entry["name"],
-            tuple(_points(stroke) for stroke in entry["strokes"]),
+            tuple(parse_points(stroke) for stroke in entry["strokes"]),
             tuple(Move.parse(text) for text in entry.get("vary", ())),
             mnist,
             entry.get("world", min(mnist, 1)),
@@ -119,16 +132,21 @@ class StrokeTemplate:
         return self.world
 
 
-def _points(stroke: str) -> tuple[Point, ...]:
+def parse_points(stroke: str) -> tuple[Point, ...]:
+    """The points of `x,y x,y ...`."""
     pairs = (point.split(",") for point in stroke.split())
     return tuple((int(x), int(y)) for x, y in pairs)
 
 
-def _read(digit: str) -> tuple[StrokeTemplate, ...]:
-    file = resources.files("pocketlens") / "data" / "templates" / f"{digit}.toml"
-    entries = tomllib.loads(file.read_text("utf-8"))["templates"]
-    return tuple(StrokeTemplate.parse(entry) for entry in entries)
+def read_entries(name: str) -> list[dict[str, Any]]:
+    """The templates in `templates/NAME.toml`."""
+    file = resources.files("pocketlens") / "data" / "templates" / f"{name}.toml"
+    entries: list[dict[str, Any]] = tomllib.loads(file.read_text("utf-8"))["templates"]
+    return entries
 
 
-TEMPLATES = {digit: _read(digit) for digit in "0123456789"}
+TEMPLATES = {
+    digit: tuple(StrokeTemplate.parse(entry) for entry in read_entries(digit))
+    for digit in "0123456789"
+}
 """All templates of each digit."""

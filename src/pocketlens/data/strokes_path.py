@@ -19,11 +19,15 @@ REACH = 12.5
 """Distance along the path, in both directions, that rounding a corner affects, in percent of the
 height."""
 
+ROUNDED = 9
+"""In a drawing with parts, a corner affects at most this fraction of its stroke."""
+
+LOOSE, STEADIEST = 45, 0.12
+"""In a drawing with parts, points of a stroke smaller than `LOOSE` percent of the height vary less,
+in proportion to its size, but not less than `STEADIEST`."""
+
 HOOK_SAMPLES = 3
 """Number of samples in the hook at an open end."""
-
-MIDDLE = (35, 50)
-"""The middle of the box that templates are written in."""
 
 Array = NDArray[np.float32]
 
@@ -45,6 +49,14 @@ class PenPath:
         along: `(S, 1)` position of each sample along the path, from 0 to 1.
         moves: What the template lets vary, each as shares `(P, 1)` of the points, and the ends
             `(2,)` of the range of the movement.
+        blocks: For each stroke, its rows of `sharp` and `soft` and the columns that are not 0
+            there.
+        loose: `(P + 3K, 1)`, how much each vector varies, up to 1.
+        part_of_point: `(P,)`, the part that each point belongs to.
+        part_of_sample: `(S,)`, the part of each sample.
+        chances: `(K,)`, how likely each part is to be there.
+        turn: Deviation of the rotation, in radians; None if it depends on the hand only.
+        mirrored: Whether half of the images are mirrored.
     """
 
     points: Array
@@ -52,7 +64,14 @@ class PenPath:
     sharp: Array
     soft: Array
     along: Array
-    moves: tuple[tuple[Array, Array, Array], ...] = ()
+    moves: tuple[tuple[Array, Array, Array], ...]
+    blocks: tuple[tuple[slice, NDArray[np.intp]], ...]
+    loose: Array
+    part_of_point: NDArray[np.intp]
+    part_of_sample: NDArray[np.intp]
+    chances: Array
+    turn: float | None = None
+    mirrored: bool = False
 
     @classmethod
     def of(cls, template: StrokeTemplate, step: float) -> PenPath:
@@ -61,27 +80,52 @@ class PenPath:
         number = {point: index for index, point in enumerate(distinct)}
         points, strokes = len(distinct), len(template.strokes)
         reach = max(1, round(REACH / step))
-        sharp, soft = [], []
+        part_of = template.parts or (0,) * strokes
+        owner: dict[Point, int] = {}
+        for stroke, part in zip(template.strokes, part_of, strict=True):
+            owner = dict.fromkeys(stroke, part) | owner  # a shared point moves with the first part
+        sharp: list[Array] = []
+        soft: list[Array] = []
+        blocks = []
+        loose = np.ones((points + 3 * strokes, 1), np.float32)
+        start = 0
         for index, stroke in enumerate(template.strokes):
-            curve = _curve(stroke, number, step)
-            curve = np.pad(curve, ((0, 0), (0, 3 * strokes)))
+            columns = [number[point] for point in dict.fromkeys(stroke)]
+            curve = _curve(stroke, step)
             if stroke[0] != stroke[-1]:
                 hook = points + 2 * index
-                curve = np.concatenate(
-                    [_hook(curve[0], hook)[::-1], curve, _hook(curve[-1], hook + 1)]
-                )
+                columns += [hook, hook + 1]
+                curve = np.pad(curve, ((0, 0), (0, 2)))
+                curve = np.concatenate([_hook(curve[0], -2)[::-1], curve, _hook(curve[-1], -1)])
             if strokes > 1:  # moving a single stroke has no effect: it is centered again
-                curve[:, points + 2 * strokes + index] = 1
-            sharp.append(curve)
-            soft.append(_averaged(curve, min(reach, len(curve) - 1)) - curve)
-        samples = np.concatenate(sharp).astype(np.float32)
+                columns.append(points + 2 * strokes + index)
+                curve = np.pad(curve, ((0, 0), (0, 1)), constant_values=1)
+            if template.parts:
+                size = max(np.ptp(np.array(stroke), axis=0))
+                loose[columns] = np.clip(size / LOOSE, STEADIEST, loose[columns])
+            blocks.append((slice(start, start + len(curve)), np.sort(columns)))
+            start += len(curve)
+            # Of a drawing with parts, small ones have corners, too.
+            most = max(1, len(curve) // ROUNDED) if template.parts else len(curve) - 1
+            averaged = _averaged(curve, min(reach, most)) - curve
+            for rows, values in ((sharp, curve), (soft, averaged)):
+                rows.append(np.zeros((len(curve), points + 3 * strokes), np.float32))
+                rows[-1][:, columns] = values
+        samples = np.concatenate(sharp)
         return cls(
-            (np.array(distinct) - MIDDLE).astype(np.float32),
+            (np.array(distinct) - template.middle).astype(np.float32),
             strokes,
             samples,
-            np.concatenate(soft).astype(np.float32),
+            np.concatenate(soft),
             np.linspace(0, 1, len(samples), dtype=np.float32)[:, None],
             tuple(_move(move, points) for move in template.moves),
+            tuple(blocks),
+            loose,
+            np.array([owner[point] for point in distinct]),
+            np.repeat(np.array(part_of), [len(rows) for rows in sharp]),
+            np.array(template.chances or (1,), np.float32),
+            None if template.turn is None else math.radians(template.turn),
+            template.mirrored,
         )
 
 
@@ -92,8 +136,9 @@ def _move(move: Move, points: int) -> tuple[Array, Array, Array]:
     return shares, np.array(move.start, np.float32), np.array(move.end, np.float32)
 
 
-def _curve(stroke: tuple[Point, ...], number: dict[Point, int], step: float) -> NDArray[np.float64]:
-    """Weights `(S, P)` of one stroke: a uniform Catmull-Rom curve through its points."""
+def _curve(stroke: tuple[Point, ...], step: float) -> NDArray[np.float64]:
+    """Weights of one stroke, one column for each distinct point: a uniform Catmull-Rom curve."""
+    number = {point: index for index, point in enumerate(dict.fromkeys(stroke))}
     closed = stroke[0] == stroke[-1]
     before = stroke[-2] if closed else stroke[0]
     after = stroke[1] if closed else stroke[-1]
