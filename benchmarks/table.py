@@ -132,6 +132,8 @@ def header(name: str) -> str:
     """The lines of a recipe's header with its measurements."""
     if name == "photos":
         return wrapped(photos_header())
+    if name == "doodles":
+        return wrapped(doodles_header())
     measured = json.loads((HERE / "recipes.json").read_text())[name]
     mean, median, seeds = measured["mean"], measured["median"], measured["seeds"]
     found = [f"{percent(mean['accuracy'])} on the MNIST test set"]
@@ -149,6 +151,19 @@ def header(name: str) -> str:
     ]
     of = "one seed" if seeds == 1 else f"{seeds} seeds"
     return wrapped(f"Measured by benchmarks/recipes.py, {of}: {'; '.join(found)}.")
+
+
+def doodles_header() -> str:
+    """The same for the recipe `doodles`."""
+    measured = json.loads((HERE / "doodles.json").read_text())
+    median, seeds = measured["median"], measured["seeds"]
+    return (
+        f"Measured by benchmarks/doodles.py, {seeds} seeds: {percent(median['accuracy'])} of the "
+        f"built-in test drawings; {percent(median['bitmaps'])} of real drawings of five things, "
+        f"{percent(median['page'])} of those redrawn on the page; "
+        f"{median['parameters']:,.0f} parameters; {size_text(round(median['file_bytes']))}; "
+        f"trained in {duration(median['training_seconds'])} on two cores."
+    )
 
 
 def photos_header() -> str:
@@ -173,7 +188,8 @@ def main() -> None:
     """Write the figures into README.md and into the headers of all recipes."""
     README.write_text(BLOCK.sub(lambda _: figures(), README.read_text(encoding="utf-8")))
     measured = json.loads((HERE / "recipes.json").read_text())
-    for path in sorted(RECIPES / f"{name}.toml" for name in [*measured, "photos"]):
+    names = [*measured, "photos", *(["doodles"] if (HERE / "doodles.json").exists() else [])]
+    for path in sorted(RECIPES / f"{name}.toml" for name in names):
         text = path.read_text(encoding="utf-8")
         path.write_text(HEADER.sub(lambda _, name=path.stem: header(name), text, count=1))
 

@@ -26,9 +26,10 @@ class DataOptions:
     """`[data]`: where the images come from.
 
     Args:
-        source: `mnist`, `strokes`, `strokes:world`, `strokes:REGION`, `folder:PATH`, the name of an
-            installed plug-in, or `auto`: MNIST, or strokes if MNIST is neither on this computer nor
-            downloadable.
+        source: `mnist`, `strokes`, `strokes:world`, `strokes:REGION`, `doodles`,
+            `doodles:apple,bee`, `quickdraw:apple,bee`, `quickdraw:all`, `folder:PATH`, the name of
+            an installed plug-in, or `auto`: MNIST, or strokes if MNIST is neither on this computer
+            nor downloadable.
         validation: Fraction of the training images held back to choose the best epoch and the
             temperature, in [0, 0.5].
         share: Fraction of the source's training images to use, in [0.001, 1].

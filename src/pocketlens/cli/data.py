@@ -63,7 +63,7 @@ def show(
     index: Annotated[int, typer.Option(help="The image to enlarge.", min=0)] = 0,
     size: Annotated[int | None, typer.Option(help="Height and width; a folder needs it.")] = None,
     color: Annotated[str, typer.Option(help="gray or rgb.")] = "gray",
-    seed: Annotated[int, typer.Option(help="Seed of strokes, and of the split of a folder.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of drawings, and of the split of a folder.")] = 0,
     augmented: Annotated[
         str | None,
         typer.Option("--augment", help="Also draw augmented images: camera or shift."),

@@ -25,7 +25,9 @@ Recipe = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="A folder of images, mnist, strokes or auto; default: the recipe's."),
+    typer.Option(
+        help="A folder of images, or a source such as mnist or doodles; default: the recipe's."
+    ),
 ]
 Background = Annotated[
     Path | None,
