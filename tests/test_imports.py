@@ -25,7 +25,8 @@ ORDER = [
     "augment", "naming",
     "networks", "recognizer", "training", "evaluation",
     "coreml", "coreai", "model_files", "explanation", "conversion", "run_files", "run_folder",
-    "run_state", "compression",
+    "run_comparison", "run_state",
+    "compression",
     "app", "web",
     "preview", "report", "stages", "pipeline", "finetuning", "scale", "cli",
 ]  # fmt: skip

@@ -109,6 +109,9 @@ if TYPE_CHECKING:
     from pocketlens.recipe_options import WebOptions as WebOptions
     from pocketlens.recognizer import Recognizer as Recognizer
     from pocketlens.report import write_report as write_report
+    from pocketlens.run_comparison import ComparedRun as ComparedRun
+    from pocketlens.run_comparison import RunComparison as RunComparison
+    from pocketlens.run_comparison import compare_runs as compare_runs
     from pocketlens.run_folder import Check as Check
     from pocketlens.run_folder import DataSummary as DataSummary
     from pocketlens.run_folder import Metrics as Metrics
@@ -137,6 +140,7 @@ _HOME = {
     "Choice": "recipe_options",
     "ClassScore": "evaluation",
     "ChosenMeaning": "coreml",
+    "ComparedRun": "run_comparison",
     "Compressed": "conversion.compression.results",
     "CoreAIModel": "coreai",
     "CoreMLModel": "coreml",
@@ -182,6 +186,7 @@ _HOME = {
     "Recognizer": "recognizer",
     "Rejection": "evaluation.robustness",
     "Run": "run_folder",
+    "RunComparison": "run_comparison",
     "Score": "evaluation.robustness",
     "Share": "evaluation.robustness",
     "State": "coreml",
@@ -200,6 +205,7 @@ _HOME = {
     "check_float16": "conversion.precision.checking",
     "check_labels": "training.label_check",
     "check_site": "web",
+    "compare_runs": "run_comparison",
     "compress": "compression",
     "convert": "conversion",
     "correct": "finetuning",
@@ -245,6 +251,7 @@ __all__ = [
     "Choice",
     "ChosenMeaning",
     "ClassScore",
+    "ComparedRun",
     "Compressed",
     "CoreAIModel",
     "CoreMLModel",
@@ -289,6 +296,7 @@ __all__ = [
     "Recognizer",
     "Rejection",
     "Run",
+    "RunComparison",
     "Score",
     "Share",
     "State",
@@ -308,6 +316,7 @@ __all__ = [
     "check_float16",
     "check_labels",
     "check_site",
+    "compare_runs",
     "compress",
     "convert",
     "correct",
@@ -360,6 +369,7 @@ COMMANDS = {
     "report": "write_report",
     "correct": "correct",
     "sweep": "sweep",
+    "runs compare": "compare_runs",
     "recipes list": "list_recipes",
     "recipes show": "load_recipe",
     "data show": "load_data",

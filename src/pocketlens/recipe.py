@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_RECIPE_BYTES",
+    "WITHOUT_EFFECT",
     "AppOptions",
     "Choice",
     "DataOptions",
@@ -55,6 +56,13 @@ __all__ = [
 
 MAX_RECIPE_BYTES = 1 << 20
 """The largest recipe file, in bytes."""
+
+WITHOUT_EFFECT = (
+    *("name", "app", "web", "model.author", "model.description", "model.license", "model.name"),
+    "model.version",
+)
+"""Keys and tables that change no result: neither accuracy nor size nor speed."""
+
 Overrides: TypeAlias = "Mapping[str, Any] | Iterable[str]"
 """Changed keys of a recipe: `{"training.epochs": 3}`, or text as on the command line,
 `["training.epochs=3"]`; a value that is not TOML is read as a string."""
@@ -131,9 +139,14 @@ class Recipe:
         """
         return load_recipe(self, changes)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every key by its dotted name, such as `training.epochs`."""
+        return _flat(self.to_dict())
+
     def differences(self, other: Recipe) -> list[str]:
         """The dotted keys on which two recipes differ, such as `training.epochs: 6, not 3`."""
-        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        mine, theirs = self.settings, other.settings
         return [
             f"{key}: {mine.get(key)!r}, not {theirs.get(key)!r}"
             for key in sorted(mine.keys() | theirs.keys())

@@ -27,6 +27,7 @@ with one_line_failures():
         app,
         web,
         report,
+        runs,
         correct,
         sweep,
     )

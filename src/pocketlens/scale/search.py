@@ -20,17 +20,13 @@ from typing import Any
 import numpy as np
 
 from pocketlens.errors import OptionError, PocketlensError, RecipeError
-from pocketlens.recipe import Recipe, parse_override
+from pocketlens.recipe import WITHOUT_EFFECT, Recipe, parse_override
 from pocketlens.toml import parse_toml
 
 __all__ = ["Dimension", "check_space", "parse_space"]
 
 MOST_VALUES = 1000
 """The most values of one key."""
-
-WITHOUT_EFFECT = ("name", "app", "web", "model.name", "model.author", "model.license", "model.version",
-                  "model.description")  # fmt: skip
-"""Keys and tables that change neither accuracy nor size nor speed."""
 
 
 @dataclass(frozen=True)
