@@ -250,13 +250,15 @@ def test_accessibility_and_narrow_phones(
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             found += accessibility_errors(page, axe)
-        found += cut_off(page)
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 640})
+            found += cut_off(page)
     context.close()
     assert not found
 
 
 def cut_off(page: Page) -> list[str]:
-    """Texts that are wider than their element, or than the page."""
+    """Texts that are wider than their element or than the page, and words on two lines."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("body *")]
             .filter((each) => each.checkVisibility() && !each.closest(".visually-hidden"))
@@ -265,5 +267,21 @@ def cut_off(page: Page) -> list[str]:
                 each.scrollWidth > each.clientWidth + 1 && each.clientWidth
                 || each.getBoundingClientRect().right > innerWidth + 1)
             .map((each) => `${each.outerHTML.slice(0, 200)} is cut off`)"""
+    )
+    found += page.evaluate(
+        """() => {
+            const broken = [], range = new Range();
+            const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            while (texts.nextNode()) {
+                const text = texts.currentNode;
+                if (text.parentElement.closest(".visually-hidden, script")) continue;
+                for (const { 0: word, index } of text.data.matchAll(/\\S+/g)) {
+                    range.setStart(text, index);
+                    range.setEnd(text, index + word.length);
+                    if (range.getClientRects().length > 1) broken.push(`${word} is on two lines`);
+                }
+            }
+            return broken;
+        }"""
     )
     return found

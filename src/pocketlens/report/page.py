@@ -21,7 +21,14 @@ from pocketlens.evaluation.accuracy import Evaluation, percent
 from pocketlens.files import size_text, write_aside
 from pocketlens.report.canvas import plural, small
 from pocketlens.report.page_figures import page_figures
-from pocketlens.run_contents import CONTENTS, REPORT, float32_command, folder_beside, run_command
+from pocketlens.run_contents import (
+    CONTENTS,
+    REPORT,
+    WEB,
+    float32_command,
+    folder_beside,
+    run_command,
+)
 from pocketlens.run_folder import Run, read_run
 
 if TYPE_CHECKING:
@@ -359,6 +366,10 @@ def _commands(run: Run) -> list[Command]:
                 command("verify", folder),
             ),
         ]
+        if run.web is None:
+            again = ["--force"] if (run.folder / WEB).exists() else []
+            line = command("web", folder, *again)
+            commands.append(Command("Write a website that runs the model on any phone", line))
     epochs = f"training.epochs={2 * recipe.training.epochs}"
     longer = run_command(folder, "--set", epochs, out=folder_beside(folder, "longer"))
     # The second source, the start and the classes of this run belong to its own images.
