@@ -212,7 +212,8 @@ def print_summary(found: dict[str, Any]) -> None:
     ]
     if camera := found["camera"]:
         accuracy = camera["accuracy"]
-        shown = f"a label is shown for {percent(camera['kept'])} of photos"
+        what = "test images" if accuracy is None else "photos"
+        shown = f"a label is shown for {percent(camera['kept'])} of {what}"
         false = f"{percent(camera['false_answers'])} of empty scenes (false positives)"
         more = [("Nothing", f"{shown} and {false}")]
         if accuracy is not None:
