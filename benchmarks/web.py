@@ -30,6 +30,7 @@ import http.server
 import json
 import os
 import statistics
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -120,6 +121,12 @@ FILE = """async (text) => {
 }"""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a page was closed meanwhile
+            super().handle_error(request, client_address)
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         pass
@@ -129,7 +136,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 def served(folder: Path) -> Iterator[str]:
     """The address of a folder."""
     handler = functools.partial(Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -139,9 +146,16 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def visited(browser: Browser, address: str, *, slower: int) -> Iterator[tuple[Page, CDPSession]]:
-    """The site in a new profile, on a phone."""
-    context = browser.new_context(viewport=PHONE, has_touch=True, bypass_csp=True)  # type: ignore[arg-type]
+def visited(
+    browser: Browser, address: str, *, slower: int, offline: bool = False
+) -> Iterator[tuple[Page, CDPSession]]:
+    """The site in a new profile, on a phone; `offline` also stores it, in the background."""
+    context = browser.new_context(
+        viewport=PHONE,  # type: ignore[arg-type]
+        has_touch=True,
+        bypass_csp=True,
+        service_workers="allow" if offline else "block",
+    )
     page = context.new_page()
     page.set_default_timeout(600_000)
     session = context.new_cdp_session(page)
@@ -186,7 +200,7 @@ def first_load(browser: Browser, sites: dict[str, Path]) -> dict[str, Any]:
         seconds = []
         with served(folder) as address:
             for _ in range(ROUNDS):
-                with visited(browser, address, slower=SLOWER) as (page, _):
+                with visited(browser, address, slower=SLOWER, offline=True) as (page, _):
                     seconds.append(page.evaluate(FIRST) / 1000)
         found[name] = {"bytes": site_sizes(folder), "seconds": statistics.median(seconds)}
     return found

@@ -162,6 +162,9 @@ CASES: dict[str, onnx.ModelProto] = {
         for other in (weights(3, 1, 1), weights(1, 1, 9, 1), weights(11))
     },
     "Sub of a constant": network(("Sub", [floats(1.0), "x"], {})),
+    "Max of constants and a value": network(
+        ("Max", [weights(3, 1, 1), weights(11), "x", weights(9, 1)], {})
+    ),
     "Sum of three": network(("Sum", ["x", weights(3, 1, 1), weights(11)], {})),
     "Clip": network(("Clip", ["x", floats(-0.2).reshape(()), floats(0.4).reshape(())], {})),
     "Clip of a value that is used again": network(

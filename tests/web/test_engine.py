@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from pocketlens.errors import UnsupportedModelError, UnsupportedOp
 from pocketlens.web.engines import choose_engine
@@ -153,6 +153,43 @@ def test_what_the_engine_lacks_is_said(
     with pytest.raises(error) as caught:
         network_file(model, "Net")
     assert text in str(caught.value)
+
+
+def test_branches_on_a_constant_are_refused() -> None:
+    branch = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["y"])], "branch", [], [onnx.ValueInfoProto(name="y")]
+    )
+    model = network(("Relu", ["x"], {}))
+    chosen = helper.make_node("If", ["yes"], ["n0"], then_branch=branch, else_branch=branch)
+    model.graph.node[0].CopyFrom(chosen)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    with pytest.raises(UnsupportedOp, match="the page's engine has no If; it has"):
+        network_file(model, "Net")
+
+
+def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(("Mul", ["x", weights(297, 1, 1, 1)], {}))
+    memory = 4 * (297 * 297 + 2 * 297)  # result, input and constant
+    monkeypatch.setattr("pocketlens.web.network.MAX_MEMORY", memory)
+    text = "it needs 355.* KB of memory; expected at most 355"
+    with pytest.raises(UnsupportedModelError, match=text):
+        network_file(model, "Net")  # more, by what kernels may overwrite
+    monkeypatch.setattr("pocketlens.web.network.MAX_MEMORY", memory + 200)
+    assert network_file(model, "Net")
+
+
+def test_graphs_that_cannot_be_read() -> None:
+    model = network(("Reshape", [weights(11), ints(11)], {}), ("Mul", ["x", 0], {}))
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(ints(5), "c1"))
+    with pytest.raises(UnsupportedModelError, match="Net cannot run in the browser: .*Inference error"):
+        network_file(model, "Net")
+    # A constant by an operator that is computed nowhere but in ONNX Runtime.
+    model = network(("Relu", ["x"], {}), ("Mul", [0, floats(2)], {}))
+    made = helper.make_node("Gelu", ["c0"], ["two"], domain="com.microsoft")
+    model.graph.node.insert(0, made)
+    model.opset_import.append(helper.make_operatorsetid("com.microsoft", 1))
+    with pytest.raises(UnsupportedModelError, match="'two' cannot be computed by Gelu: "):
+        network_file(model, "Net")
 
 
 def test_models_with_states_are_refused() -> None:

@@ -143,6 +143,19 @@ def test_damaged_examples(
         run_site(folder, browser(""))
 
 
+def test_site_of_an_older_version(
+    site: Path, browser: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(site, tmp_path / "site")
+    listing = json.loads((folder / "site.json").read_text())
+    del listing["files"]["examples.json"]
+    (folder / "site.json").write_text(json.dumps(listing))
+    found = run_site(folder, browser(""))
+    assert found.problems == [
+        f"{folder} was written by an older version; write it again, with --force"
+    ]
+
+
 def test_command(
     site: Path, browser: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from pocketlens.errors import UnsupportedModelError, UnsupportedOp
+from pocketlens.files import size_text
 from pocketlens.web.lowerings import LOWERINGS
 from pocketlens.web.program import Program, Ref, without_step
 from pocketlens.web.step import Step
@@ -45,19 +46,32 @@ def network_file(model: onnx.ModelProto, what: str) -> bytes:
     return _Writer(model, what).to_bytes()
 
 
+MAX_MEMORY = 2**31 - 2**20
+"""What `engine/network.js` allocates at most, in bytes."""
+
+
 def _computed_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """The nodes whose results depend on the network's input."""
     constants = {"", *(each.name for each in model.graph.initializer)}
     for node in model.graph.node:
-        if constants.issuperset(node.input):
+        if constants.issuperset(node.input) and not _has_graph(node):
             constants.update(node.output)
         else:
             yield node
 
 
+def _has_graph(node: onnx.NodeProto) -> bool:
+    """Whether it has a branch or a loop's step, which uses values that are not its inputs."""
+    return any(each.HasField("g") for each in node.attribute)
+
+
 class _Writer:
     def __init__(self, model: onnx.ModelProto, what: str) -> None:
-        inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        try:
+            inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        except shape_inference.InferenceError as error:
+            reason = " ".join(str(error).split())
+            raise UnsupportedModelError(f"{what} cannot run in the browser: {reason}") from error
         self.graph = inferred.graph
         self.opsets = model.opset_import
         self.what = what
@@ -79,6 +93,12 @@ class _Writer:
         self.values[given.name] = start
         for node in self.graph.node:
             self._node(node)
+        memory = self.program.memory(start, self.values[result.name])
+        if memory > MAX_MEMORY:
+            raise UnsupportedModelError(
+                f"{self.what} cannot run in the browser: it needs {size_text(memory)} of memory; "
+                f"expected at most {size_text(MAX_MEMORY)}"
+            )
         return self.program.to_bytes(start, self.values[result.name])
 
     def _node(self, node: onnx.NodeProto) -> None:
@@ -110,7 +130,13 @@ class _Writer:
         outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
         graph = helper.make_graph([node], "constant", inputs, outputs)
         model = helper.make_model(graph, opset_imports=self.opsets)
-        found = ReferenceEvaluator(model).run(None, dict(arrays))
+        try:
+            found = ReferenceEvaluator(model).run(None, dict(arrays))
+        except Exception as error:  # each operator has its own
+            raise UnsupportedModelError(
+                f"{self.what} cannot run in the browser: the constant {node.output[0]!r} cannot be "
+                f"computed by {node.op_type}: {error}"
+            ) from error
         return {
             name: Ref(np.shape(array), const=np.asarray(array))
             for name, array in zip(node.output, found, strict=True)

@@ -14,7 +14,7 @@ from pocketlens.web.program import smallest
 
 __all__ = ["onnx_file"]
 
-FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+FLOAT = onnx.TensorProto.FLOAT
 SMALL = 64
 """Constants of fewer numbers stay as they are: a node is larger than what it saves."""
 
@@ -24,11 +24,11 @@ def onnx_file(model: onnx.ModelProto) -> bytes:
     graph = onnx.GraphProto()
     graph.CopyFrom(model.graph)
     for info in graph.input:
-        if _is_half(info):
-            graph.node.insert(0, _cast(f"{info.name}/float32", info.name, FLOAT16))
+        if (kind := info.type.tensor_type.elem_type) != FLOAT:
+            graph.node.insert(0, _cast(f"{info.name}/float32", info.name, kind))
             _widen(info)
     for info in graph.output:
-        if _is_half(info):
+        if info.type.tensor_type.elem_type != FLOAT:
             graph.node.append(_cast(info.name, f"{info.name}/float32", FLOAT))
             _widen(info)
     constants = list(graph.initializer)
@@ -51,10 +51,6 @@ def onnx_file(model: onnx.ModelProto) -> bytes:
     written.graph.CopyFrom(graph)
     content: bytes = written.SerializeToString()
     return content
-
-
-def _is_half(info: onnx.ValueInfoProto) -> bool:
-    return bool(info.type.tensor_type.elem_type == FLOAT16)
 
 
 def _widen(info: onnx.ValueInfoProto) -> None:

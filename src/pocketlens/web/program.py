@@ -119,6 +119,12 @@ class Program:
         fields: dict[str, Any] = {"shape": sizes, "from": start, "from_strides": source}
         return self.add("move", shape, x=self.tensor(ref), **fields, to=0, to_strides=target)
 
+    def memory(self, given: Ref, result: Ref) -> int:
+        """About how many bytes the page needs for the tensors."""
+        assert given.tensor is not None
+        _, arena = self._places(given.tensor, self.tensor(result))
+        return arena + FLOAT * sum(each.count for each in self.tensors if each.content is not None)
+
     def to_bytes(self, given: Ref, result: Ref) -> bytes:
         """The file's content."""
         assert given.tensor is not None

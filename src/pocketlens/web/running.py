@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from pocketlens.app.spec import RecognizerSpec
 from pocketlens.errors import AppError
 from pocketlens.files import read_limited, temporary_folder
 from pocketlens.web.examples import Examples, read_examples
-from pocketlens.web.listing import read_listing
+from pocketlens.web.listing import EXAMPLES, read_listing
 from pocketlens.web.policy import POLICY
 
 __all__ = ["SiteRun", "find_browser", "run_site"]
@@ -82,10 +83,13 @@ def run_site(folder: str | os.PathLike[str], browser: Path, *, timeout: float = 
         timeout: Seconds until a browser without an answer is stopped.
 
     Raises:
-        AppError: The folder is not a website written by Pocketlens, or by an older version.
+        AppError: The folder is not a website written by Pocketlens, or its images are damaged.
     """
     folder = Path(folder)
     files = read_listing(folder).files
+    if EXAMPLES not in files:
+        old = f"{folder} was written by an older version; write it again, with --force"
+        return SiteRun(str(browser), problems=[old])
     try:
         spec = RecognizerSpec.from_json(read_limited(folder / "recognizer.json", MAX_FILE).decode())
     except (OSError, UnicodeDecodeError) as error:
@@ -170,6 +174,10 @@ class _Server(ThreadingHTTPServer):
         self.missing: list[str] = []
         self.answer: dict[str, Any] | None = None
         self.answered = threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the browser ended meanwhile
+            super().handle_error(request, client_address)
 
     def content(self, name: str) -> bytes | None:
         if name == "check-images.json":

@@ -92,11 +92,13 @@ def unary_step(s: Step, kind: str, x: Ref, **numbers: float) -> Ref:
 
 CONSTANTS: dict[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]] = {
     "add": np.add,
+    "max": np.maximum,
+    "min": np.minimum,
     "mul": np.multiply,
     "if": lambda condition, b: np.where(condition, b, 0),
     "unless": lambda condition, b: np.where(condition, 0, b),
 }
-"""Of `binary_step`, for parts of an operator that are both constant."""
+"""Of `binary_step`, for two operands of an operator that are both constant."""
 
 
 def binary_step(s: Step, kind: str, a: Ref, b: Ref, shape: Sequence[int]) -> Ref:
