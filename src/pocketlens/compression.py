@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketlens.commands import command
 from pocketlens.conversion.compression import Compressor
@@ -38,9 +38,6 @@ from pocketlens.prediction import Remembering
 from pocketlens.run_contents import RECIPE, WEIGHTS, run_command
 from pocketlens.run_folder import Run, read_run
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["Candidate", "Compressed", "compress"]
 
 LARGE = 96 * 96
@@ -52,15 +49,26 @@ CHOOSING = {False: 4000, True: 400}
 REPORTED = {False: 10_000, True: 1000}
 """The most images to report on."""
 
+OBSERVED = {False: 256, True: 128}
+"""The most images that the weights of the candidates are fitted to."""
+
 
 @dataclass(frozen=True)
 class _Images:
-    """The images that a compression needs."""
+    """The images that a compression needs; `large` as photos are, or small."""
 
     choosing: Dataset
     reporting: Dataset
     training: Dataset | None
+    large: bool
     notes: tuple[str, ...]
+
+    @property
+    def observed(self) -> NDArray[np.uint8]:
+        """Images to fit the weights to."""
+        source = self.choosing if self.training is None else self.training
+        found: NDArray[np.uint8] = np.asarray(_some(source, OBSERVED[self.large]).images)
+        return found
 
 
 def compress(
@@ -77,13 +85,14 @@ def compress(
     """Write a Core ML image classifier again, as small as a loss of accuracy allows.
 
     Every kind of compression is tried: the candidate is written as a file, loaded, and measured on
-    validation images. The smallest one whose accuracy is at most `max_loss` percentage points below
+    validation images. Its numbers are fitted to what the layers receive from training images, or
+    else from those. The smallest one whose accuracy is at most `max_loss` percentage points below
     that of the original is written, with the same labels, InputSpec and thresholds. Test images
     only report what it is worth; nothing is chosen on them.
 
     Kinds: `linear-8` (8-bit numbers with a scale per channel), `palette-8`, `-6`, `-4` and `-2`
-    (tables of 256, 64, 16 or 4 numbers), `mixed-4` (16 numbers for large weights, 256 for small
-    ones), `pruned-50` and `-75` (the smallest numbers are 0), and for a run `trained-4` and `-2`
+    (tables of 256, 64, 16 or 4 numbers), `mixed-4` and `-6` (tables of 4 to 256 numbers, with 4.6
+    or 6 bits per number on average), `pruned-50` and `-75` (the smallest numbers are 0), and for a run `trained-4` and `-2`
     (palettes that are learned with its training data). In files for iOS 18 also `grouped-4` and
     `-2` (a table for 16 channels) and `pruned-50-palette-4` and `pruned-75-palette-4`.
 
@@ -126,7 +135,7 @@ def compress(
         raise OptionError(f"{target} is the file to compress; choose another --out")
     check_target(target, force=force)
     plain = Compressor(path)
-    original = load(path, time_limit=default_time_limit())
+    original = _load(path)
     if not original.classes or original.interface.image is None:
         raise ConversionError(
             f"{path} is not an image classifier, so its accuracy cannot be measured; expected one "
@@ -141,6 +150,7 @@ def compress(
     tried = _possible(asked, plain, run, path, allowed)
     images = _images(run, data, original, path)
     notes = [*images.notes]
+    plain.observe(original, images.observed)
     with temporary_folder() as folder:
         made = _made(tried, plain, run, images, folder, progress)
         missing = [
@@ -188,6 +198,7 @@ def _made(
         if not plain.can(kind):
             if kind.ios not in newer:
                 newer[kind.ios] = Compressor(upgrade(plain.file.path, kind.ios, folder))
+                newer[kind.ios].observe(_load(newer[kind.ios].file.path), images.observed)
             used = newer[kind.ios]
         if kind.bits is None:
             found.append((kind, plain.needs(kind), used.write(place, kind)))
@@ -200,6 +211,10 @@ def _made(
         if write_learned(place, kind, plain, run.folder, recipe, images.training):
             found.append((kind, plain.needs(kind), place))
     return found
+
+
+def _load(path: Path) -> CoreMLModel:
+    return load(path, time_limit=default_time_limit())
 
 
 def _check_budget(max_loss: object) -> None:
@@ -294,7 +309,11 @@ def _images(run: Run | None, data: str | None, original: CoreMLModel, path: Path
             choosing = own[0]
             notes.append("the run kept no images for validation: its training images choose")
     return _Images(
-        _some(choosing, CHOOSING[large]), _some(reporting, REPORTED[large]), training, tuple(notes)
+        _some(choosing, CHOOSING[large]),
+        _some(reporting, REPORTED[large]),
+        training,
+        large,
+        tuple(notes),
     )
 
 
@@ -344,7 +363,7 @@ def _measured(
     """The original and all candidates, measured."""
     reference = Remembering(original)
     files = [("original", "", ios, path), *((k.name, k.text, v, p) for k, v, p in made)]
-    models = [original, *(load(p, time_limit=default_time_limit()) for *_, p in files[1:])]
+    models = [original, *(_load(p) for *_, p in files[1:])]
     times = milliseconds(models, images.choosing)
     size = size_on_disk(path)
     rows: list[Candidate] = []

@@ -98,7 +98,7 @@ def test_a_compressed_network_is_read_as_numpy_says(
     noise: Callable[[InputSpec], NDArray[np.uint8]],
 ) -> None:
     compressor = Compressor(files["mlmodel"])
-    encodings = encode(KINDS[name], compressor.weights)
+    encodings = encode(KINDS[name], compressor.weights).encodings
     assert encodings
     written = load(compressor.write(tmp_path / "small.mlmodel", KINDS[name]))
     # The same file with the numbers that the tables stand for.
@@ -182,10 +182,16 @@ def test_pruning_keeps_the_largest() -> None:
     assert prune(weight, 0.5, 2).dense().tolist() == [[3, 0, 0], [-4, 2, 0]]
 
 
-def test_mixed_widths_spare_the_small_weights() -> None:
-    sizes = {"large": 9000, "first": 300, "small": 200, "next": 500}
-    weights = [Weight(name, name, np.zeros((n, 1)), 0) for name, n in sizes.items()]
-    assert mixed_widths(weights) == {"large": 4, "next": 8, "first": 8, "small": 8}
+def test_mixed_widths_spend_bits_where_they_avert_noise() -> None:
+    random = np.random.default_rng(0)
+    sizes = {"large": 20_000, "first": 3000, "small": 2000}
+    arrays = {name: random.standard_normal((n // 10, 10)) for name, n in sizes.items()}
+    arrays["easy"] = random.integers(0, 4, (800, 10)).astype(float)  # has four numbers only
+    weights = [Weight(name, name, array.astype("f2"), 0) for name, array in arrays.items()]
+    found = mixed_widths(weights, 4.5, {})
+    assert found == {"large": 4, "first": 8, "small": 8, "easy": 2}
+    assert set(mixed_widths(weights, 2, {}).values()) == {2}
+    assert sum(found[each.key] * each.array.size for each in weights) <= 4.5 * 33_000
 
 
 def test_bits_count_the_tables() -> None:

@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pocketlens.conversion.compression import network, program
 from pocketlens.conversion.compression.encodings import Encoding
+from pocketlens.conversion.compression.fitting import Fitted
 from pocketlens.conversion.compression.kinds import KINDS, Kind, encode
+from pocketlens.conversion.compression.moments import Moments, observe
 from pocketlens.conversion.compression.tidying import tidy
 from pocketlens.conversion.package import write_model
+from pocketlens.coreml import CoreMLModel
 from pocketlens.coreml.file.features import functions_of
 from pocketlens.coreml.file.kinds import NETWORKS, kind_name
 from pocketlens.coreml.file.package import ModelFile, open_model
@@ -38,6 +44,7 @@ class Compressor:
     Attributes:
         file: The open file.
         weights: Its weights that can be compressed.
+        moments: What they are multiplied with, by their keys, after `observe`.
 
     Raises:
         ModelFileError, UnsupportedModelError: It cannot be read.
@@ -70,7 +77,8 @@ class Compressor:
                 "expected a file that is not updatable"
             )
         self.weights = self.form.weights_of(self.file)
-        if not encode(KINDS["palette-4"], self.weights):
+        self.moments: Mapping[str, Moments] = {}
+        if not encode(KINDS["palette-4"], self.weights).encodings:
             raise ConversionError(
                 f"{path} has no weights that get smaller: "
                 f"{sum(each.array.size for each in self.weights)} numbers in "
@@ -100,6 +108,14 @@ class Compressor:
             return kind.networks
         return kind.ios <= PROGRAM_IOS[program.opset_of(self.file)]
 
+    def observe(self, model: CoreMLModel, images: NDArray[np.uint8]) -> None:
+        """Run the loaded file with prepared images `(N, H, W, C)`; the candidates will suit them.
+
+        Raises:
+            FeatureError: A run takes longer than the model's time limit.
+        """
+        self.moments = observe(model, self.weights, images)
+
     def write(
         self, target: Path, kind: Kind, encodings: Mapping[str, Encoding] | None = None
     ) -> Path:
@@ -110,9 +126,10 @@ class Compressor:
             kind: The kind of compression.
             encodings: The compressed weights by their keys; None: as `kind` compresses them.
         """
-        if encodings is None:
-            encodings = encode(kind, self.weights)
-        spec, content = self.form.with_encodings(self.file, encodings)
+        fitted = (
+            encode(kind, self.weights, self.moments) if encodings is None else Fitted(encodings, {})
+        )
+        spec, content = self.form.with_encodings(self.file, fitted)
         weights = None
         if content is not None:
             tidy(spec)

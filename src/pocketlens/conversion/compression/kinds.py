@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketlens.conversion.compression.encodings import (
     Encoding,
@@ -14,6 +16,8 @@ from pocketlens.conversion.compression.encodings import (
     encode_palette,
     prune,
 )
+from pocketlens.conversion.compression.fitting import Fitted, fit, importance, noise
+from pocketlens.conversion.compression.moments import Moments
 from pocketlens.conversion.compression.weights import Weight
 from pocketlens.errors import OptionError, did_you_mean
 
@@ -22,13 +26,16 @@ __all__ = ["KINDS", "Kind", "by_name", "encode", "mixed_widths"]
 OVERHEAD = 128
 """Bytes that a compressed weight costs besides its numbers: headers in the weights file."""
 
-LARGE_SHARE = 0.9
-"""The share of all numbers, in the largest weights, that `mixed-4` stores with 4 bits."""
-
 GROUP = 16
 """How many channels share a table in palettes by groups, as coremltools suggests."""
 
-Encode = Callable[[Weight], Encoding | None]
+WIDTHS = (2, 4, 6, 8)
+"""Bits per index of the palettes that a file can have."""
+
+TESTED = 4
+"""Bits per index for which the error is computed; it is 16 times smaller with two bits more."""
+
+Encode = Callable[[Weight, NDArray[Any] | None], Encoding]
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,12 @@ class Kind:
     Args:
         name: Its name, such as `palette-4`.
         text: What it does, in a few words.
-        encode: The smaller form of a weight; None: the weight stays as it is.
+        encode: The smaller form of a weight; its second argument is the importance of each number,
+            or None.
         ios: The iOS version that an ML Program needs for it.
         networks: Whether a neural network (`.mlmodel`) can have it.
         bits: Of the palettes that are learned with the training data; None if nothing is learned.
+        average: Bits per number on average, if each weight has its own; else None.
     """
 
     name: str
@@ -50,30 +59,35 @@ class Kind:
     ios: int = 16
     networks: bool = False
     bits: int | None = None
+    average: float | None = None
 
 
-def _linear(weight: Weight) -> Encoding:
+def _linear(weight: Weight, importance: NDArray[Any] | None) -> Encoding:  # noqa: ARG001
     return encode_linear(weight.array, weight.axis)
 
 
 def _palette(width: int) -> Encode:
-    return lambda weight: encode_palette(weight.array, width)
+    return lambda weight, importance: encode_palette(weight.array, width, importance=importance)
 
 
 def _grouped(width: int) -> Encode:
-    def encode(weight: Weight) -> Encoding:
+    def encode(weight: Weight, importance: NDArray[Any] | None) -> Encoding:
         channels = weight.array.shape[weight.axis]
         group = math.gcd(channels, GROUP)
         # Tables of a few numbers each cost more than they gain.
         if group * weight.array.size // channels < 1 << (width + 2):
-            return encode_palette(weight.array, width)
-        return encode_palette(weight.array, width, axis=weight.axis, group=group)
+            return encode_palette(weight.array, width, importance=importance)
+        return encode_palette(
+            weight.array, width, axis=weight.axis, group=group, importance=importance
+        )
 
     return encode
 
 
 def _pruned(share: float, width: int | None = None) -> Encode:
-    return lambda weight: prune(weight.array, share, width)
+    return lambda weight, importance: prune(
+        weight.array, share, width, axis=weight.axis, importance=importance
+    )
 
 
 def _rows() -> list[Kind]:
@@ -81,14 +95,9 @@ def _rows() -> list[Kind]:
     for width in (8, 6, 4, 2):
         text = f"palettes of {1 << width} numbers"
         rows.append(Kind(f"palette-{width}", text, _palette(width), networks=True))
-    rows.append(
-        Kind(
-            "mixed-4",
-            "palettes of 16 numbers for large weights, of 256 for others",
-            _palette(4),
-            networks=True,
-        )
-    )
+    for name, average in (("mixed-4", 4.6), ("mixed-6", 6.0)):
+        text = f"palettes of 4 to 256 numbers, {average:g} bits per number on average"
+        rows.append(Kind(name, text, _palette(TESTED), networks=True, average=average))
     for width in (4, 2):
         text = f"palettes of {1 << width} numbers per {GROUP} channels"
         rows.append(Kind(f"grouped-{width}", text, _grouped(width), ios=18))
@@ -124,31 +133,75 @@ def by_name(names: Sequence[str]) -> list[Kind]:
     return [KINDS[name] for name in dict.fromkeys(names)]
 
 
-def mixed_widths(weights: Sequence[Weight]) -> dict[str, int]:
-    """Bits per index for each weight: 4 for the largest ones, 8 for the others.
+def encode(
+    kind: Kind, weights: Sequence[Weight], moments: Mapping[str, Moments] | None = None
+) -> Fitted:
+    """The smaller forms of the weights that get smaller by it, and the biases for them.
 
-    The small ones cost little, and a network is most sensitive to them: its first layer, and
-    convolutions of one channel each.
+    Args:
+        kind: The kind of compression.
+        weights: The weights of a file.
+        moments: Of their inputs, by the key of the weight; without those of a weight, the errors of
+            all its numbers count the same.
     """
-    total = sum(each.array.size for each in weights)
-    found, seen = {}, 0
-    for each in sorted(weights, key=lambda each: -each.array.size):
-        found[each.key] = 4 if seen < LARGE_SHARE * total else 8
-        seen += each.array.size
-    return found
-
-
-def encode(kind: Kind, weights: Sequence[Weight]) -> Mapping[str, Encoding]:
-    """The smaller forms of the weights that get smaller by it, by their keys."""
-    widths = mixed_widths(weights) if kind.name == "mixed-4" else {}
-    found = {}
+    seen = moments or {}
+    weights = [each for each in weights if np.isfinite(each.array).all()]
+    widths = {} if kind.average is None else mixed_widths(weights, kind.average, seen)
+    encodings, biases = {}, {}
     for each in weights:
-        if not np.isfinite(each.array).all():
+        own = seen.get(each.key)
+        make = _palette(widths[each.key]) if widths else kind.encode
+        encoding = make(each, importance(each, own))
+        if not _is_smaller(encoding, each):
             continue
-        encoding = _palette(widths[each.key])(each) if widths else kind.encode(each)
-        if encoding is not None and _is_smaller(encoding, each):
-            found[each.key] = encoding
-    return found
+        if own is not None:
+            encoding, bias = fit(each, encoding, own)
+            if bias is not None:
+                biases[each.places[0]] = bias
+        encodings[each.key] = encoding
+    return Fitted(encodings, biases)
+
+
+def mixed_widths(
+    weights: Sequence[Weight], average: float, moments: Mapping[str, Moments]
+) -> dict[str, int]:
+    """Bits per index for each weight: more where they avert the largest share of noise.
+
+    The noise of all operations, as a share of their results, counts the same. From the least bits
+    on, those are added that avert most for their size, as long as the average allows them.
+    """
+    noises = {
+        each.key: noise(each, encoding if own is None else fit(each, encoding, own)[0], own)
+        for each in weights
+        for own in [moments.get(each.key)]
+        for encoding in [_palette(TESTED)(each, importance(each, own))]
+    }
+    found = {each.key: WIDTHS[0] for each in weights}
+    left = sum(average * each.array.size - _cost(each, WIDTHS[0]) for each in weights)
+    while True:
+        steps = [
+            (noises[each.key] * (_share(found[each.key]) - _share(width)) / cost, each.key, width)
+            for each in weights
+            for width in WIDTHS
+            if width > found[each.key]
+            and (cost := _cost(each, width) - _cost(each, found[each.key])) <= left
+        ]
+        if not steps:
+            return found
+        _, key, width = max(steps)
+        weight = next(each for each in weights if each.key == key)
+        left -= _cost(weight, width) - _cost(weight, found[key])
+        found[key] = width
+
+
+def _share(width: int) -> float:
+    """The noise with this many bits, as a share of that with `TESTED`."""
+    return float(4.0 ** (TESTED - width))
+
+
+def _cost(weight: Weight, width: int) -> int:
+    """Bits that a palette takes."""
+    return width * weight.array.size + 8 * weight.array.itemsize * (1 << width)
 
 
 def _is_smaller(encoding: Encoding, weight: Weight) -> bool:

@@ -107,7 +107,7 @@ def write_learned(
     for weight in trained.weights:
         table = found.tables.get(weight.name)
         if table is None:
-            encodings |= encode(kind, [weight])
+            encodings |= encode(kind, [weight]).encodings
             continue
         palette = Palette(assign(weight.array, table), table[None], kind.bits)
         largest = float(np.abs(weight.array).max())

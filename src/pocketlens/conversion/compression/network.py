@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketlens.conversion.compression.encodings import Encoding, Linear, Palette
+from pocketlens.conversion.compression.fitting import Fitted
 from pocketlens.conversion.compression.weight_files import pack
 from pocketlens.conversion.compression.weights import Weight
 from pocketlens.coreml.file.network_content import every_layer, network_of
@@ -32,17 +35,19 @@ def is_compressed(file: ModelFile) -> bool:
 def weights_of(file: ModelFile) -> list[Weight]:
     """The weights of its convolutions, inner products and embeddings."""
     found = []
-    for key, layer, weights, shape in _layers(network_of(file)):
-        if len(weights.float16Value):
-            array = np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
-        else:
-            array = np.array(weights.floatValue, np.float32)
+    network = network_of(file)
+    names = Counter(each.name for each in every_layer(network.layers))
+    for key, layer, weights, shape in _layers(network):
+        array = _array(weights)
         if array.size and array.size == math.prod(shape):
-            found.append(Weight(key, layer.name, array.reshape(shape), 0))
+            multiplies = layer.WhichOneof("layer") != "embedding" and names[layer.name] == 1
+            places = (layer.name,) if multiplies else ()
+            bias = _bias(layer) if multiplies else None
+            found.append(Weight(key, layer.name, array.reshape(shape), 0, places, bias))
     return found
 
 
-def with_encodings(file: ModelFile, encodings: Mapping[str, Encoding]) -> tuple[Any, None]:
+def with_encodings(file: ModelFile, fitted: Fitted) -> tuple[Any, None]:
     """The specification with these weights compressed; the file does not change.
 
     Raises:
@@ -50,13 +55,40 @@ def with_encodings(file: ModelFile, encodings: Mapping[str, Encoding]) -> tuple[
     """
     spec = type(file.spec)()
     spec.CopyFrom(file.spec)
-    for key, _, weights, _ in _layers(getattr(spec, spec.WhichOneof("Type"))):
-        if key not in encodings:
+    for key, layer, weights, _ in _layers(getattr(spec, spec.WhichOneof("Type"))):
+        if key not in fitted.encodings:
             continue
         weights.Clear()
-        _encode(weights, encodings[key])
+        _encode(weights, fitted.encodings[key])
+        if layer.name in fitted.biases:
+            _set_bias(layer, fitted.biases[layer.name])
     spec.specificationVersion = max(spec.specificationVersion, IOS12)
     return spec, None
+
+
+def _array(weights: Any) -> NDArray[np.float32]:
+    if len(weights.float16Value):
+        return np.frombuffer(weights.float16Value, "<f2").astype(np.float32)
+    return np.array(weights.floatValue, np.float32)
+
+
+def _bias(layer: Any) -> NDArray[np.float32] | None:
+    """What a layer adds to each channel; None if its bias is damaged."""
+    each = getattr(layer, layer.WhichOneof("layer"))
+    count = each.outputChannels
+    found = _array(each.bias) if each.hasBias else np.zeros(count, np.float32)
+    return found if len(found) == count else None
+
+
+def _set_bias(layer: Any, bias: NDArray[Any]) -> None:
+    each = getattr(layer, layer.WhichOneof("layer"))
+    half = each.hasBias and len(each.bias.float16Value)
+    each.hasBias = True
+    each.bias.Clear()
+    if half:
+        each.bias.float16Value = bias.astype("<f2").tobytes()
+    else:
+        each.bias.floatValue.extend(bias.tolist())
 
 
 def _encode(weights: Any, encoding: Encoding) -> None:

@@ -6,17 +6,20 @@ attributes of its operation and packed bytes; from iOS 18 they are inputs with t
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketlens.conversion.compression.constants import Constants, every_operation, key_of
 from pocketlens.conversion.compression.encodings import Encoding, Linear, Palette, Pruned
+from pocketlens.conversion.compression.fitting import Fitted
 from pocketlens.conversion.compression.weight_files import CODES, WeightFile, pack
 from pocketlens.conversion.compression.weights import Weight
-from pocketlens.coreml.file.functions import COMPRESSION, active_block, operations
+from pocketlens.coreml.file.functions import COMPRESSION, active_block
 from pocketlens.coreml.file.package import ModelFile
 from pocketlens.coreml.file.proto import generated
 from pocketlens.coreml.file.values import DATA_TYPES, constant_of, tensor_type
@@ -40,18 +43,22 @@ def opset_of(file: ModelFile) -> int:
 
 def is_compressed(file: ModelFile) -> bool:
     """Whether it has a compressed weight already."""
-    return any(each.type in COMPRESSION for each in _every_operation(file.spec))
+    return any(each.type in COMPRESSION for each in every_operation(file.spec))
 
 
 def weights_of(file: ModelFile) -> list[Weight]:
     """The constants that may be compressed: floating-point, of two dimensions or more.
 
-    Core ML has problems with compressed constants of one dimension, says coremltools.
+    Core ML has problems with compressed constants of one dimension, says coremltools. Weights that
+    an operation has in itself become constants of their own in `file.spec`.
     """
+    for function in file.spec.mlProgram.functions.values():
+        for block in function.block_specializations.values():
+            _name_inline_weights(block, _names(file.spec))
+    constants = Constants(file)
     found: dict[str, Weight] = {}
-    users = _users(file.spec)
-    for operation in _every_operation(file.spec):
-        key = _key(operation)
+    for operation in every_operation(file.spec):
+        key = key_of(operation)
         if key is None or key in found:
             continue
         declared = tensor_type(operation.attributes["val"].type)
@@ -59,26 +66,27 @@ def weights_of(file: ModelFile) -> list[Weight]:
             continue
         if len(declared.shape or ()) < 2 or math.prod(declared.fixed) < LEAST_IN_FILE:
             continue
-        name = operation.outputs[0].name
         array = constant_of(file, operation.attributes["val"])
-        found[key] = Weight(key, name, array, _channel_axis(users.get(name, []), array.ndim))
+        name = operation.outputs[0].name
+        found[key] = Weight(key, name, array, *constants.uses(key, array))
     return list(found.values())
 
 
-def with_encodings(file: ModelFile, encodings: Mapping[str, Encoding]) -> tuple[Any, bytes]:
+def with_encodings(file: ModelFile, fitted: Fitted) -> tuple[Any, bytes]:
     """The specification and the weights file with these weights compressed.
 
     Args:
         file: The file; it does not change.
-        encodings: By the key of the weight. Other weights stay as they are.
+        fitted: The new weights and biases. Everything else stays as it is.
     """
     spec = type(file.spec)()
     spec.CopyFrom(file.spec)
     stored = WeightFile()
+    names = _names(spec)
     for name, function in spec.mlProgram.functions.items():
         modern = active_block(file, name)[2] >= IOS18
         for block in function.block_specializations.values():
-            _rewrite(block, encodings, stored, modern=modern)
+            _rewrite(block, fitted, stored, names, modern=modern)
     for value in _values(spec):
         if value.WhichOneof("value") == "blobFileValue" and value.blobFileValue.fileName != _NEW:
             _keep(file, value, stored)
@@ -92,57 +100,74 @@ _NEW = "new"
 """Marks the values whose bytes are in the new weights file already."""
 
 
-def _every_operation(spec: Any) -> Iterator[Any]:
-    for function in spec.mlProgram.functions.values():
-        for block in function.block_specializations.values():
-            yield from operations(block)
+def _names(spec: Any) -> set[str]:
+    return {each.name for operation in every_operation(spec) for each in operation.outputs}
 
 
-def _key(operation: Any) -> str | None:
-    """What names a constant: its place in the weights file, or its name."""
-    if operation.type != "const" or len(operation.outputs) != 1:
-        return None
-    value = operation.attributes["val"]
-    if value.WhichOneof("value") == "blobFileValue":
-        return f"{value.blobFileValue.fileName}:{value.blobFileValue.offset}"
-    return None
-
-
-def _users(spec: Any) -> dict[str, list[tuple[str, Any]]]:
-    """By the name of a tensor, the operations that take it; and whether as it is."""
-    found: dict[str, list[tuple[str, Any]]] = {}
-    for operation in _every_operation(spec):
-        for argument in operation.inputs.values():
-            for binding in argument.arguments:
-                if binding.name:
-                    found.setdefault(binding.name, []).append((operation.type, operation))
+def _unused(name: str, names: set[str]) -> str:
+    """A name like this one that is not in `names`, to which it is added."""
+    found = next(
+        each for n in itertools.count() if (each := f"{name}_{n}" if n else name) not in names
+    )
+    names.add(found)
     return found
 
 
-def _channel_axis(users: list[tuple[str, Any]], rank: int) -> int:
-    """The dimension of the output channels, for the operation that takes the weight."""
-    kinds = {kind for kind, _ in users}
-    if kinds == {"conv_transpose"}:
-        return 1
-    return rank - 1 if kinds == {"matmul"} else 0
+def _constant(name: str, value: Any) -> Any:
+    made = generated("MIL_pb2").Operation(type="const")
+    made.attributes["val"].CopyFrom(value)
+    _name(made, name)
+    made.outputs.add(name=name).type.CopyFrom(value.type)
+    return made
+
+
+def _replace(block: Any, operations: Sequence[Any]) -> None:
+    copies = [type(each).FromString(each.SerializeToString()) for each in operations]
+    del block.operations[:]
+    block.operations.extend(copies)
+
+
+def _name_inline_weights(block: Any, names: set[str]) -> None:
+    """Make constants of the weights that operations have in themselves."""
+    rewritten = []
+    for operation in block.operations:
+        for inner in operation.blocks:
+            _name_inline_weights(inner, names)
+        for parameter, argument in operation.inputs.items():
+            for binding in argument.arguments:
+                if binding.WhichOneof("binding") != "value":
+                    continue
+                declared = tensor_type(binding.value.type)
+                if declared is None or len(declared.shape or ()) < 2:
+                    continue
+                name = _unused(f"{operation.outputs[0].name}_{parameter}", names)
+                rewritten.append(_constant(name, binding.value))
+                binding.name = name
+        rewritten.append(operation)
+    if len(rewritten) > len(block.operations):
+        _replace(block, rewritten)
 
 
 def _rewrite(
-    block: Any, encodings: Mapping[str, Encoding], stored: WeightFile, *, modern: bool
+    block: Any, fitted: Fitted, stored: WeightFile, names: set[str], *, modern: bool
 ) -> None:
     rewritten = []
     for operation in block.operations:
         for inner in operation.blocks:
-            _rewrite(inner, encodings, stored, modern=modern)
-        encoding = encodings.get(_key(operation) or "")
-        rewritten += (
-            [operation]
-            if encoding is None
-            else _compressed(operation, encoding, stored, modern=modern)
-        )
-    copies = [type(each).FromString(each.SerializeToString()) for each in rewritten]
-    del block.operations[:]
-    block.operations.extend(copies)
+            _rewrite(inner, fitted, stored, names, modern=modern)
+        encoding = fitted.encodings.get(key_of(operation) or "")
+        if encoding is not None:
+            rewritten += _compressed(operation, encoding, stored, modern=modern)
+            continue
+        bias = fitted.biases.get(operation.outputs[0].name) if operation.outputs else None
+        if bias is not None:
+            name = _unused(f"{operation.outputs[0].name}_bias", names)
+            kind = str(bias.dtype)
+            rewritten.append(_constant(name, _value(kind, bias, stored)))
+            del operation.inputs["bias"].arguments[:]
+            operation.inputs["bias"].arguments.add().name = name
+        rewritten.append(operation)
+    _replace(block, rewritten)
 
 
 def _compressed(
@@ -251,20 +276,24 @@ class _Maker:
         return made
 
     def value(self, kind: str, array: NDArray[Any]) -> Any:
-        """An array as a value: in the weights file, or in place if it is small."""
-        value = generated("MIL_pb2").Value()
-        value.type.CopyFrom(_type(kind, array.shape))
-        if array.size >= LEAST_IN_FILE and kind in CODES:
-            value.blobFileValue.fileName = _NEW
-            value.blobFileValue.offset = self.stored.add(kind, array)
-            return value
-        bits = CODES[kind][1]
-        data = pack(array, bits) if bits < 8 else np.ascontiguousarray(array).tobytes()
-        if kind == "float32":
-            value.immediateValue.tensor.floats.values.extend(array.reshape(-1).tolist())
-        else:
-            value.immediateValue.tensor.bytes.values = data
+        return _value(kind, array, self.stored)
+
+
+def _value(kind: str, array: NDArray[Any], stored: WeightFile) -> Any:
+    """An array as a value: in the weights file, or in place if it is small."""
+    value = generated("MIL_pb2").Value()
+    value.type.CopyFrom(_type(kind, array.shape))
+    if array.size >= LEAST_IN_FILE and kind in CODES:
+        value.blobFileValue.fileName = _NEW
+        value.blobFileValue.offset = stored.add(kind, array)
         return value
+    bits = CODES[kind][1]
+    data = pack(array, bits) if bits < 8 else np.ascontiguousarray(array).tobytes()
+    if kind == "float32":
+        value.immediateValue.tensor.floats.values.extend(array.reshape(-1).tolist())
+    else:
+        value.immediateValue.tensor.bytes.values = data
+    return value
 
 
 def _spread(palette: Palette, rank: int) -> NDArray[Any]:
@@ -298,7 +327,7 @@ def _name(operation: Any, name: str) -> None:
 
 def _values(spec: Any) -> Iterator[Any]:
     """Every value of the program, those inside lists and dictionaries left out."""
-    for operation in _every_operation(spec):
+    for operation in every_operation(spec):
         yield from operation.attributes.values()
         for argument in operation.inputs.values():
             yield from (each.value for each in argument.arguments if each.HasField("value"))

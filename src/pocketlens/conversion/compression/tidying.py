@@ -7,7 +7,7 @@ names of its inputs and outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pocketlens.coreml.file.functions import operations
@@ -18,12 +18,13 @@ DIGITS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def tidy(spec: Any) -> None:
-    """Share equal constants and shorten inner names, in place."""
+    """Share equal constants, drop unused ones and shorten inner names, in place."""
     for function in spec.mlProgram.functions.values():
         given = {each.name for each in function.inputs}
         for block in function.block_specializations.values():
             kept = {*given, *block.outputs}
             _share_constants(block, kept)
+            _drop_unused(block, kept)
             _shorten_names(block, kept)
 
 
@@ -41,10 +42,31 @@ def _share_constants(block: Any, kept: set[str]) -> None:
                 continue
             first[content] = name
         rest.append(operation)
+    _replace(block, rest)
+    _rename(block, instead)
+
+
+def _drop_unused(block: Any, kept: set[str]) -> None:
+    taken = {
+        binding.name
+        for operation in operations(block)
+        for argument in operation.inputs.values()
+        for binding in argument.arguments
+    }
+    taken |= {name for each in operations(block) for inner in each.blocks for name in inner.outputs}
+    used = kept | taken
+    constant = [
+        each.type == "const" and each.outputs[0].name not in used for each in block.operations
+    ]
+    _replace(
+        block, [each for each, drop in zip(block.operations, constant, strict=True) if not drop]
+    )
+
+
+def _replace(block: Any, rest: Sequence[Any]) -> None:
     copies = [type(each).FromString(each.SerializeToString()) for each in rest]
     del block.operations[:]
     block.operations.extend(copies)
-    _rename(block, instead)
 
 
 def _shorten_names(block: Any, kept: set[str]) -> None:

@@ -19,9 +19,15 @@ class Weight:
         name: Its name for messages.
         array: Its numbers.
         axis: The dimension of its output channels.
+        places: The operations that multiply their input with it, by their first output or, in a
+            neural network, by the name of the layer; empty if something else uses it, too.
+        bias: What its only operation adds to each output channel, 0 without; None if it has no
+            place for such numbers.
     """
 
     key: str
     name: str
     array: NDArray[Any]
     axis: int
+    places: tuple[str, ...] = ()
+    bias: NDArray[Any] | None = None
