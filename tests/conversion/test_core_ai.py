@@ -173,3 +173,38 @@ def test_what_cannot_become_a_core_ai_model(
     monkeypatch.setattr(installed, "_runs_here", lambda: False)
     with pytest.raises(UnsupportedModelError, match="on Linux .* on Macs with Apple silicon only"):
         convert(classifier(), path, **given)
+
+
+class Lowered(nn.Module):
+    """Ops that the converter lacks or gets wrong, each an output."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = x.flip(3)
+        return {
+            "alpha": torch.add(x, y, alpha=3) - torch.sub(x, y, alpha=2),
+            "whole": (9.7 * x).long().float(),
+            "truth": (x > 0).float() + (x - 1).bool().float(),
+            "max": nn.functional.adaptive_max_pool2d(x, (3, 2)),
+            "mean": nn.functional.adaptive_avg_pool2d(x, (3, 4)),
+            "mean1": nn.functional.adaptive_avg_pool1d(x[0], 3),
+            "mean3": nn.functional.adaptive_avg_pool3d(x[None], (1, 3, 2)),
+            "std": torch.std(x, (2, 3)) + torch.var_mean(x, 1)[1].sum(),
+            "elu": nn.functional.elu(x) + nn.functional.selu(y),
+            "remainder": torch.remainder(x, 0.7) + 5 % (y + 9),
+            "products": torch.cumprod(x, 3),
+            "windows": x.unfold(3, 3, 2),
+            "sampled": nn.functional.grid_sample(
+                x, torch.tanh(x[:, :2]).permute(0, 2, 3, 1), align_corners=False
+            ),
+            "least": x.argmin(1).float() + torch.diagonal(x[0, 0, :5, :5]).sum(),
+            "xlogy": torch.xlogy(x.abs(), y.abs()),
+        }
+
+
+def test_ops_that_the_converter_lacks_or_gets_wrong(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 2, 8, 7)
+    path = written(tmp_path, Lowered(), SourceOptions(inputs=[x.numpy()]))
+    found = load_core_ai(path).run({"x": x.numpy()})
+    for name, want in Lowered()(x).items():
+        np.testing.assert_allclose(found[name], want.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from pocketlens.conversion import convert
+from pocketlens.conversion.lowerings.arithmetic import atan2
 from pocketlens.coreml import load
 from pocketlens.errors import CheckFailedError, ConversionError
 from pocketlens.image import InputSpec
@@ -24,6 +25,7 @@ LABELS = ("a", "b", "c")
 
 LOWERED = (
     "gelu(tanh)",
+    "atan2",
     "softplus(beta=3, threshold=1)",
     "logsigmoid",
     "log_softmax(large)",
@@ -91,3 +93,9 @@ def test_a_sample_of_ops(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_every_op_agrees_or_is_refused(name: str, kind: str, tmp_path: Path) -> None:
     agrees(name, tmp_path, kind)
+
+
+def test_atan2_on_the_axes() -> None:
+    """coremltools returns 0 for y = 0 and x < 0, and NaN for 0 and 0."""
+    y, x = torch.meshgrid(torch.tensor([-2.0, -0.0, 0.0, 3.0]), torch.tensor([-1.0, 0.0, 2.0]))
+    np.testing.assert_allclose(atan2(y, x), torch.atan2(y, x), rtol=1e-6)

@@ -123,15 +123,21 @@ class ModelStages(Work):
         draw_rejection(found.rejection, self.figures / "rejection.svg")
         self.write(CAMERA, found.to_dict(), self.model)
 
+    def _core_ml(self) -> Path:
+        """The Core ML file, which app and website need; beside a Core AI model, it is made now."""
+        if self.recipe.model.format != "aimodel":
+            return self.model
+        file = self.model.with_suffix(".mlpackage")
+        if not file.exists():
+            self._convert(file)
+        return file
+
     def app(self) -> None:
         from pocketlens.app import create_app
 
-        options, model = self.recipe.app, self.model
-        if self.recipe.model.format == "aimodel":  # Vision takes Core ML models only
-            model = model.with_suffix(".mlpackage")
-            self._convert(model)
+        options = self.recipe.app
         create_app(
-            model,
+            self._core_ml(),
             self.folder / APP,
             name=options.name,
             bundle_id=options.bundle_id,
@@ -147,7 +153,7 @@ class ModelStages(Work):
         folder = self.folder / WEB
         try:
             create_web(
-                self.model,
+                self._core_ml(),
                 folder,
                 name=options.name or self.recipe.app.name,
                 url=options.url or None,

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from pocketlens.conversion.lowerings import LOWERINGS
 from pocketlens.conversion.lowerings.axes import linear_maps
 from pocketlens.conversion.lowerings.replacing import inline, lower, trace
 from pocketlens.conversion.lowerings.views import as_strided
@@ -48,7 +49,29 @@ def adaptive_avg_pool(x: Tensor, size: Sequence[int]) -> Any:
     return linear_maps(x, matrices)
 
 
+def to_copy(x: Tensor, *, dtype: torch.dtype | None = None, **_: Any) -> Any:
+    """Another type: the converter removes a pair such as `x.long().float()`, which rounds."""
+    if not x.is_floating_point() or dtype is None or dtype.is_floating_point:
+        return NotImplemented
+    whole: Tensor = x != 0 if dtype == torch.bool else torch.trunc(x)
+    return whole if dtype == torch.bool else aten._to_copy.default(whole, dtype=dtype)
+
+
+def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The place of the smallest number."""
+    return torch.argmax(-x, dim, keepdim)
+
+
+# As for coremltools: of these, `coreai-torch` ignores `alpha`; the last one it lacks.
+SHARED = (
+    *(aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar),
+    aten._trilinear.default,
+)
+
 CORE_AI_LOWERINGS: dict[Any, Callable[..., Any]] = {
+    **{op: LOWERINGS[op] for op in SHARED},
+    aten._to_copy.default: to_copy,
+    aten.argmin.default: argmin,
     aten._adaptive_avg_pool2d.default: adaptive_avg_pool,
     aten._adaptive_avg_pool3d.default: adaptive_avg_pool,
     aten.adaptive_avg_pool1d.default: adaptive_avg_pool,

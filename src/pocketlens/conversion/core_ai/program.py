@@ -6,7 +6,6 @@ the network.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from pocketlens.conversion.core_ai.decompositions import in_known_ops
 from pocketlens.conversion.core_ai.lowerings import lower_for_core_ai
 from pocketlens.conversion.exporting import export
 from pocketlens.conversion.from_torch import classified
@@ -67,8 +67,7 @@ def core_ai_program(source: Any, *, half: bool) -> CoreAIProgram:
     examples = _examples(source)
     with quiet(), torch.no_grad(), fx.traceback.preserve_node_meta():
         try:
-            program = torch.export.export(network, examples)
-            program = program.run_decompositions(_decompositions())
+            program = in_known_ops(torch.export.export(network, examples))
         except Exception as error:  # PyTorch raises exceptions of any type
             reason = "in float16: use --precision float32, or " if half else ""
             raise ConversionError(
@@ -79,16 +78,6 @@ def core_ai_program(source: Any, *, half: bool) -> CoreAIProgram:
         return CoreAIProgram(program, (IMAGE_INPUT,), (PROBABILITIES_OUTPUT,))
     outputs = (PROBABILITIES_OUTPUT,) if source.head is not None else source.outputs
     return CoreAIProgram(program, tuple(each.name for each in source.inputs), outputs)
-
-
-def _decompositions() -> dict[Any, Any]:
-    with quiet():
-        # It warns of every build of PyTorch with a suffix, such as `+cpu`.
-        warnings.filterwarnings("ignore", "coreai-torch has only been validated", UserWarning)
-        import coreai_torch
-
-    found: dict[Any, Any] = coreai_torch.get_decomp_table()
-    return found
 
 
 def _shapes(source: TorchSource | TorchArrays) -> list[tuple[Any, ...]]:
@@ -178,7 +167,7 @@ def _network(source: TorchSource | TorchArrays, *, half: bool) -> nn.Module:
         ]
         inner = source.exported
     with quiet(), torch.no_grad():
-        inner = inner.run_decompositions(_decompositions())
+        inner = in_known_ops(inner)
         lower_for_core_ai(inner)
     network = ProgramNetwork(inner)
     if half:

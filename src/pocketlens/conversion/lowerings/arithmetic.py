@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -71,6 +72,19 @@ def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> 
     # coremltools ignores `eps`.
     lengths = [torch.sqrt((each * each).sum(dim, keepdim=True)).clamp(min=eps) for each in (x, y)]
     return (x / lengths[0] * (y / lengths[1])).sum(dim)
+
+
+@lowers(aten.atan2.default)
+def atan2(y: Tensor, x: Tensor) -> Tensor:
+    # coremltools returns 0 for y = 0 and x < 0, and NaN for 0 and 0.
+    minus_zero = torch.logical_and(y == 0, torch.full_like(y, 1.0) / y < 0)
+    below = torch.logical_or(y < 0, minus_zero)
+    half = torch.where(below, torch.full_like(y, -math.pi), torch.full_like(y, math.pi))
+    nothing = torch.zeros_like(y)
+    angle = torch.atan(y / torch.where(x == 0, torch.full_like(x, 1.0), x))
+    angle = angle + torch.where(x < 0, half, nothing)
+    upright = torch.where(y == 0, nothing, half / 2)
+    return torch.where(x == 0, upright, angle)
 
 
 @lowers(aten.trunc.default)

@@ -35,6 +35,7 @@ def lower(
     module = program.graph_module
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in lowerings:
+            _check_layout(node)
             traced = _traced(lowerings[node.target], node)
             if traced is None:
                 continue
@@ -45,6 +46,22 @@ def lower(
                 result.name = name
                 result.meta["val"] = node.meta["val"]  # of any size, if the node's is
     module.recompile()
+
+
+def _check_layout(node: fx.Node) -> None:
+    """Refuse `as_strided` of a view: it reads the memory behind it, which a lowering cannot see.
+
+    Raises:
+        ConversionError: The input of an `as_strided` has gaps or another order in memory.
+    """
+    if node.target != torch.ops.aten.as_strided.default:
+        return
+    value = node.all_input_nodes[0].meta["val"]
+    if not value.is_contiguous() or value.storage_offset() != 0:
+        raise ConversionError(
+            f"the op {op_name(node)!r}{place_of(node)} reads the memory behind a view; call "
+            "contiguous() before it"
+        )
 
 
 def _tensors(node: fx.Node) -> list[fx.Node]:
