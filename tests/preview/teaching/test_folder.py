@@ -45,6 +45,9 @@ def test_it_is_a_data_folder_at_every_moment(folder: TaughtFolder) -> None:
     folder.add_class("cup")  # without examples it has no folder, which data sources would refuse
     assert counts(folder) == {"ball": 4, "star": 4}
     assert not check_data(folder.path).finding("empty_class")
+    if os.name == "posix":  # only the user can read the pictures
+        first = folder.file(next(iter(folder)))
+        assert [path.stat().st_mode & 0o777 for path in (first, first.parent)] == [0o600, 0o700]
     bursts = {burst_of(one) for one in folder}
     assert len(bursts) == 2
     assert None not in bursts

@@ -225,9 +225,9 @@ class TaughtFolder:
                 number += 1
             name = f"{stem}-{number:04}{suffix}" if burst else f"image-{stem}{suffix}"
             with self._writing():
-                (self.path / label).mkdir(exist_ok=True)
+                (self.path / label).mkdir(0o700, exist_ok=True)
                 try:
-                    write_aside(self.path / label / name, content, parents=False)
+                    write_aside(self.path / label / name, content, parents=False, private=True)
                 except (OutputError, OutputExistsError):
                     self._remove_if_empty(label)
                     raise

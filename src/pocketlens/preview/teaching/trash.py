@@ -96,11 +96,11 @@ def rename_all(moves: Sequence[tuple[Path, Path]]) -> None:
     done: list[tuple[Path, Path]] = []
     try:
         for old, new in moves:
-            new.parent.mkdir(exist_ok=True)
+            new.parent.mkdir(0o700, exist_ok=True)
             old.rename(new)
             done.append((old, new))
     except OSError:
         for old, new in reversed(done):
-            old.parent.mkdir(exist_ok=True)
+            old.parent.mkdir(0o700, exist_ok=True)
             new.rename(old)
         raise

@@ -221,6 +221,9 @@ async function main() {
     { models: description.models, live, corrections: NO_CORRECTIONS },
     { first: location.hash === "#draw" ? "draw" : "camera" },
   );
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    byId("teach").classList.toggle("showing", isIntersecting);
+  }).observe(byId("classes"));
   byId("new-class").addEventListener("submit", async (event) => {
     event.preventDefault();
     const input = byId("new-name");
