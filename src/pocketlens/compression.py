@@ -92,7 +92,8 @@ def compress(
 
     Kinds: `linear-8` (8-bit numbers with a scale per channel), `palette-8`, `-6`, `-4` and `-2`
     (tables of 256, 64, 16 or 4 numbers), `mixed-4` and `-6` (tables of 4 to 256 numbers, with 4.6
-    or 6 bits per number on average), `pruned-50` and `-75` (the smallest numbers are 0), and for a run `trained-4` and `-2`
+    or 6 bits per number on average), `pruned-50` and `-75` (the smallest numbers are 0), and for a
+    run `trained-4` and `-2`
     (palettes that are learned with its training data). In files for iOS 18 also `grouped-4` and
     `-2` (a table for 16 channels) and `pruned-50-palette-4` and `pruned-75-palette-4`.
 
