@@ -16,6 +16,7 @@ from PIL import Image
 from command_line import output_of, run_command
 from pocketlens import web
 from pocketlens.coreml import load
+from pocketlens.coreml.file.proto import generated
 from pocketlens.errors import AppError, OptionError, OutputExistsError
 from pocketlens.recipe import load_recipe
 from pocketlens.web import check_site, create_web
@@ -220,6 +221,19 @@ def test_command(model_file: Path, tmp_path: Path) -> None:
     ):
         status, _, err = run_command("web", *words)
         assert status == 2, err
+
+
+def test_what_is_assumed_of_a_foreign_file_is_said(model_file: Path, tmp_path: Path) -> None:
+    model = generated("Model_pb2").Model.FromString(model_file.read_bytes())
+    model.description.metadata.userDefined.clear()
+    foreign, folder = tmp_path / "Foreign.mlmodel", tmp_path / "site"
+    foreign.write_bytes(model.SerializeToString())
+    assert "assumed, as the file does not say it: " in output_of("web", foreign, "-o", folder)
+    told = ("--ink", "light", "--crop", "fit", "--force")
+    assert "assumed, as" not in output_of("web", foreign, "-o", folder, *told)
+    assert "assumed, as" not in output_of("web", foreign, "-o", folder, "--force")  # said before
+    written = json.loads((folder / "recognizer.json").read_text())["input"]
+    assert (written["ink"], written["crop"]) == ("light", "fit")
 
 
 def test_guide(
