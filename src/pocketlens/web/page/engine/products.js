@@ -147,9 +147,14 @@ export function matmul(step, context) {
     const [a, b, out] = ["a", "b", "out"].map((name) => tensors[step[name]].at);
     return () => {
       for (const [fromA, fromB, to] of batch) {
-        const first = a / 4 + fromA;
-        const matrix = values.subarray(first, first + rows * inner);
-        values.set(packed(matrix, 0, rows, inner, 1), left.at / 4);
+        const [from, at] = [a / 4 + fromA, left.at / 4];
+        if (rows % ROWS) values.fill(0, at, at + ROWS * groups * inner);
+        for (let row = 0; row < rows; row++) {
+          let to = at + (row - (row % ROWS)) * inner + (row % ROWS);
+          for (let i = from + row * inner; i < from + (row + 1) * inner; i++, to += ROWS) {
+            values[to] = values[i];
+          }
+        }
         kernels.convolve(
           b + 4 * fromB, 4 * columns, inner, tapsAt, 1, placesAt, panels, left.at, inner, biasAt,
           groups, out + 4 * to, 4 * columns, panel.at,

@@ -66,6 +66,48 @@ const BINARY = {
   xor: (a, b) => (Boolean(a) === Boolean(b) ? 0 : 1),
 };
 
+/** The most frequent ones as loops of their own, which browsers compile without calls. */
+const BINARY_ROWS = {
+  add(values, to, i, j, n, di, dj) {
+    for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] + values[j];
+  },
+  div(values, to, i, j, n, di, dj) {
+    for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] / values[j];
+  },
+  mul(values, to, i, j, n, di, dj) {
+    for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] * values[j];
+  },
+  sub(values, to, i, j, n, di, dj) {
+    for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] - values[j];
+  },
+};
+
+const UNARY_ROWS = {
+  abs(values, x, out, count) {
+    for (let i = 0; i < count; i++) values[out + i] = Math.abs(values[x + i]);
+  },
+  erf(values, x, out, count) {
+    for (let i = 0; i < count; i++) values[out + i] = erf(values[x + i]);
+  },
+  sigmoid(values, x, out, count) {
+    for (let i = 0; i < count; i++) values[out + i] = 1 / (1 + Math.exp(-values[x + i]));
+  },
+  square(values, x, out, count) {
+    for (let i = 0; i < count; i++) values[out + i] = values[x + i] * values[x + i];
+  },
+};
+
+const REDUCE_ROWS = {
+  max(values, result, i, n, di) {
+    for (; n > 0; n--, i += di) result = Math.max(result, values[i]);
+    return result;
+  },
+  mean(values, result, i, n, di) {
+    for (; n > 0; n--, i += di) result += values[i];
+    return result;
+  },
+};
+
 /** @param {object} step `kind`, `x`, `out`; `alpha`, `beta`. */
 export function unary(step, context) {
   const { kind, alpha = 0, beta = 0 } = step;
@@ -75,6 +117,8 @@ export function unary(step, context) {
   return () => {
     const [x, out] = addresses(step, context, ["x", "out"]);
     const { values } = context;
+    const row = UNARY_ROWS[kind];
+    if (row) return () => row(values, x, out, count);
     if (plain) {
       return () => {
         for (let i = 0; i < count; i++) values[out + i] = plain(values[x + i]);
@@ -95,17 +139,15 @@ export function binary(step, context) {
     const [a, b, out] = addresses(step, context, ["a", "b", "out"]);
     const { values } = context;
     let to = 0;
-    const rows = { 
-      add(i, j, n, di, dj) {
-        for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] + values[j];
-      },
-      mul(i, j, n, di, dj) {
-        for (; n > 0; n--, i += di, j += dj) values[to++] = values[i] * values[j];
-      },
+    const fast = BINARY_ROWS[step.kind];
+    const row = (i, j, n, di, dj) => {
+      if (fast) {
+        fast(values, to, i, j, n, di, dj);
+        to += n;
+      } else {
+        for (; n > 0; n--, i += di, j += dj) values[to++] = apply(values[i], values[j]);
+      }
     };
-    const row = rows[step.kind] ?? ((i, j, n, di, dj) => {
-      for (; n > 0; n--, i += di, j += dj) values[to++] = apply(values[i], values[j]);
-    });
     return () => {
       to = out;
       walk(shape, left, right, a, b, row);
@@ -222,8 +264,10 @@ export function reduce(step, context) {
     const [x, out] = addresses(step, context, ["x", "out"]);
     const { values } = context;
     let [to, result] = [0, 0];
+    const fast = REDUCE_ROWS[step.kind];
     const one = (i, _, n, di) => {
-      for (; n > 0; n--, i += di) result = add(result, values[i]);
+      if (fast) result = fast(values, result, i, n, di);
+      else for (; n > 0; n--, i += di) result = add(result, values[i]);
     };
     const row = (i, _, n, di) => {
       for (; n > 0; n--, i += di) {
