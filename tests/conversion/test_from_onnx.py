@@ -200,15 +200,9 @@ def test_sizes_are_checked_before_anything_is_allocated(name: str, tmp_path: Pat
 
 
 def test_all_nodes_without_counterpart_are_named(tmp_path: Path) -> None:
-    branch = helper.make_graph(
-        [node("Relu", "x", "inner")], "b", [], [helper.make_tensor_value_info("inner", FLOAT, None)]
-    )
     model = network(
         [
-            node("ReduceSum", "x", "t", keepdims=0),
-            node("Cast", "t", "c", to=BOOL),
-            node("If", "c", "i", name="choice", then_branch=branch, else_branch=branch),
-            node("Unique", "i", "u", name="unique"),
+            node("Unique", "x", "u", name="unique"),
             helper.make_node("Magic", ["u"], ["y"], name="spell", domain="com.acme"),
         ],
         X,
@@ -218,7 +212,7 @@ def test_all_nodes_without_counterpart_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConversionError) as caught:
         prepare(read(model, tmp_path), Budget(), keep=known_ops())
     message = str(caught.value)
-    assert "If (1 node: choice); Unique (1 node: unique); com.acme.Magic (1 node: spell)" in message
+    assert "Unique (1 node: unique); com.acme.Magic (1 node: spell)" in message
     assert "without ONNX Runtime's optimizations" in message
 
 
@@ -244,6 +238,143 @@ def test_the_branch_that_always_runs_takes_the_place_of_an_if() -> None:
     made = prepare(model, Budget(), keep=known_ops()).model
     assert [each.op_type for each in made.graph.node] == ["Mul", "Sub", "Add"]
     assert len({name for each in made.graph.node for name in each.output}) == 3
+
+
+def inner(nodes: list[Any], takes: str, returns: str, **weights: Any) -> Any:
+    """The graph inside of a node; numbers of steps are int64, conditions bool."""
+    kinds = {"number": INT64, "go": BOOL, "going": BOOL}
+
+    def ports(names: str) -> list[Any]:
+        shape: Any = ([], [4])
+        return [
+            helper.make_tensor_value_info(each, kinds.get(each, FLOAT), shape[each not in kinds])
+            for each in names.split()
+        ]
+
+    held = [numpy_helper.from_array(np.float32(value), name) for name, value in weights.items()]
+    return helper.make_graph(nodes, "inner", ports(takes), ports(returns), held)
+
+
+def loop(count: str = "five", *, stop: Any = None) -> Any:
+    """y is x, five times doubled and added to the step's number; s has the value of each step."""
+    going = (
+        node("Identity", "go", "going") if stop is None else node("Less", "number stop", "going")
+    )
+    body = inner(
+        [
+            going,
+            node("Cast", "number", "n", to=FLOAT),
+            node("Mul", "v two", "w"),
+            node("Add", "w n", "out"),
+            node("Identity", "out", "kept"),
+        ],
+        "number go v",
+        "going out kept",
+        two=2.0,
+    )
+    weights: dict[str, Any] = {"five": np.array(5), "yes": np.array(True)}
+    if stop is not None:
+        weights["stop"] = np.array(stop)
+    return network(
+        [
+            node("ReduceMax", "x", "most", keepdims=0),
+            node("Cast", "most", "computed", to=INT64),
+            node("Loop", f"{count} yes x", "y s", name="loop", body=body),
+        ],
+        [("x", FLOAT, [4])],
+        [("y", FLOAT, [4]), ("s", FLOAT, None)],
+        weights,
+    )
+
+
+@pytest.mark.parametrize("stop", [None, 2])
+def test_a_loop_becomes_its_steps(stop: Any, tmp_path: Path) -> None:
+    file = convert(written(loop(stop=stop), tmp_path), tmp_path / "Out", precision="float32")
+    x = np.array([0, 1, -2, 3], np.float32)
+    found, y, steps = load(file).run({"x": x}), x, []
+    for number in range(5 if stop is None else 3):
+        y = 2 * y + number
+        steps.append(y)
+    np.testing.assert_array_equal(found["y"], y)
+    np.testing.assert_array_equal(found["s"], steps)
+
+
+def test_a_scan_becomes_its_steps_and_an_if_both_branches(tmp_path: Path) -> None:
+    body = inner(
+        [node("Add", "sum row", "next"), node("Neg", "next", "kept")], "sum row", "next kept"
+    )
+    model = network(
+        [
+            node("Scan", "x rows", "total each", body=body, num_scan_inputs=1,
+                 scan_input_directions=[1], scan_output_axes=[1]),
+            node("ReduceSum", "x", "sum", keepdims=0),
+            node("Greater", "sum zero", "up"),
+            node("If", "up", "y",
+                 then_branch=inner([node("Mul", "total two", "a")], "", "a", two=2.0),
+                 else_branch=inner([node("Sub", "total two", "b")], "", "b", two=2.0)),
+        ],
+        [("x", FLOAT, [4]), ("rows", FLOAT, [3, 4])],
+        [("y", FLOAT, [4]), ("each", FLOAT, None)],
+        {"zero": np.float32(0)},
+    )  # fmt: skip
+    file = convert(written(model, tmp_path), tmp_path / "Out", precision="float32")
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for sign in (1, -1):
+        x = np.full(4, sign, np.float32)
+        found = load(file).run({"x": x, "rows": rows})
+        sums = x + np.cumsum(rows[::-1], 0)
+        np.testing.assert_array_equal(found["each"], -sums.T)
+        np.testing.assert_array_equal(found["y"], sums[-1] * 2 if sign > 0 else sums[-1] - 2)
+
+
+def test_graphs_inside_of_nodes_that_core_ml_cannot_express() -> None:
+    def refused(model: Any) -> str:
+        with pytest.raises(ConversionError) as caught:
+            prepare(model, Budget(), keep=known_ops())
+        return str(caught.value)
+
+    text = refused(loop("computed"))
+    assert "'loop' (op Loop) runs a number of steps that depends on the input" in text
+    endless = loop("")
+    assert "'loop' (op Loop) makes more than 20000 nodes" in refused(endless)
+    short = inner([node("ReduceMax", "x", "b")], "", "b")
+    model = network(
+        [
+            node("ReduceSum", "x", "sum", keepdims=0),
+            node("Cast", "sum", "c", to=BOOL),
+            node("If", "c", "y", name="choice", else_branch=short,
+                 then_branch=inner([node("Relu", "x", "a")], "", "a")),
+        ],
+        [("x", FLOAT, [4])],
+        [("y", FLOAT, None)],
+    )  # fmt: skip
+    assert "'choice' (op If) returns tensors of different shapes" in refused(model)
+
+
+def nested(depth: int) -> Any:
+    """Branches in branches: as many nodes as the file has, not twice as many at each level."""
+    graph = inner([node("Relu", "x", "a")], "", "a")
+    for _ in range(depth):
+        last = inner([node("Neg", "x", "a")], "", "a")
+        graph = inner([node("If", "c", "a", then_branch=graph, else_branch=last)], "", "a")
+    return graph
+
+
+def test_branches_in_branches(tmp_path: Path) -> None:
+    model = network(
+        [node("If", "c", "y", then_branch=nested(25), else_branch=nested(0))],
+        [("x", FLOAT, [4]), ("c", BOOL, [])],
+        Y,
+    )
+    made = prepare(read(model, tmp_path), Budget(), keep=known_ops()).model
+    assert len(made.graph.node) < 200
+
+
+def test_a_network_without_inputs_or_outputs(tmp_path: Path) -> None:
+    for inputs, outputs, what in (([], Y, "inputs"), (X, [], "outputs")):
+        model = network([node("Relu", "w", "y")], inputs, outputs, {"w": np.zeros(4, np.float32)})
+        with pytest.raises(ConversionError, match=f"has no {what}; expected at least one"):
+            read(model, tmp_path)
 
 
 def test_an_attribute_without_counterpart_is_named(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ SHOWN = 8
 """How many ops without a lowering a message names, and how many nodes of each."""
 
 
-def check_coverage(nodes: Iterable[Any], known: Set[str], perhaps: Set[str] = frozenset()) -> None:
-    """Refuse nodes whose ops are not known; those of `perhaps` only together with others.
+def check_coverage(nodes: Iterable[Any], known: Set[str]) -> None:
+    """Refuse nodes whose ops are not known.
 
     Raises:
         ConversionError: There are some; the message names the ops and the nodes.
@@ -27,7 +27,7 @@ def check_coverage(nodes: Iterable[Any], known: Set[str], perhaps: Set[str] = fr
         key = node.op_type if plain else f"{node.domain}.{node.op_type}"
         if key not in known:
             missing[key].append(node.name or f"of '{node.output[0]}'")
-    if not missing.keys() - perhaps:
+    if not missing:
         return
     listed = []
     for op, nodes in sorted(missing.items()):
@@ -35,13 +35,10 @@ def check_coverage(nodes: Iterable[Any], known: Set[str], perhaps: Set[str] = fr
         more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""
         listed.append(f"{printable(op)} ({len(nodes)} node{'s' * (len(nodes) > 1)}: {shown}{more})")
     custom = any("." in op for op in missing)
-    flow = set(missing) & {"If", "Loop", "Scan", "SequenceMap"}
     way = (
         "ops of other packages are not part of ONNX: export the network again without them "
         "(without ONNX Runtime's optimizations)"
         if custom
-        else "export the network again without branches and loops, with fixed shapes"
-        if flow
         else "replace these parts of the network, or cut the network before them and compute the "
         "rest in the app"
     )

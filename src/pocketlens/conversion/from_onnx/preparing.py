@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlens.conversion.from_onnx.branches import branch_of
+from pocketlens.conversion.from_onnx.control_flow import Values, parts_of
 from pocketlens.conversion.from_onnx.coverage import check_coverage
 from pocketlens.conversion.from_onnx.expanding import expanded, upgraded, version_of
 from pocketlens.conversion.from_onnx.folding import FOLDED, fold
-from pocketlens.conversion.from_onnx.reading import ONNX_DOMAINS, charge, node_text
-from pocketlens.conversion.from_onnx.tensor_types import check_size, known_type
+from pocketlens.conversion.from_onnx.reading import MAX_NODES, ONNX_DOMAINS, charge, node_text
+from pocketlens.conversion.from_onnx.tensor_types import check_size, fixed_shape, known_type
 from pocketlens.coreml.file.budget import Budget
 from pocketlens.errors import ConversionError, printable
 
@@ -27,6 +27,9 @@ __all__ = ["Prepared", "identifier", "prepare"]
 
 MAX_RANK = 5
 """Of an input or output of a Core ML model."""
+
+UNFOLDED = frozenset(("If", "Loop", "Scan"))
+"""Nodes with graphs inside, which become plain nodes."""
 
 FLOATS = {"float32", "float64"}
 INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
@@ -68,9 +71,8 @@ def prepare(
         ConversionError: The network has something that Core ML cannot express.
     """
     model = expanded(upgraded(model), keep)
-    known = keep | FOLDED | {"Dropout"}
-    check_coverage(model.graph.node, known, perhaps=frozenset(("If",)))
-    prepared = _Preparation(model, budget, names or {}, known).run()
+    check_coverage(model.graph.node, keep | FOLDED | UNFOLDED | {"Dropout"})
+    prepared = _Preparation(model, budget, names or {}).run()
     check_coverage(prepared.model.graph.node, keep)
     return prepared
 
@@ -84,15 +86,12 @@ def identifier(name: str) -> str:
 class _Preparation:
     """One walk over the nodes of a network."""
 
-    def __init__(
-        self, model: Any, budget: Budget, names: Mapping[str, str], known: frozenset[str]
-    ) -> None:
+    def __init__(self, model: Any, budget: Budget, names: Mapping[str, str]) -> None:
         import onnx.shape_inference
 
         self.onnx = onnx
         self.source = model
         self.budget = budget
-        self.known = known
         self.version = version_of(model)
         self.imports = [onnx.helper.make_operatorsetid("", self.version)]
         self.ir_version = max(model.ir_version, 8)
@@ -101,7 +100,7 @@ class _Preparation:
         self.taken = set(names.values())
         self.aliases: dict[str, str] = {}
         self.nodes: list[Any] = []
-        self.branches = 0
+        self.unfolded = self.inner_nodes = 0
         self.result = Prepared(onnx.ModelProto(), tensors=dict(names))
 
     def run(self) -> Prepared:
@@ -245,8 +244,8 @@ class _Preparation:
         """Add a node, or compute what it makes."""
         onnx = self.onnx
         plain = node.domain in ONNX_DOMAINS
-        if plain and node.op_type == "If":
-            self._branch(node)
+        if plain and node.op_type in UNFOLDED:
+            self._unfold(node)
             return
         known = self._infer(node)
         if plain and node.op_type in ("Identity", "Dropout") and self._passes(node):
@@ -277,20 +276,26 @@ class _Preparation:
             copy.output[at] = self._named(name) if name else ""
         self.nodes.append(copy)
 
-    def _branch(self, node: Any) -> None:
-        """Add the nodes of the branch of an If that always runs."""
-        condition = self.constants.get(node.input[0])
-        if condition is None:
-            check_coverage(self.source.graph.node, self.known)
-            check_coverage([node], self.known)
-            return
-        self.branches += 1
-        mark = f"in branch {self.branches}"
-        weights, nodes = branch_of(node, bool(condition.reshape(-1)[0]), mark)
-        for name, tensor in weights.items():
-            self._weight(name, tensor)
-        for each in nodes:
-            self._node(each)
+    def _unfold(self, node: Any) -> None:
+        """Add the nodes inside of an If, Loop or Scan."""
+        self.unfolded += 1
+        mark = f"in {node.op_type} {self.unfolded}"
+        for part in parts_of(node, mark, Values(self.constants, self._fixed)):
+            self.inner_nodes += len(part.nodes) + 1
+            if self.inner_nodes > MAX_NODES:
+                raise ConversionError(
+                    f"{node_text(node)} makes more than {MAX_NODES} nodes when its steps are "
+                    "written one after another; export the network again with a shorter loop"
+                )
+            for name, tensor in part.weights.items():
+                self._weight(name, tensor)
+            for each in part.nodes:
+                self._node(each)
+
+    def _fixed(self, name: str) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+        """The type and the shape of a tensor so far; None if they are not fixed."""
+        shape = fixed_shape(self.types.get(name))
+        return None if shape is None else (known_type(name, self.types[name])[0], shape)
 
     def _passes(self, node: Any) -> bool:
         """Whether a node passes its first input on."""

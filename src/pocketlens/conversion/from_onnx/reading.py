@@ -18,7 +18,7 @@ __all__ = [
     "MAX_NODES",
     "ONNX_DOMAINS",
     "charge",
-    "inner_graphs_of",
+    "graphs_of",
     "node_text",
     "read_onnx",
 ]
@@ -204,12 +204,12 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 def inner_graphs_of(attribute: Any) -> Iterator[Any]:
     """The graphs inside of an attribute, at any depth."""
-    for each in _graphs_of(attribute):
+    for each in graphs_of(attribute):
         yield each
         yield from inner_graphs(each)
 
 
-def _graphs_of(attribute: Any) -> list[Any]:
+def graphs_of(attribute: Any) -> list[Any]:
     """The graphs of an attribute itself."""
     return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
@@ -308,7 +308,7 @@ def _check_functions(model: Any, path: Path) -> None:
             key = (node.domain, node.op_type)
             total += size(key) if key in bodies else 1
             for attribute in node.attribute:
-                total += sum(nodes(each.node) for each in _graphs_of(attribute))
+                total += sum(nodes(each.node) for each in graphs_of(attribute))
         return total
 
     def size(key: tuple[str, str]) -> int:
