@@ -34,9 +34,10 @@ def teach(
     *,
     as_json: Json = False,
 ) -> None:
-    """Make a recognizer in the browser: show examples, train in seconds, try it, take it along.
+    """Teach a recognizer in the browser, by showing examples.
 
-    The model, the app, the web page and the ONNX file are written to FOLDER-model, or to --out.
+    Record or draw examples, train in seconds, try it at once, and take it with you. The model, the
+    app, the web page and the ONNX file are written to FOLDER-model, or to --out.
     """
     from pocketlens.preview.teaching import teach as serve_teaching
 

@@ -185,7 +185,10 @@ class Teacher:
         try:
             work()
         except PocketlensError as raised:
-            error = str(raised).replace(str(self.folder.path), self.title)
+            error = str(raised)
+            for place in (self.out, self.folder.path):  # a phone must not learn where they are
+                error = error.replace(str(place.absolute()), place.name)
+                error = error.replace(str(place), place.name)
         except Exception:
             logging.getLogger("uvicorn.error").exception("the page's work has failed")
             error = "internal error; see the terminal that runs this page"

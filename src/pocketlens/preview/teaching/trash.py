@@ -73,8 +73,10 @@ class Trash:
             raise OptionError("there is nothing to undo")
         change = self.changes[-1]
         for old, new in change.moves:
-            if old.exists() or not new.exists():
-                what = f"there is another {old.name!r} now" if old.exists() else "it is gone"
+            # On some file systems, `cat` is there as long as `Cat` is.
+            taken = old.exists() and not (new.exists() and old.samefile(new))
+            if taken or not new.exists():
+                what = f"there is another {old.name!r} now" if taken else "it is gone"
                 raise OptionError(f"this cannot be undone ({change.text}): {what}")
         rename_all([(new, old) for old, new in reversed(change.moves)])
         self.changes = self.changes[:-1]
