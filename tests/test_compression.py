@@ -26,6 +26,12 @@ from pocketlens.run_folder import read_run
 
 
 @pytest.fixture(scope="module")
+def bars_run(bars_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, because the command keeps its result in the run."""
+    return shutil.copytree(bars_run, tmp_path_factory.mktemp("compressed") / "bars")
+
+
+@pytest.fixture(scope="module")
 def model(bars_run: Path) -> Path:
     found = read_run(bars_run).model
     assert found
@@ -129,6 +135,24 @@ def test_json_and_figure(bars_run: Path, tmp_path: Path) -> None:
     assert found["candidates"][0]["bytes"] == size_on_disk(out)
     assert figure.read_text().startswith("<?xml")
     assert "a figure must be a .png or .svg file" in error_of(*words, "--figure", "x.pdf")
+
+
+def test_the_report_shows_what_was_measured(bars_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(bars_run, tmp_path / "run")
+    words = ["--kinds", "linear-8,palette-4", "--max-loss", "5", "--force"]
+    (run / "figures" / "compression.svg").unlink(missing_ok=True)
+    status, text, err = run_command("compress", run, *words)
+    assert status == 0, err
+    assert text.splitlines()[-1] == f"wrote {run / 'report.html'}"
+    page = (run / "report.html").read_text()
+    assert "and of smaller versions of it, against their accuracy" in page
+    found = json.loads((run / "compression.json").read_text())
+    assert {each["kind"] for each in found["candidates"]} == {"linear-8", "palette-4"}
+    assert "compression.svg" in read_run(run).figures
+    assert not read_run(run).missing
+    found["made_from"]["model"] = "of another file"
+    (run / "compression.json").write_text(json.dumps(found))
+    assert "compression.svg" not in read_run(run).figures
 
 
 def test_other_images_are_divided(model: Path, picture_folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "APP",
     "CAMERA",
     "CHECKPOINT",
+    "COMPRESSION",
     "CONTENTS",
     "DATA",
     "DATA_CHECK",
@@ -77,6 +78,7 @@ LABELS = "labels.json"
 METRICS = "metrics.json"
 PARITY = "parity.json"
 CAMERA = "camera.json"
+COMPRESSION = "compression.json"
 APP = "app"
 WEB = "web"
 WEB_LISTING = f"{WEB}/site.json"
@@ -147,6 +149,8 @@ CONTENTS: tuple[Item, ...] = (
     Item(APP, "app", "the Xcode project"),
     Item(WEB, "web", "the website", only="web"),
     Item(REPORT, "report", "the report"),
+    Item(COMPRESSION, None, "results of `compress`", needed=False),
+    Item(f"{FIGURES}/compression.svg", None, "size and accuracy of smaller files", needed=False),
     Item(SUITE, None, "results of `evaluate --suite`", needed=False),
 )
 """Every file and folder of a run, except the Core ML file, whose name the recipe sets."""

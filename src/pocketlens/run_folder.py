@@ -30,6 +30,7 @@ from pocketlens.recipe import Recipe
 from pocketlens.run_contents import (
     APP,
     CAMERA,
+    COMPRESSION,
     CONTENTS,
     DATA,
     DATA_CHECK,
@@ -337,10 +338,13 @@ def read_run(folder: str | Path) -> Run:
     data = read_part(folder / DATA, DataSummary, "a summary of data")
     camera = camera if has_nothing(recipe, data) and _belongs(seen, made) else None
     shown = {"train": metrics, "evaluate": evaluation, "verify": check}
+    # A file that was compressed before the run was trained or converted again says nothing of it.
+    if not _belongs(read_json(folder / COMPRESSION), made):
+        shown[f"{FIGURES}/compression.svg"] = None
     figures = {
         item.path.removeprefix(f"{FIGURES}/"): folder / item.path
         for item in CONTENTS
-        if item.path.startswith(FIGURES) and shown.get(item.stage or "", item) is not None
+        if item.path.startswith(FIGURES) and shown.get(item.stage or item.path, item) is not None
     }
     return Run(
         folder=folder,

@@ -53,7 +53,8 @@ def compress(
     from pocketlens.compression import compress as make_smaller
     from pocketlens.files import refuse_existing
     from pocketlens.report.canvas import check_suffix
-    from pocketlens.report.compression_figure import draw_compression
+    from pocketlens.report.compression_figure import draw_compression, write_compression
+    from pocketlens.run_folder import read_run
 
     if not is_run(model) and not is_core_ml(model):
         raise OptionError(
@@ -78,6 +79,9 @@ def compress(
         note(each)
     if figure is not None:
         draw_compression(found, figure)
+    run = read_run(model) if is_run(model) else None
+    if run is not None:
+        write_compression(found, run)
     if json:
         print_json({**found.to_dict(), "figure": None if figure is None else str(figure)})
     else:
@@ -86,6 +90,8 @@ def compress(
             say(f"wrote {figure}")
         if found.path is not None:
             say(f"wrote {found.path}")
+        if run is not None and run.report is not None:
+            say(f"wrote {run.report}")
     if found.path is None:
         raise CheckFailedError(
             f"no candidate is smaller and loses at most {max_loss:g} percentage points; nothing "

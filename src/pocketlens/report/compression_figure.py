@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketlens.files import size_text
+from pocketlens.files import digest, size_text, write_aside
 from pocketlens.report.canvas import BLUE, INK, MUTED, ORANGE, new_figure, save, style
+from pocketlens.report.page import write_report
+from pocketlens.run_contents import COMPRESSION, FIGURES
+from pocketlens.run_folder import Run
 
 if TYPE_CHECKING:
     from pocketlens.conversion.compression.results import Compressed
 
-__all__ = ["draw_compression"]
+__all__ = ["draw_compression", "write_compression"]
 
 LOWEST = 5.0
 """Candidates that lose more percentage points are drawn at the lower edge."""
@@ -58,3 +62,17 @@ def draw_compression(found: Compressed, path: str | Path) -> Path:
     axes.set_xlim(left=0)
     axes.margins(y=0.15)
     return save(figure, path)
+
+
+def write_compression(found: Compressed, run: Run) -> None:
+    """Keep the result of `compress` in the run, and show it in the run's report, if it has one.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    assert run.model is not None  # it was compressed
+    content = {**found.to_dict(), "made_from": {"model": digest(run.model)}}
+    draw_compression(found, run.folder / FIGURES / "compression.svg")
+    write_aside(run.folder / COMPRESSION, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    if run.report is not None:
+        write_report(run.folder)
