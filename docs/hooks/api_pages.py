@@ -13,7 +13,14 @@ from markdown_text import first_line, table
 SOURCE = Path(__file__).parents[2] / "src"
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Whole runs": ("pipeline", "run_folder", "run_contents", "run_comparison", "finetuning", "scale"),
+    "Whole runs": (
+        "pipeline",
+        "run_folder",
+        "run_contents",
+        "run_comparison",
+        "finetuning",
+        "scale",
+    ),
     "Data and images": ("data", "image", "augment"),
     "Recipes": ("recipe", "recipe_options"),
     "Training": ("training", "recognizer", "callbacks", "history", "networks"),

@@ -162,7 +162,7 @@ def test_jpeg_rounds_like_pillow() -> None:
     photo = load_data("strokes", split="test", input_spec=InputSpec(SIDE, SIDE)).images[0, ..., 0]
 
     class Fixed(Random):
-        def uniform(self, low: float, high: float) -> Tensor:
+        def uniform(self, low: float | Tensor, high: float | Tensor) -> Tensor:
             return torch.full((1, 1, 1), 40.0)
 
     plane = torch.from_numpy(photo.copy())[None].float() / 255

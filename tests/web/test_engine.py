@@ -181,7 +181,9 @@ def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_graphs_that_cannot_be_read() -> None:
     model = network(("Reshape", [weights(11), ints(11)], {}), ("Mul", ["x", 0], {}))
     model.graph.initializer[1].CopyFrom(numpy_helper.from_array(ints(5), "c1"))
-    with pytest.raises(UnsupportedModelError, match="Net cannot run in the browser: .*Inference error"):
+    with pytest.raises(
+        UnsupportedModelError, match="Net cannot run in the browser: .*Inference error"
+    ):
         network_file(model, "Net")
     # A constant by an operator that is computed nowhere but in ONNX Runtime.
     model = network(("Relu", ["x"], {}), ("Mul", [0, floats(2)], {}))
