@@ -4,9 +4,10 @@ Apple's interpreter is an oracle that we did not write: where it and our runtime
 other but not with PyTorch, PyTorch's op is converted wrongly by both; where only ours differs, the
 error is ours.
 
-    python conformance/core_ai.py            all rows of tests/torch_cases -> core_ai.json
+    python conformance/core_ai.py            all rows of tests/torch_cases; an hour
     python conformance/core_ai.py gelu pool  the rows whose names contain one of the words
-    python conformance/core_ai.py --table    core_ai.json -> CORE_AI.md
+
+The results are written to core_ai.json and, as a table, to CORE_AI.md.
 """
 
 from __future__ import annotations
@@ -143,22 +144,49 @@ def measured(name: str) -> dict[str, Any]:
     return found
 
 
+def write_table(found: dict[str, Any]) -> None:
+    """A row for each op: the largest difference for finite inputs, and what cannot be converted."""
+    lines = [
+        "# PyTorch ops in Apple's Core AI interpreter and in our Core ML runtime",
+        "",
+        "The largest difference for inputs of finite numbers, as a share of the largest number of",
+        f"the output; more than {TOLERANCE:g} is bold. –: it is not converted or does not run, and",
+        f"an error says so. {len(found)} of {len(ROWS)} rows of `tests/torch_cases` have been run.",
+        "Written by `conformance/core_ai.py`.",
+        "",
+        "| op | Core AI, to PyTorch | Core ML, to PyTorch | the two |",
+        "|---|---|---|---|",
+    ]
+    for name, row in found.items():
+        cells = [_cell(row.get(key)) for key in ("core_ai", "core_ml", "apart")]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _cell(values: dict[str, Any] | None) -> str:
+    finite = [float(v) for name, v in (values or {}).items() if name != "not finite"]
+    if not finite:
+        return "–"
+    worst = max(finite)
+    return f"{worst:.0e}" if worst <= TOLERANCE else f"**{worst:.0e}**"
+
+
 def main() -> None:
-    """Run the rows, or write the table."""
+    """Run the rows, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("words", nargs="*", help="parts of the names of rows; default: all")
-    parser.add_argument("--table", action="store_true", help="write the table only")
     options = parser.parse_args()
     found = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() else {}
-    if not options.table:
-        warnings.simplefilter("ignore")
-        for name in ROWS:
-            if options.words and not any(word in name for word in options.words):
-                continue
-            found[name] = measured(name)
-            print(name, json.dumps(found[name]), flush=True)
-            text = json.dumps({key: found[key] for key in ROWS if key in found}, indent=1)
-            FOUND.write_text(text.replace("Infinity", '"infinite"') + "\n", encoding="utf-8")
+    warnings.simplefilter("ignore")
+    for name in ROWS:
+        if options.words and not any(word in name for word in options.words):
+            continue
+        found[name] = measured(name)
+        print(name, json.dumps(found[name]), flush=True)
+        ordered = {key: found[key] for key in ROWS if key in found}
+        text = json.dumps(ordered, indent=1).replace("Infinity", '"inf"')
+        FOUND.write_text(text + "\n", encoding="utf-8")
+        write_table(ordered)
 
 
 if __name__ == "__main__":

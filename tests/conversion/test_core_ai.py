@@ -36,9 +36,17 @@ def images(count: int) -> Any:
     return np.random.default_rng(1).integers(0, 256, (count, *SPEC.shape)).astype(np.uint8)
 
 
-def test_half_precision_is_compared_and_small(tmp_path: Path) -> None:
-    path = convert(classifier(), tmp_path / "m.aimodel", labels=LABELS, input_spec=SPEC)
-    assert path == tmp_path / "m.aimodel"
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier in float16, compared with its source."""
+    target = tmp_path_factory.mktemp("half") / "m.aimodel"
+    path = convert(classifier(), target, labels=LABELS, input_spec=SPEC)
+    assert path == target
+    return path
+
+
+def test_half_precision_is_compared_and_small(half: Path, tmp_path: Path) -> None:
+    path = half
     model = pocketlens.load(path)
     with torch.no_grad():
         want = classifier()(torch.from_numpy(SPEC.network_input(images(5)))).softmax(1).numpy()
@@ -56,11 +64,16 @@ def written(folder: Path, network: nn.Module, options: SourceOptions) -> Path:
     return path
 
 
-def test_no_path_of_this_computer_and_no_date_in_the_file(tmp_path: Path) -> None:
-    path = written(tmp_path, classifier(), SourceOptions(labels=LABELS, input_spec=SPEC))
+def test_no_path_of_this_computer_and_no_date_in_the_file(half: Path) -> None:
+    path = half
     for file in path.iterdir():
         content = file.read_bytes()
-        for word in (str(tmp_path), str(Path(__file__).parents[1]), sys.prefix, str(Path.home())):
+        for word in (
+            str(path.parent),
+            str(Path(__file__).parents[1]),
+            sys.prefix,
+            str(Path.home()),
+        ):
             assert word.encode() not in content, (file.name, word)
         assert b"reationDate" not in content
         assert b"resource_" not in content
@@ -116,12 +129,21 @@ def test_arrays(tmp_path: Path) -> None:
     want = network(torch.arange(6.0).reshape(2, 3), torch.tensor([3, 0]))
     for name, array in model.run(given).items():
         np.testing.assert_allclose(array, want[name].detach().numpy(), rtol=1e-5)
-    core_ml = convert(network, tmp_path / "m.mlpackage", inputs=inputs, precision="float32")
     data = {"x": np.ones((2, 3), np.float32), "index": np.array([3, 0], np.int32)}
-    assert verify_arrays(core_ml, path, data, tolerance=1e-5).passed
     assert verify_arrays(network, path, data, inputs=inputs, tolerance=1e-5).passed
     with pytest.raises(pocketlens.PocketlensError, match="not one image; call run|not say that"):
         _ = model.input_spec
+
+
+@pytest.mark.slow
+def test_a_core_ml_file_and_a_core_ai_model_agree(tmp_path: Path) -> None:
+    inputs = {"x": np.zeros((2, 3), np.float32), "index": np.array([1, 4])}
+    data = {"x": np.ones((2, 3), np.float32), "index": np.array([3, 0], np.int32)}
+    network = TwoOutputs()
+    core_ml, core_ai = tmp_path / "m.mlpackage", tmp_path / "m.aimodel"
+    for path in (core_ml, core_ai):
+        convert(network, path, inputs=inputs, precision="float32", check=False)
+    assert verify_arrays(core_ml, core_ai, data, tolerance=1e-5).passed
 
 
 class Indices(nn.Module):
