@@ -14,8 +14,10 @@ import torch
 from classic_models import data
 from command_line import error_of
 from keras2 import write_h5
+from pocketlens.conversion import open_source
 from pocketlens.conversion.from_keras import _import_keras
-from pocketlens.errors import DataError
+from pocketlens.conversion.source_kinds import SourceOptions
+from pocketlens.errors import ConversionError, DataError
 from pocketlens.evaluation.array_cases import split_cases
 from pocketlens.evaluation.arrays import ArrayInput, ArrayModel, Arrays
 from sampling import sampled
@@ -131,6 +133,45 @@ def test_an_archive_in_the_rest_of_an_archive_is_not_taken_for_it(
     assert len(ends) > 1
     path.write_bytes(content[: ends[0] + 22])
     assert "is not complete, or does not begin with an archive" in error_of("convert", path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_feature_idx=3", "max_feature_idx=999999999", "4 names for 1000000000 columns"),
+        ("max_feature_idx=3", "max_feature_idx=2", "4 names for 3 columns"),
+        ("Tree=1", "Trees=1", "lists another number of them; it is damaged; save it again"),
+    ],
+)
+def test_a_text_of_other_numbers(
+    old: str, new: str, message: str, whole: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    text = whole("txt").decode()
+    assert old in text
+    (tmp_path / "model.txt").write_text(text.replace(old, new))
+    assert message in error_of("convert", tmp_path / "model.txt")
+
+
+def test_a_model_of_a_billion_columns(tmp_path: Path) -> None:
+    boosted(tmp_path / "model.json")
+    text = (tmp_path / "model.json").read_text()
+    number = '"num_feature":"4"'
+    assert number in text
+    (tmp_path / "model.json").write_text(text.replace(number, '"num_feature":"1000000000"'))
+    assert "takes 1000000000 columns; expected 1 to 100000" in error_of(
+        "convert", tmp_path / "model.json"
+    )
+
+
+def test_objects_that_are_not_trained() -> None:
+    with pytest.raises(ConversionError, match="weight 'weight' of the network has no values"):
+        open_source(torch.nn.Linear(4, 3, device="meta"), SourceOptions(inputs=[torch.zeros(1, 4)]))
+    xgboost = pytest.importorskip("xgboost")
+    with pytest.raises(ConversionError, match="Booster is not trained; train it before"):
+        open_source(xgboost.Booster())
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    with pytest.raises(ConversionError, match="as it is not fitted"):
+        open_source(preprocessing.Binarizer())
 
 
 class Sum(ArrayModel):

@@ -53,7 +53,17 @@ class Scaled(nn.Module):
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, on the CPU, in float32; the original does not change."""
+    """A copy in evaluation mode, on the CPU, in float32; the original does not change.
+
+    Raises:
+        ConversionError: Its weights have no values.
+    """
+    empty = [name for name, value in network.state_dict().items() if getattr(value, "is_meta", 0)]
+    if empty:
+        raise ConversionError(
+            f"the weight {empty[0]!r} of the network has no values: it is on the device 'meta'; "
+            "load the weights into the network before you convert it"
+        )
     return copy.deepcopy(network).cpu().float().eval()
 
 

@@ -12,6 +12,9 @@ from pocketlens.conversion.classic.answers import Answer
 from pocketlens.conversion.classic.chain import Chain
 from pocketlens.errors import ConversionError, OptionError
 
+MOST_COLUMNS = 100_000
+"""How many columns a model may take; a damaged file may name any number."""
+
 __all__ = ["Built", "Task", "columns_for", "damaged", "labels_for"]
 
 Task: TypeAlias = Literal["classifier", "regressor", "transformer"]
@@ -84,6 +87,10 @@ def columns_for(names: Sequence[str] | None, width: int, inputs: Any) -> tuple[s
     """
     if inputs not in (None, *INPUTS):
         raise OptionError(f"inputs is {inputs!r}; expected one of: {', '.join(INPUTS)}")
+    if not 0 < width <= MOST_COLUMNS:
+        raise ConversionError(
+            f"the model takes {width} columns; expected 1 to {MOST_COLUMNS}; train it on fewer"
+        )
     if names is not None and len(names) != width:
         raise ConversionError(
             f"the model has {len(names)} names for {width} columns; it is damaged; "

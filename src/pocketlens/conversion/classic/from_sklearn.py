@@ -77,8 +77,9 @@ def _first(model: Any) -> Any:
     found = next((each for each in steps if hasattr(each, "n_features_in_")), None)
     if found is None:
         raise ConversionError(
-            f"{name_of(model)} does not know how many columns it takes, such as one with a kernel "
-            "that is a function; train it with one of the kernels linear, rbf, poly and sigmoid"
+            f"{name_of(model)} does not know how many columns it takes, as it is not fitted, or "
+            "its kernel is a function; call its fit(X, y), with one of the kernels linear, rbf, "
+            "poly and sigmoid"
         )
     return found if name_of(found) != "Pipeline" else _first(found)
 

@@ -54,8 +54,14 @@ def build_xgboost_object(
         booster = model.get_booster()
         if model.missing is not None:
             missing = float(model.missing)
+    try:
+        content = bytes(booster.save_raw("ubj"))
+    except Exception as error:  # XGBoost's own, for a Booster without rounds and columns
+        raise ConversionError(
+            f"{name_of(model)} is not trained; train it before you convert it"
+        ) from error
     return build_xgboost(
-        bytes(booster.save_raw("ubj")),
+        content,
         name_of(model),
         labels=labels,
         inputs=inputs,

@@ -82,6 +82,9 @@ def read_text(content: bytes, what: str) -> LightGBMModel:
     blocks = _blocks(lines[1:end])
     head = blocks[0]
     width = int(head["max_feature_idx"]) + 1
+    listed = tuple(head["feature_names"].split(" "))
+    if len(listed) != width:
+        raise ConversionError(f"{what} has {len(listed)} names for {width} columns")
     groups = int(head["num_tree_per_iteration"])
     link, factor, classes = _objective(head, groups)
     if len(blocks) - 1 != len(head.get("tree_sizes", "").split()):
@@ -96,11 +99,9 @@ def read_text(content: bytes, what: str) -> LightGBMModel:
         _tree(block, width, number % groups, share, number)
         for number, block in enumerate(blocks[1:])
     ]
-    names: tuple[str, ...] | None = tuple(head["feature_names"].split(" "))
-    if names == tuple(f"Column_{number}" for number in range(width)):
-        names = None
+    unnamed = listed == tuple(f"Column_{number}" for number in range(width))
     margins = Margins(trees, np.zeros(groups), "BranchOnValueLessThanEqual", link, factor)
-    return LightGBMModel(margins, classes, width, names, _ranges(head))
+    return LightGBMModel(margins, classes, width, None if unnamed else listed, _ranges(head))
 
 
 def _blocks(lines: Sequence[str]) -> list[dict[str, str]]:
