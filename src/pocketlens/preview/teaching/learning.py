@@ -31,6 +31,9 @@ from pocketlens.training.logistic import one_thread_if_small
 
 __all__ = ["Lesson", "LiveRecognizer", "learn"]
 
+COMPARED = 8
+"""Frames of a burst that are compared with other bursts: its frames are one group anyway."""
+
 LEAST = 2
 """Examples of a class; with fewer, it can never be tested."""
 
@@ -133,11 +136,12 @@ def _groups(folder: TaughtFolder, examples: Sequence[Example]) -> NDArray[np.int
     """The same number for the images of a burst, and for near-duplicates of a class."""
     files = {folder.file(one): one for one in examples}
     by_class: dict[str, list[Path]] = {}
-    for file, one in files.items():
-        by_class.setdefault(one.label, []).append(file)
+    for one in _compared(examples):
+        by_class.setdefault(one.label, []).append(folder.file(one))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the cache on disk cannot be written: it is only slower
-        near = near_groups({ALL: by_class}, survey([*files]))
+        looked = survey([file for some in by_class.values() for file in some])
+        near = near_groups({ALL: by_class}, looked)
     parents = list(range(len(examples)))
 
     def root(at: int) -> int:
@@ -155,3 +159,18 @@ def _groups(folder: TaughtFolder, examples: Sequence[Example]) -> NDArray[np.int
             low, high = sorted((root(first.setdefault(name, at)), root(at)))
             parents[high] = low
     return np.array([root(at) for at in range(len(parents))], np.int64)
+
+
+def _compared(examples: Sequence[Example]) -> list[Example]:
+    """All photos and drawings, and some frames of each burst, evenly spread."""
+    bursts: dict[tuple[str, str], list[Example]] = {}
+    found = []
+    for one in examples:
+        if burst := burst_of(one):
+            bursts.setdefault((one.label, burst), []).append(one)
+        else:
+            found.append(one)
+    for frames in bursts.values():
+        step = max(1.0, len(frames) / COMPARED)
+        found += [frames[int(at * step)] for at in range(min(COMPARED, len(frames)))]
+    return found
