@@ -159,7 +159,7 @@ def _fit(
             metric="score", mode="max", max_t=most + 1, grace_period=1, reduction_factor=3
         )
         if most > 1
-        else FIFOScheduler()  # type: ignore[no-untyped-call]
+        else FIFOScheduler()
     )
     trainable: Any = functools.partial(
         _train,
@@ -246,7 +246,7 @@ def _watch(send: Callable[[Any], object], number: int) -> Any:
     """A callback of Tune that sends what happens, as `(ended, fields of a Trial)`."""
     from ray.tune import Callback
 
-    class Watch(Callback):
+    class Watch(Callback):  # type: ignore[misc]  # mypy does not read Ray
         def __init__(self) -> None:
             self.numbers: dict[str, int] = {}
 
