@@ -9,7 +9,7 @@ import pytest
 
 from pocketlens.data.dataset import Dataset
 from pocketlens.errors import DataError, OptionError
-from pocketlens.evaluation.parity import Parity, Tolerance, verify
+from pocketlens.evaluation.parity import Histogram, Parity, Tolerance, verify
 from pocketlens.image import InputSpec
 from predictors import Table, numbered
 
@@ -91,6 +91,33 @@ def test_20_disagreements_of_all_classes_are_kept_and_all_are_counted() -> None:
     assert {(one.a, one.b, one.a_confidence) for one in found.disagreements} == {
         ("cat", "dog", 1.0)
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed"),
+    [
+        ({}, True),
+        ({"max_difference": 0.11}, False),  # not a close call
+        ({"disagreed": 2}, False),
+        ({"disagreed": 3, "ties": 2}, True),
+        ({"n": 999}, True),
+        ({"n": 1000}, True),  # one of a thousand is within the tolerance
+        ({"n": 1000, "disagreed": 2}, False),
+        ({"n": 1000, "max_difference": 0.9}, True),
+        ({"mean_difference": 6e-3}, False),
+        ({"tolerance": Tolerance(agreement=1.0)}, False),  # none was wanted
+    ],
+)
+def test_one_of_a_few_images_may_be_a_close_call(changes: dict[str, Any], passed: bool) -> None:
+    values: dict[str, Any] = {
+        "n": 80, "disagreed": 1, "max_difference": 0.02, "mean_difference": 1e-3,
+        "accuracy_a": 1.0, "accuracy_b": 0.9875, "disagreements": (),
+        "histogram": Histogram((0.0, 1.0), (80,)), "tolerance": Tolerance(),
+    }  # fmt: skip
+    found = Parity(**values | changes)
+    assert found.passed == passed
+    if not changes:
+        assert "98.75 % (1 differ, a close call; required" in str(found)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ SHOWN = 20
 TIE = 1e-3
 """With different labels but a |Δp| of at most this, both labels are equally likely."""
 
+CLOSE = 0.1
+"""One of a few images may have another label if no |Δp| is larger than this."""
+
 EDGES = (0.0, *(10 ** (half / 2) for half in range(-16, 1)))
 """Bin edges of the histogram of |Δp|: 0, then two per decade from 1e-8 to 1."""
 
@@ -144,9 +147,19 @@ class Parity:
         return (self.n - self.disagreed) / self.n
 
     @property
+    def close_call(self) -> bool:
+        """Whether one image has another label, which is less than agreement can be demanded of.
+
+        Of 80 images, one is more than 0.1 %. It counts as rounding if no |Δp| is above 0.1.
+        """
+        allowed = (1 - self.tolerance.agreement) * self.n
+        single = self.disagreed - self.ties == 1 and 0 < allowed < 1
+        return single and self.max_difference <= CLOSE
+
+    @property
     def passed(self) -> bool:
-        """Whether agreement, ties included, and mean |Δp| are within the tolerance."""
-        agreed = self.n - self.disagreed + self.ties
+        """Whether agreement and mean |Δp| are within the tolerance; ties and a close call are."""
+        agreed = self.n - self.disagreed + self.ties + self.close_call
         return (
             agreed / self.n >= self.tolerance.agreement
             and self.mean_difference <= self.tolerance.mean_difference
@@ -156,7 +169,11 @@ class Parity:
     def differing(self) -> str:
         """How many labels differ, in words: `3 differ`, or `3 differ, 1 of them a tie`."""
         ties = f", {self.ties:,} of them {'a tie' if self.ties == 1 else 'ties'}"
-        return f"{self.disagreed:,} differ{ties if self.ties else ''}"
+        close = ", one of them a close call" if self.disagreed > 1 else ", a close call"
+        return (
+            f"{self.disagreed:,} differ{ties if self.ties else ''}"
+            f"{close if self.close_call else ''}"
+        )
 
     def __str__(self) -> str:
         limits = self.tolerance
