@@ -93,23 +93,33 @@ class Taken:
         from pocketlens.coreml import load
         from pocketlens.evaluation.parity import verify
 
-        self.step("Writing the Core ML file")
         metadata = ModelMetadata(description=self.names["model.description"])
-        # `verify` compares it on more images than `convert` would.
-        convert(self.recognizer, self.model, metadata=metadata, check=False, force=True)
-        self.step("Checking the Core ML file")
-        parity = verify(self.recognizer, load(self.model), self.data)
-        if not parity.passed:
-            shutil.rmtree(self.model, ignore_errors=True)
-            raise CheckFailedError(
-                "the Core ML file does not say the same as the recognizer: "
-                f"{'; '.join(str(parity).splitlines())}"
+        more = ""
+        for precision in ("float16", "float32"):
+            self.step("Writing the Core ML file")
+            # `verify` compares it on more images than `convert` would.
+            convert(
+                self.recognizer,
+                self.model,
+                metadata=metadata,
+                precision=precision,
+                check=False,
+                force=True,
             )
-        return self._written(
-            "coreml",
-            self.model,
-            f"run here on {len(self.data)} examples: {100 * parity.agreement:.1f} % the same "
-            "label as the recognizer that you tried",
+            self.step("Checking the Core ML file")
+            parity = verify(self.recognizer, load(self.model), self.data)
+            if parity.passed:
+                return self._written(
+                    "coreml",
+                    self.model,
+                    f"run here on {len(self.data)} examples: {100 * parity.agreement:.1f} % the "
+                    f"same label as the recognizer that you tried{more}",
+                )
+            more = "; it is a float32 file, because float16 is too coarse for this recognizer"
+        shutil.rmtree(self.model, ignore_errors=True)
+        raise CheckFailedError(
+            "the Core ML file does not say the same as the recognizer: "
+            f"{'; '.join(str(parity).splitlines())}"
         )
 
     def _onnx(self) -> Written:
