@@ -153,13 +153,11 @@ def test_the_extras_are_those_of_pyproject() -> None:
         extra: {imported.get(name, name) for name in map(module_of, extras[extra])}
         for extra in (
             *("train", "keras", "preview", "convert", "photos", "hf", "onnx", "sklearn"),
-            *({"coreai"} & set(extras)),
+            *("coreai", "scale"),
         )
     }
-    given = {package: extra for package, extra in EXTRAS.items() if extra in extras}
-    assert set(EXTRAS.values()) - set(extras) <= {"coreai"}
-    assert set(given) == set().union(*names.values())
-    for package, extra in given.items():
+    assert set(EXTRAS) == set().union(*names.values())
+    for package, extra in EXTRAS.items():
         assert package in names[extra]
 
 

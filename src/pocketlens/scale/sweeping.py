@@ -308,6 +308,8 @@ def _open(folder: Path, settings: Settings, *, resume: bool, force: bool) -> Non
         raise OutputExistsError(
             f"{folder} is not empty and is not the folder of a sweep; choose another --out"
         )
+    if existing is not None and not read_trials(folder):
+        existing = None  # nothing that could be kept
     if existing is not None and force:
         for path in (folder / TRIALS).glob("[0-9]*.json"):
             path.unlink()
