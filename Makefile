@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/data),)
 export POCKETLENS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help quick demo test test-slow test-oldest coverage browser check format docs benchmark \
+.PHONY: help quick demo test test-slow test-scale test-oldest coverage browser check format docs benchmark \
 	conformance conformance-sample conformance-onnx conformance-tensorflow fuzz fuzz-commands clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make demo       the digit recognizer for a camera, in a few minutes"
 	@echo "make test       the tests"
 	@echo "make test-slow  the tests that take long"
+	@echo "make test-scale  the tests of sweep, with Ray"
 	@echo "make test-oldest  the runtime and conversion with the oldest supported packages"
 	@echo "make coverage   the tests, and how much of the code they run"
 	@echo "make browser    the tests of the pages, in Chromium"
@@ -52,6 +53,11 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m 'slow and not browser'
+
+# Ray and Optuna are not among the packages for development: they are large.
+test-scale: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[scale]' -c constraints.txt
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/scale
 
 # The lowest coverage accepted is in pyproject.toml.
 coverage: $(VENV)/.installed
@@ -110,7 +116,6 @@ benchmark: demo
 # Hours for all of it; minutes for a tenth: make conformance CONFORMANCE='--quick --sample 0.1'
 CLASSIC := build/conformance
 $(CLASSIC)/.installed: conformance/classic.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(CLASSIC) -r $<
 	@touch $@
 
@@ -120,7 +125,6 @@ conformance: $(CLASSIC)/.installed
 
 # Suites that need none of the older packages: make conformance-sample CONFORMANCE='--suite mil-ops --sample 0.02'
 conformance-sample: $(VENV)/.installed
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[conformance]' -c constraints.txt
 	$(BIN)/python conformance/run.py $(CONFORMANCE)
 
 # ONNX's node tests, converted to Core ML; a part of them: make conformance-onnx ONNX_NODES='--sample 0.1'

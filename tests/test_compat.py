@@ -53,7 +53,7 @@ def test_private_parts_are_used_in_compat_only() -> None:
     ours = [p for p in SOURCE.rglob("*.py") if "templates" not in p.parts]
     uses = {str(p.relative_to(SOURCE)): private_uses(p) for p in ours if p != PLUGIN}
     assert {path for path, found in uses.items() if found} == {"compat.py"}
-    assert len(uses["compat.py"]) == 6
+    assert len(uses["compat.py"]) == 7
 
 
 def test_every_use_is_tested_here() -> None:
@@ -181,3 +181,25 @@ def test_scikit_learn_tells_which_categories_are_infrequent() -> None:
     assert mappings is not None
     assert list(mappings[0]) == [0, 2, 1]
     assert compat.sklearn_infrequent(preprocessing.OneHotEncoder().fit(rows)) is None
+
+
+def test_pytorch_tells_decompositions() -> None:
+    found = compat.pytorch_decompositions()
+    assert torch.ops.aten.var.correction in found
+    assert set(found) - set(torch.export.default_decompositions())
+
+
+def test_core_ai_tells_the_ops_that_it_knows() -> None:
+    pytest.importorskip("coreai_torch")
+    assert "relu.default" in compat.core_ai_ops()
+    given = torch.zeros(2, 2)
+
+    class Inverse(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.inv(x)
+
+    def exported(network: nn.Module) -> Any:
+        return torch.export.export(network, (given,)).run_decompositions({})
+
+    assert compat.core_ai_refusal(exported(nn.ReLU())) is None
+    assert "linalg_inv" in str(compat.core_ai_refusal(exported(Inverse())))

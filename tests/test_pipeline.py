@@ -243,7 +243,8 @@ def test_all_errors_of_a_recipe_are_reported_together(tmp_path: Path) -> None:
         (["data.source=folder:nowhere"],
          "nowhere does not exist; expected a folder with one subfolder of images per class"),
         (["data.source=cifar"], "data source 'cifar' is not known; expected one of: auto, mnist, "
-         "fashion-mnist, kmnist, emnist-digits, emnist-letters, strokes, folder:PATH, csv:PATH "
+         "fashion-mnist, kmnist, emnist-digits, emnist-letters, strokes, doodles, "
+         "quickdraw:NAMES, folder:PATH, csv:PATH "
          "(more about them: pocketlens data list); there is no folder 'cifar' either"),
         (["data.extra=strokes"], "data.extra has classes that data.source has not: 0, 1, 2, 3, 4, "
          "5, 6, 7, 8, 9; those of data.source are: lies, slants, stands"),

@@ -20,6 +20,8 @@ __all__ = [
     "COREMLTOOLS_FAILED_OP",
     "COREMLTOOLS_UNSUPPORTED_NODE",
     "COREMLTOOLS_WRITE_FAILED",
+    "core_ai_ops",
+    "core_ai_refusal",
     "coremltools_at_version",
     "coremltools_converts",
     "coremltools_progress_bars",
@@ -29,6 +31,7 @@ __all__ = [
     "keras_layers_of",
     "keras_operation_of",
     "multiplies_bfloat16",
+    "pytorch_decompositions",
     "sklearn_infrequent",
 ]
 
@@ -175,3 +178,28 @@ def sklearn_infrequent(encoder: Any) -> list[Any] | None:
     """
     found: list[Any] | None = getattr(encoder, "_default_to_infrequent_mappings", None)
     return found
+
+
+def core_ai_ops() -> frozenset[str]:
+    """The ATen ops that Apple's converter to Core AI knows, such as `relu.default`."""
+    from coreai_torch._aten_to_core import _aten_to_core_resolver
+
+    return frozenset(map(str, _aten_to_core_resolver))
+
+
+def core_ai_refusal(program: Any) -> ValueError | None:
+    """Why Apple's converter to Core AI refuses an exported program, before it tries; or None."""
+    from coreai_torch._validate import validate_exported_program
+
+    try:
+        validate_exported_program(program, {})
+    except ValueError as error:
+        return error
+    return None
+
+
+def pytorch_decompositions() -> dict[Any, Any]:
+    """How PyTorch expresses its ops in others, by op; the public tables have fewer of them."""
+    from torch._decomp import decomposition_table
+
+    return dict(decomposition_table)

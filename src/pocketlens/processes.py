@@ -32,6 +32,9 @@ MAX_LINE = 500
 PATIENCE = 5.0
 """How many seconds a process that has closed its output may take to end."""
 
+STDOUT, STDERR = 1, 2
+"""The file descriptors, which libraries that are not Python write to, too."""
+
 Answer: TypeAlias = tuple[dict[str, Any], bytes]
 
 
@@ -168,8 +171,8 @@ def serve(answer: Callable[[dict[str, Any], bytes], Answer]) -> None:
     What the program or a library prints to the standard output goes to the standard error, so that
     it does not get into an answer.
     """
-    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    output = os.fdopen(os.dup(STDOUT), "wb")
+    os.dup2(STDERR, STDOUT)
     while (request := _receive(sys.stdin.buffer, None)) is not None:
         _send(output, *answer(*request))
 

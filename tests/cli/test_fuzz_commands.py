@@ -41,12 +41,12 @@ def fuzz(*arguments: object) -> list[dict[str, object]]:
 
 
 def test_damaged_files_end_in_a_result_or_one_error_line() -> None:
-    *findings, summary = fuzz("--seeds", 0, 8)
+    *findings, summary = fuzz("--seeds", 0, 4)
     assert findings == []
-    assert summary["trials"] == 8
+    assert summary["trials"] == 4
     # If the damage never matters, or if every file is rejected, the fuzzer tests nothing.
     for status in (0, 2):
-        assert int(str(summary[f"status {status}"])) > 1
+        assert int(str(summary[f"status {status}"])) >= 1
 
 
 @pytest.mark.slow

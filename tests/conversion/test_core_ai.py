@@ -223,6 +223,7 @@ class Lowered(nn.Module):
         }
 
 
+@pytest.mark.slow
 def test_ops_that_the_converter_lacks_or_gets_wrong(tmp_path: Path) -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 2, 8, 7)

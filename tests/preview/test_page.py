@@ -305,6 +305,7 @@ def test_page_reconnects(browser: Browser, digits_file: Path, tmp_path: Path) ->
     assert all("WebSocket connection to" in error for error in visit.errors), visit.errors
 
 
+@pytest.mark.slow
 def test_page_reloads_for_another_preview(
     browser: Browser, digits_file: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def recipe(bars_run: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_trains_and_checks_a_recipe(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     ended: list[Trial] = []

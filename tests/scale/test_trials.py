@@ -64,6 +64,7 @@ def test_what_is_over_the_budget() -> None:
 
 
 def test_the_key_that_matters() -> None:
+    pytest.importorskip("optuna")
     space = parse_space(["a=0.0..1.0", "b=0.0..1.0", "c=x,y"])
     trials = [
         Trial(n, {"a": n / 40, "b": n * 7 % 40 / 40, "c": n % 2}, "done", (), n / 40, 100)

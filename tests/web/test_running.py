@@ -185,7 +185,7 @@ def test_command(
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "engine", [pytest.param("pocketlens", marks=pytest.mark.slow), "onnxruntime"]
+    "engine", ["pocketlens", pytest.param("onnxruntime", marks=pytest.mark.slow)]
 )
 def test_model_runs_in_chromium(tmp_path: Path, engine: str) -> None:
     """With the real package of onnxruntime-web, which npm downloads."""

@@ -146,7 +146,7 @@ def page_figures(run: Run) -> dict[str, PageFigure]:
         (
             "compression.svg",
             "The size of the Core ML file, and of smaller versions of it, against their accuracy.",
-            "Measured by “pocketlens compress” on the images for the choice. Below the dashed "
+            "Measured by the command “compress” on the images for the choice. Below the dashed "
             "line, a version loses too much accuracy.",
         ),
         (

@@ -144,11 +144,11 @@ def importances(trials: Sequence[Trial], space: Sequence[Dimension]) -> dict[str
     Arbitrary Subspaces", 2023), as Optuna computes it: whether the best trials have other values
     of the key than all trials.
     """
-    import optuna
-
     used = [each for each in trials if each.state in ("done", "stopped")]
     if len(used) < LEAST_TRIALS:
         return {}
+    import optuna
+
     study = optuna.create_study(direction="maximize")
     kinds = distributions(space)
     for each in used:

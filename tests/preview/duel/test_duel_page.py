@@ -40,7 +40,11 @@ def win(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [None, NO_WEBSOCKET], ids=["websockets", "one player on the bridge"]
+    "script",
+    [
+        pytest.param(None, id="websockets"),
+        pytest.param(NO_WEBSOCKET, id="one player on the bridge", marks=pytest.mark.slow),
+    ],
 )
 def test_complete_duel(visit: Visit, script: str | None) -> None:
     one = visit("/#duel")
@@ -152,6 +156,7 @@ def test_link_is_copied(visit: Visit) -> None:
         page.get_by_role("button", name="Leave").click()
 
 
+@pytest.mark.slow
 def test_accessibility_in_a_duel(visit: Visit, axe: str) -> None:
     one = visit("/#duel")
     one.get_by_role("button", name="Start a new duel").click()

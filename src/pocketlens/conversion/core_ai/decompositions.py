@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pocketlens.compat import core_ai_ops, pytorch_decompositions
 from pocketlens.conversion.quiet import quiet
 
 __all__ = ["in_known_ops"]
@@ -105,12 +106,11 @@ def in_known_ops(program: torch.export.ExportedProgram) -> torch.export.Exported
         # It warns of every build of PyTorch with a suffix, such as `+cpu`.
         warnings.filterwarnings("ignore", "coreai-torch has only been validated", UserWarning)
         import coreai_torch
-        from coreai_torch._aten_to_core import _aten_to_core_resolver as known
-        from torch._decomp import decomposition_table
 
+        known = core_ai_ops()
     table: dict[Any, Any] = coreai_torch.get_decomp_table()
     kept = set(torch.export.default_decompositions()) - set(table)
-    possible = {**decomposition_table, **OWN}
+    possible = {**pytorch_decompositions(), **OWN}
     table.update({op: OWN[op] for op in OWN if op in table})
     tried: set[Any] = set()
     while table:

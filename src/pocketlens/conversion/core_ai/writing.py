@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from pocketlens.compat import core_ai_ops, core_ai_refusal
 from pocketlens.conversion.core_ai.bytecode import with_stable_names
 from pocketlens.conversion.core_ai.program import CoreAIProgram, core_ai_program
 from pocketlens.conversion.metadata import ModelMetadata, model_text
@@ -103,25 +104,22 @@ def _check_ops(program: torch.export.ExportedProgram) -> None:
     Raises:
         ConversionError: There are some.
     """
-    from coreai_torch._aten_to_core import _aten_to_core_resolver as known
-    from coreai_torch._validate import validate_exported_program
-
     with _silent():
-        try:
-            validate_exported_program(program, {})
-        except ValueError as error:
-            named = [
-                f"'{op_name(node)}'{place_of(node)}"
-                for node in program.graph.nodes
-                if node.op == "call_function"
-                and str(node.target).startswith("aten.")
-                and str(node.target).removeprefix("aten.") not in known
-                and str(node.target) in str(error)
-            ]
-            raise ConversionError(
-                f"Core AI has no op {', '.join(dict.fromkeys(named)) or first_line(error)}; "
-                "replace that part of the network with other ops, or use --format mlpackage"
-            ) from error
+        error, known = core_ai_refusal(program), core_ai_ops()
+    if error is None:
+        return
+    named = [
+        f"'{op_name(node)}'{place_of(node)}"
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and str(node.target).startswith("aten.")
+        and str(node.target).removeprefix("aten.") not in known
+        and str(node.target) in str(error)
+    ]
+    raise ConversionError(
+        f"Core AI has no op {', '.join(dict.fromkeys(named)) or first_line(error)}; "
+        "replace that part of the network with other ops, or use --format mlpackage"
+    ) from error
 
 
 def _metadata(
