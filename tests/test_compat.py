@@ -196,7 +196,8 @@ def test_core_ai_tells_the_ops_that_it_knows() -> None:
 
     class Inverse(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.linalg.inv(x)
+            found: torch.Tensor = torch.linalg.inv(x)
+            return found
 
     def exported(network: nn.Module) -> Any:
         return torch.export.export(network, (given,)).run_decompositions({})
