@@ -78,6 +78,8 @@ def aside(
             another process works in a folder above it.
     """
     target = Path(target)
+    if target.name in ("", ".."):  # the current folder, or one above it
+        target = target.resolve()
     refuse_busy(target)
     _remove_abandoned(target.parent, of=target.name)
     if not force:
@@ -103,12 +105,19 @@ def aside(
             ) from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise OutputError(
-            f"{target} cannot be written: {error.strerror or error}; "
+            f"{target} cannot be written: {_reason(error)}; "
             + ("free some disk space, or " if full else "")
             + "choose another output path"
         ) from error
     finally:
         _remove(new)
+
+
+def _reason(error: OSError) -> str:
+    """Why something failed; of a folder that was copied, why its first file failed."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)
 
 
 def refuse_existing(target: str | os.PathLike[str]) -> None:

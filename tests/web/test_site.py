@@ -158,6 +158,35 @@ def test_force_does_not_replace_anything_else(model_file: Path, tmp_path: Path) 
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_folders_that_are_free_and_those_with_odd_names(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "clone"
+    (clone / ".git").mkdir(parents=True)
+    (clone / ".git" / "config").write_text("mine")
+    create_web(model_file, clone)  # a repository without files needs no --force
+    assert (clone / ".git" / "config").read_text() == "mine"
+    assert check_site(clone) == []
+    with pytest.raises(OutputExistsError, match="already exists"):
+        create_web(model_file, clone)
+    monkeypatch.chdir(clone)
+    create_web(model_file.absolute(), ".", force=True)
+    assert check_site(clone) == []
+    (tmp_path / "link").symlink_to(clone)
+    with pytest.raises(OutputExistsError, match="link is a link; name the folder"):
+        create_web(model_file, tmp_path / "link", force=True)
+
+
+def test_what_a_person_may_change(model_file: Path, tmp_path: Path) -> None:
+    """Only files that the browser loads must be as they were written."""
+    site = create_web(model_file, tmp_path / "site")
+    (site / "README.md").write_text("mine")
+    shutil.rmtree(site / ".github")
+    assert check_site(site) == []
+    (site / "main.js").write_text("mine")
+    assert [problem.split()[0] for problem in check_site(site)] == ["main.js"]
+
+
 def test_invalid_options(model_file: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="unknown input.ink 'blue'"):
         create_web(model_file, tmp_path / "a", ink="blue")

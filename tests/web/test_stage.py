@@ -130,5 +130,17 @@ def test_command(folder: Path, tmp_path: Path) -> None:
     assert "report.html" not in text
     assert "only on https:// pages" in text
     assert "README.md" in output_of("web", folder / "Bars.mlpackage", "-o", tmp_path / "other")
-    for url in ("", "ftp://a.b", "javascript:1", "https://", "https://a b", "https://u:p@a.b"):
-        assert "must start with https:// or" in error_of("web", folder, "--url", url, "--force")
+    for url, rule in (
+        *((url, "start with https:// or") for url in ("", "ftp://a.b", "javascript:1", "https://")),
+        ("https://a b", "have no spaces"),
+        ("https://u:p@a.b", "have no user name"),
+        ("https://a.b:99999/", "have a port from 0 to 65535"),
+        ("https://a..b/", "have a valid host"),
+        ("https://-/", "have a valid host"),
+        ("https://[x", "start with https:// or"),
+        ("https://a.b/?c#d", "have no ? and no #"),
+        ("https://a.b/" + 500 * "c", "have at most 500 characters"),
+    ):
+        assert f"must {rule}" in error_of("web", folder, "--url", url, "--force")
+    output_of("web", folder, "--url", "https://a.b/digits", "--force")
+    assert read_listing(folder / "web").options["url"] == "https://a.b/digits/"

@@ -147,7 +147,7 @@ def web(
     say(f"to try it, type: {serve}", "then open http://localhost:8000")
     if url:
         say(*qr_text(url).split("\n"))
-        if not url.startswith("https:"):
+        if not url.lower().startswith("https:"):
             say("browsers allow the camera, and the use offline, only on https:// pages")
     else:
         say(f"to publish it, see {folder / 'README.md'}")

@@ -15,7 +15,9 @@ from pocketlens.web.listing import (
     LISTING,
     MODELS,
     NOT_LOADED,
+    README,
     WORKER,
+    WORKFLOW,
     Listing,
     read_listing,
 )
@@ -46,7 +48,8 @@ def check_site(folder: str | os.PathLike[str]) -> list[str]:
     problems = [
         problem
         for name, expected in listing.files.items()
-        if (problem := _file_problem(folder, name, expected))
+        if name not in (README, WORKFLOW)  # yours to change
+        and (problem := _file_problem(folder, name, expected))
     ]
     problems += _worker_problems(folder, listing)
     if listing.model is None:

@@ -31,7 +31,7 @@ from pocketlens.web.listing import (
     Listing,
     read_listing,
 )
-from pocketlens.web.options import check_web_options
+from pocketlens.web.options import check_web_options, of_folder
 from pocketlens.web.policy import POLICY
 
 if TYPE_CHECKING:
@@ -122,10 +122,11 @@ def create_web(
     from PIL import Image
 
     file, folder = Path(file), Path(folder)
-    if not force:
+    free = _is_free(folder)
+    before = None if free else _earlier(folder)
+    if before and not force:
         refuse_existing(folder)
-    before = _earlier(folder)
-    kept = _added_files(folder, before) if before else []
+    kept = _added_files(folder, before) if before else [".git"] * (folder / ".git").exists()
     given = {"name": name, "ink": ink, "crop": crop, "url": url}
     given["icon"] = "pictures" if pictures else None
     options = dict(before.options) if before else {}
@@ -133,6 +134,8 @@ def create_web(
     options.setdefault("name", suggest_name(file.name))
     if problems := check_web_options(options["name"], options.get("url")):
         raise OptionError("; ".join(problems))
+    if "url" in options:
+        options["url"] = of_folder(options["url"])
     title = AppSpec(options["name"]).title
     shown = [
         Image.fromarray(prepare(each, InputSpec(ICON_SIZE, ICON_SIZE, "rgb")))
@@ -147,7 +150,7 @@ def create_web(
     about = {"options": options, "made_from": {"model": digest(file)}}
     spec = RecognizerSpec.of(title, model)
     contents = _contents(spec, chosen, icons, examples(model, graph), about)
-    with aside(folder, force=force) as new:
+    with aside(folder, force=force or free) as new:
         new.mkdir()
         for path in kept:
             if not any(each == path or each.startswith(f"{path}/") for each in contents):
@@ -286,12 +289,21 @@ def _earlier(folder: Path) -> Listing | None:
     """
     if not os.path.lexists(folder):
         return None
-    if folder.is_symlink() or not (folder / LISTING).is_file():
+    if folder.is_symlink():
+        raise OutputExistsError(f"{folder} is a link; name the folder that it leads to")
+    if not (folder / LISTING).is_file():
         raise OutputExistsError(
-            f"{folder} was not written by Pocketlens (it has no {LISTING}), so --force does not "
-            "change it; choose another folder"
+            f"{folder} was not written by Pocketlens (it has no {LISTING}), and is left as it is, "
+            "also with --force; choose a new or empty folder"
         )
     return read_listing(folder)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder is empty, or a repository without files."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(path.name == ".git" for path in folder.iterdir())
 
 
 def _added_files(folder: Path, before: Listing) -> list[str]:
