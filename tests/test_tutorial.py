@@ -120,6 +120,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert "epoch 1: validation accuracy 9" in printed
 
 
+@pytest.mark.slow  # what it shows has tests of its own
 def test_the_guide_to_the_runtime(folder: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
     foreign = InputSpec(8, 8, "bgr")

@@ -108,6 +108,7 @@ def hold(page: Page, card: Locator, most: int) -> None:
     expect(button).to_have_text("Hold to record")
 
 
+@pytest.mark.slow
 def test_record_draw_train_and_undo(
     playwright: Playwright, small: str, tmp_path: Path, axe: str
 ) -> None:
