@@ -123,10 +123,11 @@ class Visit:
 
 
 @contextmanager
-def run_preview(*words: object, log: Path) -> Iterator[str]:
-    """Run `pocketlens preview` as a process; yields its address. It must end without errors."""
+def run_page(*words: object, log: Path) -> Iterator[str]:
+    """Run `pocketlens preview` or `teach` as a process; yields its address. It must end without
+    errors."""
     start = [sys.executable, "-c", "from pocketlens.cli import main; main()"]
-    command = [*start, "preview", *map(str, words), "--no-open"]
+    command = [*start, *map(str, words), "--no-open"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with (
         log.open("w") as errors,

@@ -98,10 +98,12 @@ def preview(
 ) -> Iterator[str]:
     """The address of a running preview of the digits model, with its token."""
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    from preview.browser import run_preview
+    from preview.browser import run_page
 
     log = tmp_path_factory.mktemp("preview") / "errors"
-    with run_preview(digits_file, "--collect", corrections, "--port", 0, log=log) as address:
+    with run_page(
+        "preview", digits_file, "--collect", corrections, "--port", 0, log=log
+    ) as address:
         yield address
 
 

@@ -31,7 +31,7 @@ from preview.browser import (
     draw_digit,
     give_files,
     label,
-    run_preview,
+    run_page,
     wait_for_answer,
 )
 from preview.server import image_bytes, quarter, quarters_file
@@ -230,7 +230,7 @@ def test_many_classes_and_many_corrections(browser: Browser, tmp_path: Path) -> 
     photo = tmp_path / "photo.png"
     photo.write_bytes(image_bytes("top left"))
     words = [file, "--collect", collected, "--port", 0]
-    with run_preview(*words, log=tmp_path / "log") as address:
+    with run_page("preview", *words, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         for level in range(1, 65):
             content = image_bytes(quarter("top left", level))
@@ -258,7 +258,7 @@ def test_many_classes_and_many_corrections(browser: Browser, tmp_path: Path) -> 
 
 
 def test_corrections_need_a_folder(browser: Browser, digits_file: Path, tmp_path: Path) -> None:
-    with run_preview(digits_file, "--port", 0, log=tmp_path / "log") as address:
+    with run_page("preview", digits_file, "--port", 0, log=tmp_path / "log") as address:
         page = Visit(browser, address)()
         draw_digit(page, "5")
         wait_for_answer(page)
@@ -270,7 +270,7 @@ def test_corrections_need_a_folder(browser: Browser, digits_file: Path, tmp_path
 def test_two_models_side_by_side(browser: Browser, digits_file: Path, tmp_path: Path) -> None:
     other = tmp_path / "Again.mlpackage"
     shutil.copytree(digits_file, other)
-    with run_preview(digits_file, other, "--port", 0, log=tmp_path / "log") as address:
+    with run_page("preview", digits_file, other, "--port", 0, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         page = visit()
         draw_digit(page, "2")
@@ -288,14 +288,14 @@ def test_two_models_side_by_side(browser: Browser, digits_file: Path, tmp_path: 
 
 
 def test_page_reconnects(browser: Browser, digits_file: Path, tmp_path: Path) -> None:
-    with run_preview(digits_file, "--port", 0, log=tmp_path / "log") as address:
+    with run_page("preview", digits_file, "--port", 0, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         page = visit()
         port = urlsplit(address).port
     line = page.locator("#connection")
     expect(line).to_contain_text("trying again in")
     draw_digit(page, "2")
-    with run_preview(digits_file, "--port", port, log=tmp_path / "log") as address:
+    with run_page("preview", digits_file, "--port", port, log=tmp_path / "log") as address:
         page.context.new_page().goto(address)  # every preview has its own token
         expect(line).to_have_text("Connected")
         # The drawing from before the reconnect gets its answer.
@@ -311,12 +311,12 @@ def test_page_reloads_for_another_preview(
 ) -> None:
     other = tmp_path / "Again.mlpackage"
     shutil.copytree(digits_file, other)
-    with run_preview(digits_file, "--port", 0, log=tmp_path / "log") as address:
+    with run_page("preview", digits_file, "--port", 0, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         page = visit()
         expect(page.locator("#models")).to_have_text(digits_file.stem)
     port = urlsplit(address).port
-    with run_preview(other, "--port", port, log=tmp_path / "log") as address:
+    with run_page("preview", other, "--port", port, log=tmp_path / "log") as address:
         page.context.new_page().goto(address)
         expect(page.locator("#models")).to_have_text("Again")
         page.context.close()

@@ -24,7 +24,7 @@ from preview.browser import (
     accessibility_errors,
     give_files,
     label,
-    run_preview,
+    run_page,
 )
 from preview.server import SIDE, image_bytes, quarter, quarters_file
 from sampling import sampled
@@ -49,7 +49,7 @@ def quarters(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Opens pages of the model whose answers are known."""
     folder = tmp_path_factory.mktemp("quarters")
     file = quarters_file(folder / "Quarters.mlmodel")
-    with run_preview(file, "--port", 0, log=folder / "log") as address:
+    with run_page("preview", file, "--port", 0, log=folder / "log") as address:
         visit = Visit(browser, address)
         yield visit
         visit.check()
@@ -213,7 +213,7 @@ def test_headline_is_what_the_app_shows(
 @pytest.mark.parametrize("width", sampled([390, 1280], 1))
 def test_bars_start_at_one_place(browser: Browser, tmp_path: Path, width: int) -> None:
     file = quarters_file(tmp_path / "Cats.mlmodel", names=LONG)
-    with run_preview(file, "--port", 0, log=tmp_path / "log") as address:
+    with run_page("preview", file, "--port", 0, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         page = visit(viewport={"width": width, "height": 800})
         open_photo(page, tmp_path / "photo.png", quarter("bottom right"))
@@ -385,7 +385,7 @@ def wait_until(page: Page, condition: Callable[[], Any]) -> None:
 def test_frames_of_models_with_different_crops(browser: Browser, tmp_path: Path) -> None:
     file = quarters_file(tmp_path / "Square.mlmodel")
     whole = quarters_file(tmp_path / "Whole.mlmodel", crop="fit")
-    with run_preview(file, whole, "--port", 0, log=tmp_path / "log") as address:
+    with run_page("preview", file, whole, "--port", 0, log=tmp_path / "log") as address:
         visit = Visit(browser, address)
         page = visit()
         open_photo(page, tmp_path / "wide.png", wide_photo())

@@ -17,7 +17,6 @@ from pocketlens.files import size_on_disk, size_text
 from pocketlens.prediction import NOTHING
 from pocketlens.recipe import Recipe, load_recipe
 from pocketlens.scale.search import Dimension
-from pocketlens.toml import parse_toml
 
 if TYPE_CHECKING:
     from pocketlens.data import Dataset
@@ -101,7 +100,7 @@ def try_recipe(
         report({"score": score, **found})
 
     try:
-        recipe = recipe_at(Recipe.from_dict(parse_toml(text)), space, coordinates)
+        recipe = recipe_at(Recipe.from_toml(text), space, coordinates)
         _try(recipe, held, budget, found, tell)
     except PocketlensError as error:
         tell(-1.0, state="failed", reason=printable(str(error)))

